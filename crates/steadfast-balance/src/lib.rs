@@ -1,0 +1,1 @@
+//! Tower middleware that spreads requests over endpoints and leaves limited ones alone.

@@ -1,0 +1,1 @@
+//! A circuit breaker, as a value and as tower middleware.

@@ -1,0 +1,28 @@
+use std::error::Error;
+use std::io;
+
+/// Finds an error of type `E` in `error` or in one of its sources.
+///
+/// Other layers may have wrapped it, so a downcast of the outermost error is not enough.
+#[must_use]
+pub fn find_error<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// `error` and its sources, outermost first.
+pub(crate) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| source(error))
+}
+
+fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    // The source of an `io::Error` is that of the error it wraps, which it skips.
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}

@@ -1,0 +1,110 @@
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use crate::BoxError;
+use crate::chain::find_error;
+use crate::trail::Trail;
+
+/// No endpoint could serve the request, and none gave an answer that could be passed on.
+///
+/// Says what was tried, and when to come back. Its `source` is the error of the attempt that
+/// tells the most, if there was an attempt.
+#[derive(Debug)]
+pub struct Exhausted {
+    trail: Trail,
+    retry_in: Option<Duration>,
+    source: Option<BoxError>,
+}
+
+impl Exhausted {
+    /// Creates the error.
+    #[must_use]
+    pub fn new(trail: Trail, retry_in: Option<Duration>, source: Option<BoxError>) -> Self {
+        Self {
+            trail,
+            retry_in,
+            source,
+        }
+    }
+
+    /// Finds this error in `error` or in one of its sources.
+    #[must_use]
+    pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        find_error(error)
+    }
+
+    /// Returns the attempts that were made.
+    #[must_use]
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// Returns the time until the soonest endpoint recovers, if that is known.
+    #[must_use]
+    pub fn retry_in(&self) -> Option<Duration> {
+        self.retry_in
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.trail.len() {
+            0 => f.write_str("no endpoint can take the request")?,
+            1 => write!(
+                f,
+                "no endpoint served the request (1 attempt: {})",
+                self.trail
+            )?,
+            n => write!(
+                f,
+                "no endpoint served the request ({n} attempts: {})",
+                self.trail
+            )?,
+        }
+        if let Some(retry_in) = self.retry_in {
+            write!(
+                f,
+                ", the soonest is back in {:.1} s",
+                retry_in.as_secs_f64()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Exhausted {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Attempt, Class, Verdict};
+    use tokio::time::Instant;
+
+    #[test]
+    fn says_what_was_tried_and_when_to_come_back() {
+        let trail = Trail::new();
+        let error = Exhausted::new(trail.clone(), None, None);
+        assert_eq!(error.to_string(), "no endpoint can take the request");
+
+        trail.note(Attempt {
+            endpoint: Some("primary".into()),
+            ..Attempt::new(Instant::now(), Verdict::new(Class::Connect))
+        });
+        let retry_in = Some(Duration::from_millis(1500));
+        let error = Exhausted::new(trail, retry_in, Some("refused".into()));
+        assert_eq!(
+            error.to_string(),
+            "no endpoint served the request (1 attempt: primary: connect), \
+             the soonest is back in 1.5 s"
+        );
+        assert_eq!(
+            error.source().map(ToString::to_string),
+            Some("refused".into())
+        );
+    }
+}

@@ -1,0 +1,291 @@
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::{Extensions, StatusCode};
+use tokio::time::Instant;
+
+use crate::endpoint::EndpointName;
+use crate::verdict::Verdict;
+
+/// The record of a request's attempts, shared by the layers that it passes.
+///
+/// It is in the extensions of the request while that is under way, in those of the response to a
+/// request that took more than one attempt, and in [`Exhausted`](crate::Exhausted). Clones share
+/// one record.
+#[derive(Clone, Default)]
+pub struct Trail(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    retried: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The first attempt is kept apart, so that a request with one attempt allocates nothing.
+    first: Option<Attempt>,
+    more: Vec<Attempt>,
+    /// Attempts that were made, of which the oldest may be forgotten.
+    count: usize,
+    next: Option<Next>,
+}
+
+/// One try of a request at one endpoint.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The endpoint, if one was chosen by a balancer.
+    pub endpoint: Option<EndpointName>,
+    /// The tier of the endpoint.
+    pub tier: u16,
+    /// When it was sent.
+    pub started: Instant,
+    /// How long it took to the head of the response, or to the error.
+    pub elapsed: Duration,
+    /// The status, if there was a response.
+    pub status: Option<StatusCode>,
+    /// What it showed.
+    pub verdict: Verdict,
+}
+
+/// When the next attempt of a request can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Next {
+    /// Another endpoint can take it at once.
+    Now,
+    /// Some endpoint can take it at this instant, which may have passed already.
+    At(Instant),
+    /// No endpoint will take this request again.
+    Never,
+}
+
+// ===== impl Trail =====
+
+impl Trail {
+    /// How many attempts are remembered: the first, and the latest of the others.
+    pub const MAX_ATTEMPTS: usize = 128;
+
+    /// Creates an empty trail.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the trail in the extensions of a request or of a response.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// Notes an attempt.
+    pub fn note(&self, attempt: Attempt) {
+        let mut state = self.lock();
+        state.count += 1;
+        if state.first.is_none() {
+            state.first = Some(attempt);
+            return;
+        }
+        if state.more.len() + 1 == Self::MAX_ATTEMPTS {
+            state.more.remove(0);
+        }
+        state.more.push(attempt);
+    }
+
+    /// Returns the number of attempts so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().count
+    }
+
+    /// Returns whether there was no attempt yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the attempts, oldest first.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Attempt> {
+        let state = self.lock();
+        state.attempts().cloned().collect()
+    }
+
+    /// Returns the latest attempt.
+    #[must_use]
+    pub fn last(&self) -> Option<Attempt> {
+        let state = self.lock();
+        state.more.last().or(state.first.as_ref()).cloned()
+    }
+
+    /// Looks at the attempts without copying them. The trail is locked meanwhile.
+    pub fn with_attempts<T>(
+        &self,
+        look: impl FnOnce(&mut dyn Iterator<Item = &Attempt>) -> T,
+    ) -> T {
+        let state = self.lock();
+        look(&mut state.attempts())
+    }
+
+    /// Returns how often the request moved from one endpoint to another.
+    #[must_use]
+    pub fn failovers(&self) -> usize {
+        self.with_attempts(|attempts| {
+            let mut last: Option<&EndpointName> = None;
+            attempts
+                .filter_map(|attempt| attempt.endpoint.as_ref())
+                .filter(|endpoint| last.replace(endpoint).is_some_and(|last| last != *endpoint))
+                .count()
+        })
+    }
+
+    /// Sets when the next attempt can be taken. The layer that knows the endpoints says it.
+    pub fn set_next(&self, next: Next) {
+        self.lock().next = Some(next);
+    }
+
+    /// Takes out when the next attempt can be taken, if a layer said so since the last call.
+    #[must_use]
+    pub fn take_next(&self) -> Option<Next> {
+        self.lock().next.take()
+    }
+
+    /// Takes charge of retrying this request. Only the first layer that asks gets it, so that
+    /// nested retry layers do not multiply attempts.
+    #[must_use]
+    pub fn take_charge(&self) -> bool {
+        !self.0.retried.swap(true, Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Values are pushed and replaced whole, so a panic cannot have broken them.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.first.iter().chain(&self.more)
+    }
+}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.attempts()).finish()
+    }
+}
+
+/// Prints `primary: rate_limited (429), backup: success (200)`.
+impl fmt::Display for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, attempt) in self.attempts().iter().enumerate() {
+            if n > 0 {
+                f.write_str(", ")?;
+            }
+            fmt::Display::fmt(attempt, f)?;
+        }
+        Ok(())
+    }
+}
+
+// ===== impl Attempt =====
+
+impl Attempt {
+    /// Creates the record of an attempt that was sent at `started` and ends now.
+    #[must_use]
+    pub fn new(started: Instant, verdict: Verdict) -> Self {
+        Self {
+            endpoint: None,
+            tier: 0,
+            started,
+            elapsed: Instant::now().saturating_duration_since(started),
+            status: None,
+            verdict,
+        }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(endpoint) = &self.endpoint {
+            write!(f, "{endpoint}: ")?;
+        }
+        write!(f, "{}", self.verdict.class())?;
+        if let Some(status) = self.status {
+            write!(f, " ({})", status.as_u16())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Class;
+
+    fn attempt(endpoint: &str, class: Class) -> Attempt {
+        Attempt {
+            endpoint: Some(endpoint.into()),
+            ..Attempt::new(Instant::now(), Verdict::new(class))
+        }
+    }
+
+    #[test]
+    fn tells_the_attempts_in_order() {
+        let trail = Trail::new();
+        assert!(trail.is_empty());
+        trail.note(attempt("primary", Class::RateLimited));
+        let mut last = attempt("backup", Class::Success);
+        last.status = Some(StatusCode::OK);
+        trail.note(last);
+
+        assert_eq!(trail.len(), 2);
+        assert_eq!(
+            trail.to_string(),
+            "primary: rate_limited, backup: success (200)"
+        );
+        assert_eq!(
+            trail.last().and_then(|last| last.endpoint),
+            Some("backup".into())
+        );
+    }
+
+    #[test]
+    fn a_retry_at_the_same_endpoint_is_no_failover() {
+        let trail = Trail::new();
+        for endpoint in ["a", "a", "b", "a"] {
+            trail.note(attempt(endpoint, Class::Transport));
+        }
+        assert_eq!(trail.failovers(), 2);
+    }
+
+    #[test]
+    fn a_request_that_never_gives_up_does_not_fill_the_memory() {
+        let trail = Trail::new();
+        for n in 0..1000 {
+            trail.note(attempt(&n.to_string(), Class::RateLimited));
+        }
+        let attempts = trail.attempts();
+        assert_eq!((trail.len(), attempts.len()), (1000, Trail::MAX_ATTEMPTS));
+        assert_eq!(attempts[0].endpoint, Some("0".into()));
+        assert_eq!(attempts[127].endpoint, Some("999".into()));
+    }
+
+    #[test]
+    fn what_comes_next_is_said_once() {
+        let trail = Trail::new();
+        trail.set_next(Next::Now);
+        assert_eq!(trail.clone().take_next(), Some(Next::Now));
+        assert_eq!(trail.take_next(), None);
+    }
+
+    #[test]
+    fn one_layer_is_in_charge() {
+        let trail = Trail::new();
+        assert!(trail.take_charge());
+        assert!(!trail.clone().take_charge());
+    }
+}

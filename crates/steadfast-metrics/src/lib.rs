@@ -1,0 +1,1 @@
+//! Tower middleware that measures requests and attempts.

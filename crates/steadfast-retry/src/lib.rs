@@ -1,0 +1,1 @@
+//! Tower middleware that retries rate limited and failed HTTP requests.

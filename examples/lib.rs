@@ -1,0 +1,1 @@
+//! Runnable examples. See the files beside this one.
