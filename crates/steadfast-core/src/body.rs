@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,9 +5,8 @@ use std::task::{Context, Poll, ready};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::BoxError;
-use crate::class::Class;
-use crate::verdict::{Classified, Verdict};
+use crate::classify::{DefaultClassifier, verdict_of_error};
+use crate::verdict::Verdict;
 
 /// How a response body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +94,10 @@ where
         match &frame {
             Some(Ok(_)) if !this.inner.is_end_stream() => {}
             Some(Ok(_)) | None => end(this.guard, End::Complete),
-            Some(Err(error)) => end(this.guard, End::Broken(verdict_of_body_error(error))),
+            Some(Err(error)) => end(
+                this.guard,
+                End::Broken(verdict_of_error(&DefaultClassifier, error)),
+            ),
         }
         Poll::Ready(frame)
     }
@@ -128,22 +129,10 @@ fn end<G: OnEnd>(guard: &mut Option<G>, end: End) {
     }
 }
 
-/// The verdict on the error of a body: what the edge said, or `Transport`.
-///
-/// Body errors are concrete in one stack and boxed in the next, and a boxed error is no
-/// `std::error::Error`, so this asks by `Any`.
-fn verdict_of_body_error<E: 'static>(error: &E) -> Verdict {
-    let error = error as &dyn Any;
-    let classified = match error.downcast_ref::<BoxError>() {
-        Some(boxed) => Classified::find(&**boxed),
-        None => error.downcast_ref::<Classified>(),
-    };
-    classified.map_or(Verdict::new(Class::Transport), Classified::verdict)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{BoxError, Class, Classified};
     use bytes::Bytes;
     use http_body_util::{BodyExt, Empty, Full, StreamBody};
     use std::sync::{Arc, Mutex};

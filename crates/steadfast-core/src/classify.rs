@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -5,6 +6,7 @@ use std::time::SystemTime;
 
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
+use crate::BoxError;
 use crate::chain::chain;
 use crate::class::Class;
 use crate::rate_limit::RateLimit;
@@ -77,6 +79,28 @@ where
     C: Classify + ?Sized,
 {
     classifier.classify(outcome.map(Head::of))
+}
+
+/// Applies a classifier to an error of any type.
+///
+/// The errors of a service are concrete in one stack and boxed in the next, and a boxed error is
+/// no `std::error::Error`, so this finds out by `Any`. An error whose type it does not know is
+/// `Transport`.
+pub fn verdict_of_error<C, E>(classifier: &C, error: &E) -> Verdict
+where
+    C: Classify + ?Sized,
+    E: 'static,
+{
+    let error = error as &dyn Any;
+    if let Some(error) = error.downcast_ref::<BoxError>() {
+        classifier.classify(Err(&**error))
+    } else if let Some(error) = error.downcast_ref::<Classified>() {
+        classifier.classify(Err(error))
+    } else if let Some(error) = error.downcast_ref::<io::Error>() {
+        classifier.classify(Err(error))
+    } else {
+        Verdict::new(Class::Transport)
+    }
 }
 
 /// Takes over the verdict of a classifier nearer to the client, or reads status and headers.

@@ -56,7 +56,9 @@ pub use self::body::{End, OnEnd, Watched};
 pub use self::budget::{RetryBudget, Withdrawal};
 pub use self::chain::find_error;
 pub use self::class::{BreakerEffect, Class, OtherEndpoint, SameEndpoint};
-pub use self::classify::{Classify, ClassifyFn, DefaultClassifier, Head, classify_fn, verdict_of};
+pub use self::classify::{
+    Classify, ClassifyFn, DefaultClassifier, Head, classify_fn, verdict_of, verdict_of_error,
+};
 pub use self::deadline::{Deadline, saturating_add};
 pub use self::endpoint::EndpointName;
 pub use self::event::{BreakerState, Event, Observer, Observers, observer_fn};
