@@ -9,6 +9,7 @@ use http::{Extensions, HeaderMap, Response, StatusCode};
 use crate::BoxError;
 use crate::chain::chain;
 use crate::class::Class;
+use crate::exhausted::Exhausted;
 use crate::rate_limit::RateLimit;
 use crate::verdict::{Classified, Verdict};
 
@@ -120,9 +121,9 @@ where
 /// | other 4xx, 501, 505 | `CallerFault` |
 /// | the rest | `Success` |
 ///
-/// The header `x-amzn-errortype` of AWS counts before the status. An error that is not
-/// [`Classified`] is `Connect` if a refused connection is among its sources, and `Transport`
-/// otherwise.
+/// The header `x-amzn-errortype` of AWS counts before the status. An error that is neither
+/// [`Classified`] nor [`Exhausted`] is `Connect` if a refused connection is among its sources, and
+/// `Transport` otherwise.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultClassifier;
 
@@ -204,17 +205,18 @@ fn should_retry(headers: &HeaderMap) -> Option<bool> {
 }
 
 fn classify_error(error: &(dyn Error + 'static)) -> Verdict {
-    if let Some(classified) = Classified::find(error) {
-        return classified.verdict();
-    }
-    let refused = chain(error)
-        .filter_map(|error| error.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-    Verdict::new(if refused {
-        Class::Connect
-    } else {
-        Class::Transport
-    })
+    chain(error)
+        .find_map(|error| {
+            if let Some(error) = error.downcast_ref::<Classified>() {
+                Some(error.verdict())
+            } else if let Some(error) = error.downcast_ref::<Exhausted>() {
+                Some(error.verdict())
+            } else {
+                let kind = error.downcast_ref::<io::Error>()?.kind();
+                (kind == io::ErrorKind::ConnectionRefused).then_some(Verdict::new(Class::Connect))
+            }
+        })
+        .unwrap_or(Verdict::new(Class::Transport))
 }
 
 /// A classifier made from a closure with [`classify_fn`].

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::BoxError;
 use crate::chain::find_error;
 use crate::trail::Trail;
+use crate::verdict::Verdict;
 
 /// No endpoint could serve the request, and none gave an answer that could be passed on.
 ///
@@ -13,17 +14,17 @@ use crate::trail::Trail;
 #[derive(Debug)]
 pub struct Exhausted {
     trail: Trail,
-    retry_in: Option<Duration>,
+    verdict: Verdict,
     source: Option<BoxError>,
 }
 
 impl Exhausted {
-    /// Creates the error.
+    /// Creates the error. The hint of `verdict` is the time until the soonest recovery.
     #[must_use]
-    pub fn new(trail: Trail, retry_in: Option<Duration>, source: Option<BoxError>) -> Self {
+    pub fn new(trail: Trail, verdict: Verdict, source: Option<BoxError>) -> Self {
         Self {
             trail,
-            retry_in,
+            verdict,
             source,
         }
     }
@@ -40,10 +41,16 @@ impl Exhausted {
         &self.trail
     }
 
+    /// Returns what layers further out make of it.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
     /// Returns the time until the soonest endpoint recovers, if that is known.
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
-        self.retry_in
+        self.verdict.hint()
     }
 }
 
@@ -62,7 +69,7 @@ impl fmt::Display for Exhausted {
                 self.trail
             )?,
         }
-        if let Some(retry_in) = self.retry_in {
+        if let Some(retry_in) = self.retry_in() {
             write!(
                 f,
                 ", the soonest is back in {:.1} s",
@@ -82,21 +89,22 @@ impl Error for Exhausted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Attempt, Class, Verdict};
+    use crate::{Attempt, Class};
     use tokio::time::Instant;
 
     #[test]
     fn says_what_was_tried_and_when_to_come_back() {
         let trail = Trail::new();
-        let error = Exhausted::new(trail.clone(), None, None);
+        let limited = Verdict::new(Class::RateLimited);
+        let error = Exhausted::new(trail.clone(), limited, None);
         assert_eq!(error.to_string(), "no endpoint can take the request");
 
         trail.note(Attempt {
             endpoint: Some("primary".into()),
             ..Attempt::new(Instant::now(), Verdict::new(Class::Connect))
         });
-        let retry_in = Some(Duration::from_millis(1500));
-        let error = Exhausted::new(trail, retry_in, Some("refused".into()));
+        let limited = limited.with_hint(Some(Duration::from_millis(1500)));
+        let error = Exhausted::new(trail, limited, Some("refused".into()));
         assert_eq!(
             error.to_string(),
             "no endpoint served the request (1 attempt: primary: connect), \

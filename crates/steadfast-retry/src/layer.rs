@@ -1,0 +1,187 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use steadfast_core::{Classify, DefaultClassifier, Observer, Observers, RetryBudget};
+use tower_layer::Layer;
+
+use crate::backoff::Backoff;
+use crate::mode::{CloneBody, Replay};
+use crate::policy::Policy;
+use crate::service::RetryOn429;
+
+/// Applies [`RetryOn429`] to a service.
+///
+/// Services made by one layer share its budget and its random numbers. See the
+/// [crate docs](crate) for an example.
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it is applied to a service"]
+pub struct RetryOn429Layer<C = DefaultClassifier, M = Replay> {
+    config: Config,
+    classifier: Arc<C>,
+    mode: M,
+}
+
+#[derive(Clone, Debug)]
+struct Config {
+    max_attempts: u32,
+    max_wait: Duration,
+    backoff: Backoff,
+    budget: Option<RetryBudget>,
+    retry_non_idempotent: bool,
+    observers: Observers,
+    seed: Option<u64>,
+}
+
+impl RetryOn429Layer {
+    /// The attempts of a request in all, if not set.
+    pub const DEFAULT_MAX_ATTEMPTS: u32 = 3;
+    /// The longest wait of a request without a deadline, if not set.
+    pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
+    /// The size of a body that is kept for further attempts, if not set.
+    pub const DEFAULT_REPLAY_LIMIT: u64 = 1024 * 1024;
+
+    /// Creates a layer with the defaults that the [crate docs](crate#defaults) explain.
+    pub fn new() -> Self {
+        Self {
+            config: Config {
+                max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+                max_wait: Self::DEFAULT_MAX_WAIT,
+                backoff: Backoff::default(),
+                budget: Some(RetryBudget::default()),
+                retry_non_idempotent: false,
+                observers: Observers::new(),
+                seed: None,
+            },
+            classifier: Arc::new(DefaultClassifier),
+            mode: Replay {
+                limit: Self::DEFAULT_REPLAY_LIMIT,
+            },
+        }
+    }
+}
+
+impl Default for RetryOn429Layer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C, M> RetryOn429Layer<C, M> {
+    /// Sets the attempts of a request in all. The first is always made, so 0 is the same as 1 and
+    /// turns retrying off.
+    ///
+    /// Moving on to an untried endpoint after a refusal is not counted: each endpoint is tried at
+    /// most once that way.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.config.max_attempts = attempts;
+        self
+    }
+
+    /// Sets how long a request without a [`Deadline`](steadfast_core::Deadline) may wait, all its
+    /// waits together. Zero means that it never waits, and still moves to other endpoints.
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.config.max_wait = wait;
+        self
+    }
+
+    /// Sets how long to wait where no hint says it, and how much to add to a hint.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.config.backoff = backoff;
+        self
+    }
+
+    /// Sets the budget that retries are paid from. Layers may share one.
+    pub fn budget(mut self, budget: RetryBudget) -> Self {
+        self.config.budget = Some(budget);
+        self
+    }
+
+    /// Lets retries cost nothing.
+    ///
+    /// During an outage every request then makes all its attempts, which multiplies the load of
+    /// an endpoint that already fails.
+    pub fn without_budget(mut self) -> Self {
+        self.config.budget = None;
+        self
+    }
+
+    /// Sets whether a request that may have been processed is sent again although its method is
+    /// not idempotent. Do so only where doing it twice does no harm.
+    pub fn retry_non_idempotent(mut self, retry: bool) -> Self {
+        self.config.retry_non_idempotent = retry;
+        self
+    }
+
+    /// Adds an observer, which is told of each wait.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.config.observers.add(observer);
+        self
+    }
+
+    /// Adds observers.
+    pub fn observers(mut self, observers: &Observers) -> Self {
+        self.config.observers.extend(observers);
+        self
+    }
+
+    /// Sets the seed of the random numbers, for runs that can be repeated.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = Some(seed);
+        self
+    }
+
+    /// Replaces the classifier.
+    pub fn classifier<T: Classify>(self, classifier: T) -> RetryOn429Layer<T, M> {
+        RetryOn429Layer {
+            config: self.config,
+            classifier: Arc::new(classifier),
+            mode: self.mode,
+        }
+    }
+
+    /// Keeps bodies as they are and clones them, for a client that is typed over a body of its
+    /// own. Every request can then be sent again, and its whole body is kept meanwhile.
+    pub fn clone_body(self) -> RetryOn429Layer<C, CloneBody> {
+        RetryOn429Layer {
+            config: self.config,
+            classifier: self.classifier,
+            mode: CloneBody(()),
+        }
+    }
+}
+
+impl<C> RetryOn429Layer<C, Replay> {
+    /// Sets the size of a body, in bytes, that is kept for further attempts. A request with a
+    /// larger one gets a single attempt.
+    pub fn replay_limit(mut self, bytes: u64) -> Self {
+        self.mode.limit = bytes;
+        self
+    }
+}
+
+impl<S, C, M: Clone> Layer<S> for RetryOn429Layer<C, M> {
+    type Service = RetryOn429<S, C, M>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let config = self.config.clone();
+        let policy = Policy {
+            max_attempts: config.max_attempts,
+            max_wait: config.max_wait,
+            backoff: config.backoff,
+            budget: config.budget,
+            retry_non_idempotent: config.retry_non_idempotent,
+            observers: config.observers,
+            rng: Mutex::new(
+                config
+                    .seed
+                    .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            ),
+        };
+        RetryOn429::new(
+            inner,
+            Arc::new(policy),
+            self.classifier.clone(),
+            self.mode.clone(),
+        )
+    }
+}

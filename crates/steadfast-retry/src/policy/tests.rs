@@ -1,0 +1,250 @@
+use super::*;
+use http::Request;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn policy() -> Policy {
+    Policy {
+        max_attempts: 3,
+        max_wait: 30 * SECOND,
+        backoff: Backoff::default().without_jitter(),
+        budget: Some(RetryBudget::default()),
+        retry_non_idempotent: false,
+        observers: Observers::new(),
+        rng: Mutex::new(fastrand::Rng::with_seed(1)),
+    }
+}
+
+fn outcome(class: Class, next: Option<Next>) -> Outcome {
+    Outcome {
+        verdict: Verdict::new(class),
+        next,
+        attempted: true,
+        safe: true,
+        deadline: None,
+    }
+}
+
+fn spent(attempts: u32) -> Spent {
+    Spent {
+        attempts,
+        ..Spent::default()
+    }
+}
+
+/// The wait of a decision, or `None` if it is to give up.
+fn wait(decision: &Decision) -> Option<Duration> {
+    match decision {
+        Decision::GiveUp => None,
+        Decision::Again { wait, .. } => Some(*wait),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn alone_it_asks_the_same_endpoint_as_its_class_allows() {
+    let now = Instant::now();
+    for (class, expected) in [
+        (Class::RateLimited, true),
+        (Class::Overloaded, true),
+        (Class::Connect, true),
+        (Class::Transport, true),
+        (Class::ServerError, true),
+        (Class::Timeout, false),
+        (Class::QuotaExhausted, false),
+        (Class::Unauthorized, false),
+        (Class::ContextTooLong, false),
+        (Class::ContentPolicy, false),
+        (Class::ModelUnavailable, false),
+        (Class::CallerFault, false),
+    ] {
+        let decision = policy().decide(outcome(class, None), spent(1), now);
+        assert_eq!(wait(&decision).is_some(), expected, "{class}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_is_a_floor_and_jitter_only_adds() {
+    let now = Instant::now();
+    let mut limited = outcome(Class::RateLimited, None);
+    limited.verdict = limited.verdict.with_hint(Some(2 * SECOND));
+    let jittered = Policy {
+        backoff: Backoff::default(),
+        ..policy()
+    };
+    for _ in 0..100 {
+        let decision = jittered.decide(limited, spent(1), now);
+        let wait = wait(&decision).expect("two attempts are left");
+        assert!(
+            (2 * SECOND..=2 * SECOND + SECOND / 2).contains(&wait),
+            "{wait:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_fits_what_is_left_or_is_not_begun() {
+    let now = Instant::now();
+    let at = |wait| outcome(Class::RateLimited, Some(Next::At(now + wait)));
+    let with_deadline = |wait, deadline| Outcome {
+        deadline: Some(Deadline::at(now + deadline)),
+        ..at(wait)
+    };
+    for (outcome, slept, expected) in [
+        (
+            at(29 * SECOND),
+            Duration::ZERO,
+            Some(29 * SECOND + SECOND / 2),
+        ),
+        (at(30 * SECOND), Duration::ZERO, Some(30 * SECOND)),
+        (at(31 * SECOND), Duration::ZERO, None),
+        (at(86_400 * SECOND), Duration::ZERO, None),
+        (at(SECOND), 29 * SECOND, Some(SECOND)),
+        (at(SECOND), 30 * SECOND, None),
+        // A deadline counts instead, and leaves half of what remains for the attempt.
+        (
+            with_deadline(40 * SECOND, 60 * SECOND),
+            Duration::ZERO,
+            Some(40 * SECOND + SECOND / 2),
+        ),
+        (
+            with_deadline(SECOND, 60 * SECOND),
+            40 * SECOND,
+            Some(SECOND + SECOND / 2),
+        ),
+        (
+            with_deadline(SECOND, SECOND + SECOND / 5),
+            Duration::ZERO,
+            Some(SECOND + SECOND / 10),
+        ),
+        (with_deadline(SECOND, SECOND), Duration::ZERO, None),
+    ] {
+        let spent = Spent { slept, ..spent(1) };
+        let decision = policy().decide(outcome, spent, now);
+        assert_eq!(wait(&decision), expected, "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn moving_on_is_immediate_and_free_after_a_refusal() {
+    let now = Instant::now();
+    for (class, attempts, expected, cost) in [
+        (Class::RateLimited, 3, Some(Duration::ZERO), 0),
+        (Class::Connect, 99, Some(Duration::ZERO), 0),
+        (Class::Unauthorized, 3, Some(Duration::ZERO), 0),
+        (Class::ServerError, 2, Some(Duration::ZERO), 2),
+        (Class::Timeout, 2, Some(Duration::ZERO), 2),
+        (Class::ServerError, 3, None, 0),
+    ] {
+        let policy = policy();
+        let decision = policy.decide(outcome(class, Some(Next::Now)), spent(attempts), now);
+        assert_eq!(wait(&decision), expected, "{class}");
+        let budget = policy.budget.as_ref().expect("there is one");
+        assert_eq!(budget.capacity() - budget.available(), cost, "{class}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_costs_more_where_nobody_asked_for_a_pause() {
+    let now = Instant::now();
+    for (class, cost) in [(Class::RateLimited, 5), (Class::Transport, 14)] {
+        let policy = policy();
+        let decision = policy.decide(outcome(class, Some(Next::At(now))), spent(1), now);
+        let budget = policy.budget.as_ref().expect("there is one");
+        assert_eq!(budget.capacity() - budget.available(), cost, "{class}");
+        drop(decision);
+        assert_eq!(budget.available(), budget.capacity(), "not used");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_budget_ends_retries_but_no_free_moves() {
+    let now = Instant::now();
+    let policy = Policy {
+        budget: Some(RetryBudget::new(1)),
+        ..policy()
+    };
+    let decide = |class, next| wait(&policy.decide(outcome(class, Some(next)), spent(1), now));
+    assert_eq!(decide(Class::RateLimited, Next::At(now)), None);
+    assert_eq!(decide(Class::ServerError, Next::Now), None);
+    assert_eq!(decide(Class::RateLimited, Next::Now), Some(Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_processed_is_repeated_only_if_it_is_safe() {
+    let now = Instant::now();
+    for (class, hint, expected) in [
+        (Class::ServerError, None, false),
+        (Class::Transport, None, false),
+        (Class::Overloaded, None, false),
+        (Class::Overloaded, Some(SECOND), true),
+        (Class::RateLimited, None, true),
+        (Class::Connect, None, true),
+    ] {
+        let unsafe_post = Outcome {
+            safe: false,
+            verdict: Verdict::new(class).with_hint(hint),
+            ..outcome(class, Some(Next::Now))
+        };
+        let decision = policy().decide(unsafe_post, spent(1), now);
+        assert_eq!(wait(&decision).is_some(), expected, "{class} {hint:?}");
+    }
+}
+
+#[test]
+fn a_request_is_safe_by_method_key_extension_or_configuration() {
+    let head = |method, key: bool, extension: Option<bool>| {
+        let mut request = Request::builder().method(method);
+        if key {
+            request = request.header("idempotency-key", "1");
+        }
+        if let Some(safe) = extension {
+            request = request.extension(SafeToRetry(safe));
+        }
+        request.body(()).unwrap().into_parts().0
+    };
+    let all = Policy {
+        retry_non_idempotent: true,
+        ..policy()
+    };
+    for (policy, head, expected) in [
+        (policy(), head("GET", false, None), true),
+        (policy(), head("PUT", false, None), true),
+        (policy(), head("POST", false, None), false),
+        (policy(), head("PATCH", false, None), false),
+        (policy(), head("POST", true, None), true),
+        (policy(), head("POST", false, Some(true)), true),
+        (policy(), head("GET", false, Some(false)), false),
+        (all, head("POST", false, None), true),
+    ] {
+        assert_eq!(policy.is_safe(&head), expected, "{head:?}");
+    }
+}
+
+/// A balancer that refuses a request at once has asked nobody: waiting for it is no attempt.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_the_first_endpoint_is_no_attempt() {
+    let now = Instant::now();
+    let refused = Outcome {
+        attempted: false,
+        safe: false,
+        ..outcome(Class::Transport, Some(Next::At(now + SECOND)))
+    };
+    let policy = policy();
+    let decision = policy.decide(refused, spent(99), now);
+    assert!(
+        matches!(decision, Decision::Again { counts: false, .. }),
+        "{decision:?}"
+    );
+    let budget = policy.budget.as_ref().expect("there is one");
+    assert_eq!(budget.available(), budget.capacity());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_error_is_repeated_once_at_the_same_endpoint() {
+    let now = Instant::now();
+    for (once, expected) in [(1, true), (2, false)] {
+        let spent = Spent { once, ..spent(1) };
+        let decision = policy().decide(outcome(Class::ServerError, None), spent, now);
+        assert_eq!(wait(&decision).is_some(), expected);
+    }
+}

@@ -1,0 +1,174 @@
+//! The promises of `tower_service::Service` that every layer of the workspace keeps.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use steadfast_core::RetryBudget;
+use steadfast_retry::{ReplayBody, RetryOn429};
+use support::{Body, Handle, Mock, SECOND, answer, layer, limited, request};
+use tokio::time::advance;
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
+use tower::{Layer, Service};
+use tower_test::mock;
+
+/// The mock panics when a handle is called that did not report readiness itself, so reaching the
+/// end of this test means that the ready handle, and not a clone of it, took the request.
+#[tokio::test(start_paused = true)]
+async fn calls_the_handle_that_was_ready() {
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer());
+    for _ in 0..3 {
+        let mut clone = service.clone();
+        assert_ready_ok!(clone.poll_ready());
+        let mut response = task::spawn(clone.call(request("GET")));
+        let (_, respond) = handle.next_request().await.expect("a request");
+        respond.send_response(answer(200));
+        assert_ready_ok!(response.poll());
+        assert_ready_ok!(service.poll_ready());
+    }
+}
+
+/// Each call spends one readiness, so the handle is asked again before each further attempt.
+#[tokio::test(start_paused = true)]
+async fn waits_for_readiness_before_a_further_attempt() {
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer());
+    handle.allow(1);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(request("GET")));
+    let (_, respond) = handle.next_request().await.expect("a request");
+    respond.send_response(answer(503));
+    assert_pending!(response.poll());
+    advance(SECOND).await;
+    assert!(response.is_woken());
+    assert_pending!(response.poll());
+
+    handle.allow(1);
+    assert!(response.is_woken(), "the service has room again");
+    assert_pending!(response.poll());
+    let (_, respond) = handle.next_request().await.expect("the second attempt");
+    respond.send_response(answer(200));
+    assert_eq!(assert_ready_ok!(response.poll()).status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_stays_busy_does_not_hold_the_request() {
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer());
+    handle.allow(1);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(request("GET")));
+    let (_, respond) = handle.next_request().await.expect("a request");
+    respond.send_response(limited("1"));
+    assert_pending!(response.poll());
+    advance(2 * SECOND).await;
+    assert_pending!(response.poll());
+
+    // 30 s in all, of which 1.5 were slept.
+    advance(28 * SECOND).await;
+    assert_pending!(response.poll());
+    advance(SECOND).await;
+    assert!(response.is_woken());
+    assert_eq!(assert_ready_ok!(response.poll()).status(), 429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_readiness_between_attempts_gives_the_last_answer() {
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer());
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(request("GET")));
+    let (_, respond) = handle.next_request().await.expect("a request");
+    respond.send_response(answer(503));
+    assert_pending!(response.poll());
+    handle.send_error("endpoint lost");
+    advance(SECOND).await;
+    assert_eq!(assert_ready_ok!(response.poll()).status(), 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_readiness_errors_on() {
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer());
+    handle.send_error("endpoint lost");
+    let error = assert_ready_err!(service.poll_ready());
+    assert_eq!(error.to_string(), "endpoint lost");
+}
+
+/// A request that leaves during its wait has not used what it took from the budget.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_future_gives_back_its_budget() {
+    let budget = RetryBudget::default();
+    let layer = layer().budget(budget.clone());
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(request("GET")));
+    let (_, respond) = handle.next_request().await.expect("a request");
+    respond.send_response(answer(503));
+    assert_pending!(response.poll());
+    assert_eq!(budget.available(), 500 - 14, "held through the wait");
+
+    drop(response);
+    assert_eq!(budget.available(), 500);
+}
+
+/// Counts the futures that are alive.
+#[derive(Clone)]
+struct Counting(Arc<AtomicUsize>);
+
+struct Alive(Arc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Service<Request<ReplayBody<Body>>> for Counting {
+    type Response = Response<&'static str>;
+    type Error = tower::BoxError;
+    type Future =
+        std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<ReplayBody<Body>>) -> Self::Future {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let alive = Alive(self.0.clone());
+        Box::pin(async move {
+            let _alive = alive;
+            std::future::pending().await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_future_drops_its_attempt() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let mut service = layer().layer(Counting(alive.clone()));
+    let mut response = task::spawn(service.call(request("GET")));
+    assert_pending!(response.poll());
+    assert_eq!(alive.load(Ordering::Relaxed), 1);
+    drop(response);
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+/// Compiles only while the middleware adds no bounds of its own to these traits.
+#[allow(dead_code)]
+fn keeps_auto_traits<S: Send + Sync + Clone>(service: RetryOn429<S>) {
+    fn check<T: Send + Sync + Clone>(_: T) {}
+    check(service);
+}
+
+#[allow(dead_code)]
+fn futures_are_send(mut service: RetryOn429<Counting>) {
+    fn check<T: Send>(_: T) {}
+    check(service.call(request("GET")));
+}

@@ -1,0 +1,41 @@
+#![allow(dead_code)] // each test binary uses a part of this
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use steadfast_retry::{Backoff, ReplayBody, RetryOn429Layer};
+use tower_test::mock;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) type Body = Full<Bytes>;
+pub(crate) type Handle = mock::Handle<Request<ReplayBody<Body>>, Response<&'static str>>;
+pub(crate) type Mock = mock::Mock<Request<ReplayBody<Body>>, Response<&'static str>>;
+
+/// A layer whose waits are known: half a second, a second, two …
+pub(crate) fn layer() -> RetryOn429Layer {
+    RetryOn429Layer::new().backoff(Backoff::default().without_jitter())
+}
+
+pub(crate) fn request(method: &str) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri("http://upstream.test/")
+        .body(Full::from("hello"))
+        .expect("a request")
+}
+
+pub(crate) fn answer(status: u16) -> Response<&'static str> {
+    let mut response = Response::new("body");
+    *response.status_mut() = status.try_into().expect("a status");
+    response
+}
+
+pub(crate) fn limited(retry_after: &str) -> Response<&'static str> {
+    let mut response = answer(429);
+    let value = retry_after.parse().expect("a value");
+    response.headers_mut().insert("retry-after", value);
+    response
+}
