@@ -1,1 +1,120 @@
-//! Tower middleware that spreads requests over endpoints and leaves limited ones alone.
+//! Spreads HTTP requests over endpoints, and leaves a limited one alone until it is ready again.
+//!
+//! [`EndpointBalanceLayer`] makes one service of several endpoints. It knows of each whether it
+//! is rate limited (it *cools*), whether it is broken (its breaker is *open*), how many requests
+//! it has in flight and how fast it answers, and sends a request to one that can take it. It
+//! makes one attempt: put a retry layer outside it, and a request that one endpoint refuses is
+//! taken by the next without any sleep.
+//!
+//! # Example
+//!
+//! ```
+//! use http::{Request, Response};
+//! use std::convert::Infallible;
+//! use steadfast_balance::{Endpoint, EndpointBalanceLayer, Strategy};
+//! use tower::{ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower::BoxError> {
+//! // Stands for an HTTP client.
+//! async fn send(request: Request<String>) -> Result<Response<String>, Infallible> {
+//!     Ok(Response::new(request.uri().to_string()))
+//! }
+//!
+//! let layer = EndpointBalanceLayer::builder()
+//!     .endpoint(Endpoint::new("primary", "https://api.example.com/v1")?)
+//!     .endpoint(Endpoint::new("backup", "https://backup.example.com/v1")?.tier(1))
+//!     .strategy(Strategy::LeastLoaded)
+//!     .build()?;
+//! let endpoints = layer.handle();
+//! let client = ServiceBuilder::new().layer(layer).service_fn(send);
+//!
+//! let response = client.oneshot(Request::get("/models?limit=5").body(String::new())?).await?;
+//! assert_eq!(response.into_body().get_ref(), "https://api.example.com/v1/models?limit=5");
+//! assert_eq!(endpoints.status()[0].health, 1.0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Behavior
+//!
+//! | What an endpoint answers | What follows for it |
+//! |---|---|
+//! | `429` and its relatives | cools for as long as its hint says, at most a day; without a hint 1 s, doubling to 1 min each time that the attempt after it is refused too |
+//! | a success that says `remaining: 0` | cools until its own reset |
+//! | `402`, or a spent quota | is left alone for 30 min, or its hint if that is longer |
+//! | three `401` in a row to its own credential | is left alone for 1 min, doubling to 30 min |
+//! | an error, a timeout, `5xx` | its breaker counts a failure |
+//! | a body that breaks after `200` | its breaker counts a failure |
+//! | anything else | it works |
+//!
+//! The refusals of one burst cool an endpoint once, and answers to older attempts change nothing.
+//! A cooldown ends in a ramp: one attempt at first, twice as many with each that succeeds.
+//!
+//! A request goes to an endpoint of the lowest tier that has one which could take it; the
+//! [`Strategy`] chooses among several. A request that was tried already goes to an untried one of
+//! the same tier, then of the next, and only then to the same one again, if its answers
+//! [allow](steadfast_core::Class) that.
+//!
+//! # What is sent
+//!
+//! The path of the endpoint is put before that of the request, in place of the
+//! [request root](EndpointBalanceBuilder::request_root). Headers that are meant for one
+//! connection or for another host are removed, and so are the caller's credentials:
+//! `authorization`, `x-api-key`, `api-key`, `x-goog-api-key`, `cookie`, and the query parameter
+//! `key`. Then the endpoint's own headers and credential are added. No endpoint sees what is
+//! meant for another.
+//!
+//! # When nobody can take a request
+//!
+//! The future ends at once with [`Exhausted`](steadfast_core::Exhausted), which says when the
+//! soonest endpoint recovers. A retry layer outside waits for that if it is a matter of limits and
+//! fits the caller's deadline; for a pool that is broken it does not wait.
+//!
+//! # Readiness, clones and dropped requests
+//!
+//! * The service is always ready: which endpoint has to be depends on the request. Its future
+//!   makes the service of the chosen endpoint ready and calls it at once; while one is not ready,
+//!   the next one is asked.
+//! * Clones and all services of one layer share the state of the endpoints.
+//! * A future that is dropped before the head of the response gives back what it reserved and
+//!   says nothing about the endpoint, or `Timeout` with
+//!   [`abandoned_after`](EndpointBalanceBuilder::abandoned_after).
+//! * A request is in flight until its response body has ended or was dropped.
+//!
+//! # Order
+//!
+//! ```text
+//! request ──▶ retry ──▶ balance ──▶ (layers of the endpoint) ──▶ client
+//! ```
+//!
+//! # Limits
+//!
+//! The endpoints of a layer are fixed when it is built.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod admitted;
+mod cooldown;
+mod credential;
+mod endpoint;
+mod future;
+mod latency;
+mod layer;
+mod member;
+mod pool;
+mod rewrite;
+mod service;
+mod status;
+mod strategy;
+
+pub use self::admitted::Load;
+pub use self::credential::Credential;
+pub use self::endpoint::Endpoint;
+pub use self::future::{ResponseBody, ResponseFuture};
+pub use self::layer::{
+    EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, Plain,
+};
+pub use self::service::EndpointBalance;
+pub use self::status::{EndpointStatus, PoolHandle};
+pub use self::strategy::{OnlyEndpoint, Strategy};

@@ -31,6 +31,7 @@ struct State {
     /// Attempts that were made, of which the oldest may be forgotten.
     count: usize,
     next: Option<Next>,
+    last_next: Option<Next>,
 }
 
 /// One try of a request at one endpoint.
@@ -144,7 +145,15 @@ impl Trail {
 
     /// Sets when the next attempt can be taken. The layer that knows the endpoints says it.
     pub fn set_next(&self, next: Next) {
-        self.lock().next = Some(next);
+        let mut state = self.lock();
+        state.next = Some(next);
+        state.last_next = Some(next);
+    }
+
+    /// Returns what was said last about the next attempt, whether it was taken out or not.
+    #[must_use]
+    pub fn last_next(&self) -> Option<Next> {
+        self.lock().last_next
     }
 
     /// Takes out when the next attempt can be taken, if a layer said so since the last call.
@@ -280,6 +289,7 @@ mod tests {
         trail.set_next(Next::Now);
         assert_eq!(trail.clone().take_next(), Some(Next::Now));
         assert_eq!(trail.take_next(), None);
+        assert_eq!(trail.last_next(), Some(Next::Now));
     }
 
     #[test]

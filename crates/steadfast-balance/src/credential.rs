@@ -1,0 +1,80 @@
+use std::fmt;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use steadfast_core::InvalidConfig;
+
+/// What an endpoint wants to see before it serves: a header with a secret value.
+///
+/// The value is marked sensitive and shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    name: HeaderName,
+    value: HeaderValue,
+}
+
+impl Credential {
+    /// Creates a credential that is sent as `authorization: Bearer TOKEN`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the token is empty or cannot stand in a header. The error does not
+    /// show it.
+    pub fn bearer(token: &str) -> Result<Self, InvalidConfig> {
+        let token = token.trim();
+        Self::secret(AUTHORIZATION, token, &format!("Bearer {token}"))
+    }
+
+    /// Creates a credential that is sent in a header of its own, such as `x-api-key`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value is empty or cannot stand in a header. The error does not
+    /// show it.
+    pub fn header(name: HeaderName, value: &str) -> Result<Self, InvalidConfig> {
+        let value = value.trim();
+        Self::secret(name, value, value)
+    }
+
+    fn secret(name: HeaderName, secret: &str, text: &str) -> Result<Self, InvalidConfig> {
+        if secret.is_empty() {
+            return Err(InvalidConfig::new("credential", "", "must not be empty"));
+        }
+        let Ok(mut value) = HeaderValue::from_str(text) else {
+            let length = format_args!("{} bytes", secret.len()).to_string();
+            let reason = "must be visible ASCII text";
+            return Err(InvalidConfig::new("credential", length, reason));
+        };
+        value.set_sensitive(true);
+        Ok(Self { name, value })
+    }
+
+    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+        headers.insert(self.name.clone(), self.value.clone());
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({}: *)", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_its_secret_nowhere() {
+        let credential = Credential::bearer(" sk-secret\n").unwrap();
+        assert_eq!(format!("{credential:?}"), "Credential(authorization: *)");
+        let mut headers = HeaderMap::new();
+        credential.apply(&mut headers);
+        assert_eq!(headers[AUTHORIZATION], "Bearer sk-secret");
+        assert!(!format!("{headers:?}").contains("secret"));
+
+        let error = Credential::bearer("sk-sec\nret").unwrap_err();
+        assert!(!error.to_string().contains("sk-sec"), "{error}");
+        assert!(Credential::header(AUTHORIZATION, "  ").is_err());
+    }
+}
