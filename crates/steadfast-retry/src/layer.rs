@@ -5,7 +5,7 @@ use steadfast_core::{Classify, DefaultClassifier, Observer, Observers, RetryBudg
 use tower_layer::Layer;
 
 use crate::backoff::Backoff;
-use crate::mode::{CloneBody, Replay};
+use crate::mode::{CloneBody, Prepared, Replay};
 use crate::policy::Policy;
 use crate::service::RetryOn429;
 
@@ -146,6 +146,18 @@ impl<C, M> RetryOn429Layer<C, M> {
             config: self.config,
             classifier: self.classifier,
             mode: CloneBody(()),
+        }
+    }
+}
+
+impl<C, M> RetryOn429Layer<C, M> {
+    /// Takes requests whose body is a [`ReplayBody`](crate::ReplayBody) already, for a caller who
+    /// looks into it first.
+    pub fn prepared_body(self) -> RetryOn429Layer<C, Prepared> {
+        RetryOn429Layer {
+            config: self.config,
+            classifier: self.classifier,
+            mode: Prepared(()),
         }
     }
 }

@@ -122,7 +122,7 @@ mod service;
 pub use self::backoff::Backoff;
 pub use self::future::ResponseFuture;
 pub use self::layer::RetryOn429Layer;
-pub use self::mode::{BodyMode, CloneBody, Replay};
+pub use self::mode::{BodyMode, CloneBody, Prepared, Replay};
 pub use self::policy::SafeToRetry;
 pub use self::replay::ReplayBody;
 pub use self::service::RetryOn429;

@@ -2,7 +2,8 @@ use http_body::Body;
 
 use crate::replay::ReplayBody;
 
-/// How a request body is kept for further attempts. Sealed: [`Replay`] or [`CloneBody`].
+/// How a request body is kept for further attempts. Sealed: [`Replay`], [`CloneBody`] or
+/// [`Prepared`].
 pub trait BodyMode<B>: sealed::Sealed {
     /// The body that the inner service takes.
     type Body;
@@ -25,6 +26,10 @@ pub struct Replay {
 /// Leaves bodies as they are and clones them, for a client that is typed over its own body.
 #[derive(Clone, Copy, Debug)]
 pub struct CloneBody(pub(crate) ());
+
+/// Takes bodies that the caller has wrapped in [`ReplayBody`] already.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared(pub(crate) ());
 
 impl<B> BodyMode<B> for Replay
 where
@@ -53,8 +58,24 @@ impl<B: Clone> BodyMode<B> for CloneBody {
     }
 }
 
+impl<B> BodyMode<ReplayBody<B>> for Prepared
+where
+    B: Body + Unpin,
+{
+    type Body = ReplayBody<B>;
+
+    fn prepare(&self, body: ReplayBody<B>) -> ReplayBody<B> {
+        body
+    }
+
+    fn try_clone(body: &ReplayBody<B>) -> Option<ReplayBody<B>> {
+        body.try_clone()
+    }
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Replay {}
     impl Sealed for super::CloneBody {}
+    impl Sealed for super::Prepared {}
 }

@@ -29,8 +29,9 @@ impl<B> ReplayBody<B>
 where
     B: Body + Unpin,
 {
-    /// Takes `body` into memory if its size is known, within `limit`, and all of it is there.
-    pub(crate) fn new(mut body: B, limit: u64) -> Self {
+    /// Takes `body` into memory if its size is known, at most `limit` bytes, and all of it is
+    /// there.
+    pub fn new(mut body: B, limit: u64) -> Self {
         let mut read = Read::<B>::new();
         if body.size_hint().exact().is_none_or(|size| size > limit) {
             return Self(Repr::Live { read, body });
@@ -78,6 +79,15 @@ where
             }
         };
         Self(Repr::Held { data, trailers })
+    }
+
+    /// Returns the data of a body that is held in memory, and was not sent yet.
+    #[must_use]
+    pub fn data(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Repr::Held { data, .. } => Some(data),
+            Repr::Live { .. } => None,
+        }
     }
 
     /// Returns a copy of a body that was not sent yet, or `None` if it can be sent only once.

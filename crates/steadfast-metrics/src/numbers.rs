@@ -1,0 +1,99 @@
+use std::time::Duration;
+
+use steadfast_core::{Class, EndpointName, Trail};
+
+use crate::handles::Handles;
+use crate::snapshot::Snapshot;
+use crate::tally::Tally;
+
+/// What a layer and all its services count together.
+#[derive(Debug)]
+pub(crate) struct Numbers {
+    scope: Scope,
+    handles: Handles,
+    tally: Tally,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scope {
+    Requests,
+    Attempts,
+}
+
+/// The way that an answer took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    attempts: usize,
+    failovers: usize,
+}
+
+// ===== impl Numbers =====
+
+impl Numbers {
+    pub(crate) fn requests() -> Self {
+        Self::new(Scope::Requests, Handles::requests())
+    }
+
+    pub(crate) fn attempts(endpoint: &EndpointName) -> Self {
+        Self::new(Scope::Attempts, Handles::attempts(endpoint))
+    }
+
+    fn new(scope: Scope, handles: Handles) -> Self {
+        Self {
+            scope,
+            handles,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(crate) fn start(&self) {
+        self.tally.start();
+        let start = self.handles.start();
+        start.started.increment(1);
+        start.in_flight.increment(1.0);
+    }
+
+    pub(crate) fn head(&self, class: Class, after: Duration) {
+        self.handles.head(class).record(after);
+    }
+
+    /// Counts an end, with the route unless there was no answer.
+    pub(crate) fn end(&self, class: Class, after: Duration, route: Option<Route>) {
+        if let Some(route) = route {
+            self.route(route);
+        }
+        self.tally.end(class);
+        let end = self.handles.end(class);
+        end.ended.increment(1);
+        end.duration.record(after);
+        self.handles.start().in_flight.decrement(1.0);
+    }
+
+    fn route(&self, route: Route) {
+        let (attempts, failovers) = (route.attempts as u64, route.failovers as u64);
+        self.tally.route(attempts, failovers);
+        if self.scope == Scope::Requests {
+            let handles = self.handles.route();
+            handles.attempts.record(route.attempts as f64);
+            handles.failovers.increment(failovers);
+        }
+    }
+
+    /// Returns the route to an answer that came with this trail, or without one.
+    pub(crate) fn route_of(&self, trail: Option<&Trail>) -> Route {
+        match trail {
+            Some(trail) if self.scope == Scope::Requests => Route {
+                attempts: trail.len(),
+                failovers: trail.failovers(),
+            },
+            _ => Route {
+                attempts: 1,
+                failovers: 0,
+            },
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.tally.snapshot()
+    }
+}

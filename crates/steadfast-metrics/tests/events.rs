@@ -1,0 +1,107 @@
+//! What the observer records of events.
+
+mod support;
+
+use std::time::Duration;
+
+use steadfast_core::{BreakerState, Class, EndpointName, Event, Observer, Observers};
+use steadfast_metrics::EventMetrics;
+use support::record;
+
+fn name() -> EndpointName {
+    "primary".into()
+}
+
+fn transition(from: BreakerState, to: BreakerState) -> Event {
+    Event::Breaker {
+        endpoint: name(),
+        from,
+        to,
+        retry_in: None,
+    }
+}
+
+/// A crate of others had one gauge for each state, and after one cycle all of them were 1.
+#[test]
+fn the_state_of_a_breaker_is_one_series_through_a_full_cycle() {
+    use BreakerState::{Closed, HalfOpen, Open};
+    let (seen, _guard) = record();
+    let observer = EventMetrics::new();
+    for (from, to, expected) in [
+        (Closed, Open, "breaker_state{endpoint=primary} +1"),
+        (Open, HalfOpen, "breaker_state{endpoint=primary} +2"),
+        (HalfOpen, Open, "breaker_state{endpoint=primary} +1"),
+        (Open, HalfOpen, "breaker_state{endpoint=primary} +2"),
+        // Closed is 0, which is left out.
+        (HalfOpen, Closed, ""),
+    ] {
+        observer.on_event(&transition(from, to));
+        let mut lines = seen.take();
+        lines.retain(|line| line.starts_with("breaker_state"));
+        assert_eq!(lines.concat(), expected, "{from} to {to}");
+    }
+    let states: Vec<_> = seen
+        .series()
+        .into_iter()
+        .filter(|series| series.starts_with("breaker_state"))
+        .collect();
+    assert_eq!(states, ["breaker_state{endpoint=primary}"]);
+}
+
+#[test]
+fn transitions_are_counted_by_the_state_they_lead_to() {
+    use BreakerState::{Closed, HalfOpen, Open};
+    let (seen, _guard) = record();
+    for (from, to) in [(Closed, Open), (Open, HalfOpen), (HalfOpen, Open)] {
+        EventMetrics::new().on_event(&transition(from, to));
+    }
+    let lines = seen.take();
+    let expected = [
+        "breaker_transitions_total{endpoint=primary,to=half_open} 1",
+        "breaker_transitions_total{endpoint=primary,to=open} 2",
+    ];
+    assert_eq!(lines[1..], expected);
+}
+
+#[test]
+fn every_other_event_has_its_counter() {
+    let wait = Duration::from_millis(2500);
+    for (event, expected) in [
+        (
+            Event::Cooldown {
+                endpoint: name(),
+                class: Class::RateLimited,
+                wait,
+            },
+            &[
+                "cooldown_seconds{endpoint=primary} [2.5]",
+                "cooldowns_total{endpoint=primary,class=rate_limited} 1",
+            ][..],
+        ),
+        (Event::CooldownEnded { endpoint: name() }, &[]),
+        (
+            Event::Failover {
+                from: name(),
+                to: "backup".into(),
+                class: Class::Timeout,
+                after: wait,
+            },
+            &["failovers_total{from=primary,to=backup,class=timeout} 1"],
+        ),
+        (
+            Event::Retry {
+                class: Class::Transport,
+                attempt: 2,
+                wait,
+            },
+            &["retries_total{class=transport} 1"],
+        ),
+        (Event::Exhausted { retry_in: None }, &["exhausted_total 1"]),
+    ] {
+        let (seen, _guard) = record();
+        let mut observers = Observers::new();
+        observers.add(EventMetrics::new());
+        observers.emit(&event);
+        assert_eq!(seen.take(), expected, "{event:?}");
+    }
+}
