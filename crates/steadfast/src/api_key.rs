@@ -1,0 +1,142 @@
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use steadfast_balance::Credential;
+
+/// The key of an API: trimmed, erased from memory when it is dropped, and shown nowhere.
+///
+/// ```
+/// use steadfast::ApiKey;
+///
+/// let key = ApiKey::new(" sk-0123456789abcdef\n")?;
+/// assert_eq!(format!("{key:?}"), "ApiKey(*)");
+/// # Ok::<(), steadfast::InvalidApiKey>(())
+/// ```
+#[derive(Clone)]
+pub struct ApiKey(SecretString);
+
+/// What is wrong with the text of an API key, which it does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidApiKey {
+    /// There is nothing but white space.
+    Empty,
+    /// There is a character that cannot stand in a header.
+    NotPrintable,
+    /// It does not begin as keys of this provider do.
+    Prefix {
+        /// How they begin.
+        expected: &'static str,
+    },
+    /// It is shorter than keys of this provider are.
+    TooShort {
+        /// Its length in characters.
+        length: usize,
+        /// The length of the shortest ones.
+        minimum: usize,
+    },
+}
+
+impl ApiKey {
+    /// Takes a key from a text, without the white space around it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if nothing is left, or if it cannot stand in a header.
+    pub fn new(text: &str) -> Result<Self, InvalidApiKey> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(InvalidApiKey::Empty);
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidApiKey::NotPrintable);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Checks that the key begins with `prefix` and has at least `minimum` characters.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that says which of the two does not hold.
+    pub fn check(self, prefix: &'static str, minimum: usize) -> Result<Self, InvalidApiKey> {
+        let text = self.0.expose_secret();
+        if !text.starts_with(prefix) {
+            return Err(InvalidApiKey::Prefix { expected: prefix });
+        }
+        let length = text.len();
+        if length < minimum {
+            return Err(InvalidApiKey::TooShort { length, minimum });
+        }
+        Ok(self)
+    }
+}
+
+impl From<ApiKey> for Credential {
+    fn from(key: ApiKey) -> Self {
+        Self::bearer(key.0.expose_secret()).expect("checked by `ApiKey::new`")
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(*)")
+    }
+}
+
+impl fmt::Display for InvalidApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the API key is empty"),
+            Self::NotPrintable => {
+                f.write_str("the API key has a character that is no visible ASCII character")
+            }
+            Self::Prefix { expected } => {
+                write!(f, "the API key does not begin with {expected:?}")
+            }
+            Self::TooShort { length, minimum } => write!(
+                f,
+                "the API key has {length} characters and should have at least {minimum}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for InvalidApiKey {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_is_wrong_and_never_shows_the_key() {
+        for (text, expected) in [
+            (" \n", InvalidApiKey::Empty),
+            ("sk-sec ret", InvalidApiKey::NotPrintable),
+            ("sk-sécret", InvalidApiKey::NotPrintable),
+            (
+                "secret-0123456789012345",
+                InvalidApiKey::Prefix { expected: "sk-" },
+            ),
+            (
+                "sk-secret",
+                InvalidApiKey::TooShort {
+                    length: 9,
+                    minimum: 20,
+                },
+            ),
+        ] {
+            let error = ApiKey::new(text)
+                .and_then(|key| key.check("sk-", 20))
+                .unwrap_err();
+            assert_eq!(error, expected);
+            assert!(!error.to_string().contains("sec"), "{error}");
+        }
+        let key = ApiKey::new("\tsk-01234567890123456\n").and_then(|key| key.check("sk-", 20));
+        assert_eq!(
+            format!("{:?}", key.unwrap()),
+            "ApiKey(*)",
+            "twenty characters are enough"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use steadfast_core::BoxError;
+use steadfast_retry::ReplayBody;
+
+/// A body of any kind, as [`AiStack`](crate::AiStack) takes it.
+pub type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// The body of the requests that the client under an [`AiStack`](crate::AiStack) sends.
+pub type RequestBody = ReplayBody<AnyBody>;
+
+/// The body of a response of an [`AiStack`](crate::AiStack).
+///
+/// Its errors have a [`Classified`](steadfast_core::Classified) among their sources, which says
+/// what broke. The endpoint counts the request as in flight until the body ends or is dropped.
+pub struct ResponseBody(AnyBody);
+
+impl ResponseBody {
+    pub(crate) fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(any(body))
+    }
+}
+
+pub(crate) fn any<B>(body: B) -> AnyBody
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
+    }
+}

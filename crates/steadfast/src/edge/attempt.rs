@@ -1,0 +1,127 @@
+use std::future::{Future, poll_fn};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http::header::CONTENT_TYPE;
+use http_body::{Body, Frame};
+use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, Verdict};
+use tokio::time::{Instant, timeout_at};
+
+use crate::edge::body::{Clock, EdgeBody};
+use crate::edge::error_body::refine;
+use crate::edge::limits::Limits;
+use crate::edge::stream::Stream;
+use crate::edge::transport::classified;
+
+/// So much of an error body is read to find out what it means.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+/// And for so long: another endpoint may be waiting to answer.
+const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
+/// A stream that says so much without anything visible is passed on as it is.
+const MAX_PREAMBLE_EVENTS: usize = 64;
+const MAX_PREAMBLE_BYTES: usize = 256 * 1024;
+
+/// Waits for the answer of an attempt until it is known what it means: the head of most answers,
+/// the body of an error, the first visible token of a stream.
+pub(crate) async fn attempt<F, B, E>(
+    future: F,
+    limits: Limits,
+) -> Result<Response<EdgeBody<B>>, BoxError>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let response = match timeout_at(limits.head.at, future).await {
+        Ok(Ok(response)) => response.map(|body| EdgeBody::new(body, Clock::Until(limits.total))),
+        Ok(Err(error)) => return Err(classified(error.into())),
+        Err(_) => return Err(limits.head.error().into()),
+    };
+    let verdict = DefaultClassifier.classify(Ok(Head::of(&response)));
+    if !verdict.is_success() {
+        return Ok(read_error(response, verdict).await);
+    }
+    if is_event_stream(&response) {
+        return read_preamble(response, &limits).await;
+    }
+    Ok(response)
+}
+
+/// Reads the body of an error as far as it helps to understand it.
+async fn read_error<B>(
+    mut response: Response<EdgeBody<B>>,
+    verdict: Verdict,
+) -> Response<EdgeBody<B>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let until = Instant::now() + ERROR_BODY_TIME;
+    let body = response.body_mut();
+    let mut text = BytesMut::new();
+    while text.len() < MAX_ERROR_BODY {
+        let Ok(Some(Ok(frame))) = timeout_at(until, poll_fn(|cx| body.poll_rest(cx))).await else {
+            break;
+        };
+        if let Some(data) = frame.data_ref() {
+            text.extend_from_slice(data);
+        }
+        body.put_back(frame);
+    }
+    let verdict = refine(verdict, response.headers(), &text);
+    response.extensions_mut().insert(verdict);
+    response
+}
+
+/// Reads a stream until there is something that its reader would show.
+async fn read_preamble<B>(
+    mut response: Response<EdgeBody<B>>,
+    limits: &Limits,
+) -> Result<Response<EdgeBody<B>>, BoxError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let body = response.body_mut();
+    body.set_clock(Clock::Until(limits.first_token));
+    let mut stream = Stream::default();
+    let mut size = 0;
+    while !stream.is_visible() && stream.seen() < MAX_PREAMBLE_EVENTS && size < MAX_PREAMBLE_BYTES {
+        match poll_fn(|cx| body.poll_rest(cx)).await {
+            Some(Ok(frame)) => {
+                size += read_frame(&mut stream, &frame);
+                body.put_back(frame);
+            }
+            Some(Err(error)) => return Err(error),
+            None => match stream.broken() {
+                Some(broken) if stream.failed().is_none() => return Err(broken.into()),
+                _ => break,
+            },
+        }
+        if let Some(verdict) = stream.failed().filter(|_| !stream.is_visible()) {
+            // It is an answer, and may be the best there is: then it is passed on as it came.
+            body.set_clock(Clock::Idle(limits.idle));
+            response.extensions_mut().insert(verdict);
+            return Ok(response);
+        }
+    }
+    body.set_clock(Clock::Idle(limits.idle));
+    body.watch(stream);
+    Ok(response)
+}
+
+fn read_frame(stream: &mut Stream, frame: &Frame<Bytes>) -> usize {
+    let data = frame.data_ref().map_or(&[][..], |data| data);
+    stream.read(data);
+    data.len()
+}
+
+fn is_event_stream<B>(response: &Response<B>) -> bool {
+    let Some(value) = response.headers().get(CONTENT_TYPE) else {
+        return false;
+    };
+    let kind = value.as_bytes().split(|&byte| byte == b';').next();
+    kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+}

@@ -1,0 +1,190 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use steadfast_core::{BoxError, Classified};
+use tokio::time::{Sleep, sleep_until};
+
+use crate::edge::limits::Limit;
+use crate::edge::stream::Stream;
+use crate::edge::transport::classified;
+
+/// The body of an answer: what was read of it already, and the rest, whose time is bounded.
+pub(crate) struct EdgeBody<B> {
+    read: VecDeque<Frame<Bytes>>,
+    /// Absent once it has ended.
+    rest: Option<B>,
+    clock: Clock,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The timer runs for the read that is pending now.
+    pending: Option<Limit>,
+    stream: Option<Stream>,
+}
+
+/// How long to wait for the next frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    /// Until an instant, whatever comes before.
+    Until(Limit),
+    /// For so long, again for each frame.
+    Idle(Duration),
+}
+
+impl<B> EdgeBody<B> {
+    pub(crate) fn new(rest: B, clock: Clock) -> Self {
+        Self {
+            read: VecDeque::new(),
+            rest: Some(rest),
+            clock,
+            timer: None,
+            pending: None,
+            stream: None,
+        }
+    }
+
+    /// Puts back a frame that was read to look at it. Frames come in the order they were read.
+    pub(crate) fn put_back(&mut self, frame: Frame<Bytes>) {
+        self.read.push_back(frame);
+    }
+
+    /// Changes how long to wait from here on.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+        self.pending = None;
+    }
+
+    /// Looks into the frames that come from here on.
+    pub(crate) fn watch(&mut self, stream: Stream) {
+        self.stream = Some(stream);
+    }
+}
+
+impl<B> EdgeBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Reads a frame past those that were put back.
+    pub(crate) fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(None);
+        };
+        let frame = match Pin::new(rest).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                let late = ready!(self.poll_late(cx));
+                self.rest = None;
+                return Poll::Ready(Some(Err(late.into())));
+            }
+        };
+        self.pending = None;
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Err(error)) => {
+                self.rest = None;
+                Some(Err(classified(error.into())))
+            }
+            None => {
+                self.rest = None;
+                None
+            }
+        })
+    }
+
+    /// Waits until the pending read is late. Time runs only while a read is pending, as a slow
+    /// reader is no slow endpoint.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Classified> {
+        let limit = match self.pending {
+            Some(limit) => limit,
+            None => {
+                let limit = match self.clock {
+                    Clock::Until(limit) => limit,
+                    Clock::Idle(idle) => Limit::idle(idle),
+                };
+                match &mut self.timer {
+                    Some(timer) => timer.as_mut().reset(limit.at),
+                    None => self.timer = Some(Box::pin(sleep_until(limit.at))),
+                }
+                *self.pending.insert(limit)
+            }
+        };
+        let timer = self.timer.as_mut().expect("it was set with the limit");
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(limit.error())
+    }
+}
+
+impl<B> Body for EdgeBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(frame) = self.read.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let frame = ready!(self.poll_rest(cx));
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(frame);
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    stream.read(data);
+                }
+            }
+            Some(Err(_)) => self.stream = None,
+            // The connection ended in order; that is not yet the end of an answer.
+            None => {
+                let broken = stream.broken();
+                self.stream = None;
+                return Poll::Ready(broken.map(|broken| Err(broken.into())));
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_empty()
+            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+            && self
+                .stream
+                .as_ref()
+                .is_none_or(|stream| stream.broken().is_none())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self
+            .rest
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), Body::size_hint);
+        let read = self.read.iter().filter_map(Frame::data_ref);
+        let read: u64 = read.map(|data| data.len() as u64).sum();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(read));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(read));
+        }
+        hint
+    }
+}
+
+impl<B> fmt::Debug for EdgeBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EdgeBody").finish_non_exhaustive()
+    }
+}

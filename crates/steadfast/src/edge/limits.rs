@@ -1,0 +1,76 @@
+use std::time::Duration;
+
+use http::Extensions;
+use steadfast_core::{Class, Classified, Deadline, Verdict, saturating_add};
+use tokio::time::Instant;
+
+use crate::edge::Streaming;
+use crate::timeouts::{AttemptTimeout, TimeoutPhase, Timeouts};
+
+/// The instants until which the parts of one attempt have to be there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) head: Limit,
+    pub(crate) first_token: Limit,
+    pub(crate) total: Limit,
+    pub(crate) idle: Duration,
+}
+
+/// An instant, and what is late when it has passed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) at: Instant,
+    late: AttemptTimeout,
+}
+
+impl Limits {
+    /// The limits of an attempt that starts now.
+    pub(crate) fn new(timeouts: &Timeouts, extensions: &Extensions) -> Self {
+        let start = Instant::now();
+        let deadline = Deadline::of(extensions).map(|deadline| Limit {
+            at: deadline.instant(),
+            late: AttemptTimeout::new(TimeoutPhase::Deadline, deadline.remaining(start)),
+        });
+        let limit = |phase, after| {
+            let limit = Limit {
+                at: saturating_add(start, after),
+                late: AttemptTimeout::new(phase, after),
+            };
+            match deadline {
+                Some(deadline) if deadline.at < limit.at => deadline,
+                _ => limit,
+            }
+        };
+        let total = limit(TimeoutPhase::Total, timeouts.total);
+        let streaming = extensions.get() == Some(&Streaming(true));
+        Self {
+            head: if streaming {
+                limit(TimeoutPhase::Head, timeouts.head)
+            } else {
+                total
+            },
+            first_token: limit(TimeoutPhase::FirstToken, timeouts.first_token),
+            total,
+            idle: timeouts.idle,
+        }
+    }
+}
+
+impl Limit {
+    pub(crate) fn idle(idle: Duration) -> Self {
+        Self {
+            at: saturating_add(Instant::now(), idle),
+            late: AttemptTimeout::new(TimeoutPhase::Idle, idle),
+        }
+    }
+
+    pub(crate) fn error(&self) -> Classified {
+        let verdict = Verdict::new(Class::Timeout);
+        // That the caller has no more time is no fault of the endpoint.
+        let verdict = match self.late.phase() {
+            TimeoutPhase::Deadline => verdict.neutral(),
+            _ => verdict,
+        };
+        Classified::new(verdict, self.late)
+    }
+}

@@ -1,0 +1,19 @@
+//! What stands next to the client: it bounds the time of an attempt, finds out what an answer
+//! means, and puts that into its extensions for every layer above.
+
+mod attempt;
+mod body;
+mod error_body;
+mod limits;
+mod meaning;
+mod service;
+mod sse;
+mod stream;
+mod transport;
+
+pub(crate) use self::service::EdgeLayer;
+pub use self::stream::StreamBroken;
+
+/// Says in the extensions of a request whether its answer is to be streamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Streaming(pub(crate) bool);

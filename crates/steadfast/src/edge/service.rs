@@ -1,0 +1,62 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use steadfast_core::BoxError;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::edge::attempt::attempt;
+use crate::edge::body::EdgeBody;
+use crate::edge::limits::Limits;
+use crate::timeouts::Timeouts;
+
+/// Applies [`Edge`] to the client of one endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EdgeLayer {
+    pub(crate) timeouts: Timeouts,
+}
+
+/// Bounds the time of attempts and finds out what their answers mean.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge<S> {
+    inner: S,
+    timeouts: Timeouts,
+}
+
+impl<S> Layer<S> for EdgeLayer {
+    type Service = Edge<S>;
+
+    fn layer(&self, inner: S) -> Edge<S> {
+        Edge {
+            inner,
+            timeouts: self.timeouts,
+        }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Edge<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + 'static,
+    ResBody: Body<Data = Bytes> + Unpin + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response<EdgeBody<ResBody>>;
+    type Error = BoxError;
+    // Several waits in a row read best as one `async fn`, and an attempt can afford the box.
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let limits = Limits::new(&self.timeouts, request.extensions());
+        Box::pin(attempt(self.inner.call(request), limits))
+    }
+}

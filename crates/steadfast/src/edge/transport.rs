@@ -1,0 +1,29 @@
+use std::error::Error;
+
+use hyper_util::client::legacy;
+use steadfast_core::{
+    BoxError, Class, Classified, Classify, DefaultClassifier, Verdict, find_error,
+};
+
+/// Gives the error of a client or of a body its verdict, unless it has one.
+pub(crate) fn classified(error: BoxError) -> BoxError {
+    if Classified::find(&*error).is_some() {
+        return error;
+    }
+    Classified::new(verdict_of_client_error(&*error), error).into()
+}
+
+/// The verdict on the error of a client. Knows those of hyper, which reqwest has as sources.
+fn verdict_of_client_error(error: &(dyn Error + 'static)) -> Verdict {
+    if find_error::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
+        return Verdict::new(Class::Connect);
+    }
+    if let Some(error) = find_error::<h2::Error>(error) {
+        let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        // A stream above the last one of a GOAWAY was not processed either.
+        if error.is_remote() && (refused || error.is_go_away()) {
+            return Verdict::new(Class::Connect).neutral();
+        }
+    }
+    DefaultClassifier.classify(Err(error))
+}

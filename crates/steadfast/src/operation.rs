@@ -1,0 +1,159 @@
+//! What a request asks for, as far as that decides where it may go.
+
+use http::Method;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+/// Whether a request means the same at every endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// It generates something and leaves nothing behind: any endpoint can do it, and doing it
+    /// twice costs money and does no harm.
+    Stateless,
+    /// It means something that is kept at one endpoint.
+    Stateful,
+    /// Its method decides.
+    Other,
+}
+
+/// The fields of a request body that decide. Their types are for the endpoint to check.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Wanted {
+    stream: Value,
+    store: Value,
+    background: Value,
+    previous_response_id: Option<IgnoredAny>,
+    conversation: Option<IgnoredAny>,
+}
+
+impl Wanted {
+    /// Reads a body. What is no JSON object wants nothing special.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        // serde would read the fields of a struct from an array too.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Self::default();
+        }
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    pub(crate) fn stream(&self) -> bool {
+        self.stream == true
+    }
+
+    /// Whether the endpoint of the Responses API keeps something, which it does by default.
+    fn keeps_state(&self) -> bool {
+        self.store != false
+            || self.background == true
+            || self.previous_response_id.is_some()
+            || self.conversation.is_some()
+    }
+}
+
+impl Operation {
+    /// Reads the method, the path with or without `/v1`, and the body.
+    pub(crate) fn of(method: &Method, path: &str, wanted: &Wanted) -> Self {
+        let path = path.strip_prefix("/v1").unwrap_or(path);
+        let path = path.trim_end_matches('/');
+        let post = method == Method::POST;
+        match path {
+            "/chat/completions"
+            | "/completions"
+            | "/embeddings"
+            | "/messages"
+            | "/messages/count_tokens"
+            | "/moderations"
+                if post =>
+            {
+                Self::Stateless
+            }
+            "/responses" if post && !wanted.keeps_state() => Self::Stateless,
+            _ if is_kept(path) => Self::Stateful,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether what a path names is kept at one endpoint.
+fn is_kept(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next();
+    matches!(
+        first,
+        Some(
+            "assistants"
+                | "batches"
+                | "containers"
+                | "conversations"
+                | "evals"
+                | "files"
+                | "fine_tuning"
+                | "responses"
+                | "threads"
+                | "uploads"
+                | "vector_stores"
+                | "videos"
+        )
+    ) || path.starts_with("/messages/batches")
+        // Completions that were stored.
+        || path == "/chat/completions"
+        || path.starts_with("/chat/completions/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Operation::{Other, Stateful, Stateless};
+
+    #[test]
+    fn knows_what_is_kept_where() {
+        for (method, path, body, expected) in [
+            ("POST", "/v1/chat/completions", "{}", Stateless),
+            ("POST", "/chat/completions", "{}", Stateless),
+            ("POST", "/v1/chat/completions/", "{}", Stateless),
+            ("POST", "/v1/embeddings", "", Stateless),
+            ("POST", "/v1/messages", "{}", Stateless),
+            ("POST", "/v1/responses", r#"{"store":false}"#, Stateless),
+            ("POST", "/v1/responses", "{}", Stateful),
+            ("POST", "/v1/responses", r#"{"store":null}"#, Stateful),
+            (
+                "POST",
+                "/v1/responses",
+                r#"{"store":false,"previous_response_id":"r"}"#,
+                Stateful,
+            ),
+            ("GET", "/v1/responses/r_1", "", Stateful),
+            ("GET", "/v1/chat/completions", "", Stateful),
+            ("GET", "/v1/chat/completions/c_1", "", Stateful),
+            ("POST", "/v1/files", "", Stateful),
+            ("GET", "/v1/batches", "", Stateful),
+            ("POST", "/v1/messages/batches", "{}", Stateful),
+            ("POST", "/v1/threads/t/runs", "{}", Stateful),
+            ("GET", "/v1/models", "", Other),
+            ("POST", "/v1/images/generations", "{}", Other),
+            ("GET", "/v1/filesystem", "", Other),
+        ] {
+            let method = method.parse().unwrap();
+            let operation = Operation::of(&method, path, &Wanted::of(body.as_bytes()));
+            assert_eq!(operation, expected, "{method} {path} {body}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_wanted_only_by_the_body_itself() {
+        for (body, expected) in [
+            (r#"{"stream":true}"#, true),
+            (r#"{"model":"m","stream" : true,"messages":[]}"#, true),
+            (r#"{"stream":false}"#, false),
+            (r#"{"stream":"true"}"#, false),
+            (r#"{"stream":null}"#, false),
+            (r#"{"messages":[{"content":"\"stream\":true"}]}"#, false),
+            (r#"{"tools":[{"stream":true}]}"#, false),
+            ("[true]", false),
+            ("no json", false),
+            ("", false),
+        ] {
+            assert_eq!(Wanted::of(body.as_bytes()).stream(), expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+use std::error::Error;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::json;
+use steadfast_breaker::CircuitOpen;
+use steadfast_core::{BoxError, Class, Classify, DefaultClassifier, Exhausted, find_error};
+
+/// Makes an answer for an HTTP client of an error of an [`AiStack`](crate::AiStack).
+///
+/// | Error | Status |
+/// |---|---|
+/// | `Exhausted` by limits, or an open breaker | `503` with `retry-after` in whole seconds |
+/// | a timeout | `504` |
+/// | any other | `502` |
+///
+/// The body has the shape of OpenAI's errors. `x-should-retry: false` is set where a wait of the
+/// client's own would only repeat what was done here.
+#[must_use]
+pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
+    let error: &(dyn Error + 'static) = &**error;
+    let verdict = DefaultClassifier.classify(Err(error));
+    let refused = find_error::<Exhausted>(error).is_some_and(|it| it.trail().is_empty())
+        || find_error::<CircuitOpen>(error).is_some();
+    let status = match verdict.class() {
+        Class::RateLimited | Class::QuotaExhausted | Class::Overloaded => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        _ if refused => StatusCode::SERVICE_UNAVAILABLE,
+        Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    let body = json!({
+        "error": {
+            "message": error.to_string(),
+            "type": "upstream_error",
+            "param": null,
+            "code": verdict.class().as_str(),
+        }
+    });
+    let mut response = Response::new(Full::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    if let (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) = (status, verdict.hint()) {
+        // Rounded up: a client that comes early comes in vain.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use steadfast_core::{Classified, Trail, Verdict};
+
+    fn status(error: impl Into<BoxError>) -> (u16, Option<String>) {
+        let response = error_response(&error.into());
+        let wait = response.headers().get(RETRY_AFTER);
+        let wait = wait.map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), wait)
+    }
+
+    #[test]
+    fn says_what_happened_and_when_to_come_back() {
+        let limited = Verdict::new(Class::RateLimited).with_hint(Some(Duration::from_millis(1200)));
+        let broken = Verdict::new(Class::Overloaded).neutral();
+        let timeout = Classified::new(Verdict::new(Class::Timeout), "late");
+        let connect = Classified::new(Verdict::new(Class::Connect), "refused");
+        for (error, expected) in [
+            (
+                Exhausted::new(Trail::new(), limited, None).into(),
+                (503, Some("2".to_owned())),
+            ),
+            (
+                Exhausted::new(Trail::new(), broken, None).into(),
+                (503, None),
+            ),
+            (BoxError::from(timeout), (504, None)),
+            (connect.into(), (502, None)),
+            ("anything".into(), (502, None)),
+        ] {
+            assert_eq!(status(error), expected);
+        }
+    }
+}

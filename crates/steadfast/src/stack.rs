@@ -1,0 +1,235 @@
+use std::fmt;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use steadfast_balance::{Endpoint, EndpointBalanceLayer, EndpointStatus, PoolHandle, Strategy};
+use steadfast_core::{BoxError, InvalidConfig, Observer, Observers};
+use steadfast_metrics::{EventMetrics, MetricsLayer, Snapshot};
+use steadfast_retry::RetryOn429Layer;
+use tower::util::{BoxCloneSyncService, ServiceExt};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::body::{AnyBody, RequestBody, ResponseBody, any};
+use crate::edge::EdgeLayer;
+use crate::prepare::Prepare;
+use crate::timeouts::Timeouts;
+
+type Inner = BoxCloneSyncService<Request<AnyBody>, Response<ResponseBody>, BoxError>;
+
+/// All layers assembled for AI APIs, over an HTTP client.
+///
+/// Clones share everything: endpoints, budget, metrics and connections. See the
+/// [crate docs](crate) for an example and for what happens to a request.
+#[derive(Clone)]
+pub struct AiStack {
+    inner: Inner,
+    metrics: MetricsLayer,
+    endpoints: PoolHandle,
+}
+
+/// Configures an [`AiStack`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct AiStackBuilder {
+    endpoints: Vec<Endpoint>,
+    strategy: Strategy,
+    timeouts: Timeouts,
+    retry: RetryOn429Layer,
+    deadline: Option<Duration>,
+    observers: Observers,
+}
+
+// ===== impl AiStack =====
+
+impl AiStack {
+    /// Begins a stack without endpoints, with the defaults of each layer.
+    pub fn builder() -> AiStackBuilder {
+        AiStackBuilder {
+            endpoints: Vec::new(),
+            strategy: Strategy::default(),
+            timeouts: Timeouts::DEFAULT,
+            retry: RetryOn429Layer::new(),
+            deadline: None,
+            observers: Observers::new(),
+        }
+    }
+
+    /// Sends a request. Its URI needs a path only, such as `/v1/chat/completions`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no endpoint gave an answer that could be passed on:
+    /// [`Exhausted`](steadfast_core::Exhausted), or the error of a lone attempt.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt that is under way and gives back all that was
+    /// reserved.
+    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<ResponseBody>, BoxError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.inner.clone().oneshot(request.map(any)).await
+    }
+
+    /// Returns the numbers of all requests so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.metrics.snapshot()
+    }
+
+    /// Returns the state of the endpoints, in the order of the configuration.
+    #[must_use]
+    pub fn status(&self) -> Vec<EndpointStatus> {
+        self.endpoints.status()
+    }
+}
+
+impl<B> Service<Request<B>> for AiStack
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = BoxError;
+    type Future = <Inner as Service<Request<AnyBody>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.inner.call(request.map(any))
+    }
+}
+
+impl fmt::Debug for AiStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AiStack")
+            .field("endpoints", &self.endpoints)
+            .finish_non_exhaustive()
+    }
+}
+
+// ===== impl AiStackBuilder =====
+
+impl AiStackBuilder {
+    /// Adds an endpoint. Within a tier their order counts.
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// Adds endpoints.
+    pub fn endpoints(mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        self.endpoints.extend(endpoints);
+        self
+    }
+
+    /// Sets which of several endpoints takes a request.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Sets how long the parts of an attempt may take.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Replaces the retry layer. Chat completions, completions, embeddings, messages, and
+    /// responses without stored state are repeated whatever it says of other methods.
+    pub fn retry(mut self, retry: RetryOn429Layer) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets how long a request may take until its answer begins, with all attempts and waits, if
+    /// it has no [`Deadline`](steadfast_core::Deadline) of its own. None by default.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Adds an observer, which is told of all events.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.add(observer);
+        self
+    }
+
+    /// Builds the stack over a client of its own.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field if something is configured wrongly.
+    #[cfg(feature = "client")]
+    pub fn build(self) -> Result<AiStack, InvalidConfig> {
+        self.timeouts.validate()?;
+        let client = crate::client::default_client(&self.timeouts);
+        self.build_on(client)
+    }
+
+    /// Builds the stack over any HTTP client that does not follow redirects.
+    ///
+    /// A client whose body type is its own takes a `map_request` from [`RequestBody`]; one whose
+    /// response body is not `Unpin` a `map_response` with `Box::pin`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field if something is configured wrongly.
+    pub fn build_on<C, ResBody>(self, client: C) -> Result<AiStack, InvalidConfig>
+    where
+        C: Service<Request<RequestBody>, Response = Response<ResBody>>,
+        C: Clone + Send + Sync + 'static,
+        C::Error: Into<BoxError>,
+        C::Future: Send + 'static,
+        ResBody: Body<Data = Bytes> + Unpin + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+    {
+        self.timeouts.validate()?;
+        if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
+            return Err(InvalidConfig::new(
+                "deadline",
+                "0s",
+                "must be longer than zero",
+            ));
+        }
+        let mut observers = self.observers;
+        observers.add(EventMetrics::new());
+        let home = self.endpoints.first().map(|first| first.name().clone());
+        let edge = EdgeLayer {
+            timeouts: self.timeouts,
+        };
+        let balance = EndpointBalanceLayer::builder()
+            .endpoints(self.endpoints)
+            .strategy(self.strategy)
+            .request_root("/v1")
+            .observers(&observers)
+            .endpoint_layer(move |endpoint: &Endpoint| {
+                (MetricsLayer::attempts(endpoint.name().clone()), edge)
+            })
+            .build()?;
+        let retry = self.retry.prepared_body().observers(&observers);
+        let metrics = MetricsLayer::requests();
+        let endpoints = balance.handle();
+        let prepare = Prepare {
+            replay_limit: RetryOn429Layer::DEFAULT_REPLAY_LIMIT,
+            home: home.expect("a balancer has at least one endpoint"),
+            deadline: self.deadline,
+            inner: retry.layer(balance.layer(client)),
+        };
+        let service = metrics.layer(prepare);
+        let inner = service.map_response(|response: Response<_>| response.map(ResponseBody::new));
+        Ok(AiStack {
+            inner: BoxCloneSyncService::new(inner),
+            metrics,
+            endpoints,
+        })
+    }
+}
