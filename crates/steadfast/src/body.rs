@@ -10,7 +10,7 @@ use steadfast_core::BoxError;
 use steadfast_retry::ReplayBody;
 
 /// A body of any kind, as [`AiStack`](crate::AiStack) takes it.
-pub type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
+pub struct AnyBody(UnsyncBoxBody<Bytes, BoxError>);
 
 /// The body of the requests that the client under an [`AiStack`](crate::AiStack) sends.
 pub type RequestBody = ReplayBody<AnyBody>;
@@ -27,16 +27,45 @@ impl ResponseBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(any(body))
+        Self(AnyBody::new(body))
     }
 }
 
-pub(crate) fn any<B>(body: B) -> AnyBody
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    body.map_err(Into::into).boxed_unsync()
+impl AnyBody {
+    /// Boxes `body`.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(body.map_err(Into::into).boxed_unsync())
+    }
+}
+
+impl Body for AnyBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl fmt::Debug for AnyBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyBody").finish_non_exhaustive()
+    }
 }
 
 impl Body for ResponseBody {

@@ -13,7 +13,7 @@ use tower::util::{BoxCloneSyncService, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::body::{AnyBody, RequestBody, ResponseBody, any};
+use crate::body::{AnyBody, RequestBody, ResponseBody};
 use crate::edge::EdgeLayer;
 use crate::prepare::Prepare;
 use crate::timeouts::Timeouts;
@@ -74,7 +74,7 @@ impl AiStack {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        self.inner.clone().oneshot(request.map(any)).await
+        self.inner.clone().oneshot(request.map(AnyBody::new)).await
     }
 
     /// Returns the numbers of all requests so far.
@@ -104,7 +104,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.inner.call(request.map(any))
+        self.inner.call(request.map(AnyBody::new))
     }
 }
 

@@ -1,0 +1,8 @@
+mod future;
+mod gate;
+mod probe;
+mod service;
+
+pub use self::future::ContractFuture;
+pub use self::probe::{Probe, Report};
+pub use self::service::Contract;

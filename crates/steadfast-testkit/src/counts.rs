@@ -1,0 +1,42 @@
+use std::collections::BTreeMap;
+
+/// Counts what an upstream has seen and done since it started.
+///
+/// `streams_started` is always the sum of the three ways in which a stream ends, and of those that
+/// still run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests read to their end.
+    pub requests: u64,
+    /// Answers by status. A reset and a silence are no answers.
+    pub answers: BTreeMap<u16, u64>,
+    /// Answers with a status from 200 to 299.
+    pub ok: u64,
+    /// Answers with status 429.
+    pub rate_limited: u64,
+    /// Streams of which the head was sent.
+    pub streams_started: u64,
+    /// Streams of which all that was planned was sent: also truncated ones, and ends in an error.
+    pub streams_completed: u64,
+    /// Streams that the upstream broke: scripted cuts and killed connections.
+    pub streams_cut: u64,
+    /// Streams that the client left, or whose connection it closed.
+    pub streams_aborted: u64,
+}
+
+impl Counts {
+    /// Returns how many answers had `status`.
+    #[must_use]
+    pub fn answered(&self, status: u16) -> u64 {
+        self.answers.get(&status).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn count_answer(&mut self, status: http::StatusCode) {
+        *self.answers.entry(status.as_u16()).or_default() += 1;
+        self.ok += u64::from(status.is_success());
+        self.rate_limited += u64::from(status == http::StatusCode::TOO_MANY_REQUESTS);
+    }
+}

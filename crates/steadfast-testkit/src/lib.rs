@@ -1,0 +1,111 @@
+//! Plays the APIs that fail, and checks the layers that have to cope.
+//!
+//! [`Upstream`] is an OpenAI-compatible server on a real loopback socket. It answers well or badly,
+//! as it is told, and what it is told can change while requests are under way. [`Contract`] is a
+//! service to put under a layer: it panics when the layer breaks a promise of
+//! `tower_service::Service`.
+//!
+//! # Example
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::{BodyExt, Full};
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use std::time::Duration;
+//! use steadfast_testkit::{Hint, Quota, Reply, Upstream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let upstream = Upstream::start().await?.named("primary");
+//! let client = Client::builder(TokioExecutor::new()).build_http();
+//! let ask = || {
+//!     let body = Full::new(Bytes::from_static(br#"{"model": "m", "stream": true}"#));
+//!     let request = Request::post(format!("{}/chat/completions", upstream.url())).body(body);
+//!     client.request(request.expect("a well-formed request"))
+//! };
+//!
+//! // The next request is refused, and the one after it loses its connection in mid-stream.
+//! upstream.next(Reply::rate_limited(Hint::RetryAfter(Duration::from_secs(2))));
+//! upstream.next(Reply::ok().cut_after(1));
+//!
+//! let refused = ask().await?;
+//! assert_eq!(refused.status(), 429);
+//! assert_eq!(refused.headers()["retry-after"], "2");
+//!
+//! let broken = ask().await?;
+//! assert_eq!(broken.headers()["x-upstream"], "primary");
+//! assert!(broken.into_body().collect().await.is_err());
+//!
+//! // From now on, as on a bad day.
+//! upstream.set(Reply::status(503));
+//! upstream.limit(Quota::new(600, Duration::from_secs(60)).burst(20));
+//! assert_eq!(ask().await?.status(), 503);
+//!
+//! upstream.cut_off();
+//! assert!(ask().await.is_err());
+//! upstream.restore().await?;
+//!
+//! assert_eq!(upstream.counts().requests, 3);
+//! assert!(upstream.log().iter().all(|request| request.header("authorization").is_none()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Behavior
+//!
+//! | To see | Say |
+//! |---|---|
+//! | an error, with the body of its provider | [`Reply::status`], [`Reply::dialect`] |
+//! | a 429 with a hint of each provider, or none | [`Reply::rate_limited`] |
+//! | a 429 that is for long | [`Reply::quota_spent`] |
+//! | a request quota with true hints | [`Upstream::limit`] |
+//! | a reset before the head | [`Reply::reset`] |
+//! | a server that never answers, or late | [`Reply::silence`], [`Reply::latency`] |
+//! | a slow first token, slow chunks | [`Reply::first_token`], [`Reply::chunk_delay`] |
+//! | a stream that breaks, stalls, ends early, fails in an event | [`Reply::cut_after`] and the like |
+//! | comments in a stream | [`Reply::comments`], [`Reply::keep_alive`] |
+//! | anything else | [`Reply::raw`], [`Reply::raw_after`], [`Behavior::by`] |
+//! | a closed port, a dead connection | [`Upstream::cut_off`], [`Upstream::kill_connections`] |
+//! | a layer that calls a handle which was not ready | [`Contract`] |
+//! | a layer that holds readiness, or loses it | [`Probe::report`], [`Contract::limit`] |
+//! | a layer under a service that is busy or fails | [`Probe::hold`], [`Probe::fail_ready`] |
+//!
+//! # Clocks
+//!
+//! All timers are tokio's. Under a paused clock an upstream works as it does under a running one:
+//! the runtime moves the clock when nothing else is left to do, so a latency of a minute takes no
+//! time and is seen as a minute. Use a runtime of one thread for that. Absolute times in headers
+//! are of the wall clock, which no test can stop; [`Hint`] says what they count from.
+//!
+//! # Limits
+//!
+//! * No TLS, and no push, trailers or upgrades.
+//! * A client should set `TCP_NODELAY`. Otherwise each HTTP/2 request with a body waits some 40 ms
+//!   for the operating system, with this server as with any.
+//! * Requests are not checked. A body that is no JSON gets an answer as well.
+
+mod behavior;
+mod bucket;
+mod contract;
+mod counts;
+mod dialect;
+mod hint;
+mod quota;
+#[cfg(doctest)]
+mod readme;
+mod received;
+mod reply;
+mod sync;
+mod upstream;
+mod wire;
+
+pub use self::behavior::Behavior;
+pub use self::contract::{Contract, ContractFuture, Probe, Report};
+pub use self::counts::Counts;
+pub use self::dialect::Dialect;
+pub use self::hint::Hint;
+pub use self::quota::Quota;
+pub use self::received::Received;
+pub use self::reply::Reply;
+pub use self::upstream::Upstream;

@@ -1,0 +1,64 @@
+use std::time::Duration;
+
+use crate::hint::Hint;
+
+/// Allows a number of requests per window, and answers 429 to the rest.
+///
+/// A token bucket: it is full at the start, refills evenly and holds [`burst`](Self::burst)
+/// requests. The 429 says truthfully how long the next token takes, by default in `retry-after`.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_testkit::{Hint, Quota};
+///
+/// // Sixty a minute, ten of them at once, refused in the words of Gemini.
+/// let quota = Quota::new(60, Duration::from_secs(60)).burst(10).hint(Hint::Gemini);
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a quota does nothing until an upstream has it"]
+pub struct Quota {
+    pub(crate) requests: u32,
+    pub(crate) window: Duration,
+    pub(crate) burst: u32,
+    pub(crate) hint: fn(Duration) -> Hint,
+    pub(crate) announced: bool,
+}
+
+impl Quota {
+    /// Creates a quota of `requests` per `window`, all of which may come at once.
+    ///
+    /// With no requests, every request is refused, with a hint of one window. With a window of
+    /// zero, none is.
+    pub fn new(requests: u32, window: Duration) -> Self {
+        Self {
+            requests,
+            window,
+            burst: requests,
+            hint: Hint::RetryAfter,
+            announced: false,
+        }
+    }
+
+    /// Sets how many requests may come at once after a quiet time. Zero is taken for one.
+    pub fn burst(self, burst: u32) -> Self {
+        Self {
+            burst: burst.max(1),
+            ..self
+        }
+    }
+
+    /// Sets the dialect in which the wait is stated: `Hint::RetryAfterMs`, or `|_| Hint::None`.
+    pub fn hint(self, hint: fn(Duration) -> Hint) -> Self {
+        Self { hint, ..self }
+    }
+
+    /// Adds OpenAI's `x-ratelimit-{limit,remaining,reset}-requests` to the answers it lets through.
+    pub fn announced(self) -> Self {
+        Self {
+            announced: true,
+            ..self
+        }
+    }
+}

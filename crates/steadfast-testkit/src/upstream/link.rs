@@ -1,0 +1,134 @@
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::sync::lock;
+
+/// One accepted connection, and the two ways to end it.
+///
+/// The socket is here and not inside of hyper, so that whoever wants it gone need not wait for the
+/// task that serves it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    id: u64,
+    stream: Mutex<Option<TcpStream>>,
+    severed: AtomicBool,
+    wake: Notify,
+}
+
+impl Link {
+    pub(crate) fn new(id: u64, stream: TcpStream) -> Self {
+        Self {
+            id,
+            stream: Mutex::new(Some(stream)),
+            severed: AtomicBool::new(false),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Resets the connection at once. The client sees `ECONNRESET`.
+    pub(crate) fn reset(&self) {
+        self.sever();
+        if let Some(stream) = self.stream().take() {
+            // A close with no time to linger is a reset. If the option fails, it is a close.
+            #[allow(deprecated, reason = "set_zero_linger is newer than our oldest tokio")]
+            let _ = stream.set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Ends the connection as soon as what was sent before is on the wire.
+    pub(crate) fn cut(&self) {
+        self.sever();
+    }
+
+    /// Waits until the upstream ends the connection.
+    pub(crate) async fn severed(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Whether it was the upstream that ended the connection.
+    pub(crate) fn is_severed(&self) -> bool {
+        self.severed.load(Ordering::Acquire)
+    }
+
+    fn sever(&self) {
+        self.severed.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    fn stream(&self) -> MutexGuard<'_, Option<TcpStream>> {
+        lock(&self.stream)
+    }
+
+    fn poll<T>(
+        &self,
+        poll: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut *self.stream() {
+            Some(stream) => poll(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+}
+
+/// The side of a [`Link`] that hyper reads and writes. Dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Wire(pub(crate) std::sync::Arc<Link>);
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.poll(|stream| stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll(|stream| stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll(|stream| stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll(|stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll(|stream| stream.poll_shutdown(cx))
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // Handlers of HTTP/2 streams may hold the link a little longer than hyper does.
+        self.0.stream().take();
+    }
+}

@@ -1,0 +1,170 @@
+//! Ports that close, connections that die, and servers that stop.
+
+mod support;
+
+use std::io::ErrorKind;
+
+use http_body_util::BodyExt;
+use steadfast_testkit::{Reply, Upstream};
+use support::{both, chat, http1, http2, io_kind, status, stream, upstream};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Handle;
+use tokio::task::{JoinSet, yield_now};
+
+#[tokio::test]
+async fn a_cut_off_upstream_refuses_connections_until_it_is_restored() {
+    let upstream = upstream().await;
+    let addr = upstream.addr();
+    for http in both() {
+        assert_eq!(status(&chat(&http, &upstream).await), 200);
+        assert_eq!(upstream.connections(), 1);
+
+        upstream.cut_off();
+        assert_eq!(upstream.connections(), 0);
+        let refused = TcpStream::connect(addr).await.expect_err("a closed port");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        assert!(chat(&http, &upstream).await.is_err());
+        let error = chat(&http, &upstream).await.expect_err("a closed port");
+        assert!(error.is_connect(), "{error:?}");
+        assert_eq!(io_kind(&error), Some(ErrorKind::ConnectionRefused));
+
+        upstream.restore().await.expect("the same port");
+        assert_eq!(upstream.addr(), addr);
+        assert_eq!(status(&chat(&http, &upstream).await), 200);
+        upstream.kill_connections();
+    }
+}
+
+#[tokio::test]
+async fn cutting_off_and_restoring_twice_is_as_once() {
+    let (upstream, http) = (upstream().await, http1());
+    upstream.restore().await.expect("open already");
+    upstream.cut_off();
+    upstream.cut_off();
+    upstream.restore().await.expect("the same port");
+    upstream.restore().await.expect("open already");
+    assert_eq!(status(&chat(&http, &upstream).await), 200);
+}
+
+/// A free port would be given to the next socket that asks for any, perhaps in another test.
+#[tokio::test]
+async fn the_port_stays_reserved_while_it_is_closed() {
+    let upstream = upstream().await;
+    upstream.cut_off();
+    let stranger = TcpSocket::new_v4().expect("a socket");
+    assert!(stranger.bind(upstream.addr()).is_err());
+    upstream.restore().await.expect("the same port");
+}
+
+#[tokio::test]
+async fn requests_under_way_break_when_the_port_closes() {
+    let upstream = upstream().await;
+    for http in both() {
+        upstream.set(Reply::ok().stall_after(1));
+        let body = stream(&http, &upstream).await.expect("a head").into_body();
+        upstream.cut_off();
+        let error = body.collect().await.expect_err("a reset");
+        assert_eq!(
+            io_kind(&error),
+            Some(ErrorKind::ConnectionReset),
+            "{error:?}"
+        );
+        upstream.restore().await.expect("the same port");
+    }
+    upstream.wait_until(|counts| counts.streams_cut == 2).await;
+}
+
+#[tokio::test]
+async fn a_killed_connection_takes_fifty_streams_with_it() {
+    let (upstream, http) = (upstream().await, http2());
+    // One connection first: fifty requests at once would open as many, to keep one.
+    assert_eq!(status(&chat(&http, &upstream).await), 200);
+    upstream.set(Reply::silence());
+    let mut requests = JoinSet::new();
+    for _ in 0..50 {
+        let (http, upstream) = (http.clone(), upstream.clone());
+        requests.spawn(async move { chat(&http, &upstream).await });
+    }
+    upstream.wait_for_requests(51).await;
+    assert_eq!(upstream.connections(), 1);
+
+    upstream.kill_connections();
+    let answers = requests.join_all().await;
+    assert!(answers.iter().all(Result::is_err));
+    assert_eq!(answers.len(), 50);
+
+    upstream.set(Reply::ok());
+    assert_eq!(status(&chat(&http, &upstream).await), 200);
+    assert_eq!(upstream.counts().connections, 2);
+}
+
+#[tokio::test]
+async fn several_upstreams_live_side_by_side() {
+    let http = http1();
+    let (one, two) = (upstream().await, upstream().await.named("backup"));
+    assert_ne!(one.addr(), two.addr());
+    one.cut_off();
+    let answer = chat(&http, &two).await;
+    assert_eq!(support::header(&answer, "x-upstream"), "backup");
+}
+
+#[tokio::test]
+async fn can_be_put_on_a_chosen_port() {
+    let first = upstream().await;
+    let addr = first.addr();
+    let taken = Upstream::start_on(addr)
+        .await
+        .expect_err("the port is taken");
+    assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+
+    drop(first);
+    yield_now().await;
+    let second = Upstream::start_on(addr).await.expect("the port is free");
+    assert_eq!(second.addr(), addr);
+    assert_eq!(second.name(), format!("upstream-{}", addr.port()));
+}
+
+#[tokio::test]
+async fn only_the_last_handle_stops_the_server() {
+    let (upstream, http) = (upstream().await, http1());
+    let other = upstream.clone();
+    drop(upstream);
+    assert_eq!(status(&chat(&http, &other).await), 200);
+    let addr = other.addr();
+
+    drop(other);
+    let refused = TcpStream::connect(addr).await.expect_err("nobody listens");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+/// Handlers that never answer are tasks of their own on HTTP/2, and must not outlive the server.
+#[tokio::test]
+async fn nothing_runs_on_when_the_last_handle_is_gone() {
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for http in both() {
+        let upstream = upstream().await;
+        upstream.set(Reply::silence());
+        let (client, server) = (http.clone(), upstream.clone());
+        let request = tokio::spawn(async move { chat(&client, &server).await.map(drop) });
+        upstream.wait_for_requests(1).await;
+        assert!(tasks() > before);
+
+        // The task has a handle, too: the server goes on until it ends.
+        request.abort();
+        let _ = request.await;
+        drop(upstream);
+        drop(http);
+        for _ in 0..1_000 {
+            yield_now().await;
+        }
+        assert_eq!(tasks(), before);
+    }
+}
+
+/// Compiles only while a handle can be shared with any task.
+#[allow(dead_code)]
+fn is_a_handle(upstream: Upstream) {
+    fn check<T: Clone + Send + Sync + 'static>(_: T) {}
+    check(upstream);
+}

@@ -1,0 +1,241 @@
+//! Sends a few hundred chat completions while the providers behind them fail.
+//!
+//! ```text
+//! cargo run --example quickstart
+//! ```
+//!
+//! Three AI endpoints run in this process, on loopback, so it needs no network and no key. The
+//! first one becomes rate limited, the second one goes down for a while, and every request is
+//! answered. Exits with 0 only if that is so.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use steadfast::{
+    AiStack, ApiKey, Backoff, BoxError, Class, Endpoint, Event, RetryOn429Layer, Timeouts, Trail,
+    observer_fn,
+};
+use steadfast_testkit::{Quota, Reply, Upstream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+const SECOND: Duration = Duration::from_secs(1);
+const REQUESTS: u32 = 400;
+const PER_SECOND: u32 = 40;
+
+/// How one request went.
+struct Done {
+    served: bool,
+    attempts: usize,
+    took: Duration,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, BoxError> {
+    let start = Instant::now();
+    let mut upstreams = Vec::new();
+    for name in ["primary", "backup1", "backup2"] {
+        let upstream = Upstream::start().await?.named(name);
+        upstream.set(Reply::ok().latency(Duration::from_millis(20)).chunks(4));
+        upstreams.push(upstream);
+    }
+    let ai = stack(&upstreams, start)?;
+
+    println!("Three AI endpoints on this machine, and one client that keeps answering.");
+    println!("{REQUESTS} chat completions, {PER_SECOND} a second, every other one streamed.\n");
+    let trouble = tokio::spawn(trouble(upstreams.clone(), start));
+    let done = send_all(&ai, start).await;
+    trouble.await??;
+
+    say(start, "done");
+    report(&ai, &upstreams, &done);
+    let served = done.iter().filter(|done| done.served).count();
+    let all = served == REQUESTS as usize;
+    Ok(if all {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The stack, as an application would build it. Only the breaker recovers faster than usual, so
+/// that one can see it.
+fn stack(upstreams: &[Upstream], start: Instant) -> Result<AiStack, BoxError> {
+    let mut builder = AiStack::builder()
+        .timeouts(Timeouts::MEDIUM)
+        .retry(RetryOn429Layer::new().backoff(Backoff::new(SECOND / 10, SECOND)?))
+        .observer(observer_fn(move |event| tell(start, event)));
+    for upstream in upstreams {
+        let key = ApiKey::new("sk-only-for-this-machine")?;
+        let breaker = Endpoint::default_breaker().recovery_timeout(SECOND);
+        let endpoint = Endpoint::new(&upstream.name(), &upstream.url())?;
+        builder = builder.endpoint(endpoint.api_key(key).breaker(breaker));
+    }
+    Ok(builder.build()?)
+}
+
+/// What goes wrong, and when.
+async fn trouble(upstreams: Vec<Upstream>, start: Instant) -> Result<(), BoxError> {
+    let [primary, backup1, _] = &upstreams[..] else {
+        unreachable!("there are three");
+    };
+    sleep_until(start + 2 * SECOND).await;
+    say(
+        start,
+        "TROUBLE  primary now takes 2 requests a second, and answers 429 to the others",
+    );
+    primary.limit(Quota::new(2, SECOND));
+
+    sleep_until(start + 4 * SECOND).await;
+    say(start, "TROUBLE  backup1 is cut off: its port is closed");
+    backup1.cut_off();
+
+    sleep_until(start + 6 * SECOND).await;
+    say(start, "TROUBLE  backup1 is back");
+    backup1.restore().await?;
+
+    sleep_until(start + 8 * SECOND).await;
+    say(start, "TROUBLE  primary takes all requests again");
+    primary.unlimited();
+    Ok(())
+}
+
+async fn send_all(ai: &AiStack, start: Instant) -> Vec<Done> {
+    let mut ticks = interval(SECOND / PER_SECOND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut requests = JoinSet::new();
+    for n in 0..REQUESTS {
+        ticks.tick().await;
+        let ai = ai.clone();
+        requests.spawn(async move {
+            let sent = Instant::now();
+            let (served, attempts) = match complete(&ai, n % 2 == 1).await {
+                Ok(attempts) => (true, attempts),
+                Err(error) => {
+                    say(start, &format!("FAILED   request {n}: {error}"));
+                    (false, 0)
+                }
+            };
+            Done {
+                served,
+                attempts,
+                took: sent.elapsed(),
+            }
+        });
+    }
+    requests.join_all().await
+}
+
+/// Sends one chat completion and reads the whole answer. Returns the attempts that it took.
+async fn complete(ai: &AiStack, stream: bool) -> Result<usize, BoxError> {
+    let body = serde_json::json!({
+        "model": "demo",
+        "messages": [{ "role": "user", "content": "Say something." }],
+        "stream": stream,
+    });
+    let request = Request::post("/v1/chat/completions")
+        .header("content-type", "application/json")
+        .body(body.to_string())?;
+    let response = ai.send(request).await?;
+    let status = response.status();
+    let attempts = Trail::of(response.extensions()).map_or(1, Trail::len);
+    let answer = response.into_body().collect().await?.to_bytes();
+    let answer = String::from_utf8_lossy(&answer);
+    let end = if stream {
+        "data: [DONE]"
+    } else {
+        "\"finish_reason\":\"stop\""
+    };
+    if status == StatusCode::OK && answer.contains(end) {
+        Ok(attempts)
+    } else {
+        Err(format!(
+            "{status}, which ends with {:?}",
+            answer.chars().rev().take(40).collect::<String>()
+        )
+        .into())
+    }
+}
+
+// ===== what is printed =====
+
+fn say(start: Instant, text: &str) {
+    println!("{:6.3} s  {text}", start.elapsed().as_secs_f64());
+}
+
+fn tell(start: Instant, event: &Event) {
+    let text = match event {
+        Event::Failover {
+            from,
+            to,
+            class,
+            after,
+        } => {
+            let why = match class {
+                Class::RateLimited => "answered 429",
+                Class::Connect => "cannot be reached",
+                _ => "failed",
+            };
+            format!("moved    a request from {from}, which {why}, to {to} within {after:.0?}")
+        }
+        Event::Cooldown { endpoint, wait, .. } => {
+            format!("cooling  {endpoint} is left alone for {wait:.1?}, as it asked")
+        }
+        Event::CooldownEnded { endpoint } => {
+            format!("ready    {endpoint} takes all requests again")
+        }
+        Event::Breaker {
+            endpoint, from, to, ..
+        } => {
+            format!("breaker  {endpoint}: {from} → {to}")
+        }
+        Event::Retry { attempt, wait, .. } => {
+            format!("waiting  {wait:.1?} before attempt {attempt} of a request")
+        }
+        Event::Exhausted { .. } => "nobody   could take a request".to_owned(),
+        _ => return,
+    };
+    say(start, &text);
+}
+
+fn report(ai: &AiStack, upstreams: &[Upstream], done: &[Done]) {
+    println!("\nWhat the endpoints saw");
+    println!(
+        "  {:<10}{:>10}{:>10}{:>10}",
+        "endpoint", "requests", "served", "429"
+    );
+    for upstream in upstreams {
+        let counts = upstream.counts();
+        let (ok, limited) = (counts.ok, counts.rate_limited);
+        println!(
+            "  {:<10}{:>10}{ok:>10}{limited:>10}",
+            upstream.name(),
+            counts.requests
+        );
+    }
+    println!("\nWhat the application saw");
+    for line in ai.snapshot().to_string().lines() {
+        println!("  {line}");
+    }
+    println!("\nHow long an answer took, with its whole stream");
+    let times = |moved: bool| {
+        let mut times: Vec<_> = done
+            .iter()
+            .filter(|done| done.served && (done.attempts > 1) == moved)
+            .map(|done| done.took)
+            .collect();
+        times.sort_unstable();
+        times
+    };
+    for (name, times) in [("one attempt", times(false)), ("moved on", times(true))] {
+        if let Some(slowest) = times.last() {
+            let median = times[times.len() / 2];
+            println!(
+                "  {name:<12}{:>5} requests   median {median:>7.1?}   slowest {slowest:>7.1?}",
+                times.len()
+            );
+        }
+    }
+}
