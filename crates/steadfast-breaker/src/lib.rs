@@ -1,1 +1,195 @@
-//! A circuit breaker, as a value and as tower middleware.
+//! Stops sending requests to a service that fails, until it works again.
+//!
+//! A service that is down costs every request a timeout, and the requests keep it down. A
+//! [`CircuitBreaker`] counts failures, and after too many of them rejects requests at once. After
+//! a while it lets a few probes through, and closes when they succeed. It is a plain value for any
+//! code, and [`CircuitBreakerLayer`] puts the same value around any tower service. Sending a
+//! rejected request again, or somewhere else, is left to the layers outside.
+//!
+//! # Example
+//!
+//! Around an HTTP client, where a status can be a failure and a body can break:
+//!
+//! ```
+//! use http::{Request, Response};
+//! use http_body_util::Empty;
+//! use std::{convert::Infallible, time::Duration};
+//! use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+//! use tower::{Layer, Service, ServiceExt, service_fn};
+//!
+//! type Body = Empty<bytes::Bytes>;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let breaker = CircuitBreaker::builder()
+//!     .name("payments")
+//!     .consecutive_failures(2)
+//!     .recovery_timeout(Duration::from_secs(5))
+//!     .build()?;
+//!
+//! // Any client will do. This one is down.
+//! let client = service_fn(|_: Request<Body>| async {
+//!     let response = Response::builder().status(500).body(Body::new());
+//!     Ok::<_, Infallible>(response.expect("a good status"))
+//! });
+//! let mut client = CircuitBreakerLayer::http(breaker.clone()).layer(client);
+//!
+//! for _ in 0..2 {
+//!     let response = client.ready().await?.call(Request::new(Body::new())).await?;
+//!     assert_eq!(response.status(), 500);
+//! }
+//! let error = client.ready().await?.call(Request::new(Body::new())).await.unwrap_err();
+//! let open = CircuitOpen::find(&*error).expect("the third request was not sent");
+//! assert_eq!(open.name(), &"payments");
+//! assert!(open.retry_in() <= Some(Duration::from_secs(5)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Around anything else, where `Ok` is a success and `Err` a failure:
+//!
+//! ```
+//! use std::io;
+//! use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let breaker = CircuitBreaker::new();
+//! let database = service_fn(|key: u32| async move { Ok::<_, io::Error>(key + 1) });
+//! let database = CircuitBreakerLayer::new(breaker.clone()).layer(database);
+//!
+//! assert_eq!(database.oneshot(1).await?, 2);
+//! assert_eq!(breaker.health(), 1.0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Behavior
+//!
+//! | State | What happens | Effect |
+//! |---|---|---|
+//! | closed | an attempt succeeds | the row of failures begins at zero again |
+//! | closed | 5 failures in a row, or "10 of the last 20" if that is set | opens |
+//! | open | an attempt | is rejected with [`CircuitOpen`], and nothing is sent |
+//! | open | the first attempt after the open time | half-open, and the attempt is a probe |
+//! | half-open | an attempt while all places are taken | is rejected |
+//! | half-open | 3 probes succeed | closes, and knows nothing of what was before |
+//! | half-open | a probe fails | opens, for twice as long as the last time |
+//! | half-open | a probe has not answered for 30 s | its place goes to another one |
+//! | any | an attempt is cancelled, or its verdict is neutral | nothing, but a place is free again |
+//! | any | a verdict on an attempt from before the last transition | nothing |
+//!
+//! What counts as what is the [`Verdict`](steadfast_core::Verdict) of the attempt:
+//!
+//! | Layer | Success | Failure | Neutral |
+//! |---|---|---|---|
+//! | [`new`] | `Ok` | `Err` | an error that was [classified](steadfast_core::Classified) so |
+//! | [`http`] | a status below 500 but for those at the right | 5xx, 421, 425, an error, a body that breaks | 401, 402, 403, 408, 413, 429, 498 |
+//!
+//! Of the 5xx, 501 and 505 are successes: the server works and says so. [`classify_with`] and
+//! [`classifier`] change these rules.
+//!
+//! With [`http`] the end of an attempt is the end of its body. A body that breaks is a failure,
+//! and one that is read to its end or dropped leaves the verdict on the head as it was. A probe is
+//! settled at its head, since its body may be a stream of minutes; if that breaks later, it is one
+//! more failure, unless the breaker has opened meanwhile.
+//!
+//! [`new`]: CircuitBreakerLayer::new
+//! [`http`]: CircuitBreakerLayer::http
+//! [`classify_with`]: CircuitBreakerLayer::classify_with
+//! [`classifier`]: CircuitBreakerLayer::classifier
+//!
+//! # Defaults
+//!
+//! | Setting | Default | Reason |
+//! |---|---|---|
+//! | [`consecutive_failures`](CircuitBreakerBuilder::consecutive_failures) | 5 | at 1 % noise, one false alarm in ten thousand million requests |
+//! | [`failures_of_last`](CircuitBreakerBuilder::failures_of_last) | off | what fails half of the time is better than nothing if there is nowhere else to go |
+//! | [`recovery_timeout`](CircuitBreakerBuilder::recovery_timeout) | 60 s | a restart usually fits in |
+//! | [`max_recovery_timeout`](CircuitBreakerBuilder::max_recovery_timeout) | 5 min | no recovery goes unnoticed for longer |
+//! | [`probes`](CircuitBreakerBuilder::probes) | 1 | what comes up again is asked by one attempt at a time |
+//! | [`success_threshold`](CircuitBreakerBuilder::success_threshold) | 3 | one success may be luck |
+//! | [`probe_timeout`](CircuitBreakerBuilder::probe_timeout) | 30 s | a probe that hangs must not block the recovery |
+//! | [`jitter`](CircuitBreakerBuilder::jitter) | 0.1 | breakers that opened together must not probe together for ever |
+//!
+//! # Readiness, clones and dropped requests
+//!
+//! * `poll_ready` asks only the inner service. Whether a request is admitted is decided in `call`,
+//!   so that readiness alone takes no place from a probe.
+//! * A rejected request never reaches the inner service. What the inner service reserved for it
+//!   when it said that it is ready stays reserved, for the next request of the same handle.
+//! * Clones of a [`CircuitBreaker`] share one state. So do all services of one layer.
+//! * A future that is dropped before it resolved is a cancelled attempt. It says nothing about the
+//!   service, and a probe gives its place back. See
+//!   [`abandoned_after`](CircuitBreakerLayer::abandoned_after) for timeouts outside of this layer.
+//! * A body that is dropped is no failure.
+//!
+//! # Order
+//!
+//! ```text
+//!  request ──▶ retry ──▶ breaker ──▶ timeout ──▶ client
+//!          ◀──       ◀──         ◀──         ◀──
+//! ```
+//!
+//! Outside of a timeout, so that what took too long is a failure and not a dropped future. Inside
+//! of a retry, so that each attempt counts, and a retry that meets an open circuit learns from the
+//! error when to come back. Inside of a concurrency limit: a request waits for it in either
+//! place, but further in, what it reserved for a rejected request would stay reserved.
+//!
+//! # Lost connections
+//!
+//! Requests of HTTP/2 share a connection. If it is lost, fifty of them fail in one moment, and to
+//! count fifty failures would open the breaker in front of a service that is fine. So of the
+//! failures with the class [`Transport`](steadfast_core::Class::Transport) one counts for all
+//! attempts that were admitted before the current row of failures began. Attempts that begin
+//! after that and are lost too count each.
+//!
+//! # The cost of a healthy service
+//!
+//! While the breaker is closed and the window holds no failure, an attempt costs three atomic
+//! loads and a reference count: no lock, no clock, no allocation, and nothing is written that
+//! threads share but that count. Everything else takes a short lock, which is never held while
+//! code of a user runs.
+//!
+//! # Limits
+//!
+//! * A breaker knows one service. For many endpoints behind one service give each its own, as
+//!   `steadfast-balance` does.
+//! * It does not rate limit: `429` is neutral, and so is a quota that is spent.
+//! * It neither waits nor retries, and it has no timer: half-open begins with the first attempt
+//!   after the open time.
+//! * The window counts outcomes and not seconds. A service that is asked once an hour is judged by
+//!   what it did yesterday.
+//! * A slow success is a success. Put a timeout inside if slow is as bad as down.
+//! * A probe whose place was reclaimed still runs, so more attempts than places may be under way.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod announcer;
+mod backoff;
+mod body;
+mod breaker;
+mod builder;
+mod error;
+mod future;
+mod layer;
+mod machine;
+mod permit;
+mod places;
+mod rules;
+mod run;
+mod service;
+mod settle;
+mod shared;
+mod window;
+
+pub use self::body::ResponseBody;
+pub use self::breaker::CircuitBreaker;
+pub use self::builder::CircuitBreakerBuilder;
+pub use self::error::CircuitOpen;
+pub use self::future::ResponseFuture;
+pub use self::layer::CircuitBreakerLayer;
+pub use self::permit::Permit;
+pub use self::service::Breaker;
+pub use self::settle::{ByResponse, ByResult, ByResultFn, Settle};

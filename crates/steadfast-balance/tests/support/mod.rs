@@ -1,0 +1,191 @@
+#![allow(dead_code)] // each test binary uses a part of this
+
+pub(crate) mod body;
+pub(crate) mod gate;
+pub(crate) mod net;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use steadfast_balance::{Endpoint, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
+use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody};
+use steadfast_core::{BoxError, Class, Event, Exhausted, Observer, Trail, observer_fn};
+use tower::{Layer, ServiceExt};
+
+pub(crate) use self::body::Stream;
+pub(crate) use self::net::{Client, Net, Reply};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+pub(crate) type Body = Full<Bytes>;
+pub(crate) type Answer = Result<Response<ResponseBody<Stream>>, BoxError>;
+
+// ===== requests and answers =====
+
+pub(crate) fn request(method: &str) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri("/chat?stream=true")
+        .body(Full::from("hello"))
+        .expect("a request")
+}
+
+pub(crate) fn get() -> Request<Body> {
+    request("GET")
+}
+
+pub(crate) fn post() -> Request<Body> {
+    request("POST")
+}
+
+/// A request with this record, as a retry layer would send it.
+pub(crate) fn get_with(trail: &Trail) -> Request<Body> {
+    let mut request = get();
+    request.extensions_mut().insert(trail.clone());
+    request
+}
+
+pub(crate) fn answer(status: u16) -> Response<Stream> {
+    let mut response = Response::new(Stream::of(["ok"]));
+    *response.status_mut() = status.try_into().expect("a status");
+    response
+}
+
+pub(crate) fn ok() -> Response<Stream> {
+    answer(200)
+}
+
+pub(crate) fn with(mut response: Response<Stream>, headers: &[(&str, &str)]) -> Response<Stream> {
+    for (name, value) in headers {
+        let name: http::HeaderName = name.parse().expect("a name");
+        let value = value.parse().expect("a value");
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+pub(crate) fn limited(retry_after: &str) -> Response<Stream> {
+    with(answer(429), &[("retry-after", retry_after)])
+}
+
+pub(crate) fn streamed(body: Stream) -> Response<Stream> {
+    ok().map(|_| body)
+}
+
+pub(crate) fn reset() -> BoxError {
+    io::Error::from(io::ErrorKind::ConnectionReset).into()
+}
+
+pub(crate) fn refused() -> BoxError {
+    io::Error::from(io::ErrorKind::ConnectionRefused).into()
+}
+
+// ===== the balancer =====
+
+pub(crate) fn endpoint(name: &str) -> Endpoint {
+    let mut base = String::from("http://");
+    base.push_str(name);
+    base.push_str(".test");
+    // The times of a test are to be exact.
+    let breaker = Endpoint::default_breaker().jitter(0.0);
+    Endpoint::new(name, &base).expect("valid").breaker(breaker)
+}
+
+pub(crate) fn pool(names: &[&str]) -> EndpointBalanceBuilder {
+    EndpointBalanceLayer::builder().endpoints(names.iter().map(|name| endpoint(name)))
+}
+
+/// A balancer over the servers of a test, with its handle.
+pub(crate) fn balance(
+    builder: EndpointBalanceBuilder,
+    net: &Net,
+) -> (EndpointBalance<Client>, PoolHandle) {
+    let layer = builder.build().expect("valid");
+    let handle = layer.handle();
+    (layer.layer(net.client()), handle)
+}
+
+pub(crate) async fn send<S>(service: &S, request: Request<Body>) -> Answer
+where
+    S: tower::Service<
+            Request<Body>,
+            Response = Response<ResponseBody<Stream>>,
+            Error = BoxError,
+        > + Clone,
+{
+    service.clone().oneshot(request).await
+}
+
+/// The status of the answer, 0 if there is none.
+pub(crate) async fn status<S>(service: &S, request: Request<Body>) -> u16
+where
+    S: tower::Service<
+            Request<Body>,
+            Response = Response<ResponseBody<Stream>>,
+            Error = BoxError,
+        > + Clone,
+{
+    match send(service, request).await {
+        Ok(response) => response.status().as_u16(),
+        Err(_) => 0,
+    }
+}
+
+pub(crate) fn of(handle: &PoolHandle, name: &str) -> EndpointStatus {
+    let mut all = handle.status().into_iter();
+    all.find(|status| status.name == name).expect("it is there")
+}
+
+pub(crate) fn exhausted(answer: Answer) -> (Class, Option<Duration>) {
+    let error = answer.expect_err("nobody can take it");
+    let exhausted = Exhausted::find(&*error).expect("typed");
+    (exhausted.verdict().class(), exhausted.retry_in())
+}
+
+// ===== events =====
+
+#[derive(Clone, Default)]
+pub(crate) struct Events(Arc<Mutex<Vec<Event>>>);
+
+impl Events {
+    pub(crate) fn observer(&self) -> impl Observer + 'static {
+        let events = self.0.clone();
+        observer_fn(move |event| events.lock().unwrap().push(event.clone()))
+    }
+
+    /// What was told since the last call, one short word for each.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+            .iter()
+            .map(word)
+            .collect()
+    }
+
+    pub(crate) fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        let events = self.0.lock().unwrap();
+        events.iter().filter(|event| wanted(event)).count()
+    }
+}
+
+fn word(event: &Event) -> String {
+    match event {
+        Event::Breaker { endpoint, to, .. } => format!("{endpoint} {to}"),
+        Event::Cooldown {
+            endpoint,
+            class,
+            wait,
+        } => format!("{endpoint} cools {wait:?} {class}"),
+        Event::CooldownEnded { endpoint } => format!("{endpoint} is back"),
+        Event::Failover {
+            from, to, class, ..
+        } => format!("{from} to {to} {class}"),
+        Event::Retry { wait, .. } => format!("wait {wait:?}"),
+        Event::Exhausted { retry_in } => format!("exhausted {retry_in:?}"),
+        _ => String::from("something else"),
+    }
+}

@@ -1,0 +1,146 @@
+//! The breaker as a value.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadfast_core::{BreakerState, EndpointName, Observers};
+use tokio::sync::watch;
+
+use crate::rules::Rules;
+use crate::shared::Shared;
+use crate::{CircuitBreakerBuilder, CircuitOpen, Permit};
+
+/// Decides from the outcomes of attempts whether the next attempt is worth making.
+///
+/// Ask it before an attempt with [`try_acquire`](Self::try_acquire), and tell the
+/// [`Permit`] how the attempt ended. Clones share one state; a
+/// [`CircuitBreakerLayer`](crate::CircuitBreakerLayer) does the asking and telling for a service.
+/// See the [crate docs](crate) for the rules.
+///
+/// ```
+/// use steadfast_breaker::CircuitBreaker;
+/// use steadfast_core::{BreakerState, Class, Verdict};
+///
+/// let breaker = CircuitBreaker::builder().consecutive_failures(2).build()?;
+/// for _ in 0..2 {
+///     let permit = breaker.try_acquire()?;
+///     permit.record(Verdict::new(Class::Connect));
+/// }
+/// assert_eq!(breaker.state(), BreakerState::Open);
+/// assert!(breaker.try_acquire().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct CircuitBreaker {
+    shared: Arc<Shared>,
+}
+
+impl CircuitBreaker {
+    /// Creates a closed breaker with the defaults of the [`CircuitBreakerBuilder`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_parts(
+            CircuitBreakerBuilder::DEFAULT_NAME.into(),
+            Rules::default(),
+            Observers::new(),
+        )
+    }
+
+    /// Creates a builder.
+    pub fn builder() -> CircuitBreakerBuilder {
+        CircuitBreakerBuilder::new()
+    }
+
+    pub(crate) fn from_parts(name: EndpointName, rules: Rules, observers: Observers) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(name, rules, observers)),
+        }
+    }
+
+    /// Returns the name that stands in events, logs and errors.
+    #[must_use]
+    pub fn name(&self) -> &EndpointName {
+        self.shared.announcer().name()
+    }
+
+    /// Admits an attempt.
+    ///
+    /// An open breaker whose time is over turns half-open here, and the attempt is its first
+    /// probe. There is no timer and no task that would do it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the breaker is open, or half-open with all its places taken.
+    pub fn try_acquire(&self) -> Result<Permit, CircuitOpen> {
+        match self.shared.admit() {
+            Ok(admission) => Ok(Permit::new(self.shared.clone(), admission)),
+            Err(wait) => Err(CircuitOpen::new(self.name().clone(), Some(wait))),
+        }
+    }
+
+    /// Returns whether [`try_acquire`](Self::try_acquire) would admit an attempt now.
+    ///
+    /// Reads only. An attempt of another thread may take the place that was free.
+    #[must_use]
+    pub fn would_admit(&self) -> bool {
+        self.shared.wait().is_none()
+    }
+
+    /// Returns the state.
+    ///
+    /// Reads only: a breaker stays open until an attempt is admitted, however long ago its time
+    /// was over.
+    #[must_use]
+    pub fn state(&self) -> BreakerState {
+        self.shared.state()
+    }
+
+    /// Returns the share of successes among the last outcomes, from 0 to 1.
+    ///
+    /// The outcomes are those of the window, [`DEFAULT_WINDOW`] if none was set. Those that are
+    /// not known yet count as successes, so a breaker that has seen nothing is at 1, as is one
+    /// that has just closed. While it is open and half-open the share stays as it was when it
+    /// opened.
+    ///
+    /// [`DEFAULT_WINDOW`]: CircuitBreakerBuilder::DEFAULT_WINDOW
+    #[must_use]
+    pub fn health(&self) -> f64 {
+        self.shared.health()
+    }
+
+    /// Returns the time until an attempt may be admitted, or `None` if one would be now.
+    ///
+    /// If all places of a half-open breaker are taken that is the time until the first of them is
+    /// reclaimed; a verdict may free one sooner.
+    #[must_use]
+    pub fn retry_in(&self) -> Option<Duration> {
+        self.shared.wait()
+    }
+
+    /// Returns a receiver of the state, which is told of each transition.
+    ///
+    /// A receiver that is slow sees the last state and not each one between. An
+    /// [observer](CircuitBreakerBuilder::observer) is told of all.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<BreakerState> {
+        self.shared.announcer().subscribe()
+    }
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CircuitBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreaker")
+            .field("name", self.name())
+            .field("state", &self.state())
+            .field("health", &self.health())
+            .field("retry_in", &self.retry_in())
+            .finish()
+    }
+}

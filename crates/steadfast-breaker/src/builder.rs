@@ -1,0 +1,265 @@
+//! The configuration of a breaker.
+
+use std::time::Duration;
+
+use steadfast_core::{EndpointName, InvalidConfig, Observer, Observers};
+
+use crate::CircuitBreaker;
+use crate::rules::Rules;
+
+/// Configures a [`CircuitBreaker`].
+///
+/// Made by [`CircuitBreaker::builder`]. One builder can build many breakers, which share nothing
+/// but their observers.
+///
+/// ```
+/// use steadfast_breaker::CircuitBreaker;
+/// use std::time::Duration;
+///
+/// let breaker = CircuitBreaker::builder()
+///     .name("payments")
+///     .consecutive_failures(7)
+///     .failures_of_last(10, 20)
+///     .recovery_timeout(Duration::from_secs(5))
+///     .build()?;
+/// # Ok::<(), steadfast_core::InvalidConfig>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct CircuitBreakerBuilder {
+    name: EndpointName,
+    rules: Rules,
+    max_recovery_timeout: Option<Duration>,
+    observers: Observers,
+}
+
+impl CircuitBreakerBuilder {
+    /// The name of a breaker that was given none.
+    pub const DEFAULT_NAME: &'static str = "breaker";
+    /// Five: at one failure in a hundred, they come in a row once in ten thousand million.
+    pub const DEFAULT_CONSECUTIVE_FAILURES: u32 = 5;
+    /// The outcomes that [`health`](CircuitBreaker::health) is taken from if
+    /// [`failures_of_last`](Self::failures_of_last) is not set.
+    pub const DEFAULT_WINDOW: u32 = 20;
+    /// A minute, which a restart of the other side usually fits in.
+    pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
+    /// Five minutes: no recovery goes unnoticed for longer.
+    pub const DEFAULT_MAX_RECOVERY_TIMEOUT: Duration = Duration::from_secs(300);
+    /// One: whatever is coming up again is asked by one attempt at a time.
+    pub const DEFAULT_PROBES: u32 = 1;
+    /// Three, because one success may be luck.
+    pub const DEFAULT_SUCCESS_THRESHOLD: u32 = 3;
+    /// Half a minute, after which a probe that has not answered no longer blocks others.
+    pub const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// A tenth, enough to part breakers that opened together.
+    pub const DEFAULT_JITTER: f64 = 0.1;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            name: Self::DEFAULT_NAME.into(),
+            rules: Rules::default(),
+            max_recovery_timeout: None,
+            observers: Observers::new(),
+        }
+    }
+
+    /// Sets the name that stands in events, logs and errors.
+    pub fn name(mut self, name: impl Into<EndpointName>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets the number of failures in a row that open the breaker.
+    ///
+    /// `u32::MAX` turns the rule off in practice.
+    pub fn consecutive_failures(mut self, failures: u32) -> Self {
+        self.rules.consecutive_failures = failures;
+        self
+    }
+
+    /// Opens the breaker also at `failures` among the last `window` outcomes, as "10 of the last
+    /// 20".
+    ///
+    /// Off by default. The window holds up to 64 outcomes, and is empty again when the breaker
+    /// closes. Not every failure has to be in a row, so this finds what fails half of the time.
+    pub fn failures_of_last(mut self, failures: u32, window: u32) -> Self {
+        self.rules.failures = Some(failures);
+        self.rules.window = window;
+        self
+    }
+
+    /// Sets how long the breaker stays open before it lets the first probe through.
+    ///
+    /// Twice as long after each failed probe, up to the
+    /// [maximum](Self::max_recovery_timeout).
+    pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
+        self.rules.recovery_timeout = timeout;
+        self
+    }
+
+    /// Sets the longest time that the breaker stays open.
+    ///
+    /// If it is not set, it is [`DEFAULT_MAX_RECOVERY_TIMEOUT`], or the
+    /// [`recovery_timeout`](Self::recovery_timeout) if that is longer.
+    ///
+    /// [`DEFAULT_MAX_RECOVERY_TIMEOUT`]: Self::DEFAULT_MAX_RECOVERY_TIMEOUT
+    pub fn max_recovery_timeout(mut self, timeout: Duration) -> Self {
+        self.max_recovery_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how many probes a half-open breaker has at a time.
+    pub fn probes(mut self, probes: u32) -> Self {
+        self.rules.probes = probes;
+        self
+    }
+
+    /// Sets how many probes must succeed before the breaker closes.
+    pub fn success_threshold(mut self, successes: u32) -> Self {
+        self.rules.success_threshold = successes;
+        self
+    }
+
+    /// Sets the time after which a probe without a verdict gives its place to another.
+    ///
+    /// Its verdict still counts if it comes while the breaker is half-open.
+    pub fn probe_timeout(mut self, timeout: Duration) -> Self {
+        self.rules.probe_timeout = timeout;
+        self
+    }
+
+    /// Sets the share of an open time, from 0 to 1, that chance may take off.
+    ///
+    /// The first open time after the breaker was closed is exact.
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.rules.jitter = share;
+        self
+    }
+
+    /// Adds an observer, which is told of each transition.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.add(observer);
+        self
+    }
+
+    /// Adds all of `observers`.
+    #[allow(clippy::needless_pass_by_value)] // like every other setter
+    pub fn observers(mut self, observers: Observers) -> Self {
+        self.observers.extend(&observers);
+        self
+    }
+
+    /// Creates the breaker, which is closed.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field if a number makes no sense.
+    pub fn build(self) -> Result<CircuitBreaker, InvalidConfig> {
+        let rules = self.rules();
+        rules.check()?;
+        Ok(CircuitBreaker::from_parts(self.name, rules, self.observers))
+    }
+
+    fn rules(&self) -> Rules {
+        let or_longer = || Self::DEFAULT_MAX_RECOVERY_TIMEOUT.max(self.rules.recovery_timeout);
+        Rules {
+            max_recovery_timeout: self.max_recovery_timeout.unwrap_or_else(or_longer),
+            ..self.rules
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(builder: CircuitBreakerBuilder) -> (String, String) {
+        let error = builder.build().expect_err("nonsense");
+        (error.field().into(), error.value().into())
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_field_and_value() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let builder = CircuitBreaker::builder;
+        for (builder, field, value) in [
+            (
+                builder().consecutive_failures(0),
+                "consecutive_failures",
+                "0",
+            ),
+            (
+                builder().failures_of_last(0, 20),
+                "failures_of_last",
+                "0 of 20",
+            ),
+            (
+                builder().failures_of_last(21, 20),
+                "failures_of_last",
+                "21 of 20",
+            ),
+            (
+                builder().failures_of_last(1, 65),
+                "failures_of_last",
+                "1 of 65",
+            ),
+            (
+                builder().failures_of_last(0, 0),
+                "failures_of_last",
+                "0 of 0",
+            ),
+            (
+                builder().recovery_timeout(Duration::ZERO),
+                "recovery_timeout",
+                "0ns",
+            ),
+            (
+                builder()
+                    .recovery_timeout(2 * SECOND)
+                    .max_recovery_timeout(SECOND),
+                "max_recovery_timeout",
+                "1s",
+            ),
+            (builder().probes(0), "probes", "0"),
+            (builder().success_threshold(0), "success_threshold", "0"),
+            (
+                builder().probe_timeout(Duration::ZERO),
+                "probe_timeout",
+                "0ns",
+            ),
+            (builder().jitter(1.1), "jitter", "1.1"),
+            (builder().jitter(-0.1), "jitter", "-0.1"),
+            (builder().jitter(f64::NAN), "jitter", "NaN"),
+        ] {
+            assert_eq!(refused(builder), (field.into(), value.into()));
+        }
+    }
+
+    #[test]
+    fn the_edges_are_accepted() {
+        let builder = CircuitBreaker::builder;
+        for builder in [
+            builder().failures_of_last(1, 1),
+            builder().failures_of_last(64, 64),
+            builder().jitter(0.0),
+            builder().jitter(1.0),
+            builder().consecutive_failures(u32::MAX).probes(u32::MAX),
+            builder()
+                .recovery_timeout(Duration::MAX)
+                .probe_timeout(Duration::MAX),
+        ] {
+            assert!(builder.clone().build().is_ok(), "{builder:?}");
+        }
+    }
+
+    #[test]
+    fn the_maximum_follows_a_longer_recovery_timeout_unless_it_was_set() {
+        let builder = CircuitBreaker::builder();
+        let max = |builder: CircuitBreakerBuilder| builder.rules().max_recovery_timeout.as_secs();
+        assert_eq!(max(builder.clone()), 300);
+        let hour = builder.clone().recovery_timeout(Duration::from_secs(3600));
+        assert_eq!(max(hour), 3600);
+        let set = builder.max_recovery_timeout(Duration::from_secs(60));
+        assert_eq!(max(set), 60);
+    }
+}

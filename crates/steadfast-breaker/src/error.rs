@@ -1,0 +1,103 @@
+//! The error of a rejected attempt.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use steadfast_core::{BoxError, Class, Classified, EndpointName, Verdict, find_error};
+
+/// The circuit is open: the attempt was rejected and nothing was sent.
+///
+/// Half-open with all places taken counts as open too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitOpen {
+    name: EndpointName,
+    retry_in: Option<Duration>,
+}
+
+impl CircuitOpen {
+    /// Creates the error. Public, so that callers can test how they handle it.
+    #[must_use]
+    pub fn new(name: EndpointName, retry_in: Option<Duration>) -> Self {
+        Self { name, retry_in }
+    }
+
+    /// Finds this error in `error` or in one of its sources.
+    ///
+    /// A layer returns it under a [`Classified`], and other layers may have wrapped that.
+    #[must_use]
+    pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        find_error(error)
+    }
+
+    /// Returns the name of the breaker.
+    #[must_use]
+    pub fn name(&self) -> &EndpointName {
+        &self.name
+    }
+
+    /// Returns the time until an attempt may be admitted, if that is known.
+    #[must_use]
+    pub fn retry_in(&self) -> Option<Duration> {
+        self.retry_in
+    }
+
+    /// The error as a layer returns it.
+    pub(crate) fn into_classified(self) -> BoxError {
+        // Neutral, because a breaker further out must not count what never reached the endpoint.
+        let verdict = Verdict::new(Class::Overloaded)
+            .with_hint(self.retry_in)
+            .neutral();
+        Classified::new(verdict, self).into()
+    }
+}
+
+impl fmt::Display for CircuitOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "circuit of {} is open", self.name)?;
+        if let Some(retry_in) = self.retry_in {
+            write!(f, ", next probe in {:.1} s", retry_in.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for CircuitOpen {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use steadfast_core::BreakerEffect;
+
+    #[test]
+    fn says_which_breaker_and_for_how_long() {
+        let error = CircuitOpen::new("primary".into(), Some(Duration::from_millis(1500)));
+        assert_eq!(
+            error.to_string(),
+            "circuit of primary is open, next probe in 1.5 s"
+        );
+        let error = CircuitOpen::new("primary".into(), None);
+        assert_eq!(error.to_string(), "circuit of primary is open");
+    }
+
+    #[test]
+    fn is_found_under_other_layers() {
+        let open = CircuitOpen::new("primary".into(), Some(Duration::from_secs(3)));
+        let error = std::io::Error::other(open.clone().into_classified());
+
+        assert_eq!(CircuitOpen::find(&error), Some(&open));
+        assert_eq!(CircuitOpen::find(&*BoxError::from("other")), None);
+    }
+
+    #[test]
+    fn tells_other_layers_to_come_back_later() {
+        let open = CircuitOpen::new("primary".into(), Some(Duration::from_secs(3)));
+        let error = open.into_classified();
+        let verdict = Classified::find(&*error).expect("classified").verdict();
+
+        assert_eq!(verdict.class(), Class::Overloaded);
+        assert_eq!(verdict.hint(), Some(Duration::from_secs(3)));
+        assert_eq!(verdict.breaker(), BreakerEffect::Neutral);
+        assert!(verdict.proves_unprocessed(), "any method may be sent again");
+    }
+}

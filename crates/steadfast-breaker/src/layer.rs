@@ -1,0 +1,117 @@
+//! The layer.
+
+use std::time::Duration;
+
+use steadfast_core::{Classify, DefaultClassifier, Verdict};
+use tower_layer::Layer;
+
+use crate::{Breaker, ByResponse, ByResult, ByResultFn, CircuitBreaker};
+
+/// Puts a [`CircuitBreaker`] around a service.
+///
+/// All services made by one layer share the breaker, and so does whoever else has a clone of it.
+/// See the [crate docs](crate) for an example.
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it is applied to a service"]
+pub struct CircuitBreakerLayer<M = ByResult> {
+    breaker: CircuitBreaker,
+    mode: M,
+    abandoned_after: Option<Duration>,
+}
+
+impl CircuitBreakerLayer {
+    /// Creates a layer for any service at all: `Ok` is a success and `Err` a failure.
+    ///
+    /// An HTTP client answers `Ok` with a status of 503 too. Use [`http`](Self::http) for one.
+    pub fn new(breaker: CircuitBreaker) -> Self {
+        Self::with_mode(breaker, ByResult::default())
+    }
+
+    /// Replaces the rule that `Ok` is a success and `Err` a failure.
+    ///
+    /// The function names the types of its argument, as the compiler cannot infer them.
+    ///
+    /// ```
+    /// use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer};
+    /// use steadfast_core::{Class, Verdict};
+    /// use std::io;
+    ///
+    /// struct Row;
+    ///
+    /// let layer = CircuitBreakerLayer::new(CircuitBreaker::new()).classify_with(
+    ///     |result: Result<&Row, &io::Error>| match result {
+    ///         Err(error) if error.kind() != io::ErrorKind::NotFound => {
+    ///             Verdict::new(Class::ServerError)
+    ///         }
+    ///         _ => Verdict::SUCCESS,
+    ///     },
+    /// );
+    /// # let _ = layer;
+    /// ```
+    pub fn classify_with<F, Res, E>(self, classify: F) -> CircuitBreakerLayer<ByResultFn<F>>
+    where
+        F: Fn(Result<&Res, &E>) -> Verdict,
+    {
+        self.map_mode(|_| ByResultFn(classify))
+    }
+}
+
+impl CircuitBreakerLayer<ByResponse> {
+    /// Creates a layer for an HTTP client, with the [`DefaultClassifier`].
+    ///
+    /// The body of the response becomes a [`ResponseBody`](crate::ResponseBody).
+    pub fn http(breaker: CircuitBreaker) -> Self {
+        Self::with_mode(breaker, ByResponse(DefaultClassifier))
+    }
+}
+
+impl<C> CircuitBreakerLayer<ByResponse<C>> {
+    /// Replaces the classifier, with a
+    /// [`classify_fn`](steadfast_core::classify_fn) for example.
+    pub fn classifier<T: Classify>(self, classifier: T) -> CircuitBreakerLayer<ByResponse<T>> {
+        self.map_mode(|_| ByResponse(classifier))
+    }
+}
+
+impl<M> CircuitBreakerLayer<M> {
+    /// Counts an attempt as timed out if its future is dropped `after` or later, before it
+    /// resolved.
+    ///
+    /// Off by default, so that a dropped future is a caller who left, and no fault of the
+    /// endpoint. Set it in a stack whose timeout is outside of this layer: the timeout drops the
+    /// future, and the breaker would otherwise never learn of it. A little less than that timeout
+    /// is a good value.
+    pub fn abandoned_after(mut self, after: Duration) -> Self {
+        self.abandoned_after = Some(after);
+        self
+    }
+
+    fn with_mode(breaker: CircuitBreaker, mode: M) -> Self {
+        Self {
+            breaker,
+            mode,
+            abandoned_after: None,
+        }
+    }
+
+    fn map_mode<T>(self, f: impl FnOnce(M) -> T) -> CircuitBreakerLayer<T> {
+        CircuitBreakerLayer {
+            breaker: self.breaker,
+            mode: f(self.mode),
+            abandoned_after: self.abandoned_after,
+        }
+    }
+}
+
+impl<S, M: Clone> Layer<S> for CircuitBreakerLayer<M> {
+    type Service = Breaker<S, M>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Breaker::new(
+            inner,
+            self.breaker.clone(),
+            self.mode.clone(),
+            self.abandoned_after,
+        )
+    }
+}

@@ -1,0 +1,111 @@
+//! The places of the probes.
+
+use std::time::Duration;
+
+use steadfast_core::saturating_add;
+use tokio::time::Instant;
+
+/// The places that probes hold while the breaker is half-open.
+///
+/// A place is found by its id and never by its number: whoever gives back a place that was
+/// reclaimed must not free that of somebody else.
+#[derive(Debug)]
+pub(crate) struct Places {
+    limit: usize,
+    timeout: Duration,
+    /// In the order in which they are reclaimed, which is that of admission.
+    taken: Vec<Place>,
+    next_id: PlaceId,
+}
+
+#[derive(Debug)]
+struct Place {
+    id: PlaceId,
+    until: Instant,
+}
+
+/// Never used twice in the life of a breaker.
+pub(crate) type PlaceId = u64;
+
+impl Places {
+    pub(crate) fn new(limit: u32, timeout: Duration) -> Self {
+        Self {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            timeout,
+            taken: Vec::new(),
+            next_id: 0,
+        }
+    }
+
+    /// Takes a place, or says in what time one is reclaimed.
+    pub(crate) fn take(&mut self, now: Instant) -> Result<PlaceId, Duration> {
+        if let Some(wait) = self.wait(now) {
+            return Err(wait);
+        }
+        self.taken.retain(|place| place.until > now);
+        let id = self.next_id;
+        self.next_id += 1;
+        self.taken.push(Place {
+            id,
+            until: saturating_add(now, self.timeout),
+        });
+        Ok(id)
+    }
+
+    /// The time until a place is reclaimed, `None` if one is free.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
+        let mut live = self.taken.iter().filter(|place| place.until > now);
+        let first = live.next()?;
+        (live.count() + 1 >= self.limit).then(|| first.until.saturating_duration_since(now))
+    }
+
+    /// Gives the place back. One that was reclaimed is gone already.
+    pub(crate) fn free(&mut self, id: PlaceId) {
+        self.taken.retain(|place| place.id != id);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.taken.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn gives_out_as_many_as_there_are() {
+        let now = Instant::now();
+        let mut places = Places::new(2, 30 * SECOND);
+        let first = places.take(now).expect("free");
+        places.take(now + SECOND).expect("free");
+        assert_eq!(places.take(now + SECOND), Err(29 * SECOND));
+
+        places.free(first);
+        assert_eq!(places.wait(now + SECOND), None);
+        assert!(places.take(now + SECOND).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_was_reclaimed_is_not_given_back_again() {
+        let now = Instant::now();
+        let mut places = Places::new(1, 30 * SECOND);
+        let hung = places.take(now).expect("free");
+        assert_eq!(places.wait(now + 29 * SECOND), Some(SECOND));
+        places.take(now + 30 * SECOND).expect("reclaimed");
+        assert_eq!(places.taken.len(), 1, "what hangs does not fill the memory");
+
+        places.free(hung);
+        assert_eq!(places.wait(now + 30 * SECOND), Some(30 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_timeout_is_no_panic() {
+        let now = Instant::now();
+        let mut places = Places::new(1, Duration::MAX);
+        places.take(now).expect("free");
+        assert!(places.wait(now).is_some_and(|wait| wait > 1000 * SECOND));
+    }
+}

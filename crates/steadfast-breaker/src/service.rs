@@ -1,0 +1,87 @@
+//! The service.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use steadfast_core::BoxError;
+use tower_service::Service;
+
+use crate::{ByResult, CircuitBreaker, ResponseFuture, Settle};
+
+/// Rejects requests while its [`CircuitBreaker`] is open.
+///
+/// Made by [`CircuitBreakerLayer`](crate::CircuitBreakerLayer). See the [crate docs](crate) for an
+/// example.
+#[derive(Clone, Debug)]
+pub struct Breaker<S, M = ByResult> {
+    inner: S,
+    breaker: CircuitBreaker,
+    mode: M,
+    abandoned_after: Option<Duration>,
+}
+
+impl<S, M> Breaker<S, M> {
+    pub(crate) fn new(
+        inner: S,
+        breaker: CircuitBreaker,
+        mode: M,
+        abandoned_after: Option<Duration>,
+    ) -> Self {
+        Self {
+            inner,
+            breaker,
+            mode,
+            abandoned_after,
+        }
+    }
+
+    /// Returns the breaker.
+    pub fn breaker(&self) -> &CircuitBreaker {
+        &self.breaker
+    }
+
+    /// Returns a reference to the inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Consumes `self` and returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, M, Req> Service<Req> for Breaker<S, M>
+where
+    S: Service<Req>,
+    S::Error: Into<BoxError>,
+    M: Settle<S::Response, S::Error> + Clone,
+{
+    type Response = M::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future, M>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Whether the breaker admits the request is decided in `call`: a place that was taken
+        // here would be lost if no request follows.
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        match self.breaker.try_acquire() {
+            Ok(permit) => ResponseFuture::running(
+                self.inner.call(request),
+                permit,
+                self.mode.clone(),
+                self.abandoned_after,
+            ),
+            // The inner service must not see the request: it may begin to work in `call`.
+            Err(open) => ResponseFuture::rejected(open),
+        }
+    }
+}

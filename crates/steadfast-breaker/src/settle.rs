@@ -1,0 +1,141 @@
+//! How the end of a call becomes a verdict.
+
+use std::any::Any;
+use std::fmt;
+
+use http::Response;
+use http_body::Body;
+use steadfast_core::{
+    BoxError, BreakerEffect, Class, Classified, Classify, DefaultClassifier, Verdict, Watched,
+    verdict_of, verdict_of_error,
+};
+
+use crate::Permit;
+use crate::body::{BodyEnd, ResponseBody};
+
+/// What a [`Breaker`](crate::Breaker) makes of the result of its inner service.
+///
+/// A type parameter and not a rule by response type: one rule for every response and another one
+/// for `Response<B>` would overlap. Implemented by [`ByResult`], [`ByResultFn`] and
+/// [`ByResponse`], and by nothing else.
+pub trait Settle<Res, E>: sealed::Sealed {
+    /// What the caller gets in the place of `Res`.
+    type Response;
+
+    /// Settles `permit` by `result`, or hands it on to the response.
+    #[doc(hidden)]
+    fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Self::Response, E>;
+}
+
+/// Takes `Ok` for a success and `Err` for a failure, whatever is in them.
+///
+/// An error that a layer further in has [classified](Classified) keeps its verdict. So the
+/// rejection of one breaker is no failure to another one around it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByResult {
+    _private: (),
+}
+
+/// Asks a function about each result.
+///
+/// Made by [`CircuitBreakerLayer::classify_with`](crate::CircuitBreakerLayer::classify_with).
+#[derive(Clone, Copy)]
+pub struct ByResultFn<F>(pub(crate) F);
+
+/// Reads the status of HTTP responses, and settles at the end of their bodies.
+///
+/// Made by [`CircuitBreakerLayer::http`](crate::CircuitBreakerLayer::http).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByResponse<C = DefaultClassifier>(pub(crate) C);
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl Sealed for super::ByResult {}
+    impl<F> Sealed for super::ByResultFn<F> {}
+    impl<C> Sealed for super::ByResponse<C> {}
+}
+
+// ===== impl ByResult =====
+
+impl<Res, E: 'static> Settle<Res, E> for ByResult {
+    type Response = Res;
+
+    fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Res, E> {
+        permit.record(match &result {
+            Ok(_) => Verdict::SUCCESS,
+            Err(error) => classified(error).unwrap_or(Verdict::new(Class::ServerError)),
+        });
+        result
+    }
+}
+
+/// The verdict of a layer further in.
+fn classified<E: 'static>(error: &E) -> Option<Verdict> {
+    let error = error as &dyn Any;
+    let found = match error.downcast_ref::<BoxError>() {
+        Some(boxed) => Classified::find(&**boxed),
+        None => error.downcast_ref(),
+    };
+    found.map(Classified::verdict)
+}
+
+// ===== impl ByResultFn =====
+
+impl<F, Res, E> Settle<Res, E> for ByResultFn<F>
+where
+    F: Fn(Result<&Res, &E>) -> Verdict,
+{
+    type Response = Res;
+
+    fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Res, E> {
+        permit.record((self.0)(result.as_ref()));
+        result
+    }
+}
+
+impl<F> fmt::Debug for ByResultFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ByResultFn")
+            .field(&format_args!("_"))
+            .finish()
+    }
+}
+
+// ===== impl ByResponse =====
+
+impl<C, B, E> Settle<Response<B>, E> for ByResponse<C>
+where
+    C: Classify,
+    B: Body,
+    E: 'static,
+{
+    type Response = Response<ResponseBody<B>>;
+
+    fn settle(&self, permit: Permit, result: Result<Response<B>, E>) -> Result<Self::Response, E> {
+        match result {
+            Ok(response) => Ok(self.settle_head(permit, response)),
+            Err(error) => {
+                permit.record(verdict_of_error(&self.0, &error));
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<C: Classify> ByResponse<C> {
+    fn settle_head<B: Body>(
+        &self,
+        mut permit: Permit,
+        response: Response<B>,
+    ) -> Response<ResponseBody<B>> {
+        let verdict = verdict_of(&self.0, Ok(&response));
+        if matches!(verdict.breaker(), BreakerEffect::Success) {
+            permit.head(verdict);
+            response.map(|body| Watched::new(body, BodyEnd(permit)))
+        } else {
+            permit.record(verdict);
+            response.map(Watched::unwatched)
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! What the breaker does as a value, on both sides of each edge.
+
+mod support;
+
+use std::time::Duration;
+
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder, Permit};
+use steadfast_core::{BreakerState, Class, Verdict};
+use support::{
+    CLOSED, FAILURE, HALF_OPEN, NEUTRAL, OPEN, SECOND, SUCCESS, admit, admit_many, attempt, due,
+    rejection, trip,
+};
+use tokio::time::advance;
+
+// ===== closed =====
+
+#[tokio::test(start_paused = true)]
+async fn opens_at_the_fifth_failure_in_a_row() {
+    let breaker = CircuitBreaker::new();
+    for _ in 0..4 {
+        attempt(&breaker, FAILURE);
+    }
+    assert_eq!(breaker.state(), CLOSED);
+    attempt(&breaker, FAILURE);
+    assert_eq!(breaker.state(), OPEN);
+    assert_eq!(rejection(&breaker).retry_in(), Some(60 * SECOND));
+    assert_eq!(rejection(&breaker).name(), &"breaker");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_ends_the_row_and_a_neutral_verdict_does_not() {
+    let breaker = CircuitBreaker::new();
+    for verdict in [FAILURE, FAILURE, FAILURE, FAILURE, SUCCESS] {
+        attempt(&breaker, verdict);
+    }
+    for verdict in [FAILURE, FAILURE, NEUTRAL, FAILURE, FAILURE] {
+        attempt(&breaker, verdict);
+    }
+    assert_eq!(breaker.state(), CLOSED);
+    attempt(&breaker, NEUTRAL);
+    drop(admit(&breaker));
+    attempt(&breaker, FAILURE);
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_the_caller_shows_that_the_endpoint_works() {
+    let breaker = CircuitBreaker::new();
+    for _ in 0..3 {
+        for _ in 0..4 {
+            attempt(&breaker, FAILURE);
+        }
+        attempt(&breaker, Verdict::new(Class::CallerFault));
+    }
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_may_be_made_neutral() {
+    let breaker = CircuitBreaker::new();
+    for _ in 0..100 {
+        attempt(&breaker, FAILURE.neutral());
+    }
+    assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn opens_at_ten_failures_of_the_last_twenty() {
+    let breaker = CircuitBreaker::builder()
+        .failures_of_last(10, 20)
+        .build()
+        .unwrap();
+    for _ in 0..9 {
+        attempt(&breaker, FAILURE);
+        attempt(&breaker, SUCCESS);
+    }
+    assert_eq!((breaker.state(), breaker.health()), (CLOSED, 0.55));
+    attempt(&breaker, FAILURE);
+    assert_eq!((breaker.state(), breaker.health()), (OPEN, 0.5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_leaves_the_window_after_as_many_outcomes() {
+    let breaker = CircuitBreaker::builder()
+        .failures_of_last(2, 3)
+        .build()
+        .unwrap();
+    for verdict in [FAILURE, SUCCESS, SUCCESS, FAILURE] {
+        attempt(&breaker, verdict);
+    }
+    assert_eq!(breaker.state(), CLOSED, "three outcomes apart");
+    for verdict in [SUCCESS, FAILURE] {
+        attempt(&breaker, verdict);
+    }
+    assert_eq!(breaker.state(), OPEN, "two outcomes apart");
+}
+
+/// A cancelled attempt must not push a failure out of the window.
+#[tokio::test(start_paused = true)]
+async fn a_neutral_verdict_is_no_outcome() {
+    let breaker = CircuitBreaker::builder()
+        .failures_of_last(2, 2)
+        .build()
+        .unwrap();
+    for verdict in [FAILURE, NEUTRAL, NEUTRAL, FAILURE] {
+        attempt(&breaker, verdict);
+    }
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_is_the_share_of_successes() {
+    let breaker = CircuitBreaker::new();
+    assert_eq!(breaker.health(), 1.0);
+    attempt(&breaker, FAILURE);
+    assert_eq!(breaker.health(), 0.95, "one of twenty");
+    for _ in 0..19 {
+        attempt(&breaker, SUCCESS);
+    }
+    assert_eq!(breaker.health(), 0.95);
+    attempt(&breaker, SUCCESS);
+    assert_eq!(breaker.health(), 1.0);
+}
+
+// ===== open =====
+
+#[tokio::test(start_paused = true)]
+async fn lets_a_probe_through_when_its_time_is_over_and_not_before() {
+    let breaker = CircuitBreaker::new();
+    trip(&breaker);
+    advance(60 * SECOND - Duration::from_nanos(1)).await;
+    assert!(!breaker.would_admit());
+    assert_eq!(
+        rejection(&breaker).retry_in(),
+        Some(Duration::from_nanos(1))
+    );
+
+    advance(Duration::from_nanos(1)).await;
+    assert_eq!((breaker.would_admit(), breaker.retry_in()), (true, None));
+    assert_eq!(breaker.state(), OPEN, "reading changes nothing");
+    assert!(admit(&breaker).is_probe());
+    assert_eq!(breaker.state(), HALF_OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_changes_nothing() {
+    let breaker = due().await;
+    for _ in 0..3 {
+        assert!(breaker.would_admit());
+        assert_eq!(breaker.retry_in(), None);
+        assert_eq!(breaker.state(), OPEN);
+        assert!(format!("{breaker:?}").contains("Open"));
+    }
+    let first = admit(&breaker);
+    assert!(!breaker.would_admit());
+    drop(first);
+    assert!(breaker.would_admit());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_times_are_no_panic() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .recovery_timeout(Duration::MAX)
+        .probe_timeout(Duration::MAX)
+        .build()
+        .unwrap();
+    attempt(&breaker, FAILURE);
+    let day = 86_400 * SECOND;
+    assert!(breaker.retry_in().is_some_and(|wait| wait > 365 * day));
+    advance(40 * 365 * day).await;
+    let _probe = admit(&breaker);
+    assert!(breaker.retry_in().is_some_and(|wait| wait > 365 * day));
+}
+
+// ===== half-open =====
+
+#[tokio::test(start_paused = true)]
+async fn closes_after_three_probes_one_at_a_time() {
+    let breaker = due().await;
+    for _ in 0..3 {
+        assert_ne!(breaker.state(), CLOSED);
+        let probe = admit(&breaker);
+        assert!(probe.is_probe());
+        assert_eq!(breaker.state(), HALF_OPEN);
+        assert_eq!(rejection(&breaker).retry_in(), Some(30 * SECOND));
+        probe.record(SUCCESS);
+    }
+    assert_eq!(breaker.state(), CLOSED);
+    assert!(!admit(&breaker).is_probe());
+}
+
+#[tokio::test(start_paused = true)]
+async fn begins_anew_after_it_has_closed() {
+    let breaker = due().await;
+    for _ in 0..3 {
+        attempt(&breaker, SUCCESS);
+    }
+    assert_eq!(breaker.health(), 1.0, "the window is cold");
+    for _ in 0..4 {
+        attempt(&breaker, FAILURE);
+    }
+    assert_eq!(breaker.state(), CLOSED, "and the row begins at zero");
+    attempt(&breaker, FAILURE);
+    assert_eq!(breaker.retry_in(), Some(60 * SECOND), "as do the times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_probe_opens_it_for_twice_as_long() {
+    let breaker = CircuitBreaker::builder().jitter(0.0).build().unwrap();
+    trip(&breaker);
+    for seconds in [60, 120, 240, 300, 300] {
+        assert_eq!(breaker.retry_in(), Some(seconds * SECOND));
+        advance(seconds * SECOND).await;
+        // The successes before it do not help.
+        attempt(&breaker, SUCCESS);
+        attempt(&breaker, FAILURE);
+        assert_eq!(breaker.state(), OPEN);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_shortens_every_time_but_the_first() {
+    let breaker = CircuitBreaker::builder().jitter(0.5).build().unwrap();
+    trip(&breaker);
+    assert_eq!(breaker.retry_in(), Some(60 * SECOND));
+    for seconds in [120, 240, 300, 300, 300, 300] {
+        advance(300 * SECOND).await;
+        attempt(&breaker, FAILURE);
+        let wait = breaker.retry_in().expect("open");
+        assert!(wait <= seconds * SECOND && wait >= seconds * SECOND / 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_probe_gives_its_place_back_and_counts_nothing() {
+    let breaker = due().await;
+    for _ in 0..10 {
+        drop(admit(&breaker));
+        attempt(&breaker, NEUTRAL);
+    }
+    assert_eq!(breaker.state(), HALF_OPEN);
+    for _ in 0..3 {
+        assert_eq!(breaker.state(), HALF_OPEN);
+        attempt(&breaker, SUCCESS);
+    }
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn has_as_many_places_as_it_was_given() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .probes(3)
+        .success_threshold(5)
+        .build()
+        .unwrap();
+    attempt(&breaker, FAILURE);
+    advance(60 * SECOND).await;
+    let mut probes = admit_many(&breaker, 3);
+    rejection(&breaker);
+    probes.pop().expect("three").record(SUCCESS);
+    probes.push(admit(&breaker));
+    rejection(&breaker);
+    for probe in probes {
+        probe.record(SUCCESS);
+    }
+    assert_eq!(breaker.state(), HALF_OPEN, "four of five");
+    attempt(&breaker, SUCCESS);
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_place_of_a_hung_probe_is_reclaimed_and_not_sooner() {
+    let breaker = due().await;
+    let hung = admit(&breaker);
+    advance(30 * SECOND - Duration::from_nanos(1)).await;
+    assert_eq!(breaker.retry_in(), Some(Duration::from_nanos(1)));
+    rejection(&breaker);
+
+    advance(Duration::from_nanos(1)).await;
+    assert_eq!((breaker.would_admit(), breaker.retry_in()), (true, None));
+    let probe = admit(&breaker);
+
+    // The hung one has no place to give back.
+    drop(hung);
+    rejection(&breaker);
+    drop(probe);
+    assert!(breaker.would_admit());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_place_is_reclaimed_first() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .probes(2)
+        .build()
+        .unwrap();
+    attempt(&breaker, FAILURE);
+    advance(60 * SECOND).await;
+    let _first = admit(&breaker);
+    advance(10 * SECOND).await;
+    let _second = admit(&breaker);
+    assert_eq!(breaker.retry_in(), Some(20 * SECOND));
+    advance(20 * SECOND).await;
+    let _third = admit(&breaker);
+    assert_eq!(breaker.retry_in(), Some(10 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_late_verdict_of_a_reclaimed_probe_still_counts() {
+    for (late, state) in [(SUCCESS, CLOSED), (FAILURE, OPEN)] {
+        let breaker = due().await;
+        let hung = admit(&breaker);
+        advance(30 * SECOND).await;
+        attempt(&breaker, SUCCESS);
+        attempt(&breaker, SUCCESS);
+        hung.record(late);
+        assert_eq!(breaker.state(), state);
+    }
+}
+
+// ===== the value =====
+
+#[tokio::test(start_paused = true)]
+async fn clones_share_one_state_and_builders_do_not() {
+    let builder: CircuitBreakerBuilder = CircuitBreaker::builder().name("shared");
+    let breaker = builder.clone().build().unwrap();
+    let other = builder.build().unwrap();
+    trip(&breaker.clone());
+    assert_eq!((breaker.state(), other.state()), (OPEN, CLOSED));
+    assert_eq!(rejection(&breaker).name(), &"shared");
+}
+
+#[allow(dead_code)] // compiles only while this holds
+fn keeps_auto_traits() {
+    fn check<T: Send + Sync + 'static>() {}
+    fn check_clone<T: Clone + std::fmt::Debug>() {}
+    check::<(CircuitBreaker, CircuitBreakerBuilder, Permit)>();
+    check_clone::<(CircuitBreaker, CircuitBreakerBuilder, BreakerState)>();
+}

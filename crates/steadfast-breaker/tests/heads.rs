@@ -1,0 +1,148 @@
+//! Attempts whose response has a head first and a body later.
+
+mod support;
+
+use steadfast_breaker::CircuitBreaker;
+use support::{
+    CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, attempt, due,
+};
+use tokio::time::advance;
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_succeeds_at_its_head() {
+    let breaker = due().await;
+    let streams: Vec<_> = (0..3)
+        .map(|_| {
+            let mut probe = admit(&breaker);
+            probe.head(SUCCESS);
+            probe
+        })
+        .collect();
+    assert_eq!(breaker.state(), CLOSED, "while all three bodies still run");
+    for stream in streams {
+        stream.record(SUCCESS);
+    }
+    assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_counts_its_head_once() {
+    let breaker = due().await;
+    let mut probe = admit(&breaker);
+    for _ in 0..5 {
+        probe.head(SUCCESS);
+    }
+    probe.record(SUCCESS);
+    assert_eq!(breaker.state(), HALF_OPEN);
+    attempt(&breaker, SUCCESS);
+    assert_eq!(breaker.state(), HALF_OPEN, "two of three");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_at_its_head_opens_the_breaker() {
+    let breaker = due().await;
+    let mut probe = admit(&breaker);
+    probe.head(FAILURE);
+    assert_eq!(breaker.state(), OPEN);
+    let retry_in = breaker.retry_in();
+    advance(SECOND).await;
+    probe.record(FAILURE);
+    assert_eq!(
+        breaker.retry_in(),
+        retry_in.map(|wait| wait - SECOND),
+        "once"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_neutral_head_gives_the_place_back() {
+    let breaker = due().await;
+    let mut probe = admit(&breaker);
+    probe.head(NEUTRAL);
+    assert!(breaker.would_admit());
+    drop(probe);
+    assert_eq!(breaker.state(), HALF_OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_breaks_after_its_head_opens_a_half_open_breaker() {
+    let breaker = due().await;
+    let mut probe = admit(&breaker);
+    probe.head(SUCCESS);
+    probe.record(LOST);
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_breaks_after_the_breaker_has_closed_is_one_more_failure() {
+    let breaker = due().await;
+    let mut probe = admit(&breaker);
+    probe.head(SUCCESS);
+    for _ in 0..2 {
+        attempt(&breaker, SUCCESS);
+    }
+    for _ in 0..4 {
+        attempt(&breaker, FAILURE);
+    }
+    assert_eq!(breaker.state(), CLOSED);
+    probe.record(LOST);
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_breaks_after_the_breaker_has_opened_again_is_old_news() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .success_threshold(1)
+        .recovery_timeout(SECOND)
+        .build()
+        .unwrap();
+    attempt(&breaker, FAILURE);
+    advance(SECOND).await;
+    let mut old = admit(&breaker);
+    old.head(SUCCESS);
+    attempt(&breaker, FAILURE);
+    advance(SECOND).await;
+    attempt(&breaker, SUCCESS);
+    assert_eq!(breaker.state(), CLOSED);
+
+    old.record(LOST);
+    assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_verdict_on_the_head_stands_until_another_one_comes() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .build()
+        .unwrap();
+    let mut permit = admit(&breaker);
+    permit.head(FAILURE);
+    assert_eq!(breaker.state(), CLOSED, "kept and not counted");
+    permit.head(SUCCESS);
+    permit.record(NEUTRAL);
+    assert_eq!(breaker.state(), CLOSED);
+
+    let mut permit = admit(&breaker);
+    permit.head(FAILURE);
+    permit.record(SUCCESS);
+    assert_eq!(breaker.state(), CLOSED, "the second counts");
+
+    let mut permit = admit(&breaker);
+    permit.head(FAILURE);
+    drop(permit);
+    assert_eq!(breaker.state(), OPEN, "the first stands");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_succeeded_at_its_head_ends_a_row_when_it_is_dropped() {
+    let breaker = CircuitBreaker::new();
+    let mut stream = admit(&breaker);
+    stream.head(SUCCESS);
+    for _ in 0..4 {
+        attempt(&breaker, FAILURE);
+    }
+    drop(stream);
+    attempt(&breaker, FAILURE);
+    assert_eq!(breaker.state(), CLOSED);
+}

@@ -1,0 +1,317 @@
+//! What a caller sees of the layer around an HTTP client, up to the end of the body.
+
+mod support;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Empty, Full};
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen, ResponseBody};
+use steadfast_core::{
+    BoxError, Class, Classified, Classify, DefaultClassifier, Verdict, classify_fn,
+};
+use support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SECOND, SUCCESS, attempt, due, trip};
+use tokio::time::advance;
+use tower::{Layer, ServiceExt, service_fn};
+
+/// A stream of events. It ends only when it is polled once more, as a real one does.
+struct Events(VecDeque<Result<&'static str, BoxError>>);
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let next = self.0.pop_front();
+        Poll::Ready(next.map(|event| event.map(|text| Frame::data(Bytes::from(text)))))
+    }
+}
+
+fn events() -> Events {
+    Events(["data: a", "data: [DONE]"].map(Ok).into())
+}
+
+fn broken(error: impl Into<BoxError>) -> Events {
+    Events([Ok("data: a"), Err(error.into())].into())
+}
+
+/// Sends a request through `breaker`, which is answered with `status` and `body`.
+async fn send<B: Body>(
+    breaker: &CircuitBreaker,
+    status: u16,
+    body: B,
+) -> Result<Response<ResponseBody<B>>, BoxError> {
+    let response = Response::builder().status(status).body(body).unwrap();
+    let mut response = Some(response);
+    let client = service_fn(move |_: Request<()>| {
+        let response = response.take().expect("one request");
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let service = CircuitBreakerLayer::http(breaker.clone()).layer(client);
+    service.oneshot(Request::new(())).await
+}
+
+async fn read_until_it_breaks(response: Response<ResponseBody<Events>>) {
+    let body = response.into_body();
+    body.collect().await.expect_err("it breaks");
+}
+
+/// A breaker that opens at the first failure.
+fn sensitive() -> CircuitBreaker {
+    CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_decides() {
+    for (status, state) in [
+        (200, CLOSED),
+        (302, CLOSED),
+        (400, CLOSED),
+        (404, CLOSED),
+        (408, CLOSED),
+        (429, CLOSED),
+        (500, OPEN),
+        (503, OPEN),
+        (504, OPEN),
+        (529, OPEN),
+    ] {
+        let breaker = sensitive();
+        let response = send(&breaker, status, Empty::<Bytes>::new()).await;
+        assert_eq!(response.unwrap().status(), status, "it is passed on");
+        assert_eq!(breaker.state(), state, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_is_a_failure() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(2)
+        .build()
+        .unwrap();
+    let layer = CircuitBreakerLayer::http(breaker.clone());
+    let refused = service_fn(async |_: Request<()>| {
+        let verdict = Verdict::new(Class::Connect);
+        Err::<Response<Empty<Bytes>>, _>(Classified::new(verdict, "refused"))
+    });
+    let service = layer.layer(refused);
+    for state in [CLOSED, OPEN] {
+        let error = service.clone().oneshot(Request::new(())).await.unwrap_err();
+        assert!(Classified::find(&*error).is_some(), "it is passed on");
+        assert_eq!(breaker.state(), state);
+    }
+    let error = service.oneshot(Request::new(())).await.unwrap_err();
+    assert!(CircuitOpen::find(&*error).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_verdict_at_the_edge_comes_first() {
+    let breaker = sensitive();
+    let layer = CircuitBreakerLayer::http(breaker.clone());
+    let service = layer.layer(service_fn(async |_: Request<()>| {
+        let mut response = Response::new(Empty::<Bytes>::new());
+        let verdict = Verdict::new(Class::ServerError);
+        response.extensions_mut().insert(verdict);
+        Ok::<_, Infallible>(response)
+    }));
+    service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_may_decide() {
+    let breaker = sensitive();
+    let layer =
+        CircuitBreakerLayer::http(breaker.clone()).classifier(classify_fn(
+            |outcome| match outcome {
+                Ok(head) if head.status() == 404 => Verdict::new(Class::Overloaded),
+                other => DefaultClassifier.classify(other),
+            },
+        ));
+    let service = layer.layer(service_fn(async |_: Request<()>| {
+        let response = Response::builder().status(404).body(Empty::<Bytes>::new());
+        response.map_err(BoxError::from)
+    }));
+    service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(breaker.state(), OPEN);
+}
+
+// ===== how a body ends =====
+
+/// After a failure of another attempt, a success that was counted shows: the row of failures is
+/// at zero again, and the next four do not open the breaker.
+fn success_was_counted(breaker: &CircuitBreaker) -> bool {
+    for _ in 0..4 {
+        attempt(breaker, FAILURE);
+    }
+    breaker.state() == CLOSED
+}
+
+fn after_a_failure() -> CircuitBreaker {
+    let breaker = CircuitBreaker::new();
+    attempt(&breaker, FAILURE);
+    breaker
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_counts_when_its_body_was_read() {
+    let breaker = after_a_failure();
+    let response = send(&breaker, 200, events()).await.unwrap();
+    let read = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(read, "data: adata: [DONE]", "the body is passed on");
+    assert!(success_was_counted(&breaker));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_does_not_count_while_its_body_runs() {
+    let breaker = after_a_failure();
+    let _response = send(&breaker, 200, events()).await.unwrap();
+    assert!(!success_was_counted(&breaker));
+}
+
+/// A reader of server-sent events stops at `[DONE]` and never sees the end of the body.
+#[tokio::test(start_paused = true)]
+async fn a_response_counts_when_its_reader_stops_at_done() {
+    let breaker = after_a_failure();
+    let mut body = send(&breaker, 200, events()).await.unwrap().into_body();
+    for _ in 0..2 {
+        body.frame().await.expect("a frame").expect("no error");
+    }
+    drop(body);
+    assert!(success_was_counted(&breaker));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_counts_when_its_body_is_dropped_unread() {
+    let breaker = after_a_failure();
+    drop(send(&breaker, 200, events()).await.unwrap());
+    assert!(success_was_counted(&breaker));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_body_ends_before_it_is_read() {
+    let breaker = after_a_failure();
+    let _response = send(&breaker, 200, Empty::<Bytes>::new()).await.unwrap();
+    assert!(success_was_counted(&breaker));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_knows_its_last_frame_ends_with_it() {
+    let breaker = after_a_failure();
+    let body = Full::new(Bytes::from_static(b"all of it"));
+    let mut response = send(&breaker, 200, body).await.unwrap();
+    response.body_mut().frame().await.expect("a frame").unwrap();
+    assert!(success_was_counted(&breaker));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_is_a_failure_of_its_endpoint() {
+    let breaker = sensitive();
+    let response = send(&breaker, 200, broken("reset")).await.unwrap();
+    assert_eq!(breaker.state(), CLOSED, "so far it is a success");
+    read_until_it_breaks(response).await;
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_says_why() {
+    let breaker = sensitive();
+    let error = Classified::new(Verdict::new(Class::RateLimited), "slow down");
+    let response = send(&breaker, 200, broken(error)).await.unwrap();
+    read_until_it_breaks(response).await;
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+/// The head is all there is to say, and nothing waits for a body that nobody may read.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_no_success_counts_at_once_and_once() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(2)
+        .build()
+        .unwrap();
+    let response = send(&breaker, 503, broken("reset")).await.unwrap();
+    assert_eq!(breaker.health(), 0.95);
+    read_until_it_breaks(response).await;
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+// ===== probes =====
+
+/// Streams may last minutes. Their heads have shown that the endpoint works, and their readers
+/// drop them at `[DONE]` or before.
+#[tokio::test(start_paused = true)]
+async fn a_half_open_breaker_closes_by_streams_that_are_dropped() {
+    for held in [false, true] {
+        let breaker = due().await;
+        let mut streams = Vec::new();
+        for state in [HALF_OPEN, HALF_OPEN, CLOSED] {
+            let mut body = send(&breaker, 200, events()).await.unwrap().into_body();
+            body.frame().await.expect("a frame").expect("no error");
+            if held {
+                streams.push(body);
+            }
+            assert_eq!(breaker.state(), state);
+        }
+        drop(streams);
+        assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_body_breaks_opens_the_breaker_again() {
+    let breaker = due().await;
+    let response = send(&breaker, 200, broken("reset")).await.unwrap();
+    assert_eq!(breaker.state(), HALF_OPEN);
+    read_until_it_breaks(response).await;
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_refused_gives_its_place_back() {
+    let breaker = due().await;
+    let _response = send(&breaker, 429, events()).await.unwrap();
+    assert_eq!(breaker.state(), HALF_OPEN);
+    assert!(breaker.would_admit());
+}
+
+/// One connection, fifty streams, one reset.
+#[tokio::test(start_paused = true)]
+async fn streams_that_break_together_are_one_failure() {
+    let breaker = CircuitBreaker::builder()
+        .failures_of_last(2, 20)
+        .build()
+        .unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        streams.push(send(&breaker, 200, broken("reset")).await.unwrap());
+    }
+    for stream in streams {
+        read_until_it_breaks(stream).await;
+    }
+    assert_eq!((breaker.state(), breaker.health()), (CLOSED, 0.95));
+}
+
+/// A stream that began before the outage and ends after it knows nothing about now.
+#[tokio::test(start_paused = true)]
+async fn an_old_stream_neither_closes_nor_opens() {
+    for body in [events(), broken("reset")] {
+        let breaker = CircuitBreaker::new();
+        let stream = send(&breaker, 200, body).await.unwrap();
+        trip(&breaker);
+        let _ = stream.into_body().collect().await;
+        assert_eq!(breaker.state(), OPEN);
+        advance(60 * SECOND).await;
+        attempt(&breaker, SUCCESS);
+        assert_eq!(breaker.state(), HALF_OPEN, "one of three");
+    }
+}

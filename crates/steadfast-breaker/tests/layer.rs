@@ -1,0 +1,205 @@
+//! What a caller sees of the layer around a service that has nothing to do with HTTP.
+
+mod support;
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+use steadfast_core::{BoxError, BreakerEffect, Class, Classified, Verdict};
+use support::{CLOSED, HALF_OPEN, OPEN, SECOND, due, rejection, trip};
+use tokio::time::{advance, sleep, timeout};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+/// A breaker that opens at the first failure.
+fn sensitive() -> CircuitBreaker {
+    CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn ok_is_a_success_and_err_a_failure() {
+    let breaker = CircuitBreaker::new();
+    let service =
+        CircuitBreakerLayer::new(breaker.clone()).layer(service_fn(async |ok: bool| match ok {
+            true => Ok("row"),
+            false => Err(io::Error::other("no row")),
+        }));
+    for ok in [false, false, false, false, true, false, false, false, false] {
+        assert_eq!(service.clone().oneshot(ok).await.is_ok(), ok);
+    }
+    assert_eq!(breaker.state(), CLOSED);
+    let error = service
+        .oneshot(false)
+        .await
+        .expect_err("the fifth in a row");
+    assert_eq!(error.to_string(), "no row", "errors are passed on");
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_breaker_lets_a_service_without_errors_through() {
+    let service = service_fn(async |n: u32| Ok::<_, Infallible>(n + 1));
+    let service = CircuitBreakerLayer::new(CircuitBreaker::new()).layer(service);
+    assert_eq!(service.oneshot(1).await.unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_says_how_long_to_wait() {
+    let breaker = CircuitBreaker::builder().name("db").build().unwrap();
+    trip(&breaker);
+    advance(20 * SECOND).await;
+    let service = service_fn(async |(): ()| Err::<(), _>(io::Error::other("asked")));
+    let service = CircuitBreakerLayer::new(breaker).layer(service);
+
+    let error = service.oneshot(()).await.unwrap_err();
+    let open = CircuitOpen::find(&*error).expect("rejected");
+    assert_eq!(open.name(), &"db");
+    assert_eq!(open.retry_in(), Some(40 * SECOND));
+    let verdict = Classified::find(&*error).expect("classified").verdict();
+    assert_eq!(verdict.class(), Class::Overloaded);
+    assert_eq!(verdict.hint(), Some(40 * SECOND));
+    assert_eq!(verdict.breaker(), BreakerEffect::Neutral);
+}
+
+/// Two breakers around one service: the outer one would open with the inner one, and stay open
+/// for as long again.
+#[tokio::test(start_paused = true)]
+async fn the_rejection_of_one_breaker_is_no_failure_to_another() {
+    let (inner, outer) = (CircuitBreaker::new(), CircuitBreaker::new());
+    trip(&inner);
+    let service = service_fn(async |(): ()| Ok::<_, Infallible>(()));
+    let service = CircuitBreakerLayer::new(inner).layer(service);
+    let service = CircuitBreakerLayer::new(outer.clone()).layer(service);
+    for _ in 0..10 {
+        service.clone().oneshot(()).await.unwrap_err();
+    }
+    assert_eq!((outer.state(), outer.health()), (CLOSED, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_keeps_the_verdict_of_the_edge() {
+    let neutral = || Classified::new(Verdict::new(Class::RateLimited), "slow down");
+    let breaker = sensitive();
+    let layer = CircuitBreakerLayer::new(breaker.clone());
+    let service = layer.layer(service_fn(async |(): ()| Err::<(), _>(neutral())));
+    service.oneshot(()).await.unwrap_err();
+    let boxed = async |(): ()| Err::<(), _>(BoxError::from(neutral()));
+    layer
+        .layer(service_fn(boxed))
+        .oneshot(())
+        .await
+        .unwrap_err();
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_may_decide() {
+    let breaker = sensitive();
+    let layer = CircuitBreakerLayer::new(breaker.clone()).classify_with(
+        |result: Result<&u32, &io::Error>| match result {
+            Ok(0) => Verdict::new(Class::ServerError),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Verdict::SUCCESS,
+            Err(_) => Verdict::new(Class::Connect),
+            Ok(_) => Verdict::SUCCESS,
+        },
+    );
+    assert!(format!("{layer:?}").contains("ByResultFn(_)"));
+    let mut service = layer.layer(service_fn(async |n: u32| match n {
+        404 => Err(io::ErrorKind::NotFound.into()),
+        n => Ok(n),
+    }));
+    service.ready().await.unwrap().call(1).await.unwrap();
+    service.ready().await.unwrap().call(404).await.unwrap_err();
+    assert_eq!(breaker.state(), CLOSED);
+    assert_eq!(service.ready().await.unwrap().call(0).await.unwrap(), 0);
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_of_one_layer_and_their_clones_share_the_breaker() {
+    let breaker = sensitive();
+    let layer = CircuitBreakerLayer::new(breaker.clone());
+    let fails = service_fn(async |(): ()| Err::<(), _>("down"));
+    let works = service_fn(async |(): ()| Ok::<_, BoxError>(()));
+    let other = layer.clone().layer(works);
+    layer.layer(fails).clone().oneshot(()).await.unwrap_err();
+
+    assert_eq!(other.breaker().state(), OPEN);
+    let error = other.oneshot(()).await.unwrap_err();
+    assert!(CircuitOpen::find(&*error).is_some());
+    rejection(&breaker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn recovers_by_three_requests() {
+    let breaker = due().await;
+    let service = service_fn(async |(): ()| Ok::<_, Infallible>(()));
+    let mut service = CircuitBreakerLayer::new(breaker.clone()).layer(service);
+    for state in [HALF_OPEN, HALF_OPEN, CLOSED] {
+        service.ready().await.unwrap().call(()).await.unwrap();
+        assert_eq!(breaker.state(), state);
+    }
+}
+
+// ===== abandoned_after =====
+
+/// Drops the future of a request that never ends, after `patience`.
+async fn leave(breaker: &CircuitBreaker, abandoned_after: Duration, patience: Duration) {
+    let layer = CircuitBreakerLayer::new(breaker.clone()).abandoned_after(abandoned_after);
+    let service = layer.layer(service_fn(async |(): ()| {
+        sleep(Duration::MAX).await;
+        Ok::<_, Infallible>(())
+    }));
+    timeout(patience, service.oneshot(())).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_request_is_a_timeout_and_an_impatient_caller_is_not() {
+    let breaker = sensitive();
+    leave(
+        &breaker,
+        10 * SECOND,
+        10 * SECOND - Duration::from_millis(1),
+    )
+    .await;
+    assert_eq!(breaker.state(), CLOSED);
+    leave(&breaker, 10 * SECOND, 10 * SECOND).await;
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_answered_late_is_not_abandoned() {
+    let breaker = sensitive();
+    let layer = CircuitBreakerLayer::new(breaker.clone()).abandoned_after(SECOND);
+    let service = layer.layer(service_fn(async |(): ()| {
+        sleep(10 * SECOND).await;
+        Ok::<_, Infallible>(())
+    }));
+    service.oneshot(()).await.unwrap();
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_order_of_the_setters_does_not_matter() {
+    let breaker = sensitive();
+    let layer = CircuitBreakerLayer::new(breaker.clone())
+        .abandoned_after(SECOND)
+        .classify_with(|_: Result<&(), &Infallible>| Verdict::SUCCESS);
+    let service = layer.layer(service_fn(async |(): ()| {
+        sleep(Duration::MAX).await;
+        Ok::<_, Infallible>(())
+    }));
+    timeout(SECOND, service.oneshot(())).await.unwrap_err();
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_patience_is_no_panic() {
+    let breaker = sensitive();
+    leave(&breaker, Duration::MAX, SECOND).await;
+    assert_eq!(breaker.state(), CLOSED);
+}

@@ -1,0 +1,402 @@
+//! Random attempts against a plain model, which keeps lists where the breaker keeps numbers.
+
+mod support;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use steadfast_breaker::{CircuitBreaker, Permit};
+use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict};
+use support::{CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SUCCESS};
+use tokio::time::{Instant, advance};
+
+#[derive(Clone, Copy, Debug)]
+struct Config {
+    consecutive: u32,
+    failures: u32,
+    window: u32,
+    recovery: u64,
+    max_recovery: u64,
+    probes: u32,
+    successes: u32,
+    probe_timeout: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Acquire,
+    Head(usize, Verdict),
+    Record(usize, Verdict),
+    Drop(usize),
+    /// A permit that nobody will ever drop.
+    Leak(usize),
+    Advance(u64),
+}
+
+/// What the model knows of an attempt.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    id: usize,
+    /// The number of the step that admitted it.
+    admitted: usize,
+    /// How many transitions there had been.
+    generation: usize,
+    probe: bool,
+    /// A probe that was settled by its head.
+    probed: bool,
+    head: Option<Verdict>,
+}
+
+struct Model {
+    config: Config,
+    now: u64,
+    step: usize,
+    state: BreakerState,
+    transitions: usize,
+    /// The number of transitions at the last opening.
+    opened: usize,
+    until: u64,
+    reopened: u32,
+    /// The attempts that hold a place, and when it is reclaimed.
+    places: Vec<(usize, u64)>,
+    probes_succeeded: u32,
+    outcomes: VecDeque<bool>,
+    /// The failures since the last success: their steps and classes.
+    run: Vec<(usize, Class)>,
+    run_has_lost: bool,
+}
+
+impl Model {
+    fn new(config: Config) -> Self {
+        Self {
+            config,
+            now: 0,
+            step: 0,
+            state: CLOSED,
+            transitions: 0,
+            opened: 0,
+            until: 0,
+            reopened: 0,
+            places: Vec::new(),
+            probes_succeeded: 0,
+            outcomes: VecDeque::new(),
+            run: Vec::new(),
+            run_has_lost: false,
+        }
+    }
+
+    fn retry_in(&self) -> Option<u64> {
+        let live = || self.places.iter().filter(|place| place.1 > self.now);
+        match self.state {
+            BreakerState::Open if self.until > self.now => Some(self.until - self.now),
+            BreakerState::HalfOpen if live().count() >= self.config.probes as usize => {
+                live().map(|place| place.1 - self.now).min()
+            }
+            _ => None,
+        }
+    }
+
+    fn acquire(&mut self) -> Option<Attempt> {
+        if self.retry_in().is_some() {
+            return None;
+        }
+        if self.state == OPEN {
+            self.go(HALF_OPEN);
+        }
+        let probe = self.state == HALF_OPEN;
+        if probe {
+            self.places.retain(|place| place.1 > self.now);
+            self.places
+                .push((self.step, self.now + self.config.probe_timeout));
+            assert!(self.places.len() <= self.config.probes as usize);
+        }
+        Some(Attempt {
+            id: self.step,
+            admitted: self.step,
+            generation: self.transitions,
+            probe,
+            probed: false,
+            head: None,
+        })
+    }
+
+    fn head(&mut self, attempt: &mut Attempt, verdict: Verdict) {
+        if !attempt.probe {
+            attempt.head = Some(verdict);
+        } else if !attempt.probed {
+            attempt.probed = true;
+            self.settle(attempt, verdict);
+        }
+    }
+
+    fn record(&mut self, attempt: Attempt, verdict: Verdict) {
+        if !attempt.probed {
+            self.settle(&attempt, verdict);
+        } else if verdict.breaker() == BreakerEffect::Failure && self.opened <= attempt.generation {
+            self.fail(&attempt, verdict.class());
+        }
+    }
+
+    fn drop(&mut self, attempt: Attempt) {
+        match attempt.head {
+            Some(verdict) => self.settle(&attempt, verdict),
+            None => self.places.retain(|place| place.0 != attempt.id),
+        }
+    }
+
+    fn settle(&mut self, attempt: &Attempt, verdict: Verdict) {
+        self.places.retain(|place| place.0 != attempt.id);
+        if attempt.generation != self.transitions {
+            return;
+        }
+        match verdict.breaker() {
+            BreakerEffect::Success => self.succeed(),
+            BreakerEffect::Failure => self.fail(attempt, verdict.class()),
+            _ => {}
+        }
+    }
+
+    fn succeed(&mut self) {
+        if self.state == CLOSED {
+            self.run.clear();
+            self.push(false);
+            return;
+        }
+        self.probes_succeeded += 1;
+        if self.probes_succeeded == self.config.successes {
+            self.go(CLOSED);
+            self.reopened = 0;
+            self.run.clear();
+            self.outcomes.clear();
+        }
+    }
+
+    fn fail(&mut self, attempt: &Attempt, class: Class) {
+        if self.state == HALF_OPEN {
+            self.reopened += 1;
+            self.open();
+            return;
+        }
+        if class == Class::Transport {
+            let older = self.run.first().is_none_or(|run| attempt.admitted < run.0);
+            if self.run.is_empty() {
+                self.run_has_lost = true;
+            } else if older && self.run_has_lost {
+                return;
+            } else if older {
+                self.run_has_lost = true;
+            }
+        } else if self.run.is_empty() {
+            self.run_has_lost = false;
+        }
+        self.run.push((self.step, class));
+        self.push(true);
+        let failures = self.outcomes.iter().filter(|&&failed| failed).count();
+        if self.run.len() >= self.config.consecutive as usize
+            || failures >= self.config.failures as usize
+        {
+            self.open();
+        }
+    }
+
+    fn push(&mut self, failed: bool) {
+        self.outcomes.push_back(failed);
+        if self.outcomes.len() > self.config.window as usize {
+            self.outcomes.pop_front();
+        }
+    }
+
+    fn open(&mut self) {
+        let wait = self.config.recovery << self.reopened.min(20);
+        self.until = self.now + wait.min(self.config.max_recovery);
+        self.go(OPEN);
+        self.opened = self.transitions;
+    }
+
+    fn go(&mut self, state: BreakerState) {
+        self.state = state;
+        self.transitions += 1;
+        self.places.clear();
+        self.probes_succeeded = 0;
+    }
+
+    fn health(&self) -> f64 {
+        let failures = self.outcomes.iter().filter(|&&failed| failed).count();
+        1.0 - failures as f64 / f64::from(self.config.window)
+    }
+}
+
+/// The breaker and the model, and the attempts that run in both.
+struct Pair {
+    breaker: CircuitBreaker,
+    model: Model,
+    running: Vec<(Permit, Attempt)>,
+    leaked: usize,
+}
+
+impl Pair {
+    fn new(config: Config) -> Self {
+        let millis = Duration::from_millis;
+        let breaker = CircuitBreaker::builder()
+            .consecutive_failures(config.consecutive)
+            .failures_of_last(config.failures, config.window)
+            .recovery_timeout(millis(config.recovery))
+            .max_recovery_timeout(millis(config.max_recovery))
+            .probes(config.probes)
+            .success_threshold(config.successes)
+            .probe_timeout(millis(config.probe_timeout))
+            .jitter(0.0)
+            .build()
+            .expect("all configs are good");
+        Self {
+            breaker,
+            model: Model::new(config),
+            running: Vec::new(),
+            leaked: 0,
+        }
+    }
+
+    fn take(&mut self, at: usize) -> Option<(Permit, Attempt)> {
+        let len = self.running.len();
+        (len > 0).then(|| self.running.swap_remove(at % len))
+    }
+
+    async fn make(&mut self, step: Step) {
+        self.model.step += 1;
+        match step {
+            Step::Acquire => self.acquire(),
+            Step::Advance(millis) => {
+                self.model.now += millis;
+                advance(Duration::from_millis(millis)).await;
+            }
+            Step::Head(at, verdict) => {
+                if let Some((mut permit, mut attempt)) = self.take(at) {
+                    permit.head(verdict);
+                    self.model.head(&mut attempt, verdict);
+                    self.running.push((permit, attempt));
+                }
+            }
+            Step::Record(at, verdict) => {
+                if let Some((permit, attempt)) = self.take(at) {
+                    permit.record(verdict);
+                    self.model.record(attempt, verdict);
+                }
+            }
+            Step::Drop(at) => {
+                if let Some((permit, attempt)) = self.take(at) {
+                    drop(permit);
+                    self.model.drop(attempt);
+                }
+            }
+            Step::Leak(at) => {
+                if let Some((permit, _)) = self.take(at) {
+                    std::mem::forget(permit);
+                    self.leaked += 1;
+                }
+            }
+        }
+        self.check();
+    }
+
+    fn acquire(&mut self) {
+        let expected = self.model.acquire();
+        match self.breaker.try_acquire() {
+            Ok(permit) => {
+                let attempt = expected.expect("the model rejects");
+                assert_eq!(permit.is_probe(), attempt.probe);
+                self.running.push((permit, attempt));
+            }
+            Err(open) => {
+                assert!(expected.is_none(), "the model admits");
+                let expected = self.model.retry_in().map(Duration::from_millis);
+                assert_eq!(open.retry_in(), expected);
+            }
+        }
+    }
+
+    fn check(&self) {
+        let (breaker, model) = (&self.breaker, &self.model);
+        assert_eq!(breaker.state(), model.state);
+        let retry_in = model.retry_in();
+        assert_eq!(breaker.retry_in(), retry_in.map(Duration::from_millis));
+        assert_eq!(breaker.would_admit(), retry_in.is_none());
+        assert_eq!(breaker.health(), model.health());
+    }
+
+    /// Whatever was held, leaked or forgotten: with time, the breaker closes again.
+    async fn is_not_stuck(&mut self) {
+        let config = self.model.config;
+        advance(Duration::from_millis(
+            config.max_recovery + config.probe_timeout,
+        ))
+        .await;
+        for _ in 0..config.successes {
+            let permit = self.breaker.try_acquire().expect("time is over");
+            permit.record(SUCCESS);
+        }
+        assert_eq!(self.breaker.state(), CLOSED);
+    }
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    let numbers = (1..6u32, 1..9u32, 1..5u32, 1..5u32);
+    let times = (1..50u64, 0..300u64, 1..200u64);
+    (numbers, 0..9u32, times).prop_map(|(numbers, more, times)| Config {
+        consecutive: numbers.0,
+        failures: numbers.1,
+        window: numbers.1 + more,
+        recovery: times.0,
+        max_recovery: times.0 + times.1,
+        probes: numbers.2,
+        successes: numbers.3,
+        probe_timeout: times.2,
+    })
+}
+
+fn verdict() -> impl Strategy<Value = Verdict> {
+    prop_oneof![
+        4 => Just(SUCCESS),
+        2 => Just(FAILURE),
+        3 => Just(LOST),
+        1 => Just(NEUTRAL),
+        1 => Just(Verdict::new(Class::CallerFault)),
+        1 => Just(Verdict::new(Class::Timeout)),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let at = any::<usize>;
+    prop_oneof![
+        12 => Just(Step::Acquire),
+        3 => (at(), verdict()).prop_map(|(at, verdict)| Step::Head(at, verdict)),
+        7 => (at(), verdict()).prop_map(|(at, verdict)| Step::Record(at, verdict)),
+        2 => at().prop_map(Step::Drop),
+        1 => at().prop_map(Step::Leak),
+        4 => (1..80u64).prop_map(Step::Advance),
+    ]
+}
+
+proptest! {
+    /// 256 runs of 100 to 400 steps: some 64 thousand in all.
+    #[test]
+    fn does_what_the_model_does(
+        config in config(),
+        steps in prop::collection::vec(step(), 100..400),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let start = Instant::now();
+            let mut pair = Pair::new(config);
+            for &step in &steps {
+                pair.make(step).await;
+            }
+            assert_eq!(start.elapsed(), Duration::from_millis(pair.model.now));
+            pair.is_not_stuck().await;
+        });
+    }
+}

@@ -1,0 +1,102 @@
+//! Who is told of transitions, and in which order.
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use steadfast_breaker::CircuitBreaker;
+use steadfast_core::{Observers, observer_fn};
+use support::{CLOSED, FAILURE, HALF_OPEN, Log, OPEN, SECOND, SUCCESS, admit, attempt, trip};
+use tokio::time::advance;
+
+#[tokio::test(start_paused = true)]
+async fn observers_and_subscribers_are_told_of_each_transition() {
+    let log = Log::default();
+    let mut others = Observers::new();
+    let second = Log::default();
+    others.add(second.clone());
+    let breaker = CircuitBreaker::builder()
+        .jitter(0.0)
+        .observer(log.clone())
+        .observers(others)
+        .build()
+        .unwrap();
+    let mut states = breaker.subscribe();
+    assert_eq!(*states.borrow(), CLOSED);
+
+    trip(&breaker);
+    assert!(states.has_changed().unwrap());
+    assert_eq!(*states.borrow_and_update(), OPEN);
+    advance(60 * SECOND).await;
+    attempt(&breaker, FAILURE);
+    advance(120 * SECOND).await;
+    for _ in 0..3 {
+        attempt(&breaker, SUCCESS);
+    }
+    assert_eq!(*states.borrow_and_update(), CLOSED);
+
+    let expected = [
+        (CLOSED, OPEN, Some(60 * SECOND)),
+        (OPEN, HALF_OPEN, None),
+        (HALF_OPEN, OPEN, Some(120 * SECOND)),
+        (OPEN, HALF_OPEN, None),
+        (HALF_OPEN, CLOSED, None),
+    ];
+    assert_eq!(log.transitions(), expected);
+    assert_eq!(second.transitions(), expected);
+}
+
+/// An observer that uses the breaker would wait for ever if it were told under a lock, and the
+/// one after it would hear of the transitions in the wrong order if each were told at once.
+#[tokio::test(start_paused = true)]
+async fn an_observer_may_use_the_breaker() {
+    let slot = Arc::new(OnceLock::<CircuitBreaker>::new());
+    let log = Log::default();
+    let closes_it = {
+        let slot = slot.clone();
+        observer_fn(move |_| {
+            let breaker = slot.get().expect("set before it is used");
+            if breaker.state() == HALF_OPEN {
+                attempt(breaker, SUCCESS);
+            }
+        })
+    };
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .probes(2)
+        .success_threshold(1)
+        .observer(closes_it)
+        .observer(log.clone())
+        .build()
+        .unwrap();
+    slot.set(breaker.clone()).expect("set once");
+    attempt(&breaker, FAILURE);
+    advance(60 * SECOND).await;
+    let _probe = admit(&breaker);
+
+    let states: Vec<_> = log.transitions().iter().map(|change| change.1).collect();
+    assert_eq!(states, [OPEN, HALF_OPEN, CLOSED]);
+}
+
+/// Observers are asked not to panic. One that does must not silence the others for ever.
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_is_not_the_end() {
+    let log = Log::default();
+    let panics_once = {
+        let panicked = AtomicBool::new(false);
+        observer_fn(move |_| assert!(panicked.swap(true, Ordering::Relaxed), "on purpose"))
+    };
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .observer(panics_once)
+        .observer(log.clone())
+        .build()
+        .unwrap();
+    let panic = std::panic::AssertUnwindSafe(|| attempt(&breaker, FAILURE));
+    std::panic::catch_unwind(panic).expect_err("it panics");
+    assert_eq!(breaker.state(), OPEN);
+    advance(60 * SECOND).await;
+    drop(admit(&breaker));
+    assert_eq!(log.transitions(), [(OPEN, HALF_OPEN, None)]);
+}

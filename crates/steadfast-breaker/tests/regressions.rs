@@ -1,0 +1,207 @@
+//! Faults of other breakers, each found by running it, that this one must not have.
+//!
+//! The numbers are those of our notes on them.
+
+mod support;
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen, Permit};
+use support::{
+    CLOSED, FAILURE, HALF_OPEN, OPEN, SECOND, SUCCESS, admit, admit_many, attempt, due, rejection,
+    trip,
+};
+use tokio::time::{advance, sleep, timeout};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+/// A window that only ever grew: after a day of good service, it took another day of failures to
+/// open at "half of the last hundred".
+#[tokio::test(start_paused = true)]
+async fn b1_a_long_good_time_does_not_hide_an_outage() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(u32::MAX)
+        .failures_of_last(32, 64)
+        .build()
+        .unwrap();
+    for _ in 0..10_000 {
+        attempt(&breaker, SUCCESS);
+    }
+    for _ in 0..31 {
+        attempt(&breaker, FAILURE);
+    }
+    assert_eq!(breaker.state(), CLOSED);
+    attempt(&breaker, FAILURE);
+    assert_eq!(breaker.state(), OPEN);
+}
+
+/// Probes that took longer than the window were forgotten while their places stayed used up: the
+/// breaker rejected everything for good, in front of a healthy service.
+#[tokio::test(start_paused = true)]
+async fn b2_slow_probes_do_not_leave_it_half_open_for_ever() {
+    let breaker = due().await;
+    for state in [HALF_OPEN, HALF_OPEN, CLOSED] {
+        let probe = admit(&breaker);
+        advance(3600 * SECOND).await;
+        probe.record(SUCCESS);
+        assert_eq!(breaker.state(), state);
+    }
+
+    let breaker = due().await;
+    for _ in 0..100 {
+        // Not even dropped: its task was leaked.
+        std::mem::forget(admit(&breaker));
+        rejection(&breaker);
+        advance(30 * SECOND).await;
+    }
+    for _ in 0..3 {
+        attempt(&breaker, SUCCESS);
+    }
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+/// A request from before the outage that succeeded late closed the circuit without one probe, and
+/// one that failed late ended a recovery.
+#[tokio::test(start_paused = true)]
+async fn b3_a_late_verdict_from_before_the_outage_changes_nothing() {
+    let breaker = CircuitBreaker::builder()
+        .success_threshold(1)
+        .build()
+        .unwrap();
+    let mut old = admit_many(&breaker, 40);
+    let late = |old: &mut Vec<Permit>, verdict| {
+        for permit in old.split_off(old.len() - 10) {
+            permit.record(verdict);
+        }
+    };
+    trip(&breaker);
+    let opened_for = breaker.retry_in();
+    late(&mut old, SUCCESS);
+    assert_eq!((breaker.state(), breaker.retry_in()), (OPEN, opened_for));
+
+    advance(60 * SECOND).await;
+    let probe = admit(&breaker);
+    late(&mut old, FAILURE);
+    late(&mut old, SUCCESS);
+    assert_eq!(breaker.state(), HALF_OPEN);
+    rejection(&breaker);
+
+    probe.record(SUCCESS);
+    late(&mut old, FAILURE);
+    assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
+}
+
+/// Fifty requests ran into the timeout of a layer outside, which dropped their futures, and the
+/// breaker saw none of it. A dropped future says nothing by itself, since the caller may just have
+/// left. But a stack that knows better can say so.
+#[tokio::test(start_paused = true)]
+async fn b4_a_timeout_outside_of_the_breaker_can_be_seen() {
+    for (abandoned_after, state) in [(None, CLOSED), (Some(SECOND), OPEN)] {
+        let breaker = CircuitBreaker::new();
+        let mut layer = CircuitBreakerLayer::new(breaker.clone());
+        if let Some(after) = abandoned_after {
+            layer = layer.abandoned_after(after);
+        }
+        let service = layer.layer(service_fn(async |(): ()| {
+            sleep(Duration::MAX).await;
+            Ok::<_, Infallible>(())
+        }));
+        for _ in 0..50 {
+            let _ = timeout(SECOND, service.clone().oneshot(())).await;
+        }
+        assert_eq!(breaker.state(), state);
+    }
+}
+
+/// A cancelled probe was lost, or closed the circuit. It gives its place back and says nothing.
+#[tokio::test(start_paused = true)]
+async fn b4_a_cancelled_probe_is_neutral() {
+    let breaker = due().await;
+    let service = service_fn(async |(): ()| {
+        sleep(Duration::MAX).await;
+        Ok::<_, Infallible>(())
+    });
+    let service = CircuitBreakerLayer::new(breaker.clone()).layer(service);
+    for _ in 0..50 {
+        timeout(SECOND, service.clone().oneshot(()))
+            .await
+            .expect_err("admitted, and not answered");
+        assert_eq!(breaker.state(), HALF_OPEN);
+    }
+    assert!(admit(&breaker).is_probe());
+}
+
+/// Counts the calls, which do their work before their future is polled.
+#[derive(Clone, Default)]
+struct Eager(Arc<AtomicUsize>);
+
+impl Service<()> for Eager {
+    type Response = ();
+    type Error = io::Error;
+    type Future = std::future::Ready<Result<(), io::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(Ok(()))
+    }
+}
+
+/// A layer made the future of the inner service first and asked the breaker when it was polled:
+/// whatever sends in `call` sent ten requests into an open circuit.
+#[tokio::test(start_paused = true)]
+async fn b9_a_rejected_request_never_reaches_the_inner_service() {
+    let breaker = CircuitBreaker::new();
+    trip(&breaker);
+    let inner = Eager::default();
+    let mut service = CircuitBreakerLayer::new(breaker.clone()).layer(inner.clone());
+    for _ in 0..10 {
+        let error = service.ready().await.unwrap().call(()).await.unwrap_err();
+        assert!(CircuitOpen::find(&*error).is_some());
+    }
+    assert_eq!(inner.0.load(Ordering::Relaxed), 0);
+    advance(60 * SECOND).await;
+    service.ready().await.unwrap().call(()).await.unwrap();
+    assert_eq!(inner.0.load(Ordering::Relaxed), 1);
+}
+
+/// To a layer that only knows `Ok` and `Err`, a thousand `503` in a row are a healthy service.
+#[tokio::test(start_paused = true)]
+async fn b10_a_service_that_answers_503_is_not_healthy() {
+    let breaker = CircuitBreaker::new();
+    let client = service_fn(async |_: Request<()>| {
+        let response = Response::builder().status(503);
+        response.body(Empty::<Bytes>::new())
+    });
+    let service = CircuitBreakerLayer::http(breaker.clone()).layer(client);
+    let mut answers = 0;
+    for _ in 0..1000 {
+        answers += usize::from(service.clone().oneshot(Request::new(())).await.is_ok());
+    }
+    assert_eq!((breaker.state(), answers), (OPEN, 5));
+}
+
+/// Half-open admitted all of five hundred concurrent requests to a service that was still down.
+#[tokio::test(start_paused = true)]
+async fn b11_half_open_is_no_stampede() {
+    let breaker = due().await;
+    let probes: Vec<_> = (0..500)
+        .filter_map(|_| breaker.try_acquire().ok())
+        .collect();
+    assert_eq!(probes.len(), 1);
+    for probe in probes {
+        probe.record(FAILURE);
+    }
+    let admitted = (0..500).filter(|_| breaker.try_acquire().is_ok()).count();
+    assert_eq!((breaker.state(), admitted), (OPEN, 0));
+}

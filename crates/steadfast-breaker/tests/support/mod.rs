@@ -1,0 +1,81 @@
+#![allow(dead_code)] // each test binary uses a part of this
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use steadfast_breaker::{CircuitBreaker, CircuitOpen, Permit};
+use steadfast_core::{BreakerState, Class, Event, Observer, Verdict};
+use tokio::time::advance;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) const SUCCESS: Verdict = Verdict::SUCCESS;
+pub(crate) const FAILURE: Verdict = Verdict::new(Class::ServerError);
+pub(crate) const LOST: Verdict = Verdict::new(Class::Transport);
+pub(crate) const NEUTRAL: Verdict = Verdict::new(Class::RateLimited);
+
+pub(crate) const OPEN: BreakerState = BreakerState::Open;
+pub(crate) const HALF_OPEN: BreakerState = BreakerState::HalfOpen;
+pub(crate) const CLOSED: BreakerState = BreakerState::Closed;
+
+/// Makes one attempt that ends with `verdict`.
+#[track_caller]
+pub(crate) fn attempt(breaker: &CircuitBreaker, verdict: Verdict) {
+    admit(breaker).record(verdict);
+}
+
+/// Admits an attempt.
+#[track_caller]
+pub(crate) fn admit(breaker: &CircuitBreaker) -> Permit {
+    breaker.try_acquire().expect("the breaker admits")
+}
+
+/// Admits attempts that run at the same time.
+#[track_caller]
+pub(crate) fn admit_many(breaker: &CircuitBreaker, count: usize) -> Vec<Permit> {
+    (0..count).map(|_| admit(breaker)).collect()
+}
+
+/// The error of an attempt that is not admitted.
+#[track_caller]
+pub(crate) fn rejection(breaker: &CircuitBreaker) -> CircuitOpen {
+    breaker.try_acquire().expect_err("the breaker rejects")
+}
+
+/// Lets a breaker with the default rules open.
+pub(crate) fn trip(breaker: &CircuitBreaker) {
+    for _ in 0..5 {
+        attempt(breaker, FAILURE);
+    }
+    assert_eq!(breaker.state(), OPEN);
+}
+
+/// A breaker with the default rules that is about to let its first probe through.
+pub(crate) async fn due() -> CircuitBreaker {
+    let breaker = CircuitBreaker::new();
+    trip(&breaker);
+    advance(60 * SECOND).await;
+    assert!(breaker.would_admit());
+    breaker
+}
+
+/// Keeps the transitions that it is told of.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<(BreakerState, BreakerState, Option<Duration>)>>>);
+
+impl Log {
+    pub(crate) fn transitions(&self) -> Vec<(BreakerState, BreakerState, Option<Duration>)> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Observer for Log {
+    fn on_event(&self, event: &Event) {
+        if let Event::Breaker {
+            from, to, retry_in, ..
+        } = event
+        {
+            self.0.lock().unwrap().push((*from, *to, *retry_in));
+        }
+    }
+}

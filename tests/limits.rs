@@ -1,0 +1,302 @@
+//! Rate limits: what the callers of a stack notice of them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use stack_tests::{
+    SECOND, assert_idle, chat, endpoint, limited, read, served_by, stack, upstreams,
+};
+use steadfast::{AiStack, Deadline, Endpoint, Exhausted, RequestBody, RetryOn429Layer, Trail};
+use steadfast_testkit::{Hint, Reply, Upstream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
+
+/// A client in this process. Hosts whose names begin with `limited` answer 429 with the seconds
+/// of their path, the others answer at once. Counts what each kind was asked.
+fn in_process(
+    asked: Arc<AtomicUsize>,
+) -> impl tower::Service<
+    Request<RequestBody>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone
++ Send
++ Sync
++ 'static {
+    tower::service_fn(move |request: Request<RequestBody>| {
+        let limited = request
+            .uri()
+            .host()
+            .is_some_and(|host| host.starts_with("limited"));
+        let wait = request
+            .uri()
+            .path()
+            .split('/')
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned();
+        let mut response = Response::new(Full::from("{}"));
+        if limited {
+            asked.fetch_add(1, Ordering::Relaxed);
+            *response.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
+            let name = request
+                .uri()
+                .host()
+                .unwrap_or_default()
+                .parse()
+                .expect("a value");
+            response.headers_mut().insert("x-host", name);
+            response
+                .headers_mut()
+                .insert("retry-after", wait.parse().expect("a value"));
+        }
+        async move { Ok(response) }
+    })
+}
+
+fn host(name: &str, tier: u16) -> Endpoint {
+    Endpoint::new(name, &format!("http://{name}.test/1"))
+        .expect("an endpoint")
+        .tier(tier)
+}
+
+/// The acceptance of the project: nobody sleeps while a backup is idle, and a limited endpoint is
+/// left alone.
+#[tokio::test(start_paused = true)]
+async fn five_hundred_requests_pass_a_limited_primary_without_any_sleep() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let ai = AiStack::builder()
+        .endpoints([host("limited", 0), host("backup1", 0), host("backup2", 0)])
+        .build_on(in_process(asked.clone()))
+        .unwrap();
+    let mut ticks = interval(SECOND / 100);
+    let mut requests = JoinSet::new();
+    for _ in 0..500 {
+        ticks.tick().await;
+        let ai = ai.clone();
+        requests.spawn(async move {
+            let start = Instant::now();
+            let response = ai.send(chat(false)).await.expect("an answer");
+            assert_eq!(start.elapsed(), Duration::ZERO, "somebody slept");
+            let status = response.status().as_u16();
+            read(response).await.expect("a body");
+            status
+        });
+    }
+    let answers = requests.join_all().await;
+    assert_eq!(answers, [200; 500]);
+    let asked = asked.load(Ordering::Relaxed);
+    assert!(
+        (5..=8).contains(&asked),
+        "once a second for five seconds, not {asked} times"
+    );
+    assert_idle(&ai);
+}
+
+/// The same over real sockets. Its times are printed and not asserted: `cargo test -- --nocapture`.
+#[tokio::test]
+async fn a_limited_primary_costs_no_more_than_the_time_to_ask_it() {
+    let [primary, backup1, backup2] = upstreams(["primary", "backup1", "backup2"]).await;
+    primary.set(limited(1));
+    let ai = stack([&primary, &backup1, &backup2]).build().unwrap();
+    let mut ticks = interval(SECOND / 100);
+    let mut requests = JoinSet::new();
+    for _ in 0..500 {
+        ticks.tick().await;
+        let ai = ai.clone();
+        requests.spawn(async move {
+            let start = Instant::now();
+            let response = ai.send(chat(false)).await.expect("an answer");
+            let moved = Trail::of(response.extensions()).is_some();
+            assert_eq!(response.status(), 200);
+            read(response).await.expect("a body");
+            (moved, start.elapsed())
+        });
+    }
+    let mut done = requests.join_all().await;
+    done.sort_unstable_by_key(|(_, took)| *took);
+    let slowest = |moved| done.iter().rfind(|done| done.0 == moved).map(|done| done.1);
+    println!(
+        "slowest direct {:?}, slowest that moved {:?}",
+        slowest(false),
+        slowest(true)
+    );
+    assert!(primary.counts().requests <= 8, "{:?}", primary.counts());
+    assert_idle(&ai);
+}
+
+#[tokio::test]
+async fn five_hundred_at_once_find_the_backups() {
+    let [primary, backup1, backup2] = upstreams(["primary", "backup1", "backup2"]).await;
+    primary.set(limited(1));
+    let ai = stack([&primary, &backup1, &backup2]).build().unwrap();
+    let requests: JoinSet<_> = (0..500)
+        .map(|_| {
+            let ai = ai.clone();
+            async move {
+                let response = ai.send(chat(false)).await.expect("an answer");
+                let served = (response.status().as_u16(), served_by(&response));
+                read(response).await.expect("a body");
+                served
+            }
+        })
+        .collect();
+    for (status, by) in requests.join_all().await {
+        assert_eq!(status, 200);
+        assert_ne!(by, "primary");
+    }
+    assert_eq!(ai.snapshot().successful, 500);
+    assert_idle(&ai);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_all_limited_a_request_waits_no_longer_than_it_may() {
+    let all_limited = |seconds: u64| {
+        let at = |name: &str, tier| {
+            let base = format!("http://limited-{name}.test/{seconds}");
+            Endpoint::new(name, &base).expect("an endpoint").tier(tier)
+        };
+        let attempts = u32::MAX;
+        AiStack::builder()
+            .endpoints([at("a", 0), at("b", 0), at("c", 1)])
+            .retry(RetryOn429Layer::new().max_attempts(attempts))
+            .build_on(in_process(Arc::default()))
+            .unwrap()
+    };
+    for (hint, deadline, at_least, at_most) in [
+        // A day does not fit, so the answer comes back at once.
+        (86_400, None, 0, 0),
+        (31, None, 0, 0),
+        (4, None, 20, 30),
+        (4, Some(10), 4, 10),
+        (4, Some(3), 0, 0),
+    ] {
+        let ai = all_limited(hint);
+        let mut request = chat(false);
+        if let Some(seconds) = deadline {
+            let deadline = Deadline::after(Duration::from_secs(seconds));
+            request.extensions_mut().insert(deadline);
+        }
+        let start = Instant::now();
+        let response = ai
+            .send(request)
+            .await
+            .expect("an answer, although none that helps");
+        let waited = start.elapsed();
+        let allowed = Duration::from_secs(at_least)..=Duration::from_secs(at_most);
+        assert!(
+            allowed.contains(&waited),
+            "hint {hint} s, deadline {deadline:?}: {waited:?}"
+        );
+
+        assert_eq!(response.status(), 429);
+        assert_eq!(
+            response.headers()["retry-after"],
+            *hint.to_string(),
+            "as it came"
+        );
+        let host = response.headers()["x-host"].to_str().unwrap();
+        assert!(
+            ["limited-a.test", "limited-b.test"].contains(&host),
+            "the lowest tier, not {host}"
+        );
+        let trail = Trail::of(response.extensions()).expect("the trail").clone();
+        assert!(trail.len() >= 3, "{trail}");
+        drop(response);
+        assert_idle(&ai);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_all_cool_is_told_when_to_come_back() {
+    let ai = AiStack::builder()
+        .endpoint(Endpoint::new("a", "http://limited.test/3600").unwrap())
+        .build_on(in_process(Arc::default()))
+        .unwrap();
+    assert_eq!(ai.send(chat(false)).await.unwrap().status(), 429);
+
+    let error = ai.send(chat(false)).await.unwrap_err();
+    let exhausted = Exhausted::find(&*error).expect("typed");
+    assert_eq!(exhausted.retry_in(), Some(3600 * SECOND));
+    assert_eq!(ai.snapshot().rate_limited, 2);
+}
+
+/// Every dialect of the providers, over a real socket and through the whole stack.
+#[tokio::test]
+async fn a_hint_is_understood_in_every_dialect() {
+    for hint in Hint::all(90 * SECOND) {
+        let [primary, backup] = upstreams(["primary", "backup"]).await;
+        primary.set(Reply::rate_limited(hint));
+        let ai = stack([&primary, &backup]).build().unwrap();
+        let response = ai.send(chat(false)).await.unwrap();
+        assert_eq!(served_by(&response), "backup", "{hint:?}");
+
+        let cooling = stack_tests::status_of(&ai, "primary")
+            .cooling
+            .expect("it cools");
+        assert!(
+            (80 * SECOND..=92 * SECOND).contains(&cooling),
+            "{hint:?}: {cooling:?}"
+        );
+    }
+}
+
+/// An endpoint that announces that nothing remains is not asked until it would refuse.
+#[tokio::test]
+async fn an_endpoint_that_says_it_is_spent_is_not_asked_in_vain() {
+    let [primary, backup] = upstreams(["primary", "backup"]).await;
+    let spent = [
+        ("x-ratelimit-limit-requests", "1"),
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "1m0s"),
+    ];
+    primary.set(spent.iter().fold(Reply::ok(), |reply, (name, value)| {
+        reply.header(name, value)
+    }));
+    let ai = stack([&primary, &backup]).build().unwrap();
+    let mut served = Vec::new();
+    for _ in 0..3 {
+        let response = ai.send(chat(false)).await.unwrap();
+        served.push(served_by(&response));
+    }
+    assert_eq!(served, ["primary", "backup", "backup"]);
+    assert_eq!(primary.counts().rate_limited, 0);
+}
+
+/// A quota does not come back by waiting, and says so in the body only.
+#[tokio::test]
+async fn a_spent_quota_benches_its_endpoint() {
+    use steadfast_testkit::Dialect;
+    for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini] {
+        let [primary, backup] = upstreams(["primary", "backup"]).await;
+        primary.set(Reply::quota_spent(dialect));
+        let ai = stack([&primary, &backup]).build().unwrap();
+        assert_eq!(served_by(&ai.send(chat(false)).await.unwrap()), "backup");
+        let cooling = stack_tests::status_of(&ai, "primary")
+            .cooling
+            .expect("a bench");
+        assert!(cooling > 29 * 60 * SECOND, "{dialect:?}: {cooling:?}");
+    }
+}
+
+/// A stack is a tower service, and tiers are used in their order.
+#[tokio::test]
+async fn a_higher_tier_is_for_when_the_lower_cannot() {
+    use tower::ServiceExt;
+    let [primary, backup]: [Upstream; 2] = upstreams(["primary", "backup"]).await;
+    let ai = AiStack::builder()
+        .endpoint(endpoint(&backup).tier(1))
+        .endpoint(endpoint(&primary))
+        .build()
+        .unwrap();
+    primary.next(limited(60));
+    let first = ai.clone().oneshot(chat(false)).await.unwrap();
+    assert_eq!(served_by(&first), "backup");
+    assert_eq!(primary.counts().requests, 1);
+}

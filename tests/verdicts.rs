@@ -1,0 +1,208 @@
+//! What is sent once, what moves on, and what stays.
+
+use http::Request;
+use stack_tests::{SECOND, chat, endpoint, read, served_by, stack, upstreams};
+use steadfast::{AiStack, Backoff, OnlyEndpoint, RetryOn429Layer, SafeToRetry, Timeouts, Trail};
+use steadfast_testkit::{Reply, Upstream};
+
+fn retry() -> RetryOn429Layer {
+    RetryOn429Layer::new().backoff(Backoff::new(SECOND / 100, SECOND / 50).unwrap())
+}
+
+async fn two(reply: Reply) -> (AiStack, [Upstream; 2]) {
+    let upstreams = upstreams(["a", "b"]).await;
+    for upstream in &upstreams {
+        upstream.set(reply.clone());
+    }
+    let ai = stack(&upstreams).retry(retry()).build().unwrap();
+    (ai, upstreams)
+}
+
+#[tokio::test]
+async fn what_would_be_refused_everywhere_is_sent_once() {
+    for status in [400, 401, 403, 422] {
+        let (ai, [_a, b]) = two(Reply::status(status)).await;
+        let response = ai.send(chat(false)).await.unwrap();
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(served_by(&response), "a");
+        assert_eq!(b.counts().requests, 0, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_moves_on_and_is_not_tried_again_where_it_happened() {
+    let (_, [a, b]) = two(Reply::silence()).await;
+    let mut timeouts = Timeouts::DEFAULT;
+    timeouts.total = SECOND / 10;
+    let ai = stack([&a, &b])
+        .timeouts(timeouts)
+        .retry(retry())
+        .build()
+        .unwrap();
+    let error = ai.send(chat(false)).await.unwrap_err();
+    assert_eq!((a.counts().requests, b.counts().requests), (1, 1));
+    assert!(
+        error.to_string().contains("a: timeout, b: timeout"),
+        "{error}"
+    );
+    assert_eq!(steadfast::error_response(&error).status(), 504);
+}
+
+#[tokio::test]
+async fn a_completion_is_repeated_after_a_server_error() {
+    let (ai, [a, b]) = two(Reply::ok()).await;
+    a.next(Reply::status(500));
+    let response = ai.send(chat(false)).await.unwrap();
+    assert_eq!(served_by(&response), "b");
+    let trail = Trail::of(response.extensions()).unwrap();
+    assert_eq!(trail.to_string(), "a: server_error (500), b: success (200)");
+
+    a.next(Reply::status(500));
+    let mut request = chat(false);
+    request.extensions_mut().insert(SafeToRetry(false));
+    let response = ai.send(request).await.unwrap();
+    assert_eq!(
+        response.status(),
+        500,
+        "the caller said that it is not safe"
+    );
+    assert_eq!(b.counts().requests, 1);
+}
+
+/// An identifier of one endpoint means nothing to another.
+#[tokio::test]
+async fn what_is_kept_at_one_endpoint_stays_there() {
+    let (ai, [a, b]) = two(Reply::ok()).await;
+    a.set(Reply::status(500));
+    for (method, path, body) in [
+        ("POST", "/v1/files", "x"),
+        ("GET", "/v1/batches/b_1", ""),
+        ("POST", "/v1/threads", "{}"),
+        ("POST", "/v1/responses", r#"{"model":"m"}"#),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(body.to_owned())
+            .unwrap();
+        let response = ai.send(request).await.unwrap();
+        assert_eq!(served_by(&response), "a", "{path}");
+        read(response).await.unwrap();
+    }
+    assert_eq!(b.counts().requests, 0);
+
+    let mut request = chat(false);
+    request.extensions_mut().insert(OnlyEndpoint("b".into()));
+    assert_eq!(served_by(&ai.send(request).await.unwrap()), "b");
+}
+
+#[tokio::test]
+async fn a_model_that_is_missing_here_may_be_there() {
+    let [a, b] = upstreams(["a", "b"]).await;
+    a.set(Reply::status(404));
+    let ai = stack([&a, &b]).build().unwrap();
+    let response = ai.send(chat(false)).await.unwrap();
+    assert_eq!(served_by(&response), "b");
+    let trail = Trail::of(response.extensions()).unwrap().to_string();
+    assert!(trail.starts_with("a: model_unavailable (404)"), "{trail}");
+}
+
+#[tokio::test]
+async fn what_is_too_long_goes_only_where_there_is_more_room() {
+    let too_long = || {
+        Reply::raw(
+            400,
+            [("content-type", "application/json")],
+            r#"{"error":{"message":"too long","code":"context_length_exceeded"}}"#,
+        )
+    };
+    let [a, b, c] = upstreams(["a", "b", "c"]).await;
+    a.set(too_long());
+    let ai = AiStack::builder()
+        .endpoints([
+            endpoint(&a),
+            endpoint(&b),
+            endpoint(&c).larger_context(true),
+        ])
+        .build()
+        .unwrap();
+    assert_eq!(served_by(&ai.send(chat(false)).await.unwrap()), "c");
+    assert_eq!(b.counts().requests, 0);
+
+    let ai = stack([&a, &b]).build().unwrap();
+    assert_eq!(ai.send(chat(false)).await.unwrap().status(), 400);
+    assert_eq!(b.counts().requests, 0);
+}
+
+/// The trouble is with the first tier; that the fallback has no key is noise.
+#[tokio::test]
+async fn the_answer_of_the_first_tier_is_the_one_that_counts() {
+    let [a, fallback] = upstreams(["a", "fallback"]).await;
+    a.set(stack_tests::limited(60));
+    fallback.set(Reply::status(401));
+    let ai = AiStack::builder()
+        .endpoints([endpoint(&a), endpoint(&fallback).tier(1)])
+        .build()
+        .unwrap();
+    let response = ai.send(chat(false)).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "60");
+    assert_eq!(Trail::of(response.extensions()).map(Trail::len), Some(2));
+    let body = read(response).await.expect("the body was kept");
+    assert!(
+        serde_json::from_slice::<serde_json::Value>(&body).is_ok(),
+        "whole"
+    );
+}
+
+/// A page of a proxy in between is no JSON, and must not become an error of parsing.
+#[tokio::test]
+async fn an_html_429_moves_on_too() {
+    let [a, b] = upstreams(["a", "b"]).await;
+    a.set(Reply::raw(
+        429,
+        [("content-type", "text/html")],
+        "<h1>Too Many Requests</h1>",
+    ));
+    let ai = stack([&a, &b]).build().unwrap();
+    assert_eq!(served_by(&ai.send(chat(false)).await.unwrap()), "b");
+}
+
+#[tokio::test]
+async fn the_same_bytes_are_sent_each_time() {
+    let (ai, [a, b]) = two(Reply::ok()).await;
+    a.next(Reply::status(503));
+    let request = chat(false);
+    let body = request.body().clone();
+    ai.send(request).await.unwrap();
+    for upstream in [&a, &b] {
+        assert_eq!(upstream.log()[0].body, body);
+        assert_eq!(
+            upstream.log()[0].header("content-length"),
+            Some(&*body.len().to_string())
+        );
+        assert_eq!(
+            upstream.log()[0].header("accept-encoding"),
+            Some("identity")
+        );
+    }
+}
+
+/// An upload is sent as it comes, and gets one attempt.
+#[tokio::test]
+async fn a_body_of_unknown_size_is_streamed_once() {
+    use bytes::Bytes;
+    use http_body_util::StreamBody;
+    let (ai, [a, b]) = two(Reply::ok()).await;
+    a.set(Reply::status(503));
+    let chunks = ["{\"model\":", "\"m\"}"].map(|text| {
+        Ok::<_, std::convert::Infallible>(http_body::Frame::data(Bytes::from_static(
+            text.as_bytes(),
+        )))
+    });
+    let body = StreamBody::new(tokio_stream::iter(chunks));
+    let request = Request::post("/v1/chat/completions").body(body).unwrap();
+    assert_eq!(ai.send(request).await.unwrap().status(), 503);
+    assert_eq!(a.log()[0].body, "{\"model\":\"m\"}");
+    assert_eq!(b.counts().requests, 0);
+}
