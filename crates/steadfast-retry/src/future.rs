@@ -78,6 +78,8 @@ where
                 }
                 StateProj::Sleeping { sleep } => {
                     ready!(sleep.poll(cx));
+                    let retry = this.retry.as_mut().expect("only a retry gets here");
+                    retry.end_wait();
                     State::Asking
                 }
                 StateProj::Asking => {

@@ -155,7 +155,7 @@ impl Policy {
             Some(_) => (left - floor) / 2,
             None => left - floor,
         };
-        let wait = floor + self.draw(spent.waits).min(spare);
+        let wait = whole_millis(floor, self.draw(spent.waits).min(spare));
         let cost = match verdict.class() {
             // No endpoint was asked, so this is no retry.
             _ if !attempted => 0,
@@ -181,6 +181,14 @@ impl Policy {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         self.backoff.draw(waits, &mut rng)
     }
+}
+
+/// `floor` and more, in whole milliseconds if possible: a timer rounds up to them, and many waits
+/// would add up to more than they may.
+fn whole_millis(floor: Duration, more: Duration) -> Duration {
+    let wait = floor + more;
+    let rest = Duration::from_nanos(u64::from(wait.subsec_nanos() % 1_000_000));
+    if more >= rest { wait - rest } else { wait }
 }
 
 fn may_repeat(rule: SameEndpoint, spent: Spent) -> bool {

@@ -28,6 +28,7 @@ pub(crate) struct Retry<S, C, Body, Res> {
     sent: u32,
     started: Instant,
     noted: usize,
+    waits_since: Option<Instant>,
     cost: Option<Withdrawal>,
     /// The last answer, and the last error, of the lowest tier that gave one.
     answer: Option<(u16, Res)>,
@@ -65,6 +66,7 @@ impl<S, C, Body, Res> Retry<S, C, Body, Res> {
             started: Instant::now(),
             noted: trail.len(),
             trail,
+            waits_since: None,
             cost: None,
             answer: None,
             error: None,
@@ -87,6 +89,13 @@ impl<S, C, Body, Res> Retry<S, C, Body, Res> {
         self.started = Instant::now();
         self.noted = self.trail.len();
         Some(Request::from_parts(self.head.clone(), body))
+    }
+
+    /// Notes that a wait is over. It may have been longer than planned.
+    pub(crate) fn end_wait(&mut self) {
+        if let Some(since) = self.waits_since.take() {
+            self.spent.slept += Instant::now().saturating_duration_since(since);
+        }
     }
 
     /// How long an attempt may wait until the service is ready.
@@ -188,7 +197,7 @@ where
             return;
         }
         self.spent.waits = self.spent.waits.saturating_add(1);
-        self.spent.slept += wait;
+        self.waits_since = Some(Instant::now());
         self.policy.observers.emit(&Event::Retry {
             class: verdict.class(),
             attempt: self.trail.len() + 1,

@@ -65,7 +65,7 @@ async fn a_service_that_stays_busy_does_not_hold_the_request() {
     let (_, respond) = handle.next_request().await.expect("a request");
     respond.send_response(limited("1"));
     assert_pending!(response.poll());
-    advance(2 * SECOND).await;
+    advance(SECOND + SECOND / 2).await;
     assert_pending!(response.poll());
 
     // 30 s in all, of which 1.5 were slept.
