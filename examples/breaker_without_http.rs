@@ -1,1 +1,76 @@
-fn main() {}
+//! A circuit breaker around a service that is not HTTP: queries to a database that goes away.
+//!
+//! ```text
+//! cargo run --example breaker_without_http
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use steadfast::breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+use tokio::time::sleep;
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+
+/// The error of a driver. It knows nothing of this crate.
+#[derive(Debug)]
+struct ConnectionLost;
+
+impl fmt::Display for ConnectionLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connection lost")
+    }
+}
+
+impl std::error::Error for ConnectionLost {}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let up = Arc::new(AtomicBool::new(true));
+    let is_up = up.clone();
+    let database = tower::service_fn(move |query: &'static str| {
+        let up = is_up.load(Ordering::Relaxed);
+        async move {
+            if up {
+                Ok(format!("rows of {query}"))
+            } else {
+                Err(ConnectionLost)
+            }
+        }
+    });
+
+    let breaker = CircuitBreaker::builder()
+        .name("database")
+        .consecutive_failures(3)
+        .recovery_timeout(Duration::from_millis(300))
+        .success_threshold(1)
+        .build()?;
+    let mut states = breaker.subscribe();
+    let mut database = ServiceBuilder::new()
+        .layer(CircuitBreakerLayer::new(breaker.clone()))
+        .service(database);
+
+    for n in 1..=12 {
+        // It goes away for a while.
+        up.store(!(3..=7).contains(&n), Ordering::Relaxed);
+        let outcome = database.ready().await?.call("SELECT 1").await;
+        let told = match &outcome {
+            Ok(rows) => rows.clone(),
+            Err(error) => match CircuitOpen::find(&**error) {
+                Some(open) => format!(
+                    "not asked, {:.0?} to go",
+                    open.retry_in().unwrap_or_default()
+                ),
+                None => format!("asked in vain: {error}"),
+            },
+        };
+        println!("query {n:>2}: {told:<40} breaker {}", breaker.state());
+        sleep(Duration::from_millis(100)).await;
+    }
+    println!(
+        "the last state that was told: {}",
+        *states.borrow_and_update()
+    );
+    Ok(())
+}

@@ -29,7 +29,6 @@ pub async fn upstreams<const N: usize>(names: [&str; N]) -> [Upstream; N] {
 /// # Panics
 ///
 /// If the upstream has no name.
-#[must_use]
 pub fn endpoint(upstream: &Upstream) -> Endpoint {
     Endpoint::new(&upstream.name(), &upstream.url()).expect("a name and a URL")
 }

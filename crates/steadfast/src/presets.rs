@@ -1,7 +1,7 @@
 //! Endpoints of known providers.
 
 use steadfast_balance::Endpoint;
-use steadfast_core::{BoxError, InvalidConfig};
+use steadfast_core::InvalidConfig;
 
 use crate::api_key::{ApiKey, InvalidApiKey};
 

@@ -1,0 +1,41 @@
+# What CI runs, in this order. `just ci` runs all of it.
+ci: fmt clippy docs test quickstart examples features deny unused
+
+# The format of the code
+fmt:
+    cargo fmt --all --check
+
+# Lints, with warnings denied
+clippy:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# The documentation, with broken links denied
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+
+# All tests, those in documentation too
+test:
+    cargo test --workspace --all-features
+
+# The first thing a newcomer runs
+quickstart:
+    cargo run --example quickstart
+
+# The other examples that end by themselves
+examples:
+    cargo run --example one_layer
+    cargo run --example breaker_without_http
+    cargo run --example balance_in_axum
+    cargo run --example gateway -- --config examples/gateway.toml --check
+
+# Every combination of features of every crate compiles without warnings
+features:
+    RUSTFLAGS="-D warnings" cargo hack check --workspace --feature-powerset --no-dev-deps
+
+# Licences, duplicates and sources of dependencies
+deny:
+    cargo deny check bans licenses sources
+
+# Dependencies that nobody uses
+unused:
+    cargo machete
