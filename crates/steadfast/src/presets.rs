@@ -36,9 +36,7 @@ pub fn holysheep(key: &str) -> Result<Vec<Endpoint>, InvalidApiKey> {
         ("backup2", "https://backup2.holysheep.ai/v1"),
     ];
     let endpoints: Result<_, _> = endpoints.into_iter().map(endpoint).collect();
-    Ok(endpoints
-        .map_err(BoxError::from)
-        .expect("names and URIs are constants"))
+    Ok(endpoints.expect("names and URIs are constants"))
 }
 
 #[cfg(test)]
