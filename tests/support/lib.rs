@@ -134,3 +134,21 @@ pub fn limited(seconds: u64) -> Reply {
         seconds,
     )))
 }
+
+/// The README and the guides: their code is compiled and run.
+#[cfg(doctest)]
+mod guides {
+    macro_rules! guide {
+        ($name:ident, $path:literal) => {
+            #[doc = include_str!($path)]
+            mod $name {}
+        };
+    }
+
+    guide!(readme, "../../README.md");
+    guide!(getting_started, "../../docs/getting-started.md");
+    guide!(order, "../../docs/order.md");
+    guide!(tuning, "../../docs/tuning.md");
+    guide!(testing, "../../docs/testing.md");
+    guide!(readme_steadfast, "../../crates/steadfast/README.md");
+}

@@ -193,3 +193,7 @@ pub use self::layer::CircuitBreakerLayer;
 pub use self::permit::Permit;
 pub use self::service::Breaker;
 pub use self::settle::{ByResponse, ByResult, ByResultFn, Settle};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

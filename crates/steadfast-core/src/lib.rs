@@ -71,3 +71,7 @@ pub use self::verdict::{Classified, Verdict};
 
 /// A type-erased error, the same type as `tower::BoxError`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
