@@ -11,8 +11,7 @@ use crate::service::RetryOn429;
 
 /// Applies [`RetryOn429`] to a service.
 ///
-/// Services made by one layer share its budget and its random numbers. See the
-/// [crate docs](crate) for an example.
+/// Services made by one layer share its budget. See the [crate docs](crate) for an example.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct RetryOn429Layer<C = DefaultClassifier, M = Replay> {
@@ -71,14 +70,16 @@ impl<C, M> RetryOn429Layer<C, M> {
     /// turns retrying off.
     ///
     /// Moving on to an untried endpoint after a refusal is not counted: each endpoint is tried at
-    /// most once that way.
+    /// most once that way, and no request makes more than
+    /// [`Trail::MAX_ATTEMPTS`](steadfast_core::Trail::MAX_ATTEMPTS).
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.config.max_attempts = attempts;
         self
     }
 
     /// Sets how long a request without a [`Deadline`](steadfast_core::Deadline) may wait, all its
-    /// waits together. Zero means that it never waits, and still moves to other endpoints.
+    /// waits together. Zero means that it never waits, and still moves to other endpoints. What is
+    /// sent to the same endpoint again has to wait, so that is over with the time to wait.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.config.max_wait = wait;
         self

@@ -51,6 +51,9 @@ pub(crate) struct Outcome {
     pub(crate) next: Option<Next>,
     /// Whether an endpoint was asked. A balancer may refuse a request without asking any.
     pub(crate) attempted: bool,
+    /// Whether the next attempt is to be counted and paid for. The first attempt is free, and so
+    /// is one that was paid for already, and then not made.
+    pub(crate) owed: bool,
     /// Whether the request is safe to repeat, although it may have been processed.
     pub(crate) safe: bool,
     pub(crate) deadline: Option<Deadline>,
@@ -86,6 +89,7 @@ impl Policy {
             verdict,
             next,
             attempted,
+            owed,
             safe,
             deadline,
         } = outcome;
@@ -97,11 +101,11 @@ impl Policy {
             Some(Next::Now) => self.move_on(verdict, spent, deadline, now),
             Some(Next::At(at)) => {
                 let floor = at.saturating_duration_since(now);
-                self.wait(verdict, floor, attempted, spent, deadline, now)
+                self.wait(verdict, floor, owed, spent, deadline, now)
             }
             None if may_repeat(verdict.same_endpoint(), spent) => {
                 let floor = verdict.hint().unwrap_or_default();
-                self.wait(verdict, floor, attempted, spent, deadline, now)
+                self.wait(verdict, floor, owed, spent, deadline, now)
             }
             // A layer of another kind may be below, and more than this one knows. Without its
             // word, only the same endpoint can be meant.
@@ -135,20 +139,21 @@ impl Policy {
         &self,
         verdict: Verdict,
         floor: Duration,
-        attempted: bool,
+        owed: bool,
         spent: Spent,
         deadline: Option<Deadline>,
         now: Instant,
     ) -> Decision {
-        if attempted && spent.attempts >= self.max_attempts {
+        if owed && spent.attempts >= self.max_attempts {
             return Decision::GiveUp;
         }
         let left = match deadline {
             Some(deadline) => deadline.remaining(now),
             None => self.max_wait.saturating_sub(spent.slept),
         };
-        // A wait that ends with the deadline would leave no time for the attempt.
-        if floor > left || deadline.is_some() && floor == left {
+        // A wait that ends with the deadline would leave no time for the attempt. And without any
+        // time to wait, whoever cannot take the request now would be asked again and again.
+        if floor > left || left.is_zero() || deadline.is_some() && floor == left {
             return Decision::GiveUp;
         }
         let spare = match deadline {
@@ -157,12 +162,11 @@ impl Policy {
         };
         let wait = whole_millis(floor, self.draw(spent.waits).min(spare));
         let cost = match verdict.class() {
-            // No endpoint was asked, so this is no retry.
-            _ if !attempted => 0,
+            _ if !owed => 0,
             Class::RateLimited => RetryBudget::THROTTLED_COST,
             _ => RetryBudget::RETRY_COST,
         };
-        self.pay(cost, wait, attempted)
+        self.pay(cost, wait, owed)
     }
 
     fn pay(&self, cost: u32, wait: Duration, counts: bool) -> Decision {

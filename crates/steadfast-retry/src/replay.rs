@@ -41,7 +41,14 @@ where
         let mut cx = Context::from_waker(Waker::noop());
         while !body.is_end_stream() {
             match Pin::new(&mut body).poll_frame(&mut cx) {
-                Poll::Ready(Some(Ok(frame))) => read.push_back(Ok(into_bytes(frame))),
+                Poll::Ready(Some(Ok(frame))) => match into_bytes(frame).into_data() {
+                    // The usual case, which needs no queue.
+                    Ok(data) if read.is_empty() && body.is_end_stream() => {
+                        return Self::held(data);
+                    }
+                    Ok(data) => read.push_back(Ok(Frame::data(data))),
+                    Err(frame) => read.push_back(Ok(frame)),
+                },
                 Poll::Ready(None) => break,
                 Poll::Ready(Some(Err(error))) => {
                     read.push_back(Err(error));
@@ -55,6 +62,13 @@ where
             }
         }
         Self::join(read)
+    }
+
+    fn held(data: Bytes) -> Self {
+        Self(Repr::Held {
+            data,
+            trailers: None,
+        })
     }
 
     fn join(mut read: Read<B>) -> Self {

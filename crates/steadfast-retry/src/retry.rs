@@ -30,9 +30,11 @@ pub(crate) struct Retry<S, C, Body, Res> {
     noted: usize,
     waits_since: Option<Instant>,
     cost: Option<Withdrawal>,
+    /// The next attempt was counted already.
+    counted: bool,
     /// The last answer, and the last error, of the lowest tier that gave one.
-    answer: Option<(u16, Res)>,
-    error: Option<(u16, BoxError)>,
+    answer: Option<(u32, Res)>,
+    error: Option<(u32, BoxError)>,
 }
 
 /// What to do with the future of a request.
@@ -62,21 +64,16 @@ impl<S, C, Body, Res> Retry<S, C, Body, Res> {
                 attempts: 1,
                 ..Spent::default()
             },
-            sent: 0,
+            sent: 1,
             started: Instant::now(),
             noted: trail.len(),
             trail,
             waits_since: None,
             cost: None,
+            counted: false,
             answer: None,
             error: None,
         }
-    }
-
-    /// Makes the request for the first attempt.
-    pub(crate) fn first(&mut self, body: Body) -> Request<Body> {
-        self.sent = 1;
-        Request::from_parts(self.head.clone(), body)
     }
 
     /// Makes the request for a further attempt, which is sent now.
@@ -88,7 +85,9 @@ impl<S, C, Body, Res> Retry<S, C, Body, Res> {
         self.sent = self.sent.saturating_add(1);
         self.started = Instant::now();
         self.noted = self.trail.len();
-        Some(Request::from_parts(self.head.clone(), body))
+        let mut head = self.head.clone();
+        head.extensions.insert(self.trail.clone());
+        Some(Request::from_parts(head, body))
     }
 
     /// Notes that a wait is over. It may have been longer than planned.
@@ -131,6 +130,9 @@ where
             cost.spend();
         }
         let attempted = self.note(verdict, &outcome);
+        if attempted {
+            self.counted = false;
+        }
         if verdict.same_endpoint() == SameEndpoint::OnceAfterBackoff {
             self.spent.once += 1;
         }
@@ -139,10 +141,16 @@ where
             verdict,
             next: self.trail.take_next(),
             attempted,
+            owed: !self.counted && !self.trail.is_empty(),
             safe: self.safe,
             deadline: self.deadline(),
         };
-        let decision = self.policy.decide(known, self.spent, now);
+        // What the trail forgets looks untried again, and moving to that is free.
+        let decision = if self.trail.len() < Trail::MAX_ATTEMPTS {
+            self.policy.decide(known, self.spent, now)
+        } else {
+            Decision::GiveUp
+        };
         self.keep(outcome);
         match decision {
             Decision::GiveUp => {
@@ -156,6 +164,7 @@ where
             }
             Decision::Again { wait, counts, cost } => {
                 self.cost = cost;
+                self.counted |= counts;
                 self.spent.attempts = self.spent.attempts.saturating_add(u32::from(counts));
                 self.wait(verdict, wait);
                 Step::Again(wait)
@@ -186,7 +195,13 @@ where
         self.cost = None;
         if self.sent > 1 {
             self.note(Verdict::SUCCESS, &outcome);
-        } else if let Some(budget) = &self.policy.budget {
+        }
+        if let Some(budget) = self
+            .policy
+            .budget
+            .as_ref()
+            .filter(|_| self.trail.len() <= 1)
+        {
             budget.deposit(1);
         }
         outcome.map(|response| self.with_trail(response))
@@ -225,12 +240,12 @@ where
     /// Keeps an answer until a better one comes: the last one of the lowest tier, which is the
     /// root of the trouble and not the noise of the last fallback.
     fn keep(&mut self, outcome: Result<Response<ResBody>, BoxError>) {
-        let tier = self.trail.last().map_or(0, |last| last.tier);
+        let tier = self.trail.last().map_or(0, |last| u32::from(last.tier));
         match outcome {
             Ok(response) => keep_lowest(&mut self.answer, tier, response),
             // That nobody was asked says less than the error of any attempt.
             Err(error) if Exhausted::find(&*error).is_some() => {
-                self.error.get_or_insert((u16::MAX, error));
+                keep_lowest(&mut self.error, u32::MAX, error);
             }
             Err(error) => keep_lowest(&mut self.error, tier, error),
         }
@@ -248,14 +263,14 @@ where
     }
 
     fn with_trail(&self, mut response: Response<ResBody>) -> Response<ResBody> {
-        if self.sent > 1 {
+        if self.trail.len() > 1 {
             response.extensions_mut().insert(self.trail.clone());
         }
         response
     }
 }
 
-fn keep_lowest<T>(kept: &mut Option<(u16, T)>, tier: u16, new: T) {
+fn keep_lowest<T>(kept: &mut Option<(u32, T)>, tier: u32, new: T) {
     if kept.as_ref().is_none_or(|(lowest, _)| tier <= *lowest) {
         *kept = Some((tier, new));
     }

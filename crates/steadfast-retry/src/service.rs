@@ -78,6 +78,8 @@ where
             let future = self.inner.call(Request::from_parts(head, body));
             return ResponseFuture::new(future, None);
         };
+        // Copied before the trail is in it, as an extension is costly to copy.
+        let template = head.clone();
         let trail = match Trail::of(&head.extensions) {
             Some(trail) => trail.clone(),
             None => {
@@ -92,8 +94,8 @@ where
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
         let (policy, classifier) = (self.policy.clone(), self.classifier.clone());
-        let mut retry = Retry::new(service, head, copy, policy, classifier, trail);
-        let request = retry.first(body);
-        ResponseFuture::new(retry.service.call(request), Some(retry))
+        let mut retry = Retry::new(service, template, copy, policy, classifier, trail);
+        let future = retry.service.call(Request::from_parts(head, body));
+        ResponseFuture::new(future, Some(retry))
     }
 }

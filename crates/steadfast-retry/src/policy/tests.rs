@@ -20,6 +20,7 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         verdict: Verdict::new(class),
         next,
         attempted: true,
+        owed: true,
         safe: true,
         deadline: None,
     }
@@ -100,6 +101,8 @@ async fn a_wait_fits_what_is_left_or_is_not_begun() {
         (at(86_400 * SECOND), Duration::ZERO, None),
         (at(SECOND), 29 * SECOND, Some(SECOND)),
         (at(SECOND), 30 * SECOND, None),
+        (at(Duration::ZERO), 29 * SECOND, Some(SECOND / 2)),
+        (at(Duration::ZERO), 30 * SECOND, None),
         // A deadline counts instead, and leaves half of what remains for the attempt.
         (
             with_deadline(40 * SECOND, 60 * SECOND),
@@ -226,6 +229,7 @@ async fn waiting_for_the_first_endpoint_is_no_attempt() {
     let now = Instant::now();
     let refused = Outcome {
         attempted: false,
+        owed: false,
         safe: false,
         ..outcome(Class::Transport, Some(Next::At(now + SECOND)))
     };
