@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
 use tokio::time::Instant;
 
-/// A request as it reached an upstream.
+/// Holds a request as it reached an upstream.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Received {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use steadfast_testkit::{Dialect, Reply, Upstream};
 use support::{Http, both, contents, events, http1, http2, read, stream, text, upstream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The connection goes down after the promised chunks: the client has all of them, and an error.
 #[tokio::test]
 async fn a_cut_is_an_error_after_exactly_n_chunks() {
     let upstream = upstream().await;
@@ -31,6 +32,8 @@ async fn a_cut_is_an_error_after_exactly_n_chunks() {
     upstream.wait_until(|counts| counts.streams_cut == 8).await;
 }
 
+/// On several threads a stream's task can cut while the connection's task is in the middle of a
+/// poll. The last chunk must be on the wire all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_cut_loses_no_chunk_on_any_thread() {
     let upstream = upstream().await;
@@ -62,6 +65,31 @@ async fn a_truncated_stream_ends_cleanly() {
     assert_eq!(upstream.counts().streams_completed, 8);
 }
 
+#[tokio::test]
+async fn a_fault_beyond_the_last_chunk_comes_before_the_end() {
+    let (upstream, http) = (upstream().await, http1());
+    upstream.next(Reply::ok().chunks(2).cut_after(9));
+    let (text, end) = read(stream(&http, &upstream).await).await;
+    assert!(end.is_err());
+    assert_eq!(contents(&text), 2);
+    assert!(!text.contains("\"stop\""), "{text}");
+}
+
+/// The wait is the last step of the stream, and the body is not at its end before it is over.
+#[tokio::test(start_paused = true)]
+async fn an_end_can_come_late() {
+    let upstream = upstream().await;
+    for http in both() {
+        let reply = Reply::ok().first_token(5 * SECOND).truncate_after(0);
+        upstream.next(reply);
+        let start = Instant::now();
+        assert_eq!(contents(&text(stream(&http, &upstream).await).await), 0);
+        assert_eq!(start.elapsed().as_secs(), 5);
+    }
+    assert_eq!(upstream.counts().streams_completed, 2);
+}
+
+/// Nothing at all is sent after the head here, so nobody polls the body.
 #[tokio::test]
 async fn an_empty_stream_counts_as_completed() {
     let upstream = upstream().await;

@@ -15,7 +15,10 @@ async fn refuses_what_is_beyond_and_says_truly_when_to_come_back() {
     let (upstream, http) = (upstream().await, http1());
     upstream.limit(Quota::new(2, 60 * SECOND));
     for expected in [200, 200, 429] {
-        assert_eq!(status(&chat(&http, &upstream).await), expected);
+        let answer = chat(&http, &upstream).await;
+        assert_eq!(status(&answer), expected);
+        let headers = format!("{:?}", answer.map(|answer| answer.into_parts().0.headers));
+        assert!(!headers.contains("ratelimit"), "not announced: {headers}");
     }
     // 30 s a token, and 500 ms are gone: 29.5 s, rounded up.
     advance(Duration::from_millis(500)).await;

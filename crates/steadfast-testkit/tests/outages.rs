@@ -98,6 +98,26 @@ async fn a_killed_connection_takes_fifty_streams_with_it() {
     assert_eq!(upstream.counts().connections, 2);
 }
 
+/// Hyper's server closes connections that cancel this much, unless it is told not to.
+#[tokio::test]
+async fn a_hundred_requests_cancelled_at_once_cost_no_connection() {
+    let (upstream, http) = (upstream().await, http2());
+    assert_eq!(status(&chat(&http, &upstream).await), 200);
+    for pause in 0..5 {
+        let mut requests = JoinSet::new();
+        for _ in 0..100 {
+            let (http, upstream) = (http.clone(), upstream.clone());
+            requests.spawn(async move { chat(&http, &upstream).await.map(drop) });
+        }
+        for _ in 0..pause {
+            yield_now().await;
+        }
+        requests.shutdown().await;
+        assert_eq!(status(&chat(&http, &upstream).await), 200);
+    }
+    assert_eq!(upstream.counts().connections, 1);
+}
+
 #[tokio::test]
 async fn several_upstreams_live_side_by_side() {
     let http = http1();

@@ -105,10 +105,6 @@ async fn comments_come_before_the_first_token_and_during_waits() {
     }
 }
 
-/// The connection goes down after the promised chunks: the client has all of them, and an error.
-/// On several threads a stream's task can cut while the connection's task is in the middle of a
-/// poll, and the last chunk was lost once in a while.
-/// Nothing at all is sent after the head here, so nobody polls the body.
 #[tokio::test]
 async fn a_whole_stream_comes_in_each_dialect() {
     let (upstream, http) = (upstream().await, http1());

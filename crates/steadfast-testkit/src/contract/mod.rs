@@ -1,6 +1,7 @@
 mod future;
 mod gate;
 mod probe;
+mod readiness;
 mod service;
 
 pub use self::future::ContractFuture;

@@ -9,6 +9,7 @@ use tower_service::Service;
 use super::future::{ContractFuture, Flight};
 use super::gate::{Admission, AnyError, Gate, Permit};
 use super::probe::{Probe, Shared};
+use super::readiness::Readiness;
 
 /// Wraps a service, and panics when its caller breaks a promise of `tower_service::Service`.
 ///
@@ -21,6 +22,15 @@ use super::probe::{Probe, Shared};
 ///
 /// Its [`Probe`] tells what cannot be a panic: how many calls were cancelled, and how many handles
 /// hold readiness without using it. A clone starts not ready, and shares the probe.
+///
+/// # Checking a layer
+///
+/// * Send requests through it, some of which are dropped half way: [`Probe::assert_idle`].
+/// * Give it one permit with [`limit`](Self::limit) and two callers: a layer that sits on readiness
+///   starves one of them.
+/// * [`Probe::hold`] it, drop a request that waits, and [`Probe::allow`] it: no handle is ready, and
+///   none was ready for nothing ([`Report::unused`](crate::Report::unused)).
+/// * [`Probe::fail_ready`]: the error comes out of the layer, and the failed handle is not used again.
 ///
 /// # Example
 ///
@@ -77,15 +87,6 @@ enum State {
     Ready(Readiness),
     Failed,
 }
-
-/// Readiness that was reported, and not used so far.
-struct Readiness {
-    shared: Arc<Shared>,
-    permit: Permit,
-    used: bool,
-}
-
-// ===== impl Contract =====
 
 impl<S> Contract<S> {
     /// Creates a checked service. It is ready whenever `inner` is.
@@ -172,7 +173,7 @@ where
                 State::Ready(ready) => match self.inner.poll_ready(cx) {
                     Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
                     Poll::Ready(Err(error)) => {
-                        ready.used = true;
+                        ready.revoke();
                         return self.fail(error);
                     }
                     Poll::Pending => self
@@ -218,32 +219,5 @@ fn downcast<E: 'static>(error: AnyError) -> E {
     match error.downcast() {
         Ok(error) => *error,
         Err(_) => panic!("Probe::fail_ready was not given a {}", type_name::<E>()),
-    }
-}
-
-// ===== impl Readiness =====
-
-impl Readiness {
-    fn new(shared: Arc<Shared>, permit: Permit) -> Self {
-        shared.note(|report| report.ready += 1);
-        Self {
-            shared,
-            permit,
-            used: false,
-        }
-    }
-
-    fn spend(mut self) -> Permit {
-        self.used = true;
-        self.permit.take()
-    }
-}
-
-impl Drop for Readiness {
-    fn drop(&mut self) {
-        self.shared.note(|report| {
-            report.ready -= 1;
-            report.unused += u64::from(!self.used);
-        });
     }
 }

@@ -113,3 +113,39 @@ impl<G: Settle + Unpin> Body for ReplyBody<G> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    struct Completed(bool);
+
+    impl Settle for Completed {
+        fn completed(&mut self) {
+            self.0 = true;
+        }
+
+        fn cut(&mut self) {}
+    }
+
+    /// The wait may be the last step of all: a truncated stream after a slow first token.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_not_at_its_end_while_it_waits() {
+        let wait = Step::Wait {
+            rest: Some(Duration::from_secs(1)),
+            keep_alive: None,
+        };
+        let plan = Plan {
+            steps: [wait].into(),
+            length: None,
+        };
+        let mut body = ReplyBody::new(plan, Completed(false));
+        let waited = tokio::time::timeout(Duration::from_millis(999), body.frame()).await;
+        assert!(waited.is_err());
+        assert!(!body.is_end_stream() && !body.guard.0);
+
+        assert!(body.frame().await.is_none());
+        assert!(body.is_end_stream() && body.guard.0);
+    }
+}

@@ -1,7 +1,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -82,9 +82,9 @@ impl Link {
     }
 }
 
-/// The side of a [`Link`] that hyper reads and writes. Dropping it closes the connection.
+/// The side of a [`Link`] that hyper reads and writes.
 #[derive(Debug)]
-pub(crate) struct Wire(pub(crate) std::sync::Arc<Link>);
+pub(crate) struct Wire(pub(crate) Arc<Link>);
 
 impl AsyncRead for Wire {
     fn poll_read(
@@ -123,12 +123,5 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.poll(|stream| stream.poll_shutdown(cx))
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        // Handlers of HTTP/2 streams may hold the link a little longer than hyper does.
-        self.0.stream().take();
     }
 }

@@ -4,7 +4,6 @@ mod link;
 mod render;
 mod serve;
 mod state;
-mod streams;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

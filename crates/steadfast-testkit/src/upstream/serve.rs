@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
@@ -18,7 +18,6 @@ use super::guard::{Presence, StreamGuard};
 use super::link::{Link, Wire};
 use super::render::render;
 use super::state::State;
-use super::streams::Streams;
 use crate::received::Received;
 use crate::reply::{Answer, ReplyBody};
 
@@ -31,7 +30,7 @@ pub(crate) async fn serve(link: Arc<Link>, door: Arc<Door>, state: Arc<State>) {
         let (link, state) = (link.clone(), state.clone());
         async move { Ok::<_, Infallible>(handle(request, link, state).await) }
     });
-    let mut server = auto::Builder::new(Streams::default());
+    let mut server = auto::Builder::new(TokioExecutor::new());
     // Tests of hedging and of cancellation drop many requests at once. That is no attack here.
     server.http2().max_pending_accept_reset_streams(10_000);
     let mut connection = pin!(server.serve_connection(io, service));
