@@ -1,0 +1,160 @@
+//! Every layer over the service that checks the tower contract, under a random load.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use steadfast::balance::EndpointBalanceLayer;
+use steadfast::{
+    AiStack, CircuitBreaker, CircuitBreakerLayer, Endpoint, MetricsLayer, RetryOn429Layer,
+};
+use steadfast_testkit::{Contract, Probe};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tower::{Layer, Service, ServiceExt};
+
+const REQUESTS: u64 = 2_000;
+
+/// A client whose answers and times depend on the number in its request: most are good and fast,
+/// some are refused, fail, or never come.
+fn client<B>() -> impl Service<
+    Request<B>,
+    Response = Response<Full<Bytes>>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+> + Clone
++ Send
++ Sync
++ 'static
+where
+    B: Send + 'static,
+{
+    tower::service_fn(|request: Request<B>| {
+        let path = request.uri().path().rsplit('/').next().unwrap_or_default();
+        let n: u64 = path.parse().unwrap_or_default();
+        async move {
+            sleep(Duration::from_millis(n % 17)).await;
+            let status = match n % 11 {
+                0 => StatusCode::TOO_MANY_REQUESTS,
+                1 => StatusCode::INTERNAL_SERVER_ERROR,
+                2 => std::future::pending().await,
+                _ => StatusCode::OK,
+            };
+            let mut response = Response::new(Full::from("body"));
+            *response.status_mut() = status;
+            // A limit that passes soon, or hardly any request would be sent.
+            let hint = http::HeaderValue::from_static("1");
+            response.headers_mut().insert("retry-after-ms", hint);
+            Ok(response)
+        }
+    })
+}
+
+/// Sends many requests through clones of `service`, and leaves some of them at random instants.
+async fn load<S, B>(service: S)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Send + 'static,
+{
+    let mut requests = JoinSet::new();
+    for n in 0..REQUESTS {
+        let service = service.clone();
+        requests.spawn(async move {
+            sleep(Duration::from_millis(n / 4)).await;
+            let request = Request::get(format!("http://upstream.test/{n}"))
+                .body(Full::default())
+                .expect("a request");
+            let patience = Duration::from_millis(7 + n % 40);
+            // Dropped at the await that it has come to, or with a body that nobody reads.
+            let _ = timeout(patience, service.oneshot(request)).await;
+        });
+        if n % 64 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    requests.join_all().await;
+}
+
+fn check(probe: &Probe, name: &str) {
+    let report = probe.report();
+    assert_eq!(report.violations, 0, "{name}");
+    assert!(
+        report.calls > 0 && report.cancelled > 0,
+        "{name}: {report:?}"
+    );
+    probe.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_layer_keeps_the_contract() {
+    let inner = Contract::new(client()).limit(50);
+    let probe = inner.probe();
+    load(RetryOn429Layer::new().layer(inner)).await;
+    check(&probe, "retry");
+
+    let inner = Contract::new(client()).limit(50);
+    let probe = inner.probe();
+    load(RetryOn429Layer::new().clone_body().layer(inner)).await;
+    check(&probe, "retry with cloned bodies");
+
+    let inner = Contract::new(client()).limit(50);
+    let probe = inner.probe();
+    load(CircuitBreakerLayer::new(CircuitBreaker::new()).layer(inner)).await;
+    check(&probe, "breaker");
+
+    let inner = Contract::new(client()).limit(50);
+    let probe = inner.probe();
+    load(CircuitBreakerLayer::http(CircuitBreaker::new()).layer(inner)).await;
+    check(&probe, "breaker over HTTP");
+
+    let inner = Contract::new(client()).limit(50);
+    let probe = inner.probe();
+    load(MetricsLayer::requests().layer(inner)).await;
+    check(&probe, "metrics");
+
+    let inner = Contract::new(client()).limit(50);
+    let probe = inner.probe();
+    let balance =
+        EndpointBalanceLayer::builder()
+            .endpoints(["a", "b", "c"].map(|name| {
+                Endpoint::new(name, &format!("http://{name}.test")).expect("an endpoint")
+            }))
+            .build()
+            .expect("a balancer");
+    load(balance.layer(inner)).await;
+    check(&probe, "balance");
+    for status in balance.handle().status() {
+        assert_eq!(status.in_flight, 0, "{}", status.name);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_stack_keeps_the_contract() {
+    let inner = Contract::new(client()).limit(50);
+    let probe = inner.probe();
+    let ai =
+        AiStack::builder()
+            .endpoints(["a", "b", "c"].map(|name| {
+                Endpoint::new(name, &format!("http://{name}.test")).expect("an endpoint")
+            }))
+            .build_on(inner)
+            .expect("a stack");
+    load(ai.clone()).await;
+    check(&probe, "stack");
+    stack_tests::assert_idle(&ai);
+
+    let snapshot = ai.snapshot();
+    let parts = [
+        snapshot.successful,
+        snapshot.rate_limited,
+        snapshot.other_errors,
+        snapshot.cancelled,
+    ];
+    assert_eq!(snapshot.total, REQUESTS, "each request ends once");
+    assert_eq!(parts.iter().sum::<u64>(), snapshot.total);
+}
