@@ -1,0 +1,120 @@
+//! What the configuration file says, checked to the end.
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::Deserialize;
+use steadfast::AiStack;
+use steadfast::config::{EndpointConfig, StackConfig};
+
+/// A configuration that works.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The stack, ready to send requests.
+    pub stack: AiStack,
+}
+
+/// What is wrong with a configuration: the file, the line if it is known, the field and the rule,
+/// in one line and without secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    file: Option<String>,
+    line: Option<usize>,
+    problem: String,
+}
+
+/// The file as it is written. The tables are those of [`steadfast::config`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: SocketAddr,
+    #[serde(default)]
+    stack: StackConfig,
+    #[serde(default)]
+    endpoint: Vec<EndpointConfig>,
+}
+
+// ===== impl Config =====
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the file, and the field if it is about one.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let config = match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text),
+            Err(error) => Err(ConfigError::new(error)),
+        };
+        config.map_err(|error| ConfigError {
+            file: Some(path.display().to_string()),
+            ..error
+        })
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let in_text = |error| ConfigError::in_text(&error, None, text);
+        let file = toml::Deserializer::parse(text).map_err(in_text)?;
+        let file: File = serde_path_to_error::deserialize(file).map_err(|error| {
+            let path = error.path().to_string();
+            ConfigError::in_text(&error.into_inner(), Some(path), text)
+        })?;
+        let stack = file.stack.builder(&file.endpoint);
+        let stack = stack.and_then(|stack| stack.build());
+        Ok(Self {
+            listen: file.listen,
+            stack: stack.map_err(ConfigError::new)?,
+        })
+    }
+}
+
+// ===== impl ConfigError =====
+
+impl ConfigError {
+    fn new(problem: impl fmt::Display) -> Self {
+        Self {
+            file: None,
+            line: None,
+            problem: problem.to_string(),
+        }
+    }
+
+    fn in_text(error: &toml::de::Error, path: Option<String>, text: &str) -> Self {
+        let message = error.message().replace('\n', " ");
+        // An error about the whole file has the path ".".
+        let problem = match path.filter(|path| path != ".") {
+            Some(path) => format!("{path}: {message}"),
+            None => message,
+        };
+        let before = error.span().and_then(|span| text.get(..span.start));
+        Self {
+            line: before.map(|before| before.matches('\n').count() + 1),
+            ..Self::new(problem)
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}: ")?;
+        }
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        f.write_str(&self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}

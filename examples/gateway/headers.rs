@@ -1,0 +1,158 @@
+//! Headers of an answer: those that do not leave a connection, and those that tell of attempts.
+
+use axum::http::header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use steadfast::Trail;
+use steadfast::core::Attempt;
+
+/// The number of attempts, if there were several.
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-steadfast-attempts");
+/// The endpoint that gave the answer, if there were several attempts.
+const ENDPOINT: HeaderName = HeaderName::from_static("x-steadfast-endpoint");
+
+/// Removes what is meant for one connection (RFC 9110, section 7.6.1) or for one proxy.
+pub(crate) fn remove_connection_headers(headers: &mut HeaderMap) {
+    let named = headers.get_all(CONNECTION).iter();
+    let named = named.filter_map(|value| value.to_str().ok());
+    let named = named.flat_map(|value| value.split(','));
+    let named = named.filter_map(|name| name.trim().parse::<HeaderName>().ok());
+    let proxy = headers.keys().filter(|name| is_for_a_proxy(name)).cloned();
+    let found: Vec<HeaderName> = named.chain(proxy).collect();
+    for name in &found {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+    ] {
+        headers.remove(name);
+    }
+}
+
+fn is_for_a_proxy(name: &HeaderName) -> bool {
+    name.as_str().starts_with("proxy-")
+}
+
+/// Says how many attempts there were, if it was more than one.
+pub(crate) fn tell_attempts(headers: &mut HeaderMap, trail: &Trail) {
+    let attempts = trail.len();
+    if attempts > 1 {
+        headers.insert(ATTEMPTS, attempts.into());
+    }
+}
+
+/// Says which endpoint gave the answer.
+pub(crate) fn tell_endpoint(headers: &mut HeaderMap, trail: &Trail) {
+    let Some(endpoint) = answered(&trail.attempts()).and_then(|it| it.endpoint.clone()) else {
+        return;
+    };
+    // A name that cannot stand in a header is left out.
+    if let Ok(name) = HeaderValue::from_bytes(endpoint.as_str().as_bytes()) {
+        headers.insert(ENDPOINT, name);
+    }
+}
+
+/// The attempt whose answer was passed on: the last one if it succeeded, or else the last one of
+/// the lowest tier that gave an answer.
+fn answered(attempts: &[Attempt]) -> Option<&Attempt> {
+    let last = attempts.last()?;
+    if last.verdict.is_success() {
+        return Some(last);
+    }
+    let answers = attempts.iter().rev().filter(|it| it.status.is_some());
+    answers.min_by_key(|it| it.tier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::StatusCode;
+    use steadfast::{Class, Verdict};
+    use tokio::time::Instant;
+
+    fn attempt(endpoint: &str, tier: u16, status: Option<u16>, class: Class) -> Attempt {
+        let mut attempt = Attempt::new(Instant::now(), Verdict::new(class));
+        attempt.endpoint = Some(endpoint.into());
+        attempt.tier = tier;
+        attempt.status = status.and_then(|status| StatusCode::from_u16(status).ok());
+        attempt
+    }
+
+    #[test]
+    fn names_the_endpoint_whose_answer_was_passed_on() {
+        let limited = attempt("primary", 0, Some(429), Class::RateLimited);
+        let broken = attempt("backup", 0, None, Class::Connect);
+        let busy = attempt("spare", 1, Some(503), Class::Overloaded);
+        let good = attempt("spare", 1, Some(200), Class::Success);
+        for (attempts, expected) in [
+            (&[&limited, &good][..], Some("spare")),
+            (&[&limited, &busy], Some("primary")),
+            (&[&limited, &broken, &busy], Some("primary")),
+            (&[&broken, &busy], Some("spare")),
+            (&[&busy, &limited], Some("primary")),
+            (&[&broken, &broken], None),
+            (&[], None),
+        ] {
+            let attempts: Vec<_> = attempts.iter().copied().cloned().collect();
+            let endpoint = answered(&attempts).and_then(|it| it.endpoint.clone());
+            let endpoint = endpoint.as_ref().map(|endpoint| endpoint.as_str());
+            assert_eq!(endpoint, expected, "{attempts:?}");
+        }
+    }
+
+    #[test]
+    fn one_attempt_is_not_worth_a_header() {
+        let trail = Trail::new();
+        let mut headers = HeaderMap::new();
+        trail.note(attempt("primary", 0, Some(200), Class::Success));
+        tell_attempts(&mut headers, &trail);
+        assert!(headers.is_empty());
+
+        trail.note(attempt("primary", 0, Some(200), Class::Success));
+        tell_attempts(&mut headers, &trail);
+        assert_eq!(headers[ATTEMPTS], "2");
+    }
+
+    #[test]
+    fn a_name_may_be_anything() {
+        let trail = Trail::new();
+        let mut headers = HeaderMap::new();
+        trail.note(attempt("a\nb", 0, Some(200), Class::Success));
+        tell_endpoint(&mut headers, &trail);
+        assert!(headers.is_empty());
+
+        trail.note(attempt("süd", 0, Some(200), Class::Success));
+        tell_endpoint(&mut headers, &trail);
+        assert_eq!(headers[ENDPOINT].as_bytes(), "süd".as_bytes());
+    }
+
+    #[test]
+    fn what_belongs_to_a_connection_stays_there() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "keep-alive, X-Private"),
+            ("connection", "x-other"),
+            ("x-private", "1"),
+            ("x-other", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-anything", "1"),
+            ("te", "trailers"),
+            ("trailer", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("content-type", "text/plain"),
+            ("x-request-id", "7"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        remove_connection_headers(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-type", "x-request-id"]);
+    }
+}
