@@ -170,6 +170,12 @@ impl<C> RetryOn429Layer<C, Replay> {
         self.mode.limit = bytes;
         self
     }
+
+    /// Returns the size of a body, in bytes, that is kept for further attempts.
+    #[must_use]
+    pub fn get_replay_limit(&self) -> u64 {
+        self.mode.limit
+    }
 }
 
 impl<S, C, M: Clone> Layer<S> for RetryOn429Layer<C, M> {

@@ -11,6 +11,10 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 
+/// The shortest wait, as a timer counts. Whoever cannot take a request now would otherwise be asked
+/// again at once, and for ever.
+const TICK: Duration = Duration::from_millis(1);
+
 /// Says in the extensions of a request whether it is safe to repeat, whatever its method is.
 ///
 /// Without it that depends on the method, on an `idempotency-key`, and on
@@ -151,16 +155,15 @@ impl Policy {
             Some(deadline) => deadline.remaining(now),
             None => self.max_wait.saturating_sub(spent.slept),
         };
-        // A wait that ends with the deadline would leave no time for the attempt. And without any
-        // time to wait, whoever cannot take the request now would be asked again and again.
-        if floor > left || left.is_zero() || deadline.is_some() && floor == left {
+        let Some(spare) = left.checked_sub(floor) else {
+            return Decision::GiveUp;
+        };
+        let spare = if deadline.is_some() { spare / 2 } else { spare };
+        let wait = whole_millis(floor, self.draw(spent.waits).min(spare)).max(TICK);
+        // A wait that ends with the deadline would leave no time for the attempt.
+        if wait > left || deadline.is_some() && wait == left {
             return Decision::GiveUp;
         }
-        let spare = match deadline {
-            Some(_) => (left - floor) / 2,
-            None => left - floor,
-        };
-        let wait = whole_millis(floor, self.draw(spent.waits).min(spare));
         let cost = match verdict.class() {
             _ if !owed => 0,
             Class::RateLimited => RetryBudget::THROTTLED_COST,

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -19,11 +20,15 @@ enum Repr<B: Body> {
         trailers: Option<Box<HeaderMap>>,
     },
     /// It comes from elsewhere, and can be sent once.
-    Live { read: Read<B>, body: B },
+    Live(Live<B>),
 }
 
-/// What was read of a live body before it was known to be one.
-type Read<B> = VecDeque<Result<Frame<Bytes>, <B as Body>::Error>>;
+struct Live<B: Body> {
+    /// What was read already, and how many bytes that are.
+    read: VecDeque<Result<Frame<Bytes>, B::Error>>,
+    size: u64,
+    body: B,
+}
 
 impl<B> ReplayBody<B>
 where
@@ -31,37 +36,59 @@ where
 {
     /// Takes `body` into memory if its size is known, at most `limit` bytes, and all of it is
     /// there.
-    pub fn new(mut body: B, limit: u64) -> Self {
-        let mut read = Read::<B>::new();
-        if body.size_hint().exact().is_none_or(|size| size > limit) {
-            return Self(Repr::Live { read, body });
+    pub fn new(body: B, limit: u64) -> Self {
+        let small = body.size_hint().exact().is_some_and(|size| size <= limit);
+        let mut this = Self(Repr::Live(Live {
+            read: VecDeque::new(),
+            size: 0,
+            body,
+        }));
+        if small {
+            // A body in memory gives its frames at once and wakes nobody. One that does not is
+            // polled again later, with a waker that works.
+            let _ = this.poll_hold(&mut Context::from_waker(Waker::noop()), limit);
         }
-        // A body in memory gives its frames at once and wakes nobody. One that does not is polled
-        // again by the client, with the client's own waker.
-        let mut cx = Context::from_waker(Waker::noop());
-        while !body.is_end_stream() {
-            match Pin::new(&mut body).poll_frame(&mut cx) {
-                Poll::Ready(Some(Ok(frame))) => match into_bytes(frame).into_data() {
+        this
+    }
+
+    /// Waits until all of the body is in memory, or until it has turned out to be larger than
+    /// `limit` bytes or to be broken. Then it is passed on as it comes, and can be sent once.
+    pub async fn hold(mut self, limit: u64) -> Self {
+        poll_fn(|cx| self.poll_hold(cx, limit)).await;
+        self
+    }
+
+    fn poll_hold(&mut self, cx: &mut Context<'_>, limit: u64) -> Poll<()> {
+        let Repr::Live(live) = &mut self.0 else {
+            return Poll::Ready(());
+        };
+        while !live.body.is_end_stream() {
+            let broken = matches!(live.read.back(), Some(Err(_)));
+            // A body may break its word about its size.
+            if broken || live.size > limit {
+                return Poll::Ready(());
+            }
+            match ready!(Pin::new(&mut live.body).poll_frame(cx)) {
+                None => break,
+                Some(Err(error)) => live.read.push_back(Err(error)),
+                Some(Ok(frame)) => match into_bytes(frame).into_data() {
                     // The usual case, which needs no queue.
-                    Ok(data) if read.is_empty() && body.is_end_stream() => {
-                        return Self::held(data);
+                    Ok(data) if live.read.is_empty() && live.body.is_end_stream() => {
+                        *self = Self::held(data);
+                        return Poll::Ready(());
                     }
-                    Ok(data) => read.push_back(Ok(Frame::data(data))),
-                    Err(frame) => read.push_back(Ok(frame)),
+                    Ok(data) => {
+                        live.size += data.len() as u64;
+                        live.read.push_back(Ok(Frame::data(data)));
+                    }
+                    Err(frame) => live.read.push_back(Ok(frame)),
                 },
-                Poll::Ready(None) => break,
-                Poll::Ready(Some(Err(error))) => {
-                    read.push_back(Err(error));
-                    return Self(Repr::Live { read, body });
-                }
-                Poll::Pending => return Self(Repr::Live { read, body }),
-            }
-            // A body that breaks its word about its size is not kept beyond the limit.
-            if held(&read) > limit {
-                return Self(Repr::Live { read, body });
             }
         }
-        Self::join(read)
+        if live.read.iter().all(Result::is_ok) && live.size <= limit {
+            *self = Self::join(std::mem::take(&mut live.read));
+        }
+        Poll::Ready(())
     }
 
     fn held(data: Bytes) -> Self {
@@ -71,10 +98,10 @@ where
         })
     }
 
-    fn join(mut read: Read<B>) -> Self {
+    fn join(read: VecDeque<Result<Frame<Bytes>, B::Error>>) -> Self {
         let mut trailers = None;
         let mut chunks = read
-            .drain(..)
+            .into_iter()
             .filter_map(|frame| match frame.ok()?.into_data() {
                 Ok(data) => Some(data),
                 Err(frame) => {
@@ -100,7 +127,7 @@ where
     pub fn data(&self) -> Option<&Bytes> {
         match &self.0 {
             Repr::Held { data, .. } => Some(data),
-            Repr::Live { .. } => None,
+            Repr::Live(_) => None,
         }
     }
 
@@ -111,7 +138,7 @@ where
                 data: data.clone(),
                 trailers: trailers.clone(),
             })),
-            Repr::Live { .. } => None,
+            Repr::Live(_) => None,
         }
     }
 }
@@ -138,11 +165,13 @@ where
                     .take()
                     .map(|trailers| Ok(Frame::trailers(*trailers))),
             ),
-            Repr::Live { read, body } => {
-                if let Some(frame) = read.pop_front() {
+            Repr::Live(live) => {
+                if let Some(frame) = live.read.pop_front() {
+                    let data = frame.as_ref().ok().and_then(Frame::data_ref);
+                    live.size -= data.map_or(0, |data| data.len() as u64);
                     return Poll::Ready(Some(frame));
                 }
-                let frame = ready!(Pin::new(body).poll_frame(cx));
+                let frame = ready!(Pin::new(&mut live.body).poll_frame(cx));
                 Poll::Ready(frame.map(|frame| frame.map(into_bytes)))
             }
         }
@@ -151,19 +180,19 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Repr::Held { data, trailers } => data.is_empty() && trailers.is_none(),
-            Repr::Live { read, body } => read.is_empty() && body.is_end_stream(),
+            Repr::Live(live) => live.read.is_empty() && live.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Repr::Held { data, .. } => SizeHint::with_exact(data.len() as u64),
-            Repr::Live { read, body } => {
-                let hint = body.size_hint();
+            Repr::Live(live) => {
+                let hint = live.body.size_hint();
                 let mut whole = SizeHint::new();
-                whole.set_lower(hint.lower().saturating_add(held(read)));
+                whole.set_lower(hint.lower().saturating_add(live.size));
                 if let Some(upper) = hint.upper() {
-                    whole.set_upper(upper.saturating_add(held(read)));
+                    whole.set_upper(upper.saturating_add(live.size));
                 }
                 whole
             }
@@ -182,17 +211,9 @@ impl<B: Body> fmt::Debug for ReplayBody<B> {
         // The content is the caller's, and may be secret.
         match &self.0 {
             Repr::Held { data, .. } => write!(f, "ReplayBody::Held({} bytes)", data.len()),
-            Repr::Live { .. } => f.write_str("ReplayBody::Live"),
+            Repr::Live(_) => f.write_str("ReplayBody::Live"),
         }
     }
-}
-
-fn held<E>(read: &VecDeque<Result<Frame<Bytes>, E>>) -> u64 {
-    read.iter()
-        .flatten()
-        .filter_map(Frame::data_ref)
-        .map(|data| data.len() as u64)
-        .sum()
 }
 
 fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
@@ -300,6 +321,30 @@ mod tests {
             assert_eq!(body.try_clone().is_some(), held);
             assert_eq!(send(body).await.unwrap().0, expected, "every byte, once");
         }
+    }
+
+    /// The body of a request that a server passes on comes while it is passed on.
+    #[tokio::test]
+    async fn a_body_that_comes_later_can_be_waited_for() {
+        for (body, held) in [
+            (script(&[Some(b"12"), None, Some(b"34")], Some(4)), true),
+            (script(&[None, Some(b"12"), None, Some(b"34")], None), true),
+            (script(&[Some(b"12"), None, Some(b"345")], None), false),
+        ] {
+            let expected: Vec<u8> = body
+                .frames
+                .iter()
+                .flatten()
+                .flat_map(|frame| frame.as_ref().unwrap().data_ref().unwrap().to_vec())
+                .collect();
+            let body = ReplayBody::new(body, 4).hold(4).await;
+            assert_eq!(body.try_clone().is_some(), held);
+            assert_eq!(send(body).await.unwrap().0, expected, "every byte, once");
+        }
+        let mut broken = script(&[Some(b"12"), None], Some(4));
+        broken.frames.push_back(Some(Err("the disk is gone")));
+        let body = ReplayBody::new(broken, 4).hold(4).await;
+        assert_eq!(send(body).await, Err("the disk is gone"));
     }
 
     #[tokio::test]

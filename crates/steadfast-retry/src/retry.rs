@@ -156,7 +156,8 @@ where
             Decision::GiveUp => {
                 let verdict = match known.next {
                     Some(Next::At(at)) => {
-                        verdict.with_hint(Some(at.saturating_duration_since(now)))
+                        let wait = at.saturating_duration_since(now);
+                        verdict.with_hint(Some(wait).filter(|wait| !wait.is_zero()))
                     }
                     _ => verdict,
                 };

@@ -103,6 +103,8 @@ async fn a_wait_fits_what_is_left_or_is_not_begun() {
         (at(SECOND), 30 * SECOND, None),
         (at(Duration::ZERO), 29 * SECOND, Some(SECOND / 2)),
         (at(Duration::ZERO), 30 * SECOND, None),
+        (at(Duration::ZERO), 30 * SECOND - TICK, Some(TICK)),
+        (at(Duration::ZERO), 30 * SECOND - TICK / 2, None),
         // A deadline counts instead, and leaves half of what remains for the attempt.
         (
             with_deadline(40 * SECOND, 60 * SECOND),
@@ -120,6 +122,17 @@ async fn a_wait_fits_what_is_left_or_is_not_begun() {
             Some(SECOND + SECOND / 10),
         ),
         (with_deadline(SECOND, SECOND), Duration::ZERO, None),
+        (
+            with_deadline(Duration::ZERO, 2 * TICK),
+            Duration::ZERO,
+            Some(TICK),
+        ),
+        (with_deadline(Duration::ZERO, TICK), Duration::ZERO, None),
+        (
+            with_deadline(Duration::ZERO, Duration::ZERO),
+            Duration::ZERO,
+            None,
+        ),
     ] {
         let spent = Spent { slept, ..spent(1) };
         let decision = policy().decide(outcome, spent, now);
