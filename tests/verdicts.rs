@@ -206,3 +206,96 @@ async fn a_body_of_unknown_size_is_streamed_once() {
     assert_eq!(a.log()[0].body, "{\"model\":\"m\"}");
     assert_eq!(b.counts().requests, 0);
 }
+
+/// The body of a request that a server passes on is still coming when its head is there.
+#[tokio::test]
+async fn a_body_that_is_still_coming_can_be_sent_again() {
+    use http_body_util::channel::Channel;
+    for (json, size) in [(false, 20_000), (false, 200_000), (true, 200_000)] {
+        let (ai, [a, b]) = two(Reply::ok()).await;
+        a.set(stack_tests::limited(60));
+        let (mut sender, body) = Channel::<bytes::Bytes>::new(1);
+        let text = format!("{{\"model\":\"m\",\"pad\":\"{}\"}}", "x".repeat(size));
+        let length = text.len();
+        let (first, second) = text.split_at(length / 2);
+        let halves = [first, second].map(|half| bytes::Bytes::from(half.to_owned()));
+        tokio::spawn(async move {
+            for half in halves {
+                tokio::task::yield_now().await;
+                sender.send_data(half).await.expect("it is read");
+            }
+        });
+        let request = Request::post("/v1/chat/completions");
+        // Its size is known by a header, as of a server, or it is JSON.
+        let response = if json {
+            let request = request.header("content-type", "application/json");
+            ai.send(request.body(body).unwrap()).await
+        } else {
+            let length = length.try_into().unwrap();
+            ai.send(request.body(Sized(Box::pin(body), length)).unwrap())
+                .await
+        };
+        assert_eq!(served_by(&response.unwrap()), "b");
+        assert_eq!(b.log()[0].body, text);
+    }
+}
+
+/// A body that knows its size although it is not there yet.
+struct Sized<B>(std::pin::Pin<Box<B>>, u64);
+
+impl<B: http_body::Body> http_body::Body for Sized<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
+        self.0.as_mut().poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.1)
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_bodies_that_are_kept_can_be_set() {
+    for (limit, by) in [(1024 * 1024, "a"), (4 * 1024 * 1024, "b")] {
+        let [a, b] = upstreams(["a", "b"]).await;
+        a.set(stack_tests::limited(60));
+        let ai = stack([&a, &b])
+            .retry(retry().replay_limit(limit))
+            .build()
+            .unwrap();
+        let body = format!("{{\"pad\":\"{}\"}}", "x".repeat(2 * 1024 * 1024));
+        let request = Request::post("/v1/chat/completions").body(body).unwrap();
+        assert_eq!(served_by(&ai.send(request).await.unwrap()), by);
+    }
+}
+
+/// A caller whose upload breaks could otherwise open the breaker of every endpoint.
+#[tokio::test]
+async fn a_body_that_breaks_is_no_failure_of_the_endpoint() {
+    use bytes::Bytes;
+    use http_body_util::StreamBody;
+    let (ai, [_a, b]) = two(Reply::ok()).await;
+    for _ in 0..10 {
+        let frames = [
+            Ok(http_body::Frame::data(Bytes::from_static(b"half"))),
+            Err("the disk is gone"),
+        ];
+        let body = StreamBody::new(tokio_stream::iter(frames));
+        let request = Request::post("/v1/audio/transcriptions")
+            .body(body)
+            .unwrap();
+        ai.send(request).await.expect_err("it cannot be sent");
+    }
+    assert_eq!(b.counts().requests, 0);
+    let status = stack_tests::status_of(&ai, "a");
+    assert!(
+        (status.health - 1.0).abs() < f64::EPSILON,
+        "{}",
+        status.health
+    );
+}

@@ -182,7 +182,15 @@ impl EndpointConfig {
             .pass_credentials(self.pass_credentials);
         if let Some(variable) = &self.api_key_env {
             let reason = "must name an environment variable that holds an API key";
-            let invalid = || InvalidConfig::new("api_key_env", variable, reason);
+            // Somebody may have put the key itself there.
+            let is_name =
+                |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'0'..=b'9' | b'_');
+            let shown = if variable.bytes().all(is_name) {
+                variable
+            } else {
+                "(not shown)"
+            };
+            let invalid = || InvalidConfig::new("api_key_env", shown, reason);
             let text = env::var(variable).map_err(|_| invalid())?;
             endpoint = endpoint.api_key(ApiKey::new(&text).map_err(|_| invalid())?);
         }
@@ -378,6 +386,17 @@ mod tests {
             let error = build(text).expect_err(text);
             assert!(error.contains(named), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_its_variable_is_not_shown() {
+        let text =
+            "[[endpoint]]\nname = 'a'\nurl = 'http://127.0.0.1:1'\napi_key_env = 'sk-secret'";
+        let error = build(text).unwrap_err();
+        assert!(
+            error.contains("api_key_env") && !error.contains("secret"),
+            "{error}"
+        );
     }
 
     #[test]

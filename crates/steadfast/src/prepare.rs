@@ -1,11 +1,18 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
+use http_body::Body;
+use pin_project_lite::pin_project;
 use steadfast_balance::OnlyEndpoint;
 use steadfast_core::{Deadline, EndpointName};
 use steadfast_retry::SafeToRetry;
+use tower::ServiceExt;
 use tower_service::Service;
 
 use crate::body::{AnyBody, RequestBody};
@@ -16,16 +23,29 @@ use crate::operation::{Operation, Wanted};
 #[derive(Clone, Debug)]
 pub(crate) struct Prepare<S> {
     pub(crate) inner: S,
+    pub(crate) rules: Rules,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
     /// Where requests go that mean something at one endpoint only.
     pub(crate) home: EndpointName,
     pub(crate) deadline: Option<Duration>,
     pub(crate) replay_limit: u64,
 }
 
-impl<S> Prepare<S> {
-    fn prepare(&self, request: Request<AnyBody>) -> Request<RequestBody> {
-        let (mut head, body) = request.into_parts();
-        let body = RequestBody::new(body, self.replay_limit);
+pin_project! {
+    /// The response future of [`Prepare`].
+    #[project = PrepareProj]
+    pub(crate) enum PrepareFuture<F: Future> {
+        Calling { #[pin] future: F },
+        // The body of the request is still coming.
+        Reading { reading: Pin<Box<dyn Future<Output = F::Output> + Send>> },
+    }
+}
+
+impl Rules {
+    fn prepare(&self, mut head: Parts, body: RequestBody) -> Request<RequestBody> {
         let wanted = body.data().map(|data| Wanted::of(data)).unwrap_or_default();
 
         // What the caller has said already counts.
@@ -39,9 +59,6 @@ impl<S> Prepare<S> {
             }
             _ => {}
         }
-        if let (Some(wait), None) = (self.deadline, Deadline::of(extensions)) {
-            extensions.insert(Deadline::after(wait));
-        }
         let streaming = wanted.stream() || accepts_events(&head.headers);
         extensions.insert(Streaming(streaming));
 
@@ -50,6 +67,15 @@ impl<S> Prepare<S> {
         head.headers.insert(ACCEPT_ENCODING, identity);
         Request::from_parts(head, body)
     }
+
+    /// Whether to wait for a body that is still coming: it decides where the request may go, and
+    /// one that is in memory can be sent again. An upload is none of that.
+    fn is_worth_reading(&self, headers: &HeaderMap, body: &RequestBody) -> bool {
+        match body.size_hint().exact() {
+            Some(size) => size <= self.replay_limit,
+            None => has_json(headers),
+        }
+    }
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {
@@ -57,20 +83,63 @@ fn accepts_events(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
+fn has_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.contains("json"))
+}
+
 impl<S> Service<Request<AnyBody>> for Prepare<S>
 where
-    S: Service<Request<RequestBody>>,
+    S: Service<Request<RequestBody>> + Clone + Send + 'static,
+    S::Future: Send,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = PrepareFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<AnyBody>) -> S::Future {
-        let request = self.prepare(request);
-        self.inner.call(request)
+    fn call(&mut self, request: Request<AnyBody>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let limit = self.rules.replay_limit;
+        let body = RequestBody::new(body, limit);
+        if let (Some(wait), None) = (self.rules.deadline, Deadline::of(&head.extensions)) {
+            head.extensions.insert(Deadline::after(wait));
+        }
+        if body.data().is_some() || !self.rules.is_worth_reading(&head.headers, &body) {
+            let request = self.rules.prepare(head, body);
+            return PrepareFuture::Calling {
+                future: self.inner.call(request),
+            };
+        }
+        // The readiness of this handle is not held while the body comes: it may take long.
+        let (inner, rules) = (self.inner.clone(), self.rules.clone());
+        PrepareFuture::Reading {
+            reading: Box::pin(async move {
+                let body = body.hold(limit).await;
+                inner.oneshot(rules.prepare(head, body)).await
+            }),
+        }
+    }
+}
+
+impl<F: Future> Future for PrepareFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project() {
+            PrepareProj::Calling { future } => future.poll(cx),
+            PrepareProj::Reading { reading } => reading.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<F: Future> fmt::Debug for PrepareFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrepareFuture").finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use crate::body::{AnyBody, RequestBody, ResponseBody};
 use crate::edge::EdgeLayer;
-use crate::prepare::Prepare;
+use crate::prepare::{Prepare, Rules};
 use crate::timeouts::Timeouts;
 
 type Inner = BoxCloneSyncService<Request<AnyBody>, Response<ResponseBody>, BoxError>;
@@ -215,14 +215,17 @@ impl AiStackBuilder {
                 (MetricsLayer::attempts(endpoint.name().clone()), edge)
             })
             .build()?;
+        let rules = Rules {
+            home: home.expect("a balancer has at least one endpoint"),
+            deadline: self.deadline,
+            replay_limit: self.retry.get_replay_limit(),
+        };
         let retry = self.retry.prepared_body().observers(&observers);
         let metrics = MetricsLayer::requests();
         let endpoints = balance.handle();
         let prepare = Prepare {
-            replay_limit: RetryOn429Layer::DEFAULT_REPLAY_LIMIT,
-            home: home.expect("a balancer has at least one endpoint"),
-            deadline: self.deadline,
             inner: retry.layer(balance.layer(client)),
+            rules,
         };
         let service = metrics.layer(prepare);
         let inner = service.map_response(|response: Response<_>| response.map(ResponseBody::new));

@@ -18,6 +18,10 @@ fn verdict_of_client_error(error: &(dyn Error + 'static)) -> Verdict {
     if find_error::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
         return Verdict::new(Class::Connect);
     }
+    // The caller's own body broke while it was sent, of which the endpoint knows nothing.
+    if find_error::<hyper::Error>(error).is_some_and(hyper::Error::is_user) {
+        return Verdict::new(Class::CallerFault).neutral();
+    }
     if let Some(error) = find_error::<h2::Error>(error) {
         let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
         // A stream above the last one of a GOAWAY was not processed either.
