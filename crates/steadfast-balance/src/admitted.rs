@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
 use steadfast_breaker::Permit;
-use steadfast_core::{Attempt, BoxError, Class, End, Event, OnEnd, RateLimit, Verdict, verdict_of};
+use steadfast_core::{
+    Attempt, BoxError, Class, End, Event, Next, OnEnd, RateLimit, Verdict, verdict_of,
+};
 use tokio::time::Instant;
 
 use crate::cooldown::Ticket;
@@ -80,8 +82,9 @@ impl Admitted {
 
     /// Settles the attempt by the head of its response. A success goes on to its body.
     pub(crate) fn respond<B>(mut self, response: &Response<B>) -> Option<Load> {
+        // Before anything is taken: a classifier that panics leaves a cancelled attempt.
+        let verdict = verdict_of(&*self.pool().classifier, Ok(response));
         let mut load = self.load.take()?;
-        let verdict = verdict_of(&*load.pool.classifier, Ok(response));
         if !verdict.is_success() {
             self.fail(load, verdict, Some(response.status()));
             return None;
@@ -110,9 +113,19 @@ impl Admitted {
 
     /// Settles the attempt by the error of the client.
     pub(crate) fn error(mut self, error: &BoxError) {
+        let verdict = self.pool().classifier.classify(Err(&**error));
         if let Some(load) = self.load.take() {
-            let verdict = load.pool.classifier.classify(Err(&**error));
             self.fail(load, verdict, None);
+        }
+    }
+
+    /// Gives back what was reserved, for a request that was not sent. That is no attempt.
+    pub(crate) fn withdraw(mut self) {
+        if let Some(load) = self.load.take() {
+            load.member().cooldown.released(self.ticket);
+        }
+        if let Some(trail) = &self.asked.trail {
+            trail.set_next(Next::Never);
         }
     }
 
@@ -122,13 +135,7 @@ impl Admitted {
         let member = load.member();
         member.used(load.pool.since_start(now));
         let wait = member.refused(self.ticket, verdict, status, now);
-        load.tell_of_cooldown(verdict.class(), wait);
-        // All that an overloaded endpoint answers before its hint has passed is one failure.
-        let repeated =
-            verdict.class() == Class::Overloaded && verdict.hint().is_some() && wait.is_none();
-        if let Some(permit) = load.permit.take() {
-            permit.record(if repeated { verdict.neutral() } else { verdict });
-        }
+        load.settle(verdict, wait);
         if let Some(trail) = &self.asked.trail {
             trail.set_next(load.pool.next(&self.asked, now));
         }
@@ -177,6 +184,17 @@ impl Load {
         &self.pool.members[self.index]
     }
 
+    /// Records a verdict that is no success, after which the endpoint is left alone for `wait`.
+    fn settle(&mut self, verdict: Verdict, wait: Option<Duration>) {
+        self.tell_of_cooldown(verdict.class(), wait);
+        // All that an overloaded endpoint answers before its hint has passed is one failure.
+        let repeated =
+            verdict.class() == Class::Overloaded && verdict.hint().is_some() && wait.is_none();
+        if let Some(permit) = self.permit.take() {
+            permit.record(if repeated { verdict.neutral() } else { verdict });
+        }
+    }
+
     fn tell_of_cooldown(&self, class: Class, wait: Option<Duration>) {
         if let Some(wait) = wait {
             self.pool.observers.emit(&Event::Cooldown {
@@ -190,21 +208,17 @@ impl Load {
 
 impl OnEnd for Load {
     fn on_end(mut self, end: End) {
-        let verdict = match end {
-            End::Complete => self.head,
-            End::Broken(verdict) => {
-                let member = self.member();
-                if verdict.class() == Class::RateLimited {
-                    let now = Instant::now();
-                    let wait = member.cooldown.refused(self.ticket, verdict.hint(), now);
-                    self.tell_of_cooldown(verdict.class(), wait);
+        match end {
+            End::Complete => {
+                if let Some(permit) = self.permit.take() {
+                    permit.record(self.head);
                 }
-                verdict
             }
-            _ => return,
-        };
-        if let Some(permit) = self.permit.take() {
-            permit.record(verdict);
+            End::Broken(verdict) => {
+                let wait = self.member().broke(self.ticket, verdict, Instant::now());
+                self.settle(verdict, wait);
+            }
+            _ => {}
         }
     }
 }

@@ -27,6 +27,9 @@ const FIRST_WITHOUT_HINT: Duration = Duration::from_secs(1);
 const MAX_WITHOUT_HINT: Duration = Duration::from_secs(60);
 /// A ramp that admits so many attempts at a time is over.
 const FULL: u32 = 16;
+/// Refusals come fast, so an attempt that has none after this time was accepted. A full ramp then
+/// admits another one: an answer may take minutes, and one that hangs would shut the ramp for good.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Cooldown {
@@ -48,7 +51,15 @@ struct State {
 enum Phase {
     Clear,
     Cooling { until: Instant },
-    Ramping { limit: u32, in_flight: u32 },
+    Ramping(Ramp),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ramp {
+    limit: u32,
+    in_flight: u32,
+    /// When the last attempt was admitted.
+    last: Instant,
 }
 
 /// Shows that an attempt was admitted, and when.
@@ -84,17 +95,19 @@ impl Cooldown {
             Phase::Clear => false,
             Phase::Cooling { until } if *until > now => return None,
             phase @ Phase::Cooling { .. } => {
-                *phase = Phase::Ramping {
+                *phase = Phase::Ramping(Ramp {
                     limit: 1,
                     in_flight: 1,
-                };
+                    last: now,
+                });
                 true
             }
-            Phase::Ramping { limit, in_flight } => {
-                if in_flight >= limit {
+            Phase::Ramping(ramp) => {
+                if ramp.is_full(now) {
                     return None;
                 }
-                *in_flight += 1;
+                ramp.in_flight = ramp.in_flight.saturating_add(1);
+                ramp.last = now;
                 true
             }
         };
@@ -112,7 +125,7 @@ impl Cooldown {
         match self.lock().phase {
             Phase::Clear => true,
             Phase::Cooling { until } => until <= now,
-            Phase::Ramping { limit, in_flight } => in_flight < limit,
+            Phase::Ramping(ramp) => !ramp.is_full(now),
         }
     }
 
@@ -135,21 +148,39 @@ impl Cooldown {
         hint: Option<Duration>,
         now: Instant,
     ) -> Option<Duration> {
+        self.cool_for(ticket, now, |streak| {
+            hint.or_else(|| {
+                let factor = 2u32.saturating_pow(streak);
+                let wait = FIRST_WITHOUT_HINT.saturating_mul(factor);
+                Some(wait.min(MAX_WITHOUT_HINT))
+            })
+        })
+    }
+
+    /// Begins a cooldown for as long as `wait` says, which is given the refusals in a row. If it
+    /// says nothing the attempt only gives back its place. Not asked about an older generation.
+    pub(crate) fn cool_for(
+        &self,
+        ticket: Ticket,
+        now: Instant,
+        wait: impl FnOnce(u32) -> Option<Duration>,
+    ) -> Option<Duration> {
         let mut state = self.lock();
         if ticket.generation != state.generation {
             return None;
         }
-        state.streak = if ticket.ramp {
+        let streak = if ticket.ramp {
             state.streak.saturating_add(1)
         } else {
             0
         };
-        let wait = hint.unwrap_or_else(|| {
-            let factor = 2u32.saturating_pow(state.streak);
-            FIRST_WITHOUT_HINT
-                .saturating_mul(factor)
-                .min(MAX_WITHOUT_HINT)
-        });
+        let Some(wait) = wait(streak) else {
+            if ticket.ramp {
+                state.release();
+            }
+            return None;
+        };
+        state.streak = streak;
         Some(self.cool(&mut state, wait, now))
     }
 
@@ -168,12 +199,12 @@ impl Cooldown {
         let Some(mut state) = self.ramping(ticket) else {
             return false;
         };
-        let Phase::Ramping { limit, in_flight } = &mut state.phase else {
+        state.release();
+        let Phase::Ramping(ramp) = &mut state.phase else {
             return false;
         };
-        *limit *= 2;
-        *in_flight = in_flight.saturating_sub(1);
-        if *limit < FULL {
+        ramp.limit = ramp.limit.saturating_mul(2);
+        if ramp.limit < FULL {
             return false;
         }
         state.phase = Phase::Clear;
@@ -185,9 +216,7 @@ impl Cooldown {
     /// Gives back the place of an attempt that says nothing about the limit.
     pub(crate) fn released(&self, ticket: Ticket) {
         if let Some(mut state) = self.ramping(ticket) {
-            if let Phase::Ramping { in_flight, .. } = &mut state.phase {
-                *in_flight = in_flight.saturating_sub(1);
-            }
+            state.release();
         }
     }
 
@@ -219,6 +248,20 @@ impl Cooldown {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Each change is whole before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn release(&mut self) {
+        if let Phase::Ramping(ramp) = &mut self.phase {
+            ramp.in_flight = ramp.in_flight.saturating_sub(1);
+        }
+    }
+}
+
+impl Ramp {
+    fn is_full(&self, now: Instant) -> bool {
+        self.in_flight >= self.limit && now.saturating_duration_since(self.last) < PATIENCE
     }
 }
 
@@ -289,6 +332,36 @@ mod tests {
         assert!(cooldown.try_admit(now).is_none());
         cooldown.released(probe);
         assert!(cooldown.try_admit(now).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_ramp_admits_another_attempt_after_a_while() {
+        let start = Instant::now();
+        let cooldown = Cooldown::new();
+        cooldown.refused(admit(&cooldown, start), Some(SECOND), start);
+        let mut now = start + SECOND;
+
+        for _ in 0..3 {
+            admit(&cooldown, now);
+            now += PATIENCE - Duration::from_nanos(1);
+            assert!(cooldown.try_admit(now).is_none() && !cooldown.would_admit(now));
+            now += Duration::from_nanos(1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_that_means_nothing_gives_back_its_place() {
+        let start = Instant::now();
+        let cooldown = Cooldown::new();
+        cooldown.refused(admit(&cooldown, start), Some(SECOND), start);
+        let now = start + SECOND;
+
+        let probe = admit(&cooldown, now);
+        assert_eq!(cooldown.cool_for(probe, now, |_| None), None);
+        let probe = admit(&cooldown, now);
+        assert_eq!(cooldown.refused(probe, None, now), Some(2 * SECOND));
+        let asked = |_| -> Option<Duration> { panic!("asked about an older generation") };
+        assert_eq!(cooldown.cool_for(probe, now, asked), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
@@ -17,7 +18,7 @@ use crate::credential::Credential;
 ///     .tier(1);
 /// # Ok::<(), steadfast_core::InvalidConfig>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "an endpoint does nothing until it is part of a balancer"]
 pub struct Endpoint {
     pub(crate) name: EndpointName,
@@ -31,7 +32,7 @@ pub struct Endpoint {
 }
 
 /// The parts of a base URI, ready to be put before the path of a request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Base {
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
@@ -120,6 +121,12 @@ impl Endpoint {
         self
     }
 
+    /// Whether a rejected credential is that of the endpoint. The caller's own key may be the bad
+    /// one, and nobody is to take an endpoint away from all others with it.
+    pub(crate) fn answers_for_its_credential(&self) -> bool {
+        self.credential.is_some() && !self.pass_credentials
+    }
+
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &EndpointName {
@@ -139,6 +146,22 @@ impl Endpoint {
     }
 }
 
+impl fmt::Debug for Endpoint {
+    /// Shows neither the query of the base nor the values of headers, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.keys().collect();
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .field("base", &self.base())
+            .field("credential", &self.credential)
+            .field("headers", &headers)
+            .field("tier", &self.tier)
+            .field("larger_context", &self.larger_context)
+            .field("pass_credentials", &self.pass_credentials)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Base {
     fn parse(base: &str) -> Result<Self, InvalidConfig> {
         // A URI may hold a password, so it is shown only once it is known to hold none.
@@ -148,11 +171,7 @@ impl Base {
             .map_err(|_| hidden("must be an absolute http or https URI"))?;
         let parts = uri.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-            return Err(InvalidConfig::new(
-                "url",
-                base,
-                "must be an absolute http or https URI",
-            ));
+            return Err(hidden("must be an absolute http or https URI"));
         };
         if authority.as_str().contains('@') {
             return Err(hidden(
@@ -192,6 +211,8 @@ mod tests {
             ("a", "a.test", "url"),
             ("a", "ftp://a.test/", "url"),
             ("a", "http://user:secret@a.test/", "url"),
+            ("a", "user:secret@a.test", "url"),
+            ("a", "/v1?key=secret", "url"),
             ("a", "http://a b/", "url"),
         ] {
             let error = Endpoint::new(name, base).unwrap_err();
@@ -202,8 +223,12 @@ mod tests {
 
     #[test]
     fn shows_its_base_and_no_secret() {
-        let endpoint = Endpoint::new("a", "https://a.test:8443/v1/")
+        let endpoint = Endpoint::new("a", "https://a.test:8443/v1/?key=secret")
             .unwrap()
+            .header(
+                HeaderName::from_static("x-token"),
+                "secret".parse().unwrap(),
+            )
             .api_key(Credential::bearer("sk-secret").unwrap());
         assert_eq!(endpoint.base(), "https://a.test:8443/v1");
         assert!(!format!("{endpoint:?}").contains("secret"));

@@ -3,16 +3,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use steadfast_core::{BoxError, Event, Watched};
-use tokio::time::Instant;
+use steadfast_core::{BoxError, Class, Classified, Event, Verdict, Watched};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::admitted::{Admitted, Load};
-use crate::pool::{Asked, Pool};
+use crate::pool::{Asked, Pool, Wishes};
 use crate::rewrite::rewrite;
+
+/// How often a request that waits for a busy endpoint looks at one whose ramp is full: nothing
+/// tells it when that widens.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The body of a response: the endpoint counts it as in flight until it ends.
 pub type ResponseBody<B> = Watched<B, Load>;
@@ -45,6 +50,11 @@ struct Selecting<S, B> {
     asked: Asked,
     /// Services of endpoints that are busy, kept so that they can wake this request.
     busy: Vec<(usize, S)>,
+    /// Endpoints whose services broke, not to be asked again, and the last of their errors.
+    lost: Vec<usize>,
+    error: Option<BoxError>,
+    /// Wakes this request for what no busy service knows of.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -58,6 +68,9 @@ where
             services,
             request,
             busy: Vec::new(),
+            lost: Vec::new(),
+            error: None,
+            timer: None,
         };
         Self {
             state: State::Selecting {
@@ -85,7 +98,11 @@ where
             };
             let mut request = selecting.take().expect("it was there above").request;
             let endpoint = admitted.endpoint();
-            rewrite(&mut request, endpoint, &admitted.pool().request_root);
+            if let Err(error) = rewrite(&mut request, endpoint, &admitted.pool().request_root) {
+                admitted.withdraw();
+                let fault = Verdict::new(Class::CallerFault).neutral();
+                return Poll::Ready(Err(Classified::new(fault, error).into()));
+            }
             tracing::trace!(endpoint = %endpoint.name, "endpoint chosen");
             let future = service.call(request);
             this.state.set(State::Calling {
@@ -126,44 +143,68 @@ where
         let wishes = self.asked.wishes();
         // Those that were busy are asked along with the others, and may have become free.
         let mut waited = std::mem::take(&mut self.busy);
-        let mut skip = Vec::new();
-        let mut broken = None;
+        let mut skip = self.lost.clone();
         while let Some(index) = self.pool.choose(&wishes, &skip, now) {
-            skip.push(index);
             let mut service = match waited.iter().position(|(at, _)| *at == index) {
                 Some(at) => waited.swap_remove(at).1,
                 None => self.services[index].clone(),
             };
-            match service.poll_ready(cx) {
-                Poll::Pending => self.busy.push((index, service)),
-                Poll::Ready(ready) => {
-                    // Whoever came first may have taken the last place.
-                    let asked = self.asked.clone();
-                    let Some(admitted) = Admitted::try_new(&self.pool, index, asked, now) else {
-                        continue;
-                    };
-                    match ready {
-                        Ok(()) => {
-                            self.tell_of_failover(&admitted, now);
-                            return Poll::Ready(Ok((service, admitted)));
-                        }
-                        // The service is not to be used again; the next candidate is asked.
-                        Err(error) => {
-                            let error = error.into();
-                            admitted.error(&error);
-                            broken = Some(error);
-                        }
+            let Poll::Ready(ready) = service.poll_ready(cx) else {
+                self.busy.push((index, service));
+                skip.push(index);
+                continue;
+            };
+            // Whoever came first may have taken the last place.
+            let admitted = Admitted::try_new(&self.pool, index, self.asked.clone(), now);
+            match (ready, admitted) {
+                (Ok(()), Some(admitted)) => {
+                    self.tell_of_failover(&admitted, now);
+                    return Poll::Ready(Ok((service, admitted)));
+                }
+                (Ok(()), None) => {}
+                (Err(error), admitted) => {
+                    let error = error.into();
+                    if let Some(admitted) = admitted {
+                        admitted.error(&error);
                     }
+                    self.error = Some(error);
+                    self.lost.push(index);
                 }
             }
+            skip.push(index);
         }
-        if !self.busy.is_empty() {
+        let time_is_over =
+            (self.asked.deadline).is_some_and(|deadline| deadline.remaining(now).is_zero());
+        if !self.busy.is_empty() && !time_is_over {
+            let wake_at = self.wake_at(&wishes, &skip, now);
+            Self::poll_timer(&mut self.timer, wake_at, cx);
             return Poll::Pending;
         }
-        Poll::Ready(Err(match broken {
+        Poll::Ready(Err(match self.error.take() {
             Some(error) => error,
             None => self.pool.exhausted(&self.asked, now).into(),
         }))
+    }
+
+    /// When to look again although no busy endpoint has become free: another one has recovered,
+    /// or the caller's time is over.
+    fn wake_at(&self, wishes: &Wishes<'_>, skip: &[usize], now: Instant) -> Option<Instant> {
+        let recovery = self.pool.soonest(wishes, skip, now);
+        let recovery = recovery.map(|at| if at > now { at } else { now + LOOK_AGAIN });
+        let deadline = self.asked.deadline.map(|deadline| deadline.instant());
+        recovery.into_iter().chain(deadline).min()
+    }
+
+    fn poll_timer(timer: &mut Option<Pin<Box<Sleep>>>, at: Option<Instant>, cx: &mut Context<'_>) {
+        let Some(at) = at else {
+            *timer = None;
+            return;
+        };
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        timer.as_mut().reset(at);
+        if timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
     }
 
     fn tell_of_failover(&self, admitted: &Admitted, now: Instant) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use steadfast_breaker::CircuitBreaker;
-use steadfast_core::{Class, InvalidConfig, Observers, Verdict};
+use steadfast_core::{BreakerEffect, Class, InvalidConfig, Observers, Verdict};
 use tokio::time::Instant;
 
 use crate::cooldown::{Cooldown, Ticket};
@@ -61,13 +61,20 @@ impl Member {
     }
 
     pub(crate) fn candidate(&self, index: usize, since_start: Duration) -> Candidate {
-        let last_used = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        // One request is enough to find out whether an endpoint has changed.
+        let idle = if in_flight > 0 {
+            Duration::ZERO
+        } else {
+            let last_used = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
+            since_start.saturating_sub(last_used)
+        };
         Candidate {
             index,
-            in_flight: self.in_flight.load(Ordering::Relaxed),
+            in_flight,
             latency: self.latency.seconds(),
             health: self.breaker.health(),
-            idle: since_start.saturating_sub(last_used).as_secs_f64(),
+            idle: idle.as_secs_f64(),
         }
     }
 
@@ -80,44 +87,59 @@ impl Member {
         status: Option<StatusCode>,
         now: Instant,
     ) -> Option<Duration> {
-        let hint = verdict.hint();
+        let rejected = status == Some(StatusCode::UNAUTHORIZED);
+        let failed = matches!(verdict.breaker(), BreakerEffect::Failure);
+        if status.is_some() && !rejected && !failed {
+            self.accepted();
+        }
         match verdict.class() {
-            Class::RateLimited => self.cooldown.refused(ticket, hint, now),
-            Class::QuotaExhausted => {
-                let bench = hint.unwrap_or_default().max(QUOTA_BENCH);
-                self.cooldown.refused(ticket, Some(bench), now)
+            Class::Unauthorized if rejected && self.endpoint.answers_for_its_credential() => {
+                self.cooldown.cool_for(ticket, now, |_| self.rejected())
             }
-            Class::Overloaded if hint.is_some() => self.cooldown.refused(ticket, hint, now),
-            Class::Unauthorized
-                if status == Some(StatusCode::UNAUTHORIZED)
-                    && self.endpoint.credential.is_some() =>
-            {
-                let count = self
-                    .rejections
-                    .fetch_add(1, Ordering::Relaxed)
-                    .saturating_add(1);
-                let Some(doublings) = count.checked_sub(REJECTIONS) else {
-                    self.cooldown.released(ticket);
-                    return None;
-                };
-                let bench = CREDENTIAL_BENCH.saturating_mul(2u32.saturating_pow(doublings));
-                self.cooldown
-                    .refused(ticket, Some(bench.min(MAX_CREDENTIAL_BENCH)), now)
-            }
-            _ => {
+            _ => self.limited(ticket, verdict, now).unwrap_or_else(|| {
                 self.cooldown.released(ticket);
                 None
-            }
+            }),
+        }
+    }
+
+    /// Learns from a body that broke, whose attempt had succeeded by its head.
+    pub(crate) fn broke(&self, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Duration> {
+        // The place in a ramp came back with the head.
+        self.limited(ticket, verdict, now).flatten()
+    }
+
+    /// Begins a cooldown if the verdict speaks of a limit, and returns nothing if it does not.
+    fn limited(&self, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Option<Duration>> {
+        let hint = match (verdict.class(), verdict.hint()) {
+            (Class::RateLimited, hint) => hint,
+            (Class::QuotaExhausted, hint) => Some(hint.unwrap_or_default().max(QUOTA_BENCH)),
+            (Class::Overloaded, Some(hint)) => Some(hint),
+            _ => return None,
+        };
+        Some(self.cooldown.refused(ticket, hint, now))
+    }
+
+    /// Counts that the endpoint rejected its own credential. Returns for how long that benches it.
+    fn rejected(&self) -> Option<Duration> {
+        let before = self.rejections.fetch_add(1, Ordering::Relaxed);
+        let doublings = before.saturating_add(1).checked_sub(REJECTIONS)?;
+        let bench = CREDENTIAL_BENCH.saturating_mul(2u32.saturating_pow(doublings));
+        Some(bench.min(MAX_CREDENTIAL_BENCH))
+    }
+
+    /// Notes that the endpoint knows its own credential.
+    fn accepted(&self) {
+        // A load first: a healthy endpoint writes nothing here.
+        if self.rejections.load(Ordering::Relaxed) > 0 {
+            self.rejections.store(0, Ordering::Relaxed);
         }
     }
 
     /// Learns from a success. Returns whether a cooldown has come to its end.
     pub(crate) fn succeeded(&self, ticket: Ticket, latency: Duration) -> bool {
         self.latency.record(latency);
-        // A load first: a healthy endpoint writes nothing here.
-        if self.rejections.load(Ordering::Relaxed) > 0 {
-            self.rejections.store(0, Ordering::Relaxed);
-        }
+        self.accepted();
         self.cooldown.succeeded(ticket)
     }
 

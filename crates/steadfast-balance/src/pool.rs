@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::Extensions;
 use steadfast_core::{
-    Attempt, Class, Classify, Event, Exhausted, Next, Observers, OtherEndpoint, SameEndpoint,
-    Trail, Verdict, saturating_add,
+    Attempt, Class, Classify, Deadline, Event, Exhausted, Next, Observers, OtherEndpoint,
+    SameEndpoint, Trail, Verdict, saturating_add,
 };
 use tokio::time::Instant;
 
@@ -29,6 +29,7 @@ pub(crate) struct Pool {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) trail: Option<Trail>,
+    pub(crate) deadline: Option<Deadline>,
     only: Option<OnlyEndpoint>,
 }
 
@@ -46,6 +47,7 @@ impl Asked {
     pub(crate) fn of(extensions: &Extensions) -> Self {
         Self {
             trail: Trail::of(extensions).cloned(),
+            deadline: Deadline::of(extensions),
             only: extensions.get().cloned(),
         }
     }
@@ -86,6 +88,10 @@ impl Wishes<'_> {
                     _ => false,
                 }
             })
+    }
+
+    fn allows(&self, pool: &Pool, member: &Member) -> bool {
+        self.allows_new(pool, member) || self.allows_again(pool, member)
     }
 
     fn is_wanted(&self, member: &Member) -> bool {
@@ -129,12 +135,35 @@ impl Pool {
             !skip.contains(index) && member.is_admissible(now) && allows(member)
         };
         let members = || self.members.iter().enumerate().filter(admissible);
-        let tier = members().map(|(_, member)| member.endpoint.tier).min()?;
         let since_start = self.since_start(now);
-        let candidates = members()
-            .filter(|(_, member)| member.endpoint.tier == tier)
-            .map(|(index, member)| member.candidate(index, since_start));
-        self.strategy.choose(candidates)
+        let mut lowest = 0;
+        loop {
+            let tiers = members().map(|(_, member)| member.endpoint.tier);
+            let tier = tiers.filter(|tier| *tier >= lowest).min()?;
+            let candidates = members()
+                .filter(|(_, member)| member.endpoint.tier == tier)
+                .map(|(index, member)| member.candidate(index, since_start));
+            if let Some(index) = self.strategy.choose(candidates) {
+                return Some(index);
+            }
+            // Another request has taken the last place of this tier meanwhile.
+            lowest = tier.checked_add(1)?;
+        }
+    }
+
+    /// When one of the endpoints that a request may go to recovers, but for those in `skip`. One
+    /// that is only waiting for its ramp to widen may do so at any moment.
+    pub(crate) fn soonest(
+        &self,
+        wishes: &Wishes<'_>,
+        skip: &[usize],
+        now: Instant,
+    ) -> Option<Instant> {
+        let others = |(index, member): &(usize, &Member)| {
+            !skip.contains(index) && wishes.allows(self, member)
+        };
+        let members = self.members.iter().enumerate().filter(others);
+        members.map(|(_, member)| recovery(member, now)).min()
     }
 
     /// Says when the next attempt of a request can be taken, after one that did not succeed.
@@ -151,7 +180,7 @@ impl Pool {
             .filter_map(|member| {
                 if wishes.allows_again(self, member) && member.is_admissible(now) {
                     Some(now)
-                } else if wishes.allows_new(self, member) || wishes.allows_again(self, member) {
+                } else if wishes.allows(self, member) {
                     self.end_of_limit(member, now)
                 } else {
                     None
@@ -164,13 +193,11 @@ impl Pool {
     /// Refuses a request that no endpoint can take, and says when to come back.
     pub(crate) fn exhausted(&self, asked: &Asked, now: Instant) -> Exhausted {
         let wishes = asked.wishes();
-        let allowed =
-            |member: &&Member| wishes.allows_new(self, member) || wishes.allows_again(self, member);
-        let allowed = || self.members.iter().filter(allowed);
-        let limited = allowed()
+        let allowed = |member: &&Member| wishes.allows(self, member);
+        let limited = (self.members.iter().filter(allowed))
             .filter_map(|member| self.end_of_limit(member, now))
             .min();
-        let recovery = allowed().filter_map(|member| recovery(member, now)).min();
+        let recovery = self.soonest(&wishes, &[], now);
         let retry_in = recovery.map(|at| at.saturating_duration_since(now));
         let verdict = match limited {
             Some(_) => Verdict::new(Class::RateLimited),
@@ -195,15 +222,16 @@ impl Pool {
 
     /// Whether `member` may take a request after what another endpoint answered.
     fn may_follow(&self, member: &Member, attempt: &Attempt) -> bool {
+        // The request goes on, so it was not its caller who left but a layer in between.
+        if attempt.verdict.class() == Class::Cancelled {
+            return true;
+        }
         match attempt.verdict.class().other_endpoint() {
             OtherEndpoint::Any => true,
             OtherEndpoint::LargerContext => member.endpoint.larger_context,
             OtherEndpoint::OtherCredential => {
                 let tried = self.members.iter().find(|tried| is_at(attempt, tried));
-                tried.is_none_or(|tried| {
-                    tried.endpoint.credential.is_some() != member.endpoint.credential.is_some()
-                        || tried.endpoint.credential != member.endpoint.credential
-                })
+                tried.is_none_or(|tried| tried.endpoint.credential != member.endpoint.credential)
             }
             _ => false,
         }
@@ -211,13 +239,10 @@ impl Pool {
 }
 
 /// When an endpoint can take an attempt again, for whatever reason it cannot now.
-fn recovery(member: &Member, now: Instant) -> Option<Instant> {
+fn recovery(member: &Member, now: Instant) -> Instant {
     let cooled = member.cooldown.until(now).unwrap_or(now);
-    let closed = member
-        .breaker
-        .retry_in()
-        .map_or(now, |wait| saturating_add(now, wait));
-    Some(cooled.max(closed))
+    let closed = member.breaker.retry_in();
+    cooled.max(closed.map_or(now, |wait| saturating_add(now, wait)))
 }
 
 impl fmt::Debug for Pool {
@@ -226,5 +251,47 @@ impl fmt::Debug for Pool {
             .field("members", &self.members)
             .field("strategy", &self.strategy)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Endpoint;
+    use std::cell::Cell;
+    use steadfast_core::DefaultClassifier;
+
+    fn pool(tiers: &[u16]) -> Pool {
+        let member = |(n, tier): (usize, &u16)| {
+            let endpoint = Endpoint::new(&n.to_string(), "http://a.test").unwrap();
+            Member::new(endpoint.tier(*tier), &Observers::new()).unwrap()
+        };
+        Pool {
+            members: tiers.iter().enumerate().map(member).collect(),
+            strategy: Strategy::Failover,
+            classifier: Arc::new(DefaultClassifier),
+            observers: Observers::new(),
+            request_root: String::new(),
+            abandoned_after: None,
+            start: Instant::now(),
+        }
+    }
+
+    /// Between the two looks at an endpoint another thread may take its last place. The request
+    /// was then refused, although the next tier stood idle.
+    #[test]
+    fn a_place_that_is_lost_meanwhile_leads_to_the_next_tier() {
+        let pool = pool(&[0, 1, u16::MAX]);
+        let looks = Cell::new(0);
+        let lost = |member: &Member| {
+            looks.set(looks.get() + usize::from(member.endpoint.tier == 0));
+            member.endpoint.tier > 0 || looks.get() == 1
+        };
+        assert_eq!(pool.choose_among(&[], Instant::now(), lost), Some(1));
+
+        let nobody_twice = Cell::new(true);
+        let last =
+            |member: &Member| member.endpoint.tier == u16::MAX && nobody_twice.replace(false);
+        assert_eq!(pool.choose_among(&[], Instant::now(), last), None);
     }
 }

@@ -1,11 +1,13 @@
 //! Turns the caller's request into one for an endpoint.
 
+use std::fmt;
+
 use http::header::{
     AUTHORIZATION, CONNECTION, COOKIE, HOST, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Request, Uri, Version, uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, uri};
 
 use crate::endpoint::{Base, Endpoint};
 
@@ -32,15 +34,28 @@ const CONNECTION_HEADERS: [HeaderName; 9] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+const TRAILERS: &str = "trailers";
+
+/// The target of a request cannot be put behind the base of an endpoint.
+#[derive(Debug)]
+pub(crate) struct InvalidTarget(());
+
 /// Directs `request` to `endpoint`.
 ///
 /// `root` is removed from the start of the path if it is there, and the path of the endpoint put
 /// in its place. Query parameters stay, but for `key`, which is a credential.
-pub(crate) fn rewrite<B>(request: &mut Request<B>, endpoint: &Endpoint, root: &str) {
+///
+/// # Errors
+///
+/// Returns an error if there is no such URI. The request must not be sent then: it would take the
+/// endpoint's credential to a server that the caller named.
+pub(crate) fn rewrite<B>(
+    request: &mut Request<B>,
+    endpoint: &Endpoint,
+    root: &str,
+) -> Result<(), InvalidTarget> {
     let keep_key = endpoint.pass_credentials;
-    if let Some(uri) = target(request.uri(), &endpoint.base, root, keep_key) {
-        *request.uri_mut() = uri;
-    }
+    *request.uri_mut() = target(request.uri(), &endpoint.base, root, keep_key)?;
     // An HTTP/2 request of a server would not pass an HTTP/1.1 client; the client sets its own.
     *request.version_mut() = Version::HTTP_11;
 
@@ -57,9 +72,12 @@ pub(crate) fn rewrite<B>(request: &mut Request<B>, endpoint: &Endpoint, root: &s
     if let Some(credential) = &endpoint.credential {
         credential.apply(headers);
     }
+    Ok(())
 }
 
 fn remove_connection_headers(headers: &mut HeaderMap) {
+    // All that HTTP/2 allows of it, and gRPC demands it.
+    let takes_trailers = headers.get(TE).is_some_and(|te| te == TRAILERS);
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -75,40 +93,39 @@ fn remove_connection_headers(headers: &mut HeaderMap) {
     for name in &CONNECTION_HEADERS {
         headers.remove(name);
     }
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static(TRAILERS));
+    }
 }
 
-/// The URI at the endpoint, or nothing for a target such as `*` that has no path.
-fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Option<Uri> {
+/// The URI at the endpoint. There is none for a target without a path, such as `*`, and for one
+/// that gets too long.
+fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, InvalidTarget> {
     let path = strip_root(uri.path(), root);
     if !path.is_empty() && !path.starts_with('/') {
-        return None;
+        return Err(InvalidTarget(()));
     }
-    let own = uri.query().map(|query| {
-        let wanted = |pair: &&str| keep_key || !is_key(pair);
-        query
-            .split('&')
-            .filter(wanted)
-            .collect::<Vec<_>>()
-            .join("&")
-    });
-    let mut text = format!("{}{path}", base.path);
+    let own = uri.query().unwrap_or_default();
+    let other = base.query.as_deref().unwrap_or_default();
+    let length = base.path.len() + path.len() + other.len() + own.len() + 3;
+    let mut text = String::with_capacity(length);
+    text.push_str(&base.path);
+    text.push_str(path);
     if text.is_empty() {
         text.push('/');
     }
-    let queries = [base.query.as_deref(), own.as_deref()];
-    let present = queries
-        .into_iter()
-        .flatten()
-        .filter(|query| !query.is_empty());
-    for (n, query) in present.enumerate() {
+    let pairs = own.split('&').filter(|pair| keep_key || !is_key(pair));
+    let parts = [(!other.is_empty()).then_some(other)].into_iter().flatten();
+    let parts = parts.chain(pairs.filter(|_| !own.is_empty()));
+    for (n, part) in parts.enumerate() {
         text.push(if n == 0 { '?' } else { '&' });
-        text.push_str(query);
+        text.push_str(part);
     }
     let mut parts = uri::Parts::default();
     parts.scheme = Some(base.scheme.clone());
     parts.authority = Some(base.authority.clone());
-    parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
-    Uri::from_parts(parts).ok()
+    parts.path_and_query = Some(PathAndQuery::try_from(text).map_err(|_| InvalidTarget(()))?);
+    Uri::from_parts(parts).map_err(|_| InvalidTarget(()))
 }
 
 /// `/v1/models` without `/v1`. A longer segment, as in `/v1beta`, is another path.
@@ -123,6 +140,14 @@ fn is_key(pair: &str) -> bool {
     pair == "key" || pair.starts_with("key=")
 }
 
+impl fmt::Display for InvalidTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the target of the request cannot be put behind the base of the endpoint")
+    }
+}
+
+impl std::error::Error for InvalidTarget {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +160,7 @@ mod tests {
 
     fn rewritten(uri: &str, base: &str, root: &str) -> String {
         let mut request = Request::get(uri).body(()).unwrap();
-        rewrite(&mut request, &endpoint(base), root);
+        rewrite(&mut request, &endpoint(base), root).expect("it has a path");
         request.uri().to_string()
     }
 
@@ -207,6 +232,12 @@ mod tests {
                 "http://a.test/chat?a=1&b=2",
             ),
             (
+                "/chat?a&&b=&key=1&",
+                "http://a.test/x?v=1",
+                "",
+                "http://a.test/x/chat?v=1&a&&b=&",
+            ),
+            (
                 "/chat?monkey=1",
                 "http://a.test",
                 "",
@@ -235,13 +266,13 @@ mod tests {
             .header("connection", "keep-alive, X-Private")
             .header("x-private", "1")
             .header("keep-alive", "timeout=5")
-            .header("te", "trailers")
+            .header("te", "trailers, deflate;q=0.5")
             .header("transfer-encoding", "chunked")
             .header("upgrade", "h2c")
             .header("content-type", "application/json")
             .body(())
             .unwrap();
-        rewrite(&mut request, &endpoint("http://a.test"), "");
+        rewrite(&mut request, &endpoint("http://a.test"), "").unwrap();
         let left: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["content-type"]);
         assert_eq!(request.version(), Version::HTTP_11);
@@ -260,21 +291,39 @@ mod tests {
             .header(HeaderName::from_static("x-org"), "7".parse().unwrap());
 
         let mut sent = request();
-        rewrite(&mut sent, &own, "");
+        rewrite(&mut sent, &own, "").unwrap();
         assert_eq!(sent.headers()[AUTHORIZATION], "Bearer own");
         assert_eq!(sent.headers()["x-org"], "7");
         assert!(!sent.headers().contains_key("x-api-key"));
 
         let mut sent = request();
-        rewrite(&mut sent, &own.pass_credentials(true), "");
+        rewrite(&mut sent, &own.pass_credentials(true), "").unwrap();
         assert_eq!(sent.headers()[AUTHORIZATION], "Bearer own");
         assert_eq!(sent.headers()["x-api-key"], "caller");
         assert_eq!(sent.uri().query(), Some("key=1"));
     }
 
+    /// `tonic` sends it with each request, and a gRPC server may refuse one without it.
     #[test]
-    fn a_target_without_a_path_is_left_alone() {
-        assert_eq!(rewritten("*", "http://a.test/v1", "/v1"), "*");
+    fn trailers_are_welcome_for_grpc() {
+        let mut request = Request::post("/chat")
+            .header("te", "trailers")
+            .body(())
+            .unwrap();
+        rewrite(&mut request, &endpoint("http://a.test"), "").unwrap();
+        assert_eq!(request.headers()[TE], "trailers");
+    }
+
+    #[test]
+    fn what_has_no_place_at_the_endpoint_gets_no_credential() {
+        let long = format!("http://b.test/{}", "x".repeat(65_500));
+        let base = format!("http://a.test/{}", "y".repeat(100));
+        for uri in ["*", &long] {
+            let mut request = Request::options(uri).body(()).unwrap();
+            let own = endpoint(&base).api_key(Credential::bearer("own").unwrap());
+            rewrite(&mut request, &own, "").unwrap_err();
+            assert!(request.headers().is_empty());
+        }
     }
 
     proptest! {

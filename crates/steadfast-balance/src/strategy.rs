@@ -11,6 +11,9 @@ pub enum Strategy {
     #[default]
     Failover,
     /// The one with the fewest requests in flight, and of several such the fastest.
+    ///
+    /// An endpoint that fails counts as busier than it is, since failing takes little time: with
+    /// half of its last answers failures, each of its requests counts as four.
     LeastLoaded,
     /// The one with the best mix of health and latency, 70 to 30.
     ///
@@ -42,6 +45,8 @@ pub(crate) struct Candidate {
 
 const HEALTH: f64 = 0.7;
 const LATENCY: f64 = 0.3;
+/// An endpoint that never succeeds is taken for one that does so at times.
+const LEAST_HEALTH: f64 = 0.1;
 /// Seconds after which half of what is known has faded.
 const HALF_LIFE: f64 = 10.0;
 
@@ -55,7 +60,7 @@ impl Strategy {
             Self::Failover => candidates.next(),
             Self::LeastLoaded => candidates.min_by(|a, b| {
                 let latency = |candidate: &Candidate| candidate.latency.unwrap_or(0.0);
-                (a.in_flight.cmp(&b.in_flight)).then(latency(a).total_cmp(&latency(b)))
+                (load(a).total_cmp(&load(b))).then(latency(a).total_cmp(&latency(b)))
             }),
             Self::Scored => {
                 let fastest = candidates
@@ -67,6 +72,14 @@ impl Strategy {
         };
         best.map(|candidate| candidate.index)
     }
+}
+
+/// The load that one more request would make.
+fn load(candidate: &Candidate) -> f64 {
+    // Divided by the health once, an endpoint would get its fair share however it fails. It is to
+    // get less, and still enough to be seen when it is well again.
+    let health = candidate.health.max(LEAST_HEALTH);
+    (f64::from(candidate.in_flight) + 1.0) / (health * health)
 }
 
 fn score(candidate: &Candidate, fastest: f64) -> f64 {
@@ -125,6 +138,27 @@ mod tests {
             Strategy::LeastLoaded.choose([busy, slow].into_iter()),
             Some(1)
         );
+    }
+
+    #[test]
+    fn least_loaded_takes_failures_for_load() {
+        let failing = Candidate {
+            health: 0.5,
+            ..candidate(0)
+        };
+        let with = |in_flight| Candidate {
+            in_flight,
+            ..candidate(1)
+        };
+        let choose = |other| Strategy::LeastLoaded.choose([failing, other].into_iter());
+        assert_eq!(choose(with(2)), Some(1), "4 against 3");
+        assert_eq!(choose(with(4)), Some(0), "4 against 5");
+        let dead = Candidate {
+            health: 0.0,
+            ..candidate(0)
+        };
+        let candidates = [dead, with(100)].into_iter();
+        assert_eq!(Strategy::LeastLoaded.choose(candidates), Some(0));
     }
 
     #[test]

@@ -116,7 +116,11 @@ async fn a_connection_that_dies_under_fifty_streams_is_one_failure() {
         streams.push(send(&service, get()).await.unwrap());
     }
     for stream in streams {
-        stream.into_body().collect().await.expect_err("it was reset");
+        stream
+            .into_body()
+            .collect()
+            .await
+            .expect_err("it was reset");
     }
     assert_eq!(of(&handle, "a").health, 0.95);
 }
@@ -127,7 +131,9 @@ async fn a_connection_that_dies_under_fifty_streams_is_one_failure() {
 async fn a_request_is_in_flight_until_its_body_ends() {
     for end in [Ending::Known, Ending::Polled] {
         let net = Net::new();
-        net.on("a", move |_| streamed(Stream::of(["data", "done"]).end(end)));
+        net.on("a", move |_| {
+            streamed(Stream::of(["data", "done"]).end(end))
+        });
         let (service, handle) = balance(pool(&["a"]), &net);
         let mut body = send(&service, get()).await.unwrap().into_body();
         assert_eq!(of(&handle, "a").in_flight, 1);
@@ -186,7 +192,11 @@ async fn a_body_that_is_dropped_is_a_success() {
     for _ in 0..3 {
         status(&service, get()).await;
     }
-    assert_eq!(of(&handle, "a").breaker, BreakerState::Closed, "it was in between");
+    assert_eq!(
+        of(&handle, "a").breaker,
+        BreakerState::Closed,
+        "it was in between"
+    );
 }
 
 /// A probe whose stream runs for minutes would keep the breaker half-open for as long, and a
@@ -201,7 +211,9 @@ async fn streams_close_a_half_open_breaker_with_their_heads() {
             status(&service, get()).await;
         }
         advance(5 * SECOND).await;
-        net.on("a", move |_| streamed(Stream::of(["data", "[DONE]"]).end(end)));
+        net.on("a", move |_| {
+            streamed(Stream::of(["data", "[DONE]"]).end(end))
+        });
         let mut bodies = Vec::new();
         for _ in 0..3 {
             let mut body = send(&service, get()).await.unwrap().into_body();
@@ -247,7 +259,10 @@ async fn a_caller_who_leaves_says_nothing_about_the_endpoint() {
         assert_eq!(trail.last().map(|last| last.elapsed), Some(SECOND));
     }
     let state = of(&handle, "a");
-    assert_eq!((state.breaker, state.health, state.latency), (BreakerState::Closed, 1.0, None));
+    assert_eq!(
+        (state.breaker, state.health, state.latency),
+        (BreakerState::Closed, 1.0, None)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,13 +38,18 @@ async fn an_endpoint_is_left_alone_for_as_long_as_it_says() {
         let what = format!("{response:?}");
         let net = Net::new();
         let first = std::sync::Mutex::new(Some(response));
-        net.on("a", move |_| first.lock().unwrap().take().unwrap_or_else(ok));
+        net.on("a", move |_| {
+            first.lock().unwrap().take().unwrap_or_else(ok)
+        });
         let (service, handle) = balance(pool(&["a"]), &net);
 
         assert!(status(&service, get()).await >= 400);
         assert_eq!(cooling(&handle, "a"), Some(wait), "{what}");
         advance(wait - MS).await;
-        assert_eq!(exhausted(send(&service, get()).await), (Class::RateLimited, Some(MS)));
+        assert_eq!(
+            exhausted(send(&service, get()).await),
+            (Class::RateLimited, Some(MS))
+        );
         advance(MS).await;
         assert_eq!(status(&service, get()).await, 200, "{what}");
         assert_eq!(net.count("a"), 2, "{what}");
@@ -67,7 +72,9 @@ async fn answers_that_ask_for_nothing_leave_an_endpoint_where_it_is() {
 #[tokio::test(start_paused = true)]
 async fn five_hundred_refusals_at_once_cool_an_endpoint_once() {
     let net = Net::new();
-    net.on("a", |n| Reply::from(limited(&(n + 1).to_string())).after(10 * MS));
+    net.on("a", |n| {
+        Reply::from(limited(&(n + 1).to_string())).after(10 * MS)
+    });
     let events = Events::default();
     let (service, handle) = balance(pool(&["a"]).observer(events.observer()), &net);
     let burst: Vec<_> = (0..500)
@@ -84,7 +91,14 @@ async fn five_hundred_refusals_at_once_cool_an_endpoint_once() {
 /// An answer to an attempt from before the cooldown tells nothing about what came after it.
 #[tokio::test(start_paused = true)]
 async fn an_answer_from_before_changes_nothing() {
-    for late in [limited("60"), ok(), with(ok(), &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "60")])] {
+    for late in [
+        limited("60"),
+        ok(),
+        with(
+            ok(),
+            &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "60")],
+        ),
+    ] {
         let net = Net::new();
         let late = std::sync::Mutex::new(Some(late));
         net.on("a", move |n| match n {
@@ -102,7 +116,10 @@ async fn an_answer_from_before_changes_nothing() {
         advance(101 * MS).await;
         let probe = tokio::spawn(service.clone().oneshot(get()));
         sleep(MS).await;
-        assert!(!of(&handle, "a").admissible, "the ramp is as narrow as ever");
+        assert!(
+            !of(&handle, "a").admissible,
+            "the ramp is as narrow as ever"
+        );
         probe.await.unwrap().unwrap();
     }
 }
@@ -137,9 +154,15 @@ async fn a_cooldown_ends_in_a_ramp() {
     // Each success of a wave doubles what the next may hold.
     assert_eq!(wave(&service, &net).await, 1);
     assert_eq!(wave(&service, &net).await, 2);
-    assert_eq!(events.count(|event| matches!(event, Event::CooldownEnded { .. })), 0);
+    assert_eq!(
+        events.count(|event| matches!(event, Event::CooldownEnded { .. })),
+        0
+    );
     assert_eq!(wave(&service, &net).await, 8);
-    assert_eq!(events.count(|event| matches!(event, Event::CooldownEnded { .. })), 1);
+    assert_eq!(
+        events.count(|event| matches!(event, Event::CooldownEnded { .. })),
+        1
+    );
     assert_eq!(wave(&service, &net).await, 100);
 }
 
@@ -207,7 +230,11 @@ async fn one_slow_attempt_does_not_keep_the_ramp_shut() {
     sleep(MS).await;
 
     net.on("a", |_| Reply::from(ok()).after(10 * MS));
-    assert_eq!(wave(&service, &net).await, 1, "no more than the ramp allows");
+    assert_eq!(
+        wave(&service, &net).await,
+        1,
+        "no more than the ramp allows"
+    );
     assert_eq!(wave(&service, &net).await, 2);
 }
 
@@ -296,7 +323,11 @@ async fn a_stream_that_breaks_with_a_limit_cools_its_endpoint() {
         // Two at once, of which the second tells nothing new.
         let bodies = [(); 2].map(|()| send(&service, get()));
         for body in futures(bodies).await {
-            body.unwrap().into_body().collect().await.expect_err("it broke");
+            body.unwrap()
+                .into_body()
+                .collect()
+                .await
+                .expect_err("it broke");
         }
         assert_eq!(cooling(&handle, "a"), expected, "{verdict:?}");
     }
@@ -378,7 +409,11 @@ async fn only_rejections_in_a_row_count() {
         for _ in 0..5 {
             status(&service, get()).await;
         }
-        assert_eq!(cooling(&handle, "a"), None, "{between} shows that the key is good");
+        assert_eq!(
+            cooling(&handle, "a"),
+            None,
+            "{between} shows that the key is good"
+        );
         status(&service, get()).await;
         assert_eq!(cooling(&handle, "a"), Some(MINUTE), "{between}");
     }

@@ -325,7 +325,7 @@ async fn tells_of_each_wait() {
     let events = Arc::new(Mutex::new(Vec::new()));
     let log = events.clone();
     let layer = layer().observer(observer_fn(move |event| {
-        log.lock().unwrap().push(event.clone())
+        log.lock().unwrap().push(event.clone());
     }));
     send(
         layer,

@@ -14,7 +14,7 @@ use http_body_util::Full;
 use steadfast_balance::{Endpoint, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
 use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody};
 use steadfast_core::{BoxError, Class, Event, Exhausted, Observer, Trail, observer_fn};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 pub(crate) use self::body::Stream;
 pub(crate) use self::net::{Client, Net, Reply};
@@ -110,26 +110,33 @@ pub(crate) fn balance(
     (layer.layer(net.client()), handle)
 }
 
-pub(crate) async fn send<S>(service: &S, request: Request<Body>) -> Answer
-where
-    S: tower::Service<
+/// What a caller may hold: the balancer, or layers around it.
+pub(crate) trait Http:
+    Service<
+        Request<Body>,
+        Response = Response<ResponseBody<Stream>>,
+        Error = BoxError,
+        Future: Send + 'static,
+    > + Clone
+{
+}
+
+impl<S> Http for S where
+    S: Service<
             Request<Body>,
             Response = Response<ResponseBody<Stream>>,
             Error = BoxError,
-        > + Clone,
+            Future: Send + 'static,
+        > + Clone
 {
+}
+
+pub(crate) async fn send(service: &impl Http, request: Request<Body>) -> Answer {
     service.clone().oneshot(request).await
 }
 
 /// The status of the answer, 0 if there is none.
-pub(crate) async fn status<S>(service: &S, request: Request<Body>) -> u16
-where
-    S: tower::Service<
-            Request<Body>,
-            Response = Response<ResponseBody<Stream>>,
-            Error = BoxError,
-        > + Clone,
-{
+pub(crate) async fn status(service: &impl Http, request: Request<Body>) -> u16 {
     match send(service, request).await {
         Ok(response) => response.status().as_u16(),
         Err(_) => 0,

@@ -55,7 +55,7 @@ impl Reply {
     }
 
     pub(crate) fn never() -> Self {
-        Self::from(super::ok()).after(Duration::from_secs(1_000_000))
+        Self::from(super::ok()).after(Duration::MAX)
     }
 }
 
@@ -155,8 +155,10 @@ impl<B: Send + 'static> Service<Request<B>> for Client {
         let running = Running(self.net.clone(), name);
         Box::pin(async move {
             let _running = running;
-            if !reply.wait.is_zero() {
-                sleep(reply.wait).await;
+            match reply.wait {
+                Duration::ZERO => {}
+                Duration::MAX => std::future::pending().await,
+                wait => sleep(wait).await,
             }
             reply.answer
         })

@@ -256,6 +256,25 @@ async fn waiting_for_the_first_endpoint_is_no_attempt() {
     assert_eq!(budget.available(), budget.capacity());
 }
 
+/// A balancer promised another endpoint for free, and then had none: what follows is a retry.
+#[tokio::test(start_paused = true)]
+async fn waiting_after_a_broken_promise_is_paid_for() {
+    let now = Instant::now();
+    let refused = Outcome {
+        attempted: false,
+        ..outcome(Class::RateLimited, Some(Next::At(now + SECOND)))
+    };
+    let policy = policy();
+    let decision = policy.decide(refused, spent(2), now);
+    assert!(
+        matches!(decision, Decision::Again { counts: true, .. }),
+        "{decision:?}"
+    );
+    let budget = policy.budget.as_ref().expect("there is one");
+    assert_eq!(budget.capacity() - budget.available(), 5);
+    assert_eq!(wait(&policy.decide(refused, spent(3), now)), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_error_is_repeated_once_at_the_same_endpoint() {
     let now = Instant::now();

@@ -66,7 +66,7 @@ mod tests {
         let mut found = Vec::new();
         for chunk in chunks {
             events.read(chunk, |data| {
-                found.push(String::from_utf8_lossy(data).into_owned())
+                found.push(String::from_utf8_lossy(data).into_owned());
             });
         }
         found
