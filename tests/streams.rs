@@ -245,3 +245,68 @@ async fn a_dropped_stream_is_let_go() {
         0
     );
 }
+
+/// SDKs raise an exception at the event of an error, and let go of the body.
+#[tokio::test]
+async fn a_reader_who_stops_at_an_error_event_has_seen_a_failure() {
+    let [primary] = upstreams(["primary"]).await;
+    primary.set(Reply::ok().error_after(2));
+    let ai = stack([&primary]).build().unwrap();
+    let mut body = ai.send(chat(true)).await.unwrap().into_body();
+    loop {
+        let frame = body.frame().await.expect("more").expect("no error yet");
+        let data = frame.into_data().expect("data");
+        if data.windows(7).any(|window| window == b"\"error\"") {
+            break;
+        }
+    }
+    drop(body);
+    assert_eq!(ai.snapshot().other_errors, 1);
+    assert!(status_of(&ai, "primary").health < 1.0);
+    assert_idle(&ai);
+}
+
+/// `200`, the right content type, and not a word.
+#[tokio::test]
+async fn a_stream_without_a_word_is_no_answer() {
+    for body in [
+        "",
+        ": keep-alive\n\n",
+        "data: {\"choices\":[{\"delta\":{\"con",
+    ] {
+        let [primary, backup] = upstreams(["primary", "backup"]).await;
+        primary.next(Reply::raw(
+            200,
+            [("content-type", "text/event-stream; charset=utf-8")],
+            body,
+        ));
+        let ai = stack([&primary, &backup]).build().unwrap();
+        let response = ai.send(chat(true)).await.unwrap();
+        assert_eq!(served_by(&response), "backup", "{body:?}");
+    }
+}
+
+/// It cannot be read, so nothing is held back for it.
+#[tokio::test]
+async fn a_stream_in_an_encoding_passes_as_it_comes() {
+    let [primary] = upstreams(["primary"]).await;
+    let headers = [
+        ("content-type", "text/event-stream"),
+        ("content-encoding", "gzip"),
+    ];
+    primary.set(Reply::raw(200, headers, &b"\x1f\x8b\x08"[..]));
+    let ai = stack([&primary]).timeouts(quick()).build().unwrap();
+    let body = read(ai.send(chat(true)).await.unwrap()).await.unwrap();
+    assert_eq!(&body[..], b"\x1f\x8b\x08");
+}
+
+/// What is left of an error that breaks is passed on as that: broken.
+#[tokio::test]
+async fn a_broken_error_body_does_not_look_whole() {
+    let [primary] = upstreams(["primary"]).await;
+    primary.set(Reply::status(400).cut_after(0));
+    let ai = stack([&primary]).build().unwrap();
+    let response = ai.send(chat(false)).await.unwrap();
+    assert_eq!(response.status(), 400);
+    read(response).await.expect_err("it was cut");
+}

@@ -299,3 +299,51 @@ async fn a_body_that_breaks_is_no_failure_of_the_endpoint() {
         status.health
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_does_not_outlive_the_deadline() {
+    use http_body_util::channel::Channel;
+    let (_sender, body) = Channel::<bytes::Bytes>::new(1);
+    let client = tower::service_fn(|_: Request<steadfast::RequestBody>| async {
+        Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    });
+    let ai = AiStack::builder()
+        .endpoint(steadfast::Endpoint::new("a", "http://a.test").unwrap())
+        .deadline(5 * SECOND)
+        .build_on(client)
+        .unwrap();
+    let request = Request::post("/v1/chat/completions").header("content-type", "application/json");
+    let start = tokio::time::Instant::now();
+    let error = ai.send(request.body(body).unwrap()).await.unwrap_err();
+    assert_eq!(start.elapsed(), 5 * SECOND);
+    assert_eq!(steadfast::error_response(&error).status(), 504);
+}
+
+/// An endpoint would work, and send a bill, for a caller who is gone.
+#[tokio::test]
+async fn nothing_is_sent_after_the_deadline() {
+    let (ai, [a, b]) = two(Reply::ok()).await;
+    let mut request = chat(false);
+    let past = tokio::time::Instant::now();
+    request
+        .extensions_mut()
+        .insert(steadfast::Deadline::at(past));
+    ai.send(request).await.expect_err("too late");
+    assert_eq!(a.counts().requests + b.counts().requests, 0);
+    let health = stack_tests::status_of(&ai, "a").health;
+    assert!(
+        (health - 1.0).abs() < f64::EPSILON,
+        "that is no fault of the endpoint"
+    );
+}
+
+/// A server that answers at once and then never stops talking must not hold up the others.
+#[tokio::test]
+async fn a_refusal_whose_body_never_ends_moves_on() {
+    let [a, b] = upstreams(["a", "b"]).await;
+    a.set(Reply::status(429).stall_after(0));
+    let ai = stack([&a, &b]).build().unwrap();
+    let start = tokio::time::Instant::now();
+    assert_eq!(served_by(&ai.send(chat(false)).await.unwrap()), "b");
+    assert!(start.elapsed() < 2 * SECOND);
+}

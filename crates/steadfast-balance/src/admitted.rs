@@ -32,7 +32,6 @@ pub struct Load {
     pool: Arc<Pool>,
     index: usize,
     permit: Option<Permit>,
-    head: Verdict,
     ticket: Ticket,
 }
 
@@ -57,7 +56,6 @@ impl Admitted {
             pool: pool.clone(),
             index,
             permit: Some(permit),
-            head: Verdict::new(Class::Cancelled),
             ticket,
         };
         Some(Self {
@@ -104,7 +102,6 @@ impl Admitted {
             let wait = member.cooldown.spent(self.ticket, wait, now);
             load.tell_of_cooldown(Class::Success, wait);
         }
-        load.head = verdict;
         if let Some(permit) = &mut load.permit {
             permit.head(verdict);
         }
@@ -208,23 +205,15 @@ impl Load {
 
 impl OnEnd for Load {
     fn on_end(mut self, end: End) {
-        match end {
-            End::Complete => {
-                if let Some(permit) = self.permit.take() {
-                    permit.record(self.head);
-                }
-            }
-            End::Broken(verdict) => {
-                let wait = self.member().broke(self.ticket, verdict, Instant::now());
-                self.settle(verdict, wait);
-            }
-            _ => {}
+        // The permit keeps the verdict of the head, which stands unless the body breaks.
+        if let End::Broken(verdict) = end {
+            let wait = self.member().broke(self.ticket, verdict, Instant::now());
+            self.settle(verdict, wait);
         }
     }
 }
 
 impl Drop for Load {
-    // A body that was dropped leaves the verdict of its head: the permit keeps it.
     fn drop(&mut self) {
         self.member().in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -235,5 +224,31 @@ impl fmt::Debug for Load {
         f.debug_struct("Load")
             .field("endpoint", &self.member().endpoint.name)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::tests::pool;
+    use http::Extensions;
+
+    /// Between the look at an endpoint and its reservation the breaker may have opened. The place
+    /// in the ramp was taken by then.
+    #[tokio::test(start_paused = true)]
+    async fn a_breaker_that_refuses_leaves_the_ramp_as_it_was() {
+        let pool = Arc::new(pool(&[0]));
+        let now = Instant::now();
+        let admit = || Admitted::try_new(&pool, 0, Asked::of(&Extensions::new()), now);
+        let member = &pool.members[0];
+        let ticket = member.cooldown.try_admit(now).expect("clear");
+        member.cooldown.refused(ticket, Some(Duration::ZERO), now);
+        while let Ok(permit) = member.breaker.try_acquire() {
+            permit.record(Verdict::new(Class::Timeout));
+        }
+
+        assert!(admit().is_none());
+        assert!(member.cooldown.would_admit(now));
+        assert_eq!(member.in_flight.load(Ordering::Relaxed), 0);
     }
 }

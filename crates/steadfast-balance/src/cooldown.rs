@@ -335,6 +335,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_attempt_of_an_older_ramp_has_no_place_in_a_newer_one() {
+        let start = Instant::now();
+        let cooldown = Cooldown::new();
+        cooldown.refused(admit(&cooldown, start), Some(SECOND), start);
+        let older = admit(&cooldown, start + SECOND);
+        // It runs on while the next one is refused.
+        let now = start + SECOND + PATIENCE;
+        cooldown.refused(admit(&cooldown, now), Some(SECOND), now);
+        let now = now + SECOND;
+        admit(&cooldown, now);
+
+        cooldown.released(older);
+        assert!(cooldown.try_admit(now).is_none());
+        cooldown.succeeded(older);
+        assert!(cooldown.try_admit(now).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_full_ramp_admits_another_attempt_after_a_while() {
         let start = Instant::now();
         let cooldown = Cooldown::new();

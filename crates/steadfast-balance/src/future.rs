@@ -118,10 +118,10 @@ where
         Poll::Ready(match outcome {
             Ok(response) => {
                 let load = admitted.respond(&response);
-                Ok(response.map(|body| match load {
-                    Some(load) => Watched::new(body, load),
-                    None => Watched::unwatched(body),
-                }))
+                Ok(match load {
+                    Some(load) => Watched::response(response, load),
+                    None => response.map(Watched::unwatched),
+                })
             }
             Err(error) => {
                 let error = error.into();

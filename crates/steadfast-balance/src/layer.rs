@@ -208,7 +208,11 @@ impl<F> EndpointBalanceBuilder<F> {
                 .any(|other| other.name == endpoint.name)
             {
                 let reason = "must be different for each endpoint";
-                return Err(InvalidConfig::new("endpoint.name", &endpoint.name, reason));
+                return Err(InvalidConfig::new(
+                    format!("endpoint[{n}].name"),
+                    &endpoint.name,
+                    reason,
+                ));
             }
         }
         let root = self.request_root.trim_end_matches('/').to_owned();

@@ -43,13 +43,14 @@
 //! | `429` and its relatives | cools for as long as its hint says, at most a day; without a hint 1 s, doubling to 1 min each time that the attempt after it is refused too |
 //! | a success that says `remaining: 0` | cools until its own reset |
 //! | `402`, or a spent quota | is left alone for 30 min, or its hint if that is longer |
-//! | three `401` in a row to its own credential | is left alone for 1 min, doubling to 30 min |
+//! | three `401` in a row to its own credential | is left alone for 1 min, doubling to 30 min; not if it is also passed the caller's |
 //! | an error, a timeout, `5xx` | its breaker counts a failure |
 //! | a body that breaks after `200` | its breaker counts a failure |
 //! | anything else | it works |
 //!
 //! The refusals of one burst cool an endpoint once, and answers to older attempts change nothing.
-//! A cooldown ends in a ramp: one attempt at first, twice as many with each that succeeds.
+//! A cooldown ends in a ramp: one attempt at first, twice as many with each that succeeds, and one
+//! more for each five seconds in which none of them is answered.
 //!
 //! A request goes to an endpoint of the lowest tier that has one which could take it; the
 //! [`Strategy`] chooses among several. A request that was tried already goes to an untried one of
@@ -63,7 +64,8 @@
 //! connection or for another host are removed, and so are the caller's credentials:
 //! `authorization`, `x-api-key`, `api-key`, `x-goog-api-key`, `cookie`, and the query parameter
 //! `key`. Then the endpoint's own headers and credential are added. No endpoint sees what is
-//! meant for another.
+//! meant for another. A request whose target has no place behind that path, `*` or one that gets
+//! too long, is not sent at all: its future ends with a `CallerFault`.
 //!
 //! # When nobody can take a request
 //!
@@ -75,7 +77,9 @@
 //!
 //! * The service is always ready: which endpoint has to be depends on the request. Its future
 //!   makes the service of the chosen endpoint ready and calls it at once; while one is not ready,
-//!   the next one is asked.
+//!   the next one is asked. With all of them busy, it waits for the first that becomes free or
+//!   recovers, and no longer than the caller's [`Deadline`](steadfast_core::Deadline).
+//! * An endpoint whose service fails to become ready is passed over, and its breaker counts that.
 //! * Clones and all services of one layer share the state of the endpoints.
 //! * A future that is dropped before the head of the response gives back what it reserved and
 //!   says nothing about the endpoint, or `Timeout` with
@@ -118,3 +122,7 @@ pub use self::layer::{
 pub use self::service::EndpointBalance;
 pub use self::status::{EndpointStatus, PoolHandle};
 pub use self::strategy::{OnlyEndpoint, Strategy};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -198,7 +198,10 @@ impl Pool {
             .filter_map(|member| self.end_of_limit(member, now))
             .min();
         let recovery = self.soonest(&wishes, &[], now);
-        let retry_in = recovery.map(|at| at.saturating_duration_since(now));
+        // No wait is no answer: a ramp that is full may widen at any moment, and has not yet.
+        let retry_in = recovery
+            .map(|at| at.saturating_duration_since(now))
+            .filter(|wait| !wait.is_zero());
         let verdict = match limited {
             Some(_) => Verdict::new(Class::RateLimited),
             // Why it is so is known to the breakers already.
@@ -255,13 +258,13 @@ impl fmt::Debug for Pool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::endpoint::Endpoint;
     use std::cell::Cell;
     use steadfast_core::DefaultClassifier;
 
-    fn pool(tiers: &[u16]) -> Pool {
+    pub(crate) fn pool(tiers: &[u16]) -> Pool {
         let member = |(n, tier): (usize, &u16)| {
             let endpoint = Endpoint::new(&n.to_string(), "http://a.test").unwrap();
             Member::new(endpoint.tier(*tier), &Observers::new()).unwrap()

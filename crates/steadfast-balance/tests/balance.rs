@@ -12,7 +12,7 @@ use steadfast_core::{Class, Next, Trail};
 use support::body::Ending;
 use support::{
     Body, Client, Events, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, exhausted,
-    get, get_with, limited, of, ok, pool, request, reset, send, status, streamed,
+    get, get_with, limited, of, ok, pool, refused, request, reset, send, status, streamed,
 };
 use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt;
@@ -196,6 +196,27 @@ async fn a_cancelled_attempt_forbids_no_other_endpoint() {
     assert!(cut.is_err());
     assert_eq!(status(&service, get_with(&trail)).await, 200);
     assert_eq!(trail.to_string(), "a: cancelled, b: success (200)");
+}
+
+/// Another endpoint was promised and is gone when the request gets there. To ask the first one
+/// again at once would be a retry without any backoff.
+#[tokio::test(start_paused = true)]
+async fn a_promise_that_is_broken_sends_no_request_back_at_once() {
+    let net = Net::new();
+    net.on("a", |_| refused());
+    net.on("b", |_| limited("7"));
+    let (service, _) = balance(pool(&["a", "b"]), &net);
+    let trail = Trail::new();
+    assert_eq!(status(&service, get_with(&trail)).await, 0);
+    assert_eq!(trail.take_next(), Some(Next::Now));
+    assert_eq!(status(&service, only("b")).await, 429);
+
+    exhausted(send(&service, get_with(&trail)).await);
+    assert_eq!(net.count("a"), 1);
+    assert_eq!(trail.take_next(), Some(Next::At(Instant::now())));
+    // The retry layer has waited for its backoff.
+    assert_eq!(status(&service, get_with(&trail)).await, 0);
+    assert_eq!(net.count("a"), 2);
 }
 
 // ===== strategies =====
@@ -403,13 +424,18 @@ async fn a_key_is_not_sent_to_a_host_that_the_caller_names() {
     let (service, handle) = balance(EndpointBalanceLayer::builder().endpoint(own), &net);
     let mut sent = 0;
     for length in 65_000..65_534 {
-        let mut request = get();
+        let trail = Trail::new();
+        let mut request = get_with(&trail);
         let target = format!("http://evil.test/{}", "x".repeat(length));
         let Ok(uri) = target.parse() else { break };
         *request.uri_mut() = uri;
         match send(&service, request).await {
             Ok(response) => sent += usize::from(response.status() == 200),
-            Err(error) => assert_eq!(error.to_string(), "attempt failed: caller_fault"),
+            Err(error) => {
+                assert_eq!(error.to_string(), "attempt failed: caller_fault");
+                assert_eq!(trail.take_next(), Some(Next::Never));
+                assert!(trail.is_empty(), "nobody was asked");
+            }
         }
     }
     assert!(sent > 0 && sent < 534, "both sides of the edge");

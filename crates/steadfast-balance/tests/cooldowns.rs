@@ -292,8 +292,10 @@ async fn a_success_that_has_something_left_cools_nobody() {
     ] {
         let net = Net::new();
         net.on("a", move |_| with(ok(), &headers));
-        let (service, handle) = balance(pool(&["a"]), &net);
+        let events = Events::default();
+        let (service, handle) = balance(pool(&["a"]).observer(events.observer()), &net);
         status(&service, get()).await;
+        assert!(events.take().is_empty(), "{headers:?}");
         assert!(of(&handle, "a").admissible, "{headers:?}");
     }
 }

@@ -1,7 +1,9 @@
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -26,16 +28,42 @@ pub trait OnEnd {
     fn on_end(self, end: End);
 }
 
+/// A verdict that shows only while a body is read, although no read of it fails: an event of a
+/// stream may say that the endpoint failed. The edge puts it into the extensions of the response.
+#[derive(Clone, Debug, Default)]
+pub struct LateVerdict(Arc<OnceLock<Verdict>>);
+
+impl LateVerdict {
+    /// Creates a verdict that is not known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the verdict. The first one counts.
+    pub fn set(&self, verdict: Verdict) {
+        let _ = self.0.set(verdict);
+    }
+
+    /// Returns the verdict, once it is known.
+    #[must_use]
+    pub fn get(&self) -> Option<Verdict> {
+        self.0.get().copied()
+    }
+}
+
 pin_project! {
     /// A response body that tells a guard when it ends.
     ///
     /// The end is the last frame, an error, or `is_end_stream`, which is asked at the start and
     /// after each frame: a reader of server-sent events stops at its last event and never polls
-    /// again. The guard is given up right there, or dropped with the body.
+    /// again. The guard is given up right there, or dropped with the body. A [`LateVerdict`] ends
+    /// it too, with the frame that brings it.
     pub struct Watched<B, G> {
         #[pin]
         inner: B,
         guard: Option<G>,
+        late: Option<LateVerdict>,
     }
 }
 
@@ -50,14 +78,31 @@ where
         if inner.is_end_stream() {
             end(&mut guard, End::Complete);
         }
-        Self { inner, guard }
+        Self {
+            inner,
+            guard,
+            late: None,
+        }
+    }
+
+    /// Watches the body of `response` for `guard`.
+    pub fn response(response: Response<B>, guard: G) -> Response<Self> {
+        let late = response.extensions().get().cloned();
+        response.map(|body| Self {
+            late,
+            ..Self::new(body, guard)
+        })
     }
 }
 
 impl<B, G> Watched<B, G> {
     /// Wraps `inner` without watching it.
     pub fn unwatched(inner: B) -> Self {
-        Self { inner, guard: None }
+        Self {
+            inner,
+            guard: None,
+            late: None,
+        }
     }
 
     /// Returns a reference to the body.
@@ -92,8 +137,14 @@ where
         let mut this = self.project();
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         match &frame {
-            Some(Ok(_)) if !this.inner.is_end_stream() => {}
-            Some(Ok(_)) | None => end(this.guard, End::Complete),
+            Some(Ok(_)) => {
+                if let Some(verdict) = this.late.as_ref().and_then(LateVerdict::get) {
+                    end(this.guard, End::Broken(verdict));
+                } else if this.inner.is_end_stream() {
+                    end(this.guard, End::Complete);
+                }
+            }
+            None => end(this.guard, End::Complete),
             Some(Err(error)) => end(
                 this.guard,
                 End::Broken(verdict_of_error(&DefaultClassifier, error)),
@@ -135,7 +186,7 @@ mod tests {
     use crate::{BoxError, Class, Classified};
     use bytes::Bytes;
     use http_body_util::{BodyExt, Empty, Full, StreamBody};
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<Option<End>>>>);
@@ -229,6 +280,23 @@ mod tests {
             body.collect().await.expect_err("it broke");
             assert_eq!(log.ends(), [Some(End::Broken(Verdict::new(expected)))]);
         }
+    }
+
+    /// Readers of events stop at the one that says that something failed.
+    #[tokio::test]
+    async fn a_late_verdict_ends_it_with_the_frame_that_brings_it() {
+        let log = Log::default();
+        let late = LateVerdict::new();
+        let mut response = Response::new(frames(vec![data(), data()]));
+        response.extensions_mut().insert(late.clone());
+        let mut body = Watched::response(response, log.guard()).into_body();
+        body.frame().await.expect("a frame").expect("no error");
+        assert_eq!(log.ends(), []);
+
+        let verdict = Verdict::new(Class::Overloaded);
+        late.set(verdict);
+        body.frame().await.expect("a frame").expect("no error");
+        assert_eq!(log.ends(), [Some(End::Broken(verdict))]);
     }
 
     #[tokio::test]

@@ -27,13 +27,13 @@ pub fn hint_in_text(text: &str) -> Option<Duration> {
         "resets after ",
         "resets in ",
     ];
-    // ASCII lower case keeps every offset.
     let text = text.to_ascii_lowercase();
-    let (at, phrase) = PHRASES
+    PHRASES
         .iter()
-        .filter_map(|phrase| Some((text.find(phrase)?, phrase)))
-        .min()?;
-    leading_duration(&text[at + phrase.len()..])
+        .flat_map(|phrase| text.match_indices(phrase))
+        .filter_map(|(at, phrase)| Some((at, leading_duration(&text[at + phrase.len()..])?)))
+        .min()
+        .map(|(_, wait)| wait)
 }
 
 /// The longest start of `text` that reads as a duration. A lone number means seconds.
@@ -55,8 +55,14 @@ fn leading_duration(text: &str) -> Option<Duration> {
     if end > 0 {
         return go_duration(&text[..end]);
     }
-    let number = text.len() - text.trim_start_matches(is_digit).len();
-    seconds(text[..number].trim_end_matches('.'))
+    let (number, rest) = text.split_at(text.len() - text.trim_start_matches(is_digit).len());
+    // The start of a date, or of a number that is written in groups.
+    let goes_on = rest.starts_with(['-', ':', '/'])
+        || rest.starts_with(',') && rest[1..].starts_with(is_digit);
+    if goes_on {
+        return None;
+    }
+    seconds(number.trim_end_matches('.'))
 }
 
 fn is_digit(c: char) -> bool {
@@ -145,6 +151,12 @@ mod tests {
             ("try again in 3 fortnights", ms(3_000)),
             ("TRY AGAIN IN 5 SECONDS", ms(5_000)),
             ("Überlastet… try again in 2s", ms(2_000)),
+            (
+                "try again in a moment, or retry after 20 seconds",
+                ms(20_000),
+            ),
+            ("retry after 2026-12-01T00:00:00Z", None),
+            ("retry after 1,234 seconds", None),
             ("no hint here", None),
             ("retry after ", None),
             ("retry after 1.2.3s", None),

@@ -29,6 +29,7 @@
 //! | request extensions | [`Deadline`] | anybody | retry, balance |
 //! | request extensions | [`Trail`] | retry, or balance without it | retry, balance |
 //! | response extensions | [`Verdict`] | the classifier next to the client | every layer |
+//! | response extensions | [`LateVerdict`] | the same, for a stream whose events it reads | every layer |
 //! | response extensions | [`Trail`] | retry, after more than one attempt | metrics, the caller |
 //! | errors | [`Classified`], [`Exhausted`] | the edge; retry and balance | every layer, the caller |
 //!
@@ -52,7 +53,7 @@ mod rate_limit;
 mod trail;
 mod verdict;
 
-pub use self::body::{End, OnEnd, Watched};
+pub use self::body::{End, LateVerdict, OnEnd, Watched};
 pub use self::budget::{RetryBudget, Withdrawal};
 pub use self::chain::find_error;
 pub use self::class::{BreakerEffect, Class, OtherEndpoint, SameEndpoint};

@@ -33,6 +33,13 @@ impl Verdict {
         }
     }
 
+    /// Changes the class, and keeps what the endpoint said beside it.
+    #[must_use]
+    pub const fn with_class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
     /// Sets how long the endpoint asks to be left alone.
     #[must_use]
     pub const fn with_hint(mut self, hint: Option<Duration>) -> Self {

@@ -51,7 +51,11 @@ where
             Ok(response) => {
                 let verdict = verdict_of(&**this.classifier, Ok(&response));
                 running.head(verdict.class(), Trail::of(response.extensions()));
-                Ok(response.map(|body| Watched::new(body, running)))
+                Ok(if running.ends_at_head() {
+                    response.map(Watched::unwatched)
+                } else {
+                    Watched::response(response, running)
+                })
             }
             Err(error) => {
                 let verdict = verdict_of_error(&**this.classifier, &error);

@@ -56,6 +56,7 @@
 //!
 //! | What happens | Outcome | When it ends |
 //! |---|---|---|
+//! | the head of an attempt that did not succeed | its class | then, as its body may be kept for long |
 //! | the body is read to its end, or says that it is at its end | the class of the head | then |
 //! | the body breaks | the class of its error, `transport` mostly | then |
 //! | the body is dropped | the class of the head | then |

@@ -46,6 +46,10 @@ impl Numbers {
         }
     }
 
+    pub(crate) fn is_of_attempts(&self) -> bool {
+        self.scope == Scope::Attempts
+    }
+
     pub(crate) fn start(&self) {
         self.tally.start();
         let start = self.handles.start();

@@ -38,6 +38,12 @@ impl Running {
         self.numbers.head(class, self.started.elapsed());
     }
 
+    /// Whether the head was all that counts. A refused attempt is over with it: its body is kept
+    /// until the next attempt has answered, which may be long after.
+    pub(crate) fn ends_at_head(&self) -> bool {
+        self.numbers.is_of_attempts() && self.class != Class::Success
+    }
+
     /// Ends with an error instead of a response.
     pub(crate) fn fail<E: 'static>(mut self, class: Class, error: &E) {
         self.answered(class, trail_of_error(error));

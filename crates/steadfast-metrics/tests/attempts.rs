@@ -26,19 +26,42 @@ async fn every_series_has_the_name_of_the_endpoint() {
     assert_eq!(seen.take(), start);
 
     advance(SECOND).await;
-    respond.send_response(status(503, TestBody::stream(0)));
+    respond.send_response(ok(TestBody::stream(0)));
     let mut body = assert_ready_ok!(call.poll()).into_body();
-    let head = ["attempt_head_seconds{endpoint=primary,outcome=overloaded} [1.0]"];
+    let head = ["attempt_head_seconds{endpoint=primary,outcome=success} [1.0]"];
     assert_eq!(seen.take(), head);
 
     advance(SECOND).await;
     assert_eq!(next_frame(&mut body).await, None);
     let end = [
-        "attempt_duration_seconds{endpoint=primary,outcome=overloaded} [2.0]",
+        "attempt_duration_seconds{endpoint=primary,outcome=success} [2.0]",
         "attempts_in_flight{endpoint=primary} -1",
-        "attempts_total{endpoint=primary,outcome=overloaded} 1",
+        "attempts_total{endpoint=primary,outcome=success} 1",
     ];
     assert_eq!(seen.take(), end);
+}
+
+/// A retry layer keeps a refusal until it has a better answer, which may be long after. A refusal
+/// of five milliseconds would look like one of half a minute.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_did_not_succeed_ends_with_its_head() {
+    let (seen, _guard) = record();
+    let mut client = Client::new(MetricsLayer::attempts("primary"));
+    let (mut call, respond) = client.call().await;
+    assert_pending!(call.poll());
+    advance(SECOND).await;
+    respond.send_response(status(503, TestBody::stream(1)));
+    let body = assert_ready_ok!(call.poll()).into_body();
+    let all = [
+        "attempt_duration_seconds{endpoint=primary,outcome=overloaded} [1.0]",
+        "attempt_head_seconds{endpoint=primary,outcome=overloaded} [1.0]",
+        "attempts_started_total{endpoint=primary} 1",
+        "attempts_total{endpoint=primary,outcome=overloaded} 1",
+    ];
+    assert_eq!(seen.take(), all);
+    advance(SECOND).await;
+    drop(body);
+    assert_eq!(seen.take(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

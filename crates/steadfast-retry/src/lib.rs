@@ -126,3 +126,7 @@ pub use self::mode::{BodyMode, CloneBody, Prepared, Replay};
 pub use self::policy::SafeToRetry;
 pub use self::replay::ReplayBody;
 pub use self::service::RetryOn429;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

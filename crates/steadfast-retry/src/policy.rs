@@ -159,7 +159,8 @@ impl Policy {
             return Decision::GiveUp;
         };
         let spare = if deadline.is_some() { spare / 2 } else { spare };
-        let wait = whole_millis(floor, self.draw(spent.waits).min(spare)).max(TICK);
+        let waits = if owed { spent.waits } else { 0 };
+        let wait = whole_millis(floor, self.draw(waits).min(spare)).max(TICK);
         // A wait that ends with the deadline would leave no time for the attempt.
         if wait > left || deadline.is_some() && wait == left {
             return Decision::GiveUp;

@@ -77,6 +77,8 @@ where
                         *self = Self::held(data);
                         return Poll::Ready(());
                     }
+                    // Nothing limits the number of those.
+                    Ok(data) if data.is_empty() => {}
                     Ok(data) => {
                         live.size += data.len() as u64;
                         live.read.push_back(Ok(Frame::data(data)));
@@ -305,6 +307,7 @@ mod tests {
         for (body, held) in [
             (script(&[Some(b"1234")], Some(4)), true),
             (script(&[Some(b"12"), Some(b"34")], Some(4)), true),
+            (script(&[Some(b""), Some(b"12"), Some(b"")], Some(2)), true),
             (script(&[Some(b"12345")], Some(5)), false),
             (script(&[Some(b"1234")], None), false),
             (script(&[Some(b"12"), None, Some(b"34")], Some(4)), false),

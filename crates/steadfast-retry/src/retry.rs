@@ -126,12 +126,12 @@ where
         if verdict.is_success() {
             return Step::Done(self.succeed(outcome));
         }
-        if let Some(cost) = self.cost.take() {
-            cost.spend();
-        }
         let attempted = self.note(verdict, &outcome);
         if attempted {
             self.counted = false;
+            if let Some(cost) = self.cost.take() {
+                cost.spend();
+            }
         }
         if verdict.same_endpoint() == SameEndpoint::OnceAfterBackoff {
             self.spent.once += 1;
@@ -164,10 +164,13 @@ where
                 Step::Done(self.give_up(verdict))
             }
             Decision::Again { wait, counts, cost } => {
-                self.cost = cost;
+                // What was paid for an attempt that nobody took is still paid for.
+                if known.owed || self.cost.is_none() {
+                    self.cost = cost;
+                }
                 self.counted |= counts;
                 self.spent.attempts = self.spent.attempts.saturating_add(u32::from(counts));
-                self.wait(verdict, wait);
+                self.wait(verdict, wait, counts);
                 Step::Again(wait)
             }
         }
@@ -208,11 +211,12 @@ where
         outcome.map(|response| self.with_trail(response))
     }
 
-    fn wait(&mut self, verdict: Verdict, wait: Duration) {
+    fn wait(&mut self, verdict: Verdict, wait: Duration, counts: bool) {
         if wait.is_zero() {
             return;
         }
-        self.spent.waits = self.spent.waits.saturating_add(1);
+        // Only what an endpoint has answered makes the next wait longer.
+        self.spent.waits = self.spent.waits.saturating_add(u32::from(counts));
         self.waits_since = Some(Instant::now());
         self.policy.observers.emit(&Event::Retry {
             class: verdict.class(),

@@ -296,6 +296,16 @@ async fn successes_fill_the_budget_and_failures_empty_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_that_succeeds_gives_back_what_it_cost_and_no_more() {
+    let budget = RetryBudget::new(100);
+    budget.try_withdraw(50).expect("it is full").spend();
+    let answers = vec![Ok(limited("1")), Ok(answer(200))];
+    let layer = layer().budget(budget.clone());
+    send(layer, request("GET"), answers).await.0.unwrap();
+    assert_eq!(budget.available(), 50);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_closure_can_judge_otherwise() {
     let classifier = classify_fn(|outcome| match outcome {
         Ok(head) if head.status() == 404 => Verdict::new(Class::Overloaded),

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,7 +11,9 @@ use steadfast_core::BoxError;
 use steadfast_retry::ReplayBody;
 
 /// A body of any kind, as [`AiStack`](crate::AiStack) takes it.
-pub struct AnyBody(UnsyncBoxBody<Bytes, BoxError>);
+// Clients such as reqwest want bodies to be `Sync`. The lock makes it so, and is never contended:
+// who polls the body has it for himself.
+pub struct AnyBody(Mutex<UnsyncBoxBody<Bytes, BoxError>>);
 
 /// The body of the requests that the client under an [`AiStack`](crate::AiStack) sends.
 pub type RequestBody = ReplayBody<AnyBody>;
@@ -38,7 +41,14 @@ impl AnyBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(body.map_err(Into::into).boxed_unsync())
+        Self(Mutex::new(body.map_err(Into::into).boxed_unsync()))
+    }
+}
+
+impl AnyBody {
+    fn lock(&self) -> MutexGuard<'_, UnsyncBoxBody<Bytes, BoxError>> {
+        // A body that panicked is for its reader to judge.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,15 +60,16 @@ impl Body for AnyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        let body = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.lock().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.lock().size_hint()
     }
 }
 

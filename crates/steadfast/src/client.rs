@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::body::RequestBody;
-use crate::timeouts::Timeouts;
+use crate::timeouts::{AttemptTimeout, TimeoutPhase, Timeouts};
 
 /// A pooled client for HTTP/1.1 and HTTP/2, with TLS by rustls and the roots of Mozilla.
 ///
@@ -77,7 +77,7 @@ impl Service<Uri> for TimeoutConnector {
         Box::pin(async move {
             match timeout(limit, connecting).await {
                 Ok(connection) => connection,
-                Err(_) => Err(format!("no connection within {limit:?}").into()),
+                Err(_) => Err(AttemptTimeout::new(TimeoutPhase::Connect, limit).into()),
             }
         })
     }

@@ -26,6 +26,7 @@
 //! ```
 
 use std::env;
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -52,7 +53,10 @@ pub struct StackConfig {
 }
 
 /// One endpoint. `name` and `url` are required.
-#[derive(Clone, Debug, Deserialize)]
+///
+/// `Debug` shows neither the URL nor the variable of the key, where somebody may have put a secret
+/// by mistake. The errors of a format may quote the line that they are about.
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EndpointConfig {
@@ -104,7 +108,7 @@ pub struct RetryConfig {
     /// The bound of all waits.
     #[serde(deserialize_with = "duration")]
     pub max_delay: Option<Duration>,
-    /// How long a request may take until its answer begins.
+    /// How long a request may take until its stream begins or its whole answer ends.
     #[serde(deserialize_with = "duration")]
     pub deadline: Option<Duration>,
 }
@@ -163,6 +167,10 @@ impl RetryConfig {
             Some(attempts) => layer = layer.max_attempts(attempts),
             None => {}
         }
+        if self.max_delay.is_some_and(|delay| delay.is_zero()) {
+            let reason = "must be longer than zero";
+            return Err(InvalidConfig::new("max_delay", "0s", reason));
+        }
         // A longer base than the default maximum raises the maximum, and the other way round.
         let base = self.base_delay.unwrap_or(
             self.max_delay
@@ -183,14 +191,7 @@ impl EndpointConfig {
         if let Some(variable) = &self.api_key_env {
             let reason = "must name an environment variable that holds an API key";
             // Somebody may have put the key itself there.
-            let is_name =
-                |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'0'..=b'9' | b'_');
-            let shown = if variable.bytes().all(is_name) {
-                variable
-            } else {
-                "(not shown)"
-            };
-            let invalid = || InvalidConfig::new("api_key_env", shown, reason);
+            let invalid = || InvalidConfig::new("api_key_env", "(not shown)", reason);
             let text = env::var(variable).map_err(|_| invalid())?;
             endpoint = endpoint.api_key(ApiKey::new(&text).map_err(|_| invalid())?);
         }
@@ -208,6 +209,17 @@ impl EndpointConfig {
             .build()
             .map_err(|error| error.within("breaker"))?;
         Ok(endpoint.breaker(breaker))
+    }
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("name", &self.name)
+            .field("tier", &self.tier)
+            .field("pass_credentials", &self.pass_credentials)
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
     }
 }
 
@@ -353,6 +365,7 @@ mod tests {
                 "stack.retry.max_delay",
             ),
             ("[stack.retry]\nbase_delay = '0s'", "stack.retry.base_delay"),
+            ("[stack.retry]\nmax_delay = '0s'", "stack.retry.max_delay"),
             ("[stack.retry]\ndeadline = '0s'", "stack.retry.deadline"),
             ("[stack.retry]\nretries = 3", "retries"),
             ("[[endpoint]]\nurl = 'http://127.0.0.1:1'", "name"),

@@ -73,15 +73,15 @@
 //! # Defaults
 //!
 //! Those of each layer, see [`retry`], [`balance`] and [`breaker`]; for timeouts see [`Timeouts`].
-//! Error bodies are read up to 64 KiB and for 2 s; the first events of a stream up to 64 of them,
+//! Error bodies are read up to 64 KiB and for 250 ms; the first events of a stream up to 64 of them,
 //! 256 KiB, or the first visible token. `accept-encoding` is set to `identity`, so that they can be
 //! read.
 //!
 //! # Readiness, clones and dropped requests
 //!
 //! * A stack is always ready. Its clones share everything.
-//! * Dropping the future, or the body of a response, ends the attempt that is under way, gives
-//!   back what it reserved, and says nothing about the endpoint.
+//! * Dropping the future ends the attempt that is under way, gives back what it reserved, and says
+//!   nothing about the endpoint. Dropping the body of a response leaves the verdict of its head.
 //! * A request is in flight until its response body has ended or was dropped. A reader of a stream
 //!   who stops at its last event has read all of it.
 //!
@@ -96,6 +96,7 @@
 //! |---|---|
 //! | `client` (default) | [`AiStackBuilder::build`]: a client of hyper-util with TLS by rustls |
 //! | `config` | the `config` module: a stack from a configuration file, by serde |
+//! | `serde` | `Serialize` for [`Snapshot`] |
 //! | `full` | all of them |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

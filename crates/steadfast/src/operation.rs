@@ -38,8 +38,9 @@ impl Wanted {
         serde_json::from_slice(body).unwrap_or_default()
     }
 
-    pub(crate) fn stream(&self) -> bool {
-        self.stream == true
+    /// Whether the answer is to be streamed, if the body says anything about it.
+    pub(crate) fn stream(&self) -> Option<bool> {
+        self.stream.as_bool()
     }
 
     /// Whether the endpoint of the Responses API keeps something, which it does by default.
@@ -142,16 +143,16 @@ mod tests {
     #[test]
     fn a_stream_is_wanted_only_by_the_body_itself() {
         for (body, expected) in [
-            (r#"{"stream":true}"#, true),
-            (r#"{"model":"m","stream" : true,"messages":[]}"#, true),
-            (r#"{"stream":false}"#, false),
-            (r#"{"stream":"true"}"#, false),
-            (r#"{"stream":null}"#, false),
-            (r#"{"messages":[{"content":"\"stream\":true"}]}"#, false),
-            (r#"{"tools":[{"stream":true}]}"#, false),
-            ("[true]", false),
-            ("no json", false),
-            ("", false),
+            (r#"{"stream":true}"#, Some(true)),
+            (r#"{"model":"m","stream" : true,"messages":[]}"#, Some(true)),
+            (r#"{"stream":false}"#, Some(false)),
+            (r#"{"stream":"true"}"#, None),
+            (r#"{"stream":null}"#, None),
+            (r#"{"messages":[{"content":"\"stream\":true"}]}"#, None),
+            (r#"{"tools":[{"stream":true}]}"#, None),
+            ("[true]", None),
+            ("no json", None),
+            ("", None),
         ] {
             assert_eq!(Wanted::of(body.as_bytes()).stream(), expected, "{body}");
         }

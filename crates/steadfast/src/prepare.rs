@@ -10,14 +10,16 @@ use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use steadfast_balance::OnlyEndpoint;
-use steadfast_core::{Deadline, EndpointName};
+use steadfast_core::{BoxError, Class, Classified, Deadline, EndpointName, Verdict};
 use steadfast_retry::SafeToRetry;
+use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 use tower_service::Service;
 
 use crate::body::{AnyBody, RequestBody};
 use crate::edge::Streaming;
 use crate::operation::{Operation, Wanted};
+use crate::timeouts::{AttemptTimeout, TimeoutPhase};
 
 /// Looks at a request once, and puts what the layers below need to know into its extensions.
 #[derive(Clone, Debug)]
@@ -59,7 +61,9 @@ impl Rules {
             }
             _ => {}
         }
-        let streaming = wanted.stream() || accepts_events(&head.headers);
+        let streaming = wanted
+            .stream()
+            .unwrap_or_else(|| accepts_events(&head.headers));
         extensions.insert(Streaming(streaming));
 
         // Errors and events have to be read here to be understood.
@@ -87,19 +91,23 @@ fn has_json(headers: &HeaderMap) -> bool {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.contains("json"))
+    // Not `application/x-ndjson`, whose lines may be a conversation.
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    kind.is_some_and(|kind| {
+        kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json")
+    })
 }
 
 impl<S> Service<Request<AnyBody>> for Prepare<S>
 where
-    S: Service<Request<RequestBody>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send,
 {
     type Response = S::Response;
-    type Error = S::Error;
+    type Error = BoxError;
     type Future = PrepareFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx)
     }
 
@@ -118,9 +126,19 @@ where
         }
         // The readiness of this handle is not held while the body comes: it may take long.
         let (inner, rules) = (self.inner.clone(), self.rules.clone());
+        let started = Instant::now();
         PrepareFuture::Reading {
             reading: Box::pin(async move {
-                let body = body.hold(limit).await;
+                let deadline = Deadline::of(&head.extensions);
+                let body = body.hold(limit);
+                let body = match deadline {
+                    Some(deadline) => timeout_at(deadline.instant(), body).await.map_err(|_| {
+                        let limit = deadline.remaining(started);
+                        let late = AttemptTimeout::new(TimeoutPhase::Deadline, limit);
+                        Classified::new(Verdict::new(Class::Timeout).neutral(), late)
+                    })?,
+                    None => body.await,
+                };
                 inner.oneshot(rules.prepare(head, body)).await
             }),
         }

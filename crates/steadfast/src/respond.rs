@@ -14,6 +14,7 @@ use steadfast_core::{BoxError, Class, Classify, DefaultClassifier, Exhausted, fi
 /// |---|---|
 /// | `Exhausted` by limits, or an open breaker | `503` with `retry-after` in whole seconds |
 /// | a timeout | `504` |
+/// | a fault of the request, such as a body that broke while it was sent | `400` |
 /// | any other | `502` |
 ///
 /// The body has the shape of OpenAI's errors. `x-should-retry: false` is set where a wait of the
@@ -29,6 +30,7 @@ pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
             StatusCode::SERVICE_UNAVAILABLE
         }
         _ if refused => StatusCode::SERVICE_UNAVAILABLE,
+        Class::CallerFault => StatusCode::BAD_REQUEST,
         Class::Timeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::BAD_GATEWAY,
     };
@@ -83,6 +85,10 @@ mod tests {
             ),
             (BoxError::from(timeout), (504, None)),
             (connect.into(), (502, None)),
+            (
+                Classified::new(Verdict::new(Class::CallerFault), "gone").into(),
+                (400, None),
+            ),
             ("anything".into(), (502, None)),
         ] {
             assert_eq!(status(error), expected);

@@ -150,8 +150,9 @@ impl AiStackBuilder {
         self
     }
 
-    /// Sets how long a request may take until its answer begins, with all attempts and waits, if
-    /// it has no [`Deadline`](steadfast_core::Deadline) of its own. None by default.
+    /// Sets how long a request may take until its stream begins or its whole answer ends, with all
+    /// attempts and waits, if it has no [`Deadline`](steadfast_core::Deadline) of its own. None by
+    /// default.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self

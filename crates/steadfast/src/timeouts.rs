@@ -95,6 +95,8 @@ pub struct AttemptTimeout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeoutPhase {
+    /// A connection.
+    Connect,
     /// The head of a stream.
     Head,
     /// The first visible token of a stream.
@@ -130,6 +132,7 @@ impl AttemptTimeout {
 impl fmt::Display for AttemptTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let missing = match self.phase {
+            TimeoutPhase::Connect => "no connection",
             TimeoutPhase::Head => "no response",
             TimeoutPhase::FirstToken => "no first token",
             TimeoutPhase::Idle => "nothing more of the stream",

@@ -2,22 +2,22 @@ use std::future::{Future, poll_fn};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::Response;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
-use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, Verdict};
+use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, LateVerdict, Verdict};
 use tokio::time::{Instant, timeout_at};
 
 use crate::edge::body::{Clock, EdgeBody};
 use crate::edge::error_body::refine;
 use crate::edge::limits::Limits;
-use crate::edge::stream::Stream;
+use crate::edge::stream::{Stream, StreamBroken};
 use crate::edge::transport::classified;
 
 /// So much of an error body is read to find out what it means.
 const MAX_ERROR_BODY: usize = 64 * 1024;
-/// And for so long: another endpoint may be waiting to answer.
-const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
+/// And for so long: another endpoint is waiting to answer.
+const ERROR_BODY_TIME: Duration = Duration::from_millis(250);
 /// A stream that says so much without anything visible is passed on as it is.
 const MAX_PREAMBLE_EVENTS: usize = 64;
 const MAX_PREAMBLE_BYTES: usize = 256 * 1024;
@@ -34,8 +34,13 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    // A server would work, and send a bill, for a caller who is gone.
+    if let Some(passed) = limits.passed() {
+        return Err(passed.into());
+    }
+    let clock = Clock::UntilOr(limits.total, limits.idle);
     let response = match timeout_at(limits.head.at, future).await {
-        Ok(Ok(response)) => response.map(|body| EdgeBody::new(body, Clock::Until(limits.total))),
+        Ok(Ok(response)) => response.map(|body| EdgeBody::new(body, clock)),
         Ok(Err(error)) => return Err(classified(error.into())),
         Err(_) => return Err(limits.head.error().into()),
     };
@@ -45,6 +50,10 @@ where
     }
     if is_event_stream(&response) {
         return read_preamble(response, &limits).await;
+    }
+    let mut response = response;
+    if has_events(response.headers()) {
+        response.body_mut().set_clock(Clock::Idle(limits.idle));
     }
     Ok(response)
 }
@@ -62,13 +71,19 @@ where
     let body = response.body_mut();
     let mut text = BytesMut::new();
     while text.len() < MAX_ERROR_BODY {
-        let Ok(Some(Ok(frame))) = timeout_at(until, poll_fn(|cx| body.poll_rest(cx))).await else {
-            break;
-        };
-        if let Some(data) = frame.data_ref() {
-            text.extend_from_slice(data);
+        match timeout_at(until, poll_fn(|cx| body.poll_rest(cx))).await {
+            Ok(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    text.extend_from_slice(data);
+                }
+                body.put_back(frame);
+            }
+            Ok(Some(Err(error))) => {
+                body.put_back_error(error);
+                break;
+            }
+            Ok(None) | Err(_) => break,
         }
-        body.put_back(frame);
     }
     let verdict = refine(verdict, response.headers(), &text);
     response.extensions_mut().insert(verdict);
@@ -95,10 +110,15 @@ where
                 body.put_back(frame);
             }
             Some(Err(error)) => return Err(error),
-            None => match stream.broken() {
-                Some(broken) if stream.failed().is_none() => return Err(broken.into()),
-                _ => break,
-            },
+            None => {
+                stream.finish();
+                // Not a word of what was asked for is no answer, whatever its status says.
+                let nothing = limits.streaming && !stream.is_visible();
+                if stream.failed().is_none() && (nothing || stream.broken().is_some()) {
+                    return Err(StreamBroken::Truncated.classified().into());
+                }
+                break;
+            }
         }
         if let Some(verdict) = stream.failed().filter(|_| !stream.is_visible()) {
             // It is an answer, and may be the best there is: then it is passed on as it came.
@@ -108,7 +128,9 @@ where
         }
     }
     body.set_clock(Clock::Idle(limits.idle));
-    body.watch(stream);
+    let late = LateVerdict::new();
+    body.watch(stream, late.clone());
+    response.extensions_mut().insert(late);
     Ok(response)
 }
 
@@ -118,8 +140,17 @@ fn read_frame(stream: &mut Stream, frame: &Frame<Bytes>) -> usize {
     data.len()
 }
 
+/// Whether a body is a stream of events that can be read: one in gzip cannot.
 fn is_event_stream<B>(response: &Response<B>) -> bool {
-    let Some(value) = response.headers().get(CONTENT_TYPE) else {
+    let headers = response.headers();
+    let encoded = headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    !encoded && has_events(headers)
+}
+
+fn has_events(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;
     };
     let kind = value.as_bytes().split(|&byte| byte == b';').next();

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use steadfast_core::{BoxError, Classified};
-use tokio::time::{Sleep, sleep_until};
+use steadfast_core::{BoxError, Classified, LateVerdict};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::edge::limits::Limit;
 use crate::edge::stream::Stream;
-use crate::edge::transport::classified;
+use crate::edge::transport::classified_body;
 
 /// The body of an answer: what was read of it already, and the rest, whose time is bounded.
 pub(crate) struct EdgeBody<B> {
@@ -23,7 +23,9 @@ pub(crate) struct EdgeBody<B> {
     timer: Option<Pin<Box<Sleep>>>,
     /// The timer runs for the read that is pending now.
     pending: Option<Limit>,
-    stream: Option<Stream>,
+    /// What broke it, to be told after what was read before.
+    broken: Option<BoxError>,
+    stream: Option<(Stream, LateVerdict)>,
 }
 
 /// How long to wait for the next frame.
@@ -31,6 +33,9 @@ pub(crate) struct EdgeBody<B> {
 pub(crate) enum Clock {
     /// Until an instant, whatever comes before.
     Until(Limit),
+    /// The same, but a reader who asks only later gets so long: that it is slow is no fault of the
+    /// endpoint.
+    UntilOr(Limit, Duration),
     /// For so long, again for each frame.
     Idle(Duration),
 }
@@ -43,6 +48,7 @@ impl<B> EdgeBody<B> {
             clock,
             timer: None,
             pending: None,
+            broken: None,
             stream: None,
         }
     }
@@ -58,9 +64,15 @@ impl<B> EdgeBody<B> {
         self.pending = None;
     }
 
-    /// Looks into the frames that come from here on.
-    pub(crate) fn watch(&mut self, stream: Stream) {
-        self.stream = Some(stream);
+    /// Tells of an error after the frames that were put back.
+    pub(crate) fn put_back_error(&mut self, error: BoxError) {
+        self.broken = Some(error);
+    }
+
+    /// Looks into the frames that come from here on, and tells `late` if one of them says that the
+    /// endpoint failed.
+    pub(crate) fn watch(&mut self, stream: Stream, late: LateVerdict) {
+        self.stream = Some((stream, late));
     }
 }
 
@@ -90,7 +102,7 @@ where
             Some(Ok(frame)) => Some(Ok(frame)),
             Some(Err(error)) => {
                 self.rest = None;
-                Some(Err(classified(error.into())))
+                Some(Err(classified_body(error.into())))
             }
             None => {
                 self.rest = None;
@@ -107,7 +119,8 @@ where
             None => {
                 let limit = match self.clock {
                     Clock::Until(limit) => limit,
-                    Clock::Idle(idle) => Limit::idle(idle),
+                    Clock::UntilOr(limit, _) if limit.at > Instant::now() => limit,
+                    Clock::UntilOr(_, idle) | Clock::Idle(idle) => Limit::idle(idle),
                 };
                 match &mut self.timer {
                     Some(timer) => timer.as_mut().reset(limit.at),
@@ -137,19 +150,27 @@ where
         if let Some(frame) = self.read.pop_front() {
             return Poll::Ready(Some(Ok(frame)));
         }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let frame = ready!(self.poll_rest(cx));
-        let Some(stream) = &mut self.stream else {
+        let Some((stream, late)) = &mut self.stream else {
             return Poll::Ready(frame);
         };
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     stream.read(data);
+                    // Its reader may stop at this frame.
+                    if let Some(verdict) = stream.failed() {
+                        late.set(verdict);
+                    }
                 }
             }
             Some(Err(_)) => self.stream = None,
             // The connection ended in order; that is not yet the end of an answer.
             None => {
+                stream.finish();
                 let broken = stream.broken();
                 self.stream = None;
                 return Poll::Ready(broken.map(|broken| Err(broken.into())));
@@ -160,11 +181,12 @@ where
 
     fn is_end_stream(&self) -> bool {
         self.read.is_empty()
+            && self.broken.is_none()
             && self.rest.as_ref().is_none_or(Body::is_end_stream)
             && self
                 .stream
                 .as_ref()
-                .is_none_or(|stream| stream.broken().is_none())
+                .is_none_or(|(stream, _)| stream.broken().is_none())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -19,6 +19,12 @@ const QUOTA: &[&str] = &[
     "quota_exceeded",
     "servicequotaexceededexception",
 ];
+/// Phrases that mean the same where there is no code for it.
+const QUOTA_PHRASES: &[&str] = &[
+    "credit balance is too low",
+    "too many tokens per day",
+    "free-models-per-day",
+];
 const RATE: &[&str] = &[
     "rate_limit_exceeded",
     "rate_limit_error",
@@ -74,17 +80,13 @@ pub(crate) fn refine(verdict: Verdict, headers: &HeaderMap, body: &[u8]) -> Verd
         return verdict;
     };
     let said = Said::gather(&value);
-    let refined = Verdict::new(said.class(verdict.class()));
     // What is meant for everyone comes before what is meant for readers, and a bucket that is
     // empty comes last.
     let explicit = RateLimit::from_headers(headers, SystemTime::now()).retry_after();
     let hint = explicit.or(said.hint).or(verdict.hint());
-    let kept = if refined.class() == verdict.class() {
-        verdict
-    } else {
-        refined
-    };
-    kept.with_hint(hint)
+    verdict
+        .with_class(said.class(verdict.class()))
+        .with_hint(hint)
 }
 
 /// The verdict on an error that came after `200`, as an event of a stream.
@@ -177,12 +179,7 @@ impl Said {
                 | Class::ServerError
         );
         if class == Class::QuotaExhausted
-            || self.has(QUOTA) && refused
-            || self.message_has(&[
-                "credit balance is too low",
-                "tokens per day",
-                "free-models-per-day",
-            ])
+            || refused && (self.has(QUOTA) || self.message_has(QUOTA_PHRASES))
         {
             Class::QuotaExhausted
         } else if class == Class::RateLimited || self.has(RATE) {
@@ -327,6 +324,12 @@ mod tests {
             ),
             (
                 429,
+                r#"{"error":{"message":"Rate limit reached on tokens per day (TPD): Limit 500000. Please try again in 1m12s.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+                Class::RateLimited,
+                Some(72_000),
+            ),
+            (
+                429,
                 r#"{"message":"Too many tokens per day, please wait."}"#,
                 Class::QuotaExhausted,
                 None,
@@ -418,6 +421,28 @@ mod tests {
             let millis = verdict.hint().map(|hint| hint.as_millis());
             assert_eq!(millis, hint, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn what_the_endpoint_said_beside_its_class_is_kept() {
+        use steadfast_core::{BreakerEffect, SameEndpoint};
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("x-should-retry"),
+            HeaderValue::from_static("false"),
+        )]);
+        let overloaded = verdict(
+            500,
+            &headers,
+            r#"{"error":{"code":"server_is_overloaded"}}"#,
+        );
+        assert_eq!(overloaded.class(), Class::Overloaded);
+        assert_eq!(overloaded.same_endpoint(), SameEndpoint::Never);
+        let timeout = verdict(
+            408,
+            &HeaderMap::new(),
+            r#"{"error":{"code":"unavailable"}}"#,
+        );
+        assert_eq!(timeout.breaker(), BreakerEffect::Neutral);
     }
 
     #[test]

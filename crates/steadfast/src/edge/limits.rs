@@ -14,6 +14,8 @@ pub(crate) struct Limits {
     pub(crate) first_token: Limit,
     pub(crate) total: Limit,
     pub(crate) idle: Duration,
+    /// Whether the caller asked for a stream.
+    pub(crate) streaming: bool,
 }
 
 /// An instant, and what is late when it has passed.
@@ -52,7 +54,13 @@ impl Limits {
             first_token: limit(TimeoutPhase::FirstToken, timeouts.first_token),
             total,
             idle: timeouts.idle,
+            streaming,
         }
+    }
+
+    /// The error of an attempt for which there is no time at all.
+    pub(crate) fn passed(&self) -> Option<Classified> {
+        (self.head.at <= Instant::now()).then(|| self.head.error())
     }
 }
 

@@ -12,6 +12,15 @@ pub(crate) enum Meaning {
     Preamble,
     /// Something that the reader shows.
     Visible,
+    /// A piece of one or more choices of a completion, a bit for each.
+    Choices {
+        /// Those that it is about.
+        begun: u64,
+        /// Those that end with it.
+        ended: u64,
+        /// Whether it has something that the reader shows.
+        visible: bool,
+    },
     /// The end of the answer.
     Final,
     /// The endpoint failed after it had said `200`.
@@ -40,27 +49,20 @@ fn of_value(value: &Value) -> Meaning {
     if let Some(kind) = value["type"].as_str() {
         return of_type(kind, value);
     }
+    // The usage of a completion comes last, without any choice.
     if let Some(choices) = value["choices"].as_array() {
-        // The usage comes last, and alone.
-        return strongest(choices.iter().map(of_choice));
+        return of_choices(choices, is_shown, "finish_reason");
     }
     if let Some(candidates) = value["candidates"].as_array() {
-        return strongest(candidates.iter().map(|candidate| {
-            if candidate["finishReason"].is_string() {
-                Meaning::Final
-            } else if is_something(&candidate["content"]["parts"]) {
-                Meaning::Visible
-            } else {
-                Meaning::Preamble
-            }
-        }));
+        let is_shown = |candidate: &Value| is_something(&candidate["content"]["parts"]);
+        return of_choices(candidates, is_shown, "finishReason");
     }
     Meaning::Unknown
 }
 
 /// The error that an event carries, wherever its dialect puts it.
 fn error_in(value: &Value) -> Option<&Value> {
-    if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
+    if let Some(error) = value.get("error").filter(|error| is_something(error)) {
         return Some(error);
     }
     match value["type"].as_str()? {
@@ -89,17 +91,49 @@ fn of_type(kind: &str, value: &Value) -> Meaning {
         // A message delta carries the reason why the answer ended.
         "message_delta" if value["delta"]["stop_reason"].is_string() => Meaning::Final,
         kind if kind.starts_with("response.") || kind.starts_with("content_block") => {
-            Meaning::Visible
+            if is_empty_delta(&value["delta"]) {
+                Meaning::Preamble
+            } else {
+                Meaning::Visible
+            }
         }
         _ => Meaning::Unknown,
     }
 }
 
-/// One choice of a chat completion, or of a completion.
-fn of_choice(choice: &Value) -> Meaning {
-    if choice["finish_reason"].is_string() {
-        return Meaning::Final;
+/// Whether a piece of an answer is there, and has nothing in it.
+fn is_empty_delta(delta: &Value) -> bool {
+    match delta {
+        Value::String(text) => text.is_empty(),
+        Value::Object(fields) => {
+            (fields.iter()).all(|(name, value)| name == "type" || !is_something(value))
+        }
+        _ => false,
     }
+}
+
+/// The choices of a completion, or the candidates of Gemini.
+fn of_choices(choices: &[Value], is_shown: impl Fn(&Value) -> bool, reason: &str) -> Meaning {
+    let (mut begun, mut ended, mut visible) = (0, 0, false);
+    for choice in choices {
+        let index = choice["index"].as_u64().unwrap_or_default().min(63);
+        begun |= 1 << index;
+        // Some relays send an empty reason, or the text "null", with every piece.
+        let reason = choice[reason].as_str().unwrap_or_default();
+        if !reason.is_empty() && reason != "null" {
+            ended |= 1 << index;
+        }
+        visible |= is_shown(choice);
+    }
+    Meaning::Choices {
+        begun,
+        ended,
+        visible,
+    }
+}
+
+/// Whether a choice of a chat completion, or of a completion, has something to show.
+fn is_shown(choice: &Value) -> bool {
     let delta = &choice["delta"];
     let shown = [
         &delta["content"],
@@ -111,30 +145,17 @@ fn of_choice(choice: &Value) -> Meaning {
         &delta["audio"],
         &choice["text"],
     ];
-    if shown.into_iter().any(is_something) {
-        Meaning::Visible
-    } else {
-        Meaning::Preamble
-    }
+    shown.into_iter().any(is_something)
 }
 
 fn is_something(value: &Value) -> bool {
     match value {
-        Value::Null => false,
+        Value::Null | Value::Bool(false) => false,
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
         _ => true,
     }
-}
-
-/// Of several choices, the one that tells the most.
-fn strongest(meanings: impl Iterator<Item = Meaning>) -> Meaning {
-    let rank = |meaning: &Meaning| match meaning {
-        Meaning::Final => 2,
-        Meaning::Visible => 1,
-        _ => 0,
-    };
-    meanings.max_by_key(rank).unwrap_or(Meaning::Preamble)
 }
 
 #[cfg(test)]
@@ -142,37 +163,53 @@ mod tests {
     use super::*;
     use steadfast_core::Class;
 
+    const fn choices(begun: u64, ended: u64, visible: bool) -> Meaning {
+        Meaning::Choices {
+            begun,
+            ended,
+            visible,
+        }
+    }
+
     #[test]
     fn tells_preamble_from_what_is_shown() {
+        const PREAMBLE: Meaning = choices(1, 0, false);
+        const VISIBLE: Meaning = choices(1, 0, true);
+        const FINAL: Meaning = choices(1, 1, false);
         for (data, expected) in [
             // OpenAI, and those who speak like it.
             (
                 r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
-                Meaning::Preamble,
+                PREAMBLE,
             ),
-            (
-                r#"{"choices":[{"delta":{"content":"Hi"}}]}"#,
-                Meaning::Visible,
-            ),
+            (r#"{"choices":[{"delta":{"content":"Hi"}}]}"#, VISIBLE),
             (
                 r#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#,
-                Meaning::Visible,
+                VISIBLE,
             ),
             (
                 r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#,
-                Meaning::Visible,
+                VISIBLE,
             ),
             (
                 r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
-                Meaning::Final,
+                FINAL,
             ),
             (
                 r#"{"choices":[{"text":"Hi","finish_reason":null}]}"#,
-                Meaning::Visible,
+                VISIBLE,
             ),
             (
                 r#"{"choices":[],"usage":{"total_tokens":3}}"#,
-                Meaning::Preamble,
+                choices(0, 0, false),
+            ),
+            (
+                r#"{"choices":[{"delta":{"role":"assistant"},"finish_reason":""}]}"#,
+                PREAMBLE,
+            ),
+            (
+                r#"{"choices":[{"index":2,"delta":{"content":"Hi"},"finish_reason":"null"}]}"#,
+                choices(4, 0, true),
             ),
             ("[DONE]", Meaning::Final),
             (" [DONE] ", Meaning::Final),
@@ -185,6 +222,10 @@ mod tests {
             (
                 r#"{"type":"response.output_text.delta","delta":"Hi"}"#,
                 Meaning::Visible,
+            ),
+            (
+                r#"{"type":"response.output_text.delta","delta":""}"#,
+                Meaning::Preamble,
             ),
             (r#"{"type":"response.completed"}"#, Meaning::Final),
             // Anthropic.
@@ -206,6 +247,10 @@ mod tests {
                 Meaning::Visible,
             ),
             (
+                r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":""}}"#,
+                Meaning::Preamble,
+            ),
+            (
                 r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#,
                 Meaning::Final,
             ),
@@ -213,11 +258,11 @@ mod tests {
             // Gemini.
             (
                 r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]}"#,
-                Meaning::Visible,
+                VISIBLE,
             ),
             (
                 r#"{"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}]}"#,
-                Meaning::Final,
+                FINAL,
             ),
             // Somebody else.
             (r#"{"progress":0.5}"#, Meaning::Unknown),

@@ -3,9 +3,12 @@
 /// Longer events are not kept: they pass, and are not looked into.
 const MAX_EVENT: usize = 64 * 1024;
 
+/// What may stand before the first event.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Splits a stream of bytes into the data of its events.
 ///
-/// Follows the WHATWG rules for lines and fields; `id`, `retry` and comments are dropped, and so
+/// Lines and fields are those of the WHATWG rules. `id`, `retry` and comments are dropped, and so
 /// is the name of an event, which all providers repeat in its data.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
@@ -13,46 +16,87 @@ pub(crate) struct Events {
     data: Vec<u8>,
     has_data: bool,
     after_cr: bool,
-    too_long: bool,
+    /// The line, or the event, is longer than is kept.
+    long_line: bool,
+    long_event: bool,
+    begun: bool,
+}
+
+/// The data of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data<'a> {
+    Whole(&'a [u8]),
+    /// There was more of it than is kept.
+    TooLong,
 }
 
 impl Events {
     /// Reads a chunk, and calls `found` with the data of each event that it completes.
-    pub(crate) fn read(&mut self, chunk: &[u8], mut found: impl FnMut(&[u8])) {
-        for &byte in chunk {
-            let after_cr = std::mem::take(&mut self.after_cr);
-            match byte {
-                // The second half of a line end.
-                b'\n' if after_cr => {}
-                b'\n' | b'\r' => {
-                    self.after_cr = byte == b'\r';
-                    self.end_line(&mut found);
-                }
-                _ if self.line.len() + self.data.len() < MAX_EVENT => self.line.push(byte),
-                _ => self.too_long = true,
+    pub(crate) fn read(&mut self, chunk: &[u8], mut found: impl FnMut(Data<'_>)) {
+        let mut rest = chunk;
+        while let Some(&first) = rest.first() {
+            // The second half of a line end.
+            if std::mem::take(&mut self.after_cr) && first == b'\n' {
+                rest = &rest[1..];
+                continue;
             }
+            let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+            let Some(end) = rest.iter().position(is_end) else {
+                self.extend(rest);
+                return;
+            };
+            self.extend(&rest[..end]);
+            self.after_cr = rest[end] == b'\r';
+            self.end_line(&mut found);
+            rest = &rest[end + 1..];
         }
     }
 
-    fn end_line(&mut self, found: &mut impl FnMut(&[u8])) {
-        if self.line.is_empty() {
-            if self.has_data && !self.too_long {
-                found(&self.data);
-            }
-            self.data.clear();
-            self.has_data = false;
-            self.too_long = false;
+    /// Ends the stream. An event that only lacks its blank line counts: servers forget that one.
+    pub(crate) fn finish(&mut self, mut found: impl FnMut(Data<'_>)) {
+        self.end_line(&mut found);
+        self.end_event(&mut found);
+    }
+
+    fn extend(&mut self, text: &[u8]) {
+        let room = MAX_EVENT.saturating_sub(self.line.len() + self.data.len());
+        self.line.extend_from_slice(&text[..text.len().min(room)]);
+        self.long_line |= text.len() > room;
+    }
+
+    fn end_line(&mut self, found: &mut impl FnMut(Data<'_>)) {
+        if !std::mem::replace(&mut self.begun, true) && self.line.starts_with(BYTE_ORDER_MARK) {
+            self.line.drain(..BYTE_ORDER_MARK.len());
+        }
+        let long = std::mem::take(&mut self.long_line);
+        self.long_event |= long;
+        if self.line.is_empty() && !long {
+            self.end_event(found);
             return;
         }
-        if let Some(value) = self.line.strip_prefix(b"data:") {
+        let value = match self.line.strip_prefix(b"data:") {
+            Some(value) => Some(value.strip_prefix(b" ").unwrap_or(value)),
+            None if self.line == b"data" => Some(&[][..]),
+            None => None,
+        };
+        if let Some(value) = value {
             if self.has_data {
                 self.data.push(b'\n');
             }
             self.has_data = true;
-            self.data
-                .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
+            self.data.extend_from_slice(value);
         }
         self.line.clear();
+    }
+
+    fn end_event(&mut self, found: &mut impl FnMut(Data<'_>)) {
+        if std::mem::take(&mut self.long_event) {
+            found(Data::TooLong);
+        } else if self.has_data {
+            found(Data::Whole(&self.data));
+        }
+        self.data.clear();
+        self.has_data = false;
     }
 }
 
@@ -61,13 +105,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn text(data: Data<'_>) -> String {
+        match data {
+            Data::Whole(data) => String::from_utf8_lossy(data).into_owned(),
+            Data::TooLong => "(too long)".to_owned(),
+        }
+    }
+
     fn events(chunks: &[&[u8]]) -> Vec<String> {
         let mut events = Events::default();
         let mut found = Vec::new();
         for chunk in chunks {
-            events.read(chunk, |data| {
-                found.push(String::from_utf8_lossy(data).into_owned());
-            });
+            events.read(chunk, |data| found.push(text(data)));
         }
         found
     }
@@ -82,11 +131,26 @@ mod tests {
             ("data: a\ndata: b\n\n", &["a\nb"]),
             ("data:  a\n\n", &[" a"]),
             (": keep-alive\n\n\n\n", &[]),
-            ("data\n\n", &[]),
+            ("data\n\n", &[""]),
             ("data:\n\n", &[""]),
+            ("database: a\n\n", &[]),
             ("data: not finished\n", &[]),
+            ("\u{feff}data: a\n\n", &["a"]),
         ] {
             assert_eq!(events(&[text.as_bytes()]), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_event_may_lack_its_end() {
+        for end in ["", "\n", "\n\n", "\r\n"] {
+            let mut events = Events::default();
+            let mut found = Vec::new();
+            events.read(format!("data: [DONE]{end}").as_bytes(), |data| {
+                found.push(text(data))
+            });
+            events.finish(|data| found.push(text(data)));
+            assert_eq!(found, ["[DONE]"], "{end:?}");
         }
     }
 
@@ -97,10 +161,12 @@ mod tests {
         for _ in 0..1000 {
             events.read(&chunk, |_| panic!("it has no end"));
         }
-        assert!(events.line.len() <= MAX_EVENT);
+        assert!(events.line.len() + events.data.len() <= MAX_EVENT);
         let mut found = Vec::new();
-        events.read(b"\n\ndata: a\n\n", |data| found.push(data.to_vec()));
-        assert_eq!(found, [b"a"], "the next one is read again");
+        events.read(b"\nmore: of it\ndata: b\n\ndata: a\n\n", |data| {
+            found.push(text(data))
+        });
+        assert_eq!(found, ["(too long)", "a"], "the next one is read again");
     }
 
     proptest! {
@@ -114,7 +180,8 @@ mod tests {
             let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
             cuts.extend([0, text.len()]);
             cuts.sort_unstable();
-            let chunks: Vec<_> = cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]).collect();
+            let text = text.as_bytes();
+            let chunks: Vec<_> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
             prop_assert_eq!(events(&chunks), data);
         }
     }

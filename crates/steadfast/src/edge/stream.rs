@@ -3,17 +3,27 @@ use std::fmt;
 use steadfast_core::{Class, Classified, Verdict};
 
 use crate::edge::meaning::Meaning;
-use crate::edge::sse::Events;
+use crate::edge::sse::{Data, Events};
 
 /// What is known of a stream of events so far.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     events: Events,
-    seen: usize,
+    known: Known,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    events: usize,
     /// An event was seen of a dialect that says when an answer ends.
-    known: bool,
+    dialect: bool,
+    /// An event was not looked into, so the end may have been missed.
+    unsure: bool,
     visible: bool,
     finished: bool,
+    /// The choices that have begun, and those that have ended, a bit each.
+    begun: u64,
+    ended: u64,
     failed: Option<Verdict>,
 }
 
@@ -30,50 +40,81 @@ pub enum StreamBroken {
 impl Stream {
     /// Reads a chunk of the body.
     pub(crate) fn read(&mut self, chunk: &[u8]) {
-        let Self {
-            events,
-            seen,
-            known,
-            visible,
-            finished,
-            failed,
-        } = self;
-        events.read(chunk, |data| {
-            *seen += 1;
-            let meaning = Meaning::of(data);
-            *known |= meaning != Meaning::Unknown;
-            match meaning {
-                Meaning::Preamble => {}
-                // What is not understood is not held back.
-                Meaning::Visible | Meaning::Unknown => *visible = true,
-                Meaning::Final => (*visible, *finished) = (true, true),
-                Meaning::Failed(verdict) => *failed = failed.or(Some(verdict)),
+        let known = &mut self.known;
+        self.events.read(chunk, |data| known.learn(data));
+    }
+
+    /// Reads the end of the body.
+    pub(crate) fn finish(&mut self) {
+        let known = &mut self.known;
+        self.events.finish(|data| {
+            // What was cut in the middle is nothing that anybody could show.
+            if let Data::Whole(b"[DONE]") = data {
+                known.learn(data);
             }
         });
     }
 
     /// How many events it had.
     pub(crate) fn seen(&self) -> usize {
-        self.seen
+        self.known.events
     }
 
     /// Whether the reader has something to show.
     pub(crate) fn is_visible(&self) -> bool {
-        self.visible
+        self.known.visible
     }
 
     /// What the event of an error said.
     pub(crate) fn failed(&self) -> Option<Verdict> {
-        self.failed
+        self.known.failed
     }
 
     /// What would be wrong if the stream ended here.
     pub(crate) fn broken(&self) -> Option<Classified> {
-        if let Some(verdict) = self.failed {
+        let known = &self.known;
+        if let Some(verdict) = known.failed {
             return Some(Classified::new(verdict, StreamBroken::ErrorEvent));
         }
-        let truncated = self.known && !self.finished;
-        truncated.then(|| Classified::new(Verdict::new(Class::Transport), StreamBroken::Truncated))
+        let choices = known.begun != 0 && known.begun == known.ended;
+        let truncated = known.dialect && !known.finished && !choices && !known.unsure;
+        truncated.then(|| StreamBroken::Truncated.classified())
+    }
+}
+
+impl Known {
+    fn learn(&mut self, data: Data<'_>) {
+        self.events += 1;
+        let meaning = match data {
+            Data::Whole(data) => Meaning::of(data),
+            Data::TooLong => {
+                self.unsure = true;
+                Meaning::Unknown
+            }
+        };
+        self.dialect |= meaning != Meaning::Unknown;
+        match meaning {
+            Meaning::Preamble => {}
+            // What is not understood is not held back.
+            Meaning::Visible | Meaning::Unknown => self.visible = true,
+            Meaning::Choices {
+                begun,
+                ended,
+                visible,
+            } => {
+                self.begun |= begun;
+                self.ended |= ended;
+                self.visible |= visible || ended != 0;
+            }
+            Meaning::Final => (self.visible, self.finished) = (true, true),
+            Meaning::Failed(verdict) => self.failed = self.failed.or(Some(verdict)),
+        }
+    }
+}
+
+impl StreamBroken {
+    pub(crate) fn classified(self) -> Classified {
+        Classified::new(Verdict::new(Class::Transport), self)
     }
 }
 
@@ -87,3 +128,60 @@ impl fmt::Display for StreamBroken {
 }
 
 impl std::error::Error for StreamBroken {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(events: &[&str]) -> Stream {
+        let mut stream = Stream::default();
+        for event in events {
+            stream.read(format!("data: {event}\n\n").as_bytes());
+        }
+        stream.finish();
+        stream
+    }
+
+    #[test]
+    fn ends_when_every_choice_has_ended() {
+        const FIRST: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+        const SECOND: &str = r#"{"choices":[{"index":1,"delta":{"content":"b"}}]}"#;
+        const FIRST_ENDS: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+        const SECOND_ENDS: &str = r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
+        for (events, broken) in [
+            (&[FIRST][..], true),
+            (&[FIRST, FIRST_ENDS], false),
+            (&[FIRST, SECOND, FIRST_ENDS], true),
+            (&[FIRST, SECOND, FIRST_ENDS, SECOND_ENDS], false),
+            (&[FIRST, SECOND, FIRST_ENDS, "[DONE]"], false),
+            (&[r#"{"progress":1}"#], false),
+            (&[], false),
+        ] {
+            assert_eq!(stream(events).broken().is_some(), broken, "{events:?}");
+        }
+    }
+
+    /// The last event of the Responses API repeats the whole answer, and may be longer than what
+    /// is looked into.
+    #[test]
+    fn an_event_that_is_too_long_may_have_been_the_end() {
+        let long = format!(
+            "{{\"type\":\"response.completed\",\"x\":\"{}\"}}",
+            "x".repeat(70_000)
+        );
+        let stream = stream(&[
+            r#"{"type":"response.output_text.delta","delta":"a"}"#,
+            &long,
+        ]);
+        assert!(stream.broken().is_none());
+        assert_eq!(stream.seen(), 2);
+    }
+
+    #[test]
+    fn half_an_event_shows_nothing() {
+        let mut stream = Stream::default();
+        stream.read(br#"data: {"choices":[{"delta":{"con"#);
+        stream.finish();
+        assert!(!stream.is_visible());
+    }
+}

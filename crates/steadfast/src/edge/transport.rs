@@ -13,6 +13,14 @@ pub(crate) fn classified(error: BoxError) -> BoxError {
     Classified::new(verdict_of_client_error(&*error), error).into()
 }
 
+/// The same for a body: whatever broke it, a connection was there and the request was processed.
+pub(crate) fn classified_body(error: BoxError) -> BoxError {
+    match Classified::find(&*error).map(Classified::verdict) {
+        Some(_) => error,
+        None => Classified::new(Verdict::new(Class::Transport), error).into(),
+    }
+}
+
 /// The verdict on the error of a client. Knows those of hyper, which reqwest has as sources.
 fn verdict_of_client_error(error: &(dyn Error + 'static)) -> Verdict {
     if find_error::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
