@@ -612,7 +612,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (
             "",
             "[[endpoint]]\nname = 'a'\nurl = 'http://127.0.0.1:1'\n",
-            "endpoint.name must",
+            "endpoint[1].name must",
         ),
     ] {
         let text = format!("{LISTEN}{before}{ENDPOINT}{after}");

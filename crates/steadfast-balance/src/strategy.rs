@@ -85,7 +85,9 @@ fn load(candidate: &Candidate) -> f64 {
 fn score(candidate: &Candidate, fastest: f64) -> f64 {
     let speed = match candidate.latency {
         Some(latency) if latency > 0.0 => fastest / latency,
-        // An endpoint that was never used is worth a try.
+        // An endpoint that has never succeeded is worth a try, but no more before that has ended:
+        // it may hang.
+        None if candidate.in_flight > 0 => 0.0,
         _ => 1.0,
     };
     let known = HEALTH * candidate.health + LATENCY * speed;
@@ -207,6 +209,13 @@ mod tests {
         };
         let candidates = [unhealthy, unknown].into_iter();
         assert_eq!(Strategy::Scored.choose(candidates), Some(1));
+
+        let tried = Candidate {
+            in_flight: 1,
+            ..unknown
+        };
+        let candidates = [unhealthy, tried].into_iter();
+        assert_eq!(Strategy::Scored.choose(candidates), Some(0));
     }
 
     /// An endpoint with one bad minute would otherwise never be asked again.

@@ -335,6 +335,25 @@ async fn an_endpoint_that_may_have_recovered_is_tried_by_one_request() {
     assert!(b < 8, "{a} {b}");
 }
 
+/// An endpoint that hangs is no failure as long as its callers only leave. It took all requests,
+/// since nothing bad was known of it.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_hangs_from_the_start_gets_one_request_at_a_time() {
+    for strategy in [Strategy::LeastLoaded, Strategy::Scored] {
+        let net = Net::new();
+        net.on("a", |_| Reply::never());
+        net.on("b", |_| Reply::from(ok()).after(20 * MS));
+        let (service, _) = balance(pool(&["a", "b"]).strategy(strategy), &net);
+        for _ in 0..1000 {
+            let request = service.clone().oneshot(get());
+            tokio::spawn(tokio::time::timeout(SECOND, request));
+            sleep(10 * MS).await;
+        }
+        let [a, b] = net.counts(["a", "b"]);
+        assert!(a < 50, "{strategy:?} {a} {b}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn latency_is_that_of_successes() {
     let net = Net::new();

@@ -268,6 +268,7 @@ async fn a_ramp_that_stays_full_ends_the_request() {
                 let error = request.await.unwrap().expect_err("nobody was asked");
                 let exhausted = Exhausted::find(&*error).expect("typed");
                 assert_eq!(exhausted.verdict().class(), Class::RateLimited);
+                assert_eq!(exhausted.retry_in(), None, "at any moment");
             } else {
                 running += 1;
                 request.abort();
