@@ -147,7 +147,7 @@ mod tests {
             let mut events = Events::default();
             let mut found = Vec::new();
             events.read(format!("data: [DONE]{end}").as_bytes(), |data| {
-                found.push(text(data))
+                found.push(text(data));
             });
             events.finish(|data| found.push(text(data)));
             assert_eq!(found, ["[DONE]"], "{end:?}");
@@ -164,7 +164,7 @@ mod tests {
         assert!(events.line.len() + events.data.len() <= MAX_EVENT);
         let mut found = Vec::new();
         events.read(b"\nmore: of it\ndata: b\n\ndata: a\n\n", |data| {
-            found.push(text(data))
+            found.push(text(data));
         });
         assert_eq!(found, ["(too long)", "a"], "the next one is read again");
     }
