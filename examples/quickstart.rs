@@ -53,6 +53,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     report(&ai, &upstreams, &done);
     let served = done.iter().filter(|done| done.served).count();
     let all = served == REQUESTS as usize;
+    println!("\n{served} of {REQUESTS} requests were answered.");
     Ok(if all {
         ExitCode::SUCCESS
     } else {
