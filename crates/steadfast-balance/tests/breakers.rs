@@ -90,7 +90,7 @@ async fn an_overloaded_endpoint_with_a_hint_fails_once_in_a_cooldown() {
     assert_eq!(net.count("a"), 50 + 6, "one of a ramp each time");
 }
 
-/// A connection of HTTP/2 takes all its streams along: that is one event, before the head
+/// A connection of HTTP/2 takes all its requests along, which is one event.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_dies_under_fifty_requests_is_one_failure() {
     let net = Net::new();
@@ -105,7 +105,7 @@ async fn a_connection_that_dies_under_fifty_requests_is_one_failure() {
     assert_eq!(of(&handle, "a").health, 0.95);
 }
 
-/// and after it.
+/// The same after the heads of the responses.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_dies_under_fifty_streams_is_one_failure() {
     let net = Net::new();

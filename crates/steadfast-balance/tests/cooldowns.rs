@@ -323,24 +323,16 @@ async fn a_stream_that_breaks_with_a_limit_cools_its_endpoint() {
         });
         let (service, handle) = balance(pool(&["a"]), &net);
         // Two at once, of which the second tells nothing new.
-        let bodies = [(); 2].map(|()| send(&service, get()));
-        for body in futures(bodies).await {
-            body.unwrap()
-                .into_body()
-                .collect()
-                .await
-                .expect_err("it broke");
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            answers.push(send(&service, get()).await.unwrap());
+        }
+        for answer in answers {
+            let read = answer.into_body().collect().await;
+            read.expect_err("it broke");
         }
         assert_eq!(cooling(&handle, "a"), expected, "{verdict:?}");
     }
-}
-
-async fn futures<F: Future, const N: usize>(futures: [F; N]) -> Vec<F::Output> {
-    let mut outputs = Vec::new();
-    for future in futures {
-        outputs.push(future.await);
-    }
-    outputs
 }
 
 /// A place in the ramp comes back with the head, and only once.

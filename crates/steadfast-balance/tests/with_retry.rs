@@ -530,6 +530,29 @@ async fn a_promise_that_was_broken_pays_for_no_retry() {
     assert_eq!(budget.capacity() - budget.available(), 2 * 5);
 }
 
+/// A retry was paid for and found its endpoint taken. What it paid is spent when it gets there.
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_has_to_wait_again_pays_once() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        0 => limited("2").into(),
+        1 => Reply::from(ok()).after(3 * SECOND),
+        _ => Reply::from(answer(400)),
+    });
+    let (balancer, _) = balance(pool(&["a"]), &net);
+    let budget = RetryBudget::default();
+    let service = exact().budget(budget.clone()).layer(balancer.clone());
+    let retried = tokio::spawn(service.oneshot(post()));
+    sleep(2 * SECOND).await;
+    let _first = tokio::spawn(balancer.oneshot(get()));
+    let answer = retried.await.unwrap();
+    assert_eq!(
+        trail(&answer),
+        "a: rate_limited (429), a: caller_fault (400)"
+    );
+    assert_eq!(budget.capacity() - budget.available(), 5);
+}
+
 /// A pool with a key for each of many accounts. The trail remembers only the last attempts, so
 /// the first endpoints looked untried again, and the request went round for ever.
 #[tokio::test(start_paused = true)]

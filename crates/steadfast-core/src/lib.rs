@@ -27,7 +27,7 @@
 //! | Where | What | Written by | Read by |
 //! |---|---|---|---|
 //! | request extensions | [`Deadline`] | anybody | retry, balance |
-//! | request extensions | [`Trail`] | retry, or balance without it | retry, balance |
+//! | request extensions | [`Trail`] | retry | retry, balance |
 //! | response extensions | [`Verdict`] | the classifier next to the client | every layer |
 //! | response extensions | [`LateVerdict`] | the same, for a stream whose events it reads | every layer |
 //! | response extensions | [`Trail`] | retry, after more than one attempt | metrics, the caller |

@@ -326,6 +326,16 @@ mod tests {
         }
     }
 
+    /// A caller could fill the memory with them, and never reach a limit that counts bytes.
+    #[test]
+    fn frames_without_data_are_not_kept() {
+        let body = ReplayBody::new(script(&[Some(b""), Some(b""), None], Some(0)), 4);
+        let Repr::Live(live) = body.0 else {
+            panic!("its end has not come");
+        };
+        assert!(live.read.is_empty());
+    }
+
     /// The body of a request that a server passes on comes while it is passed on.
     #[tokio::test]
     async fn a_body_that_comes_later_can_be_waited_for() {
