@@ -3,14 +3,16 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use rustls::crypto::ring;
 use steadfast_core::BoxError;
 use tokio::time::timeout;
@@ -40,27 +42,38 @@ pub struct TimeoutConnector {
 /// Makes a client with the `connect` timeout of `timeouts`.
 #[must_use]
 pub fn default_client(timeouts: &Timeouts) -> DefaultClient {
+    // Named, as rustls panics where a program has two and chose none.
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the versions of TLS that rustls calls safe")
+        .with_webpki_roots()
+        .with_no_client_auth();
+    client(timeouts, tls)
+}
+
+fn connector(timeouts: &Timeouts, tls: ClientConfig) -> TimeoutConnector {
     let mut http = HttpConnector::new();
     http.set_nodelay(true);
     http.enforce_http(false);
     let https = HttpsConnectorBuilder::new()
-        // Named, as rustls panics where a program has two and chose none.
-        .with_provider_and_webpki_roots(ring::default_provider())
-        .expect("ring supports the versions of TLS that rustls calls safe")
+        .with_tls_config(tls)
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(http);
-    let connector = TimeoutConnector {
+    TimeoutConnector {
         inner: https,
         timeout: timeouts.connect,
-    };
+    }
+}
+
+fn client(timeouts: &Timeouts, tls: ClientConfig) -> DefaultClient {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .http2_adaptive_window(true)
         .http2_keep_alive_interval(PING_INTERVAL)
-        .build(connector)
+        .build(connector(timeouts, tls))
 }
 
 impl Service<Uri> for TimeoutConnector {
@@ -88,5 +101,157 @@ impl fmt::Debug for TimeoutConnector {
         f.debug_struct("TimeoutConnector")
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::AnyBody;
+    use bytes::Bytes;
+    use http::{Request, Response, Version};
+    use http_body_util::Full;
+    use hyper_util::rt::TokioIo;
+    use hyper_util::server::conn::auto;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{RootCertStore, ServerConfig};
+    use std::convert::Infallible;
+    use steadfast_core::{Class, Classified, find_error};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::TlsAcceptor;
+
+    /// A certificate of `localhost` that signs itself, and is good for nothing else.
+    fn certificate() -> CertificateDer<'static> {
+        let pem = include_bytes!("../testdata/localhost.pem");
+        CertificateDer::from_pem_slice(pem).expect("a certificate")
+    }
+
+    /// Starts a server with TLS that offers `protocols`, and returns its port.
+    async fn tls_server(protocols: &[&str]) -> u16 {
+        let key = include_bytes!("../testdata/localhost.key");
+        let key = PrivateKeyDer::from_pem_slice(key).expect("a key");
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate()], key)
+            .expect("a key that fits");
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let stream = acceptor.accept(stream).await.expect("a handshake");
+                tokio::spawn(async move {
+                    let answer = hyper_util::service::TowerToHyperService::new(tower::service_fn(
+                        |_: Request<hyper::body::Incoming>| async {
+                            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello")))
+                        },
+                    ));
+                    let server = auto::Builder::new(TokioExecutor::new());
+                    let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+                });
+            }
+        });
+        port
+    }
+
+    fn trusting(timeouts: &Timeouts) -> DefaultClient {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate()).expect("a root");
+        let provider = Arc::new(ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        client(timeouts, tls)
+    }
+
+    fn get(port: u16) -> Request<RequestBody> {
+        let body = RequestBody::new(AnyBody::new(Full::<Bytes>::default()), 0);
+        let uri = format!("https://localhost:{port}/");
+        Request::get(uri).body(body).expect("a request")
+    }
+
+    #[tokio::test]
+    async fn the_server_chooses_the_version_by_alpn() {
+        for (protocols, version) in [
+            (&["h2", "http/1.1"][..], Version::HTTP_2),
+            (&["http/1.1"], Version::HTTP_11),
+            (&[], Version::HTTP_11),
+        ] {
+            let port = tls_server(protocols).await;
+            let client = trusting(&Timeouts::DEFAULT);
+            let response = client.request(get(port)).await.expect("an answer");
+            assert_eq!(
+                (response.status().as_u16(), response.version()),
+                (200, version)
+            );
+        }
+    }
+
+    /// Otherwise a stack would talk to whoever answers in the place of the provider.
+    #[tokio::test]
+    async fn a_certificate_that_nobody_signed_is_refused() {
+        let port = tls_server(&["h2"]).await;
+        let client = default_client(&Timeouts::DEFAULT);
+        let error = client
+            .request(get(port))
+            .await
+            .expect_err("nobody signed it");
+        assert!(error.is_connect());
+    }
+
+    /// The kernel accepts, and nobody answers the handshake.
+    #[tokio::test]
+    async fn the_handshake_is_part_of_the_time_to_connect() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let mut timeouts = Timeouts::DEFAULT;
+        timeouts.connect = Duration::from_millis(50);
+        let error = default_client(&timeouts)
+            .request(get(port))
+            .await
+            .expect_err("too slow");
+        let late = find_error::<AttemptTimeout>(&error).expect("typed");
+        assert_eq!(late.phase(), TimeoutPhase::Connect);
+        let error = crate::edge::classified(error.into());
+        let verdict = Classified::find(&*error).expect("classified").verdict();
+        assert_eq!(verdict.class(), Class::Connect);
+    }
+
+    /// Without it each HTTP/2 request with a body waits for an acknowledgement, 40 ms on Linux.
+    #[tokio::test]
+    async fn connections_do_not_wait_to_fill_a_packet() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let mut connector = trusting_connector();
+        let uri = format!("http://127.0.0.1:{port}/").parse().expect("a URI");
+        let stream = Service::<Uri>::call(&mut connector, uri)
+            .await
+            .expect("a connection");
+        let hyper_rustls::MaybeHttpsStream::Http(stream) = stream else {
+            panic!("no TLS was asked for");
+        };
+        let stream: &TcpStream = stream.inner();
+        assert!(stream.nodelay().expect("an option"));
+    }
+
+    fn trusting_connector() -> TimeoutConnector {
+        let roots = RootCertStore::empty();
+        let provider = Arc::new(ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        connector(&Timeouts::DEFAULT, tls)
     }
 }

@@ -13,6 +13,8 @@ mod transport;
 
 pub(crate) use self::service::EdgeLayer;
 pub use self::stream::StreamBroken;
+#[cfg(all(test, feature = "client"))]
+pub(crate) use self::transport::classified;
 
 /// Says in the extensions of a request whether its answer is to be streamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
