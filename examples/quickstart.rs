@@ -152,11 +152,8 @@ async fn complete(ai: &AiStack, stream: bool) -> Result<usize, BoxError> {
     if status == StatusCode::OK && answer.contains(end) {
         Ok(attempts)
     } else {
-        Err(format!(
-            "{status}, which ends with {:?}",
-            answer.chars().rev().take(40).collect::<String>()
-        )
-        .into())
+        let last = answer.lines().rfind(|line| !line.is_empty());
+        Err(format!("{status}, which ends with {:?}", last.unwrap_or_default()).into())
     }
 }
 

@@ -57,8 +57,8 @@ primary takes 3 requests at once and 1 every 10 s. In another terminal:
 
 and in a third one, four times. The fourth answer is that of the backup:
 
-    curl -i http://127.0.0.1:8080/v1/chat/completions --json '{"model": "m", "messages": []}'
-    curl -N http://127.0.0.1:8080/v1/chat/completions --json '{"model": "m", "stream": true}'
+    curl -i http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' -d '{"model": "m", "messages": []}'
+    curl -N http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' -d '{"model": "m", "stream": true}'
     curl http://127.0.0.1:8080/status
 
 Ctrl-c ends the upstreams."#;

@@ -164,7 +164,8 @@ async fn a_server_that_never_accepts_is_a_timeout_and_the_next_one_answers() {
         .build()
         .unwrap();
     let start = Instant::now();
-    let response = ai.send(chat(false)).await.unwrap();
+    let answer = tokio::time::timeout(5 * SECOND, ai.send(chat(false))).await;
+    let response = answer.expect("it moves on long before").unwrap();
     assert_eq!(served_by(&response), "backup");
     assert!(start.elapsed() >= SECOND / 5);
     read(response).await.unwrap();
@@ -186,6 +187,38 @@ async fn all_endpoints_down_is_an_error_that_names_them() {
     );
     assert_eq!(steadfast::error_response(&error).status(), 502);
     assert_idle(&ai);
+}
+
+/// A stream that HTTP/2 refused was not processed: it may be sent again whatever it is, and the
+/// endpoint is not to blame.
+#[tokio::test]
+async fn a_refused_stream_moves_on_and_blames_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.expect("a client");
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
+                }
+            });
+        }
+    });
+    let [backup] = upstreams(["backup"]).await;
+    let ai = AiStack::builder()
+        .endpoint(steadfast::Endpoint::new("refusing", &url).unwrap())
+        .endpoint(endpoint(&backup))
+        .build_on(http2())
+        .unwrap();
+    let mut request = chat(false);
+    request
+        .extensions_mut()
+        .insert(steadfast::SafeToRetry(false));
+    let response = ai.send(request).await.unwrap();
+    assert_eq!(served_by(&response), "backup");
+    let health = status_of(&ai, "refusing").health;
+    assert!((health - 1.0).abs() < f64::EPSILON, "{health}");
 }
 
 #[allow(dead_code)]

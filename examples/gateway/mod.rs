@@ -3,6 +3,9 @@
 //! `POST /v1/chat/completions`, `GET /v1/models` and whatever else is under `/v1` goes to the
 //! endpoints of the configuration, and the answer comes back as it arrives, chunk by chunk.
 //!
+//! It asks nobody for a password: whoever reaches it uses the keys of its endpoints, for any path
+//! under `/v1`. Let it listen on loopback, or put something in front of it that does.
+//!
 //! | Path | Answer |
 //! |---|---|
 //! | `/v1/…` | that of an endpoint, or the error of the stack as JSON |

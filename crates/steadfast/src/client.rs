@@ -216,9 +216,11 @@ mod tests {
         let port = listener.local_addr().expect("an address").port();
         let mut timeouts = Timeouts::DEFAULT;
         timeouts.connect = Duration::from_millis(50);
-        let error = default_client(&timeouts)
-            .request(get(port))
+        let client = default_client(&timeouts);
+        let connecting = tokio::time::timeout(Duration::from_secs(2), client.request(get(port)));
+        let error = connecting
             .await
+            .expect("it gives up")
             .expect_err("too slow");
         let late = find_error::<AttemptTimeout>(&error).expect("typed");
         assert_eq!(late.phase(), TimeoutPhase::Connect);

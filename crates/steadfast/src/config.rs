@@ -35,7 +35,7 @@ use steadfast_balance::{Endpoint, Strategy};
 use steadfast_core::InvalidConfig;
 use steadfast_retry::{Backoff, RetryOn429Layer};
 
-use crate::api_key::ApiKey;
+use crate::api_key::{ApiKey, InvalidApiKey};
 use crate::stack::{AiStack, AiStackBuilder};
 use crate::timeouts::Timeouts;
 
@@ -189,11 +189,15 @@ impl EndpointConfig {
             .tier(self.tier)
             .pass_credentials(self.pass_credentials);
         if let Some(variable) = &self.api_key_env {
-            let reason = "must name an environment variable that holds an API key";
             // Somebody may have put the key itself there.
-            let invalid = || InvalidConfig::new("api_key_env", "(not shown)", reason);
-            let text = env::var(variable).map_err(|_| invalid())?;
-            endpoint = endpoint.api_key(ApiKey::new(&text).map_err(|_| invalid())?);
+            let invalid = |reason| InvalidConfig::new("api_key_env", "(not shown)", reason);
+            let text = env::var(variable)
+                .map_err(|_| invalid("must name an environment variable that is set"))?;
+            let key = ApiKey::new(&text).map_err(|error| match error {
+                InvalidApiKey::Empty => invalid("must name a variable that is not empty"),
+                _ => invalid("must name a variable whose value can stand in a header"),
+            })?;
+            endpoint = endpoint.api_key(key);
         }
         let mut breaker = Endpoint::default_breaker();
         if let Some(failures) = self.breaker.consecutive_failures {

@@ -67,12 +67,21 @@
 //! answer [`Exhausted`].
 //!
 //! Paths that mean something at one endpoint only (files, batches, threads, stored responses) stay
-//! at the first one. The caller's own credentials reach no endpoint that is not told to
+//! at the first one, and wait for it if it cools. The caller's own credentials reach no endpoint that is not told to
 //! [pass them on](Endpoint::pass_credentials).
 //!
 //! # Defaults
 //!
-//! Those of each layer, see [`retry`], [`balance`] and [`breaker`]; for timeouts see [`Timeouts`].
+//! | What | Default |
+//! |---|---|
+//! | attempts | 3; moving on after a refusal is not counted |
+//! | waits without a deadline | 30 s in all |
+//! | bodies that are kept for further attempts | 1 MiB; a request with a larger one gets one attempt |
+//! | breaker of an endpoint | 7 failures in a row or 10 of the last 20; open for 5 s, doubling to 1 min |
+//! | timeouts | see [`Timeouts`] |
+//!
+//! The reasons are with each layer: [`retry`], [`balance`] and [`breaker`].
+//!
 //! Error bodies are read up to 64 KiB and for 250 ms; the first events of a stream up to 64 of them,
 //! 256 KiB, or the first visible token. `accept-encoding` is set to `identity`, so that they can be
 //! read.

@@ -123,6 +123,18 @@ mod tests {
                 r#"{"store":false,"previous_response_id":"r"}"#,
                 Stateful,
             ),
+            (
+                "POST",
+                "/v1/responses",
+                r#"{"store":false,"background":true}"#,
+                Stateful,
+            ),
+            (
+                "POST",
+                "/v1/responses",
+                r#"{"store":false,"conversation":"c"}"#,
+                Stateful,
+            ),
             ("GET", "/v1/responses/r_1", "", Stateful),
             ("GET", "/v1/chat/completions", "", Stateful),
             ("GET", "/v1/chat/completions/c_1", "", Stateful),

@@ -144,3 +144,28 @@ impl fmt::Display for AttemptTimeout {
 }
 
 impl std::error::Error for AttemptTimeout {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiles_are_those_of_the_table() {
+        for (timeouts, seconds) in [
+            (Timeouts::DEFAULT, [10, 30, 30, 60, 600]),
+            (Timeouts::SHORT, [5, 10, 10, 60, 10]),
+            (Timeouts::MEDIUM, [10, 30, 30, 60, 30]),
+            (Timeouts::LONG, [15, 60, 60, 60, 60]),
+        ] {
+            let Timeouts {
+                connect,
+                head,
+                first_token,
+                idle,
+                total,
+            } = timeouts;
+            let parts = [connect, head, first_token, idle, total];
+            assert_eq!(parts.map(|part| part.as_secs()), seconds);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Bounds: how long an attempt may take, and how much of an answer is read to understand it.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
+use stack_tests::{SECOND, chat, stack, upstreams};
+use steadfast::{AiStack, Deadline, Endpoint, RequestBody, Timeouts};
+use steadfast_testkit::Reply;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_stream::{Stream, StreamExt};
+
+type AnswerBody = http_body_util::combinators::BoxBody<Bytes, Infallible>;
+
+/// A stack over one endpoint in this process, which answers after `wait` with what `body` makes.
+fn answering<F>(wait: Duration, status: u16, kind: &'static str, body: F) -> AiStack
+where
+    F: Fn() -> AnswerBody + Clone + Send + Sync + 'static,
+{
+    let client = tower::service_fn(move |_: Request<RequestBody>| {
+        let body = body.clone();
+        async move {
+            sleep(wait).await;
+            let response = Response::builder()
+                .status(status)
+                .header("content-type", kind);
+            Ok::<_, Infallible>(response.body(body()).expect("a response"))
+        }
+    });
+    AiStack::builder()
+        .endpoint(Endpoint::new("a", "http://a.test").expect("an endpoint"))
+        .build_on(client)
+        .expect("a stack")
+}
+
+fn frames(chunks: impl Stream<Item = Bytes> + Send + Sync + 'static) -> AnswerBody {
+    BodyExt::boxed(StreamBody::new(chunks.map(|chunk| Ok(Frame::data(chunk)))))
+}
+
+fn text(text: &'static str) -> AnswerBody {
+    frames(tokio_stream::iter([Bytes::from_static(text.as_bytes())]))
+}
+
+/// Giving up on a long answer early bills it again.
+#[tokio::test(start_paused = true)]
+async fn a_whole_answer_may_take_minutes_and_a_stream_may_not_begin_so_late() {
+    for (stream, at) in [(false, 599), (true, 29)] {
+        let ai = answering(at * SECOND, 200, "application/json", || text("{}"));
+        assert_eq!(ai.send(chat(stream)).await.expect("in time").status(), 200);
+        let ai = answering((at + 2) * SECOND, 200, "application/json", || text("{}"));
+        let start = Instant::now();
+        ai.send(chat(stream)).await.expect_err("too late");
+        assert_eq!(start.elapsed(), (at + 1) * SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_body_without_end_is_read_so_far_and_no_further() {
+    const CHUNK: usize = 8 * 1024;
+    let read = Arc::new(AtomicUsize::new(0));
+    let count = read.clone();
+    let ai = answering(Duration::ZERO, 400, "text/plain", move || {
+        let count = count.clone();
+        let chunk = Bytes::from_static(&[b'x'; CHUNK]);
+        frames(
+            tokio_stream::iter(std::iter::repeat(chunk)).map(move |chunk| {
+                count.fetch_add(chunk.len(), Ordering::Relaxed);
+                chunk
+            }),
+        )
+    });
+    assert_eq!(ai.send(chat(false)).await.unwrap().status(), 400);
+    let read = read.load(Ordering::Relaxed);
+    assert!(
+        (64 * 1024..=64 * 1024 + CHUNK).contains(&read),
+        "{read} bytes"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preamble_without_end_is_held_back_so_far_and_no_further() {
+    let ping = || Bytes::from_static(b"data: {\"type\":\"ping\"}\n\n");
+    let comment = || Bytes::from(format!(": {}\n", "x".repeat(1024)));
+    for (name, chunk, enough) in [("events", ping(), 64), ("bytes", comment(), 260)] {
+        for (count, passes) in [(enough / 2, false), (enough, true)] {
+            let chunk = chunk.clone();
+            let ai = answering(Duration::ZERO, 200, "text/event-stream", move || {
+                let chunks = tokio_stream::iter(vec![chunk.clone(); count]);
+                frames(chunks.chain(tokio_stream::pending()))
+            });
+            let start = Instant::now();
+            let outcome = ai.send(chat(true)).await;
+            assert_eq!(outcome.is_ok(), passes, "{count} {name}");
+            let waited = if passes { Duration::ZERO } else { 30 * SECOND };
+            assert_eq!(start.elapsed(), waited, "{count} {name}");
+        }
+    }
+}
+
+/// A reader who comes back after the total gets what is there, and what comes soon.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_of_a_whole_answer_is_no_slow_endpoint() {
+    let ai = answering(Duration::ZERO, 200, "application/json", || {
+        let begin = tokio_stream::iter([Bytes::from_static(b"{")]);
+        frames(begin.chain(Late::after(620 * SECOND)))
+    });
+    let mut body = ai.send(chat(false)).await.unwrap().into_body();
+    body.frame().await.expect("a frame").expect("no error");
+    sleep(610 * SECOND).await;
+    let rest = body.collect().await.expect("it came soon after").to_bytes();
+    assert_eq!(rest, "}");
+    assert_eq!(ai.snapshot().successful, 1);
+}
+
+/// The end of an answer, which comes late.
+struct Late(Mutex<Pin<Box<Sleep>>>, bool);
+
+impl Late {
+    fn after(wait: Duration) -> Self {
+        Self(Mutex::new(Box::pin(sleep(wait))), false)
+    }
+}
+
+impl Stream for Late {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.1 {
+            return Poll::Ready(None);
+        }
+        let sleep = self.0.get_mut().expect("no panic");
+        ready!(sleep.as_mut().poll(cx));
+        self.1 = true;
+        Poll::Ready(Some(Bytes::from_static(b"}")))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_callers_own_deadline_counts_and_not_that_of_the_stack() {
+    let client = tower::service_fn(|_: Request<RequestBody>| async {
+        std::future::pending::<Result<Response<String>, Infallible>>().await
+    });
+    let ai = AiStack::builder()
+        .endpoint(Endpoint::new("a", "http://a.test").unwrap())
+        .deadline(5 * SECOND)
+        .build_on(client)
+        .unwrap();
+    for (own, expected) in [(None, 5), (Some(2), 2), (Some(9), 9)] {
+        let mut request = chat(false);
+        if let Some(seconds) = own {
+            let own = Deadline::after(Duration::from_secs(seconds));
+            request.extensions_mut().insert(own);
+        }
+        let start = Instant::now();
+        ai.send(request).await.expect_err("nobody answers");
+        assert_eq!(start.elapsed(), Duration::from_secs(expected));
+    }
+}
+
+/// A client of ours is told how long an error is, as it came.
+#[tokio::test]
+async fn an_error_that_was_read_keeps_its_length() {
+    let [primary] = upstreams(["primary"]).await;
+    primary.set(Reply::status(400));
+    let ai = stack([&primary]).build().unwrap();
+    let response = ai.send(chat(false)).await.unwrap();
+    let length = response.headers()["content-length"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let exact = response.body().size_hint().exact();
+    assert_eq!(exact.map(|exact| exact.to_string()), Some(length));
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_when_it_is_built() {
+    let client = || {
+        tower::service_fn(|_: Request<RequestBody>| async {
+            Ok::<_, Infallible>(Response::new(String::new()))
+        })
+    };
+    let endpoint = || Endpoint::new("a", "http://a.test").unwrap();
+    let mut timeouts = Timeouts::DEFAULT;
+    timeouts.idle = Duration::ZERO;
+    for (builder, field) in [
+        (AiStack::builder(), "endpoint"),
+        (
+            AiStack::builder().endpoint(endpoint()).endpoint(endpoint()),
+            "endpoint[1].name",
+        ),
+        (
+            AiStack::builder().endpoint(endpoint()).timeouts(timeouts),
+            "timeouts.idle",
+        ),
+        (
+            AiStack::builder()
+                .endpoint(endpoint())
+                .deadline(Duration::ZERO),
+            "deadline",
+        ),
+    ] {
+        let error = builder.build_on(client()).expect_err(field);
+        assert_eq!(error.field(), field);
+    }
+}
