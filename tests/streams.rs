@@ -17,9 +17,9 @@ fn patient() -> Timeouts {
 
 fn quick() -> Timeouts {
     let mut timeouts = Timeouts::DEFAULT;
-    timeouts.head = SECOND / 5;
-    timeouts.first_token = SECOND / 5;
-    timeouts.idle = SECOND / 5;
+    timeouts.head = SECOND / 2;
+    timeouts.first_token = SECOND / 2;
+    timeouts.idle = SECOND / 2;
     timeouts
 }
 
@@ -200,7 +200,7 @@ async fn a_slow_reader_is_no_slow_endpoint() {
     let ai = stack([&primary]).timeouts(quick()).build().unwrap();
     let mut body = ai.send(chat(true)).await.unwrap().into_body();
     body.frame().await.expect("a frame").expect("no error");
-    sleep(SECOND / 2).await;
+    sleep(SECOND).await;
     while let Some(frame) = body.frame().await {
         frame.expect("it had nothing to wait for");
     }
