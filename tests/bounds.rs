@@ -84,6 +84,30 @@ async fn an_error_body_without_end_is_read_so_far_and_no_further() {
     );
 }
 
+/// Frames with nothing in them are no bytes and no events, and there may be any number.
+#[tokio::test(start_paused = true)]
+async fn empty_frames_are_counted_too() {
+    for (status, kind, stream) in [(429, "text/plain", false), (200, "text/event-stream", true)] {
+        let read = Arc::new(AtomicUsize::new(0));
+        let count = read.clone();
+        let ai = answering(Duration::ZERO, status, kind, move || {
+            let count = count.clone();
+            let empty = std::iter::repeat_n(Bytes::new(), 100_000);
+            let frames_without_end = tokio_stream::iter(empty).map(move |chunk| {
+                count.fetch_add(1, Ordering::Relaxed);
+                chunk
+            });
+            frames(frames_without_end.chain(tokio_stream::pending()))
+        });
+        let mut request = chat(stream);
+        request.extensions_mut().insert(Deadline::after(SECOND));
+        let response = ai.send(request).await.expect("what there is of it");
+        assert_eq!(response.status(), status);
+        let read = read.load(Ordering::Relaxed);
+        assert!(read < 5_000, "{read} frames");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_preamble_without_end_is_held_back_so_far_and_no_further() {
     let ping = || Bytes::from_static(b"data: {\"type\":\"ping\"}\n\n");

@@ -22,6 +22,9 @@ const ERROR_BODY_TIME: Duration = Duration::from_millis(250);
 const MAX_PREAMBLE_EVENTS: usize = 64;
 const MAX_PREAMBLE_BYTES: usize = 256 * 1024;
 
+/// What a frame counts beside its data. A server may send empty ones without end.
+const FRAME: usize = 64;
+
 /// Waits for the answer of an attempt until it is known what it means: the head of most answers,
 /// the body of an error, the first visible token of a stream.
 pub(crate) async fn attempt<F, B, E>(
@@ -70,9 +73,11 @@ where
     let until = Instant::now() + ERROR_BODY_TIME;
     let body = response.body_mut();
     let mut text = BytesMut::new();
-    while text.len() < MAX_ERROR_BODY {
+    let mut frames = 0;
+    while text.len() + frames * FRAME < MAX_ERROR_BODY {
         match timeout_at(until, poll_fn(|cx| body.poll_rest(cx))).await {
             Ok(Some(Ok(frame))) => {
+                frames += 1;
                 if let Some(data) = frame.data_ref() {
                     text.extend_from_slice(data);
                 }
@@ -106,7 +111,7 @@ where
     while !stream.is_visible() && stream.seen() < MAX_PREAMBLE_EVENTS && size < MAX_PREAMBLE_BYTES {
         match poll_fn(|cx| body.poll_rest(cx)).await {
             Some(Ok(frame)) => {
-                size += read_frame(&mut stream, &frame);
+                size += FRAME + read_frame(&mut stream, &frame);
                 body.put_back(frame);
             }
             Some(Err(error)) => return Err(error),

@@ -5,20 +5,24 @@ use steadfast_core::{
     BoxError, Class, Classified, Classify, DefaultClassifier, Verdict, find_error,
 };
 
-/// Gives the error of a client or of a body its verdict, unless it has one.
+/// Gives the error of a client its verdict, unless it has one.
 pub(crate) fn classified(error: BoxError) -> BoxError {
-    if Classified::find(&*error).is_some() {
-        return error;
-    }
-    Classified::new(verdict_of_client_error(&*error), error).into()
+    with_verdict(error, verdict_of_client_error)
 }
 
 /// The same for a body: whatever broke it, a connection was there and the request was processed.
 pub(crate) fn classified_body(error: BoxError) -> BoxError {
-    match Classified::find(&*error).map(Classified::verdict) {
-        Some(_) => error,
-        None => Classified::new(Verdict::new(Class::Transport), error).into(),
+    with_verdict(error, |_| Verdict::new(Class::Transport))
+}
+
+fn with_verdict(
+    error: BoxError,
+    verdict: impl FnOnce(&(dyn Error + 'static)) -> Verdict,
+) -> BoxError {
+    if Classified::find(&*error).is_some() {
+        return error;
     }
+    Classified::new(verdict(&*error), error).into()
 }
 
 /// The verdict on the error of a client. Knows those of hyper, which reqwest has as sources.
