@@ -221,7 +221,7 @@ async fn a_refused_stream_moves_on_and_blames_nobody() {
     assert!((health - 1.0).abs() < f64::EPSILON, "{health}");
 }
 
-#[allow(dead_code)]
+#[allow(dead_code)] // compiles only while this holds
 fn a_stack_is_shared_between_threads(ai: AiStack, body: ResponseBody) {
     fn check<T: Clone + Send + Sync>(_: T) {}
     fn check_body<T: Send + Unpin>(_: T) {}

@@ -61,7 +61,8 @@ impl<'a> RateLimit<'a> {
     /// Reads the headers of a response. `now` is used where the response has no `Date`.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap, now: SystemTime) -> Self {
-        let now = header_date(headers).unwrap_or(now);
+        // Read only where a header needs it: most answers name no date and no instant.
+        let now = &|| header_date(headers).unwrap_or(now);
         let mut limit = Self {
             retry_after: retry_after(headers, now),
             ..Self::default()
@@ -142,7 +143,7 @@ impl<'a> RateLimit<'a> {
         name: &'a str,
         field: Field,
         value: &str,
-        now: SystemTime,
+        now: &dyn Fn() -> SystemTime,
     ) {
         let Some(bucket) = self.bucket(family, name) else {
             return;
@@ -298,14 +299,14 @@ fn header_date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap, now: &dyn Fn() -> SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     text("retry-after-ms")
         .and_then(milliseconds)
         .or_else(|| text("x-ms-retry-after-ms").and_then(milliseconds))
         .or_else(|| {
             let value = text(RETRY_AFTER.as_str())?.trim();
-            seconds(value).or_else(|| until(httpdate::parse_http_date(value).ok()?, now))
+            seconds(value).or_else(|| until(httpdate::parse_http_date(value).ok()?, now()))
         })
 }
 
@@ -318,7 +319,7 @@ fn count(value: &str) -> Option<u64> {
         .or_else(|| decimal(value).map(|number| number as u64))
 }
 
-fn reset(value: &str, now: SystemTime) -> Option<Reset> {
+fn reset(value: &str, now: &dyn Fn() -> SystemTime) -> Option<Reset> {
     /// From here on a number is seconds since 1970, and no span of three decades.
     const EPOCH_SECONDS: f64 = 1e9;
     /// From here on it is milliseconds since 1970.
@@ -326,9 +327,9 @@ fn reset(value: &str, now: SystemTime) -> Option<Reset> {
 
     let wait = if let Some(number) = decimal(value) {
         if number >= EPOCH_MILLIS {
-            since_epoch(number / 1000.0, now)
+            since_epoch(number / 1000.0, now())
         } else if number >= EPOCH_SECONDS {
-            since_epoch(number, now)
+            since_epoch(number, now())
         } else {
             seconds(value)
         }
@@ -338,7 +339,7 @@ fn reset(value: &str, now: SystemTime) -> Option<Reset> {
         let date = humantime::parse_rfc3339(&value.replacen("+00:00", "Z", 1))
             .ok()
             .or_else(|| httpdate::parse_http_date(value).ok())?;
-        until(date, now)
+        until(date, now())
     };
     wait.map(Reset::UntilWindow)
 }
