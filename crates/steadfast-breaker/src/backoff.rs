@@ -15,14 +15,10 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    pub(crate) fn new(base: Duration, max: Duration, jitter: f64) -> Self {
+    pub(crate) fn new(base: Duration, max: Duration, jitter: f64, seed: Option<u64>) -> Self {
         // The hasher of a new map is the random number of std. Breakers that fail together must
         // not probe together, so each has a seed of its own.
-        let seed = RandomState::new().hash_one(());
-        Self::with_seed(base, max, jitter, seed)
-    }
-
-    fn with_seed(base: Duration, max: Duration, jitter: f64, seed: u64) -> Self {
+        let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(()));
         Self {
             base,
             max,
@@ -74,7 +70,7 @@ mod tests {
 
     #[test]
     fn doubles_up_to_the_maximum_and_starts_again() {
-        let mut backoff = Backoff::with_seed(60 * SECOND, 300 * SECOND, 0.0, 1);
+        let mut backoff = Backoff::new(60 * SECOND, 300 * SECOND, 0.0, None);
         assert_eq!(backoff.first(), 60 * SECOND);
         for seconds in [120, 240, 300, 300] {
             assert_eq!(backoff.next(), seconds * SECOND);
@@ -85,7 +81,7 @@ mod tests {
 
     #[test]
     fn jitter_is_different_each_time_also_at_the_maximum() {
-        let mut backoff = Backoff::with_seed(SECOND, SECOND, 0.5, 1);
+        let mut backoff = Backoff::new(SECOND, SECOND, 0.5, Some(1));
         assert_eq!(backoff.first(), SECOND, "the first time has none");
         let mut times: Vec<_> = (0..100).map(|_| backoff.next()).collect();
         times.sort_unstable();
@@ -94,13 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn two_breakers_do_not_draw_the_same_numbers() {
-        let mut times = [(); 2].map(|()| {
-            let mut backoff = Backoff::new(SECOND, 2 * SECOND, 1.0);
-            backoff.next()
-        });
-        times.sort_unstable();
-        assert_ne!(times[0], times[1]);
+    fn two_breakers_do_not_draw_the_same_numbers_unless_told_to() {
+        let draw = |seed| Backoff::new(SECOND, 2 * SECOND, 1.0, seed).next();
+        assert_ne!(draw(None), draw(None));
+        assert_eq!(draw(Some(7)), draw(Some(7)));
+        assert_ne!(draw(Some(7)), draw(Some(8)));
     }
 
     proptest! {
@@ -112,7 +106,7 @@ mod tests {
             max in 1..=u64::MAX,
         ) {
             let [base, max] = [base.min(max), base.max(max)].map(Duration::from_secs);
-            let mut backoff = Backoff::with_seed(base, max, jitter, seed);
+            let mut backoff = Backoff::new(base, max, jitter, Some(seed));
             backoff.first();
             for k in 1..70 {
                 let full = base.saturating_mul(1u32.checked_shl(k).unwrap_or(u32::MAX)).min(max);

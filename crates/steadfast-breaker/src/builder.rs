@@ -136,6 +136,12 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// Sets the seed of the random numbers, for runs that can be repeated.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.rules.seed = Some(seed);
+        self
+    }
+
     /// Adds an observer, which is told of each transition.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.add(observer);

@@ -66,6 +66,7 @@ impl Machine {
                 rules.recovery_timeout,
                 rules.max_recovery_timeout,
                 rules.jitter,
+                rules.seed,
             ),
             change: None,
         }

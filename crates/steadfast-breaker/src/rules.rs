@@ -21,6 +21,8 @@ pub(crate) struct Rules {
     pub(crate) success_threshold: u32,
     pub(crate) probe_timeout: Duration,
     pub(crate) jitter: f64,
+    /// Of the random numbers. Each breaker has its own if none is set.
+    pub(crate) seed: Option<u64>,
 }
 
 impl Default for Rules {
@@ -35,6 +37,7 @@ impl Default for Rules {
             success_threshold: Builder::DEFAULT_SUCCESS_THRESHOLD,
             probe_timeout: Builder::DEFAULT_PROBE_TIMEOUT,
             jitter: Builder::DEFAULT_JITTER,
+            seed: None,
         }
     }
 }

@@ -220,6 +220,21 @@ async fn a_failed_probe_opens_it_for_twice_as_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn breakers_of_one_seed_open_for_the_same_times() {
+    let builder = CircuitBreaker::builder().jitter(0.5).seed(7);
+    let breakers = [builder.clone(), builder.clone(), builder.seed(8)];
+    let breakers = breakers.map(|builder| builder.build().unwrap());
+    breakers.each_ref().map(trip);
+    advance(60 * SECOND).await;
+    let times = breakers.each_ref().map(|breaker| {
+        attempt(breaker, FAILURE);
+        rejection(breaker).retry_in()
+    });
+    assert_eq!(times[0], times[1]);
+    assert_ne!(times[0], times[2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn jitter_shortens_every_time_but_the_first() {
     let breaker = CircuitBreaker::builder().jitter(0.5).build().unwrap();
     trip(&breaker);
