@@ -101,6 +101,7 @@ mod upstream;
 mod wire;
 
 pub use self::behavior::Behavior;
+pub use self::bucket::Bucket;
 pub use self::contract::{Contract, ContractFuture, Probe, Report};
 pub use self::counts::Counts;
 pub use self::dialect::Dialect;

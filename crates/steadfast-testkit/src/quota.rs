@@ -5,7 +5,7 @@ use crate::hint::Hint;
 /// Allows a number of requests per window, and answers 429 to the rest.
 ///
 /// A token bucket: it is full at the start, refills evenly and holds [`burst`](Self::burst)
-/// requests. The 429 says truthfully how long the next token takes, by default in `retry-after`.
+/// requests; or a [fixed window](Self::fixed_window). The 429 says truthfully how long the next token takes, by default in `retry-after`.
 ///
 /// # Example
 ///
@@ -24,6 +24,7 @@ pub struct Quota {
     pub(crate) burst: u32,
     pub(crate) hint: fn(Duration) -> Hint,
     pub(crate) announced: bool,
+    pub(crate) fixed: bool,
 }
 
 impl Quota {
@@ -38,6 +39,7 @@ impl Quota {
             burst: requests,
             hint: Hint::RetryAfter,
             announced: false,
+            fixed: false,
         }
     }
 
@@ -45,6 +47,15 @@ impl Quota {
     pub fn burst(self, burst: u32) -> Self {
         Self {
             burst: burst.max(1),
+            ..self
+        }
+    }
+
+    /// Gives all requests of a window back at its end, and none before. Windows follow each other
+    /// from the start on.
+    pub fn fixed_window(self) -> Self {
+        Self {
+            fixed: true,
             ..self
         }
     }

@@ -97,7 +97,7 @@ impl State {
     fn refuse(&self) -> Option<Reply> {
         let mut limit = lock(&self.limit);
         let bucket = limit.as_mut()?;
-        let wait = bucket.take(Instant::now()).err()?;
+        let wait = bucket.take(1, Instant::now()).err()?;
         Some(Reply::rate_limited((bucket.quota().hint)(wait)))
     }
 
