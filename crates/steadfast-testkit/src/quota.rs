@@ -72,4 +72,16 @@ impl Quota {
             ..self
         }
     }
+
+    /// Returns the requests of a window.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Returns the window.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.window
+    }
 }

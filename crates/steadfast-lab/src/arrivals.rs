@@ -1,0 +1,126 @@
+//! When requests come.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::random::exponential;
+
+/// When requests come. They do so whether others are answered or not: an open loop, as users are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arrivals {
+    /// So many at once, and as many again after each interval. An interval of zero means never
+    /// again.
+    Bursts {
+        /// Requests at once.
+        size: u32,
+        /// The time from one burst to the next.
+        every: Duration,
+    },
+    /// At even distances, so many a second.
+    Constant(f64),
+    /// Independently of each other, so many a second on average.
+    Poisson(f64),
+    /// As Poisson, with a rate that moves evenly from the first to the second number.
+    Ramp(f64, f64),
+    /// At these times since the start, as they were recorded.
+    Trace(Vec<Duration>),
+}
+
+impl Arrivals {
+    /// Returns the times of all requests that come before `end`, in order.
+    #[must_use]
+    pub fn times(&self, end: Duration, seed: u64) -> Vec<Duration> {
+        let mut rng = crate::random::generator(seed, 0);
+        match self {
+            Self::Bursts { size, every } => bursts(*size, *every, end),
+            Self::Constant(rate) => (0..)
+                .map(|n| Duration::from_secs_f64(f64::from(n) / rate))
+                .take_while(|time| *time < end)
+                .collect(),
+            Self::Poisson(rate) => poisson(*rate, end, &mut rng),
+            Self::Ramp(from, to) => ramp(*from, *to, end, &mut rng),
+            Self::Trace(times) => {
+                let mut times: Vec<_> = times.iter().copied().filter(|time| *time < end).collect();
+                times.sort_unstable();
+                times
+            }
+        }
+    }
+}
+
+fn bursts(size: u32, every: Duration, end: Duration) -> Vec<Duration> {
+    let count = if every.is_zero() {
+        1
+    } else {
+        end.as_nanos().div_ceil(every.as_nanos())
+    };
+    (0..u32::try_from(count).unwrap_or(u32::MAX))
+        .flat_map(|n| (0..size).map(move |_| every * n))
+        .collect()
+}
+
+fn poisson(rate: f64, end: Duration, rng: &mut Rng) -> Vec<Duration> {
+    let mut now = Duration::ZERO;
+    std::iter::from_fn(|| {
+        now += exponential(rng, rate);
+        (now < end).then_some(now)
+    })
+    .collect()
+}
+
+fn ramp(from: f64, to: f64, end: Duration, rng: &mut Rng) -> Vec<Duration> {
+    let peak = from.max(to);
+    let mut times = poisson(peak, end, rng);
+    times.retain(|time| {
+        let rate = from + (to - from) * time.as_secs_f64() / end.as_secs_f64();
+        rng.f64() < rate / peak
+    });
+    times
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn constant_arrivals_are_even() {
+        let times = Arrivals::Constant(4.0).times(SECOND, 1);
+        assert_eq!(times, [0, 250, 500, 750].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn poisson_arrivals_come_at_their_rate_and_differ_by_seed() {
+        let arrivals = Arrivals::Poisson(20.0);
+        let times = arrivals.times(1000 * SECOND, 1);
+        // Twenty thousand, give or take four standard deviations.
+        assert!(times.len().abs_diff(20_000) < 566, "{}", times.len());
+        assert!(times.is_sorted());
+        assert_eq!(times, arrivals.times(1000 * SECOND, 1));
+        assert_ne!(times, arrivals.times(1000 * SECOND, 2));
+    }
+
+    #[test]
+    fn bursts_repeat_or_not() {
+        let bursts = |every| Arrivals::Bursts { size: 3, every }.times(2 * SECOND, 1);
+        assert_eq!(bursts(Duration::ZERO), [Duration::ZERO; 3]);
+        let seconds = [0, 0, 0, 1, 1, 1];
+        assert_eq!(bursts(SECOND), seconds.map(Duration::from_secs));
+    }
+
+    #[test]
+    fn a_ramp_has_its_mean_and_rises() {
+        let times = Arrivals::Ramp(0.0, 40.0).times(1000 * SECOND, 1);
+        assert!(times.len().abs_diff(20_000) < 566, "{}", times.len());
+        let early = times.iter().filter(|time| **time < 500 * SECOND).count();
+        assert!(early.abs_diff(5_000) < 283, "{early}");
+    }
+
+    #[test]
+    fn a_trace_is_played_in_order_and_to_the_end() {
+        let trace = Arrivals::Trace(vec![2 * SECOND, SECOND, 5 * SECOND]);
+        assert_eq!(trace.times(5 * SECOND, 1), [SECOND, 2 * SECOND]);
+    }
+}

@@ -1,0 +1,92 @@
+//! What the lab knows of a request, whoever passes it on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+
+/// The body of a request and of an answer: empty, as only time is simulated.
+pub type Body = Full<Bytes>;
+/// What an endpoint answers.
+pub type Answer = Response<Body>;
+
+/// Travels in the extensions of a request, so that each attempt is known to be one of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) id: u64,
+    pub(crate) tokens: u32,
+    log: Arc<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    attempts: AtomicU32,
+    limited: AtomicU32,
+    failed: AtomicU32,
+    /// One more than the index of the endpoint that answered last with success, or 0.
+    served_by: AtomicU32,
+    /// How long that took, in nanoseconds.
+    served_in: AtomicU64,
+}
+
+impl Call {
+    pub(crate) fn new(id: u64, tokens: u32) -> Self {
+        Self {
+            id,
+            tokens,
+            log: Arc::default(),
+        }
+    }
+
+    pub(crate) fn request(&self) -> Request<Body> {
+        Request::builder()
+            .method(Method::POST)
+            .uri("http://pool.lab/v1/chat/completions")
+            .extension(self.clone())
+            .body(Body::default())
+            .expect("a constant request")
+    }
+
+    /// Counts an attempt, and returns how many there were before.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.log.attempts.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn limited(&self) {
+        self.log.limited.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.log.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn served(&self, endpoint: usize, took: Duration) {
+        let number = u32::try_from(endpoint + 1).expect("few endpoints");
+        self.log.served_by.store(number, Ordering::Relaxed);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.log.served_in.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.log.attempts.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn refusals(&self) -> u32 {
+        self.log.limited.load(Ordering::Relaxed)
+    }
+
+    /// How many attempts failed other than by a limit.
+    pub(crate) fn failures(&self) -> u32 {
+        self.log.failed.load(Ordering::Relaxed)
+    }
+
+    /// The endpoint that answered, and how long that took.
+    pub(crate) fn service(&self) -> Option<(usize, Duration)> {
+        let number = self.log.served_by.load(Ordering::Relaxed);
+        let took = Duration::from_nanos(self.log.served_in.load(Ordering::Relaxed));
+        Some((number.checked_sub(1)? as usize, took))
+    }
+}

@@ -1,0 +1,273 @@
+//! A simulated endpoint: what it allows, how long it takes, and when it fails.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use steadfast_testkit::Quota;
+
+use crate::latency::Latency;
+
+/// An endpoint, as a user would describe it.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_lab::{Endpoint, Latency, Quota};
+///
+/// let second = Duration::from_secs(1);
+/// let endpoint = Endpoint::new("large")
+///     .requests(Quota::new(20, second))
+///     .latency(Latency::LogNormal(second, 0.5));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "an endpoint does nothing until it is part of a scenario"]
+pub struct Endpoint {
+    pub(crate) name: &'static str,
+    pub(crate) requests: Option<Quota>,
+    pub(crate) tokens: Option<Quota>,
+    pub(crate) hint: Hint,
+    pub(crate) latency: Latency,
+    pub(crate) refusal: Duration,
+    pub(crate) capacity: Option<u32>,
+    pub(crate) failures: f64,
+    pub(crate) troubles: Vec<(Range<Duration>, Trouble)>,
+    pub(crate) slow_start: Option<(f64, Duration)>,
+    pub(crate) cost: f64,
+}
+
+/// How a refusal says when to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Not at all.
+    Absent,
+    /// With `retry-after-ms`, rounded up to a millisecond.
+    Millis,
+    /// With `retry-after` in whole seconds, rounded up, as most providers do.
+    Seconds,
+}
+
+/// What is wrong with an endpoint for a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Trouble {
+    /// It works on a share of the requests that it could, from 0 to 1. Needs a
+    /// [`capacity`](Endpoint::capacity).
+    Capacity(f64),
+    /// It answers a share of the requests with this status, as fast as it refuses.
+    Fails(f64, u16),
+    /// It takes requests and never answers.
+    Hangs,
+    /// Its port is closed, and connections break that were open.
+    Refuses,
+    /// It takes longer by a factor.
+    Slow(f64),
+}
+
+impl Endpoint {
+    /// Creates an endpoint without limits that answers after a second.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            requests: None,
+            tokens: None,
+            hint: Hint::Seconds,
+            latency: Latency::Constant(Duration::from_secs(1)),
+            refusal: Duration::from_millis(30),
+            capacity: None,
+            failures: 0.0,
+            troubles: Vec::new(),
+            slow_start: None,
+            cost: 1.0,
+        }
+    }
+
+    /// Limits the requests. What is over the limit is refused with `429`.
+    pub fn requests(mut self, quota: Quota) -> Self {
+        self.requests = Some(quota);
+        self
+    }
+
+    /// Limits the tokens of the requests. A request that is larger than the burst never passes.
+    pub fn tokens(mut self, quota: Quota) -> Self {
+        self.tokens = Some(quota);
+        self
+    }
+
+    /// Sets how a refusal says when to come back. Whole seconds by default.
+    pub fn hint(mut self, hint: Hint) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// Sets how long an answer takes.
+    pub fn latency(mut self, latency: Latency) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Sets how long a refusal or a failure takes. 30 ms by default.
+    pub fn refusal(mut self, time: Duration) -> Self {
+        self.refusal = time;
+        self
+    }
+
+    /// Sets how many requests it works on at a time. Others wait in a queue, first come first
+    /// served. What a client has given up is worked on all the same: servers rarely notice.
+    pub fn capacity(mut self, requests: u32) -> Self {
+        self.capacity = Some(requests);
+        self
+    }
+
+    /// Sets the share of requests that fail with `500`, independently of each other.
+    pub fn failures(mut self, share: f64) -> Self {
+        self.failures = share;
+        self
+    }
+
+    /// Adds a time of trouble, in seconds since the start.
+    pub fn trouble(mut self, seconds: Range<u64>, trouble: Trouble) -> Self {
+        let range = Duration::from_secs(seconds.start)..Duration::from_secs(seconds.end);
+        self.troubles.push((range, trouble));
+        self
+    }
+
+    /// Makes it slower by a factor at the start and after each trouble, and evenly faster from
+    /// there until `time` has passed.
+    pub fn slow_start(mut self, factor: f64, time: Duration) -> Self {
+        self.slow_start = Some((factor, time));
+        self
+    }
+
+    /// Sets what a served request costs, in any unit. 1 by default.
+    pub fn cost(mut self, cost: f64) -> Self {
+        self.cost = cost;
+        self
+    }
+
+    /// Returns how many requests of `tokens` each it can serve a second.
+    #[must_use]
+    pub fn rate(&self, tokens: f64) -> f64 {
+        let per_second = |quota: &Quota| f64::from(quota.requests()) / quota.window().as_secs_f64();
+        let capacity = self
+            .capacity
+            .map(|n| f64::from(n) / self.latency.mean().as_secs_f64());
+        [
+            self.requests.as_ref().map(per_second),
+            self.tokens.as_ref().map(|quota| per_second(quota) / tokens),
+            capacity,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(f64::INFINITY, f64::min)
+    }
+
+    pub(crate) fn troubles_at(&self, at: Duration) -> impl Iterator<Item = Trouble> + '_ {
+        let now = self
+            .troubles
+            .iter()
+            .filter(move |(range, _)| range.contains(&at));
+        now.map(|(_, trouble)| *trouble)
+    }
+
+    /// How many requests it works on at a time.
+    pub(crate) fn capacity_at(&self, at: Duration) -> Option<u32> {
+        let share = self
+            .troubles_at(at)
+            .fold(1.0, |left, trouble| match trouble {
+                Trouble::Capacity(share) => left * share,
+                _ => left,
+            });
+        self.capacity.map(|n| (f64::from(n) * share).round() as u32)
+    }
+
+    /// How many times longer than usual an answer takes.
+    pub(crate) fn slowness_at(&self, at: Duration) -> f64 {
+        let trouble = self
+            .troubles_at(at)
+            .fold(1.0, |slow, trouble| match trouble {
+                Trouble::Slow(factor) => slow * factor,
+                _ => slow,
+            });
+        trouble * self.start_slowness_at(at)
+    }
+
+    fn start_slowness_at(&self, at: Duration) -> f64 {
+        let Some((factor, time)) = self.slow_start else {
+            return 1.0;
+        };
+        let ends = self.troubles.iter().map(|(range, _)| range.end);
+        let started = ends.filter(|end| *end <= at).max().unwrap_or_default();
+        let left = 1.0 - (at - started).as_secs_f64() / time.as_secs_f64();
+        1.0 + (factor - 1.0) * left.max(0.0)
+    }
+
+    /// When the port is closed next, if that is before `end`.
+    pub(crate) fn breaks_in(&self, span: Range<Duration>) -> Option<Duration> {
+        let starts = self
+            .troubles
+            .iter()
+            .filter_map(|(range, trouble)| match trouble {
+                Trouble::Refuses => Some(range.start),
+                _ => None,
+            });
+        starts.filter(|start| span.contains(start)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn serves_as_much_as_its_narrowest_limit_allows() {
+        let endpoint = Endpoint::new("a").requests(Quota::new(20, SECOND));
+        assert_eq!(endpoint.rate(1.0), 20.0);
+        let endpoint = endpoint.tokens(Quota::new(60_000, 60 * SECOND));
+        assert_eq!(endpoint.rate(100.0), 10.0);
+        let endpoint = endpoint.capacity(5);
+        assert_eq!(endpoint.rate(100.0), 5.0);
+        assert_eq!(Endpoint::new("b").rate(1.0), f64::INFINITY);
+    }
+
+    #[test]
+    fn a_trouble_lasts_from_its_start_to_its_end() {
+        let endpoint = Endpoint::new("a")
+            .capacity(20)
+            .trouble(10..20, Trouble::Capacity(0.3))
+            .trouble(15..20, Trouble::Slow(2.0));
+        let nano = Duration::from_nanos(1);
+        assert_eq!(endpoint.capacity_at(10 * SECOND - nano), Some(20));
+        assert_eq!(endpoint.capacity_at(10 * SECOND), Some(6));
+        assert_eq!(endpoint.capacity_at(20 * SECOND), Some(20));
+        assert_eq!(endpoint.slowness_at(14 * SECOND), 1.0);
+        assert_eq!(endpoint.slowness_at(15 * SECOND), 2.0);
+    }
+
+    #[test]
+    fn a_slow_start_gets_faster_at_first_and_after_a_trouble() {
+        let endpoint = Endpoint::new("a")
+            .slow_start(3.0, 10 * SECOND)
+            .trouble(50..60, Trouble::Refuses);
+        for (at, slowness) in [
+            (0, 3.0),
+            (5, 2.0),
+            (10, 1.0),
+            (40, 1.0),
+            (60, 3.0),
+            (65, 2.0),
+        ] {
+            assert_eq!(endpoint.slowness_at(at * SECOND), slowness, "at {at} s");
+        }
+    }
+
+    #[test]
+    fn connections_break_when_the_port_closes() {
+        let endpoint = Endpoint::new("a").trouble(10..20, Trouble::Refuses);
+        assert_eq!(endpoint.breaks_in(8 * SECOND..9 * SECOND), None);
+        assert_eq!(
+            endpoint.breaks_in(8 * SECOND..11 * SECOND),
+            Some(10 * SECOND)
+        );
+        assert_eq!(endpoint.breaks_in(20 * SECOND..30 * SECOND), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! The requests that an endpoint works on, and those that wait for their turn.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+
+/// Serves in the order of arrival, so many at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    working: u32,
+    waiting: VecDeque<oneshot::Sender<()>>,
+}
+
+impl Queue {
+    /// Takes a turn, or returns what tells when it comes.
+    pub(crate) fn join(&mut self, capacity: u32) -> Option<oneshot::Receiver<()>> {
+        if self.working < capacity && self.waiting.is_empty() {
+            self.working += 1;
+            return None;
+        }
+        let (turn, wait) = oneshot::channel();
+        self.waiting.push_back(turn);
+        Some(wait)
+    }
+
+    /// Ends a turn, which is the next one's if the capacity allows it.
+    pub(crate) fn leave(&mut self, capacity: u32) {
+        self.working -= 1;
+        self.move_up(capacity);
+    }
+
+    /// Gives turns to those who wait, after the capacity has grown.
+    pub(crate) fn move_up(&mut self, capacity: u32) {
+        while self.working < capacity {
+            let Some(turn) = self.waiting.pop_front() else {
+                return;
+            };
+            if turn.send(()).is_ok() {
+                self.working += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has_turn(wait: &mut oneshot::Receiver<()>) -> bool {
+        wait.try_recv().is_ok()
+    }
+
+    #[test]
+    fn turns_come_in_order_and_never_too_many() {
+        let mut queue = Queue::default();
+        assert!(queue.join(2).is_none());
+        assert!(queue.join(2).is_none());
+        let [mut first, mut second] = [(); 2].map(|()| queue.join(2).expect("a wait"));
+        assert!(!has_turn(&mut first));
+        queue.leave(2);
+        assert!(has_turn(&mut first));
+        assert!(!has_turn(&mut second));
+    }
+
+    #[test]
+    fn a_smaller_capacity_lets_none_move_up_and_a_larger_one_all_it_can() {
+        let mut queue = Queue::default();
+        for _ in 0..4 {
+            assert!(queue.join(4).is_none());
+        }
+        let mut waits = [(); 3].map(|()| queue.join(4).expect("a wait"));
+        queue.leave(1);
+        queue.leave(1);
+        assert!(!waits.iter_mut().any(has_turn));
+        queue.move_up(4);
+        assert_eq!(waits.each_mut().map(has_turn), [true, true, false]);
+    }
+
+    #[test]
+    fn who_has_left_is_passed_over() {
+        let mut queue = Queue::default();
+        queue.join(1);
+        drop(queue.join(1));
+        let mut last = queue.join(1).expect("a wait");
+        queue.leave(1);
+        assert!(has_turn(&mut last));
+    }
+}

@@ -1,0 +1,261 @@
+//! What a run showed.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::scenario::Scenario;
+use crate::world::World;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    /// Since the start.
+    pub(crate) arrived: Duration,
+    pub(crate) took: Duration,
+    /// What it took beside the attempt that served it.
+    pub(crate) waited: Duration,
+    /// The endpoint, if it was served.
+    pub(crate) served_by: Option<usize>,
+    pub(crate) attempts: u32,
+    pub(crate) limited: u32,
+    pub(crate) failed: u32,
+    pub(crate) tokens: u32,
+}
+
+/// What a policy made of a scenario.
+///
+/// Times are those of requests that succeeded, from their arrival on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The name of the scenario.
+    pub scenario: String,
+    /// The name of the policy.
+    pub policy: String,
+    /// The requests as a share of what the endpoints can serve, if that was how they came.
+    pub load: Option<f64>,
+    /// The seed.
+    pub seed: u64,
+    /// How many requests came.
+    pub requests: u64,
+    /// The share of requests that succeeded, from 0 to 1.
+    pub success: f64,
+    /// Attempts of all requests, divided by the requests.
+    pub attempts_per_request: f64,
+    /// Attempts that were answered with 429, divided by the requests.
+    pub rate_limited_per_request: f64,
+    /// The median latency in seconds, if any request succeeded.
+    pub p50_s: Option<f64>,
+    /// The latency in seconds that one success in a hundred exceeds.
+    pub p99_s: Option<f64>,
+    /// The share of all attempts that went to each endpoint, in the order of the scenario.
+    pub shares: Vec<f64>,
+    /// What is in tables and plots, and not in JSON.
+    #[serde(skip)]
+    pub details: Details,
+}
+
+/// What is in tables and plots only.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Details {
+    /// Attempts divided by requests, in the second in which that was most.
+    pub peak_amplification: f64,
+    /// The seconds from the end of the last trouble until the first second from which on 99 of 100
+    /// requests of every second succeeded, if there was a trouble and such a second.
+    pub recovered_s: Option<f64>,
+    /// The latency in seconds that one success in a thousand exceeds.
+    pub p999_s: Option<f64>,
+    /// How many seconds a success waited beside the attempt that served it, on average.
+    pub waited_s: Option<f64>,
+    /// The longest such wait of 99 in a hundred.
+    pub waited_p99_s: Option<f64>,
+    /// The mean cost of a success.
+    pub cost: Option<f64>,
+    /// The share of all successes that each endpoint served.
+    pub served: Vec<f64>,
+    /// The attempts at each endpoint in each second.
+    pub attempts: Vec<Vec<u32>>,
+    /// The requests in each second.
+    pub arrivals: Vec<u32>,
+    /// How many of the requests of each second succeeded.
+    pub successes: Vec<u32>,
+    /// Of the requests whose first attempt failed otherwise than by a limit, the share that was
+    /// tried again.
+    pub retried: Option<f64>,
+}
+
+impl Report {
+    pub(crate) fn new(
+        scenario: &Scenario,
+        policy: &str,
+        seed: u64,
+        records: &[Record],
+        ticks: &[Vec<u32>],
+    ) -> Self {
+        let requests = records.len().max(1) as f64;
+        let sum = |of: fn(&Record) -> u32| {
+            records
+                .iter()
+                .map(|record| f64::from(of(record)))
+                .sum::<f64>()
+        };
+        let served: Vec<_> = records
+            .iter()
+            .filter(|record| record.served_by.is_some())
+            .collect();
+        let took = sorted(served.iter().map(|record| record.took));
+        let totals: Vec<f64> = ticks.iter().map(|ticks| total(ticks)).collect();
+        Self {
+            scenario: scenario.name.clone(),
+            policy: policy.to_owned(),
+            load: scenario.load,
+            seed,
+            requests: records.len() as u64,
+            success: served.len() as f64 / requests,
+            attempts_per_request: sum(|record| record.attempts) / requests,
+            rate_limited_per_request: sum(|record| record.limited) / requests,
+            p50_s: quantile(&took, 0.5),
+            p99_s: quantile(&took, 0.99),
+            shares: shares(&totals),
+            details: Details::new(scenario, records, &served, &took, ticks),
+        }
+    }
+}
+
+impl Details {
+    fn new(
+        scenario: &Scenario,
+        records: &[Record],
+        served: &[&Record],
+        took: &[f64],
+        ticks: &[Vec<u32>],
+    ) -> Self {
+        let waited = sorted(served.iter().map(|record| record.waited));
+        let mut by = vec![0.0; scenario.endpoints.len()];
+        for endpoint in served.iter().filter_map(|record| record.served_by) {
+            by[endpoint] += 1.0;
+        }
+        let cost = by
+            .iter()
+            .zip(&scenario.endpoints)
+            .map(|(n, endpoint)| n * endpoint.cost);
+        let second = Duration::from_secs(1);
+        let arrived = || records.iter().map(|record| record.arrived);
+        Self {
+            peak_amplification: peak_amplification(ticks, &columns(arrived(), World::TICK)),
+            recovered_s: scenario
+                .healed()
+                .and_then(|healed| recovered(records, healed)),
+            p999_s: quantile(took, 0.999),
+            waited_s: mean(&waited),
+            waited_p99_s: quantile(&waited, 0.99),
+            cost: (!served.is_empty()).then(|| cost.sum::<f64>() / served.len() as f64),
+            served: shares(&by),
+            attempts: ticks.iter().map(|ticks| per_second(ticks)).collect(),
+            arrivals: columns(arrived(), second),
+            successes: columns(served.iter().map(|record| record.arrived), second),
+            retried: retried(records),
+        }
+    }
+}
+
+fn sorted(times: impl Iterator<Item = Duration>) -> Vec<f64> {
+    let mut seconds: Vec<_> = times.map(|time| time.as_secs_f64()).collect();
+    seconds.sort_unstable_by(f64::total_cmp);
+    seconds
+}
+
+/// The nearest rank: the least value that is not exceeded by a share of `1 - q`.
+fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
+    let rank = (q * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn total(counts: &[u32]) -> f64 {
+    counts.iter().map(|n| f64::from(*n)).sum()
+}
+
+fn shares(counts: &[f64]) -> Vec<f64> {
+    let total = counts.iter().sum::<f64>().max(1.0);
+    counts.iter().map(|n| n / total).collect()
+}
+
+/// Counts the instants in columns of this width.
+fn columns(times: impl Iterator<Item = Duration>, width: Duration) -> Vec<u32> {
+    let mut columns = Vec::new();
+    for time in times {
+        let column = usize::try_from(time.as_nanos() / width.as_nanos()).unwrap_or(usize::MAX);
+        if columns.len() <= column {
+            columns.resize(column + 1, 0);
+        }
+        columns[column] += 1;
+    }
+    columns
+}
+
+fn ticks_per_second() -> usize {
+    (Duration::from_secs(1).as_millis() / World::TICK.as_millis()) as usize
+}
+
+fn per_second(ticks: &[u32]) -> Vec<u32> {
+    ticks
+        .chunks(ticks_per_second())
+        .map(|ticks| ticks.iter().sum())
+        .collect()
+}
+
+/// The most attempts for a request over any second. Seconds at the end, in which no more requests
+/// come, have no ratio.
+fn peak_amplification(ticks: &[Vec<u32>], arrivals: &[u32]) -> f64 {
+    let at = |tick: usize| {
+        ticks
+            .iter()
+            .filter_map(|ticks| ticks.get(tick))
+            .sum::<u32>()
+    };
+    let attempts: Vec<_> = (0..arrivals.len()).map(at).collect();
+    let width = ticks_per_second().min(arrivals.len());
+    let seconds = attempts.windows(width).zip(arrivals.windows(width));
+    let ratios = seconds.map(|(attempts, arrivals)| total(attempts) / total(arrivals).max(1.0));
+    ratios.fold(0.0, f64::max)
+}
+
+/// The seconds until the first one from which on 99 of 100 requests of every second succeed.
+fn recovered(records: &[Record], healed: Duration) -> Option<f64> {
+    let late = records.iter().filter(|record| record.arrived >= healed);
+    let (mut all, mut good) = (Vec::new(), Vec::new());
+    for record in late {
+        let since = record.arrived - healed;
+        all.push(since);
+        if record.served_by.is_some() {
+            good.push(since);
+        }
+    }
+    let second = Duration::from_secs(1);
+    let (all, good) = (
+        columns(all.into_iter(), second),
+        columns(good.into_iter(), second),
+    );
+    let is_bad = |n: usize| total(&good[n..good.len().min(n + 1)]) < 0.99 * f64::from(all[n]);
+    let first = (0..all.len())
+        .rev()
+        .find(|n| *n >= good.len() || is_bad(*n));
+    match first {
+        None => Some(0.0),
+        Some(last) if last + 1 < all.len() => Some((last + 1) as f64),
+        Some(_) => None,
+    }
+}
+
+fn retried(records: &[Record]) -> Option<f64> {
+    let failed: Vec<_> = records.iter().filter(|record| record.failed > 0).collect();
+    let again = failed.iter().filter(|record| record.attempts > 1).count();
+    (!failed.is_empty()).then(|| again as f64 / failed.len() as f64)
+}
+
+#[cfg(test)]
+mod tests;

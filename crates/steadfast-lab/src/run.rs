@@ -1,0 +1,83 @@
+//! Runs a scenario with a policy.
+
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tower::ServiceExt;
+
+use crate::call::Call;
+use crate::policy::{Client, Policy, Setup};
+use crate::random::generator;
+use crate::report::{Record, Report};
+use crate::scenario::Scenario;
+use crate::world::World;
+
+impl Scenario {
+    /// Runs it with a policy, on a clock that stands still while anything is left to do.
+    ///
+    /// The same seed gives the same requests to every policy, and the same report each time.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it has no endpoint, or if called on a runtime of tokio.
+    #[must_use]
+    pub fn run(&self, policy: &dyn Policy, seed: u64) -> Report {
+        assert!(!self.endpoints.is_empty(), "a scenario needs an endpoint");
+        let mut runtime = Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime without I/O");
+        runtime.block_on(self.play(policy, seed))
+    }
+
+    async fn play(&self, policy: &dyn Policy, seed: u64) -> Report {
+        // For whatever draws from the generator of the thread.
+        fastrand::seed(seed);
+        let world = World::new(&self.endpoints, self.attempt_timeout, seed);
+        let clients: Vec<_> = (0..self.clients as u64)
+            .map(|n| {
+                let seed = generator(seed, n + 1).u64(..);
+                policy.client(&Setup::new(self, world.clone(), seed))
+            })
+            .collect();
+        let mut sizes = generator(seed, u64::MAX);
+        let start = Instant::now();
+        let mut requests = JoinSet::new();
+        let mut records = Vec::new();
+        for (n, arrival) in self
+            .arrivals
+            .times(self.lasting, seed)
+            .into_iter()
+            .enumerate()
+        {
+            sleep_until(start + arrival).await;
+            let call = Call::new(n as u64, self.draw_size(&mut sizes));
+            let client = clients[n % clients.len()].clone();
+            requests.spawn(send(client, call, start, self.deadline));
+            while let Some(record) = requests.try_join_next() {
+                records.push(record.expect("a policy does not panic"));
+            }
+        }
+        records.extend(requests.join_all().await);
+        Report::new(self, policy.name(), seed, &records, &world.attempts())
+    }
+}
+
+async fn send(client: Client, call: Call, start: Instant, deadline: Duration) -> Record {
+    let arrived = Instant::now();
+    let answer = timeout_at(arrived + deadline, client.oneshot(call.request())).await;
+    let success = matches!(answer, Ok(Ok(answer)) if answer.status().is_success());
+    let took = arrived.elapsed();
+    let service = call.service().filter(|_| success);
+    Record {
+        arrived: arrived - start,
+        took,
+        waited: service.map_or(took, |(_, service)| took.saturating_sub(service)),
+        served_by: service.map(|(endpoint, _)| endpoint),
+        attempts: call.attempts(),
+        limited: call.refusals(),
+        failed: call.failures(),
+        tokens: call.tokens,
+    }
+}

@@ -1,0 +1,177 @@
+//! What happens: who serves, who asks, and when.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::arrivals::Arrivals;
+use crate::endpoint::Endpoint;
+
+/// Some minutes of traffic, as a value. The [crate docs](crate) have one as an example.
+#[derive(Clone, Debug)]
+#[must_use = "a scenario does nothing until it is run"]
+pub struct Scenario {
+    pub(crate) name: String,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) load: Option<f64>,
+    pub(crate) lasting: Duration,
+    pub(crate) clients: usize,
+    pub(crate) attempts: u32,
+    pub(crate) deadline: Duration,
+    pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) sizes: Vec<(f64, u32)>,
+}
+
+impl Scenario {
+    /// Creates a scenario without endpoints: one client, Poisson arrivals of one request a second
+    /// for four minutes, 3 attempts, and a deadline of 30 s.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            endpoints: Vec::new(),
+            arrivals: Arrivals::Poisson(1.0),
+            load: None,
+            lasting: Duration::from_secs(240),
+            clients: 1,
+            attempts: 3,
+            deadline: Duration::from_secs(30),
+            attempt_timeout: None,
+            sizes: vec![(1.0, 1)],
+        }
+    }
+
+    /// Adds an endpoint. Their names must differ.
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// Sets when requests come.
+    pub fn arrivals(mut self, arrivals: Arrivals) -> Self {
+        self.arrivals = arrivals;
+        self
+    }
+
+    /// Lets requests come as Poisson does, at a share of what all endpoints together can serve.
+    /// Set the endpoints and the sizes of requests before.
+    pub fn load(mut self, load: f64) -> Self {
+        self.arrivals = Arrivals::Poisson(load * self.rate());
+        self.load = Some(load);
+        self
+    }
+
+    /// Sets how long requests come.
+    pub fn lasting(mut self, time: Duration) -> Self {
+        self.lasting = time;
+        self
+    }
+
+    /// Spreads the requests evenly over independent clients, which know nothing of each other.
+    pub fn clients(mut self, clients: usize) -> Self {
+        self.clients = clients.max(1);
+        self
+    }
+
+    /// Sets the most attempts of a request.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Sets how long a request may take in all. What has no answer by then has failed.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Sets how long an attempt may take. Not limited by default.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the sizes of requests in tokens, each with its share of all requests. 1 by default.
+    pub fn sizes(mut self, sizes: impl IntoIterator<Item = (f64, u32)>) -> Self {
+        self.sizes = sizes.into_iter().collect();
+        self
+    }
+
+    /// Returns how many requests all endpoints together can serve a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        let tokens = self.mean_size();
+        self.endpoints
+            .iter()
+            .map(|endpoint| endpoint.rate(tokens))
+            .sum()
+    }
+
+    /// The share of that which an endpoint can serve. Endpoints without limits are taken for
+    /// equal.
+    pub(crate) fn share_of_rate(&self, endpoint: &Endpoint) -> f64 {
+        let rate = self.rate();
+        if rate.is_finite() {
+            endpoint.rate(self.mean_size()) / rate
+        } else {
+            1.0 / self.endpoints.len() as f64
+        }
+    }
+
+    fn mean_size(&self) -> f64 {
+        let shares: f64 = self.sizes.iter().map(|(share, _)| share).sum();
+        let tokens = self
+            .sizes
+            .iter()
+            .map(|(share, size)| share * f64::from(*size));
+        tokens.sum::<f64>() / shares
+    }
+
+    /// Returns the end of the last trouble, after which all is well.
+    pub(crate) fn healed(&self) -> Option<Duration> {
+        let troubles = self
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| &endpoint.troubles);
+        troubles.map(|(range, _)| range.end).max()
+    }
+
+    pub(crate) fn draw_size(&self, rng: &mut Rng) -> u32 {
+        let shares: f64 = self.sizes.iter().map(|(share, _)| share).sum();
+        let mut left = rng.f64() * shares;
+        let drawn = self.sizes.iter().find(|(share, _)| {
+            left -= share;
+            left < 0.0
+        });
+        drawn.or(self.sizes.last()).map_or(1, |(_, size)| *size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use steadfast_testkit::Quota;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn load_is_relative_to_what_all_endpoints_can_serve() {
+        let endpoint = |name| Endpoint::new(name).tokens(Quota::new(1_000, SECOND));
+        let scenario = Scenario::new("sizes")
+            .endpoint(endpoint("a"))
+            .endpoint(endpoint("b"))
+            .sizes([(0.9, 100), (0.1, 1_100)])
+            .load(0.5);
+        assert_eq!(scenario.arrivals, Arrivals::Poisson(5.0));
+    }
+
+    #[test]
+    fn sizes_come_in_their_shares() {
+        let scenario = Scenario::new("sizes").sizes([(9.0, 100), (1.0, 2_000)]);
+        let mut rng = crate::random::generator(1, 1);
+        let large = (0..10_000)
+            .filter(|_| scenario.draw_size(&mut rng) == 2_000)
+            .count();
+        assert!(large.abs_diff(1_000) < 120, "{large}");
+    }
+}

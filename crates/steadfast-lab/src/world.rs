@@ -1,0 +1,289 @@
+//! The endpoints at work: the client that all policies send through.
+
+use std::future::{Future, pending};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, StatusCode, Uri};
+use steadfast_core::{BoxError, Class, Classified, Verdict};
+use steadfast_testkit::Bucket;
+use tokio::time::{Instant, sleep, timeout};
+use tower::Service;
+
+use crate::call::{Answer, Body, Call};
+use crate::endpoint::{Endpoint, Hint, Trouble};
+use crate::latency::scaled;
+use crate::queue::Queue;
+use crate::random::generator;
+
+/// The HTTP client of a simulation: it sends a request to the endpoint that its URI names.
+///
+/// An attempt that takes longer than the scenario's attempt timeout ends with a
+/// [`Classified`] error, as do connections that are refused or lost.
+#[derive(Clone, Debug)]
+pub struct World(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    start: Instant,
+    seed: u64,
+    attempt_timeout: Option<Duration>,
+    places: Vec<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    endpoint: Endpoint,
+    host: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    requests: Option<Bucket>,
+    tokens: Option<Bucket>,
+    queue: Queue,
+    /// The attempts in each [`TICK`](World::TICK) since the start.
+    attempts: Vec<u32>,
+}
+
+impl World {
+    /// The width of the columns in which attempts are counted.
+    pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+    pub(crate) fn new(
+        endpoints: &[Endpoint],
+        attempt_timeout: Option<Duration>,
+        seed: u64,
+    ) -> Self {
+        let start = Instant::now();
+        let world = Self(Arc::new(Shared {
+            start,
+            seed,
+            attempt_timeout,
+            places: endpoints
+                .iter()
+                .map(|endpoint| Place::new(endpoint, start))
+                .collect(),
+        }));
+        for index in 0..endpoints.len() {
+            world.wake_queue_after_troubles(index);
+        }
+        world
+    }
+
+    /// Returns the base URI of an endpoint.
+    #[must_use]
+    pub fn uri(endpoint: &Endpoint) -> Uri {
+        let uri = format!("http://{}", host(endpoint));
+        uri.parse().expect("the name of an endpoint is a host")
+    }
+
+    /// The attempts at each endpoint, in columns of [`TICK`](Self::TICK).
+    pub(crate) fn attempts(&self) -> Vec<Vec<u32>> {
+        let places = self.0.places.iter();
+        places.map(|place| place.lock().attempts.clone()).collect()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.start.elapsed()
+    }
+
+    fn index_of(&self, uri: &Uri) -> usize {
+        let host = uri.host().unwrap_or_default();
+        let mut places = self.0.places.iter();
+        let found = places.position(|place| place.host == host);
+        found.unwrap_or_else(|| panic!("no endpoint is called {host}"))
+    }
+
+    async fn attempt(self, index: usize, call: Call) -> Result<Answer, BoxError> {
+        let number = call.attempt();
+        self.0.places[index].count(self.elapsed());
+        let started = Instant::now();
+        let serve = self.serve(index, &call, number);
+        let result = match self.0.attempt_timeout {
+            Some(limit) => timeout(limit, serve).await.unwrap_or_else(|_| Err(late())),
+            None => serve.await,
+        };
+        match &result {
+            Ok(answer) if answer.status().is_success() => call.served(index, started.elapsed()),
+            Ok(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS => call.limited(),
+            _ => call.failed(),
+        }
+        result
+    }
+
+    async fn serve(&self, index: usize, call: &Call, number: u32) -> Result<Answer, BoxError> {
+        let place = &self.0.places[index];
+        let endpoint = &place.endpoint;
+        let at = self.elapsed();
+        let mut rng = generator(self.0.seed, (call.id << 8) | u64::from(number.min(255)));
+        for trouble in endpoint.troubles_at(at) {
+            match trouble {
+                Trouble::Refuses => {
+                    sleep(endpoint.refusal).await;
+                    return Err(broken(Class::Connect, io::ErrorKind::ConnectionRefused));
+                }
+                Trouble::Hangs => pending().await,
+                Trouble::Fails(share, status) if rng.f64() < share => {
+                    sleep(endpoint.refusal).await;
+                    return Ok(answer(StatusCode::from_u16(status)?));
+                }
+                Trouble::Capacity(_) | Trouble::Fails(..) | Trouble::Slow(_) => {}
+            }
+        }
+        if let Err(wait) = place.admit(call.tokens) {
+            sleep(endpoint.refusal).await;
+            return Ok(refusal(endpoint.hint, wait));
+        }
+        if rng.f64() < endpoint.failures {
+            sleep(endpoint.refusal).await;
+            return Ok(answer(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+        let work = scaled(endpoint.latency.draw(&mut rng), endpoint.slowness_at(at));
+        if endpoint.capacity.is_some() {
+            // Detached when the client leaves: the server goes on.
+            tokio::spawn(self.clone().work(index, work)).await?;
+        } else if let Some(end) = endpoint.breaks_in(at..at + work) {
+            sleep(end - at).await;
+            return Err(broken(Class::Transport, io::ErrorKind::ConnectionReset));
+        } else {
+            sleep(work).await;
+        }
+        Ok(answer(StatusCode::OK))
+    }
+
+    async fn work(self, index: usize, work: Duration) {
+        let place = &self.0.places[index];
+        let turn = place.lock().queue.join(self.capacity(index));
+        if let Some(turn) = turn {
+            turn.await.expect("a queue outlives who waits in it");
+        }
+        sleep(work).await;
+        place.lock().queue.leave(self.capacity(index));
+    }
+
+    fn capacity(&self, index: usize) -> u32 {
+        let capacity = self.0.places[index].endpoint.capacity_at(self.elapsed());
+        capacity.unwrap_or(u32::MAX)
+    }
+
+    fn wake_queue_after_troubles(&self, index: usize) {
+        for (range, _) in &self.0.places[index].endpoint.troubles {
+            let (world, end) = (self.clone(), self.0.start + range.end);
+            tokio::spawn(async move {
+                tokio::time::sleep_until(end).await;
+                let capacity = world.capacity(index);
+                world.0.places[index].lock().queue.move_up(capacity);
+            });
+        }
+    }
+}
+
+impl Service<Request<Body>> for World {
+    type Response = Answer;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let index = self.index_of(request.uri());
+        let call = request.extensions().get::<Call>();
+        let call = call
+            .expect("a policy keeps the extensions of a request")
+            .clone();
+        Box::pin(self.clone().attempt(index, call))
+    }
+}
+
+impl Place {
+    fn new(endpoint: &Endpoint, now: Instant) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            host: host(endpoint),
+            state: Mutex::new(State {
+                requests: endpoint.requests.map(|quota| Bucket::new(quota, now)),
+                tokens: endpoint.tokens.map(|quota| Bucket::new(quota, now)),
+                queue: Queue::default(),
+                attempts: Vec::new(),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, at: Duration) {
+        let column =
+            usize::try_from(at.as_millis() / World::TICK.as_millis()).unwrap_or(usize::MAX);
+        let attempts = &mut self.lock().attempts;
+        if attempts.len() <= column {
+            attempts.resize(column + 1, 0);
+        }
+        attempts[column] += 1;
+    }
+
+    /// Takes a request and its tokens, or neither and says how long both would take.
+    fn admit(&self, tokens: u32) -> Result<(), Duration> {
+        let now = Instant::now();
+        let state = &mut *self.lock();
+        // Taken from copies, so that one bucket gives nothing if the other refuses.
+        let (mut requests, mut spent) = (state.requests.clone(), state.tokens.clone());
+        let request = requests
+            .as_mut()
+            .map_or(Ok(()), |bucket| bucket.take(1, now));
+        let size = spent
+            .as_mut()
+            .map_or(Ok(()), |bucket| bucket.take(tokens, now));
+        match (request, size) {
+            (Ok(()), Ok(())) => {
+                (state.requests, state.tokens) = (requests, spent);
+                Ok(())
+            }
+            (request, size) => {
+                let wait = |result: Result<(), Duration>| result.err().unwrap_or_default();
+                Err(wait(request).max(wait(size)))
+            }
+        }
+    }
+}
+
+fn host(endpoint: &Endpoint) -> String {
+    format!("{}.lab", endpoint.name)
+}
+
+fn answer(status: StatusCode) -> Answer {
+    let mut answer = Answer::default();
+    *answer.status_mut() = status;
+    answer
+}
+
+fn refusal(hint: Hint, wait: Duration) -> Answer {
+    let mut answer = answer(StatusCode::TOO_MANY_REQUESTS);
+    let (name, value) = match hint {
+        Hint::Absent => return answer,
+        Hint::Millis => ("retry-after-ms", wait.as_nanos().div_ceil(1_000_000)),
+        Hint::Seconds => ("retry-after", wait.as_nanos().div_ceil(1_000_000_000)),
+    };
+    let value = u64::try_from(value).unwrap_or(u64::MAX);
+    answer.headers_mut().insert(name, value.into());
+    answer
+}
+
+fn broken(class: Class, kind: io::ErrorKind) -> BoxError {
+    Classified::new(Verdict::new(class), io::Error::from(kind)).into()
+}
+
+fn late() -> BoxError {
+    broken(Class::Timeout, io::ErrorKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests;
