@@ -142,6 +142,12 @@ impl Endpoint {
         self
     }
 
+    /// Returns its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Returns how many requests of `tokens` each it can serve a second.
     #[must_use]
     pub fn rate(&self, tokens: f64) -> f64 {

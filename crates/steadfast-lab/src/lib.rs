@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod call;
+mod catalog;
 mod endpoint;
 mod latency;
 mod policy;
@@ -14,6 +15,7 @@ mod world;
 
 pub use self::arrivals::Arrivals;
 pub use self::call::{Answer, Body};
+pub use self::catalog::{Entry, catalog};
 pub use self::endpoint::{Endpoint, Hint, Trouble};
 pub use self::latency::Latency;
 pub use self::policy::{Client, Policy, Setup, policies};

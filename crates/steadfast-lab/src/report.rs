@@ -63,6 +63,9 @@ pub struct Details {
     /// The seconds from the end of the last trouble until the first second from which on 99 of 100
     /// requests of every second succeeded, if there was a trouble and such a second.
     pub recovered_s: Option<f64>,
+    /// The seconds from the end of the last trouble until its endpoint got four fifths of the
+    /// attempts that it had before, if there was a trouble and it did.
+    pub back_s: Option<f64>,
     /// The latency in seconds that one success in a thousand exceeds.
     pub p999_s: Option<f64>,
     /// How many seconds a success waited beside the attempt that served it, on average.
@@ -144,8 +147,9 @@ impl Details {
         Self {
             peak_amplification: peak_amplification(ticks, &columns(arrived(), World::TICK)),
             recovered_s: scenario
-                .healed()
-                .and_then(|healed| recovered(records, healed)),
+                .last_trouble()
+                .and_then(|(_, trouble)| recovered(records, trouble.end)),
+            back_s: back(scenario, ticks),
             p999_s: quantile(took, 0.999),
             waited_s: mean(&waited),
             waited_p99_s: quantile(&waited, 0.99),
@@ -249,6 +253,27 @@ fn recovered(records: &[Record], healed: Duration) -> Option<f64> {
         Some(last) if last + 1 < all.len() => Some((last + 1) as f64),
         Some(_) => None,
     }
+}
+
+/// The seconds until five seconds begin in which the endpoint that healed last gets 80 % of the
+/// attempts that it had before its trouble.
+fn back(scenario: &Scenario, ticks: &[Vec<u32>]) -> Option<f64> {
+    let (endpoint, trouble) = scenario.last_trouble()?;
+    let seconds: Vec<_> = per_second(&ticks[endpoint]);
+    let (start, end) = (
+        trouble.start.as_secs() as usize,
+        trouble.end.as_secs() as usize,
+    );
+    let before = mean(&floats(seconds.get(..start)?))?;
+    let after = floats(seconds.get(end..)?);
+    let found = after
+        .windows(5)
+        .position(|five| mean(five) >= Some(0.8 * before))?;
+    Some(found as f64)
+}
+
+fn floats(counts: &[u32]) -> Vec<f64> {
+    counts.iter().map(|n| f64::from(*n)).collect()
 }
 
 fn retried(records: &[Record]) -> Option<f64> {

@@ -1,5 +1,6 @@
 //! What happens: who serves, who asks, and when.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -127,13 +128,13 @@ impl Scenario {
         tokens.sum::<f64>() / shares
     }
 
-    /// Returns the end of the last trouble, after which all is well.
-    pub(crate) fn healed(&self) -> Option<Duration> {
-        let troubles = self
-            .endpoints
-            .iter()
-            .flat_map(|endpoint| &endpoint.troubles);
-        troubles.map(|(range, _)| range.end).max()
+    /// Returns the trouble that ends last, after which all is well, and whose it is.
+    pub(crate) fn last_trouble(&self) -> Option<(usize, Range<Duration>)> {
+        let troubles = self.endpoints.iter().enumerate().flat_map(|(n, endpoint)| {
+            let ranges = endpoint.troubles.iter().map(|(range, _)| range.clone());
+            ranges.map(move |range| (n, range))
+        });
+        troubles.max_by_key(|(_, range)| range.end)
     }
 
     pub(crate) fn draw_size(&self, rng: &mut Rng) -> u32 {

@@ -1,0 +1,273 @@
+//! The scenarios that have a name.
+
+use std::time::Duration;
+
+use steadfast_testkit::Quota;
+
+use crate::arrivals::Arrivals;
+use crate::endpoint::{Endpoint, Hint, Trouble};
+use crate::latency::Latency;
+use crate::scenario::Scenario;
+
+/// A scenario of the catalog, at any load.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    name: &'static str,
+    about: &'static str,
+    loads: &'static [f64],
+    make: fn(f64) -> Scenario,
+}
+
+impl Entry {
+    /// Returns its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns what happens in it.
+    #[must_use]
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// Returns the loads that are worth a look.
+    #[must_use]
+    pub fn loads(&self) -> &'static [f64] {
+        self.loads
+    }
+
+    /// Makes the scenario at a load.
+    pub fn at(&self, load: f64) -> Scenario {
+        (self.make)(load)
+    }
+}
+
+/// Returns all scenarios that have a name.
+#[must_use]
+pub fn catalog() -> &'static [Entry] {
+    &[
+        Entry {
+            name: "quota",
+            about: "Four endpoints allow 20, 10, 5 and 5 requests/s with a burst of 1 s, and \
+                    answer after 1, 1.5, 2 and 4 s (medians, lognormal, sigma 0.5). A 429 takes \
+                    30 ms and says `Retry-After` in whole seconds, rounded up. 3 attempts, 30 s \
+                    in all. For 4 min, above a load of 1 for an hour.",
+            loads: &[0.8, 0.95, 1.1],
+            make: quota,
+        },
+        Entry {
+            name: "quota-no-hint",
+            about: "`quota`, and no 429 says when to come back.",
+            loads: &[0.8, 0.95, 1.1],
+            make: quota_no_hint,
+        },
+        Entry {
+            name: "quota-slow",
+            about: "`quota`, but all answers take 8 s (median, sigma 0.5), and a request has 60 s.",
+            loads: &[0.8, 0.95, 1.1],
+            make: quota_slow,
+        },
+        Entry {
+            name: "outage",
+            about: "`quota`, and the largest endpoint, half of all there is, refuses connections \
+                    from 60 to 120 s. The load is that of all four, so at 0.5 the other three are \
+                    just enough, and at 0.8 they are not.",
+            loads: &[0.5, 0.8],
+            make: outage,
+        },
+        Entry {
+            name: "clients",
+            about: "`quota`, used by eight clients that know nothing of each other.",
+            loads: &[0.8, 0.95],
+            make: clients,
+        },
+        Entry {
+            name: "storm",
+            about: "One service works on 20 requests at a time, 50 ms each, and goes on when its \
+                    clients have left. Attempts time out after 1 s. From 30 to 40 s it can do only \
+                    30 % of that. A load of 0.8 is 320 requests/s.",
+            loads: &[0.8],
+            make: storm,
+        },
+        Entry {
+            name: "herd",
+            about: "300 clients, which know nothing of each other, send one request each at the \
+                    same moment to an endpoint that allows 10/s and a burst of 20, with \
+                    `Retry-After` in whole seconds. Any number of attempts, 10 min in all. The \
+                    load multiplies the clients.",
+            loads: &[1.0],
+            make: herd,
+        },
+        Entry {
+            name: "fast-fail",
+            about: "`quota`, and from 30 to 150 s the second endpoint answers 500 after 5 ms.",
+            loads: &[0.5],
+            make: fast_fail,
+        },
+        Entry {
+            name: "tokens",
+            about: "Three endpoints count tokens as well as requests: 24,500, 12,250 and 6,125 \
+                    tokens/s with bursts of 98,000, 49,000 and 24,500. Nine requests of ten have \
+                    500 tokens, the tenth 20,000.",
+            loads: &[0.8, 0.95],
+            make: tokens,
+        },
+        Entry {
+            name: "recovery",
+            about: "`quota`, and the largest endpoint refuses connections for 10 min. Then it is \
+                    three times slower at first, for a minute.",
+            loads: &[0.45],
+            make: recovery,
+        },
+    ]
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Requests a second and the median of the latency in seconds.
+const QUOTAS: [(&str, u32, f64); 4] = [
+    ("large", 20, 1.0),
+    ("medium", 10, 1.5),
+    ("small", 5, 2.0),
+    ("slow", 5, 4.0),
+];
+
+fn quota(load: f64) -> Scenario {
+    four("quota", load, |endpoint| endpoint)
+}
+
+fn quota_no_hint(load: f64) -> Scenario {
+    four("quota-no-hint", load, |endpoint| {
+        endpoint.hint(Hint::Absent)
+    })
+}
+
+fn quota_slow(load: f64) -> Scenario {
+    let latency = Latency::LogNormal(8 * SECOND, 0.5);
+    four("quota-slow", load, |endpoint| endpoint.latency(latency)).deadline(MINUTE)
+}
+
+fn outage(load: f64) -> Scenario {
+    four("outage", load, |endpoint| match endpoint.name() {
+        "large" => endpoint.trouble(60..120, Trouble::Refuses),
+        _ => endpoint,
+    })
+}
+
+fn clients(load: f64) -> Scenario {
+    four("clients", load, |endpoint| endpoint).clients(8)
+}
+
+fn storm(load: f64) -> Scenario {
+    let service = Endpoint::new("service")
+        .capacity(20)
+        .latency(Latency::Constant(SECOND / 20))
+        .trouble(30..40, Trouble::Capacity(0.3));
+    Scenario::new("storm")
+        .endpoint(service)
+        .load(load)
+        .attempt_timeout(SECOND)
+        .lasting(2 * MINUTE)
+}
+
+fn herd(load: f64) -> Scenario {
+    let clients = (300.0 * load).round() as u32;
+    let endpoint = Endpoint::new("limited")
+        .requests(Quota::new(10, SECOND).burst(20))
+        .latency(Latency::Constant(SECOND / 10));
+    Scenario::new("herd")
+        .endpoint(endpoint)
+        .load(load)
+        .arrivals(Arrivals::Bursts {
+            size: clients,
+            every: Duration::ZERO,
+        })
+        .clients(clients as usize)
+        .attempts(u32::MAX)
+        .deadline(10 * MINUTE)
+}
+
+fn fast_fail(load: f64) -> Scenario {
+    four("fast-fail", load, |endpoint| match endpoint.name() {
+        "medium" => endpoint
+            .refusal(SECOND / 200)
+            .trouble(30..150, Trouble::Fails(1.0, 500)),
+        _ => endpoint,
+    })
+}
+
+fn tokens(load: f64) -> Scenario {
+    let endpoint = |(name, tokens, median): (&'static str, u32, f64)| {
+        Endpoint::new(name)
+            .requests(Quota::new(tokens / 1_225, SECOND))
+            .tokens(Quota::new(tokens, SECOND).burst(4 * tokens))
+            .latency(Latency::LogNormal(SECOND.mul_f64(median), 0.5))
+    };
+    let endpoints = [
+        ("large", 24_500, 1.0),
+        ("medium", 12_250, 1.5),
+        ("small", 6_125, 2.0),
+    ];
+    endpoints
+        .map(endpoint)
+        .into_iter()
+        .fold(Scenario::new("tokens"), Scenario::endpoint)
+        .sizes([(0.9, 500), (0.1, 20_000)])
+        .load(load)
+}
+
+fn recovery(load: f64) -> Scenario {
+    four("recovery", load, |endpoint| match endpoint.name() {
+        "large" => endpoint
+            .trouble(60..660, Trouble::Refuses)
+            .slow_start(3.0, MINUTE),
+        _ => endpoint,
+    })
+    .lasting(15 * MINUTE)
+}
+
+/// The four endpoints that most scenarios have, each changed a little.
+fn four(name: &str, load: f64, change: impl Fn(Endpoint) -> Endpoint) -> Scenario {
+    let endpoint = |(name, requests, median)| {
+        Endpoint::new(name)
+            .requests(Quota::new(requests, SECOND))
+            .latency(Latency::LogNormal(SECOND.mul_f64(median), 0.5))
+    };
+    // An overload shows its whole effect only when queues have grown.
+    let lasting = if load > 1.0 { 60 * MINUTE } else { 4 * MINUTE };
+    QUOTAS
+        .map(endpoint)
+        .into_iter()
+        .map(change)
+        .fold(Scenario::new(name), Scenario::endpoint)
+        .load(load)
+        .lasting(lasting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_a_scenario_of_its_name_at_any_load() {
+        for entry in catalog() {
+            for load in entry.loads().iter().copied().chain([0.1]) {
+                let scenario = entry.at(load);
+                assert_eq!(scenario.name, entry.name());
+                assert_eq!(scenario.load, Some(load), "{}", entry.name());
+            }
+        }
+    }
+
+    #[test]
+    fn loads_are_what_the_issue_says() {
+        assert_eq!(quota(0.5).arrivals, Arrivals::Poisson(20.0));
+        assert_eq!(storm(0.8).arrivals, Arrivals::Poisson(320.0));
+        let rate = tokens(1.0).rate();
+        assert!((rate - 42_875.0 / 2_450.0).abs() < 1e-9, "{rate}");
+        assert_eq!(quota(1.1).lasting, 60 * MINUTE);
+        assert_eq!(quota_slow(1.1).lasting, 60 * MINUTE);
+    }
+}
