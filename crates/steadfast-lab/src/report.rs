@@ -20,7 +20,6 @@ pub(crate) struct Record {
     pub(crate) attempts: u32,
     pub(crate) limited: u32,
     pub(crate) failed: u32,
-    pub(crate) tokens: u32,
 }
 
 /// What a policy made of a scenario.
@@ -222,7 +221,7 @@ fn peak_amplification(ticks: &[Vec<u32>], arrivals: &[u32]) -> f64 {
             .sum::<u32>()
     };
     let attempts: Vec<_> = (0..arrivals.len()).map(at).collect();
-    let width = ticks_per_second().min(arrivals.len());
+    let width = ticks_per_second().min(arrivals.len()).max(1);
     let seconds = attempts.windows(width).zip(arrivals.windows(width));
     let ratios = seconds.map(|(attempts, arrivals)| total(attempts) / total(arrivals).max(1.0));
     ratios.fold(0.0, f64::max)

@@ -78,6 +78,5 @@ async fn send(client: Client, call: Call, start: Instant, deadline: Duration) ->
         attempts: call.attempts(),
         limited: call.refusals(),
         failed: call.failures(),
-        tokens: call.tokens,
     }
 }

@@ -1,1 +1,147 @@
+use super::*;
+use crate::endpoint::{Endpoint, Trouble};
 
+const SECOND: Duration = Duration::from_secs(1);
+
+fn served(arrived: Duration) -> Record {
+    Record {
+        arrived,
+        took: 2 * SECOND,
+        waited: SECOND,
+        served_by: Some(0),
+        attempts: 1,
+        limited: 0,
+        failed: 0,
+    }
+}
+
+fn lost(arrived: Duration) -> Record {
+    Record {
+        served_by: None,
+        attempts: 3,
+        limited: 3,
+        ..served(arrived)
+    }
+}
+
+#[test]
+fn quantiles_are_nearest_ranks() {
+    let values: Vec<f64> = (1..=100).map(f64::from).collect();
+    assert_eq!(quantile(&values, 0.5), Some(50.0));
+    assert_eq!(quantile(&values, 0.99), Some(99.0));
+    assert_eq!(quantile(&values, 0.999), Some(100.0));
+    assert_eq!(quantile(&values[..1], 0.5), Some(1.0));
+    assert_eq!(quantile(&[], 0.5), None);
+}
+
+#[test]
+fn counts_requests_attempts_and_refusals() {
+    let scenario = Scenario::new("a")
+        .endpoint(Endpoint::new("a").cost(3.0))
+        .endpoint(Endpoint::new("b"));
+    let other = Record {
+        served_by: Some(1),
+        took: 4 * SECOND,
+        ..served(SECOND)
+    };
+    let records = [served(SECOND), served(SECOND), other, lost(2 * SECOND)];
+    let ticks = [vec![3, 0], vec![1, 2]];
+    let report = Report::new(&scenario, "policy", 7, &records, &ticks);
+    assert_eq!((report.requests, report.seed, report.load), (4, 7, None));
+    assert_eq!(report.success, 0.75);
+    assert_eq!(report.attempts_per_request, 1.5);
+    assert_eq!(report.rate_limited_per_request, 0.75);
+    assert_eq!((report.p50_s, report.p99_s), (Some(2.0), Some(4.0)));
+    assert_eq!(report.shares, [0.5, 0.5]);
+    let details = &report.details;
+    assert_eq!(details.cost, Some(7.0 / 3.0));
+    assert_eq!(details.served, [2.0 / 3.0, 1.0 / 3.0]);
+    assert_eq!(details.waited_s, Some(1.0));
+    assert_eq!(details.attempts, [[3], [3]]);
+    assert_eq!(
+        (&details.arrivals[..], &details.successes[..]),
+        (&[0, 3, 1][..], &[0, 3][..])
+    );
+}
+
+#[test]
+fn nothing_served_has_no_latency_and_no_cost() {
+    let scenario = Scenario::new("a").endpoint(Endpoint::new("a"));
+    let report = Report::new(&scenario, "policy", 1, &[lost(SECOND)], &[vec![]]);
+    assert_eq!(
+        (report.success, report.p50_s, report.details.cost),
+        (0.0, None, None)
+    );
+    let empty = Report::new(&scenario, "policy", 1, &[], &[vec![]]);
+    assert_eq!((empty.requests, empty.success), (0, 0.0));
+    assert_eq!(empty.details.peak_amplification, 0.0);
+}
+
+/// The second that has most attempts for its requests begins at no full one.
+#[test]
+fn the_peak_of_amplification_is_that_of_any_second() {
+    let mut arrivals = vec![1; 30];
+    let mut attempts = vec![1; 30];
+    attempts[4] = 0;
+    attempts[12] = 3;
+    attempts[14] = 4;
+    assert_eq!(peak_amplification(&[attempts.clone()], &arrivals), 1.5);
+    arrivals.truncate(13);
+    assert_eq!(
+        peak_amplification(&[attempts], &arrivals),
+        1.2,
+        "none came after that"
+    );
+}
+
+#[test]
+fn recovered_is_the_second_after_the_last_bad_one() {
+    let records = |bad: &[u32]| -> Vec<_> {
+        let second = |n: u32| {
+            if bad.contains(&n) {
+                lost(n * SECOND)
+            } else {
+                served(n * SECOND)
+            }
+        };
+        (0..20).map(second).collect()
+    };
+    let healed = 10 * SECOND;
+    assert_eq!(recovered(&records(&[8, 9]), healed), Some(0.0));
+    assert_eq!(recovered(&records(&[9, 10, 12]), healed), Some(3.0));
+    assert_eq!(recovered(&records(&[18]), healed), Some(9.0));
+    assert_eq!(recovered(&records(&[19]), healed), None, "it never did");
+}
+
+#[test]
+fn back_is_when_four_fifths_of_the_traffic_are_there_again() {
+    let scenario = Scenario::new("a").endpoint(Endpoint::new("a").trouble(5..10, Trouble::Refuses));
+    let ticks: Vec<u32> = (0..30)
+        .flat_map(|second| match second {
+            0..5 => [10; 10],
+            5..13 => [0; 10],
+            13 => [4; 10],
+            _ => [9; 10],
+        })
+        .collect();
+    // Of the five seconds from 13 on, one has 40 and the others 90 attempts: 80 on average.
+    assert_eq!(back(&scenario, &[ticks]), Some(3.0));
+    assert_eq!(back(&scenario, &[vec![1; 150]]), Some(0.0));
+    assert_eq!(
+        back(&scenario, &[vec![1; 140]]),
+        None,
+        "five seconds are not over"
+    );
+    assert_eq!(back(&scenario, &[vec![1; 90]]), None);
+}
+
+#[test]
+fn retried_are_those_of_the_failed_that_were_tried_again() {
+    let failed = |attempts| Record {
+        failed: 1,
+        attempts,
+        ..served(SECOND)
+    };
+    assert_eq!(retried(&[failed(2), failed(1), served(SECOND)]), Some(0.5));
+    assert_eq!(retried(&[served(SECOND)]), None);
+}

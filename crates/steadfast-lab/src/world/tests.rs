@@ -1,1 +1,188 @@
+//! Each property of an endpoint, on both sides of its edge.
 
+use steadfast_testkit::Quota;
+use tokio::task::JoinHandle;
+use tokio::time::advance;
+use tower::ServiceExt;
+
+use super::*;
+use crate::latency::Latency;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
+
+/// What an attempt ended with, and after how long.
+type Outcome = (Result<StatusCode, Class>, Duration);
+
+fn world(endpoint: Endpoint) -> World {
+    World::new(&[endpoint], None, 1)
+}
+
+fn start(world: &World, call: &Call) -> JoinHandle<Outcome> {
+    let mut request = call.request();
+    *request.uri_mut() = World::uri(&world.0.places[0].endpoint);
+    let world = world.clone();
+    tokio::spawn(async move {
+        let started = Instant::now();
+        let result = world.oneshot(request).await;
+        let outcome = match result {
+            Ok(answer) => Ok(answer.status()),
+            Err(error) => Err(Classified::find(&*error)
+                .expect("classified")
+                .verdict()
+                .class()),
+        };
+        (outcome, started.elapsed())
+    })
+}
+
+async fn ask(world: &World) -> Outcome {
+    start(world, &Call::new(1, 1)).await.expect("no panic")
+}
+
+async fn hint(endpoint: Endpoint) -> Option<(String, String)> {
+    let world = world(endpoint.requests(Quota::new(4, 10 * SECOND).burst(1)));
+    assert!(ask(&world).await.0.is_ok());
+    let mut request = Call::new(2, 1).request();
+    *request.uri_mut() = "http://a.lab".parse().unwrap();
+    let answer = world.oneshot(request).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let (name, value) = answer.headers().iter().next()?;
+    Some((name.to_string(), value.to_str().unwrap().to_owned()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_after_its_latency() {
+    let world = world(Endpoint::new("a").latency(Latency::Constant(700 * MILLI)));
+    assert_eq!(ask(&world).await, (Ok(StatusCode::OK), 700 * MILLI));
+}
+
+/// The first answer comes after a second, so 1.5 of 2.5 s are left when the second one is refused.
+#[tokio::test(start_paused = true)]
+async fn says_when_to_come_back_as_it_was_told_to() {
+    let some = |name: &str, value: &str| Some((name.to_owned(), value.to_owned()));
+    let endpoint = || Endpoint::new("a").refusal(Duration::ZERO);
+    assert_eq!(hint(endpoint()).await, some("retry-after", "2"));
+    let millis = hint(endpoint().hint(Hint::Millis)).await;
+    assert_eq!(millis, some("retry-after-ms", "1500"));
+    assert_eq!(hint(endpoint().hint(Hint::Absent)).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn takes_requests_and_tokens_or_neither() {
+    let endpoint = Endpoint::new("a")
+        .latency(Latency::Constant(Duration::ZERO))
+        .refusal(30 * MILLI)
+        .requests(Quota::new(2, 100 * SECOND))
+        .tokens(Quota::new(100, 100 * SECOND));
+    let world = world(endpoint);
+    let send = async |tokens| {
+        start(&world, &Call::new(1, tokens))
+            .await
+            .expect("no panic")
+    };
+    assert_eq!(send(80).await.0, Ok(StatusCode::OK));
+    let limited = (Ok(StatusCode::TOO_MANY_REQUESTS), 30 * MILLI);
+    assert_eq!(send(30).await, limited);
+    assert_eq!(
+        send(20).await.0,
+        Ok(StatusCode::OK),
+        "the refused one took no request"
+    );
+    assert_eq!(send(0).await, limited);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_port_refuses_and_breaks_what_was_open() {
+    let world = world(Endpoint::new("a").trouble(2..4, Trouble::Refuses));
+    advance(1_500 * MILLI).await;
+    assert_eq!(ask(&world).await, (Err(Class::Transport), 500 * MILLI));
+    assert_eq!(ask(&world).await, (Err(Class::Connect), 30 * MILLI));
+    advance(2 * SECOND).await;
+    assert_eq!(ask(&world).await.0, Ok(StatusCode::OK));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_ends_with_its_timeout() {
+    let endpoint = Endpoint::new("a").trouble(0..10, Trouble::Hangs);
+    let world = World::new(&[endpoint], Some(3 * SECOND), 1);
+    assert_eq!(ask(&world).await, (Err(Class::Timeout), 3 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fails_as_often_as_it_was_told_to() {
+    let endpoint = Endpoint::new("a")
+        .trouble(0..9_000, Trouble::Fails(0.25, 503))
+        .failures(0.25);
+    let world = world(endpoint);
+    let mut counts = [0; 3];
+    for id in 0..2_000 {
+        match start(&world, &Call::new(id, 1)).await.expect("no panic").0 {
+            Ok(StatusCode::SERVICE_UNAVAILABLE) => counts[0] += 1,
+            Ok(StatusCode::INTERNAL_SERVER_ERROR) => counts[1] += 1,
+            _ => counts[2] += 1,
+        }
+    }
+    // 500, 375 and 1125, each give or take four standard deviations.
+    for (count, (expected, off)) in counts.into_iter().zip([(500, 78), (375, 70), (1_125, 90)]) {
+        assert!(i32::abs_diff(count, expected) < off, "{counts:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn works_on_so_many_at_a_time_and_goes_on_when_the_client_has_left() {
+    let world = world(Endpoint::new("a").capacity(1));
+    let call = Call::new(1, 1);
+    let [gone, first, second] = [(); 3].map(|()| start(&world, &call));
+    tokio::task::yield_now().await;
+    gone.abort();
+    assert_eq!(first.await.unwrap(), (Ok(StatusCode::OK), 2 * SECOND));
+    assert_eq!(second.await.unwrap(), (Ok(StatusCode::OK), 3 * SECOND));
+}
+
+/// One of two turns is left for five seconds. At their end two of those who wait move up at once.
+#[tokio::test(start_paused = true)]
+async fn has_less_capacity_for_a_time() {
+    let endpoint = Endpoint::new("a")
+        .latency(Latency::Constant(4 * SECOND))
+        .capacity(2)
+        .trouble(0..5, Trouble::Capacity(0.5));
+    let world = world(endpoint);
+    let calls = [(); 4].map(|()| start(&world, &Call::new(1, 1)));
+    let mut took = Vec::new();
+    for call in calls {
+        took.push(call.await.unwrap().1.as_secs());
+    }
+    assert_eq!(took, [4, 8, 9, 12]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_takes_as_long_whatever_else_happens() {
+    let latency = Latency::LogNormal(SECOND, 0.5);
+    let endpoint = || Endpoint::new("a").latency(latency);
+    let (one, other) = (world(endpoint()), world(endpoint()));
+    for id in 10..20 {
+        assert!(start(&other, &Call::new(id, 1)).await.unwrap().0.is_ok());
+    }
+    let call = || Call::new(1, 1);
+    let took = start(&one, &call()).await.unwrap().1;
+    assert_eq!(start(&other, &call()).await.unwrap().1, took);
+    assert_ne!(start(&one, &Call::new(2, 1)).await.unwrap().1, took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_attempts_where_and_when_they_were_made() {
+    let world = world(Endpoint::new("a").requests(Quota::new(1, 100 * SECOND)));
+    let call = Call::new(1, 1);
+    for _ in 0..2 {
+        let _ = start(&world, &call).await;
+    }
+    assert_eq!(
+        (call.attempts(), call.refusals(), call.failures()),
+        (2, 1, 0)
+    );
+    assert_eq!(call.service(), Some((0, SECOND)));
+    let mut ticks = vec![0; 11];
+    (ticks[0], ticks[10]) = (1, 1);
+    assert_eq!(world.attempts(), [ticks]);
+}
