@@ -48,7 +48,7 @@ impl Admitted {
         let member = &pool.members[index];
         let ticket = member.cooldown.try_admit(now)?;
         let Ok(permit) = member.breaker.try_acquire() else {
-            member.cooldown.released(ticket);
+            member.cooldown.unsent(ticket);
             return None;
         };
         member.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -91,7 +91,8 @@ impl Admitted {
         self.note(&load, verdict, Some(response.status()));
         let member = load.member();
         member.used(load.pool.since_start(now));
-        let over = member.succeeded(self.ticket, now.saturating_duration_since(self.started));
+        let latency = now.saturating_duration_since(self.started);
+        let over = member.succeeded(self.ticket, latency, now);
         if over {
             let endpoint = member.endpoint.name.clone();
             load.pool.observers.emit(&Event::CooldownEnded { endpoint });
@@ -119,7 +120,7 @@ impl Admitted {
     /// Gives back what was reserved, for a request that was not sent. That is no attempt.
     pub(crate) fn withdraw(mut self) {
         if let Some(load) = self.load.take() {
-            load.member().cooldown.released(self.ticket);
+            load.member().cooldown.unsent(self.ticket);
         }
         if let Some(trail) = &self.asked.trail {
             trail.set_next(Next::Never);
@@ -234,15 +235,17 @@ mod tests {
     use http::Extensions;
 
     /// Between the look at an endpoint and its reservation the breaker may have opened. The place
-    /// in the ramp was taken by then.
+    /// after the cooldown was taken by then.
     #[tokio::test(start_paused = true)]
-    async fn a_breaker_that_refuses_leaves_the_ramp_as_it_was() {
+    async fn a_breaker_that_refuses_leaves_the_cooldown_as_it_was() {
         let pool = Arc::new(pool(&[0]));
         let now = Instant::now();
         let admit = || Admitted::try_new(&pool, 0, Asked::of(&Extensions::new()), now);
         let member = &pool.members[0];
         let ticket = member.cooldown.try_admit(now).expect("clear");
-        member.cooldown.refused(ticket, Some(Duration::ZERO), now);
+        member
+            .cooldown
+            .refused(ticket, Some(Duration::ZERO), None, now);
         while let Ok(permit) = member.breaker.try_acquire() {
             permit.record(Verdict::new(Class::Timeout));
         }

@@ -15,8 +15,8 @@ use crate::admitted::{Admitted, Load};
 use crate::pool::{Asked, Pool, Wishes};
 use crate::rewrite::rewrite;
 
-/// How often a request that waits for a busy endpoint looks at one whose ramp is full: nothing
-/// tells it when that widens.
+/// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
+/// another request was faster.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The body of a response: the endpoint counts it as in flight until it ends.

@@ -49,8 +49,19 @@
 //! | anything else | it works |
 //!
 //! The refusals of one burst cool an endpoint once, and answers to older attempts change nothing.
-//! A cooldown ends in a ramp: one attempt at first, twice as many with each that succeeds, and one
-//! more for each five seconds in which none of them is answered.
+//! A cooldown ends with one attempt. If that is not refused the others follow, no more of them
+//! than the endpoint can take.
+//!
+//! # The rate of a limited endpoint
+//!
+//! At each refusal the quota of an endpoint is used up. So what it took between two of them,
+//! divided by the time between them, is its rate, whatever its headers say and whoever else uses
+//! the same quota. From its first refusal on an endpoint gets no more than that, and requests
+//! beyond it go to other endpoints at once. The rate starts 5 % below what is known, is there after
+//! 5 s, and grows faster and faster from there, as that of TCP CUBIC does, until it is refused
+//! again; what was not used in a pause is made up for, up to a second of it. After some 40 s
+//! without a refusal it is forgotten. An endpoint that was never limited has no rate, and pays
+//! nothing for this.
 //!
 //! A request goes to an endpoint of the lowest tier that has one which could take it; the
 //! [`Strategy`] chooses among several. A request that was tried already goes to an untried one of
@@ -107,6 +118,7 @@ mod latency;
 mod layer;
 mod member;
 mod pool;
+mod rate;
 mod rewrite;
 mod service;
 mod status;

@@ -94,7 +94,7 @@ impl Member {
         }
         match verdict.class() {
             Class::Unauthorized if rejected && self.endpoint.answers_for_its_credential() => {
-                self.cooldown.cool_for(ticket, now, |_| self.rejected())
+                self.cooldown.cool_for(ticket, now, || self.rejected())
             }
             _ => self.limited(ticket, verdict, now).unwrap_or_else(|| {
                 self.cooldown.released(ticket);
@@ -105,7 +105,7 @@ impl Member {
 
     /// Learns from a body that broke, whose attempt had succeeded by its head.
     pub(crate) fn broke(&self, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Duration> {
-        // The place in a ramp came back with the head.
+        // The place of a probe came back with the head.
         self.limited(ticket, verdict, now).flatten()
     }
 
@@ -117,7 +117,13 @@ impl Member {
             (Class::Overloaded, Some(hint)) => Some(hint),
             _ => return None,
         };
-        Some(self.cooldown.refused(ticket, hint, now))
+        Some(self.cooldown.refused(ticket, hint, self.throughput(), now))
+    }
+
+    /// The attempts a second that were taken lately: Little's law.
+    fn throughput(&self) -> Option<f64> {
+        let latency = self.latency.seconds().filter(|latency| *latency > 0.0)?;
+        Some(f64::from(self.in_flight.load(Ordering::Relaxed)) / latency)
     }
 
     /// Counts that the endpoint rejected its own credential. Returns for how long that benches it.
@@ -137,10 +143,10 @@ impl Member {
     }
 
     /// Learns from a success. Returns whether a cooldown has come to its end.
-    pub(crate) fn succeeded(&self, ticket: Ticket, latency: Duration) -> bool {
+    pub(crate) fn succeeded(&self, ticket: Ticket, latency: Duration, now: Instant) -> bool {
         self.latency.record(latency);
         self.accepted();
-        self.cooldown.succeeded(ticket)
+        self.cooldown.succeeded(ticket, now)
     }
 
     pub(crate) fn used(&self, since_start: Duration) {

@@ -151,8 +151,7 @@ impl Pool {
         }
     }
 
-    /// When one of the endpoints that a request may go to recovers, but for those in `skip`. One
-    /// that is only waiting for its ramp to widen may do so at any moment.
+    /// When one of the endpoints that a request may go to recovers, but for those in `skip`.
     pub(crate) fn soonest(
         &self,
         wishes: &Wishes<'_>,
@@ -198,7 +197,7 @@ impl Pool {
             .filter_map(|member| self.end_of_limit(member, now))
             .min();
         let recovery = self.soonest(&wishes, &[], now);
-        // No wait is no answer: a ramp that is full may widen at any moment, and has not yet.
+        // No wait is no answer: somebody else was faster.
         let retry_in = recovery
             .map(|at| at.saturating_duration_since(now))
             .filter(|wait| !wait.is_zero());
@@ -219,8 +218,7 @@ impl Pool {
         if !member.breaker.would_admit() {
             return None;
         }
-        // Without a time it is in its ramp, which may widen at any moment.
-        Some(member.cooldown.until(now).unwrap_or(now))
+        Some(member.cooldown.ready_at(now))
     }
 
     /// Whether `member` may take a request after what another endpoint answered.
@@ -243,7 +241,7 @@ impl Pool {
 
 /// When an endpoint can take an attempt again, for whatever reason it cannot now.
 fn recovery(member: &Member, now: Instant) -> Instant {
-    let cooled = member.cooldown.until(now).unwrap_or(now);
+    let cooled = member.cooldown.ready_at(now);
     let closed = member.breaker.retry_in();
     cooled.max(closed.map_or(now, |wait| saturating_add(now, wait)))
 }

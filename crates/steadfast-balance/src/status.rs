@@ -31,6 +31,8 @@ pub struct EndpointStatus {
     pub health: f64,
     /// How long it is still left alone, if it cools.
     pub cooling: Option<Duration>,
+    /// The requests a second that it was seen to take, if it has been limited lately.
+    pub rate: Option<f64>,
     /// Requests that were sent and whose response has not ended.
     pub in_flight: u32,
     /// A moving average of the time to the head of a successful response.
@@ -57,6 +59,7 @@ impl PoolHandle {
                 .cooldown
                 .until(now)
                 .map(|until| until.saturating_duration_since(now)),
+            rate: member.cooldown.rate(),
             in_flight: member.in_flight.load(Ordering::Relaxed),
             latency: member.latency.seconds().map(Duration::from_secs_f64),
         };

@@ -87,7 +87,7 @@ async fn an_overloaded_endpoint_with_a_hint_fails_once_in_a_cooldown() {
         assert_eq!(is_open, cooldowns == 7, "{cooldowns}");
         advance(SECOND).await;
     }
-    assert_eq!(net.count("a"), 50 + 6, "one of a ramp each time");
+    assert_eq!(net.count("a"), 50 + 6, "one after each cooldown");
 }
 
 /// A connection of HTTP/2 takes all its requests along, which is one event.

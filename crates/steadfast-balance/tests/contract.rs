@@ -93,9 +93,9 @@ async fn is_ready_whatever_its_endpoints_are_and_reserves_nothing() {
     assert_eq!(gates.asked("a"), 0);
 }
 
-/// The place of the ramp and that of the probe are there for whoever sends a request.
+/// The places of a probe are there for whoever sends a request.
 #[tokio::test(start_paused = true)]
-async fn poll_ready_takes_no_place_of_a_ramp() {
+async fn poll_ready_takes_no_place_after_a_cooldown() {
     let net = Net::new();
     net.on("a", |n| if n == 0 { limited("1") } else { ok() });
     let (service, _) = balance(pool(&["a"]), &net);
@@ -162,9 +162,9 @@ async fn a_request_that_waits_for_a_busy_endpoint_takes_another_that_recovers() 
     assert_eq!(net.count("b"), 2);
 }
 
-/// The same where nobody can say when: a place in a ramp is given back by another request.
+/// The same where another request has to find out whether the limit is over.
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waits_for_a_busy_endpoint_takes_a_free_place_of_a_ramp() {
+async fn a_request_that_waits_for_a_busy_endpoint_takes_one_that_comes_back() {
     let (net, gates) = (healthy(&["a", "b"]), Gates::default());
     net.on("b", |n| match n {
         0 => limited("1").into(),
@@ -281,7 +281,7 @@ async fn a_dropped_future_gives_back_its_place_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_future_gives_back_its_place_in_the_ramp() {
+async fn a_dropped_future_gives_back_its_place_after_a_cooldown() {
     let net = Net::new();
     net.on("a", |_| limited("1"));
     let (service, endpoints) = balance(pool(&["a"]), &net);
@@ -291,7 +291,7 @@ async fn a_dropped_future_gives_back_its_place_in_the_ramp() {
     net.on("a", |_| Reply::never());
     let mut response = task::spawn(service.clone().oneshot(get()));
     assert_pending!(response.poll());
-    assert!(!of(&endpoints, "a").admissible, "the ramp is full");
+    assert!(!of(&endpoints, "a").admissible, "one attempt comes first");
     drop(response);
     assert!(of(&endpoints, "a").admissible);
 }
@@ -316,9 +316,9 @@ async fn a_dropped_future_gives_back_its_place_as_a_probe() {
     assert!(of(&endpoints, "a").admissible);
 }
 
-/// A ticket of the ramp is taken before the breaker is asked, which may refuse.
+/// A ticket of the cooldown is taken before the breaker is asked, which may refuse.
 #[tokio::test(start_paused = true)]
-async fn a_breaker_that_refuses_leaves_the_ramp_as_it_was() {
+async fn a_breaker_that_refuses_leaves_the_cooldown_as_it_was() {
     let net = Net::new();
     net.on("a", |_| limited("1"));
     let (service, endpoints) = balance(pool(&["a"]), &net);

@@ -281,8 +281,8 @@ async fn all_is_well_again(
             request.extensions_mut().insert(OnlyEndpoint(name.into()));
             request
         };
-        // A cooldown ends with the fourth success in a row, and a breaker closes with the third.
-        for n in 0..4 {
+        // A cooldown ends with a success, and a breaker closes with the third in a row.
+        for n in 0..3 {
             let answer = send(balancer, only()).await;
             assert_eq!(answer.expect("it is well").status(), 200, "{name} {n}");
         }

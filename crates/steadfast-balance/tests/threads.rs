@@ -20,12 +20,14 @@ const THREADS: u64 = 4;
 const REQUESTS: usize = 5000;
 
 fn reply(n: usize) -> Reply {
-    // No hint is longer than no time, or the threads would soon be done.
-    match Rng::with_seed(n as u64).u8(..12) {
-        0 | 1 => limited("0").into(),
+    // No hint is longer than no time, and refusals are rare: the rate that is learned from them
+    // would keep the threads from meeting.
+    let mut rng = Rng::with_seed(n as u64);
+    match rng.u8(..12) {
+        0 | 1 if rng.u8(..) == 0 => limited("0").into(),
         2 => reset().into(),
         3 => answer(503).into(),
-        4 => with(answer(503), &[("retry-after", "0")]).into(),
+        4 if rng.u8(..) == 0 => with(answer(503), &[("retry-after", "0")]).into(),
         5 => Reply::never(),
         6 => streamed(Stream::of(["data"]).broken(reset())).into(),
         _ => ok().into(),
@@ -83,7 +85,7 @@ fn run(strategy: Strategy) {
     come_back(&net, &service, &handle);
 }
 
-/// Each endpoint comes out of its ramp and its breaker.
+/// Each endpoint comes out of its cooldown and its breaker.
 fn come_back(net: &Net, service: &steadfast_balance::EndpointBalance<Client>, handle: &PoolHandle) {
     for name in NAMES {
         net.on(name, |_| ok());

@@ -1,0 +1,223 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn admit(cooldown: &Cooldown, now: Instant) -> Ticket {
+    assert!(cooldown.would_admit(now));
+    cooldown.try_admit(now).expect("admitted")
+}
+
+/// One that was refused at once, and comes back after a second.
+fn cooled(guess: Option<f64>, start: Instant) -> (Cooldown, Instant) {
+    let cooldown = Cooldown::new();
+    let ticket = admit(&cooldown, start);
+    let wait = cooldown.refused(ticket, Some(SECOND), guess, start);
+    assert_eq!(wait, Some(SECOND));
+    (cooldown, start + SECOND)
+}
+
+fn admits(cooldown: &Cooldown, now: Instant) -> usize {
+    std::iter::from_fn(|| cooldown.try_admit(now))
+        .take(1_000)
+        .count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_cools_once() {
+    let now = Instant::now();
+    let cooldown = Cooldown::new();
+    let burst = [(); 5].map(|()| admit(&cooldown, now));
+
+    let refuse = |ticket, wait| cooldown.refused(ticket, Some(wait), None, now);
+    assert_eq!(refuse(burst[0], SECOND), Some(SECOND));
+    for ticket in &burst[1..] {
+        assert_eq!(refuse(*ticket, 60 * SECOND), None);
+    }
+    assert_eq!(cooldown.until(now), Some(now + SECOND));
+    assert_eq!(cooldown.ready_at(now), now + SECOND);
+    assert!(cooldown.try_admit(now).is_none());
+    assert!(!cooldown.would_admit(now));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_success_does_not_shorten_it() {
+    let now = Instant::now();
+    let cooldown = Cooldown::new();
+    let (older, refused) = (admit(&cooldown, now), admit(&cooldown, now));
+    cooldown.refused(refused, Some(SECOND), None, now);
+    assert!(!cooldown.succeeded(older, now));
+    assert_eq!(cooldown.spent(older, 9 * SECOND, now), None);
+    assert!(cooldown.try_admit(now).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_attempt_comes_first_and_then_as_many_as_the_rate_allows() {
+    let (cooldown, now) = cooled(Some(20.0), Instant::now());
+    let probe = admit(&cooldown, now);
+    assert!(cooldown.try_admit(now).is_none());
+    assert!(cooldown.succeeded(probe, now), "it is back");
+    // A second of the rate was saved up, of which the probe took one.
+    assert_eq!(admits(&cooldown, now), 18);
+    assert_eq!(admits(&cooldown, now + SECOND), 19);
+    assert!(!cooldown.would_admit(now + SECOND));
+    let next = cooldown.ready_at(now + SECOND);
+    assert!(next > now + SECOND && cooldown.would_admit(next + Duration::from_nanos(100)));
+}
+
+/// The answer of a model takes long, a refusal does not.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_was_not_refused_in_time_was_accepted() {
+    let start = Instant::now();
+    let cooldown = Cooldown::new();
+    let ticket = admit(&cooldown, start);
+    // The refusal takes 100 ms, so a probe has 200.
+    let refused = start + SECOND / 10;
+    cooldown.refused(ticket, Some(SECOND), Some(20.0), refused);
+    let now = refused + SECOND;
+    let probe = admit(&cooldown, now);
+    let accepted = now + SECOND / 5;
+    assert_eq!(cooldown.ready_at(now), accepted);
+    assert!(
+        cooldown
+            .try_admit(accepted - Duration::from_nanos(1))
+            .is_none()
+    );
+    assert!(cooldown.try_admit(accepted).is_some());
+    assert!(
+        cooldown.succeeded(probe, accepted),
+        "it was the first to succeed"
+    );
+    assert!(!cooldown.succeeded(probe, accepted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_has_bounds() {
+    let start = Instant::now();
+    for (took, patience) in [(0, 50), (20, 50), (1_000, 2_000), (60_000, 5_000)] {
+        let cooldown = Cooldown::new();
+        let ticket = admit(&cooldown, start);
+        let refused = start + Duration::from_millis(took);
+        cooldown.refused(ticket, Some(SECOND), None, refused);
+        let now = refused + SECOND;
+        admit(&cooldown, now);
+        assert_eq!(
+            cooldown.ready_at(now),
+            now + Duration::from_millis(patience)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_that_has_grown_is_forgotten() {
+    let (cooldown, now) = cooled(Some(20.0), Instant::now());
+    let probe = admit(&cooldown, now);
+    cooldown.succeeded(probe, now);
+    assert_eq!(cooldown.rate(), Some(20.0));
+    let now = now + 39 * SECOND;
+    assert_eq!(admits(&cooldown, now), 1_000);
+    assert_eq!(cooldown.rate(), None);
+    assert_eq!(
+        cooldown.try_admit(now).map(|ticket| ticket.pass),
+        Some(Pass::Free)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_place_of_a_probe_comes_back() {
+    let (cooldown, now) = cooled(None, Instant::now());
+    for give_back in [Cooldown::released, Cooldown::unsent] {
+        let probe = admit(&cooldown, now);
+        assert!(cooldown.try_admit(now).is_none());
+        give_back(&cooldown, probe);
+    }
+    assert!(cooldown.try_admit(now).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_an_attempt_that_was_not_sent_comes_back() {
+    let (cooldown, now) = cooled(Some(2.0), Instant::now());
+    cooldown.succeeded(admit(&cooldown, now), now);
+    let now = now + SECOND;
+    let ticket = admit(&cooldown, now);
+    assert!(cooldown.try_admit(now).is_none());
+    cooldown.released(ticket);
+    assert!(cooldown.try_admit(now).is_none(), "it was sent");
+    cooldown.unsent(ticket);
+    assert!(cooldown.try_admit(now).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_of_an_older_cooldown_moves_nothing() {
+    let (cooldown, now) = cooled(Some(20.0), Instant::now());
+    let older = admit(&cooldown, now);
+    // It runs on while the next one is refused.
+    let now = now + SECOND;
+    cooldown.refused(admit(&cooldown, now), Some(SECOND), None, now);
+    let now = now + SECOND;
+    admit(&cooldown, now);
+
+    cooldown.released(older);
+    cooldown.unsent(older);
+    assert!(cooldown.try_admit(now).is_none());
+    assert!(!cooldown.succeeded(older, now));
+    assert!(cooldown.try_admit(now).is_none());
+    assert_eq!(cooldown.refused(older, None, None, now), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_means_nothing_gives_back_its_place() {
+    let (cooldown, now) = cooled(None, Instant::now());
+    let probe = admit(&cooldown, now);
+    assert_eq!(cooldown.cool_for(probe, now, || None), None);
+    let probe = admit(&cooldown, now);
+    assert_eq!(cooldown.refused(probe, None, None, now), Some(2 * SECOND));
+    let asked = || -> Option<Duration> { panic!("asked about an older generation") };
+    assert_eq!(cooldown.cool_for(probe, now, asked), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_hint_it_grows_only_when_the_attempt_after_it_is_refused() {
+    let mut now = Instant::now();
+    let cooldown = Cooldown::new();
+    let refuse = |ticket, now| cooldown.refused(ticket, None, None, now);
+    for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let wait = refuse(admit(&cooldown, now), now);
+        assert_eq!(wait, Some(expected * SECOND));
+        now += expected * SECOND;
+    }
+    cooldown.succeeded(admit(&cooldown, now), now);
+    now += SECOND;
+    let wait = refuse(admit(&cooldown, now), now);
+    assert_eq!(wait, Some(SECOND), "it had recovered");
+}
+
+/// Whoever is refused by the endpoint all the time says nothing about its rate.
+#[tokio::test(start_paused = true)]
+async fn a_refused_probe_leaves_the_rate_as_it_was() {
+    let (cooldown, mut now) = cooled(Some(20.0), Instant::now());
+    for _ in 0..10 {
+        cooldown.refused(admit(&cooldown, now), Some(SECOND), Some(1.0), now);
+        now += SECOND;
+    }
+    assert_eq!(cooldown.rate(), Some(20.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bench_says_nothing_about_the_rate() {
+    let start = Instant::now();
+    let cooldown = Cooldown::new();
+    cooldown.cool_for(admit(&cooldown, start), start, || Some(60 * SECOND));
+    assert_eq!(cooldown.rate(), None);
+    let now = start + 60 * SECOND;
+    cooldown.spent(admit(&cooldown, now), 60 * SECOND, now);
+    assert_eq!(cooldown.rate(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_server_takes_itself_out_for_ever() {
+    let now = Instant::now();
+    let cooldown = Cooldown::new();
+    let ticket = admit(&cooldown, now);
+    let wait = cooldown.refused(ticket, Some(Duration::MAX), None, now);
+    assert_eq!(wait, Some(MAX_COOLDOWN));
+}

@@ -1,0 +1,196 @@
+//! What a limited endpoint takes, learned from what it refuses. No clock of its own.
+//!
+//! At each refusal the quota of an endpoint is used up. So what it took between two refusals,
+//! divided by the time between them, is its rate: no header has to say so, and it does not matter
+//! whether it is counted in a bucket, in windows, or together with other clients. From there the
+//! rate grows as that of TCP CUBIC does: slowly around what is known to be right, and then faster
+//! and faster, since the quota may have grown.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Where a rate starts of which nothing is known, in attempts a second.
+const FIRST: f64 = 4.0;
+/// How often such a rate doubles in a second. It is found within one, and a small quota is not
+/// exceeded by much.
+const DOUBLINGS: f64 = 10.0;
+/// No rate is lower: one attempt in 50 s.
+const LEAST: f64 = 0.02;
+/// A rate of which nothing is known is no limit any more when it has grown to this.
+const NO_LIMIT: f64 = 4_096.0;
+/// What a refusal leaves of the rate that was measured, so that the next one is some time away.
+const BACK_OFF: f64 = 0.95;
+/// The most that one refusal takes from a rate. It may come from a burst, and tell little.
+const MOST_TAKEN: f64 = 0.3;
+/// A measurement counts in full when it is one of so many attempts.
+const CONFIDENT: f64 = 10.0;
+/// A rate reaches what was known after the time for so many attempts, and at least
+/// [`SHORTEST_RETURN`].
+const RETURN_ATTEMPTS: f64 = 5.0;
+const SHORTEST_RETURN: f64 = 5.0;
+/// A rate that has grown to so many times what was known is no limit any more.
+const OVER: f64 = 16.0;
+/// The most that an endpoint is taken to have saved up, in seconds of its rate.
+const LONGEST_BURST: f64 = 1.0;
+const SHORTEST_BURST: f64 = 0.05;
+
+/// How many attempts a second an endpoint may get, one token each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// What it was last seen to take, in attempts a second.
+    known: Option<f64>,
+    /// When it takes attempts again after its last refusal. From there the rate grows.
+    resumed: Instant,
+    tokens: f64,
+    filled: Instant,
+    /// How much it takes at once, in seconds of its rate.
+    burst: f64,
+    measured: Measured,
+}
+
+/// What was sent since the tokens of an endpoint were last known: none after a refusal, or all of
+/// them after a quiet time.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    since: Instant,
+    sent: f64,
+    /// What it had saved up at that time, in seconds of its rate.
+    saved: f64,
+}
+
+impl Rate {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            known: None,
+            resumed: now,
+            tokens: 0.0,
+            filled: now,
+            burst: LONGEST_BURST,
+            measured: Measured::from(now, 0.0),
+        }
+    }
+
+    /// Returns what the endpoint was seen to take, in attempts a second.
+    pub(crate) fn known(&self) -> Option<f64> {
+        self.known
+    }
+
+    /// Learns from a refusal. `guess` is what the endpoint may have taken lately, for the case that
+    /// nothing is known.
+    pub(crate) fn refused(&mut self, guess: Option<f64>, now: Instant) {
+        let known = match self.known {
+            Some(_) => Some(self.measured.correct(self.at(now), now)),
+            None if self.measured.sent > 0.0 => Some(self.measured.mean(now)),
+            None => guess,
+        };
+        if self.measured.sent > 0.0 {
+            self.learn_burst(now);
+        }
+        self.known = known.map(|known| known.max(LEAST));
+    }
+
+    /// Tokens that were saved up and spent at once, right after a pause, may have been too many.
+    fn learn_burst(&mut self, now: Instant) {
+        self.burst = if seconds(self.resumed, now) < LONGEST_BURST {
+            (self.burst / 2.0).max(SHORTEST_BURST)
+        } else {
+            (self.burst * 1.25).min(LONGEST_BURST)
+        };
+    }
+
+    /// Begins a time in which the endpoint gets nothing.
+    pub(crate) fn pause(&mut self, now: Instant, until: Instant) {
+        self.tokens = 0.0;
+        self.filled = now;
+        self.resumed = until;
+        self.measured = Measured::from(now, 0.0);
+    }
+
+    /// Counts an attempt that is sent although no token may be there.
+    pub(crate) fn send(&mut self, now: Instant) {
+        self.refill(now);
+        self.tokens = (self.tokens - 1.0).max(0.0);
+        self.measured.sent += 1.0;
+    }
+
+    /// Takes a token, if there is one.
+    pub(crate) fn try_send(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        let sends = self.tokens >= 1.0;
+        if sends {
+            self.send(now);
+        }
+        sends
+    }
+
+    /// Gives back the token of an attempt that was not sent.
+    pub(crate) fn unsend(&mut self) {
+        self.tokens += 1.0;
+        self.measured.sent = (self.measured.sent - 1.0).max(0.0);
+    }
+
+    /// Returns when the next token is there.
+    pub(crate) fn next(&mut self, now: Instant) -> Instant {
+        self.refill(now);
+        let missing = (1.0 - self.tokens).max(0.0);
+        now + Duration::from_secs_f64(missing / self.at(now))
+    }
+
+    /// Returns whether the rate has grown so much that it is no limit any more.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.at(now) >= self.known.map_or(NO_LIMIT, |known| OVER * known)
+    }
+
+    /// The rate at an instant.
+    fn at(&self, now: Instant) -> f64 {
+        let time = seconds(self.resumed, now);
+        let Some(known) = self.known else {
+            return FIRST * (DOUBLINGS * time.min(6.0)).exp2();
+        };
+        let back = (RETURN_ATTEMPTS / known).max(SHORTEST_RETURN);
+        let way = (time - back) / back;
+        known * (1.0 + (1.0 - BACK_OFF) * way.powi(3))
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let rate = self.at(now);
+        let full = (rate * self.burst).max(1.0);
+        self.tokens += rate * seconds(self.filled, now);
+        self.filled = self.filled.max(now);
+        if self.tokens >= full {
+            self.tokens = full;
+            self.measured = Measured::from(now, self.burst);
+        }
+    }
+}
+
+impl Measured {
+    fn from(since: Instant, saved: f64) -> Self {
+        Self {
+            since,
+            sent: 0.0,
+            saved,
+        }
+    }
+
+    /// What was taken in the mean. The last attempt, which was refused, is taken for half of one.
+    fn mean(&self, now: Instant) -> f64 {
+        let time = seconds(self.since, now) + self.saved;
+        (self.sent - 0.5).max(0.0) / time.max(f64::EPSILON)
+    }
+
+    /// Corrects a rate that was too high.
+    fn correct(&self, rate: f64, now: Instant) -> f64 {
+        let confidence = (self.sent / CONFIDENT).min(1.0);
+        self.mean(now)
+            .clamp(rate * (1.0 - MOST_TAKEN * confidence), rate)
+    }
+}
+
+fn seconds(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
+
+/// Sends as fast as the rate allows for a time, and returns how many attempts that were.
+fn drain(rate: &mut Rate, from: Instant, time: Duration) -> u32 {
+    let (mut now, mut sent) = (from, 0);
+    while now < from + time {
+        while rate.try_send(now) {
+            sent += 1;
+        }
+        now += MILLI;
+    }
+    sent
+}
+
+/// A rate that knows that an endpoint takes so many a second, and resumes at `now`.
+fn known(per_second: f64, now: Instant) -> Rate {
+    let mut rate = Rate::new(now);
+    rate.refused(Some(per_second), now);
+    rate.pause(now, now);
+    rate
+}
+
+#[tokio::test(start_paused = true)]
+async fn stays_a_little_below_what_is_known_and_then_grows() {
+    let start = Instant::now();
+    let rate = known(20.0, start);
+    for (seconds, expected) in [(0, 19.0), (5, 20.0), (10, 21.0), (15, 28.0), (20, 47.0)] {
+        let at = rate.at(start + seconds * SECOND);
+        assert!((at - expected).abs() < 1e-9, "{at} after {seconds} s");
+    }
+    assert!(!rate.is_over(start + 38 * SECOND));
+    assert!(rate.is_over(start + 39 * SECOND));
+}
+
+/// Five seconds would be no more than a fourth of an attempt.
+#[tokio::test(start_paused = true)]
+async fn a_slow_rate_takes_its_time() {
+    let start = Instant::now();
+    let rate = known(0.05, start);
+    assert!((rate.at(start + 100 * SECOND) - 0.05).abs() < 1e-9);
+    assert!(!rate.is_over(start + 760 * SECOND) && rate.is_over(start + 780 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_saved_up_in_a_pause_is_at_most_a_second_of_it() {
+    let start = Instant::now();
+    let mut rate = known(20.0, start);
+    rate.pause(start, start + SECOND / 2);
+    assert_eq!(drain(&mut rate, start + SECOND / 2, MILLI), 9);
+    rate.pause(start, start + 100 * SECOND);
+    assert_eq!(drain(&mut rate, start + 100 * SECOND, MILLI), 19);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_token_is_there_when_it_says() {
+    let start = Instant::now();
+    let mut rate = known(20.0, start);
+    drain(&mut rate, start, SECOND);
+    let now = start + SECOND;
+    let next = rate.next(now);
+    assert!(next > now && next <= now + SECOND / 19);
+    // It grows while it is waited for, so the token comes a little sooner.
+    assert!(!rate.try_send(next - MILLI));
+    assert!(rate.try_send(next));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_not_used_comes_back() {
+    let start = Instant::now();
+    let mut rate = known(1.0, start);
+    let now = start + 2 * SECOND;
+    assert!(rate.try_send(now) && !rate.try_send(now));
+    rate.unsend();
+    assert!(rate.try_send(now) && !rate.try_send(now));
+}
+
+/// A quota of ten a second, and a guess that was twice as high: after some refusals the rate is
+/// that of the quota, and it stays there.
+#[tokio::test(start_paused = true)]
+async fn converges_to_what_the_endpoint_takes() {
+    for (quota, guess) in [(10.0, 20.0), (10.0, 11.0), (100.0, 400.0), (2.0, 8.0)] {
+        let start = Instant::now();
+        let mut rate = known(guess, start);
+        let (mut bucket, mut now, mut refusals) = (0.0, start, 0);
+        while now < start + 300 * SECOND {
+            now += MILLI;
+            bucket = f64::min(bucket + quota / 1_000.0, quota);
+            if now < rate.resumed || !rate.try_send(now) {
+                continue;
+            }
+            if bucket >= 1.0 {
+                bucket -= 1.0;
+                continue;
+            }
+            refusals += 1;
+            rate.refused(None, now);
+            rate.pause(now, now + SECOND);
+        }
+        let known = rate.known().expect("known");
+        assert!((0.85..1.1).contains(&(known / quota)), "{known} of {quota}");
+        assert!(refusals < 60, "{refusals} refusals of a quota of {quota}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_few_attempts_takes_little() {
+    let start = Instant::now();
+    let mut rate = known(100.0, start);
+    let now = start + 5 * SECOND;
+    assert!(rate.try_send(now));
+    rate.refused(None, now);
+    let known = rate.known().expect("known");
+    assert!((96.9..97.1).contains(&known), "{known}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_refusal_raises_a_rate_or_takes_more_than_a_third() {
+    let start = Instant::now();
+    for sent in [1, 5, 50] {
+        let mut rate = known(50.0, start);
+        let now = start + 5 * SECOND;
+        for _ in 0..sent {
+            rate.send(now);
+        }
+        rate.refused(Some(9_999.0), now);
+        let known = rate.known().expect("known");
+        assert!((35.0..=50.0).contains(&known), "{known}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_that_is_refused_right_after_a_pause_is_smaller_the_next_time() {
+    let start = Instant::now();
+    let mut rate = known(20.0, start);
+    for burst in [0.5, 0.25, 0.125, 0.0625, 0.05, 0.05] {
+        rate.send(start);
+        rate.refused(None, start);
+        assert_eq!(rate.burst, burst);
+        rate.pause(start, start);
+    }
+    rate.send(start + SECOND);
+    rate.refused(None, start + SECOND);
+    assert_eq!(rate.burst, 0.0625);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_rate_doubles_until_it_is_refused() {
+    let start = Instant::now();
+    let mut rate = Rate::new(start);
+    rate.refused(None, start);
+    rate.pause(start, start);
+    assert_eq!(rate.known(), None);
+    assert_eq!(rate.at(start), 4.0);
+    assert_eq!(rate.at(start + 300 * MILLI), 32.0);
+    assert!(!rate.is_over(start + 999 * MILLI) && rate.is_over(start + SECOND));
+    assert!(rate.at(start + Duration::MAX / 1_000_000).is_finite());
+
+    let sent = drain(&mut rate, start, 2 * SECOND);
+    rate.refused(None, start + 2 * SECOND);
+    let known = rate.known().expect("measured");
+    assert!(
+        (known - f64::from(sent) / 2.0).abs() < 2.0,
+        "{known} of {sent}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_rate_is_so_low_that_it_never_sends() {
+    let start = Instant::now();
+    let mut rate = known(0.0, start);
+    let next = rate.next(start);
+    assert!(next <= start + 60 * SECOND);
+    assert!(rate.try_send(next + SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_goes_back_brings_nothing() {
+    let start = Instant::now();
+    let mut rate = known(10.0, start);
+    let later = start + 10 * SECOND;
+    while rate.try_send(later) {}
+    assert!(!rate.try_send(start));
+    assert!(rate.next(start) > start);
+    assert!(!rate.try_send(later));
+}
