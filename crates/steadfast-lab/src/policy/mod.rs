@@ -1,8 +1,18 @@
 //! What decides where and when attempts are made: ours, and those of others beside it.
 
+mod envoy;
+mod failover_loop;
+mod least_outstanding;
+mod linkerd;
+mod litellm;
+mod no_retry;
 mod ours;
+mod pick;
+mod prequal;
 mod rival;
 mod round_robin;
+mod sdk_retry;
+mod tower_p2c;
 
 use std::time::Duration;
 
@@ -62,7 +72,6 @@ impl Setup {
     }
 
     /// Returns the endpoints.
-    #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
@@ -98,5 +107,9 @@ impl Setup {
 pub fn policies() -> Vec<Box<dyn Policy>> {
     let mut policies = ours::all();
     policies.extend(rival::all());
+    policies.push(tower_p2c::policy());
     policies
 }
+
+#[cfg(test)]
+mod tests;

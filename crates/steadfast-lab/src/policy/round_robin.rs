@@ -37,3 +37,32 @@ impl Rules for RoundRobin {
         (request.attempts() < self.attempts).then_some(Duration::ZERO)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::rival::Kind;
+
+    #[test]
+    fn each_attempt_is_the_turn_of_the_next() {
+        let mut rules = RoundRobin {
+            attempts: 3,
+            endpoints: 3,
+            next: 0,
+        };
+        let end = End {
+            kind: Kind::Limited,
+            hint: None,
+            took: Duration::ZERO,
+        };
+        let now = Instant::now();
+        let mut request = Progress::default();
+        for (chosen, again) in [(0, true), (1, true), (2, false)] {
+            assert_eq!(rules.choose(&request, now), Some(chosen));
+            request.tried.push(chosen);
+            let wait = rules.again(&request, end, now);
+            assert_eq!(wait, again.then_some(Duration::ZERO));
+        }
+        assert_eq!(rules.choose(&Progress::default(), now), Some(0));
+    }
+}

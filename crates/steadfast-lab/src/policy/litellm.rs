@@ -1,0 +1,158 @@
+//! LiteLLM's router: a weighted draw among the deployments that do not cool down.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::time::Instant;
+
+use crate::policy::pick::weighted;
+use crate::policy::rival::{End, Kind, Progress, Rival, Rules};
+use crate::policy::sdk_retry::backoff;
+use crate::policy::{Policy, Setup};
+
+const COOLDOWN: Duration = Duration::from_secs(5);
+/// The share of failures in a minute that lets a deployment cool down, and of how many attempts.
+const FAILURES: (f64, u32) = (0.5, 5);
+/// How many failures without any success do, even if there is no other deployment.
+const OUTAGE: u32 = 1_000;
+const MINUTE: Duration = Duration::from_secs(60);
+/// A longer hint is not slept for.
+const MAX_SLEEP: Duration = Duration::from_secs(60);
+
+struct LiteLlm {
+    attempts: u32,
+    weights: Vec<f64>,
+    deployments: Vec<Deployment>,
+    rng: Rng,
+}
+
+#[derive(Clone, Default)]
+struct Deployment {
+    cools_until: Option<Instant>,
+    successes: Counter,
+    failures: Counter,
+}
+
+/// Counts for a minute from the first, and then anew.
+#[derive(Clone, Default)]
+struct Counter {
+    since: Option<Instant>,
+    count: u32,
+}
+
+pub(super) fn policy() -> Box<dyn Policy> {
+    Box::new(Rival {
+        name: "litellm",
+        about: "LiteLLM's router: `simple-shuffle` by rpm, a 429 cools a deployment down for as \
+                long as `Retry-After` says or 5 s, so do more than half failures in a minute, \
+                retries go at once to whoever is left, and if nobody is, the request fails",
+        rules: |setup: &Setup| LiteLlm {
+            attempts: setup.attempts(),
+            weights: setup.weights().to_vec(),
+            deployments: vec![Deployment::default(); setup.endpoints().len()],
+            rng: Rng::with_seed(setup.seed()),
+        },
+    })
+}
+
+impl LiteLlm {
+    fn healthy(&self, now: Instant) -> Vec<usize> {
+        let cools = |n: usize| self.deployments[n].cools_until.is_some_and(|end| end > now);
+        let all = 0..self.deployments.len();
+        all.filter(|&n| !cools(n)).collect()
+    }
+
+    fn is_alone(&self) -> bool {
+        self.deployments.len() == 1
+    }
+
+    /// How long to sleep if nobody else can be asked. It is the first failure that counts, whatever
+    /// came after it.
+    fn sleep(&mut self, request: &Progress) -> Duration {
+        let hint = request.first.and_then(End::hint_in_seconds);
+        let hint = hint.filter(|hint| !hint.is_zero() && *hint <= MAX_SLEEP);
+        let retries = request.attempts() + request.in_vain - 1;
+        // The first two sleeps are equally long: the one before the loop is not counted in it.
+        hint.unwrap_or_else(|| backoff(retries.saturating_sub(1), &mut self.rng))
+    }
+
+    fn has_retries(&self, request: &Progress) -> bool {
+        request.attempts().saturating_add(request.in_vain) < self.attempts
+    }
+}
+
+impl Rules for LiteLlm {
+    fn choose(&mut self, _: &Progress, now: Instant) -> Option<usize> {
+        weighted(&self.healthy(now), &self.weights, &mut self.rng)
+    }
+
+    /// "No deployments available for selected model" is a failure like another for a retry, and the
+    /// end of a request that has just begun.
+    fn nobody(&mut self, request: &Progress) -> Option<Duration> {
+        let goes_on = !request.tried.is_empty() && self.has_retries(request);
+        goes_on.then(|| self.sleep(request))
+    }
+
+    fn ended(&mut self, endpoint: usize, end: End, now: Instant) {
+        let is_alone = self.is_alone();
+        let deployment = &mut self.deployments[endpoint];
+        match end.kind {
+            Kind::Success => deployment.successes.add(now),
+            Kind::Abandoned | Kind::Rejected => {}
+            kind => {
+                deployment.failures.add(now);
+                if deployment.should_cool(kind, is_alone, now) {
+                    deployment.cool(end.hint_in_seconds(), now);
+                }
+            }
+        }
+    }
+
+    fn again(&mut self, request: &Progress, _: End, now: Instant) -> Option<Duration> {
+        if !self.has_retries(request) {
+            return None;
+        }
+        match self.healthy(now).len() {
+            // Only the first failure is asked whether anybody is left.
+            0 if request.attempts() == 1 => None,
+            1.. if !self.is_alone() => Some(Duration::ZERO),
+            _ => Some(self.sleep(request)),
+        }
+    }
+}
+
+impl Deployment {
+    fn should_cool(&self, kind: Kind, is_alone: bool, now: Instant) -> bool {
+        let failures = self.failures.of_this_minute(now);
+        let all = failures + self.successes.of_this_minute(now);
+        let share = f64::from(failures) / f64::from(all.max(1));
+        let is_failing = share > FAILURES.0 && all >= FAILURES.1;
+        let is_out = failures == all && all >= OUTAGE;
+        is_out || (!is_alone && (kind == Kind::Limited || is_failing))
+    }
+
+    /// A cooldown that is under way is not made longer. The entry of a cache keeps its time.
+    fn cool(&mut self, hint: Option<Duration>, now: Instant) {
+        let time = hint.unwrap_or(COOLDOWN);
+        if self.cools_until.is_none_or(|until| until <= now) {
+            self.cools_until = Some(now + time);
+        }
+    }
+}
+
+impl Counter {
+    fn add(&mut self, now: Instant) {
+        if self.of_this_minute(now) == 0 {
+            (self.since, self.count) = (Some(now), 0);
+        }
+        self.count += 1;
+    }
+
+    fn of_this_minute(&self, now: Instant) -> u32 {
+        let since = self.since.filter(|since| now < *since + MINUTE);
+        since.map_or(0, |_| self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests;

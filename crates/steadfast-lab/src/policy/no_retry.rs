@@ -1,0 +1,65 @@
+//! One attempt: what is left without any policy.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::policy::pick::Turns;
+use crate::policy::rival::{End, Progress, Rival, Rules};
+use crate::policy::{Policy, Setup};
+
+struct NoRetry(Turns);
+
+pub(super) fn policy() -> Box<dyn Policy> {
+    Box::new(Rival {
+        name: "no-retry",
+        about: "one attempt, at the endpoint whose turn it is by weight: the baseline",
+        rules: |setup: &Setup| NoRetry(Turns::new(setup.weights())),
+    })
+}
+
+impl Rules for NoRetry {
+    fn choose(&mut self, _: &Progress, _: Instant) -> Option<usize> {
+        self.0.next_of_all()
+    }
+
+    fn again(&mut self, _: &Progress, _: End, _: Instant) -> Option<Duration> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrivals::Arrivals;
+    use crate::endpoint::Endpoint;
+    use crate::scenario::Scenario;
+    use steadfast_testkit::Quota;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Split by weight and evenly, 40 requests a second fit into the quotas that allow 40, and of
+    /// 44 a second ten of eleven fit.
+    #[test]
+    fn serves_as_much_as_the_quotas_allow() {
+        let endpoint = |name, n| Endpoint::new(name).requests(Quota::new(n, SECOND));
+        let scenario = [("a", 20), ("b", 10), ("c", 5), ("d", 5)]
+            .map(|(name, n)| endpoint(name, n))
+            .into_iter()
+            .fold(Scenario::new("quota"), Scenario::endpoint);
+        let run = |rate| {
+            let scenario = scenario.clone().arrivals(Arrivals::Constant(rate));
+            scenario.run(&*policy(), 1)
+        };
+        let report = run(40.0);
+        assert_eq!((report.success, report.attempts_per_request), (1.0, 1.0));
+        assert_eq!(report.shares, [0.5, 0.25, 0.125, 0.125]);
+        let report = run(44.0);
+        // A burst of a second goes on top, once in four minutes.
+        let expected = 10.0 / 11.0;
+        assert!(
+            (report.success - expected).abs() < 1.0 / 240.0,
+            "{report:?}"
+        );
+    }
+}

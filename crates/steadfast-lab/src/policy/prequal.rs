@@ -1,0 +1,165 @@
+//! Prequal's rule: the fastest of the cold ones, or the least busy if all are hot.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::time::Instant;
+
+use crate::policy::pick::{least, untried};
+use crate::policy::rival::{End, Kind, Progress, Rival, Rules};
+use crate::policy::{Policy, Setup};
+
+/// The quantile of the requests in flight above which an endpoint is hot: 2^-0.25.
+const Q_RIF: f64 = 0.84;
+/// How many probes the quantile is taken of, and how many answers the median.
+const PROBES: usize = 128;
+const ANSWERS: usize = 15;
+
+struct Prequal {
+    attempts: u32,
+    in_flight: Vec<u32>,
+    latencies: Vec<VecDeque<Duration>>,
+    probes: VecDeque<u32>,
+    rng: Rng,
+}
+
+pub(super) fn policy() -> Box<dyn Policy> {
+    Box::new(Rival {
+        name: "prequal",
+        about: "Prequal-like: hot is who has more in flight than the 0.84 quantile, of the cold \
+                the fastest, if all are hot the least busy; at once to another after a failure; \
+                without probes of servers, so by what the client knows itself",
+        rules: |setup: &Setup| {
+            Prequal::new(setup.attempts(), setup.endpoints().len(), setup.seed())
+        },
+    })
+}
+
+impl Prequal {
+    fn new(attempts: u32, endpoints: usize, seed: u64) -> Self {
+        Self {
+            attempts,
+            in_flight: vec![0; endpoints],
+            latencies: vec![VecDeque::new(); endpoints],
+            probes: VecDeque::new(),
+            rng: Rng::with_seed(seed),
+        }
+    }
+
+    /// Each request probes all endpoints, which cost nothing here.
+    fn probe(&mut self) {
+        self.probes.extend(&self.in_flight);
+        let surplus = self.probes.len().saturating_sub(PROBES);
+        self.probes.drain(..surplus);
+    }
+}
+
+impl Rules for Prequal {
+    fn choose(&mut self, request: &Progress, _: Instant) -> Option<usize> {
+        self.probe();
+        let hot = quantile(&self.probes, Q_RIF)?;
+        let candidates = untried(request, self.in_flight.len());
+        let cold: Vec<_> = candidates
+            .iter()
+            .copied()
+            .filter(|&n| self.in_flight[n] <= hot)
+            .collect();
+        if cold.is_empty() {
+            return least(&candidates, |n| self.in_flight[n], &mut self.rng);
+        }
+        // Whoever has not answered yet has no latency and comes first.
+        let latencies: Vec<_> = self
+            .latencies
+            .iter()
+            .map(|all| quantile(all, 0.5))
+            .collect();
+        least(&cold, |n| latencies[n], &mut self.rng)
+    }
+
+    fn sent(&mut self, endpoint: usize) {
+        self.in_flight[endpoint] += 1;
+    }
+
+    fn ended(&mut self, endpoint: usize, end: End, _: Instant) {
+        self.in_flight[endpoint] -= 1;
+        // The paper has unpublished means against servers that fail fast and so look fast. Here
+        // the latency of a failure does not count.
+        if end.kind == Kind::Success {
+            let latencies = &mut self.latencies[endpoint];
+            latencies.push_back(end.took);
+            if latencies.len() > ANSWERS {
+                latencies.pop_front();
+            }
+        }
+    }
+
+    fn again(&mut self, request: &Progress, _: End, _: Instant) -> Option<Duration> {
+        (request.attempts() < self.attempts).then_some(Duration::ZERO)
+    }
+}
+
+fn quantile<T: Copy + Ord>(values: &VecDeque<T>, q: f64) -> Option<T> {
+    let mut sorted: Vec<_> = values.iter().copied().collect();
+    sorted.sort_unstable();
+    let rank = (q * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn prequal(in_flight: [u32; 4], seconds: [u32; 4], probes: u32) -> Prequal {
+        let mut rules = Prequal::new(3, 4, 1);
+        rules.in_flight = in_flight.to_vec();
+        rules.latencies = seconds.map(|n| VecDeque::from([n * SECOND])).to_vec();
+        rules.probes = VecDeque::from(vec![probes; PROBES]);
+        rules
+    }
+
+    /// facts/proxies.md, a.3: "hot if RIF > quantile; cold -> min latency; all hot -> min RIF".
+    #[test]
+    fn hot_and_cold_are_compared_as_the_paper_says() {
+        let none = Progress::default();
+        let now = Instant::now();
+        for (in_flight, usual, chosen) in [
+            ([9, 0, 10, 0], 10, 2),
+            ([9, 0, 11, 0], 10, 0),
+            ([12, 11, 13, 10], 10, 3),
+            ([12, 11, 13, 14], 10, 1),
+        ] {
+            let mut rules = prequal(in_flight, [2, 3, 1, 4], usual);
+            assert_eq!(rules.choose(&none, now), Some(chosen), "{in_flight:?}");
+        }
+        assert!((Q_RIF - 2f64.powf(-0.25)).abs() < 0.001);
+    }
+
+    #[test]
+    fn whoever_is_unknown_is_asked_first_and_whoever_was_tried_last() {
+        let now = Instant::now();
+        let mut rules = prequal([1; 4], [2, 3, 1, 4], 10);
+        rules.latencies[3].clear();
+        let mut request = Progress::default();
+        for expected in [3, 2, 0, 1, 3] {
+            assert_eq!(rules.choose(&request, now), Some(expected));
+            request.tried.push(expected);
+        }
+    }
+
+    #[test]
+    fn a_failure_does_not_make_an_endpoint_fast() {
+        let mut rules = prequal([1; 4], [2, 3, 1, 4], 10);
+        let mut end = |kind| {
+            let took = Duration::ZERO;
+            let hint = None;
+            rules.sent(0);
+            rules.ended(0, End { kind, hint, took }, Instant::now());
+            quantile(&rules.latencies[0], 0.5)
+        };
+        assert_eq!(end(Kind::Limited), Some(2 * SECOND));
+        assert_eq!(end(Kind::Success), Some(Duration::ZERO));
+    }
+}

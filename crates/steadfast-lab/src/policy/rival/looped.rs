@@ -1,0 +1,172 @@
+//! The loop that all of them share: choose, send, learn, perhaps wait, again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode, Uri};
+use steadfast_core::{BoxError, Class, Classified};
+use tokio::time::{Instant, sleep};
+use tower::ServiceExt;
+
+use crate::call::{Answer, Body};
+use crate::policy::Setup;
+use crate::policy::rival::{End, Kind, Progress, Rules};
+use crate::world::World;
+
+pub(super) struct Loop<R> {
+    rules: Arc<Mutex<R>>,
+    uris: Arc<[Uri]>,
+    http: World,
+    requests: Arc<AtomicU64>,
+}
+
+impl<R: Rules> Loop<R> {
+    pub(super) fn new(rules: R, setup: &Setup) -> Self {
+        Self {
+            rules: Arc::new(Mutex::new(rules)),
+            uris: setup.endpoints().iter().map(World::uri).collect(),
+            http: setup.http(),
+            requests: Arc::default(),
+        }
+    }
+
+    pub(super) async fn run(self, request: Request<Body>) -> Result<Response<()>, BoxError> {
+        let mut visit = Visit {
+            rules: &self.rules,
+            progress: Progress {
+                id: self.requests.fetch_add(1, Ordering::Relaxed),
+                ..Progress::default()
+            },
+        };
+        let mut last = Err("nobody can take the request".into());
+        loop {
+            let chosen = self.lock().choose(&visit.progress, Instant::now());
+            let again = if let Some(endpoint) = chosen {
+                visit.progress.tried.push(endpoint);
+                let (end, result) = self.attempt(endpoint, &request).await;
+                visit.progress.first.get_or_insert(end);
+                last = result;
+                end.kind
+                    .may_retry()
+                    .then(|| self.lock().again(&visit.progress, end, Instant::now()))
+                    .flatten()
+            } else {
+                visit.progress.in_vain += 1;
+                self.lock().nobody(&visit.progress)
+            };
+            match again {
+                Some(wait) if wait.is_zero() => {}
+                Some(wait) => sleep(wait).await,
+                None => return last,
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        endpoint: usize,
+        request: &Request<Body>,
+    ) -> (End, Result<Response<()>, BoxError>) {
+        self.lock().sent(endpoint);
+        // Says so if the caller leaves.
+        let mut guard = Guard {
+            rules: &self.rules,
+            endpoint,
+            started: Instant::now(),
+            end: None,
+        };
+        let mut request = request.clone();
+        *request.uri_mut() = self.uris[endpoint].clone();
+        let result = self.http.clone().oneshot(request).await;
+        let end = guard.settle(&result);
+        drop(guard);
+        (end, result.map(|answer| answer.map(drop)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, R> {
+        lock(&self.rules)
+    }
+}
+
+impl<R> Clone for Loop<R> {
+    fn clone(&self) -> Self {
+        Self {
+            rules: self.rules.clone(),
+            uris: self.uris.clone(),
+            http: self.http.clone(),
+            requests: self.requests.clone(),
+        }
+    }
+}
+
+/// Says when the request is over, however that comes about.
+struct Visit<'a, R: Rules> {
+    rules: &'a Mutex<R>,
+    progress: Progress,
+}
+
+impl<R: Rules> Drop for Visit<'_, R> {
+    fn drop(&mut self) {
+        lock(self.rules).over(&self.progress);
+    }
+}
+
+struct Guard<'a, R: Rules> {
+    rules: &'a Mutex<R>,
+    endpoint: usize,
+    started: Instant,
+    end: Option<End>,
+}
+
+impl<R: Rules> Guard<'_, R> {
+    fn settle(&mut self, result: &Result<Answer, BoxError>) -> End {
+        let end = End {
+            kind: kind(result),
+            hint: result.as_ref().ok().and_then(hint),
+            took: self.started.elapsed(),
+        };
+        self.end = Some(end);
+        end
+    }
+}
+
+impl<R: Rules> Drop for Guard<'_, R> {
+    fn drop(&mut self) {
+        let end = self.end.unwrap_or_else(|| End {
+            kind: Kind::Abandoned,
+            hint: None,
+            took: self.started.elapsed(),
+        });
+        lock(self.rules).ended(self.endpoint, end, Instant::now());
+    }
+}
+
+fn lock<R>(rules: &Mutex<R>) -> MutexGuard<'_, R> {
+    rules.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn kind(result: &Result<Answer, BoxError>) -> Kind {
+    match result {
+        Ok(answer) if answer.status().is_success() => Kind::Success,
+        Ok(answer) => match answer.status() {
+            StatusCode::TOO_MANY_REQUESTS => Kind::Limited,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => Kind::Failed,
+            status if status.is_server_error() => Kind::Failed,
+            _ => Kind::Rejected,
+        },
+        Err(error) => match Classified::find(&**error) {
+            Some(classified) if classified.verdict().class() == Class::Timeout => Kind::TimedOut,
+            _ => Kind::Broken,
+        },
+    }
+}
+
+fn hint(answer: &Answer) -> Option<Duration> {
+    let number = |name| answer.headers().get(name)?.to_str().ok()?.parse().ok();
+    let millis = number("retry-after-ms").map(Duration::from_millis);
+    millis.or_else(|| number("retry-after").map(Duration::from_secs))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! What is true of every policy, ours and those of others.
+
+use std::collections::BTreeSet;
+
+use steadfast_testkit::Quota;
+
+use super::*;
+use crate::arrivals::Arrivals;
+use crate::endpoint::{Hint, Trouble};
+use crate::latency::Latency;
+use crate::report::Report;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Two clients, limits with and without hints, and every kind of trouble.
+fn trouble() -> Scenario {
+    let endpoint = |name, n, median| {
+        Endpoint::new(name)
+            .requests(Quota::new(n, SECOND))
+            .latency(Latency::LogNormal(SECOND.mul_f64(median), 0.5))
+            .failures(0.02)
+    };
+    Scenario::new("trouble")
+        .endpoint(endpoint("a", 8, 0.2).trouble(5..10, Trouble::Refuses))
+        .endpoint(endpoint("b", 4, 0.3).trouble(8..12, Trouble::Fails(0.7, 500)))
+        .endpoint(
+            endpoint("c", 2, 0.5)
+                .hint(Hint::Millis)
+                .trouble(14..16, Trouble::Hangs),
+        )
+        .endpoint(endpoint("d", 2, 1.0).hint(Hint::Absent).capacity(4))
+        .attempt_timeout(3 * SECOND)
+        .clients(2)
+        .load(1.2)
+        .lasting(20 * SECOND)
+}
+
+#[test]
+fn names_differ_and_say_what_they_are() {
+    let names: BTreeSet<_> = policies().iter().map(|policy| policy.name()).collect();
+    assert_eq!(names.len(), policies().len());
+    assert!(policies().iter().all(|policy| policy.about().len() > 20));
+}
+
+/// A report holds each second of the run, so a single draw from a generator that has no seed would
+/// show.
+#[test]
+fn a_run_can_be_repeated_with_every_policy() {
+    for policy in policies() {
+        let run = |seed| trouble().run(&*policy, seed);
+        let report = run(1);
+        assert_eq!(report, run(1), "{}", policy.name());
+        assert_ne!(report.details, run(2).details, "{}", policy.name());
+        assert!(report.success > 0.1, "{report:?}");
+    }
+}
+
+#[test]
+fn the_same_requests_come_whatever_the_policy() {
+    let arrivals = |policy: &dyn Policy| trouble().run(policy, 1).details.arrivals;
+    let all: BTreeSet<_> = policies()
+        .iter()
+        .map(|policy| arrivals(&**policy))
+        .collect();
+    assert_eq!(all.len(), 1);
+}
+
+#[test]
+fn no_policy_makes_more_attempts_than_it_may() {
+    let endpoint = |name| Endpoint::new(name).failures(1.0);
+    let run = |policy: &dyn Policy, attempts| -> Report {
+        Scenario::new("outage")
+            .endpoint(endpoint("a"))
+            .endpoint(endpoint("b"))
+            .arrivals(Arrivals::Constant(1.0))
+            .lasting(60 * SECOND)
+            .attempts(attempts)
+            .deadline(600 * SECOND)
+            .run(policy, 1)
+    };
+    let mut most: f64 = 0.0;
+    for policy in policies() {
+        let attempts = [1, 4].map(|n| run(&*policy, n).attempts_per_request);
+        assert!(attempts[0] <= 1.0, "{}: {attempts:?}", policy.name());
+        assert!(attempts[1] <= 4.0, "{}: {attempts:?}", policy.name());
+        most = most.max(attempts[1]);
+    }
+    assert_eq!(most, 4.0, "those without breaker make them all");
+}

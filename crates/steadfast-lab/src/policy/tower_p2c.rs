@@ -1,0 +1,197 @@
+//! What tower brings itself: `Retry` over `Balance` over `PeakEwma`, tower's own code.
+
+use std::future::Future;
+use std::hash::{BuildHasher, DefaultHasher, Hasher};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use steadfast_core::BoxError;
+use tower::ServiceExt;
+use tower::balance::p2c::Balance;
+use tower::buffer::Buffer;
+use tower::discover::ServiceList;
+use tower::load::{CompleteOnResponse, PeakEwma};
+use tower::retry::backoff::{Backoff, ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff};
+use tower::retry::budget::{Budget, TpsBudget};
+use tower::retry::{self, Retry};
+use tower::util::BoxCloneSyncService;
+use tower::util::rng::HasherRng;
+
+use crate::call::{Answer, Body};
+use crate::policy::{Client, Policy, Setup};
+use crate::world::World;
+
+const DECAY: Duration = Duration::from_secs(10);
+/// What the docs of `PeakEwma` name, and about what a model takes to answer.
+const DEFAULT_RTT: Duration = Duration::from_secs(1);
+/// More than are ever in the queue, as the docs of `Buffer` advise.
+const BUFFER: usize = 1_024;
+
+struct Tower;
+
+pub(super) fn policy() -> Box<dyn Policy> {
+    Box::new(Tower)
+}
+
+impl Policy for Tower {
+    fn name(&self) -> &'static str {
+        "tower-p2c-peak-ewma"
+    }
+
+    fn about(&self) -> &'static str {
+        "tower's own Retry (on 429, 5xx and errors, with TpsBudget and ExponentialBackoff as they \
+         are by default) over Buffer, Balance and PeakEwma (10 s, 1 s)"
+    }
+
+    fn client(&self, setup: &Setup) -> Client {
+        let endpoints: Vec<_> = setup
+            .endpoints()
+            .iter()
+            .map(|endpoint| {
+                let uri = World::uri(endpoint);
+                let send = setup.http().map_request(move |mut request: Request<Body>| {
+                    *request.uri_mut() = uri.clone();
+                    request
+                });
+                let decay = DECAY.as_nanos() as f64;
+                PeakEwma::new(send, DEFAULT_RTT, decay, CompleteOnResponse::default())
+            })
+            .collect();
+        let endpoints = ServiceList::new::<Request<Body>>(endpoints);
+        let rng = |stream| HasherRng::with_hasher(Seeded(setup.seed().wrapping_add(stream)));
+        let balance = Balance::from_rng(endpoints, rng(0));
+        let policy = OnFailure::new(setup.attempts().saturating_sub(1), rng(1));
+        let retry = Retry::new(policy, Buffer::new(balance, BUFFER));
+        BoxCloneSyncService::new(retry.map_response(|response| response.map(drop)))
+    }
+}
+
+/// The policy that users write, as the docs of `Budget` show it.
+///
+/// A clone of it draws the same jitter as all others, which is how `HasherRng` and
+/// `ExponentialBackoffMaker` are made.
+#[derive(Clone)]
+struct OnFailure {
+    retries: u32,
+    backoff: ExponentialBackoff<HasherRng<Seeded>>,
+    budget: Arc<TpsBudget>,
+}
+
+impl OnFailure {
+    fn new(retries: u32, rng: HasherRng<Seeded>) -> Self {
+        // The defaults of `ExponentialBackoffMaker`, but for the generator.
+        let (min, max) = (Duration::from_millis(50), Duration::from_millis(u64::MAX));
+        let maker = ExponentialBackoffMaker::new(min, max, 0.99, rng);
+        Self {
+            retries,
+            backoff: maker.expect("the defaults").make_backoff(),
+            budget: Arc::default(),
+        }
+    }
+}
+
+impl retry::Policy<Request<Body>, Answer, BoxError> for OnFailure {
+    type Future = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+    fn retry(
+        &mut self,
+        _: &mut Request<Body>,
+        result: &mut Result<Answer, BoxError>,
+    ) -> Option<Self::Future> {
+        let failed = result.as_ref().map_or(true, |answer| {
+            answer.status().as_u16() == 429 || answer.status().is_server_error()
+        });
+        if !failed {
+            self.budget.deposit();
+            return None;
+        }
+        self.retries = self.retries.checked_sub(1)?;
+        self.budget
+            .withdraw()
+            .then(|| Box::pin(self.backoff.next_backoff()) as Self::Future)
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        Some(request.clone())
+    }
+}
+
+/// A hasher with a known key, in the place of one that differs in each process.
+#[derive(Clone, Debug)]
+struct Seeded(u64);
+
+impl BuildHasher for Seeded {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.0);
+        hasher
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrivals::Arrivals;
+    use crate::endpoint::{Endpoint, Trouble};
+    use crate::latency::Latency;
+    use crate::scenario::Scenario;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MILLI: Duration = Duration::from_millis(1);
+
+    /// facts/rust-peers.md, B14: an endpoint that fails in 1 ms among three that answer in 20 ms
+    /// takes 49 % of the traffic, and 25 % would be fair. It is one of the two choices half of the
+    /// time, and wins then.
+    #[test]
+    fn whoever_fails_fast_gets_twice_its_share() {
+        let answers = |name| Endpoint::new(name).latency(Latency::Constant(20 * MILLI));
+        let scenario = Scenario::new("sinkhole")
+            .endpoint(answers("a"))
+            .endpoint(answers("b"))
+            .endpoint(answers("c"))
+            .endpoint(Endpoint::new("d").failures(1.0).refusal(MILLI))
+            .arrivals(Arrivals::Constant(20.0))
+            .lasting(600 * SECOND)
+            .attempts(1);
+        let report = scenario.run(&Tower, 1);
+        // Four standard deviations of a half of so many, and a point below it, as published.
+        let tolerance = 4.0 * (0.25 / report.requests as f64).sqrt();
+        let shares = 0.49 - tolerance..0.5 + tolerance;
+        assert!(shares.contains(&report.shares[3]), "{:?}", report.shares);
+    }
+
+    /// facts/proxies.md, a.1: the budget allows 20 % of what succeeded in the last 10 s, and ten a
+    /// second. The whole of it may go at once.
+    #[test]
+    fn the_budget_limits_retries() {
+        let endpoint = Endpoint::new("a")
+            .latency(Latency::Constant(20 * MILLI))
+            .trouble(30..60, Trouble::Fails(1.0, 500));
+        let scenario = Scenario::new("outage")
+            .endpoint(endpoint)
+            .arrivals(Arrivals::Constant(100.0))
+            .lasting(60 * SECOND);
+        let report = scenario.run(&Tower, 1);
+        let retries = (report.attempts_per_request - 1.0) * report.requests as f64;
+        let of_successes = 0.2 * 10.0 * 100.0;
+        let of_time = 10.0 * 30.0;
+        // The ten seconds before count as well.
+        let allowed = of_successes..=of_successes + of_time + 100.0;
+        assert!(allowed.contains(&retries), "{retries}");
+    }
+
+    /// facts/rust-peers.md, B12: requests that fail together come back together.
+    #[tokio::test(start_paused = true)]
+    async fn all_requests_draw_the_same_jitter() {
+        let policy = OnFailure::new(2, HasherRng::with_hasher(Seeded(1)));
+        let waits = || {
+            let mut backoff = policy.clone().backoff;
+            [(); 4].map(|()| backoff.next_backoff().deadline())
+        };
+        assert_eq!(waits(), waits());
+    }
+}
