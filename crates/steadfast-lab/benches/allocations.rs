@@ -22,33 +22,25 @@ struct Allocations {
 }
 
 fn main() {
-    let is_bench = results::is_bench();
     let mut rows = Vec::new();
+    // In a test run, too: it takes a second.
     for case in results::wanted() {
-        let counted = if is_bench {
-            count(&case, WARM_UP, REQUESTS)
-        } else {
-            count(&case, 0, 2)
-        };
-        if is_bench {
-            let (allocations, bytes) = (counted.allocations, counted.bytes);
-            println!(
-                "{:<50} {allocations:>8.2} {bytes:>8.0} B",
-                results::id(&case)
-            );
-        }
+        let counted = count(&case);
+        let Allocations { allocations, bytes } = counted;
+        let id = results::id(&case);
+        println!("{id:<50} {allocations:>8.2} {bytes:>8.0} B");
         rows.push(Row::new(&case, counted));
     }
     results::write("allocations.json", &rows);
 }
 
-fn count(case: &Case, warm_up: u64, requests: u64) -> Allocations {
+fn count(case: &Case) -> Allocations {
     let runtime = case.runtime();
     let mut caller = case.build(&runtime);
-    runtime.block_on(caller.call(warm_up));
-    let calls = caller.call(requests);
+    runtime.block_on(caller.call(WARM_UP));
+    let calls = caller.call(REQUESTS);
     let counted = measure(|| runtime.block_on(calls));
-    let average = |total: u64| total as f64 / requests as f64;
+    let average = |total: u64| total as f64 / REQUESTS as f64;
     Allocations {
         allocations: average(counted.count_total),
         bytes: average(counted.bytes_total),

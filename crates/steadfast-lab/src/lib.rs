@@ -6,6 +6,7 @@ mod catalog;
 mod endpoint;
 mod latency;
 mod policy;
+pub mod program;
 mod queue;
 mod random;
 mod report;

@@ -67,6 +67,8 @@ pub struct Details {
     pub back_s: Option<f64>,
     /// The latency in seconds that one success in a thousand exceeds.
     pub p999_s: Option<f64>,
+    /// The longest latency of a success, in seconds.
+    pub max_s: Option<f64>,
     /// How many seconds a success waited beside the attempt that served it, on average.
     pub waited_s: Option<f64>,
     /// The longest such wait of 99 in a hundred.
@@ -150,6 +152,7 @@ impl Details {
                 .and_then(|(_, trouble)| recovered(records, trouble.end)),
             back_s: back(scenario, ticks),
             p999_s: quantile(took, 0.999),
+            max_s: took.last().copied(),
             waited_s: mean(&waited),
             waited_p99_s: quantile(&waited, 0.99),
             cost: (!served.is_empty()).then(|| cost.sum::<f64>() / served.len() as f64),

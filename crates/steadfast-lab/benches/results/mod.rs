@@ -17,12 +17,6 @@ pub(crate) struct Row<N> {
     numbers: N,
 }
 
-/// Returns whether numbers are wanted. Otherwise it is a test that everything runs.
-pub(crate) fn is_bench() -> bool {
-    let has = |flag: &str| env::args().any(|arg| arg == flag);
-    has("--bench") && !has("--test")
-}
-
 /// Returns the cases whose names contain the first argument that is no option, or all of them.
 pub(crate) fn wanted() -> Vec<Case> {
     let mut cases = cases::all();

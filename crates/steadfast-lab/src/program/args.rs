@@ -1,0 +1,219 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
+
+use crate::catalog::{Entry, catalog};
+use crate::policy::{Policy, policies};
+use crate::program::study::{self, Study};
+
+/// How often a run is repeated, unless somebody says otherwise. Overloads last an hour and take
+/// most of the time, and their means hardly differ from seed to seed.
+fn default_seeds(load: f64) -> u64 {
+    if load > 1.0 { 1 } else { 3 }
+}
+
+/// The loads that make sense: below, a scenario may have no request at all, and above, it may have
+/// more than fit into memory.
+const LOADS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+
+/// Runs the real layers, and policies of others beside them, on a simulated clock.
+#[derive(Debug, Parser)]
+#[command(name = "steadfast-lab")]
+pub(super) struct Args {
+    /// The scenario to run. `all` runs each, and writes tables and plots into `--out`
+    #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(scenarios()))]
+    scenario: Option<String>,
+
+    /// Requests as a share of what the endpoints can serve, instead of the loads of each scenario
+    #[arg(long, value_name = "X", value_parser = load, allow_negative_numbers = true)]
+    load: Option<f64>,
+
+    /// How many seeds to run with, from 1 on [default: 3, and 1 for loads above 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000), allow_negative_numbers = true)]
+    seeds: Option<u64>,
+
+    /// Print one JSON object a line, and no table
+    #[arg(long)]
+    json: bool,
+
+    /// Run only this policy. May be given several times
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
+    policy: Vec<String>,
+
+    /// Where `all` writes. By default `docs/lab` of this repository, unless `--load` or `--policy`
+    /// leave something out
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "list"])]
+    out: Option<PathBuf>,
+
+    /// Print the scenarios and the policies
+    #[arg(long, conflicts_with = "scenario")]
+    list: bool,
+}
+
+/// What to make of the arguments.
+#[derive(Debug, PartialEq)]
+pub(super) enum Output {
+    Json,
+    List,
+    /// Tables on stdout, and all that there is in this directory.
+    Pages(PathBuf),
+    Tables,
+}
+
+impl Args {
+    pub(super) fn output(&self) -> Output {
+        let part = self.load.is_some() || !self.policy.is_empty();
+        match &self.out {
+            _ if self.list => Output::List,
+            _ if self.json => Output::Json,
+            Some(_) if !self.is_all() => refuse("--out is for `all`: one scenario is not written"),
+            Some(out) => Output::Pages(out.clone()),
+            None if self.is_all() && !part => Output::Pages(default_out()),
+            None => Output::Tables,
+        }
+    }
+
+    /// The chosen policies, in the order of the registry.
+    pub(super) fn policies(&self) -> Vec<Box<dyn Policy>> {
+        let mut all = policies();
+        all.retain(|policy| {
+            self.policy.is_empty() || self.policy.iter().any(|name| name == policy.name())
+        });
+        all
+    }
+
+    /// What the tables are made of.
+    pub(super) fn studies(&self) -> Vec<Study> {
+        self.entries()
+            .flat_map(|entry| {
+                let loads = self
+                    .load
+                    .map_or_else(|| entry.loads().to_vec(), |load| vec![load]);
+                loads.into_iter().map(move |load| {
+                    let seeds = self.seeds.unwrap_or_else(|| default_seeds(load));
+                    Study::new(entry, load, seeds)
+                })
+            })
+            .collect()
+    }
+
+    /// What the plots of success over load are made of: none if the load is given.
+    pub(super) fn sweeps(&self) -> Vec<Study> {
+        let entries = self.entries().filter(|_| self.load.is_none());
+        entries.flat_map(study::sweep).collect()
+    }
+
+    /// The command line that makes the same pages.
+    pub(super) fn command_line(&self) -> String {
+        let mut command = "cargo run --release -p steadfast-lab -- all".to_owned();
+        if let Some(load) = self.load {
+            command += &format!(" --load {load}");
+        }
+        if let Some(seeds) = self.seeds {
+            command += &format!(" --seeds {seeds}");
+        }
+        for policy in &self.policy {
+            command += &format!(" --policy {policy}");
+        }
+        command
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &'static Entry> + '_ {
+        catalog()
+            .iter()
+            .filter(|entry| self.is_all() || self.scenario.as_deref() == Some(entry.name()))
+    }
+
+    fn is_all(&self) -> bool {
+        self.scenario.as_deref() == Some("all")
+    }
+}
+
+fn scenarios() -> impl Iterator<Item = &'static str> {
+    std::iter::once("all").chain(catalog().iter().map(Entry::name))
+}
+
+fn names() -> Vec<&'static str> {
+    policies().iter().map(|policy| policy.name()).collect()
+}
+
+fn load(text: &str) -> Result<f64, String> {
+    let load = text.parse().ok().filter(|load| LOADS.contains(load));
+    let (least, most) = (LOADS.start(), LOADS.end());
+    load.ok_or_else(|| format!("a number from {least} to {most} is needed"))
+}
+
+fn refuse(message: &str) -> ! {
+    <Args as CommandFactory>::command()
+        .error(ErrorKind::ArgumentConflict, message)
+        .exit()
+}
+
+fn default_out() -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // Shorter in messages. It may not exist if the binary was moved to another machine.
+    root.canonicalize().unwrap_or(root).join("docs/lab")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Args {
+        Args::try_parse_from(line.split(' ')).expect("valid arguments")
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        <Args as CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn only_all_of_all_is_written_where_nobody_said() {
+        assert_eq!(parse("lab all").output(), Output::Pages(default_out()));
+        assert_eq!(
+            parse("lab all --seeds 2").output(),
+            Output::Pages(default_out())
+        );
+        assert_eq!(parse("lab all --load 0.5").output(), Output::Tables);
+        assert_eq!(
+            parse("lab all --policy round-robin").output(),
+            Output::Tables
+        );
+        assert_eq!(
+            parse("lab all --load 0.5 --out x").output(),
+            Output::Pages("x".into())
+        );
+        assert_eq!(parse("lab quota").output(), Output::Tables);
+        assert_eq!(parse("lab all --json").output(), Output::Json);
+    }
+
+    #[test]
+    fn a_load_replaces_those_of_the_scenario() {
+        let loads = |line| {
+            let studies = parse(line).studies();
+            studies.iter().map(|study| study.load).collect::<Vec<_>>()
+        };
+        assert_eq!(loads("lab quota"), [0.8, 0.95, 1.1]);
+        assert_eq!(loads("lab quota --load 0.3"), [0.3]);
+        assert_eq!(loads("lab all --load 0.3").len(), catalog().len());
+    }
+
+    #[test]
+    fn policies_come_in_the_order_of_the_registry() {
+        let args = parse("lab all --policy round-robin --policy steadfast-scored");
+        let names: Vec<_> = args.policies().iter().map(|policy| policy.name()).collect();
+        assert_eq!(names, ["steadfast-scored", "round-robin"]);
+    }
+
+    #[test]
+    fn the_command_says_what_was_left_out() {
+        assert_eq!(
+            parse("lab all --load 0.5 --seeds 2 --policy round-robin --out x").command_line(),
+            "cargo run --release -p steadfast-lab -- all --load 0.5 --seeds 2 --policy round-robin"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+use super::*;
+use crate::catalog::catalog;
+
+/// An outcome with these successes, a policy a row and a seed a column.
+fn outcome(scenario: &str, rows: &[&[f64]]) -> Outcome {
+    let entry = catalog().iter().find(|entry| entry.name() == scenario);
+    let report = |success: &f64| Report {
+        scenario: scenario.to_owned(),
+        policy: "policy".to_owned(),
+        load: Some(0.8),
+        seed: 1,
+        requests: 1,
+        success: *success,
+        attempts_per_request: 1.0,
+        rate_limited_per_request: 0.0,
+        p50_s: None,
+        p99_s: None,
+        shares: vec![0.5, 0.3, 0.1, 0.1],
+        details: Details::default(),
+    };
+    Outcome {
+        study: Study::new(entry.expect("a scenario"), 0.8, 1),
+        rows: rows
+            .iter()
+            .map(|row| row.iter().map(report).collect())
+            .collect(),
+    }
+}
+
+fn cells(outcome: &Outcome, column: usize) -> Vec<String> {
+    let text = table(outcome).to_string();
+    let cell = |line: &str| {
+        line.split('|')
+            .nth(column + 1)
+            .map(|cell| cell.trim().to_owned())
+    };
+    text.lines().filter_map(cell).collect()
+}
+
+#[test]
+fn the_best_success_is_bold_and_has_its_spread_beside_it() {
+    let outcome = outcome("quota", &[&[0.99, 0.98], &[0.9, 0.9], &[0.985, 0.985]]);
+    let found = cells(&outcome, 1);
+    assert_eq!(
+        found[2..],
+        ["**98.50** ± 0.50", "90.00", "**98.50**"].map(str::to_owned)
+    );
+}
+
+#[test]
+fn nobody_is_the_best_of_equals() {
+    let outcome = outcome("quota", &[&[1.0], &[1.0]]);
+    assert_eq!(
+        cells(&outcome, 1)[2..],
+        ["100.00", "100.00"].map(str::to_owned)
+    );
+}
+
+#[test]
+fn what_did_not_happen_is_no_number() {
+    let outcome = outcome("storm", &[&[0.0]]);
+    assert_eq!(cells(&outcome, 4)[2], "–");
+    assert_eq!(cells(&outcome, 9), ["recovered s", "----------:", "never"]);
+}
+
+#[test]
+fn a_time_that_some_seeds_do_not_have_says_so() {
+    let mut outcome = outcome("storm", &[&[1.0, 1.0, 1.0]]);
+    for (report, time) in outcome.rows[0].iter_mut().zip([Some(3.0), None, Some(6.0)]) {
+        report.details.recovered_s = time;
+    }
+    assert_eq!(cells(&outcome, 9)[2], "4, never in 1");
+}
+
+#[test]
+fn an_endpoint_in_trouble_has_the_attempts_of_that_time_only() {
+    let mut outcome = outcome("outage", &[&[1.0]]);
+    // From 60 to 120 s at the first endpoint.
+    let attempts = [vec![9; 60], vec![0; 30], vec![1; 30], vec![9; 60]].concat();
+    outcome.rows[0][0].details.attempts = vec![attempts, Vec::new(), Vec::new(), Vec::new()];
+    let at = cells(&outcome, 11);
+    assert_eq!((&*at[0], &*at[2]), ("in trouble, attempts/s", "0.50"));
+}

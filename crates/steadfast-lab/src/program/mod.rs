@@ -1,0 +1,125 @@
+//! The program: it runs scenarios, prints what came out, and writes it into pages.
+
+mod args;
+mod batch;
+mod columns;
+mod json;
+mod numbers;
+mod page;
+mod plot;
+mod progress;
+mod study;
+mod table;
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use steadfast_core::BoxError;
+
+use self::args::{Args, Output};
+use self::page::File;
+use self::progress::Progress;
+use self::study::{Outcome, Study};
+use crate::catalog::catalog;
+use crate::policy::{Policy, policies};
+
+/// Does what the arguments of the process say.
+///
+/// Ends the process with code 2 if they make no sense. What cannot be written is said on stderr.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), BoxError> {
+    let policies = args.policies();
+    match args.output() {
+        Output::List => print(&list()),
+        Output::Json => print(&json::lines(&outcomes(&args.studies(), &policies))?),
+        Output::Tables => print(&page::tables(&outcomes(&args.studies(), &policies))),
+        Output::Pages(out) => pages(args, &policies, &out),
+    }
+}
+
+fn outcomes(studies: &[Study], policies: &[Box<dyn Policy>]) -> Vec<Outcome> {
+    batch::run(studies, policies, &mut Progress::new())
+}
+
+fn pages(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), BoxError> {
+    // Before the work, which takes minutes.
+    create(out)?;
+    let mut studies = args.studies();
+    let tables = studies.len();
+    studies.extend(args.sweeps());
+    let mut outcomes = outcomes(&studies, policies);
+    let sweeps = outcomes.split_off(tables);
+    let pages = page::Pages {
+        command: args.command_line(),
+        policies,
+        outcomes: &outcomes,
+        sweeps: &sweeps,
+    };
+    let files = pages.files()?;
+    print(&page::tables(&outcomes))?;
+    write(out, &files)
+}
+
+fn list() -> String {
+    let scenarios = catalog()
+        .iter()
+        .map(|entry| (entry.name(), entry.about()))
+        .collect::<Vec<_>>();
+    let policies = policies();
+    let policies: Vec<_> = policies
+        .iter()
+        .map(|policy| (policy.name(), policy.about()))
+        .collect();
+    format!(
+        "Scenarios:\n{}\nPolicies:\n{}",
+        names(&scenarios),
+        names(&policies)
+    )
+}
+
+fn names(all: &[(&str, &str)]) -> String {
+    all.iter()
+        .map(|(name, about)| format!("  {name:22}  {about}\n"))
+        .collect()
+}
+
+fn print(text: &str) -> Result<(), BoxError> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        // A reader such as `head` has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| format!("cannot print: {error}").into()),
+    }
+}
+
+fn create(out: &Path) -> Result<(), BoxError> {
+    fs::create_dir_all(out)
+        .map_err(|error| format!("cannot make the directory {}: {error}", out.display()).into())
+}
+
+fn write(out: &Path, files: &[File]) -> Result<(), BoxError> {
+    for file in files {
+        let path = out.join(&file.name);
+        fs::write(&path, &file.text)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    eprintln!("wrote {} files into {}", files.len(), out.display());
+    Ok(())
+}
