@@ -1,5 +1,5 @@
 # What CI runs, in this order. `just ci` runs all of it.
-ci: fmt clippy docs test quickstart examples features deny unused
+ci: fmt clippy docs test quickstart examples lab benches features deny unused
 
 # The format of the code
 fmt:
@@ -27,6 +27,14 @@ examples:
     cargo run --example breaker_without_http
     cargo run --example balance_in_axum
     cargo run --example gateway -- --config examples/gateway.toml --check
+
+# A scenario of the lab, which shows that the program works
+lab:
+    cargo run --release -p steadfast-lab -- clients --load 0.8 --seeds 1
+
+# Each benchmark once, which shows that it works and measures no time
+benches:
+    cargo bench -p steadfast-lab --all-features -- --test
 
 # Every combination of features of every crate compiles without warnings
 features:

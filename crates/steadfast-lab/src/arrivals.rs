@@ -63,7 +63,7 @@ fn bursts(size: u32, every: Duration, end: Duration) -> Vec<Duration> {
 fn poisson(rate: f64, end: Duration, rng: &mut Rng) -> Vec<Duration> {
     let mut now = Duration::ZERO;
     std::iter::from_fn(|| {
-        now += exponential(rng, rate);
+        now = now.saturating_add(exponential(rng, rate));
         (now < end).then_some(now)
     })
     .collect()
@@ -100,6 +100,13 @@ mod tests {
         assert!(times.is_sorted());
         assert_eq!(times, arrivals.times(1000 * SECOND, 1));
         assert_ne!(times, arrivals.times(1000 * SECOND, 2));
+    }
+
+    #[test]
+    fn a_rate_of_next_to_nothing_brings_nobody() {
+        assert_eq!(Arrivals::Poisson(1e-30).times(SECOND, 1), []);
+        assert_eq!(Arrivals::Poisson(0.0).times(SECOND, 1), []);
+        assert_eq!(Arrivals::Ramp(0.0, 0.0).times(SECOND, 1), []);
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub fn catalog() -> &'static [Entry] {
         Entry {
             name: "quota",
             about: "Four endpoints allow 20, 10, 5 and 5 requests/s with a burst of 1 s, and \
-                    answer after 1, 1.5, 2 and 4 s (medians, lognormal, sigma 0.5). A 429 takes \
+                    answer after 1, 1.5, 2 and 4 s (medians, lognormal, sigma 0.5). What they serve \
+                    costs 1, 1, 2 and 0.5 a request. A 429 takes \
                     30 ms and says `Retry-After` in whole seconds, rounded up. 3 attempts, 30 s \
                     in all. For 4 min, above a load of 1 for an hour.",
             loads: &[0.8, 0.95, 1.1],
@@ -106,6 +107,13 @@ pub fn catalog() -> &'static [Entry] {
             make: fast_fail,
         },
         Entry {
+            name: "noise",
+            about: "`quota`, and each endpoint answers one request of twenty with 500 after 30 ms, \
+                    whatever else happens.",
+            loads: &[0.5],
+            make: noise,
+        },
+        Entry {
             name: "tokens",
             about: "Three endpoints count tokens as well as requests: 24,500, 12,250 and 6,125 \
                     tokens/s with bursts of 98,000, 49,000 and 24,500. Nine requests of ten have \
@@ -126,12 +134,12 @@ pub fn catalog() -> &'static [Entry] {
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Requests a second and the median of the latency in seconds.
-const QUOTAS: [(&str, u32, f64); 4] = [
-    ("large", 20, 1.0),
-    ("medium", 10, 1.5),
-    ("small", 5, 2.0),
-    ("slow", 5, 4.0),
+/// Requests a second, the median of the latency in seconds, and the cost of a request.
+const QUOTAS: [(&str, u32, f64, f64); 4] = [
+    ("large", 20, 1.0, 1.0),
+    ("medium", 10, 1.5, 1.0),
+    ("small", 5, 2.0, 2.0),
+    ("slow", 5, 4.0, 0.5),
 ];
 
 fn quota(load: f64) -> Scenario {
@@ -198,6 +206,10 @@ fn fast_fail(load: f64) -> Scenario {
     })
 }
 
+fn noise(load: f64) -> Scenario {
+    four("noise", load, |endpoint| endpoint.failures(0.05))
+}
+
 fn tokens(load: f64) -> Scenario {
     let endpoint = |(name, tokens, median): (&'static str, u32, f64)| {
         Endpoint::new(name)
@@ -230,10 +242,11 @@ fn recovery(load: f64) -> Scenario {
 
 /// The four endpoints that most scenarios have, each changed a little.
 fn four(name: &str, load: f64, change: impl Fn(Endpoint) -> Endpoint) -> Scenario {
-    let endpoint = |(name, requests, median)| {
+    let endpoint = |(name, requests, median, cost)| {
         Endpoint::new(name)
             .requests(Quota::new(requests, SECOND))
             .latency(Latency::LogNormal(SECOND.mul_f64(median), 0.5))
+            .cost(cost)
     };
     // An overload shows its whole effect only when queues have grown.
     let lasting = if load > 1.0 { 60 * MINUTE } else { 4 * MINUTE };

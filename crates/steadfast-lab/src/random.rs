@@ -23,7 +23,9 @@ pub(crate) fn normal(rng: &mut Rng) -> f64 {
 
 /// Draws the time to the next of events that come independently, `rate` a second.
 pub(crate) fn exponential(rng: &mut Rng, rate: f64) -> Duration {
-    Duration::from_secs_f64(-(1.0 - rng.f64()).ln() / rate)
+    let seconds = -(1.0 - rng.f64()).ln() / rate;
+    // A rate of next to nothing, or of too much, is a time that no duration holds.
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

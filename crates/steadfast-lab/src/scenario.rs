@@ -56,8 +56,18 @@ impl Scenario {
 
     /// Lets requests come as Poisson does, at a share of what all endpoints together can serve.
     /// Set the endpoints and the sizes of requests before.
+    ///
+    /// # Panics
+    ///
+    /// Panics if an endpoint has no limit, as there is no share of that; and at a load of zero or
+    /// less.
     pub fn load(mut self, load: f64) -> Self {
-        self.arrivals = Arrivals::Poisson(load * self.rate());
+        let rate = load * self.rate();
+        assert!(
+            rate.is_finite() && rate > 0.0,
+            "a load of {load} needs endpoints with limits, and to be more than 0"
+        );
+        self.arrivals = Arrivals::Poisson(rate);
         self.load = Some(load);
         self
     }
@@ -164,6 +174,12 @@ mod tests {
             .sizes([(0.9, 100), (0.1, 1_100)])
             .load(0.5);
         assert_eq!(scenario.arrivals, Arrivals::Poisson(5.0));
+    }
+
+    #[test]
+    #[should_panic(expected = "needs endpoints with limits")]
+    fn no_load_is_a_share_of_an_endpoint_without_limits() {
+        let _ = Scenario::new("a").endpoint(Endpoint::new("a")).load(0.5);
     }
 
     #[test]

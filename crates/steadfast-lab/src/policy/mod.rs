@@ -14,6 +14,8 @@ mod round_robin;
 mod sdk_retry;
 mod tower_p2c;
 
+pub(crate) use self::ours::variants;
+
 use std::time::Duration;
 
 use http::{Request, Response};

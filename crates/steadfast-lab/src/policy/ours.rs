@@ -1,8 +1,9 @@
 //! The layers of this workspace, with each strategy.
 
 use steadfast_balance::{Endpoint, EndpointBalanceLayer, Strategy};
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::Deadline;
-use steadfast_retry::RetryOn429Layer;
+use steadfast_retry::{Backoff, RetryOn429Layer};
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt};
 
@@ -13,32 +14,76 @@ struct Ours {
     name: &'static str,
     about: &'static str,
     strategy: Strategy,
+    retry: fn(RetryOn429Layer) -> RetryOn429Layer,
+    breaker: fn() -> CircuitBreakerBuilder,
 }
 
+/// The default, to change something of it.
+const LEAST_LOADED: Ours = Ours {
+    name: "steadfast-least-loaded",
+    about: "the same with `Strategy::LeastLoaded`",
+    strategy: Strategy::LeastLoaded,
+    retry: |retry| retry,
+    breaker: Endpoint::default_breaker,
+};
+
 pub(super) fn all() -> Vec<Box<dyn Policy>> {
-    let ours = |name, about, strategy| {
-        Box::new(Ours {
-            name,
-            about,
-            strategy,
-        }) as Box<dyn Policy>
-    };
     vec![
-        ours(
-            "steadfast-failover",
-            "RetryOn429Layer over EndpointBalanceLayer with Strategy::Failover",
-            Strategy::Failover,
-        ),
-        ours(
-            "steadfast-least-loaded",
-            "the same with Strategy::LeastLoaded",
-            Strategy::LeastLoaded,
-        ),
-        ours(
-            "steadfast-scored",
-            "the same with Strategy::Scored",
-            Strategy::Scored,
-        ),
+        Box::new(Ours {
+            name: "steadfast-failover",
+            about: "`RetryOn429Layer` over `EndpointBalanceLayer` with `Strategy::Failover`",
+            strategy: Strategy::Failover,
+            ..LEAST_LOADED
+        }),
+        Box::new(LEAST_LOADED),
+        Box::new(Ours {
+            name: "steadfast-scored",
+            about: "the same with `Strategy::Scored`",
+            strategy: Strategy::Scored,
+            ..LEAST_LOADED
+        }),
+    ]
+}
+
+/// Returns ours with one default changed at a time, after that with none changed.
+pub(crate) fn variants() -> Vec<Box<dyn Policy>> {
+    let backoff = |retry: RetryOn429Layer| retry.backoff(Backoff::default().without_jitter());
+    vec![
+        Box::new(Ours {
+            name: "the defaults",
+            ..LEAST_LOADED
+        }),
+        Box::new(Ours {
+            name: "one attempt",
+            retry: |retry| retry.max_attempts(1),
+            ..LEAST_LOADED
+        }),
+        Box::new(Ours {
+            name: "ten attempts",
+            retry: |retry| retry.max_attempts(10),
+            ..LEAST_LOADED
+        }),
+        Box::new(Ours {
+            name: "no budget",
+            retry: RetryOn429Layer::without_budget,
+            ..LEAST_LOADED
+        }),
+        Box::new(Ours {
+            name: "no breaker",
+            breaker: || CircuitBreaker::builder().consecutive_failures(u32::MAX),
+            ..LEAST_LOADED
+        }),
+        Box::new(Ours {
+            name: "no breaker, no budget",
+            retry: RetryOn429Layer::without_budget,
+            breaker: || CircuitBreaker::builder().consecutive_failures(u32::MAX),
+            ..LEAST_LOADED
+        }),
+        Box::new(Ours {
+            name: "no jitter",
+            retry: backoff,
+            ..LEAST_LOADED
+        }),
     ]
 }
 
@@ -56,7 +101,7 @@ impl Policy for Ours {
             let uri = World::uri(endpoint).to_string();
             let seed = setup.seed().wrapping_add(n as u64);
             let made = Endpoint::new(endpoint.name, &uri).expect("a host");
-            made.breaker(Endpoint::default_breaker().seed(seed))
+            made.breaker((self.breaker)().seed(seed))
         };
         let balance = EndpointBalanceLayer::builder()
             .endpoints(setup.endpoints().iter().enumerate().map(endpoint))
@@ -67,8 +112,8 @@ impl Policy for Ours {
         let retry = RetryOn429Layer::new()
             .max_attempts(setup.attempts())
             .retry_non_idempotent(true)
-            .seed(setup.seed())
-            .clone_body();
+            .seed(setup.seed());
+        let retry = (self.retry)(retry).clone_body();
         let deadline = setup.deadline();
         let service = ServiceBuilder::new()
             .map_request(move |mut request: http::Request<_>| {

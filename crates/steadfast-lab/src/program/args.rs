@@ -106,6 +106,12 @@ impl Args {
         entries.flat_map(study::sweep).collect()
     }
 
+    /// How many seeds the page on our defaults is made with. None if only a part is wanted.
+    pub(super) fn default_seeds(&self) -> Option<u64> {
+        let all = self.policy.is_empty() && self.load.is_none();
+        all.then(|| self.seeds.unwrap_or_else(|| default_seeds(1.0)))
+    }
+
     /// The command line that makes the same pages.
     pub(super) fn command_line(&self) -> String {
         let mut command = "cargo run --release -p steadfast-lab -- all".to_owned();

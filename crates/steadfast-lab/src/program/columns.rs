@@ -129,6 +129,7 @@ fn special(study: &Study) -> Vec<Column> {
             }),
         ],
         "herd" => vec![Column::seconds("last s", |report| report.details.max_s)],
+        "noise" => vec![retried()],
         _ => trouble(study),
     }
 }
@@ -148,11 +149,15 @@ fn trouble(study: &Study) -> Vec<Column> {
     vec![
         Column::new("back s", |row| never_or(row, |details| details.back_s)),
         Column::seconds("in trouble, attempts/s", rate),
-        Column::new("retried %", |row| {
-            let retried = row.iter().filter_map(|report| report.details.retried);
-            optional(mean(retried), |share| format!("{:.1}", 100.0 * share))
-        }),
+        retried(),
     ]
+}
+
+fn retried() -> Column {
+    Column::new("retried %", |row| {
+        let retried = row.iter().filter_map(|report| report.details.retried);
+        optional(mean(retried), |share| format!("{:.1}", 100.0 * share))
+    })
 }
 
 /// The mean of the seeds in which it happened, and in how many it never did.

@@ -3,6 +3,7 @@
 mod args;
 mod batch;
 mod columns;
+mod defaults;
 mod json;
 mod numbers;
 mod page;
@@ -69,7 +70,10 @@ fn pages(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), Bo
         outcomes: &outcomes,
         sweeps: &sweeps,
     };
-    let files = pages.files()?;
+    let mut files = pages.files()?;
+    if let Some(seeds) = args.default_seeds() {
+        files.push(defaults::page(&pages.notice(), seeds));
+    }
     print(&page::tables(&outcomes))?;
     write(out, &files)
 }
