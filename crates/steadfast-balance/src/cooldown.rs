@@ -30,7 +30,7 @@ const FIRST_WITHOUT_HINT: Duration = Duration::from_secs(1);
 const MAX_WITHOUT_HINT: Duration = Duration::from_secs(60);
 /// Refusals come fast: a probe that has none after twice the time that the last refusal took was
 /// accepted, whenever its answer comes. These are the bounds of that time.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
 
 #[derive(Debug)]
 pub(crate) struct Cooldown {
@@ -159,29 +159,31 @@ impl Cooldown {
         self.lock().rate.known()
     }
 
-    /// Begins a cooldown because an attempt was refused, for as long as the hint says. `guess` is
-    /// what the endpoint may have taken lately, in attempts a second. Returns how long the
-    /// cooldown lasts, or nothing if the attempt is of an older generation.
+    /// Begins a cooldown because an attempt was refused, for as long as the hint says. `took` is how
+    /// long the endpoint needed for that, if it was its answer. Returns how long the cooldown
+    /// lasts, or nothing if the attempt is of an older generation.
     pub(crate) fn refused(
         &self,
         ticket: Ticket,
         hint: Option<Duration>,
-        guess: Option<f64>,
+        took: Option<Duration>,
         now: Instant,
     ) -> Option<Duration> {
         let mut state = self.current(ticket)?;
+        state.advance(now);
         let streak = state.streak_with(ticket);
         let wait = hint.unwrap_or_else(|| {
             let factor = 2u32.saturating_pow(streak);
             let wait = FIRST_WITHOUT_HINT.saturating_mul(factor);
             wait.min(MAX_WITHOUT_HINT)
         });
-        let took = now.saturating_duration_since(ticket.sent);
-        state.patience = took.saturating_mul(2).clamp(PATIENCE.0, PATIENCE.1);
+        if let Some(took) = took {
+            state.patience = took.saturating_mul(2).clamp(PATIENCE.0, PATIENCE.1);
+        }
         state.streak = streak;
         // A probe says that it is too early, and nothing about the rate.
         if ticket.pass != Pass::Probe {
-            state.rate.refused(guess, now);
+            state.rate.refused(now);
         }
         Some(self.cool(&mut state, wait, now))
     }
@@ -277,6 +279,13 @@ impl Cooldown {
     }
 }
 
+impl Ticket {
+    /// Returns how long ago the attempt was sent.
+    pub(crate) fn age(self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.sent)
+    }
+}
+
 impl State {
     fn admit(&mut self, now: Instant) -> Option<Pass> {
         self.advance(now);
@@ -303,7 +312,8 @@ impl State {
             {
                 self.pace(now);
             }
-            Phase::Paced if self.rate.is_over(now) => {
+            // Not before an attempt has succeeded: there may be none that was answered yet.
+            Phase::Paced if self.back && self.rate.is_over(now) => {
                 self.phase = Phase::Clear;
                 self.rate = Rate::new(now);
             }

@@ -56,11 +56,13 @@
 //!
 //! At each refusal the quota of an endpoint is used up. So what it took between two of them,
 //! divided by the time between them, is its rate, whatever its headers say and whoever else uses
-//! the same quota. From its first refusal on an endpoint gets no more than that, and requests
-//! beyond it go to other endpoints at once. The rate starts 5 % below what is known, is there after
-//! 5 s, and grows faster and faster from there, as that of TCP CUBIC does, until it is refused
-//! again; what was not used in a pause is made up for, up to a second of it. After some 40 s
-//! without a refusal it is forgotten. An endpoint that was never limited has no rate, and pays
+//! the same quota. From its second refusal on an endpoint gets no more than that, and requests
+//! beyond it go to other endpoints at once; before, it gets 4 a second after its cooldown, which
+//! double ten times a second until it refuses again. The rate starts 5 % below what is known and
+//! is there after 5 s, or after the time for five requests if that is longer. From there it grows
+//! faster and faster while it is used up, as that of TCP CUBIC does, until it is refused again.
+//! What was not used in a pause is made up for, up to a second of it. After eight times those 5 s
+//! without a refusal the rate is forgotten. An endpoint that was never limited has none, and pays
 //! nothing for this.
 //!
 //! A request goes to an endpoint of the lowest tier that has one which could take it; the

@@ -96,34 +96,36 @@ impl Member {
             Class::Unauthorized if rejected && self.endpoint.answers_for_its_credential() => {
                 self.cooldown.cool_for(ticket, now, || self.rejected())
             }
-            _ => self.limited(ticket, verdict, now).unwrap_or_else(|| {
-                self.cooldown.released(ticket);
-                None
-            }),
+            _ => self
+                .limited(ticket, verdict, Some(ticket.age(now)), now)
+                .unwrap_or_else(|| {
+                    self.cooldown.released(ticket);
+                    None
+                }),
         }
     }
 
     /// Learns from a body that broke, whose attempt had succeeded by its head.
     pub(crate) fn broke(&self, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Duration> {
         // The place of a probe came back with the head.
-        self.limited(ticket, verdict, now).flatten()
+        self.limited(ticket, verdict, None, now).flatten()
     }
 
     /// Begins a cooldown if the verdict speaks of a limit, and returns nothing if it does not.
-    fn limited(&self, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Option<Duration>> {
+    fn limited(
+        &self,
+        ticket: Ticket,
+        verdict: Verdict,
+        took: Option<Duration>,
+        now: Instant,
+    ) -> Option<Option<Duration>> {
         let hint = match (verdict.class(), verdict.hint()) {
             (Class::RateLimited, hint) => hint,
             (Class::QuotaExhausted, hint) => Some(hint.unwrap_or_default().max(QUOTA_BENCH)),
             (Class::Overloaded, Some(hint)) => Some(hint),
             _ => return None,
         };
-        Some(self.cooldown.refused(ticket, hint, self.throughput(), now))
-    }
-
-    /// The attempts a second that were taken lately: Little's law.
-    fn throughput(&self) -> Option<f64> {
-        let latency = self.latency.seconds().filter(|latency| *latency > 0.0)?;
-        Some(f64::from(self.in_flight.load(Ordering::Relaxed)) / latency)
+        Some(self.cooldown.refused(ticket, hint, took, now))
     }
 
     /// Counts that the endpoint rejected its own credential. Returns for how long that benches it.

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use steadfast_core::saturating_add;
 use tokio::time::Instant;
 
 /// Where a rate starts of which nothing is known, in attempts a second.
@@ -29,8 +30,8 @@ const CONFIDENT: f64 = 10.0;
 /// [`SHORTEST_RETURN`].
 const RETURN_ATTEMPTS: f64 = 5.0;
 const SHORTEST_RETURN: f64 = 5.0;
-/// A rate that has grown to so many times what was known is no limit any more.
-const OVER: f64 = 16.0;
+/// A rate is forgotten when so many times the time of its return have passed without a refusal.
+const FORGOTTEN: f64 = 8.0;
 /// The most that an endpoint is taken to have saved up, in seconds of its rate.
 const LONGEST_BURST: f64 = 1.0;
 const SHORTEST_BURST: f64 = 0.05;
@@ -40,10 +41,16 @@ const SHORTEST_BURST: f64 = 0.05;
 pub(crate) struct Rate {
     /// What it was last seen to take, in attempts a second.
     known: Option<f64>,
-    /// When it takes attempts again after its last refusal. From there the rate grows.
+    /// When it was last refused.
+    refused: Instant,
+    /// From when on the rate has grown. Later than it was if there was no use for the growth.
+    grows_from: Instant,
+    /// When it may be sent to after its last pause.
     resumed: Instant,
     tokens: f64,
     filled: Instant,
+    /// Since when no token was missing.
+    full: Option<Instant>,
     /// How much it takes at once, in seconds of its rate.
     burst: f64,
     measured: Measured,
@@ -63,11 +70,22 @@ impl Rate {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             known: None,
+            refused: now,
+            grows_from: now,
             resumed: now,
             tokens: 0.0,
             filled: now,
+            full: None,
             burst: LONGEST_BURST,
             measured: Measured::from(now, 0.0),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn knowing(per_second: f64, now: Instant) -> Self {
+        Self {
+            known: Some(per_second.max(LEAST)),
+            ..Self::new(now)
         }
     }
 
@@ -76,18 +94,18 @@ impl Rate {
         self.known
     }
 
-    /// Learns from a refusal. `guess` is what the endpoint may have taken lately, for the case that
-    /// nothing is known.
-    pub(crate) fn refused(&mut self, guess: Option<f64>, now: Instant) {
-        let known = match self.known {
-            Some(_) => Some(self.measured.correct(self.at(now), now)),
-            None if self.measured.sent > 0.0 => Some(self.measured.mean(now)),
-            None => guess,
-        };
+    /// Learns from a refusal. The first one says nothing: nobody has counted before it.
+    pub(crate) fn refused(&mut self, now: Instant) {
         if self.measured.sent > 0.0 {
+            let known = match self.known {
+                Some(_) => self.measured.correct(self.at(now), now),
+                None => self.measured.mean(now),
+            };
+            self.known = Some(known.max(LEAST));
             self.learn_burst(now);
         }
-        self.known = known.map(|known| known.max(LEAST));
+        self.refused = now;
+        self.grows_from = now;
     }
 
     /// Tokens that were saved up and spent at once, right after a pause, may have been too many.
@@ -99,11 +117,15 @@ impl Rate {
         };
     }
 
-    /// Begins a time in which the endpoint gets nothing.
+    /// Begins a time in which the endpoint gets nothing, and the rate does not grow.
     pub(crate) fn pause(&mut self, now: Instant, until: Instant) {
+        let pause = until.saturating_duration_since(now);
+        self.grows_from = saturating_add(self.grows_from.min(now), pause);
+        self.refused = saturating_add(self.refused.min(now), pause);
+        self.resumed = until;
         self.tokens = 0.0;
         self.filled = now;
-        self.resumed = until;
+        self.full = None;
         self.measured = Measured::from(now, 0.0);
     }
 
@@ -111,6 +133,7 @@ impl Rate {
     pub(crate) fn send(&mut self, now: Instant) {
         self.refill(now);
         self.tokens = (self.tokens - 1.0).max(0.0);
+        self.full = None;
         self.measured.sent += 1.0;
     }
 
@@ -137,32 +160,54 @@ impl Rate {
         now + Duration::from_secs_f64(missing / self.at(now))
     }
 
-    /// Returns whether the rate has grown so much that it is no limit any more.
+    /// Returns whether there was no refusal for so long that the rate is no limit any more.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.at(now) >= self.known.map_or(NO_LIMIT, |known| OVER * known)
+        match self.known {
+            Some(known) => seconds(self.refused, now) >= FORGOTTEN * time_to_return(known),
+            None => self.at(now) >= NO_LIMIT,
+        }
     }
 
     /// The rate at an instant.
     fn at(&self, now: Instant) -> f64 {
-        let time = seconds(self.resumed, now);
+        let time = seconds(self.grows_from, now);
         let Some(known) = self.known else {
             return FIRST * (DOUBLINGS * time.min(6.0)).exp2();
         };
-        let back = (RETURN_ATTEMPTS / known).max(SHORTEST_RETURN);
+        let back = time_to_return(known);
         let way = (time - back) / back;
         known * (1.0 + (1.0 - BACK_OFF) * way.powi(3))
     }
 
     fn refill(&mut self, now: Instant) {
         let rate = self.at(now);
-        let full = (rate * self.burst).max(1.0);
+        let most = (rate * self.burst).max(1.0);
         self.tokens += rate * seconds(self.filled, now);
+        if self.tokens >= most {
+            self.tokens = most;
+            self.stand_idle(most / rate, now);
+        }
         self.filled = self.filled.max(now);
-        if self.tokens >= full {
-            self.tokens = full;
-            self.measured = Measured::from(now, self.burst);
+    }
+
+    /// All tokens are there, so nobody needs the rate to grow, and after a while the endpoint has
+    /// saved up all that it can, too.
+    fn stand_idle(&mut self, saved: f64, now: Instant) {
+        let back = self.known.map_or(f64::INFINITY, time_to_return);
+        if seconds(self.grows_from, now) > back {
+            let unused = now.saturating_duration_since(self.filled);
+            self.grows_from = saturating_add(self.grows_from, unused).min(now);
+        }
+        let full = *self.full.get_or_insert(now);
+        if seconds(full, now) >= saved / 2.0 || self.measured.sent == 0.0 {
+            self.measured = Measured::from(now, saved);
         }
     }
+}
+
+/// The seconds after which a rate has come back to what was known.
+fn time_to_return(known: f64) -> f64 {
+    (RETURN_ATTEMPTS / known).max(SHORTEST_RETURN)
 }
 
 impl Measured {

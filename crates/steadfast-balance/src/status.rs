@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::member::Member;
 use crate::pool::Pool;
 
-/// Reads the state of a balancer's endpoints. Reading changes nothing.
+/// Reads the state of a balancer's endpoints. Reading moves nothing but what time has moved.
 #[derive(Clone)]
 pub struct PoolHandle(Arc<Pool>);
 

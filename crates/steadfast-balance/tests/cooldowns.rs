@@ -140,41 +140,99 @@ async fn wave(service: &steadfast_balance::EndpointBalance<support::Client>, net
     sent
 }
 
-/// Twenty in flight that take a second each are twenty a second.
+/// A server that takes twenty a second, and says when to come back in whole seconds.
+fn twenty_a_second() -> impl Fn(usize) -> Reply + Send + 'static {
+    let bucket = std::sync::Mutex::new((20.0, tokio::time::Instant::now()));
+    move |_| {
+        let mut bucket = bucket.lock().unwrap();
+        let now = tokio::time::Instant::now();
+        let gained = 20.0 * now.duration_since(bucket.1).as_secs_f64();
+        *bucket = (f64::min(bucket.0 + gained, 20.0), now);
+        if bucket.0 < 1.0 {
+            return Reply::from(limited("1")).after(5 * MS);
+        }
+        bucket.0 -= 1.0;
+        Reply::from(ok()).after(50 * MS)
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_cooldown_ends_with_one_attempt_and_then_as_many_as_were_taken_before() {
+async fn a_limited_endpoint_gets_what_it_takes_whatever_the_load() {
     let net = Net::new();
-    net.on("a", |n| match n {
-        21 => limited("1").into(),
-        0..21 => Reply::from(ok()).after(SECOND),
-        _ => Reply::from(ok()).after(10 * MS),
-    });
+    net.on("a", twenty_a_second());
     let events = Events::default();
     let (service, handle) = balance(pool(&["a"]).observer(events.observer()), &net);
-    let ended = || events.count(|event| matches!(event, Event::CooldownEnded { .. }));
-    status(&service, get()).await;
-    assert_eq!(of(&handle, "a").rate, None);
+    let count = |of: fn(&Event) -> bool| events.count(of);
     assert_eq!(
         wave(&service, &net).await,
-        21,
-        "nothing was known of a limit"
+        100,
+        "nothing is known of a limit"
     );
-    assert_eq!(of(&handle, "a").rate, Some(21.0));
-
+    assert_eq!(of(&handle, "a").rate, None);
     advance(SECOND).await;
-    assert_eq!((wave(&service, &net).await, ended()), (1, 1));
-    let second = wave(&service, &net).await;
+    assert_eq!(wave(&service, &net).await, 1, "one comes first");
+
+    let before = net.count("a");
+    for _ in 0..6_000 {
+        tokio::spawn(service.clone().oneshot(get()));
+        sleep(10 * MS).await;
+    }
+    let sent = net.count("a") - before;
     assert!(
-        (1..=20).contains(&second),
-        "{second} in half a second of the rate"
+        (1_080..=1_260).contains(&sent),
+        "{sent} of 1200 in a minute"
     );
-    advance(40 * SECOND).await;
+    let rate = of(&handle, "a").rate.expect("limited");
+    assert!((17.0..=23.0).contains(&rate), "{rate}");
+    let cooldowns = count(|event| matches!(event, Event::Cooldown { .. }));
+    assert!(cooldowns <= 12, "{cooldowns} cooldowns");
+    let ended = count(|event| matches!(event, Event::CooldownEnded { .. }));
+    assert!(cooldowns - ended <= 1, "{ended} of {cooldowns} have ended");
+
+    net.on("a", |_| Reply::from(ok()).after(10 * MS));
+    advance(60 * SECOND).await;
+    assert_eq!(status(&service, get()).await, 200);
     assert_eq!(
         wave(&service, &net).await,
         100,
         "it was not refused for long"
     );
-    assert_eq!((ended(), of(&handle, "a").rate), (1, None));
+    assert_eq!(of(&handle, "a").rate, None);
+}
+
+/// Answers of a model take long. A lone refusal once left it a request in five seconds.
+#[tokio::test(start_paused = true)]
+async fn a_lone_refusal_does_not_starve_a_slow_endpoint() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        1 => limited("1").into(),
+        _ => Reply::from(ok()).after(20 * SECOND),
+    });
+    let (service, _) = balance(pool(&["a"]), &net);
+    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(status(&service, get()).await, 429);
+    advance(SECOND).await;
+    let mut sent = 0;
+    for _ in 0..100 {
+        sent = net.count("a");
+        tokio::spawn(service.clone().oneshot(get()));
+        sleep(50 * MS).await;
+    }
+    assert!(sent >= 80, "{sent} of 100");
+}
+
+/// A slow gateway refuses after six seconds, so a probe has twelve.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_refuses_slowly_is_asked_once_a_cooldown_too() {
+    let net = Net::new();
+    net.on("a", |_| Reply::from(limited("1")).after(6 * SECOND));
+    let (service, _) = balance(pool(&["a"]), &net);
+    for _ in 0..10_000 {
+        tokio::spawn(service.clone().oneshot(get()));
+        sleep(10 * MS).await;
+    }
+    // Six hundred before the first refusal, and then one in seven seconds.
+    assert!(net.count("a") <= 620, "{}", net.count("a"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -224,7 +224,7 @@ async fn breakers_of_one_seed_open_for_the_same_times() {
     let builder = CircuitBreaker::builder().jitter(0.5).seed(7);
     let breakers = [builder.clone(), builder.clone(), builder.seed(8)];
     let breakers = breakers.map(|builder| builder.build().unwrap());
-    breakers.each_ref().map(trip);
+    breakers.iter().for_each(trip);
     advance(60 * SECOND).await;
     let times = breakers.each_ref().map(|breaker| {
         attempt(breaker, FAILURE);

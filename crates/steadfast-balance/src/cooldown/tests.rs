@@ -8,12 +8,22 @@ fn admit(cooldown: &Cooldown, now: Instant) -> Ticket {
 }
 
 /// One that was refused at once, and comes back after a second.
-fn cooled(guess: Option<f64>, start: Instant) -> (Cooldown, Instant) {
+fn cooled(start: Instant) -> (Cooldown, Instant) {
     let cooldown = Cooldown::new();
     let ticket = admit(&cooldown, start);
-    let wait = cooldown.refused(ticket, Some(SECOND), guess, start);
+    let wait = cooldown.refused(ticket, Some(SECOND), Some(Duration::ZERO), start);
     assert_eq!(wait, Some(SECOND));
     (cooldown, start + SECOND)
+}
+
+/// The same, and it is known to take so many a second.
+fn learned(per_second: f64, start: Instant) -> (Cooldown, Instant) {
+    let (cooldown, now) = cooled(start);
+    let mut state = cooldown.lock();
+    state.rate = Rate::knowing(per_second, start);
+    state.rate.pause(start, now);
+    drop(state);
+    (cooldown, now)
 }
 
 fn admits(cooldown: &Cooldown, now: Instant) -> usize {
@@ -52,7 +62,7 @@ async fn an_older_success_does_not_shorten_it() {
 
 #[tokio::test(start_paused = true)]
 async fn one_attempt_comes_first_and_then_as_many_as_the_rate_allows() {
-    let (cooldown, now) = cooled(Some(20.0), Instant::now());
+    let (cooldown, now) = learned(20.0, Instant::now());
     let probe = admit(&cooldown, now);
     assert!(cooldown.try_admit(now).is_none());
     assert!(cooldown.succeeded(probe, now), "it is back");
@@ -72,7 +82,7 @@ async fn a_probe_that_was_not_refused_in_time_was_accepted() {
     let ticket = admit(&cooldown, start);
     // The refusal takes 100 ms, so a probe has 200.
     let refused = start + SECOND / 10;
-    cooldown.refused(ticket, Some(SECOND), Some(20.0), refused);
+    cooldown.refused(ticket, Some(SECOND), Some(SECOND / 10), refused);
     let now = refused + SECOND;
     let probe = admit(&cooldown, now);
     let accepted = now + SECOND / 5;
@@ -93,11 +103,12 @@ async fn a_probe_that_was_not_refused_in_time_was_accepted() {
 #[tokio::test(start_paused = true)]
 async fn patience_has_bounds() {
     let start = Instant::now();
-    for (took, patience) in [(0, 50), (20, 50), (1_000, 2_000), (60_000, 5_000)] {
+    for (took, patience) in [(0, 50), (20, 50), (1_000, 2_000), (90_000, 60_000)] {
         let cooldown = Cooldown::new();
         let ticket = admit(&cooldown, start);
         let refused = start + Duration::from_millis(took);
-        cooldown.refused(ticket, Some(SECOND), None, refused);
+        let took = Duration::from_millis(took);
+        cooldown.refused(ticket, Some(SECOND), Some(took), refused);
         let now = refused + SECOND;
         admit(&cooldown, now);
         assert_eq!(
@@ -108,12 +119,12 @@ async fn patience_has_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_that_has_grown_is_forgotten() {
-    let (cooldown, now) = cooled(Some(20.0), Instant::now());
+async fn a_rate_that_was_not_refused_for_long_is_forgotten() {
+    let (cooldown, now) = learned(20.0, Instant::now());
     let probe = admit(&cooldown, now);
     cooldown.succeeded(probe, now);
     assert_eq!(cooldown.rate(), Some(20.0));
-    let now = now + 39 * SECOND;
+    let now = now + 40 * SECOND;
     assert_eq!(admits(&cooldown, now), 1_000);
     assert_eq!(cooldown.rate(), None);
     assert_eq!(
@@ -124,7 +135,7 @@ async fn a_rate_that_has_grown_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn the_place_of_a_probe_comes_back() {
-    let (cooldown, now) = cooled(None, Instant::now());
+    let (cooldown, now) = cooled(Instant::now());
     for give_back in [Cooldown::released, Cooldown::unsent] {
         let probe = admit(&cooldown, now);
         assert!(cooldown.try_admit(now).is_none());
@@ -135,7 +146,7 @@ async fn the_place_of_a_probe_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn the_token_of_an_attempt_that_was_not_sent_comes_back() {
-    let (cooldown, now) = cooled(Some(2.0), Instant::now());
+    let (cooldown, now) = learned(2.0, Instant::now());
     cooldown.succeeded(admit(&cooldown, now), now);
     let now = now + SECOND;
     let ticket = admit(&cooldown, now);
@@ -148,7 +159,7 @@ async fn the_token_of_an_attempt_that_was_not_sent_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_of_an_older_cooldown_moves_nothing() {
-    let (cooldown, now) = cooled(Some(20.0), Instant::now());
+    let (cooldown, now) = cooled(Instant::now());
     let older = admit(&cooldown, now);
     // It runs on while the next one is refused.
     let now = now + SECOND;
@@ -166,7 +177,7 @@ async fn an_attempt_of_an_older_cooldown_moves_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_means_nothing_gives_back_its_place() {
-    let (cooldown, now) = cooled(None, Instant::now());
+    let (cooldown, now) = cooled(Instant::now());
     let probe = admit(&cooldown, now);
     assert_eq!(cooldown.cool_for(probe, now, || None), None);
     let probe = admit(&cooldown, now);
@@ -194,9 +205,9 @@ async fn without_a_hint_it_grows_only_when_the_attempt_after_it_is_refused() {
 /// Whoever is refused by the endpoint all the time says nothing about its rate.
 #[tokio::test(start_paused = true)]
 async fn a_refused_probe_leaves_the_rate_as_it_was() {
-    let (cooldown, mut now) = cooled(Some(20.0), Instant::now());
+    let (cooldown, mut now) = learned(20.0, Instant::now());
     for _ in 0..10 {
-        cooldown.refused(admit(&cooldown, now), Some(SECOND), Some(1.0), now);
+        cooldown.refused(admit(&cooldown, now), Some(SECOND), None, now);
         now += SECOND;
     }
     assert_eq!(cooldown.rate(), Some(20.0));
@@ -220,4 +231,31 @@ async fn no_server_takes_itself_out_for_ever() {
     let ticket = admit(&cooldown, now);
     let wait = cooldown.refused(ticket, Some(Duration::MAX), None, now);
     assert_eq!(wait, Some(MAX_COOLDOWN));
+}
+
+/// The rate was over when its last attempt was refused, as in a stream that broke in its middle.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_comes_late_says_nothing_about_the_rate() {
+    for known in [None, Some(20.0)] {
+        let start = Instant::now();
+        let (cooldown, now) = known.map_or_else(|| cooled(start), |rate| learned(rate, start));
+        cooldown.succeeded(admit(&cooldown, now), now);
+        let ticket = admit(&cooldown, now);
+        let late = now + 600 * SECOND;
+        cooldown.refused(ticket, Some(SECOND), None, late);
+        assert_eq!(cooldown.rate(), None, "{known:?}");
+    }
+}
+
+/// Nobody has asked meanwhile, and the caller of the probe has left: the endpoint is still to be
+/// told of as back.
+#[tokio::test(start_paused = true)]
+async fn the_first_success_is_told_whoever_has_it() {
+    let (cooldown, now) = cooled(Instant::now());
+    admit(&cooldown, now);
+    let now = now + 60 * SECOND;
+    let ticket = admit(&cooldown, now);
+    assert!(cooldown.succeeded(ticket, now));
+    let ticket = admit(&cooldown, now);
+    assert!(!cooldown.succeeded(ticket, now));
 }

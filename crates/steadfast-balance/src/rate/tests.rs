@@ -15,39 +15,31 @@ fn drain(rate: &mut Rate, from: Instant, time: Duration) -> u32 {
     sent
 }
 
-/// A rate that knows that an endpoint takes so many a second, and resumes at `now`.
-fn known(per_second: f64, now: Instant) -> Rate {
-    let mut rate = Rate::new(now);
-    rate.refused(Some(per_second), now);
-    rate.pause(now, now);
-    rate
-}
-
 #[tokio::test(start_paused = true)]
 async fn stays_a_little_below_what_is_known_and_then_grows() {
     let start = Instant::now();
-    let rate = known(20.0, start);
+    let rate = Rate::knowing(20.0, start);
     for (seconds, expected) in [(0, 19.0), (5, 20.0), (10, 21.0), (15, 28.0), (20, 47.0)] {
         let at = rate.at(start + seconds * SECOND);
         assert!((at - expected).abs() < 1e-9, "{at} after {seconds} s");
     }
-    assert!(!rate.is_over(start + 38 * SECOND));
-    assert!(rate.is_over(start + 39 * SECOND));
+    assert!(!rate.is_over(start + 40 * SECOND - MILLI));
+    assert!(rate.is_over(start + 40 * SECOND));
 }
 
 /// Five seconds would be no more than a fourth of an attempt.
 #[tokio::test(start_paused = true)]
 async fn a_slow_rate_takes_its_time() {
     let start = Instant::now();
-    let rate = known(0.05, start);
+    let rate = Rate::knowing(0.05, start);
     assert!((rate.at(start + 100 * SECOND) - 0.05).abs() < 1e-9);
-    assert!(!rate.is_over(start + 760 * SECOND) && rate.is_over(start + 780 * SECOND));
+    assert!(!rate.is_over(start + 799 * SECOND) && rate.is_over(start + 800 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_saved_up_in_a_pause_is_at_most_a_second_of_it() {
     let start = Instant::now();
-    let mut rate = known(20.0, start);
+    let mut rate = Rate::knowing(20.0, start);
     rate.pause(start, start + SECOND / 2);
     assert_eq!(drain(&mut rate, start + SECOND / 2, MILLI), 9);
     rate.pause(start, start + 100 * SECOND);
@@ -57,7 +49,7 @@ async fn what_was_saved_up_in_a_pause_is_at_most_a_second_of_it() {
 #[tokio::test(start_paused = true)]
 async fn the_next_token_is_there_when_it_says() {
     let start = Instant::now();
-    let mut rate = known(20.0, start);
+    let mut rate = Rate::knowing(20.0, start);
     drain(&mut rate, start, SECOND);
     let now = start + SECOND;
     let next = rate.next(now);
@@ -70,7 +62,7 @@ async fn the_next_token_is_there_when_it_says() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_was_not_used_comes_back() {
     let start = Instant::now();
-    let mut rate = known(1.0, start);
+    let mut rate = Rate::knowing(1.0, start);
     let now = start + 2 * SECOND;
     assert!(rate.try_send(now) && !rate.try_send(now));
     rate.unsend();
@@ -83,7 +75,7 @@ async fn a_token_that_was_not_used_comes_back() {
 async fn converges_to_what_the_endpoint_takes() {
     for (quota, guess) in [(10.0, 20.0), (10.0, 11.0), (100.0, 400.0), (2.0, 8.0)] {
         let start = Instant::now();
-        let mut rate = known(guess, start);
+        let mut rate = Rate::knowing(guess, start);
         let (mut bucket, mut now, mut refusals) = (0.0, start, 0);
         while now < start + 300 * SECOND {
             now += MILLI;
@@ -96,7 +88,7 @@ async fn converges_to_what_the_endpoint_takes() {
                 continue;
             }
             refusals += 1;
-            rate.refused(None, now);
+            rate.refused(now);
             rate.pause(now, now + SECOND);
         }
         let known = rate.known().expect("known");
@@ -108,10 +100,10 @@ async fn converges_to_what_the_endpoint_takes() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_after_few_attempts_takes_little() {
     let start = Instant::now();
-    let mut rate = known(100.0, start);
+    let mut rate = Rate::knowing(100.0, start);
     let now = start + 5 * SECOND;
     assert!(rate.try_send(now));
-    rate.refused(None, now);
+    rate.refused(now);
     let known = rate.known().expect("known");
     assert!((96.9..97.1).contains(&known), "{known}");
 }
@@ -120,12 +112,12 @@ async fn a_refusal_after_few_attempts_takes_little() {
 async fn no_refusal_raises_a_rate_or_takes_more_than_a_third() {
     let start = Instant::now();
     for sent in [1, 5, 50] {
-        let mut rate = known(50.0, start);
+        let mut rate = Rate::knowing(50.0, start);
         let now = start + 5 * SECOND;
         for _ in 0..sent {
             rate.send(now);
         }
-        rate.refused(Some(9_999.0), now);
+        rate.refused(now);
         let known = rate.known().expect("known");
         assert!((35.0..=50.0).contains(&known), "{known}");
     }
@@ -134,15 +126,15 @@ async fn no_refusal_raises_a_rate_or_takes_more_than_a_third() {
 #[tokio::test(start_paused = true)]
 async fn a_burst_that_is_refused_right_after_a_pause_is_smaller_the_next_time() {
     let start = Instant::now();
-    let mut rate = known(20.0, start);
+    let mut rate = Rate::knowing(20.0, start);
     for burst in [0.5, 0.25, 0.125, 0.0625, 0.05, 0.05] {
         rate.send(start);
-        rate.refused(None, start);
+        rate.refused(start);
         assert_eq!(rate.burst, burst);
         rate.pause(start, start);
     }
     rate.send(start + SECOND);
-    rate.refused(None, start + SECOND);
+    rate.refused(start + SECOND);
     assert_eq!(rate.burst, 0.0625);
 }
 
@@ -150,7 +142,7 @@ async fn a_burst_that_is_refused_right_after_a_pause_is_smaller_the_next_time() 
 async fn an_unknown_rate_doubles_until_it_is_refused() {
     let start = Instant::now();
     let mut rate = Rate::new(start);
-    rate.refused(None, start);
+    rate.refused(start);
     rate.pause(start, start);
     assert_eq!(rate.known(), None);
     assert_eq!(rate.at(start), 4.0);
@@ -159,7 +151,7 @@ async fn an_unknown_rate_doubles_until_it_is_refused() {
     assert!(rate.at(start + Duration::MAX / 1_000_000).is_finite());
 
     let sent = drain(&mut rate, start, 2 * SECOND);
-    rate.refused(None, start + 2 * SECOND);
+    rate.refused(start + 2 * SECOND);
     let known = rate.known().expect("measured");
     assert!(
         (known - f64::from(sent) / 2.0).abs() < 2.0,
@@ -170,7 +162,7 @@ async fn an_unknown_rate_doubles_until_it_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn no_rate_is_so_low_that_it_never_sends() {
     let start = Instant::now();
-    let mut rate = known(0.0, start);
+    let mut rate = Rate::knowing(0.0, start);
     let next = rate.next(start);
     assert!(next <= start + 60 * SECOND);
     assert!(rate.try_send(next + SECOND));
@@ -179,10 +171,72 @@ async fn no_rate_is_so_low_that_it_never_sends() {
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_goes_back_brings_nothing() {
     let start = Instant::now();
-    let mut rate = known(10.0, start);
+    let mut rate = Rate::knowing(10.0, start);
     let later = start + 10 * SECOND;
     while rate.try_send(later) {}
     assert!(!rate.try_send(start));
     assert!(rate.next(start) > start);
     assert!(!rate.try_send(later));
+}
+
+/// A batch, and a stream that is refused in its middle a minute later: the rate was over by then.
+#[tokio::test(start_paused = true)]
+async fn a_rate_that_nobody_needs_does_not_grow() {
+    let start = Instant::now();
+    let mut rate = Rate::knowing(20.0, start);
+    let mut now = start;
+    // One attempt a second, which is far less than it could be.
+    for _ in 0..30 {
+        now += SECOND;
+        assert!(rate.try_send(now));
+    }
+    let sent = drain(&mut rate, now + SECOND, MILLI);
+    assert!(sent <= 22, "{sent} at once");
+    rate.refused(now + SECOND);
+    let known = rate.known().expect("known");
+    assert!((14.0..=22.0).contains(&known), "{known}");
+}
+
+/// A key of the free tier: a few requests a minute, and refusals with whole seconds.
+#[tokio::test(start_paused = true)]
+async fn a_small_quota_is_found_too() {
+    for (quota, guess) in [(0.2, 1.0), (0.1, 0.4)] {
+        let start = Instant::now();
+        let mut rate = Rate::knowing(guess, start);
+        let (mut bucket, mut now, mut taken, mut refusals) = (0.0, start, 0, 0);
+        while now < start + 600 * SECOND {
+            now += 10 * MILLI;
+            bucket = f64::min(bucket + quota / 100.0, 1.0);
+            if now < rate.resumed || !rate.try_send(now) {
+                continue;
+            }
+            if bucket >= 1.0 {
+                bucket -= 1.0;
+                taken += 1;
+                continue;
+            }
+            refusals += 1;
+            rate.refused(now);
+            rate.pause(now, now + SECOND);
+        }
+        let known = rate.known().expect("known");
+        assert!(known < 1.6 * quota, "{known} of {quota}");
+        assert!(
+            refusals <= taken / 2,
+            "{refusals} refusals, {taken} taken of {quota}"
+        );
+    }
+}
+
+/// Each success says that nothing remains for a second, and nothing is ever refused.
+#[tokio::test(start_paused = true)]
+async fn pauses_without_a_refusal_keep_no_rate_alive() {
+    let start = Instant::now();
+    let mut rate = Rate::knowing(20.0, start);
+    let mut now = start;
+    for _ in 0..20 {
+        rate.pause(now, now + SECOND);
+        now += 4 * SECOND;
+    }
+    assert!(rate.is_over(now));
 }

@@ -78,6 +78,6 @@ fn an_endpoint_in_trouble_has_the_attempts_of_that_time_only() {
     // From 60 to 120 s at the first endpoint.
     let attempts = [vec![9; 60], vec![0; 30], vec![1; 30], vec![9; 60]].concat();
     outcome.rows[0][0].details.attempts = vec![attempts, Vec::new(), Vec::new(), Vec::new()];
-    let at = cells(&outcome, 11);
+    let at = cells(&outcome, 12);
     assert_eq!((&*at[0], &*at[2]), ("in trouble, attempts/s", "0.50"));
 }
