@@ -49,8 +49,8 @@ pub(crate) struct Rate {
     resumed: Instant,
     tokens: f64,
     filled: Instant,
-    /// Since when no token was missing.
-    full: Option<Instant>,
+    /// For how many seconds no token was missing.
+    idle: f64,
     /// How much it takes at once, in seconds of its rate.
     burst: f64,
     measured: Measured,
@@ -75,7 +75,7 @@ impl Rate {
             resumed: now,
             tokens: 0.0,
             filled: now,
-            full: None,
+            idle: 0.0,
             burst: LONGEST_BURST,
             measured: Measured::from(now, 0.0),
         }
@@ -98,10 +98,10 @@ impl Rate {
     pub(crate) fn refused(&mut self, now: Instant) {
         if self.measured.sent > 0.0 {
             let known = match self.known {
-                Some(_) => self.measured.correct(self.at(now), now),
-                None => self.measured.mean(now),
+                Some(_) => Some(self.measured.correct(self.at(now), now)),
+                None => self.measured.first(now),
             };
-            self.known = Some(known.max(LEAST));
+            self.known = known.map(|known| known.max(LEAST));
             self.learn_burst(now);
         }
         self.refused = now;
@@ -125,7 +125,7 @@ impl Rate {
         self.resumed = until;
         self.tokens = 0.0;
         self.filled = now;
-        self.full = None;
+        self.idle = 0.0;
         self.measured = Measured::from(now, 0.0);
     }
 
@@ -133,7 +133,7 @@ impl Rate {
     pub(crate) fn send(&mut self, now: Instant) {
         self.refill(now);
         self.tokens = (self.tokens - 1.0).max(0.0);
-        self.full = None;
+        self.idle = 0.0;
         self.measured.sent += 1.0;
     }
 
@@ -184,6 +184,7 @@ impl Rate {
         let most = (rate * self.burst).max(1.0);
         self.tokens += rate * seconds(self.filled, now);
         if self.tokens >= most {
+            self.idle += (self.tokens - most) / rate;
             self.tokens = most;
             self.stand_idle(most / rate, now);
         }
@@ -198,8 +199,7 @@ impl Rate {
             let unused = now.saturating_duration_since(self.filled);
             self.grows_from = saturating_add(self.grows_from, unused).min(now);
         }
-        let full = *self.full.get_or_insert(now);
-        if seconds(full, now) >= saved / 2.0 || self.measured.sent == 0.0 {
+        if self.idle >= saved / 2.0 {
             self.measured = Measured::from(now, saved);
         }
     }
@@ -223,6 +223,12 @@ impl Measured {
     fn mean(&self, now: Instant) -> f64 {
         let time = seconds(self.since, now) + self.saved;
         (self.sent - 0.5).max(0.0) / time.max(f64::EPSILON)
+    }
+
+    /// A rate where none was known. Few attempts after a quiet time say nothing of one.
+    fn first(&self, now: Instant) -> Option<f64> {
+        let tells = self.saved == 0.0 || self.sent >= CONFIDENT;
+        tells.then(|| self.mean(now))
     }
 
     /// Corrects a rate that was too high.

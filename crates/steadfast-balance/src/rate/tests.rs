@@ -240,3 +240,25 @@ async fn pauses_without_a_refusal_keep_no_rate_alive() {
     }
     assert!(rate.is_over(now));
 }
+
+/// One attempt in five seconds is what was asked for, and not what could be taken.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_quiet_time_takes_little_however_long_that_was() {
+    let start = Instant::now();
+    let mut rate = Rate::knowing(20.0, start);
+    let mut now = start;
+    for _ in 0..13 {
+        now += 5 * SECOND;
+        assert!(rate.try_send(now));
+    }
+    rate.refused(now);
+    let known = rate.known().expect("known");
+    assert!(known > 19.0, "{known}");
+
+    let mut unknown = Rate::new(start);
+    for seconds in [5, 10] {
+        assert!(unknown.try_send(start + seconds * SECOND));
+    }
+    unknown.refused(start + 10 * SECOND);
+    assert_eq!(unknown.known(), None);
+}
