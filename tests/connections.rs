@@ -214,7 +214,7 @@ async fn a_refused_stream_moves_on_and_blames_nobody() {
     let mut request = chat(false);
     request
         .extensions_mut()
-        .insert(steadfast::SafeToRetry(false));
+        .insert(steadfast::RetryOverride::new().safe(false));
     let response = ai.send(request).await.unwrap();
     assert_eq!(served_by(&response), "backup");
     let health = status_of(&ai, "refusing").health;

@@ -2,7 +2,7 @@
 
 use http::Request;
 use stack_tests::{SECOND, chat, endpoint, read, served_by, stack, upstreams};
-use steadfast::{AiStack, Backoff, OnlyEndpoint, RetryOn429Layer, SafeToRetry, Timeouts, Trail};
+use steadfast::{AiStack, Backoff, OnlyEndpoint, RetryOn429Layer, RetryOverride, Timeouts, Trail};
 use steadfast_testkit::{Reply, Upstream};
 
 fn retry() -> RetryOn429Layer {
@@ -60,7 +60,9 @@ async fn a_completion_is_repeated_after_a_server_error() {
 
     a.next(Reply::status(500));
     let mut request = chat(false);
-    request.extensions_mut().insert(SafeToRetry(false));
+    request
+        .extensions_mut()
+        .insert(RetryOverride::new().safe(false));
     let response = ai.send(request).await.unwrap();
     assert_eq!(
         response.status(),

@@ -9,18 +9,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use fastrand::Rng;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::BodyExt;
-use steadfast_balance::{
-    Credential, EndpointBalanceLayer, OnlyEndpoint, PoolHandle, ResponseBody, Strategy,
-};
+use steadfast_balance::{Credential, EndpointBalanceLayer, OnlyEndpoint, PoolHandle, Strategy};
 use steadfast_core::{
     BoxError, BreakerState, Class, Classified, Deadline, Event, Exhausted, Trail, Verdict,
 };
-use steadfast_retry::{RetryOn429Layer, SafeToRetry};
+use steadfast_retry::{RetryOn429Layer, RetryOverride};
 use support::body::Ending;
 use support::{
-    Answer, Body, Events, Http, MS, Net, Reply, SECOND, Stream, answer, endpoint, get, limited, ok,
+    Body, Events, Http, MS, Net, Reply, SECOND, Stream, answer, endpoint, get, limited, ok,
     refused, reset, send, streamed, with,
 };
 use tokio::task::yield_now;
@@ -112,7 +110,7 @@ fn random_request(dice: &Dice) -> (Request<Body>, Trail) {
     let extensions = request.extensions_mut();
     extensions.insert(trail.clone());
     if dice.one_in(4) {
-        extensions.insert(SafeToRetry(dice.one_in(2)));
+        extensions.insert(RetryOverride::new().safe(dice.one_in(2)));
     }
     if dice.one_in(4) {
         extensions.insert(Deadline::after(dice.millis(5000)));
@@ -124,7 +122,11 @@ fn random_request(dice: &Dice) -> (Request<Body>, Trail) {
 }
 
 /// Sends a request and waits for its answer, or leaves before.
-async fn live(service: impl Http, request: Request<Body>, dice: &Dice) -> Option<Answer> {
+async fn live<S: Http>(
+    service: S,
+    request: Request<Body>,
+    dice: &Dice,
+) -> Option<Result<Response<S::ResBody>, BoxError>> {
     let mut future = pin!(service.oneshot(request));
     match dice.below(10) {
         // After so many polls, of which the first find it at each of its awaits.
@@ -148,7 +150,7 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 /// Reads a body to its end, or leaves it half-way, or keeps it for a while.
-async fn read(mut body: ResponseBody<Stream>, dice: &Dice) {
+async fn read(mut body: impl http_body::Body + Unpin, dice: &Dice) {
     match dice.below(4) {
         0 => {}
         1 => sleep(dice.millis(5000)).await,
@@ -158,7 +160,7 @@ async fn read(mut body: ResponseBody<Stream>, dice: &Dice) {
 }
 
 /// What every caller may rely on.
-fn check(answer: &Answer, trail: &Trail) {
+fn check<B>(answer: &Result<Response<B>, BoxError>, trail: &Trail) {
     match answer {
         Ok(response) => {
             let told = Trail::of(response.extensions()).map(Trail::len);

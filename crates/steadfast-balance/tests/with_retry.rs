@@ -7,14 +7,14 @@ use std::time::Duration;
 use http::{Request, Response};
 use steadfast_balance::{
     Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, OnlyEndpoint,
-    PoolHandle, ResponseBody, Strategy,
+    PoolHandle, Strategy,
 };
 use steadfast_core::{
     BoxError, BreakerState, Class, Classified, Deadline, DefaultClassifier, Exhausted, RetryBudget,
     Trail, Verdict, classify_fn,
 };
 use steadfast_core::{Classify, Event};
-use steadfast_retry::{Backoff, RetryOn429, RetryOn429Layer};
+use steadfast_retry::{ResponseBody, RetryOn429, RetryOn429Layer};
 use support::gate::Gates;
 use support::{
     Body, Client, Events, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, get, limited,
@@ -25,9 +25,9 @@ use tower::{Layer, ServiceExt};
 
 type Client429 = RetryOn429<EndpointBalance<Client>>;
 
-/// A layer whose waits are known: half a second, a second, two …
+/// A layer whose waits are as long as they can be: half a second, a second, two …
 fn exact() -> RetryOn429Layer {
-    RetryOn429Layer::new().backoff(Backoff::default().without_jitter())
+    RetryOn429Layer::new().random(|| 1.0)
 }
 
 fn stack(
@@ -39,13 +39,13 @@ fn stack(
     (retry.layer(service), handle)
 }
 
-fn response(
-    answer: Result<Response<ResponseBody<Stream>>, BoxError>,
-) -> Response<ResponseBody<Stream>> {
-    answer.expect("an answer")
+type Answer = Result<Response<ResponseBody<steadfast_balance::ResponseBody<Stream>>>, BoxError>;
+
+fn response<B>(answer: Result<Response<B>, BoxError>) -> Response<B> {
+    answer.unwrap_or_else(|error| panic!("no answer: {error}"))
 }
 
-fn trail(answer: &Result<Response<ResponseBody<Stream>>, BoxError>) -> String {
+fn trail(answer: &Answer) -> String {
     match answer {
         Ok(response) => Trail::of(response.extensions()).map(ToString::to_string),
         Err(error) => Exhausted::find(&**error).map(|error| error.trail().to_string()),

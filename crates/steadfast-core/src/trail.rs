@@ -169,6 +169,12 @@ impl Trail {
         !self.0.retried.swap(true, Ordering::Relaxed)
     }
 
+    /// Returns whether a layer has taken charge of retrying this request.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.0.retried.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Values are pushed and replaced whole, so a panic cannot have broken them.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -295,7 +301,9 @@ mod tests {
     #[test]
     fn one_layer_is_in_charge() {
         let trail = Trail::new();
+        assert!(!trail.is_taken());
         assert!(trail.take_charge());
+        assert!(trail.is_taken());
         assert!(!trail.clone().take_charge());
     }
 }

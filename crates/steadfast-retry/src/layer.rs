@@ -1,12 +1,16 @@
-use std::sync::{Arc, Mutex};
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+use http::request::Parts;
 use steadfast_core::{Classify, DefaultClassifier, Observer, Observers, RetryBudget};
 use tower_layer::Layer;
 
 use crate::backoff::Backoff;
 use crate::mode::{CloneBody, Prepared, Replay};
-use crate::policy::Policy;
+use crate::policy::{Chance, Policy, Safety};
+use crate::retry::Shared;
 use crate::service::RetryOn429;
 
 /// Applies [`RetryOn429`] to a service.
@@ -26,9 +30,18 @@ struct Config {
     max_wait: Duration,
     backoff: Backoff,
     budget: Option<RetryBudget>,
-    retry_non_idempotent: bool,
+    safety: Safety,
     observers: Observers,
-    seed: Option<u64>,
+    random: Random,
+    attempt_header: Option<HeaderName>,
+}
+
+/// Where the random numbers of each service come from.
+#[derive(Clone)]
+enum Random {
+    Entropy,
+    Seed(u64),
+    Given(Arc<dyn Fn() -> f64 + Send + Sync>),
 }
 
 impl RetryOn429Layer {
@@ -47,9 +60,10 @@ impl RetryOn429Layer {
                 max_wait: Self::DEFAULT_MAX_WAIT,
                 backoff: Backoff::default(),
                 budget: Some(RetryBudget::default()),
-                retry_non_idempotent: false,
+                safety: Safety::Idempotent,
                 observers: Observers::new(),
-                seed: None,
+                random: Random::Entropy,
+                attempt_header: None,
             },
             classifier: Arc::new(DefaultClassifier),
             mode: Replay {
@@ -109,7 +123,34 @@ impl<C, M> RetryOn429Layer<C, M> {
     /// Sets whether a request that may have been processed is sent again although its method is
     /// not idempotent. Do so only where doing it twice does no harm.
     pub fn retry_non_idempotent(mut self, retry: bool) -> Self {
-        self.config.retry_non_idempotent = retry;
+        self.config.safety = if retry {
+            Safety::All
+        } else {
+            Safety::Idempotent
+        };
+        self
+    }
+
+    /// Sets which requests are safe to repeat when they may have been processed already, in place
+    /// of the rule about methods and keys. [`RetryOverride::safe`](crate::RetryOverride::safe)
+    /// counts before it.
+    ///
+    /// ```
+    /// use steadfast_retry::RetryOn429Layer;
+    ///
+    /// // Searches are sent as `POST` and change nothing.
+    /// let layer = RetryOn429Layer::new().safe_if(|head| {
+    ///     head.method.is_safe() || head.uri.path().ends_with("/_search")
+    /// });
+    /// ```
+    pub fn safe_if(mut self, is_safe: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.config.safety = Safety::Of(Arc::new(is_safe));
+        self
+    }
+
+    /// Sets a header that says which attempt a request is, counted from 1. None by default.
+    pub fn attempt_header(mut self, name: HeaderName) -> Self {
+        self.config.attempt_header = Some(name);
         self
     }
 
@@ -125,9 +166,16 @@ impl<C, M> RetryOn429Layer<C, M> {
         self
     }
 
-    /// Sets the seed of the random numbers, for runs that can be repeated.
+    /// Sets the seed of the random numbers, for runs that can be repeated. Each service begins
+    /// with it anew.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.config.seed = Some(seed);
+        self.config.random = Random::Seed(seed);
+        self
+    }
+
+    /// Takes random numbers, from 0 up to 1, from `draw` and not from a generator of each service.
+    pub fn random(mut self, draw: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        self.config.random = Random::Given(Arc::new(draw));
         self
     }
 
@@ -188,19 +236,29 @@ impl<S, C, M: Clone> Layer<S> for RetryOn429Layer<C, M> {
             max_wait: config.max_wait,
             backoff: config.backoff,
             budget: config.budget,
-            retry_non_idempotent: config.retry_non_idempotent,
+            safety: config.safety,
             observers: config.observers,
-            rng: Mutex::new(
-                config
-                    .seed
-                    .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
-            ),
+            chance: match config.random {
+                Random::Entropy => Chance::seeded(fastrand::Rng::new()),
+                Random::Seed(seed) => Chance::seeded(fastrand::Rng::with_seed(seed)),
+                Random::Given(draw) => Chance::Given(draw),
+            },
         };
-        RetryOn429::new(
-            inner,
-            Arc::new(policy),
-            self.classifier.clone(),
-            self.mode.clone(),
-        )
+        let shared = Shared {
+            policy,
+            classifier: self.classifier.clone(),
+            attempt_header: config.attempt_header,
+        };
+        RetryOn429::new(inner, Arc::new(shared), self.mode.clone())
+    }
+}
+
+impl fmt::Debug for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entropy => f.write_str("Entropy"),
+            Self::Seed(seed) => f.debug_tuple("Seed").field(seed).finish(),
+            Self::Given(_) => f.write_str("Given(_)"),
+        }
     }
 }

@@ -60,7 +60,7 @@
 //!
 //! A request is safe to repeat if its method is idempotent, if it has an `idempotency-key`, if the
 //! answer proves that it was not processed (a refusal such as `429`), if the layer is told so with
-//! [`retry_non_idempotent`], or if its extensions say so with [`SafeToRetry`].
+//! [`retry_non_idempotent`], or if its extensions say so with [`RetryOverride`].
 //!
 //! When the layer gives up it returns the last answer of the lowest tier that was tried, as it
 //! came, and without any answer [`Exhausted`](steadfast_core::Exhausted). After more than one
@@ -110,21 +110,25 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod answer;
+mod attempt;
 mod backoff;
 mod future;
 mod layer;
 mod mode;
+mod overrides;
 mod policy;
 mod replay;
 mod retry;
 mod service;
 
-pub use self::backoff::Backoff;
+pub use self::answer::ResponseBody;
+pub use self::backoff::{Backoff, Jitter};
 pub use self::future::ResponseFuture;
 pub use self::layer::RetryOn429Layer;
 pub use self::mode::{BodyMode, CloneBody, Prepared, Replay};
-pub use self::policy::SafeToRetry;
-pub use self::replay::ReplayBody;
+pub use self::overrides::RetryOverride;
+pub use self::replay::{BodySuperseded, ReplayBody};
 pub use self::service::RetryOn429;
 
 #[cfg(doctest)]

@@ -1,6 +1,6 @@
 use http_body::Body;
 
-use crate::replay::ReplayBody;
+use crate::replay::{Kept, ReplayBody};
 
 /// How a request body is kept for further attempts. Sealed: [`Replay`], [`CloneBody`] or
 /// [`Prepared`].
@@ -8,13 +8,25 @@ pub trait BodyMode<B>: sealed::Sealed {
     /// The body that the inner service takes.
     type Body;
 
+    /// What is kept for further attempts.
+    #[doc(hidden)]
+    type Kept;
+
     /// Makes a body for the inner service.
     #[doc(hidden)]
     fn prepare(&self, body: B) -> Self::Body;
 
-    /// Copies a body that was not sent yet, if that is possible.
+    /// Keeps what is needed to send a body again, if that is possible.
     #[doc(hidden)]
-    fn try_clone(body: &Self::Body) -> Option<Self::Body>;
+    fn keep(body: &mut Self::Body) -> Option<Self::Kept>;
+
+    /// Whether it can be sent again still.
+    #[doc(hidden)]
+    fn is_whole(kept: &Self::Kept) -> bool;
+
+    /// Makes the body of a further attempt.
+    #[doc(hidden)]
+    fn again(kept: &Self::Kept) -> Option<Self::Body>;
 }
 
 /// Wraps bodies in [`ReplayBody`]: the default.
@@ -36,25 +48,43 @@ where
     B: Body + Unpin,
 {
     type Body = ReplayBody<B>;
+    type Kept = Kept<B>;
 
     fn prepare(&self, body: B) -> ReplayBody<B> {
         ReplayBody::new(body, self.limit)
     }
 
-    fn try_clone(body: &ReplayBody<B>) -> Option<ReplayBody<B>> {
-        body.try_clone()
+    fn keep(body: &mut ReplayBody<B>) -> Option<Kept<B>> {
+        body.keep()
+    }
+
+    fn is_whole(kept: &Kept<B>) -> bool {
+        kept.is_whole()
+    }
+
+    fn again(kept: &Kept<B>) -> Option<ReplayBody<B>> {
+        kept.again()
     }
 }
 
 impl<B: Clone> BodyMode<B> for CloneBody {
     type Body = B;
+    type Kept = B;
 
     fn prepare(&self, body: B) -> B {
         body
     }
 
-    fn try_clone(body: &B) -> Option<B> {
+    fn keep(body: &mut B) -> Option<B> {
         Some(body.clone())
+    }
+
+    fn is_whole(_: &B) -> bool {
+        true
+    }
+
+    fn again(kept: &B) -> Option<B> {
+        Some(kept.clone())
     }
 }
 
@@ -63,13 +93,22 @@ where
     B: Body + Unpin,
 {
     type Body = ReplayBody<B>;
+    type Kept = Kept<B>;
 
     fn prepare(&self, body: ReplayBody<B>) -> ReplayBody<B> {
         body
     }
 
-    fn try_clone(body: &ReplayBody<B>) -> Option<ReplayBody<B>> {
-        body.try_clone()
+    fn keep(body: &mut ReplayBody<B>) -> Option<Kept<B>> {
+        body.keep()
+    }
+
+    fn is_whole(kept: &Kept<B>) -> bool {
+        kept.is_whole()
+    }
+
+    fn again(kept: &Kept<B>) -> Option<ReplayBody<B>> {
+        kept.again()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rules: what to do after an attempt. No service, no future, no clock of its own.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, request::Parts};
@@ -9,29 +10,47 @@ use steadfast_core::{
 };
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Wait};
+use crate::overrides::RetryOverride;
 
 /// The shortest wait, as a timer counts. Whoever cannot take a request now would otherwise be asked
 /// again at once, and for ever.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Says in the extensions of a request whether it is safe to repeat, whatever its method is.
-///
-/// Without it that depends on the method, on an `idempotency-key`, and on
-/// [`retry_non_idempotent`](crate::RetryOn429Layer::retry_non_idempotent).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SafeToRetry(pub bool);
-
 /// What a layer and all its services share.
-#[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) max_attempts: u32,
     pub(crate) max_wait: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) budget: Option<RetryBudget>,
-    pub(crate) retry_non_idempotent: bool,
+    pub(crate) safety: Safety,
     pub(crate) observers: Observers,
-    pub(crate) rng: Mutex<fastrand::Rng>,
+    pub(crate) chance: Chance,
+}
+
+/// Which requests are safe to repeat although they may have been processed.
+#[derive(Clone)]
+pub(crate) enum Safety {
+    /// Those whose method is idempotent or which have an `idempotency-key`.
+    Idempotent,
+    All,
+    Of(Arc<dyn Fn(&Parts) -> bool + Send + Sync>),
+}
+
+/// Where random numbers from 0 up to 1 come from.
+pub(crate) enum Chance {
+    Seeded(Mutex<fastrand::Rng>),
+    Given(Arc<dyn Fn() -> f64 + Send + Sync>),
+}
+
+/// What one request may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_attempts: u32,
+    pub(crate) max_wait: Duration,
+    pub(crate) deadline: Option<Deadline>,
+    /// Whether it is safe to repeat, although it may have been processed.
+    pub(crate) safe: bool,
 }
 
 /// What a request has used up so far.
@@ -39,12 +58,23 @@ pub(crate) struct Policy {
 pub(crate) struct Spent {
     /// Attempts that count. Moving on after a refusal does not.
     pub(crate) attempts: u32,
-    /// How often it waited.
+    /// How often it waited, and how long it was to wait the last time.
     pub(crate) waits: u32,
+    pub(crate) last_wait: Duration,
     /// How long it waited in all.
     pub(crate) slept: Duration,
     /// Failures that allow only one further attempt at the same endpoint.
     pub(crate) once: u32,
+}
+
+impl Spent {
+    pub(crate) const FIRST_ATTEMPT: Self = Self {
+        attempts: 1,
+        waits: 0,
+        last_wait: Duration::ZERO,
+        slept: Duration::ZERO,
+        once: 0,
+    };
 }
 
 /// What is known after an attempt.
@@ -58,9 +88,6 @@ pub(crate) struct Outcome {
     /// Whether the next attempt is to be counted and paid for. The first attempt is free, and so
     /// is one that was paid for already, and then not made.
     pub(crate) owed: bool,
-    /// Whether the request is safe to repeat, although it may have been processed.
-    pub(crate) safe: bool,
-    pub(crate) deadline: Option<Deadline>,
 }
 
 /// What to do now.
@@ -77,39 +104,48 @@ pub(crate) enum Decision {
 }
 
 impl Policy {
-    pub(crate) fn is_safe(&self, head: &Parts) -> bool {
-        match head.extensions.get() {
-            Some(SafeToRetry(safe)) => *safe,
-            None => {
-                self.retry_non_idempotent
-                    || head.method.is_idempotent()
-                    || has_idempotency_key(&head.headers, &head.method)
-            }
+    /// Whether a request may have a second attempt, before anything is known.
+    pub(crate) fn may_retry(&self, head: &Parts) -> bool {
+        let attempts = RetryOverride::of(&head.extensions).max_attempts;
+        attempts.unwrap_or(self.max_attempts) > 1
+    }
+
+    pub(crate) fn limits(&self, head: &Parts) -> Limits {
+        let given = RetryOverride::of(&head.extensions);
+        Limits {
+            max_attempts: given.max_attempts.unwrap_or(self.max_attempts),
+            max_wait: given.max_wait.unwrap_or(self.max_wait),
+            deadline: Deadline::of(&head.extensions),
+            safe: given.safe.unwrap_or_else(|| self.safety.of(head)),
         }
     }
 
-    pub(crate) fn decide(&self, outcome: Outcome, spent: Spent, now: Instant) -> Decision {
+    pub(crate) fn decide(
+        &self,
+        outcome: Outcome,
+        limits: Limits,
+        spent: Spent,
+        now: Instant,
+    ) -> Decision {
         let Outcome {
             verdict,
             next,
             attempted,
             owed,
-            safe,
-            deadline,
         } = outcome;
-        if attempted && !safe && !verdict.proves_unprocessed() {
+        if attempted && !limits.safe && !verdict.proves_unprocessed() {
             return Decision::GiveUp;
         }
         match next {
             Some(Next::Never) => Decision::GiveUp,
-            Some(Next::Now) => self.move_on(verdict, spent, deadline, now),
+            Some(Next::Now) => self.move_on(verdict, limits, spent, now),
             Some(Next::At(at)) => {
                 let floor = at.saturating_duration_since(now);
-                self.wait(verdict, floor, owed, spent, deadline, now)
+                self.wait(verdict, floor, owed, limits, spent, now)
             }
             None if may_repeat(verdict.same_endpoint(), spent) => {
                 let floor = verdict.hint().unwrap_or_default();
-                self.wait(verdict, floor, owed, spent, deadline, now)
+                self.wait(verdict, floor, owed, limits, spent, now)
             }
             // A layer of another kind may be below, and more than this one knows. Without its
             // word, only the same endpoint can be meant.
@@ -118,17 +154,10 @@ impl Policy {
     }
 
     /// Another endpoint can take the request at once.
-    fn move_on(
-        &self,
-        verdict: Verdict,
-        spent: Spent,
-        deadline: Option<Deadline>,
-        now: Instant,
-    ) -> Decision {
+    fn move_on(&self, verdict: Verdict, limits: Limits, spent: Spent, now: Instant) -> Decision {
         let counts = !verdict.class().is_refusal();
-        if counts && spent.attempts >= self.max_attempts
-            || deadline.is_some_and(|deadline| deadline.remaining(now).is_zero())
-        {
+        let late = |deadline: Deadline| deadline.remaining(now).is_zero();
+        if counts && spent.attempts >= limits.max_attempts || limits.deadline.is_some_and(late) {
             return Decision::GiveUp;
         }
         self.pay(
@@ -144,23 +173,22 @@ impl Policy {
         verdict: Verdict,
         floor: Duration,
         owed: bool,
+        limits: Limits,
         spent: Spent,
-        deadline: Option<Deadline>,
         now: Instant,
     ) -> Decision {
-        if owed && spent.attempts >= self.max_attempts {
+        if owed && spent.attempts >= limits.max_attempts {
             return Decision::GiveUp;
         }
-        let left = match deadline {
-            Some(deadline) => deadline.remaining(now),
-            None => self.max_wait.saturating_sub(spent.slept),
-        };
+        let deadline = limits.deadline;
+        let left = limits.time_left(spent, now);
         let Some(spare) = left.checked_sub(floor) else {
             return Decision::GiveUp;
         };
         let spare = if deadline.is_some() { spare / 2 } else { spare };
-        let waits = if owed { spent.waits } else { 0 };
-        let wait = whole_millis(floor, self.draw(waits).min(spare)).max(TICK);
+        let drawn = self.draw(verdict, if owed { spent.waits } else { 0 }, spent);
+        let more = drawn.with_floor(floor).saturating_sub(floor).min(spare);
+        let wait = whole_millis(floor, more).max(TICK);
         // A wait that ends with the deadline would leave no time for the attempt.
         if wait > left || deadline.is_some() && wait == left {
             return Decision::GiveUp;
@@ -184,10 +212,72 @@ impl Policy {
         Decision::Again { wait, counts, cost }
     }
 
-    fn draw(&self, waits: u32) -> Duration {
-        // A generator is never half advanced, so a panic cannot have broken it.
-        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        self.backoff.draw(waits, &mut rng)
+    fn draw(&self, verdict: Verdict, waits: u32, spent: Spent) -> Wait {
+        let chance = || self.chance.draw();
+        if matches!(verdict.class(), Class::RateLimited) && verdict.hint().is_some() {
+            let draw = Backoff::draw_for_hint;
+            return draw(&self.backoff, waits, spent.last_wait, chance);
+        }
+        self.backoff.draw(waits, spent.last_wait, chance)
+    }
+}
+
+impl Limits {
+    /// How much longer the request may wait.
+    pub(crate) fn time_left(&self, spent: Spent, now: Instant) -> Duration {
+        match self.deadline {
+            Some(deadline) => deadline.remaining(now),
+            None => self.max_wait.saturating_sub(spent.slept),
+        }
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("max_attempts", &self.max_attempts)
+            .field("max_wait", &self.max_wait)
+            .field("backoff", &self.backoff)
+            .field("budget", &self.budget)
+            .field("safety", &self.safety)
+            .field("observers", &self.observers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Safety {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idempotent => "Idempotent",
+            Self::All => "All",
+            Self::Of(_) => "Of(_)",
+        })
+    }
+}
+
+impl Safety {
+    fn of(&self, head: &Parts) -> bool {
+        match self {
+            Self::All => true,
+            Self::Idempotent => {
+                head.method.is_idempotent() || has_idempotency_key(&head.headers, &head.method)
+            }
+            Self::Of(is_safe) => is_safe(head),
+        }
+    }
+}
+
+impl Chance {
+    pub(crate) fn seeded(rng: fastrand::Rng) -> Self {
+        Self::Seeded(Mutex::new(rng))
+    }
+
+    fn draw(&self) -> f64 {
+        match self {
+            // A generator is never half advanced, so a panic cannot have broken it.
+            Self::Seeded(rng) => rng.lock().unwrap_or_else(PoisonError::into_inner).f64(),
+            Self::Given(draw) => draw(),
+        }
     }
 }
 

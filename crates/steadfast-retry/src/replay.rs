@@ -4,14 +4,28 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use steadfast_core::BoxError;
 
-/// A request body that can be sent again if it is held in memory.
+mod recording;
+
+pub use self::recording::BodySuperseded;
+use self::recording::{Read, Reader, Recording, into_bytes};
+
+/// A request body that can be sent again.
 ///
 /// The client below a [`RetryOn429Layer`](crate::RetryOn429Layer) takes requests with this body.
+/// What is in memory costs each attempt a reference count. Any other body is recorded while the
+/// first attempt sends it, up to a limit, and each further attempt sends the record from its start
+/// and then what comes after it.
+///
+/// Its errors are those of the body, and [`BodySuperseded`] for an attempt that was given up while
+/// it still sent.
 pub struct ReplayBody<B: Body>(Repr<B>);
+
+const MAX_FRAMES_A_POLL: u32 = 64;
 
 enum Repr<B: Body> {
     /// All of it is in memory. What was sent is gone from this copy, not from the others.
@@ -19,16 +33,36 @@ enum Repr<B: Body> {
         data: Bytes,
         trailers: Option<Box<HeaderMap>>,
     },
-    /// It comes from elsewhere, and can be sent once.
+    /// It comes from elsewhere, and is not recorded.
     Live(Live<B>),
+    Recorded(Reader<B>),
 }
 
 struct Live<B: Body> {
     /// What was read already, and how many bytes that are.
     read: VecDeque<Result<Frame<Bytes>, B::Error>>,
     size: u64,
+    /// How many bytes can be kept.
+    limit: u64,
     body: B,
 }
+
+/// What is kept of a body while a request may be sent again.
+#[doc(hidden)]
+pub struct Kept<B: Body + Unpin>(KeptRepr<B>);
+
+enum KeptRepr<B: Body> {
+    Held {
+        data: Bytes,
+        trailers: Option<Box<HeaderMap>>,
+    },
+    Recorded(Recording<B>),
+}
+
+// ===== impl ReplayBody =====
+
+/// Errors that were read early are moved, and never pinned.
+impl<B: Body + Unpin> Unpin for ReplayBody<B> {}
 
 impl<B> ReplayBody<B>
 where
@@ -36,11 +70,14 @@ where
 {
     /// Takes `body` into memory if its size is known, at most `limit` bytes, and all of it is
     /// there.
+    ///
+    /// Otherwise up to `limit` bytes are recorded while it is sent.
     pub fn new(body: B, limit: u64) -> Self {
         let small = body.size_hint().exact().is_some_and(|size| size <= limit);
         let mut this = Self(Repr::Live(Live {
             read: VecDeque::new(),
             size: 0,
+            limit,
             body,
         }));
         if small {
@@ -62,7 +99,13 @@ where
         let Repr::Live(live) = &mut self.0 else {
             return Poll::Ready(());
         };
+        // A body that always has a frame does not keep the thread.
+        let mut frames = 0..MAX_FRAMES_A_POLL;
         while !live.body.is_end_stream() {
+            if frames.next().is_none() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let broken = matches!(live.read.back(), Some(Err(_)));
             // A body may break its word about its size.
             if broken || live.size > limit {
@@ -87,7 +130,9 @@ where
                 },
             }
         }
-        if live.read.iter().all(Result::is_ok) && live.size <= limit {
+        // One that ended before its time must not pass for a shorter one that is whole.
+        let whole = live.body.size_hint().lower() == 0;
+        if whole && live.read.iter().all(Result::is_ok) && live.size <= limit {
             *self = Self::join(std::mem::take(&mut live.read));
         }
         Poll::Ready(())
@@ -129,18 +174,30 @@ where
     pub fn data(&self) -> Option<&Bytes> {
         match &self.0 {
             Repr::Held { data, .. } => Some(data),
-            Repr::Live(_) => None,
+            Repr::Live(_) | Repr::Recorded(_) => None,
         }
     }
 
-    /// Returns a copy of a body that was not sent yet, or `None` if it can be sent only once.
-    pub(crate) fn try_clone(&self) -> Option<Self> {
-        match &self.0 {
-            Repr::Held { data, trailers } => Some(Self(Repr::Held {
+    /// Keeps what further attempts will send, or returns `None` if the body can be sent only once.
+    pub(crate) fn keep(&mut self) -> Option<Kept<B>> {
+        match &mut self.0 {
+            Repr::Held { data, trailers } => Some(Kept(KeptRepr::Held {
                 data: data.clone(),
                 trailers: trailers.clone(),
             })),
-            Repr::Live(_) => None,
+            Repr::Live(live) if live.is_short() => {
+                let whole = live.size_hint();
+                // Replaced below.
+                let Self(Repr::Live(live)) = std::mem::replace(self, Self::held(Bytes::new()))
+                else {
+                    unreachable!("it was live")
+                };
+                let read = live.read.into_iter().filter_map(Result::ok);
+                let recording = Recording::new(live.body, whole, live.limit, read);
+                *self = Self(Repr::Recorded(recording.read()?));
+                Some(Kept(KeptRepr::Recorded(recording)))
+            }
+            Repr::Live(_) | Repr::Recorded(_) => None,
         }
     }
 }
@@ -148,16 +205,15 @@ where
 impl<B> Body for ReplayBody<B>
 where
     B: Body + Unpin,
-    // Frames that were read early are moved out of their queue.
-    B::Error: Unpin,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.0 {
             Repr::Held { data, .. } if !data.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))))
@@ -167,15 +223,25 @@ where
                     .take()
                     .map(|trailers| Ok(Frame::trailers(*trailers))),
             ),
-            Repr::Live(live) => {
-                if let Some(frame) = live.read.pop_front() {
-                    let data = frame.as_ref().ok().and_then(Frame::data_ref);
-                    live.size -= data.map_or(0, |data| data.len() as u64);
-                    return Poll::Ready(Some(frame));
+            Repr::Live(live) => live.poll_frame(cx),
+            Repr::Recorded(reader) => match ready!(reader.poll_read(cx)) {
+                Read::Frame(frame) => Poll::Ready(Some(frame)),
+                Read::End => Poll::Ready(None),
+                Read::Alone(frame, body) => {
+                    let mut live = Live {
+                        read: VecDeque::new(),
+                        size: 0,
+                        limit: 0,
+                        body,
+                    };
+                    let frame = match frame {
+                        Some(frame) => Poll::Ready(Some(Ok(frame))),
+                        None => live.poll_frame(cx),
+                    };
+                    self.0 = Repr::Live(live);
+                    frame
                 }
-                let frame = ready!(Pin::new(&mut live.body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map(into_bytes)))
-            }
+            },
         }
     }
 
@@ -183,21 +249,15 @@ where
         match &self.0 {
             Repr::Held { data, trailers } => data.is_empty() && trailers.is_none(),
             Repr::Live(live) => live.read.is_empty() && live.body.is_end_stream(),
+            Repr::Recorded(reader) => reader.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Repr::Held { data, .. } => SizeHint::with_exact(data.len() as u64),
-            Repr::Live(live) => {
-                let hint = live.body.size_hint();
-                let mut whole = SizeHint::new();
-                whole.set_lower(hint.lower().saturating_add(live.size));
-                if let Some(upper) = hint.upper() {
-                    whole.set_upper(upper.saturating_add(live.size));
-                }
-                whole
-            }
+            Repr::Live(live) => live.size_hint(),
+            Repr::Recorded(reader) => reader.size_hint(),
         }
     }
 }
@@ -214,207 +274,79 @@ impl<B: Body> fmt::Debug for ReplayBody<B> {
         match &self.0 {
             Repr::Held { data, .. } => write!(f, "ReplayBody::Held({} bytes)", data.len()),
             Repr::Live(_) => f.write_str("ReplayBody::Live"),
+            Repr::Recorded(_) => f.write_str("ReplayBody::Recorded"),
         }
     }
 }
 
-fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
-    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
+// ===== impl Live =====
+
+impl<B: Body + Unpin> Live<B> {
+    /// Whether all of it may fit into the limit, as far as is known.
+    fn is_short(&self) -> bool {
+        self.read.iter().all(Result::is_ok) && self.size_hint().lower() <= self.limit
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+    where
+        B::Error: Into<BoxError>,
+    {
+        if let Some(frame) = self.read.pop_front() {
+            let data = frame.as_ref().ok().and_then(Frame::data_ref);
+            self.size -= data.map_or(0, |data| data.len() as u64);
+            return Poll::Ready(Some(frame.map_err(Into::into)));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map(into_bytes).map_err(Into::into)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.body.size_hint();
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower().saturating_add(self.size));
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper.saturating_add(self.size));
+        }
+        whole
+    }
+}
+
+// ===== impl Kept =====
+
+impl<B: Body + Unpin> fmt::Debug for Kept<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
+    }
+}
+
+impl<B: Body + Unpin> Kept<B> {
+    /// Whether the body can be sent again: what was recorded may have grown too large meanwhile.
+    pub(crate) fn is_whole(&self) -> bool {
+        match &self.0 {
+            KeptRepr::Held { .. } => true,
+            KeptRepr::Recorded(recording) => recording.is_whole(),
+        }
+    }
+
+    /// Makes the body of a further attempt. The one before can send no more.
+    pub(crate) fn again(&self) -> Option<ReplayBody<B>> {
+        match &self.0 {
+            KeptRepr::Held { data, trailers } => Some(ReplayBody(Repr::Held {
+                data: data.clone(),
+                trailers: trailers.clone(),
+            })),
+            KeptRepr::Recorded(recording) => Some(ReplayBody(Repr::Recorded(recording.read()?))),
+        }
+    }
+}
+
+impl<B: Body + Unpin> Drop for Kept<B> {
+    fn drop(&mut self) {
+        if let KeptRepr::Recorded(recording) = &self.0 {
+            recording.stop();
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http_body_util::{BodyExt, Empty, Full};
-    use proptest::prelude::*;
-    use std::convert::Infallible;
-
-    /// Gives its frames one by one. `None` is a frame that is not there yet.
-    #[derive(Debug)]
-    struct Script {
-        frames: VecDeque<Option<Result<Frame<&'static [u8]>, &'static str>>>,
-        size: Option<u64>,
-    }
-
-    impl Body for Script {
-        type Data = &'static [u8];
-        type Error = &'static str;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<&'static [u8]>, &'static str>>> {
-            match self.frames.pop_front() {
-                Some(None) => {
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
-                Some(Some(frame)) => {
-                    let data = frame.as_ref().ok().and_then(Frame::data_ref);
-                    let len = data.map_or(0, |data| data.len() as u64);
-                    self.size = self.size.map(|size| size.saturating_sub(len));
-                    Poll::Ready(Some(frame))
-                }
-                None => Poll::Ready(None),
-            }
-        }
-
-        fn size_hint(&self) -> SizeHint {
-            self.size.map_or_else(SizeHint::new, SizeHint::with_exact)
-        }
-    }
-
-    fn script(chunks: &[Option<&'static [u8]>], size: Option<u64>) -> Script {
-        let frames = chunks
-            .iter()
-            .map(|chunk| chunk.map(|data| Ok(Frame::data(data))));
-        Script {
-            frames: frames.collect(),
-            size,
-        }
-    }
-
-    async fn send<B>(body: ReplayBody<B>) -> Result<(Bytes, Option<HeaderMap>), B::Error>
-    where
-        B: Body + Unpin,
-        B::Error: Unpin + fmt::Debug,
-    {
-        let collected = body.collect().await?;
-        let trailers = collected.trailers().cloned();
-        Ok((collected.to_bytes(), trailers))
-    }
-
-    #[tokio::test]
-    async fn a_body_in_memory_is_not_copied() {
-        let bytes = Bytes::from_static(b"{}");
-        let body = ReplayBody::new(Full::new(bytes.clone()), 10);
-        let copy = body.try_clone().expect("it is in memory");
-        let (sent, _) = send(body).await.unwrap();
-        let (again, _) = send(copy).await.unwrap();
-        assert_eq!(sent.as_ptr(), bytes.as_ptr());
-        assert_eq!(again.as_ptr(), bytes.as_ptr());
-    }
-
-    #[tokio::test]
-    async fn an_empty_body_is_empty_again() {
-        let body = ReplayBody::new(Empty::<Bytes>::new(), 0);
-        assert!(body.is_end_stream());
-        assert!(body.try_clone().expect("nothing to hold").is_end_stream());
-    }
-
-    #[tokio::test]
-    async fn only_what_is_known_to_be_small_is_held() {
-        for (body, held) in [
-            (script(&[Some(b"1234")], Some(4)), true),
-            (script(&[Some(b"12"), Some(b"34")], Some(4)), true),
-            (script(&[Some(b""), Some(b"12"), Some(b"")], Some(2)), true),
-            (script(&[Some(b"12345")], Some(5)), false),
-            (script(&[Some(b"1234")], None), false),
-            (script(&[Some(b"12"), None, Some(b"34")], Some(4)), false),
-            // It says four and gives more.
-            (script(&[Some(b"1234"), Some(b"5678")], Some(4)), false),
-        ] {
-            let expected: Vec<u8> = body
-                .frames
-                .iter()
-                .flatten()
-                .flat_map(|frame| frame.as_ref().unwrap().data_ref().unwrap().to_vec())
-                .collect();
-            let body = ReplayBody::new(body, 4);
-            assert_eq!(body.try_clone().is_some(), held);
-            assert_eq!(send(body).await.unwrap().0, expected, "every byte, once");
-        }
-    }
-
-    /// A caller could fill the memory with them, and never reach a limit that counts bytes.
-    #[test]
-    fn frames_without_data_are_not_kept() {
-        let body = ReplayBody::new(script(&[Some(b""), Some(b""), None], Some(0)), 4);
-        let Repr::Live(live) = body.0 else {
-            panic!("its end has not come");
-        };
-        assert!(live.read.is_empty());
-    }
-
-    /// The body of a request that a server passes on comes while it is passed on.
-    #[tokio::test]
-    async fn a_body_that_comes_later_can_be_waited_for() {
-        for (body, held) in [
-            (script(&[Some(b"12"), None, Some(b"34")], Some(4)), true),
-            (script(&[None, Some(b"12"), None, Some(b"34")], None), true),
-            (script(&[Some(b"12"), None, Some(b"345")], None), false),
-        ] {
-            let expected: Vec<u8> = body
-                .frames
-                .iter()
-                .flatten()
-                .flat_map(|frame| frame.as_ref().unwrap().data_ref().unwrap().to_vec())
-                .collect();
-            let body = ReplayBody::new(body, 4).hold(4).await;
-            assert_eq!(body.try_clone().is_some(), held);
-            assert_eq!(send(body).await.unwrap().0, expected, "every byte, once");
-        }
-        let mut broken = script(&[Some(b"12"), None], Some(4));
-        broken.frames.push_back(Some(Err("the disk is gone")));
-        let body = ReplayBody::new(broken, 4).hold(4).await;
-        assert_eq!(send(body).await, Err("the disk is gone"));
-    }
-
-    #[tokio::test]
-    async fn trailers_are_sent_each_time() {
-        let trailers = HeaderMap::from_iter([(http::header::ETAG, "x".parse().unwrap())]);
-        let mut body = script(&[Some(b"12")], Some(2));
-        body.frames
-            .push_back(Some(Ok(Frame::trailers(trailers.clone()))));
-        let body = ReplayBody::new(body, 4);
-        let copy = body.try_clone().expect("it is in memory");
-        for body in [body, copy] {
-            let (data, sent) = send(body).await.unwrap();
-            assert_eq!((&data[..], sent.as_ref()), (&b"12"[..], Some(&trailers)));
-        }
-    }
-
-    #[tokio::test]
-    async fn an_error_of_the_body_reaches_the_client() {
-        let mut body = script(&[Some(b"12")], Some(4));
-        body.frames.push_back(Some(Err("the disk is gone")));
-        let body = ReplayBody::new(body, 4);
-        assert!(body.try_clone().is_none());
-        assert_eq!(body.size_hint().exact(), Some(4), "what was read counts");
-        assert_eq!(send(body).await, Err("the disk is gone"));
-    }
-
-    #[test]
-    fn debug_does_not_show_the_content() {
-        let body = ReplayBody::new(Full::new(Bytes::from_static(b"secret")), 10);
-        assert_eq!(format!("{body:?}"), "ReplayBody::Held(6 bytes)");
-    }
-
-    proptest! {
-        #[test]
-        fn every_attempt_sends_the_same_bytes(
-            chunks in prop::collection::vec(prop::option::of("[a-z]{0,9}"), 0..9),
-            limit in 0..40u64,
-            known: bool,
-        ) {
-            let expected = chunks.iter().flatten().cloned().collect::<String>();
-            let chunks: Vec<Option<&'static [u8]>> = chunks
-                .into_iter()
-                .map(|chunk| chunk.map(|text| &*text.into_bytes().leak()))
-                .collect();
-            let body = script(&chunks, known.then_some(expected.len() as u64));
-            let body = ReplayBody::new(body, limit);
-            let copies = [body.try_clone(), body.try_clone(), Some(body)];
-            for copy in copies.into_iter().flatten() {
-                let sent = tokio_test::block_on(send(copy)).unwrap().0;
-                prop_assert_eq!(&sent, expected.as_bytes());
-            }
-        }
-    }
-
-    #[allow(dead_code)] // compiles only while the body adds no bounds of its own
-    fn keeps_auto_traits(body: ReplayBody<Full<Bytes>>) {
-        fn check<T: Send + Sync + Unpin + Body<Error = Infallible>>(_: T) {}
-        check(body);
-    }
-}
+mod tests;

@@ -1,39 +1,56 @@
 //! What a request that can be sent again carries along.
 
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, Request, Response};
+use http_body::Body;
 use steadfast_core::{
-    Attempt, BoxError, Classify, Deadline, Event, Exhausted, Next, SameEndpoint, Trail, Verdict,
-    Withdrawal, verdict_of,
+    Attempt, BoxError, Classify, Event, Exhausted, Next, SameEndpoint, Trail, Verdict, Withdrawal,
+    verdict_of,
 };
 use tokio::time::Instant;
+use tracing::Span;
 
+use crate::answer::{Kept, ResponseBody};
+use crate::attempt;
 use crate::mode::BodyMode;
-use crate::policy::{Decision, Outcome, Policy, Spent};
+use crate::policy::{Decision, Limits, Outcome, Policy, Spent};
+
+/// What all requests of a service share.
+pub(crate) struct Shared<C> {
+    pub(crate) policy: Policy,
+    pub(crate) classifier: Arc<C>,
+    pub(crate) attempt_header: Option<HeaderName>,
+}
 
 /// A request that can be sent again, and what became of it so far.
-pub(crate) struct Retry<S, C, Body, Res> {
+pub(crate) struct Retry<S, C, K, B: Body> {
     pub(crate) service: S,
     head: Parts,
-    body: Body,
-    policy: Arc<Policy>,
-    classifier: Arc<C>,
+    body: K,
+    shared: Arc<Shared<C>>,
     trail: Trail,
-    safe: bool,
-    spent: Spent,
     /// How often it was sent, when last, and how many attempts had been noted then.
     sent: u32,
     started: Instant,
     noted: usize,
+    /// Apart, as most requests need none of it.
+    past: Option<Box<Past<B>>>,
+}
+
+/// What became of the attempts so far, none of which succeeded.
+struct Past<B: Body> {
+    limits: Limits,
+    spent: Spent,
     waits_since: Option<Instant>,
     cost: Option<Withdrawal>,
     /// The next attempt was counted already.
     counted: bool,
     /// The last answer, and the last error, of the lowest tier that gave one.
-    answer: Option<(u32, Res)>,
+    answer: Option<(u32, Response<Kept<B>>)>,
     error: Option<(u32, BoxError)>,
 }
 
@@ -44,194 +61,184 @@ pub(crate) enum Step<Res> {
     Again(Duration),
 }
 
-impl<S, C, Body, Res> Retry<S, C, Body, Res> {
+impl<S, C, K, B: Body> Retry<S, C, K, B> {
     pub(crate) fn new(
         service: S,
         head: Parts,
-        body: Body,
-        policy: Arc<Policy>,
-        classifier: Arc<C>,
+        body: K,
+        shared: Arc<Shared<C>>,
         trail: Trail,
+        noted: usize,
     ) -> Self {
         Self {
             service,
-            safe: policy.is_safe(&head),
             head,
             body,
-            policy,
-            classifier,
-            spent: Spent {
-                attempts: 1,
-                ..Spent::default()
-            },
+            shared,
+            trail,
             sent: 1,
             started: Instant::now(),
-            noted: trail.len(),
-            trail,
-            waits_since: None,
-            cost: None,
-            counted: false,
-            answer: None,
-            error: None,
+            noted,
+            past: None,
         }
     }
 
     /// Makes the request for a further attempt, which is sent now.
-    pub(crate) fn again<B, M>(&mut self) -> Option<Request<Body>>
+    pub(crate) fn again<ReqBody, M>(&mut self) -> Option<(Request<M::Body>, Span)>
     where
-        M: BodyMode<B, Body = Body>,
+        M: BodyMode<ReqBody, Kept = K>,
     {
-        let body = M::try_clone(&self.body)?;
+        let body = M::again(&self.body)?;
         self.sent = self.sent.saturating_add(1);
         self.started = Instant::now();
         self.noted = self.trail.len();
         let mut head = self.head.clone();
         head.extensions.insert(self.trail.clone());
-        Some(Request::from_parts(head, body))
+        let number = u32::try_from(self.noted + 1).unwrap_or(u32::MAX);
+        let header = self.shared.attempt_header.as_ref();
+        attempt::number(&mut head.headers, header, number);
+        Some((Request::from_parts(head, body), attempt::span(number)))
     }
 
     /// Notes that a wait is over. It may have been longer than planned.
     pub(crate) fn end_wait(&mut self) {
-        if let Some(since) = self.waits_since.take() {
-            self.spent.slept += Instant::now().saturating_duration_since(since);
+        if let Some(past) = &mut self.past {
+            if let Some(since) = past.waits_since.take() {
+                past.spent.slept += Instant::now().saturating_duration_since(since);
+            }
         }
     }
 
     /// How long an attempt may wait until the service is ready.
     pub(crate) fn time_left(&self) -> Duration {
-        match self.deadline() {
-            Some(deadline) => deadline.remaining(Instant::now()),
-            None => self.policy.max_wait.saturating_sub(self.spent.slept),
-        }
+        let left = |past: &Past<B>| past.limits.time_left(past.spent, Instant::now());
+        self.past.as_deref().map_or(Duration::MAX, left)
     }
 
-    fn deadline(&self) -> Option<Deadline> {
-        Deadline::of(&self.head.extensions)
+    /// Reads what there is of the answer that is kept, so that its connection becomes free.
+    pub(crate) fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        let answer = self.past.as_mut().and_then(|past| past.answer.as_mut());
+        if let Some((_, response)) = answer {
+            response.body_mut().read_ahead(cx);
+        }
     }
 }
 
-impl<S, C, Body, ResBody> Retry<S, C, Body, Response<ResBody>>
+impl<S, C, K, B> Retry<S, C, K, B>
 where
     C: Classify,
+    B: Body,
 {
     /// Judges the outcome of an attempt.
-    pub(crate) fn judge(
+    pub(crate) fn judge<ReqBody, M>(
         &mut self,
-        outcome: Result<Response<ResBody>, BoxError>,
-    ) -> Step<Response<ResBody>> {
+        outcome: Result<Response<B>, BoxError>,
+        span: &Span,
+    ) -> Step<Response<ResponseBody<B>>>
+    where
+        M: BodyMode<ReqBody, Kept = K>,
+    {
         let verdict = match &outcome {
-            Ok(response) => verdict_of(&*self.classifier, Ok(response)),
-            Err(error) => self.classifier.classify(Err(&**error)),
+            Ok(response) => verdict_of(&*self.shared.classifier, Ok(response)),
+            Err(error) => self.shared.classifier.classify(Err(&**error)),
         };
+        attempt::record(span, verdict, outcome.as_ref().ok().map(Response::status));
         if verdict.is_success() {
             return Step::Done(self.succeed(outcome));
         }
         let attempted = self.note(verdict, &outcome);
-        if attempted {
-            self.counted = false;
-            if let Some(cost) = self.cost.take() {
-                cost.spend();
+        let policy = &self.shared.policy;
+        let (limits, mut spent) = match &mut self.past {
+            Some(past) => {
+                if attempted {
+                    past.end_attempt();
+                }
+                (past.limits, past.spent)
             }
-        }
-        if verdict.same_endpoint() == SameEndpoint::OnceAfterBackoff {
-            self.spent.once += 1;
-        }
+            None => (policy.limits(&self.head), Spent::FIRST_ATTEMPT),
+        };
+        spent.once += u32::from(verdict.same_endpoint() == SameEndpoint::OnceAfterBackoff);
+        let counted = self.past.as_ref().is_some_and(|past| past.counted);
         let now = Instant::now();
         let known = Outcome {
             verdict,
             next: self.trail.take_next(),
             attempted,
-            owed: !self.counted && !self.trail.is_empty(),
-            safe: self.safe,
-            deadline: self.deadline(),
+            owed: !counted && !self.trail.is_empty(),
         };
         // What the trail forgets looks untried again, and moving to that is free.
-        let decision = if self.trail.len() < Trail::MAX_ATTEMPTS {
-            self.policy.decide(known, self.spent, now)
+        let decision = if self.trail.len() < Trail::MAX_ATTEMPTS && M::is_whole(&self.body) {
+            policy.decide(known, limits, spent, now)
         } else {
             Decision::GiveUp
         };
-        self.keep(outcome);
-        match decision {
-            Decision::GiveUp => {
-                let verdict = match known.next {
-                    Some(Next::At(at)) => {
-                        let wait = at.saturating_duration_since(now);
-                        verdict.with_hint(Some(wait).filter(|wait| !wait.is_zero()))
-                    }
-                    _ => verdict,
-                };
-                Step::Done(self.give_up(verdict))
-            }
-            Decision::Again { wait, counts, cost } => {
-                // What was paid for an attempt that nobody took is still paid for.
-                if known.owed || self.cost.is_none() {
-                    self.cost = cost;
+        let Decision::Again { wait, counts, cost } = decision else {
+            let verdict = match known.next {
+                Some(Next::At(at)) => {
+                    let wait = at.saturating_duration_since(now);
+                    verdict.with_hint(Some(wait).filter(|wait| !wait.is_zero()))
                 }
-                self.counted |= counts;
-                self.spent.attempts = self.spent.attempts.saturating_add(u32::from(counts));
-                self.wait(verdict, wait, counts);
-                Step::Again(wait)
-            }
+                _ => verdict,
+            };
+            return Step::Done(self.give_up(Some(outcome), verdict));
+        };
+        let past = self.past.get_or_insert_with(|| Box::new(Past::new(limits)));
+        past.spent = spent;
+        past.keep(&self.trail, outcome);
+        // What was paid for an attempt that nobody took is still paid for.
+        if known.owed || past.cost.is_none() {
+            past.cost = cost;
         }
+        past.counted |= counts;
+        past.spent.attempts = past.spent.attempts.saturating_add(u32::from(counts));
+        if !wait.is_zero() {
+            past.begin_wait(wait, counts, now);
+            policy.observers.emit(&Event::Retry {
+                class: verdict.class(),
+                attempt: self.trail.len() + 1,
+                wait,
+            });
+        }
+        Step::Again(wait)
     }
 
-    /// Ends the request because its service did not become ready for a further attempt.
-    pub(crate) fn not_ready(
+    /// Ends the request because no further attempt could be made: its service did not become
+    /// ready, or too much of its body had been sent meanwhile.
+    pub(crate) fn no_attempt(
         &mut self,
         error: Option<BoxError>,
-    ) -> Result<Response<ResBody>, BoxError> {
-        let verdict = self
-            .trail
-            .last()
-            .map_or(Verdict::SUCCESS, |last| last.verdict);
-        if let Some(error) = error {
-            self.keep(Err(error));
-        }
-        self.give_up(verdict)
+    ) -> Result<Response<ResponseBody<B>>, BoxError> {
+        let last = self.trail.last();
+        let verdict = last.map_or(Verdict::SUCCESS, |last| last.verdict);
+        self.give_up(error.map(Err), verdict)
     }
 
     fn succeed(
         &mut self,
-        outcome: Result<Response<ResBody>, BoxError>,
-    ) -> Result<Response<ResBody>, BoxError> {
-        // A retry that succeeds gets back what it cost.
-        self.cost = None;
+        outcome: Result<Response<B>, BoxError>,
+    ) -> Result<Response<ResponseBody<B>>, BoxError> {
         if self.sent > 1 {
             self.note(Verdict::SUCCESS, &outcome);
         }
-        if let Some(budget) = self
-            .policy
-            .budget
-            .as_ref()
-            .filter(|_| self.trail.len() <= 1)
-        {
-            budget.deposit(1);
+        // A retry that succeeds gets back what it cost.
+        if let Some(past) = &mut self.past {
+            past.cost = None;
         }
-        outcome.map(|response| self.with_trail(response))
-    }
-
-    fn wait(&mut self, verdict: Verdict, wait: Duration, counts: bool) {
-        if wait.is_zero() {
-            return;
+        if let Some(budget) = &self.shared.policy.budget {
+            if self.sent == 1 || self.trail.len() <= 1 {
+                budget.deposit(1);
+            }
         }
-        // Only what an endpoint has answered makes the next wait longer.
-        self.spent.waits = self.spent.waits.saturating_add(u32::from(counts));
-        self.waits_since = Some(Instant::now());
-        self.policy.observers.emit(&Event::Retry {
-            class: verdict.class(),
-            attempt: self.trail.len() + 1,
-            wait,
-        });
+        outcome.map(|response| self.with_trail(ResponseBody::passed(response)))
     }
 
     /// Notes an attempt unless a layer below did. Returns whether there was one: a balancer may
     /// refuse a request without asking any endpoint.
-    fn note(&self, verdict: Verdict, outcome: &Result<Response<ResBody>, BoxError>) -> bool {
+    fn note(&self, verdict: Verdict, outcome: &Result<Response<B>, BoxError>) -> bool {
         if self.trail.len() > self.noted {
             return true;
         }
-        let status: Option<StatusCode> = match outcome {
+        let status = match outcome {
             Ok(response) => Some(response.status()),
             Err(error) if Exhausted::find(&**error).is_some() => return false,
             Err(_) => None,
@@ -242,41 +249,96 @@ where
         true
     }
 
-    /// Keeps an answer until a better one comes: the last one of the lowest tier, which is the
-    /// root of the trouble and not the noise of the last fallback.
-    fn keep(&mut self, outcome: Result<Response<ResBody>, BoxError>) {
-        let tier = self.trail.last().map_or(0, |last| u32::from(last.tier));
-        match outcome {
-            Ok(response) => keep_lowest(&mut self.answer, tier, response),
-            // That nobody was asked says less than the error of any attempt.
-            Err(error) if Exhausted::find(&*error).is_some() => {
-                keep_lowest(&mut self.error, u32::MAX, error);
+    /// Returns the best there is: `last`, or what was kept before it.
+    fn give_up(
+        &mut self,
+        last: Option<Result<Response<B>, BoxError>>,
+        verdict: Verdict,
+    ) -> Result<Response<ResponseBody<B>>, BoxError> {
+        let (answer, error) = match (last, self.past.take()) {
+            (Some(Ok(response)), past) => {
+                let answer = past.and_then(|past| past.answer);
+                let tier = tier_of(&self.trail);
+                match answer.filter(|(lowest, _)| *lowest < tier) {
+                    Some((_, answer)) => (Some(ResponseBody::kept(answer)), None),
+                    None => (Some(ResponseBody::passed(response)), None),
+                }
             }
-            Err(error) => keep_lowest(&mut self.error, tier, error),
-        }
-    }
-
-    fn give_up(&mut self, verdict: Verdict) -> Result<Response<ResBody>, BoxError> {
-        if let Some((_, response)) = self.answer.take() {
-            return Ok(self.with_trail(response));
-        }
-        match self.error.take().map(|(_, error)| error) {
+            (Some(Err(error)), None) => (None, Some(error)),
+            (last, past) => {
+                let mut past = past.expect("an attempt was made");
+                if let Some(last) = last {
+                    past.keep(&self.trail, last);
+                }
+                let answer = past.answer.map(|(_, answer)| ResponseBody::kept(answer));
+                (answer, past.error.map(|(_, error)| error))
+            }
+        };
+        match (answer, error) {
+            (Some(answer), _) => Ok(self.with_trail(answer)),
             // After one attempt there is nothing to add.
-            Some(error) if self.trail.len() <= 1 => Err(error),
-            error => Err(Exhausted::new(self.trail.clone(), verdict, error).into()),
+            (None, Some(error)) if self.trail.len() <= 1 => Err(error),
+            (None, error) => Err(Exhausted::new(self.trail.clone(), verdict, error).into()),
         }
     }
 
-    fn with_trail(&self, mut response: Response<ResBody>) -> Response<ResBody> {
-        if self.trail.len() > 1 {
+    fn with_trail(&self, mut response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
+        if self.sent > 1 && self.trail.len() > 1 {
             response.extensions_mut().insert(self.trail.clone());
         }
         response
     }
 }
 
-fn keep_lowest<T>(kept: &mut Option<(u32, T)>, tier: u32, new: T) {
+impl<B: Body> Past<B> {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            spent: Spent::FIRST_ATTEMPT,
+            waits_since: None,
+            cost: None,
+            counted: false,
+            answer: None,
+            error: None,
+        }
+    }
+
+    /// An attempt did not succeed, so what it cost does not come back.
+    fn end_attempt(&mut self) {
+        self.counted = false;
+        if let Some(cost) = self.cost.take() {
+            cost.spend();
+        }
+    }
+
+    fn begin_wait(&mut self, wait: Duration, counts: bool, now: Instant) {
+        // Only what an endpoint has answered makes the next wait longer.
+        self.spent.waits = self.spent.waits.saturating_add(u32::from(counts));
+        self.spent.last_wait = wait;
+        self.waits_since = Some(now);
+    }
+
+    /// Keeps an answer until a better one comes: the last one of the lowest tier, which is the
+    /// root of the trouble and not the noise of the last fallback.
+    fn keep(&mut self, trail: &Trail, outcome: Result<Response<B>, BoxError>) {
+        let tier = tier_of(trail);
+        match outcome {
+            Ok(response) => keep_lowest(&mut self.answer, tier, || response.map(Kept::new)),
+            // That nobody was asked says less than the error of any attempt.
+            Err(error) if Exhausted::find(&*error).is_some() => {
+                keep_lowest(&mut self.error, u32::MAX, || error);
+            }
+            Err(error) => keep_lowest(&mut self.error, tier, || error),
+        }
+    }
+}
+
+fn tier_of(trail: &Trail) -> u32 {
+    trail.last().map_or(0, |last| u32::from(last.tier))
+}
+
+fn keep_lowest<T>(kept: &mut Option<(u32, T)>, tier: u32, new: impl FnOnce() -> T) {
     if kept.as_ref().is_none_or(|(lowest, _)| tier <= *lowest) {
-        *kept = Some((tier, new));
+        *kept = Some((tier, new()));
     }
 }

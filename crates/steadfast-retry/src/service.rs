@@ -1,34 +1,35 @@
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use http_body::Body;
 use steadfast_core::{BoxError, Classify, DefaultClassifier, Trail};
 use tower_service::Service;
+use tracing::Span;
 
+use crate::answer::ResponseBody;
+use crate::attempt;
 use crate::future::ResponseFuture;
 use crate::mode::{BodyMode, Replay};
-use crate::policy::Policy;
-use crate::retry::Retry;
+use crate::retry::{Retry, Shared};
 
 /// Sends requests again when that may help.
 ///
 /// Made by [`RetryOn429Layer`](crate::RetryOn429Layer). See the [crate docs](crate) for an
 /// example.
-#[derive(Clone, Debug)]
 pub struct RetryOn429<S, C = DefaultClassifier, M = Replay> {
     inner: S,
-    policy: Arc<Policy>,
-    classifier: Arc<C>,
+    shared: Arc<Shared<C>>,
     mode: M,
 }
 
 impl<S, C, M> RetryOn429<S, C, M> {
-    pub(crate) fn new(inner: S, policy: Arc<Policy>, classifier: Arc<C>, mode: M) -> Self {
+    pub(crate) fn new(inner: S, shared: Arc<Shared<C>>, mode: M) -> Self {
         Self {
             inner,
-            policy,
-            classifier,
+            shared,
             mode,
         }
     }
@@ -55,10 +56,11 @@ where
     S::Error: Into<BoxError>,
     C: Classify,
     M: BodyMode<B>,
+    ResBody: Body,
 {
-    type Response = Response<ResBody>;
+    type Response = Response<ResponseBody<ResBody>>;
     type Error = BoxError;
-    type Future = ResponseFuture<S, C, M, B>;
+    type Future = ResponseFuture<S, C, M, B, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -66,36 +68,62 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let body = self.mode.prepare(body);
-        // Decided before anything is copied: what can be sent once needs no copy.
-        let copy = match self.policy.max_attempts {
-            0 | 1 => None,
-            _ => M::try_clone(&body),
-        };
-        let Some(copy) =
-            copy.filter(|_| Trail::of(&head.extensions).is_none_or(Trail::take_charge))
-        else {
+        let mut body = self.mode.prepare(body);
+        let trail = Trail::of(&head.extensions).cloned();
+        if trail.as_ref().is_some_and(Trail::is_taken) {
+            // A layer further out retries, and says which attempt this is.
             let future = self.inner.call(Request::from_parts(head, body));
-            return ResponseFuture::new(future, None);
+            return ResponseFuture::new(future, Span::none(), None);
+        }
+        // Decided before anything is copied: what can be sent once needs no copy.
+        let kept = if self.shared.policy.may_retry(&head) {
+            M::keep(&mut body)
+        } else {
+            None
+        };
+        let span = attempt::span(1);
+        let header = self.shared.attempt_header.as_ref();
+        let Some(kept) = kept else {
+            attempt::number(&mut head.headers, header, 1);
+            let future = span.in_scope(|| self.inner.call(Request::from_parts(head, body)));
+            return ResponseFuture::new(future, span, None);
         };
         // Copied before the trail is in it, as an extension is costly to copy.
         let template = head.clone();
-        let trail = match Trail::of(&head.extensions) {
-            Some(trail) => trail.clone(),
-            None => {
-                let trail = Trail::new();
-                let _ = trail.take_charge();
-                head.extensions.insert(trail.clone());
-                trail
-            }
-        };
+        attempt::number(&mut head.headers, header, 1);
+        let noted = trail.as_ref().map_or(0, Trail::len);
+        let trail = trail.unwrap_or_else(|| {
+            let trail = Trail::new();
+            head.extensions.insert(trail.clone());
+            trail
+        });
+        let _ = trail.take_charge();
 
         // The handle that was polled ready makes the call and stays with the request.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
-        let (policy, classifier) = (self.policy.clone(), self.classifier.clone());
-        let mut retry = Retry::new(service, template, copy, policy, classifier, trail);
-        let future = retry.service.call(Request::from_parts(head, body));
-        ResponseFuture::new(future, Some(retry))
+        let shared = self.shared.clone();
+        let mut retry = Retry::new(service, template, kept, shared, trail, noted);
+        let future = span.in_scope(|| retry.service.call(Request::from_parts(head, body)));
+        ResponseFuture::new(future, span, Some(retry))
+    }
+}
+
+impl<S: Clone, C, M: Clone> Clone for RetryOn429<S, C, M> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            shared: self.shared.clone(),
+            mode: self.mode.clone(),
+        }
+    }
+}
+
+impl<S: fmt::Debug, C, M> fmt::Debug for RetryOn429<S, C, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryOn429")
+            .field("inner", &self.inner)
+            .field("policy", &self.shared.policy)
+            .finish_non_exhaustive()
     }
 }

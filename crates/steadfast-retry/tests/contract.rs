@@ -130,7 +130,7 @@ impl Drop for Alive {
 }
 
 impl Service<Request<ReplayBody<Body>>> for Counting {
-    type Response = Response<&'static str>;
+    type Response = Response<String>;
     type Error = tower::BoxError;
     type Future =
         std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;

@@ -148,4 +148,4 @@ pub use steadfast_core::{
     Verdict, observer_fn,
 };
 pub use steadfast_metrics::{MetricsLayer, Snapshot};
-pub use steadfast_retry::{Backoff, RetryOn429Layer, SafeToRetry};
+pub use steadfast_retry::{Backoff, Jitter, RetryOn429Layer, RetryOverride};

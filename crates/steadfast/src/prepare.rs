@@ -11,7 +11,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use steadfast_balance::OnlyEndpoint;
 use steadfast_core::{BoxError, Class, Classified, Deadline, EndpointName, Verdict};
-use steadfast_retry::SafeToRetry;
+use steadfast_retry::RetryOverride;
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 use tower_service::Service;
@@ -53,8 +53,9 @@ impl Rules {
         // What the caller has said already counts.
         let extensions = &mut head.extensions;
         match Operation::of(&head.method, head.uri.path(), &wanted) {
-            Operation::Stateless if extensions.get::<SafeToRetry>().is_none() => {
-                extensions.insert(SafeToRetry(true));
+            Operation::Stateless => {
+                let given = RetryOverride::of(extensions);
+                extensions.insert(given.or(RetryOverride::new().safe(true)));
             }
             Operation::Stateful if extensions.get::<OnlyEndpoint>().is_none() => {
                 extensions.insert(OnlyEndpoint(self.home.clone()));

@@ -114,29 +114,36 @@ pub(crate) fn balance(
 pub(crate) trait Http:
     Service<
         Request<Body>,
-        Response = Response<ResponseBody<Stream>>,
+        Response = Response<Self::ResBody>,
         Error = BoxError,
         Future: Send + 'static,
     > + Clone
 {
+    type ResBody: http_body::Body + Unpin + Send + 'static;
 }
 
-impl<S> Http for S where
+impl<S, ResBody> Http for S
+where
+    ResBody: http_body::Body + Unpin + Send + 'static,
     S: Service<
             Request<Body>,
-            Response = Response<ResponseBody<Stream>>,
+            Response = Response<ResBody>,
             Error = BoxError,
             Future: Send + 'static,
-        > + Clone
+        > + Clone,
 {
+    type ResBody = ResBody;
 }
 
-pub(crate) async fn send(service: &impl Http, request: Request<Body>) -> Answer {
+pub(crate) async fn send<S: Http>(
+    service: &S,
+    request: Request<Body>,
+) -> Result<Response<S::ResBody>, BoxError> {
     service.clone().oneshot(request).await
 }
 
 /// The status of the answer, 0 if there is none.
-pub(crate) async fn status(service: &impl Http, request: Request<Body>) -> u16 {
+pub(crate) async fn status<S: Http>(service: &S, request: Request<Body>) -> u16 {
     match send(service, request).await {
         Ok(response) => response.status().as_u16(),
         Err(_) => 0,

@@ -3,7 +3,7 @@
 use steadfast_balance::{Endpoint, EndpointBalanceLayer, Strategy};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::Deadline;
-use steadfast_retry::{Backoff, RetryOn429Layer};
+use steadfast_retry::{Backoff, Jitter, RetryOn429Layer};
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt};
 
@@ -47,7 +47,7 @@ pub(super) fn all() -> Vec<Box<dyn Policy>> {
 
 /// Returns ours with one default changed at a time, after that with none changed.
 pub(crate) fn variants() -> Vec<Box<dyn Policy>> {
-    let backoff = |retry: RetryOn429Layer| retry.backoff(Backoff::default().without_jitter());
+    let backoff = |retry: RetryOn429Layer| retry.backoff(Backoff::default().jitter(Jitter::None));
     vec![
         Box::new(Ours {
             name: "the defaults",

@@ -1,4 +1,5 @@
 use super::*;
+use crate::backoff::Jitter;
 use http::Request;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -7,11 +8,21 @@ fn policy() -> Policy {
     Policy {
         max_attempts: 3,
         max_wait: 30 * SECOND,
-        backoff: Backoff::default().without_jitter(),
+        backoff: Backoff::default(),
         budget: Some(RetryBudget::default()),
-        retry_non_idempotent: false,
+        safety: Safety::Idempotent,
         observers: Observers::new(),
-        rng: Mutex::new(fastrand::Rng::with_seed(1)),
+        // Each wait is as long as it can be.
+        chance: Chance::Given(Arc::new(|| 1.0)),
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        max_attempts: 3,
+        max_wait: 30 * SECOND,
+        deadline: None,
+        safe: true,
     }
 }
 
@@ -21,8 +32,6 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         next,
         attempted: true,
         owed: true,
-        safe: true,
-        deadline: None,
     }
 }
 
@@ -58,7 +67,7 @@ async fn alone_it_asks_the_same_endpoint_as_its_class_allows() {
         (Class::ModelUnavailable, false),
         (Class::CallerFault, false),
     ] {
-        let decision = policy().decide(outcome(class, None), spent(1), now);
+        let decision = policy().decide(outcome(class, None), limits(), spent(1), now);
         assert_eq!(wait(&decision).is_some(), expected, "{class}");
     }
 }
@@ -68,17 +77,21 @@ async fn a_hint_is_a_floor_and_jitter_only_adds() {
     let now = Instant::now();
     let mut limited = outcome(Class::RateLimited, None);
     limited.verdict = limited.verdict.with_hint(Some(2 * SECOND));
-    let jittered = Policy {
-        backoff: Backoff::default(),
-        ..policy()
-    };
-    for _ in 0..100 {
-        let decision = jittered.decide(limited, spent(1), now);
-        let wait = wait(&decision).expect("two attempts are left");
-        assert!(
-            (2 * SECOND..=2 * SECOND + SECOND / 2).contains(&wait),
-            "{wait:?}"
-        );
+    for (jitter, chance, expected) in [
+        (Jitter::Full, 0.0, 2 * SECOND),
+        (Jitter::Full, 1.0, 2 * SECOND + SECOND / 2),
+        (Jitter::Equal, 0.0, 2 * SECOND),
+        (Jitter::Equal, 1.0, 2 * SECOND + SECOND / 4),
+        (Jitter::Decorrelated, 0.0, 2 * SECOND),
+        (Jitter::None, 1.0, 2 * SECOND),
+    ] {
+        let policy = Policy {
+            backoff: Backoff::default().jitter(jitter),
+            chance: Chance::Given(Arc::new(move || chance)),
+            ..policy()
+        };
+        let decision = policy.decide(limited, limits(), spent(1), now);
+        assert_eq!(wait(&decision), Some(expected), "{jitter:?} at {chance}");
     }
 }
 
@@ -86,57 +99,59 @@ async fn a_hint_is_a_floor_and_jitter_only_adds() {
 async fn a_wait_fits_what_is_left_or_is_not_begun() {
     let now = Instant::now();
     let at = |wait| outcome(Class::RateLimited, Some(Next::At(now + wait)));
-    let with_deadline = |wait, deadline| Outcome {
-        deadline: Some(Deadline::at(now + deadline)),
-        ..at(wait)
-    };
-    for (outcome, slept, expected) in [
+    let none = None;
+    let by = |deadline| Some(Deadline::at(now + deadline));
+    for (wait_for, deadline, slept, expected) in [
         (
-            at(29 * SECOND),
+            29 * SECOND,
+            none,
             Duration::ZERO,
             Some(29 * SECOND + SECOND / 2),
         ),
-        (at(30 * SECOND), Duration::ZERO, Some(30 * SECOND)),
-        (at(31 * SECOND), Duration::ZERO, None),
-        (at(86_400 * SECOND), Duration::ZERO, None),
-        (at(SECOND), 29 * SECOND, Some(SECOND)),
-        (at(SECOND), 30 * SECOND, None),
-        (at(Duration::ZERO), 29 * SECOND, Some(SECOND / 2)),
-        (at(Duration::ZERO), 30 * SECOND, None),
-        (at(Duration::ZERO), 30 * SECOND - TICK, Some(TICK)),
-        (at(Duration::ZERO), 30 * SECOND - TICK / 2, None),
+        (30 * SECOND, none, Duration::ZERO, Some(30 * SECOND)),
+        (31 * SECOND, none, Duration::ZERO, None),
+        (86_400 * SECOND, none, Duration::ZERO, None),
+        (SECOND, none, 29 * SECOND, Some(SECOND)),
+        (SECOND, none, 30 * SECOND, None),
+        (Duration::ZERO, none, 29 * SECOND, Some(SECOND / 2)),
+        (Duration::ZERO, none, 30 * SECOND, None),
+        (Duration::ZERO, none, 30 * SECOND - TICK, Some(TICK)),
+        (Duration::ZERO, none, 30 * SECOND - TICK / 2, None),
         // A deadline counts instead, and leaves half of what remains for the attempt.
         (
-            with_deadline(40 * SECOND, 60 * SECOND),
+            40 * SECOND,
+            by(60 * SECOND),
             Duration::ZERO,
             Some(40 * SECOND + SECOND / 2),
         ),
         (
-            with_deadline(SECOND, 60 * SECOND),
+            SECOND,
+            by(60 * SECOND),
             40 * SECOND,
             Some(SECOND + SECOND / 2),
         ),
         (
-            with_deadline(SECOND, SECOND + SECOND / 5),
+            SECOND,
+            by(SECOND + SECOND / 5),
             Duration::ZERO,
             Some(SECOND + SECOND / 10),
         ),
-        (with_deadline(SECOND, SECOND), Duration::ZERO, None),
-        (
-            with_deadline(Duration::ZERO, 2 * TICK),
-            Duration::ZERO,
-            Some(TICK),
-        ),
-        (with_deadline(Duration::ZERO, TICK), Duration::ZERO, None),
-        (
-            with_deadline(Duration::ZERO, Duration::ZERO),
-            Duration::ZERO,
-            None,
-        ),
+        (SECOND, by(SECOND), Duration::ZERO, None),
+        (Duration::ZERO, by(2 * TICK), Duration::ZERO, Some(TICK)),
+        (Duration::ZERO, by(TICK), Duration::ZERO, None),
+        (Duration::ZERO, by(Duration::ZERO), Duration::ZERO, None),
     ] {
         let spent = Spent { slept, ..spent(1) };
-        let decision = policy().decide(outcome, spent, now);
-        assert_eq!(wait(&decision), expected, "{outcome:?}");
+        let limits = Limits {
+            deadline,
+            ..limits()
+        };
+        let decision = policy().decide(at(wait_for), limits, spent, now);
+        assert_eq!(
+            wait(&decision),
+            expected,
+            "{wait_for:?} {deadline:?} {slept:?}"
+        );
     }
 }
 
@@ -152,7 +167,12 @@ async fn moving_on_is_immediate_and_free_after_a_refusal() {
         (Class::ServerError, 3, None, 0),
     ] {
         let policy = policy();
-        let decision = policy.decide(outcome(class, Some(Next::Now)), spent(attempts), now);
+        let decision = policy.decide(
+            outcome(class, Some(Next::Now)),
+            limits(),
+            spent(attempts),
+            now,
+        );
         assert_eq!(wait(&decision), expected, "{class}");
         let budget = policy.budget.as_ref().expect("there is one");
         assert_eq!(budget.capacity() - budget.available(), cost, "{class}");
@@ -164,7 +184,7 @@ async fn a_retry_costs_more_where_nobody_asked_for_a_pause() {
     let now = Instant::now();
     for (class, cost) in [(Class::RateLimited, 5), (Class::Transport, 14)] {
         let policy = policy();
-        let decision = policy.decide(outcome(class, Some(Next::At(now))), spent(1), now);
+        let decision = policy.decide(outcome(class, Some(Next::At(now))), limits(), spent(1), now);
         let budget = policy.budget.as_ref().expect("there is one");
         assert_eq!(budget.capacity() - budget.available(), cost, "{class}");
         drop(decision);
@@ -179,7 +199,8 @@ async fn an_empty_budget_ends_retries_but_no_free_moves() {
         budget: Some(RetryBudget::new(1)),
         ..policy()
     };
-    let decide = |class, next| wait(&policy.decide(outcome(class, Some(next)), spent(1), now));
+    let decide =
+        |class, next| wait(&policy.decide(outcome(class, Some(next)), limits(), spent(1), now));
     assert_eq!(decide(Class::RateLimited, Next::At(now)), None);
     assert_eq!(decide(Class::ServerError, Next::Now), None);
     assert_eq!(decide(Class::RateLimited, Next::Now), Some(Duration::ZERO));
@@ -197,11 +218,14 @@ async fn what_may_have_been_processed_is_repeated_only_if_it_is_safe() {
         (Class::Connect, None, true),
     ] {
         let unsafe_post = Outcome {
-            safe: false,
             verdict: Verdict::new(class).with_hint(hint),
             ..outcome(class, Some(Next::Now))
         };
-        let decision = policy().decide(unsafe_post, spent(1), now);
+        let limits = Limits {
+            safe: false,
+            ..limits()
+        };
+        let decision = policy().decide(unsafe_post, limits, spent(1), now);
         assert_eq!(wait(&decision).is_some(), expected, "{class} {hint:?}");
     }
 }
@@ -209,17 +233,21 @@ async fn what_may_have_been_processed_is_repeated_only_if_it_is_safe() {
 #[test]
 fn a_request_is_safe_by_method_key_extension_or_configuration() {
     let head = |method, key: bool, extension: Option<bool>| {
-        let mut request = Request::builder().method(method);
+        let mut request = Request::builder().method(method).uri("/search");
         if key {
             request = request.header("idempotency-key", "1");
         }
         if let Some(safe) = extension {
-            request = request.extension(SafeToRetry(safe));
+            request = request.extension(RetryOverride::new().safe(safe));
         }
         request.body(()).unwrap().into_parts().0
     };
     let all = Policy {
-        retry_non_idempotent: true,
+        safety: Safety::All,
+        ..policy()
+    };
+    let searches = || Policy {
+        safety: Safety::Of(Arc::new(|head| head.uri.path().ends_with("search"))),
         ..policy()
     };
     for (policy, head, expected) in [
@@ -231,8 +259,10 @@ fn a_request_is_safe_by_method_key_extension_or_configuration() {
         (policy(), head("POST", false, Some(true)), true),
         (policy(), head("GET", false, Some(false)), false),
         (all, head("POST", false, None), true),
+        (searches(), head("POST", false, None), true),
+        (searches(), head("POST", false, Some(false)), false),
     ] {
-        assert_eq!(policy.is_safe(&head), expected, "{head:?}");
+        assert_eq!(policy.limits(&head).safe, expected, "{head:?}");
     }
 }
 
@@ -243,11 +273,14 @@ async fn waiting_for_the_first_endpoint_is_no_attempt() {
     let refused = Outcome {
         attempted: false,
         owed: false,
-        safe: false,
         ..outcome(Class::Transport, Some(Next::At(now + SECOND)))
     };
     let policy = policy();
-    let decision = policy.decide(refused, spent(99), now);
+    let limits = Limits {
+        safe: false,
+        ..limits()
+    };
+    let decision = policy.decide(refused, limits, spent(99), now);
     assert!(
         matches!(decision, Decision::Again { counts: false, .. }),
         "{decision:?}"
@@ -265,14 +298,14 @@ async fn waiting_after_a_broken_promise_is_paid_for() {
         ..outcome(Class::RateLimited, Some(Next::At(now + SECOND)))
     };
     let policy = policy();
-    let decision = policy.decide(refused, spent(2), now);
+    let decision = policy.decide(refused, limits(), spent(2), now);
     assert!(
         matches!(decision, Decision::Again { counts: true, .. }),
         "{decision:?}"
     );
     let budget = policy.budget.as_ref().expect("there is one");
     assert_eq!(budget.capacity() - budget.available(), 5);
-    assert_eq!(wait(&policy.decide(refused, spent(3), now)), None);
+    assert_eq!(wait(&policy.decide(refused, limits(), spent(3), now)), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,7 +313,29 @@ async fn a_server_error_is_repeated_once_at_the_same_endpoint() {
     let now = Instant::now();
     for (once, expected) in [(1, true), (2, false)] {
         let spent = Spent { once, ..spent(1) };
-        let decision = policy().decide(outcome(Class::ServerError, None), spent, now);
+        let decision = policy().decide(outcome(Class::ServerError, None), limits(), spent, now);
         assert_eq!(wait(&decision).is_some(), expected);
     }
+}
+
+#[test]
+fn a_request_may_have_rules_of_its_own() {
+    let head = |given: RetryOverride| {
+        let request = Request::builder().extension(given).body(()).unwrap();
+        request.into_parts().0
+    };
+    let policy = policy();
+    let given = RetryOverride::new().max_attempts(7).max_wait(SECOND);
+    let limits = policy.limits(&head(given));
+    assert_eq!((limits.max_attempts, limits.max_wait), (7, SECOND));
+    assert_eq!(policy.limits(&head(RetryOverride::new())).max_attempts, 3);
+
+    assert!(policy.may_retry(&head(given)));
+    assert!(!policy.may_retry(&head(RetryOverride::never())));
+    let off = Policy {
+        max_attempts: 1,
+        ..self::policy()
+    };
+    assert!(!off.may_retry(&head(RetryOverride::new())));
+    assert!(off.may_retry(&head(given)));
 }

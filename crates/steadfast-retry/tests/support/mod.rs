@@ -5,18 +5,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use steadfast_retry::{Backoff, ReplayBody, RetryOn429Layer};
+use steadfast_retry::{ReplayBody, RetryOn429Layer};
 use tower_test::mock;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) type Body = Full<Bytes>;
-pub(crate) type Handle = mock::Handle<Request<ReplayBody<Body>>, Response<&'static str>>;
-pub(crate) type Mock = mock::Mock<Request<ReplayBody<Body>>, Response<&'static str>>;
+pub(crate) type Handle = mock::Handle<Request<ReplayBody<Body>>, Response<String>>;
+pub(crate) type Mock = mock::Mock<Request<ReplayBody<Body>>, Response<String>>;
 
-/// A layer whose waits are known: half a second, a second, two …
+/// A layer whose waits are as long as they can be: half a second, a second, two …
 pub(crate) fn layer() -> RetryOn429Layer {
-    RetryOn429Layer::new().backoff(Backoff::default().without_jitter())
+    RetryOn429Layer::new().random(|| 1.0)
 }
 
 pub(crate) fn request(method: &str) -> Request<Body> {
@@ -27,13 +27,13 @@ pub(crate) fn request(method: &str) -> Request<Body> {
         .expect("a request")
 }
 
-pub(crate) fn answer(status: u16) -> Response<&'static str> {
-    let mut response = Response::new("body");
+pub(crate) fn answer(status: u16) -> Response<String> {
+    let mut response = Response::new("body".to_owned());
     *response.status_mut() = status.try_into().expect("a status");
     response
 }
 
-pub(crate) fn limited(retry_after: &str) -> Response<&'static str> {
+pub(crate) fn limited(retry_after: &str) -> Response<String> {
     let mut response = answer(429);
     let value = retry_after.parse().expect("a value");
     response.headers_mut().insert("retry-after", value);

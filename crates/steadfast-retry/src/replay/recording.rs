@@ -1,0 +1,393 @@
+//! A body that is recorded while an attempt sends it, so that the next one can send it again.
+
+use std::error::Error;
+use std::fmt;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use steadfast_core::BoxError;
+
+/// Frames below this size are copied into one chunk: each of them may keep a whole read buffer
+/// alive, and millions of them would be more memory than their bytes.
+const SMALL: usize = 1024;
+const CHUNK: usize = 16 * 1024;
+
+/// What the attempts of a request share of a body that comes while it is sent.
+pub(super) struct Recording<B: Body>(Arc<Shared<B>>);
+
+struct Shared<B: Body> {
+    /// What the body said of its size at first. Every attempt says the same to its server.
+    hint: SizeHint,
+    limit: u64,
+    state: Mutex<State<B>>,
+}
+
+struct State<B: Body> {
+    /// The attempt in charge. Those before it are cut off.
+    attempt: u32,
+    source: Source<B>,
+    record: Record,
+    /// Whether a further attempt may come.
+    wanted: bool,
+    /// Of the attempt that found nothing to send.
+    waker: Option<Waker>,
+}
+
+enum Source<B> {
+    Idle(B),
+    /// An attempt polls it at this moment.
+    Polled,
+    Ended,
+    /// It broke, or one attempt has it for itself now.
+    Gone,
+}
+
+#[derive(Default)]
+struct Record {
+    chunks: Vec<Bytes>,
+    /// Follows the chunks.
+    tail: BytesMut,
+    size: u64,
+    trailers: Option<HeaderMap>,
+}
+
+/// One attempt that sends the body.
+pub(super) struct Reader<B: Body> {
+    recording: Recording<B>,
+    attempt: u32,
+    /// The chunk that comes next, and how much of it was sent.
+    chunk: usize,
+    offset: usize,
+    sent: u64,
+    trailers_sent: bool,
+}
+
+/// What an attempt finds when it asks for a frame.
+pub(super) enum Read<B: Body> {
+    Frame(Result<Frame<Bytes>, BoxError>),
+    End,
+    /// There will be no further attempt, so this one goes on with the body alone, after a frame
+    /// that was read already.
+    Alone(Option<Frame<Bytes>>, B),
+}
+
+/// Another attempt of the request sends the body now, so this one cannot go on.
+///
+/// A client sees it as the error of a request body, and gives up the connection on which half of
+/// the body was sent. Callers never get it.
+#[derive(Debug)]
+pub struct BodySuperseded(());
+
+/// The body broke while an attempt before this one sent it.
+#[derive(Debug)]
+struct BodyBroken;
+
+// ===== impl Recording =====
+
+impl<B: Body + Unpin> Recording<B> {
+    /// Begins with what was read already.
+    pub(super) fn new(
+        source: B,
+        hint: SizeHint,
+        limit: u64,
+        read: impl IntoIterator<Item = Frame<Bytes>>,
+    ) -> Self {
+        let mut record = Record::default();
+        for frame in read {
+            record.push(&frame);
+        }
+        let ended = record.trailers.is_some();
+        Self(Arc::new(Shared {
+            hint,
+            limit,
+            state: Mutex::new(State {
+                attempt: 0,
+                source: if ended {
+                    Source::Ended
+                } else {
+                    Source::Idle(source)
+                },
+                record,
+                wanted: true,
+                waker: None,
+            }),
+        }))
+    }
+
+    /// Returns whether the body can be sent once more.
+    pub(super) fn is_whole(&self) -> bool {
+        self.lock().is_whole(self.0.limit)
+    }
+
+    /// Lets a new attempt send the body from its start, and cuts off the one before.
+    pub(super) fn read(&self) -> Option<Reader<B>> {
+        let mut state = self.lock();
+        if !state.is_whole(self.0.limit) {
+            return None;
+        }
+        state.attempt += 1;
+        let attempt = state.attempt;
+        let waker = state.waker.take();
+        drop(state);
+        // Half a request waits for nothing any more.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Some(Reader {
+            recording: Self(self.0.clone()),
+            attempt,
+            chunk: 0,
+            offset: 0,
+            sent: 0,
+            trailers_sent: false,
+        })
+    }
+
+    /// Says that there will be no further attempt.
+    pub(super) fn stop(&self) {
+        self.lock().wanted = false;
+    }
+}
+
+impl<B: Body> Recording<B> {
+    fn lock(&self) -> MutexGuard<'_, State<B>> {
+        // Nothing of the caller's runs under the lock, so a panic cannot have broken the state.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Body> State<B> {
+    fn is_whole(&self, limit: u64) -> bool {
+        !matches!(self.source, Source::Gone) && self.record.size <= limit
+    }
+
+    /// Leaves the body to the attempt in charge, which has sent the whole record.
+    fn leave(&mut self) {
+        self.source = Source::Gone;
+        self.record = Record::default();
+    }
+}
+
+// ===== impl Reader =====
+
+impl<B> Reader<B>
+where
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read<B>> {
+        let limit = self.recording.0.limit;
+        let mut state = self.recording.lock();
+        if state.attempt != self.attempt {
+            return Poll::Ready(Read::Frame(Err(BodySuperseded(()).into())));
+        }
+        if let Some(data) = state.record.read(&mut self.chunk, &mut self.offset) {
+            self.sent += data.len() as u64;
+            return Poll::Ready(Read::Frame(Ok(Frame::data(data))));
+        }
+        let source = match mem::replace(&mut state.source, Source::Polled) {
+            Source::Idle(source) if state.wanted && state.record.size <= limit => source,
+            Source::Idle(source) => {
+                state.leave();
+                return Poll::Ready(Read::Alone(None, source));
+            }
+            Source::Polled => {
+                state.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Source::Ended => {
+                state.source = Source::Ended;
+                if mem::replace(&mut self.trailers_sent, true) {
+                    return Poll::Ready(Read::End);
+                }
+                let trailers = state.record.trailers.clone();
+                return Poll::Ready(match trailers {
+                    Some(trailers) => Read::Frame(Ok(Frame::trailers(trailers))),
+                    None => Read::End,
+                });
+            }
+            Source::Gone => {
+                state.source = Source::Gone;
+                return Poll::Ready(Read::Frame(Err(BodyBroken.into())));
+            }
+        };
+        drop(state);
+        self.poll_source(source, cx)
+    }
+
+    /// Asks the body itself. It may take its time and may panic, so the state is not locked
+    /// meanwhile.
+    fn poll_source(&mut self, mut source: B, cx: &mut Context<'_>) -> Poll<Read<B>> {
+        let polling = Polling(&self.recording);
+        let frame = Pin::new(&mut source).poll_frame(cx);
+        mem::forget(polling);
+
+        let frame = frame.map(|frame| frame.map(|frame| frame.map(into_bytes)));
+        let mut state = self.recording.lock();
+        let in_charge = state.attempt == self.attempt;
+        let waker = if in_charge { None } else { state.waker.take() };
+        let read = match frame {
+            Poll::Pending => {
+                state.source = Source::Idle(source);
+                if in_charge {
+                    set_waker(&mut state.waker, cx.waker());
+                }
+                Poll::Pending
+            }
+            Poll::Ready(None) => {
+                state.source = Source::Ended;
+                self.trailers_sent = true;
+                Poll::Ready(Read::End)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                state.source = Source::Gone;
+                Poll::Ready(Read::Frame(Err(error.into())))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                let more = frame.data_ref().map_or(0, |data| data.len() as u64);
+                let size = state.record.size + more;
+                if in_charge && (size > self.recording.0.limit || !state.wanted) {
+                    state.leave();
+                    Poll::Ready(Read::Alone(Some(frame), source))
+                } else {
+                    state.record.push(&frame);
+                    state.source = if frame.is_trailers() || source.is_end_stream() {
+                        self.trailers_sent |= frame.is_trailers();
+                        Source::Ended
+                    } else {
+                        Source::Idle(source)
+                    };
+                    self.sent += more;
+                    (self.chunk, self.offset) = state.record.end();
+                    Poll::Ready(Read::Frame(Ok(frame)))
+                }
+            }
+        };
+        drop(state);
+        // The attempt in charge waits for this one to be done with the body.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if in_charge {
+            read
+        } else {
+            Poll::Ready(Read::Frame(Err(BodySuperseded(()).into())))
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        let state = self.recording.lock();
+        state.attempt == self.attempt
+            && state.record.end() == (self.chunk, self.offset)
+            && match &state.source {
+                Source::Idle(source) => source.is_end_stream(),
+                Source::Ended => self.trailers_sent || state.record.trailers.is_none(),
+                Source::Polled | Source::Gone => false,
+            }
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let whole = &self.recording.0.hint;
+        let mut rest = SizeHint::new();
+        rest.set_lower(whole.lower().saturating_sub(self.sent));
+        if let Some(upper) = whole.upper() {
+            rest.set_upper(upper.saturating_sub(self.sent));
+        }
+        rest
+    }
+}
+
+// ===== impl Record =====
+
+impl Record {
+    fn push(&mut self, frame: &Frame<Bytes>) {
+        if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = Some(trailers.clone());
+        }
+        let Some(data) = frame.data_ref() else {
+            return;
+        };
+        self.size += data.len() as u64;
+        if data.len() < SMALL {
+            self.tail.extend_from_slice(data);
+            if self.tail.len() >= CHUNK {
+                self.seal();
+            }
+        } else {
+            self.seal();
+            self.chunks.push(data.clone());
+        }
+    }
+
+    /// Makes a chunk of the tail. A reader in the middle of the tail is then in the middle of it.
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push(self.tail.split().freeze());
+        }
+    }
+
+    fn read(&self, chunk: &mut usize, offset: &mut usize) -> Option<Bytes> {
+        while let Some(data) = self.chunks.get(*chunk) {
+            let rest = data.slice(*offset..);
+            (*chunk, *offset) = (*chunk + 1, 0);
+            if !rest.is_empty() {
+                return Some(rest);
+            }
+        }
+        let rest = self.tail.get(*offset..).unwrap_or_default();
+        *offset += rest.len();
+        (!rest.is_empty()).then(|| Bytes::copy_from_slice(rest))
+    }
+
+    /// The position of who has read all of it.
+    fn end(&self) -> (usize, usize) {
+        (self.chunks.len(), self.tail.len())
+    }
+}
+
+/// Is dropped if a poll of the body panics.
+struct Polling<'a, B: Body>(&'a Recording<B>);
+
+impl<B: Body> Drop for Polling<'_, B> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.source = Source::Gone;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+fn set_waker(slot: &mut Option<Waker>, waker: &Waker) {
+    match slot {
+        Some(known) => known.clone_from(waker),
+        None => *slot = Some(waker.clone()),
+    }
+}
+
+pub(super) fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
+    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
+}
+
+impl fmt::Display for BodySuperseded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("another attempt of the request sends the body now")
+    }
+}
+
+impl Error for BodySuperseded {}
+
+impl fmt::Display for BodyBroken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request body broke while an attempt before this one sent it")
+    }
+}
+
+impl Error for BodyBroken {}

@@ -1,0 +1,476 @@
+use super::*;
+use http_body_util::{BodyExt, Empty, Full};
+use proptest::prelude::*;
+use std::convert::Infallible;
+
+/// Gives its frames one by one. `None` is a frame that is not there yet.
+#[derive(Debug)]
+struct Script {
+    frames: VecDeque<Option<Result<Frame<&'static [u8]>, &'static str>>>,
+    size: Option<u64>,
+}
+
+impl Body for Script {
+    type Data = &'static [u8];
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<&'static [u8]>, &'static str>>> {
+        match self.frames.pop_front() {
+            Some(None) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Some(frame)) => {
+                let data = frame.as_ref().ok().and_then(Frame::data_ref);
+                let len = data.map_or(0, |data| data.len() as u64);
+                self.size = self.size.map(|size| size.saturating_sub(len));
+                Poll::Ready(Some(frame))
+            }
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.size.map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}
+
+fn script(chunks: &[Option<&'static [u8]>], size: Option<u64>) -> Script {
+    let frames = chunks
+        .iter()
+        .map(|chunk| chunk.map(|data| Ok(Frame::data(data))));
+    Script {
+        frames: frames.collect(),
+        size,
+    }
+}
+
+async fn send<B>(body: ReplayBody<B>) -> Result<(Bytes, Option<HeaderMap>), String>
+where
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let collected = body.collect().await.map_err(|error| error.to_string())?;
+    let trailers = collected.trailers().cloned();
+    Ok((collected.to_bytes(), trailers))
+}
+
+#[tokio::test]
+async fn a_body_in_memory_is_not_copied() {
+    let bytes = Bytes::from_static(b"{}");
+    let mut body = ReplayBody::new(Full::new(bytes.clone()), 10);
+    let kept = body.keep().expect("it is in memory");
+    let (sent, _) = send(body).await.unwrap();
+    let (again, _) = send(kept.again().unwrap()).await.unwrap();
+    assert_eq!(sent.as_ptr(), bytes.as_ptr());
+    assert_eq!(again.as_ptr(), bytes.as_ptr());
+}
+
+#[tokio::test]
+async fn an_empty_body_is_empty_again() {
+    let mut body = ReplayBody::new(Empty::<Bytes>::new(), 0);
+    assert!(body.is_end_stream());
+    let kept = body.keep().expect("nothing to hold");
+    assert!(kept.again().unwrap().is_end_stream());
+}
+
+#[tokio::test]
+async fn only_what_is_known_to_be_small_is_held() {
+    for (body, held) in [
+        (script(&[Some(b"1234")], Some(4)), true),
+        (script(&[Some(b"12"), Some(b"34")], Some(4)), true),
+        (script(&[Some(b""), Some(b"12"), Some(b"")], Some(2)), true),
+        (script(&[Some(b"12345")], Some(5)), false),
+        (script(&[Some(b"1234")], None), false),
+        (script(&[Some(b"12"), None, Some(b"34")], Some(4)), false),
+        // They say four, and give less or more.
+        (script(&[Some(b"12")], Some(4)), false),
+        (script(&[Some(b"1234"), Some(b"5678")], Some(4)), false),
+    ] {
+        let expected: Vec<u8> = body
+            .frames
+            .iter()
+            .flatten()
+            .flat_map(|frame| frame.as_ref().unwrap().data_ref().unwrap().to_vec())
+            .collect();
+        let body = ReplayBody::new(body, 4);
+        assert_eq!(body.data().is_some(), held);
+        assert_eq!(send(body).await.unwrap().0, expected, "every byte, once");
+    }
+}
+
+/// A caller could fill the memory with them, and never reach a limit that counts bytes.
+#[test]
+fn frames_without_data_are_not_kept() {
+    let body = ReplayBody::new(script(&[Some(b""), Some(b""), None], Some(0)), 4);
+    let Repr::Live(live) = body.0 else {
+        panic!("its end has not come");
+    };
+    assert!(live.read.is_empty());
+}
+
+/// The body of a request that a server passes on comes while it is passed on.
+#[tokio::test]
+async fn a_body_that_comes_later_can_be_waited_for() {
+    for (body, held) in [
+        (script(&[Some(b"12"), None, Some(b"34")], Some(4)), true),
+        (script(&[None, Some(b"12"), None, Some(b"34")], None), true),
+        (script(&[Some(b"12"), None, Some(b"345")], None), false),
+    ] {
+        let expected: Vec<u8> = body
+            .frames
+            .iter()
+            .flatten()
+            .flat_map(|frame| frame.as_ref().unwrap().data_ref().unwrap().to_vec())
+            .collect();
+        let body = ReplayBody::new(body, 4).hold(4).await;
+        assert_eq!(body.data().is_some(), held);
+        assert_eq!(send(body).await.unwrap().0, expected, "every byte, once");
+    }
+    let mut broken = script(&[Some(b"12"), None], Some(4));
+    broken.frames.push_back(Some(Err("the disk is gone")));
+    let body = ReplayBody::new(broken, 4).hold(4).await;
+    assert_eq!(send(body).await, Err("the disk is gone".to_owned()));
+}
+
+#[tokio::test]
+async fn trailers_are_sent_each_time() {
+    let trailers = HeaderMap::from_iter([(http::header::ETAG, "x".parse().unwrap())]);
+    let mut body = script(&[Some(b"12")], Some(2));
+    body.frames
+        .push_back(Some(Ok(Frame::trailers(trailers.clone()))));
+    let mut body = ReplayBody::new(body, 4);
+    let kept = body.keep().expect("it is in memory");
+    let again = kept.again().expect("it is in memory");
+    for body in [body, again] {
+        let (data, sent) = send(body).await.unwrap();
+        assert_eq!((&data[..], sent.as_ref()), (&b"12"[..], Some(&trailers)));
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_body_reaches_the_client() {
+    let mut body = script(&[Some(b"12")], Some(4));
+    body.frames.push_back(Some(Err("the disk is gone")));
+    let mut body = ReplayBody::new(body, 4);
+    assert!(body.keep().is_none());
+    assert_eq!(body.size_hint().exact(), Some(4), "what was read counts");
+    assert_eq!(send(body).await, Err("the disk is gone".to_owned()));
+}
+
+#[test]
+fn debug_does_not_show_the_content() {
+    let body = ReplayBody::new(Full::new(Bytes::from_static(b"secret")), 10);
+    assert_eq!(format!("{body:?}"), "ReplayBody::Held(6 bytes)");
+}
+
+/// Reads `frames` frames, or until there is nothing to read for now.
+fn read<B>(body: &mut ReplayBody<B>, frames: usize) -> Sent
+where
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let mut sent = Sent::default();
+    for _ in 0..frames {
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut *body).poll_frame(&mut cx) {
+            Poll::Pending => continue,
+            Poll::Ready(None) => {
+                sent.ended = true;
+                break;
+            }
+            Poll::Ready(Some(Err(error))) => {
+                sent.error = Some(error.to_string());
+                break;
+            }
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => sent.data.extend_from_slice(&data),
+                Err(frame) => sent.trailers = frame.into_trailers().ok(),
+            },
+        }
+    }
+    sent
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Sent {
+    data: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+    error: Option<String>,
+}
+
+impl Sent {
+    fn all(data: &[u8]) -> Self {
+        Self {
+            data: data.to_vec(),
+            ended: true,
+            ..Self::default()
+        }
+    }
+
+    fn superseded() -> Self {
+        let error = "another attempt of the request sends the body now";
+        Self {
+            error: Some(error.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+const ALL: usize = 1000;
+
+fn streamed(chunks: &[Option<&'static [u8]>], limit: u64) -> (ReplayBody<Script>, Kept<Script>) {
+    let mut body = ReplayBody::new(script(chunks, None), limit);
+    let kept = body.keep().expect("nothing says that it is too large");
+    (body, kept)
+}
+
+#[test]
+fn a_stream_is_sent_again_from_its_start() {
+    for frames in 0..4 {
+        let (mut first, kept) = streamed(&[Some(b"ab"), None, Some(b"cd")], 4);
+        read(&mut first, frames);
+        let mut second = kept.again().expect("it fits");
+        assert_eq!(read(&mut first, ALL), Sent::superseded(), "{frames}");
+        read(&mut second, frames);
+        let mut third = kept.again().expect("it fits");
+        assert_eq!(read(&mut third, ALL), Sent::all(b"abcd"), "{frames}");
+    }
+}
+
+/// An attempt that still waits for the body would otherwise keep its connection for ever.
+#[tokio::test]
+async fn an_attempt_that_is_cut_off_is_woken() {
+    let (first, kept) = streamed(&[Some(b"ab"), None], 4);
+    let mut first = tokio_test::task::spawn(first);
+    let mut poll = || first.enter(|cx, body| body.poll_frame(cx).is_pending());
+    assert!(!poll());
+    assert!(poll());
+    let _second = kept.again();
+    assert!(first.is_woken());
+}
+
+#[test]
+fn past_the_limit_the_attempt_goes_on_and_is_the_last() {
+    let (mut first, kept) = streamed(&[Some(b"ab"), Some(b"cde"), Some(b"f")], 4);
+    assert_eq!(read(&mut first, 1).data, b"ab");
+    assert!(kept.is_whole());
+    assert_eq!(read(&mut first, ALL), Sent::all(b"cdef"));
+    assert!(!kept.is_whole());
+    assert!(kept.again().is_none());
+
+    let known = ReplayBody::new(script(&[Some(b"12345")], Some(5)), 4).keep();
+    assert!(known.is_none(), "it says that it is too large");
+}
+
+/// The second attempt reads past the limit what the first had not.
+#[test]
+fn a_later_attempt_may_pass_the_limit_too() {
+    let (mut first, kept) = streamed(&[Some(b"ab"), Some(b"cde"), Some(b"f")], 4);
+    read(&mut first, 1);
+    let mut second = kept.again().expect("nothing is too large yet");
+    assert_eq!(read(&mut second, ALL), Sent::all(b"abcdef"));
+    assert!(kept.again().is_none());
+}
+
+#[test]
+fn nothing_is_recorded_once_no_attempt_can_follow() {
+    let (mut first, kept) = streamed(&[Some(b"ab"), Some(b"cd")], 100);
+    read(&mut first, 1);
+    drop(kept);
+    assert_eq!(read(&mut first, ALL), Sent::all(b"cd"));
+    assert!(matches!(first.0, Repr::Live(_)));
+}
+
+#[test]
+fn a_body_that_broke_is_not_sent_again() {
+    let mut body = script(&[Some(b"12")], None);
+    body.frames.push_back(Some(Err("the disk is gone")));
+    let mut first = ReplayBody::new(body, 9);
+    let kept = first.keep().expect("it has not broken yet");
+    read(&mut first, 1);
+    let mut second = kept.again().expect("it has not broken yet");
+    let error = Some("the disk is gone".to_owned());
+    assert_eq!(read(&mut second, ALL).error, error);
+    assert!(!kept.is_whole());
+    assert!(kept.again().is_none());
+}
+
+#[test]
+fn every_attempt_says_the_same_size() {
+    let mut script = script(&[Some(b"ab"), Some(b"cd")], None);
+    script.size = Some(7);
+    let mut first = ReplayBody::new(script, 9);
+    let kept = first.keep().expect("it fits");
+    for mut body in [first, kept.again().unwrap(), kept.again().unwrap()] {
+        assert_eq!(body.size_hint().exact(), Some(7));
+        read(&mut body, 1);
+    }
+    let mut last = kept.again().unwrap();
+    let sent = read(&mut last, 1).data.len() as u64;
+    assert_eq!(last.size_hint().exact(), Some(7 - sent));
+}
+
+/// Millions of small frames would take much more memory than their bytes.
+#[test]
+fn small_frames_are_joined() {
+    let chunks = vec![Some(&b"x"[..]); 100_000];
+    let (mut first, kept) = streamed(&chunks, 1_000_000);
+    assert_eq!(read(&mut first, 200_000).data.len(), 100_000);
+    let mut second = kept.again().expect("it fits");
+    assert_eq!(read(&mut second, 10), Sent::all(&[b'x'; 100_000]));
+}
+
+/// A body that panics is its reader's trouble, and must not leave another attempt waiting.
+#[test]
+fn a_body_that_panics_is_broken_for_the_next_attempt() {
+    struct Panics;
+    impl Body for Panics {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            panic!("on purpose")
+        }
+    }
+    let mut first = ReplayBody::new(Panics, 9);
+    let kept = first.keep().expect("nobody knows yet");
+    let read_it = std::panic::AssertUnwindSafe(|| read(&mut first, 1));
+    std::panic::catch_unwind(read_it).expect_err("it panics");
+    assert!(kept.again().is_none());
+}
+
+/// Two attempts at once, on two threads: the old one is in the middle of a poll.
+#[test]
+fn an_attempt_waits_for_the_poll_of_the_one_before() {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    struct Slow(Sender<()>, Receiver<&'static [u8]>, bool);
+    impl Body for Slow {
+        type Data = &'static [u8];
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<&'static [u8]>, Infallible>>> {
+            if std::mem::replace(&mut self.2, true) {
+                return Poll::Ready(None);
+            }
+            self.0.send(()).unwrap();
+            Poll::Ready(Some(Ok(Frame::data(self.1.recv().unwrap()))))
+        }
+    }
+
+    let (polled, is_polled) = channel();
+    let (give, given) = channel();
+    let mut first = ReplayBody::new(Slow(polled, given, false), 9);
+    let kept = first.keep().expect("it may fit");
+    let zombie = std::thread::spawn(move || read(&mut first, 1));
+    is_polled.recv().unwrap();
+    let mut second = tokio_test::task::spawn(kept.again().expect("it may fit"));
+    assert!(second.enter(|cx, body| body.poll_frame(cx).is_pending()));
+    give.send(b"data").unwrap();
+    assert_eq!(zombie.join().unwrap(), Sent::superseded());
+    assert!(second.is_woken());
+    assert_eq!(read(&mut second, ALL), Sent::all(b"data"));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many polls by one of the attempts so far, the last if there are fewer.
+    Read(usize, usize),
+    Again,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..4usize, 1..6usize).prop_map(|(attempt, polls)| Step::Read(attempt, polls)),
+        1 => Just(Step::Again),
+    ]
+}
+
+proptest! {
+    /// Whatever was read by whom before: the attempt in charge sends every byte in order, and no
+    /// other attempt ends as if it had.
+    #[test]
+    fn every_attempt_sends_the_same_bytes(
+        chunks in prop::collection::vec(prop::option::of("[a-z]{0,9}"), 0..9),
+        large in prop::option::of(0..9usize),
+        limit in 0..60u64,
+        known: Option<bool>,
+        with_trailers: bool,
+        steps in prop::collection::vec(step(), 0..24),
+    ) {
+        let mut chunks = chunks;
+        if let Some(chunk) = large.and_then(|at| chunks.get_mut(at)) {
+            *chunk = Some("L".repeat(2000));
+        }
+        let limit = if large.is_some() { limit * 100 } else { limit };
+        let whole = chunks.iter().flatten().cloned().collect::<String>();
+        let chunks: Vec<Option<&'static [u8]>> = chunks
+            .into_iter()
+            .map(|chunk| chunk.map(|text| &*text.into_bytes().leak()))
+            .collect();
+        // Right, wrong by one, or not known.
+        let size = known.map(|right| whole.len() as u64 + u64::from(!right));
+        let mut source = script(&chunks, size);
+        let trailers = with_trailers
+            .then(|| HeaderMap::from_iter([(http::header::ETAG, "x".parse().unwrap())]));
+        if let Some(trailers) = &trailers {
+            source.frames.push_back(Some(Ok(Frame::trailers(trailers.clone()))));
+        }
+        let mut body = ReplayBody::new(source, limit);
+        let Some(kept) = body.keep() else {
+            prop_assert!(size.is_some_and(|size| size > limit) || whole.len() as u64 > limit);
+            let sent = read(&mut body, ALL);
+            prop_assert_eq!(&sent.data, whole.as_bytes());
+            return Ok(());
+        };
+        let mut attempts = vec![(body, Sent::default())];
+        for step in steps.into_iter().chain([Step::Read(ALL, ALL)]) {
+            match step {
+                Step::Again => match kept.again() {
+                    Some(body) => attempts.push((body, Sent::default())),
+                    None => prop_assert!(whole.len() as u64 > limit),
+                },
+                Step::Read(attempt, polls) => {
+                    let at = attempt.min(attempts.len() - 1);
+                    let (body, sent) = &mut attempts[at];
+                    if sent.ended || sent.error.is_some() {
+                        continue;
+                    }
+                    let hint = body.size_hint().lower();
+                    let more = read(body, polls);
+                    prop_assert!(!more.ended || known != Some(true) || hint <= more.data.len() as u64);
+                    sent.data.extend(more.data);
+                    sent.trailers = sent.trailers.take().or(more.trailers);
+                    (sent.ended, sent.error) = (more.ended, more.error);
+                }
+            }
+        }
+        let last = attempts.len() - 1;
+        for (at, (body, sent)) in attempts.iter().enumerate() {
+            if at == last || sent.ended {
+                prop_assert_eq!(&sent.error, &None);
+                prop_assert_eq!(&sent.data, whole.as_bytes());
+                prop_assert_eq!(&sent.trailers, &trailers);
+                let held = matches!(body.0, Repr::Held { .. });
+                prop_assert!(body.is_end_stream() || !held);
+            } else {
+                prop_assert!(whole.as_bytes().starts_with(&sent.data));
+            }
+        }
+    }
+}
+
+#[allow(dead_code)] // compiles only while the body adds no bounds of its own
+fn keeps_auto_traits(body: ReplayBody<Full<Bytes>>) {
+    fn check<T: Send + Sync + Unpin + Body<Error = BoxError>>(_: T) {}
+    check(body);
+}
