@@ -1,5 +1,6 @@
 //! Layers that retry.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -23,6 +24,12 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("retry", "bare", || Requests::new(Upstream(Healthy))),
         Case::new("retry", "bare-reqwest", || Reqwest::bare(Healthy)),
+        Case::new("retry", "clone", || {
+            let upstream = Upstream(Healthy);
+            Requests::new(service_fn(move |request| {
+                keep_copy(upstream.clone(), request)
+            }))
+        }),
     ];
     cases.extend(layers("retry", || Healthy));
 
@@ -62,6 +69,17 @@ fn layers<P: Plan>(group: &'static str, plan: fn() -> P) -> Vec<Case> {
         }),
         Case::new(group, "reqwest-retry", move || Reqwest::retrying(plan())),
     ]
+}
+
+/// Keeps a copy of the request until it is answered, as whoever sends it again has to.
+async fn keep_copy<P: Plan>(
+    mut upstream: Upstream<P>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Down> {
+    let copy = black_box(request.clone());
+    let response = upstream.call(request).await;
+    drop(copy);
+    response
 }
 
 /// Does what the layers do, without a rule or a budget.
