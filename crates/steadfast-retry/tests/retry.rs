@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt;
 use steadfast_core::{
     Attempt, BoxError, Class, Classified, Classify, Deadline, DefaultClassifier, Event, Exhausted,
     Next, RetryBudget, Trail, Verdict, classify_fn, observer_fn,
 };
-use steadfast_retry::{ReplayBody, ResponseBody, RetryOn429Layer};
+use steadfast_retry::{Backoff, ReplayBody, ResponseBody, RetryOn429Layer, RetryOverride};
 use support::{Body, SECOND, answer, layer, limited, request};
 use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt};
@@ -228,7 +228,7 @@ async fn an_answer_tells_more_than_a_later_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_not_in_memory_gets_one_attempt() {
+async fn a_body_that_is_known_to_be_too_large_gets_one_attempt() {
     let layer = layer().replay_limit(4);
     let (outcome, sent) = send(layer, request("GET"), vec![Ok(limited("1"))]).await;
     assert_eq!((outcome.unwrap().status().as_u16(), sent.len()), (429, 1));
@@ -298,6 +298,115 @@ async fn a_retry_that_succeeds_gives_back_what_it_cost_and_no_more() {
     let layer = layer().budget(budget.clone());
     send(layer, request("GET"), answers).await.0.unwrap();
     assert_eq!(budget.available(), 50);
+}
+
+/// The budget of a layer is that of its clones, and of every layer that is given it.
+#[tokio::test(start_paused = true)]
+async fn a_budget_is_shared() {
+    let layer = layer().budget(RetryBudget::new(20));
+    let other = RetryOn429Layer::new().budget(RetryBudget::new(20));
+    for (layer, attempts) in [(layer.clone(), 2), (layer, 1), (other, 2)] {
+        let answers = vec![Err(reset()), Err(reset())];
+        let (_, sent) = send(layer, request("GET"), answers).await;
+        assert_eq!(sent.len(), attempts);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_may_have_rules_of_its_own() {
+    for (method, given, attempts) in [
+        ("GET", RetryOverride::new(), 3),
+        ("GET", RetryOverride::never(), 1),
+        ("GET", RetryOverride::new().max_attempts(0), 1),
+        ("GET", RetryOverride::new().max_attempts(5), 5),
+        ("GET", RetryOverride::new().safe(false), 1),
+        ("POST", RetryOverride::new().safe(true), 3),
+        ("POST", RetryOverride::new(), 1),
+        ("GET", RetryOverride::new().max_wait(Duration::ZERO), 1),
+        ("GET", RetryOverride::new().max_wait(SECOND / 2), 2),
+    ] {
+        let mut request = request(method);
+        request.extensions_mut().insert(given);
+        let answers = (0..5).map(|_| Err(reset())).collect();
+        let (_, sent) = send(layer(), request, answers).await;
+        assert_eq!(sent.len(), attempts, "{method} {given:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_can_say_what_is_safe() {
+    let layer = || layer().safe_if(|head| head.uri.path().ends_with("/search"));
+    for (uri, attempts) in [("http://a.test/search", 2), ("http://a.test/orders", 1)] {
+        let mut request = request("POST");
+        *request.uri_mut() = uri.parse().unwrap();
+        let (_, sent) = send(layer(), request, vec![Err(reset()), Ok(answer(200))]).await;
+        assert_eq!(sent.len(), attempts, "{uri}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_delays_is_kept_to() {
+    let backoff = Backoff::list([1, 2, 4].map(Duration::from_secs)).unwrap();
+    let layer = layer().backoff(backoff).max_attempts(5);
+    let answers = (0..5).map(|_| Ok(answer(503))).collect();
+    let (_, sent) = send(layer, request("GET"), answers).await;
+    assert_eq!(sent, [0, 1, 3, 7, 11].map(Duration::from_secs));
+}
+
+/// Clients of one process would otherwise come back together (tower's `ExponentialBackoffMaker`
+/// gives each of its sessions the same waits).
+#[tokio::test(start_paused = true)]
+async fn two_requests_do_not_wait_alike() {
+    let waits = async |layer: RetryOn429Layer| {
+        let answers = vec![Err(reset()), Err(reset()), Err(reset())];
+        send(layer, request("GET"), answers).await.1
+    };
+    let layer = RetryOn429Layer::new();
+    assert_ne!(waits(layer.clone()).await, waits(layer).await);
+
+    let seeded = || RetryOn429Layer::new().seed(7);
+    let (client, sent) = client((0..6).map(|_| Err(reset())).collect());
+    let service = ServiceBuilder::new().layer(seeded()).service(client);
+    for _ in 0..2 {
+        let outcome = service.clone().oneshot(request("GET")).await;
+        outcome.unwrap_err();
+    }
+    let at: Vec<_> = sent.lock().unwrap().iter().map(|(at, _)| *at).collect();
+    assert_ne!(at[1] - at[0], at[4] - at[3], "clones share one generator");
+    assert_eq!(waits(seeded()).await, waits(seeded()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_says_which_attempt_it_is() {
+    let name = HeaderName::from_static("x-attempt");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let client = tower::service_fn(move |request: Request<ReplayBody<Body>>| {
+        let number = request.headers().get("x-attempt").cloned();
+        log.lock()
+            .unwrap()
+            .push(number.map(|number| number.to_str().unwrap().to_owned()));
+        async { Ok::<_, BoxError>(answer(503)) }
+    });
+    let inner = layer().prepared_body().attempt_header(name.clone());
+    let service = ServiceBuilder::new()
+        .layer(layer().attempt_header(name.clone()))
+        .layer(inner)
+        .service(client.clone());
+    service.oneshot(request("GET")).await.unwrap();
+    let once = layer().max_attempts(1).attempt_header(name);
+    once.layer_oneshot(client.clone(), request("GET"))
+        .await
+        .unwrap();
+    layer()
+        .max_attempts(1)
+        .layer_oneshot(client, request("GET"))
+        .await
+        .unwrap();
+
+    let seen = seen.lock().unwrap();
+    let seen: Vec<_> = seen.iter().map(|number| number.as_deref()).collect();
+    assert_eq!(seen, [Some("1"), Some("2"), Some("3"), Some("1"), None]);
 }
 
 #[tokio::test(start_paused = true)]

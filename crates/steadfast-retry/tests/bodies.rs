@@ -1,0 +1,206 @@
+//! Requests whose bodies come while they are sent, and answers that come before that ends.
+
+mod support;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use steadfast_core::BoxError;
+use steadfast_retry::{BodySuperseded, ReplayBody, RetryOn429Layer};
+use support::{SECOND, answer, layer, limited};
+use tokio::time::sleep;
+use tower::{ServiceBuilder, ServiceExt};
+
+/// A body without a known size. Its frames come a second apart.
+struct Slow {
+    frames: VecDeque<&'static str>,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Slow {
+    fn new(frames: &[&'static str]) -> Self {
+        Self {
+            frames: frames.iter().copied().collect(),
+            pause: None,
+        }
+    }
+}
+
+impl Body for Slow {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(SECOND)));
+        std::task::ready!(pause.as_mut().poll(cx));
+        self.pause = None;
+        let frame = self.frames.pop_front();
+        Poll::Ready(frame.map(|data| Ok(Frame::data(Bytes::from(data)))))
+    }
+}
+
+/// What a server does with a request: reads so many frames, or all of them, and answers.
+type Plan = (Option<usize>, Result<Response<String>, &'static str>);
+
+#[derive(Clone, Default)]
+struct Log {
+    /// What each attempt that was read to its end consisted of.
+    whole: Arc<Mutex<Vec<Bytes>>>,
+    /// Bodies that their servers have not finished reading.
+    open: Arc<Mutex<Vec<ReplayBody<Slow>>>>,
+}
+
+async fn send(
+    layer: RetryOn429Layer,
+    body: Slow,
+    plans: Vec<Plan>,
+) -> (Result<Response<String>, BoxError>, Log, usize) {
+    let log = Log::default();
+    let plans = Arc::new(Mutex::new(VecDeque::from(plans)));
+    let (seen, left) = (log.clone(), plans.clone());
+    let client = tower::service_fn(move |request: Request<ReplayBody<Slow>>| {
+        let (log, plans) = (seen.clone(), plans.clone());
+        async move {
+            let (frames, answer) = plans.lock().unwrap().pop_front().expect("no more requests");
+            let mut body = request.into_body();
+            match frames {
+                None => {
+                    let whole = body.collect().await?.to_bytes();
+                    log.whole.lock().unwrap().push(whole);
+                }
+                Some(frames) => {
+                    for _ in 0..frames {
+                        body.frame().await.expect("there is one")?;
+                    }
+                    log.open.lock().unwrap().push(body);
+                }
+            }
+            answer.map_err(BoxError::from)
+        }
+    });
+    let service = ServiceBuilder::new().layer(layer).service(client);
+    let request = Request::put("http://upstream.test/").body(body).unwrap();
+    let outcome = match service.oneshot(request).await {
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            let text = body.collect().await.unwrap().to_bytes();
+            let text = String::from_utf8(text.to_vec()).unwrap();
+            Ok(Response::from_parts(head, text))
+        }
+        Err(error) => Err(error),
+    };
+    let left = left.lock().unwrap().len();
+    (outcome, log, left)
+}
+
+/// Whether nothing of the body was read before the failure, or half, or all of it.
+#[tokio::test(start_paused = true)]
+async fn every_attempt_sends_the_whole_body() {
+    for frames in [Some(0), Some(1), Some(2), None] {
+        for failure in [Ok(limited("1")), Ok(answer(503)), Err("reset")] {
+            let plans = vec![(frames, failure), (None, Ok(answer(200)))];
+            let body = Slow::new(&["half", "half"]);
+            let (outcome, log, _) = send(layer(), body, plans).await;
+            assert_eq!(outcome.unwrap().status(), 200);
+            let whole = log.whole.lock().unwrap();
+            assert!(whole.iter().all(|body| body == "halfhalf"), "{whole:?}");
+        }
+    }
+}
+
+/// The server answered and went on reading. Its connection is of no more use, and it must not see
+/// the end of a request that was not sent to its end.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_answered_early_is_cut_off() {
+    let plans = vec![(Some(1), Ok(limited("1"))), (None, Ok(answer(200)))];
+    let (outcome, log, _) = send(layer(), Slow::new(&["half", "half"]), plans).await;
+    assert_eq!(outcome.unwrap().status(), 200);
+    let mut open = log.open.lock().unwrap().remove(0);
+    let error = open.frame().await.expect("not the end").unwrap_err();
+    assert!(error.is::<BodySuperseded>());
+    assert!(!open.is_end_stream());
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_limit_the_attempt_goes_on_and_its_answer_is_returned() {
+    let plans = vec![(None, Ok(limited("1"))), (None, Ok(answer(200)))];
+    let body = Slow::new(&["half", "half"]);
+    let (outcome, log, left) = send(layer().replay_limit(7), body, plans).await;
+    let response = outcome.unwrap();
+    assert_eq!((response.status().as_u16(), left), (429, 1));
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(*log.whole.lock().unwrap(), ["halfhalf"]);
+}
+
+/// The first attempt was refused early, and its server reads on while the request waits.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_grows_too_large_while_the_request_waits_ends_the_request() {
+    let seen = Arc::new(Mutex::new(0));
+    let count = seen.clone();
+    let client = tower::service_fn(move |request: Request<ReplayBody<Slow>>| {
+        *count.lock().unwrap() += 1;
+        let mut body = request.into_body();
+        async move {
+            body.frame().await.expect("there is one")?;
+            tokio::spawn(body.collect());
+            Ok::<_, BoxError>(limited("10"))
+        }
+    });
+    let layer = layer().replay_limit(7);
+    let service = ServiceBuilder::new().layer(layer).service(client);
+    let request = Request::put("/")
+        .body(Slow::new(&["half", "half"]))
+        .unwrap();
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert_eq!(*seen.lock().unwrap(), 1);
+}
+
+/// The body of a failed answer would otherwise hold its connection through the whole wait.
+#[tokio::test(start_paused = true)]
+async fn a_failed_answer_is_read_while_the_request_waits() {
+    let read = Arc::new(Mutex::new(Vec::new()));
+    struct Told(Slow, Arc<Mutex<Vec<tokio::time::Instant>>>);
+    impl Body for Told {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Pin::new(&mut self.0).poll_frame(cx)
+        }
+    }
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.1.lock().unwrap().push(tokio::time::Instant::now());
+        }
+    }
+
+    let start = tokio::time::Instant::now();
+    let log = read.clone();
+    let client = tower::service_fn(move |_: Request<ReplayBody<String>>| {
+        let body = Told(Slow::new(&["try", "later"]), log.clone());
+        let refused = limited("10").map(|_| body);
+        async move { Ok::<_, BoxError>(refused) }
+    });
+    let layer = layer().max_attempts(2);
+    let service = ServiceBuilder::new().layer(layer).service(client);
+    let request = Request::get("/").body(String::new()).unwrap();
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(start.elapsed(), 10 * SECOND + SECOND / 2);
+    let first = read.lock().unwrap()[0];
+    assert_eq!(first - start, 3 * SECOND, "two frames and the end");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "trylater", "the last answer is read by the caller");
+}
