@@ -126,10 +126,6 @@ impl<B: Body> Kept<B> {
     /// Reads what is there. A body that was read to its end has freed its connection.
     pub(crate) fn read_ahead(&mut self, cx: &mut Context<'_>) {
         while let Some(rest) = &mut self.rest {
-            if rest.is_end_stream() {
-                self.rest = None;
-                return;
-            }
             if self.size >= MAX_READ || self.frames == MAX_FRAMES {
                 return;
             }

@@ -227,17 +227,14 @@ where
             Repr::Recorded(reader) => match ready!(reader.poll_read(cx)) {
                 Read::Frame(frame) => Poll::Ready(Some(frame)),
                 Read::End => Poll::Ready(None),
-                Read::Alone(frame, body) => {
+                Read::Alone(body) => {
                     let mut live = Live {
                         read: VecDeque::new(),
                         size: 0,
                         limit: 0,
                         body,
                     };
-                    let frame = match frame {
-                        Some(frame) => Poll::Ready(Some(Ok(frame))),
-                        None => live.poll_frame(cx),
-                    };
+                    let frame = live.poll_frame(cx);
                     self.0 = Repr::Live(live);
                     frame
                 }

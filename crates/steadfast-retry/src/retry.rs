@@ -46,6 +46,8 @@ struct Past<B: Body> {
     limits: Limits,
     spent: Spent,
     waits_since: Option<Instant>,
+    /// What the attempt that is under way costs. It comes back with the drop of the request, if
+    /// that succeeds or if its caller leaves.
     cost: Option<Withdrawal>,
     /// The next attempt was counted already.
     counted: bool,
@@ -219,10 +221,6 @@ where
     ) -> Result<Response<ResponseBody<B>>, BoxError> {
         if self.sent > 1 {
             self.note(Verdict::SUCCESS, &outcome);
-        }
-        // A retry that succeeds gets back what it cost.
-        if let Some(past) = &mut self.past {
-            past.cost = None;
         }
         if let Some(budget) = &self.shared.policy.budget {
             if self.sent == 1 || self.trail.len() <= 1 {

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use steadfast_core::BoxError;
 use steadfast_retry::{BodySuperseded, ReplayBody, RetryOn429Layer};
 use support::{SECOND, answer, layer, limited};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::{ServiceBuilder, ServiceExt};
 
 /// A body without a known size. Its frames come a second apart.
@@ -135,7 +135,13 @@ async fn an_attempt_that_was_answered_early_is_cut_off() {
 async fn past_the_limit_the_attempt_goes_on_and_its_answer_is_returned() {
     let plans = vec![(None, Ok(limited("1"))), (None, Ok(answer(200)))];
     let body = Slow::new(&["half", "half"]);
+    let start = Instant::now();
     let (outcome, log, left) = send(layer().replay_limit(7), body, plans).await;
+    assert_eq!(
+        start.elapsed(),
+        3 * SECOND,
+        "two frames and the end, and no wait"
+    );
     let response = outcome.unwrap();
     assert_eq!((response.status().as_u16(), left), (429, 1));
     assert_eq!(response.headers()["retry-after"], "1");
@@ -170,7 +176,7 @@ async fn a_body_that_grows_too_large_while_the_request_waits_ends_the_request() 
 #[tokio::test(start_paused = true)]
 async fn a_failed_answer_is_read_while_the_request_waits() {
     let read = Arc::new(Mutex::new(Vec::new()));
-    struct Told(Slow, Arc<Mutex<Vec<tokio::time::Instant>>>);
+    struct Told(Slow, Arc<Mutex<Vec<Instant>>>);
     impl Body for Told {
         type Data = Bytes;
         type Error = Infallible;
@@ -183,11 +189,11 @@ async fn a_failed_answer_is_read_while_the_request_waits() {
     }
     impl Drop for Told {
         fn drop(&mut self) {
-            self.1.lock().unwrap().push(tokio::time::Instant::now());
+            self.1.lock().unwrap().push(Instant::now());
         }
     }
 
-    let start = tokio::time::Instant::now();
+    let start = Instant::now();
     let log = read.clone();
     let client = tower::service_fn(move |_: Request<ReplayBody<String>>| {
         let body = Told(Slow::new(&["try", "later"]), log.clone());

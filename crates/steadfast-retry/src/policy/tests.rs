@@ -95,6 +95,23 @@ async fn a_hint_is_a_floor_and_jitter_only_adds() {
     }
 }
 
+/// Who had no hint comes back by chance already.
+#[tokio::test(start_paused = true)]
+async fn only_a_hint_that_was_followed_in_vain_spreads_the_next_wait() {
+    let now = Instant::now();
+    for (hint, waits, expected) in [
+        (Some(SECOND), 0, SECOND + SECOND / 2),
+        (Some(SECOND), 1, 9 * SECOND),
+        (None, 1, SECOND),
+    ] {
+        let mut limited = outcome(Class::RateLimited, None);
+        limited.verdict = limited.verdict.with_hint(hint);
+        let spent = Spent { waits, ..spent(1) };
+        let decision = policy().decide(limited, limits(), spent, now);
+        assert_eq!(wait(&decision), Some(expected), "{hint:?} after {waits}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_fits_what_is_left_or_is_not_begun() {
     let now = Instant::now();

@@ -71,9 +71,8 @@ pub(super) struct Reader<B: Body> {
 pub(super) enum Read<B: Body> {
     Frame(Result<Frame<Bytes>, BoxError>),
     End,
-    /// There will be no further attempt, so this one goes on with the body alone, after a frame
-    /// that was read already.
-    Alone(Option<Frame<Bytes>>, B),
+    /// There will be no further attempt, so this one goes on with the body alone.
+    Alone(B),
 }
 
 /// Another attempt of the request sends the body now, so this one cannot go on.
@@ -166,7 +165,7 @@ impl<B: Body> State<B> {
         !matches!(self.source, Source::Gone) && self.record.size <= limit
     }
 
-    /// Leaves the body to the attempt in charge, which has sent the whole record.
+    /// Gives the body up to the attempt in charge, which has sent the whole record.
     fn leave(&mut self) {
         self.source = Source::Gone;
         self.record = Record::default();
@@ -194,7 +193,7 @@ where
             Source::Idle(source) if state.wanted && state.record.size <= limit => source,
             Source::Idle(source) => {
                 state.leave();
-                return Poll::Ready(Read::Alone(None, source));
+                return Poll::Ready(Read::Alone(source));
             }
             Source::Polled => {
                 state.waker = Some(cx.waker().clone());
@@ -250,22 +249,16 @@ where
             }
             Poll::Ready(Some(Ok(frame))) => {
                 let more = frame.data_ref().map_or(0, |data| data.len() as u64);
-                let size = state.record.size + more;
-                if in_charge && (size > self.recording.0.limit || !state.wanted) {
-                    state.leave();
-                    Poll::Ready(Read::Alone(Some(frame), source))
+                state.record.push(&frame);
+                state.source = if frame.is_trailers() || source.is_end_stream() {
+                    self.trailers_sent = frame.is_trailers();
+                    Source::Ended
                 } else {
-                    state.record.push(&frame);
-                    state.source = if frame.is_trailers() || source.is_end_stream() {
-                        self.trailers_sent |= frame.is_trailers();
-                        Source::Ended
-                    } else {
-                        Source::Idle(source)
-                    };
-                    self.sent += more;
-                    (self.chunk, self.offset) = state.record.end();
-                    Poll::Ready(Read::Frame(Ok(frame)))
-                }
+                    Source::Idle(source)
+                };
+                self.sent += more;
+                (self.chunk, self.offset) = state.record.end();
+                Poll::Ready(Read::Frame(Ok(frame)))
             }
         };
         drop(state);
