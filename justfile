@@ -1,5 +1,5 @@
 # What CI runs, in this order. `just ci` runs all of it.
-ci: fmt clippy docs test quickstart examples lab benches features deny unused
+ci: fmt clippy docs test quickstart examples lab benches features deny unused tree
 
 # The format of the code
 fmt:
@@ -47,3 +47,12 @@ deny:
 # Dependencies that nobody uses
 unused:
     cargo machete
+
+# Whoever uses a single layer gets few crates with it
+tree:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    crates=$(cargo tree -p steadfast-retry -e normal --prefix none | awk '{print $1}' | sort -u)
+    count=$(wc -l <<<"$crates")
+    echo "steadfast-retry brings $count crates, itself included"
+    test "$count" -le 16 || { echo "$crates"; exit 1; }

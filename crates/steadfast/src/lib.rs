@@ -76,7 +76,7 @@
 //! |---|---|
 //! | attempts | 3; moving on after a refusal is not counted |
 //! | waits without a deadline | 30 s in all |
-//! | bodies that are kept for further attempts | 1 MiB; a request with a larger one gets one attempt |
+//! | bodies that are kept for further attempts | 1 MiB; a larger one is sent once |
 //! | breaker of an endpoint | 7 failures in a row or 10 of the last 20; open for 5 s, doubling to 1 min |
 //! | timeouts | see [`Timeouts`] |
 //!
