@@ -7,6 +7,8 @@ use crate::retry::contestants::Shape;
 use crate::table::{Mark, Table};
 use crate::{Row, contestants};
 
+const WIDTH: usize = 118;
+
 const INTRODUCTION: &str = "# Comparison
 
 What retry layers for HTTP do in the same situations. A test of the lab puts each one over its HTTP client and sends
@@ -23,15 +25,19 @@ UPDATE_DOCS=1 cargo test -p steadfast-lab --test comparison    # writes it
 table. Versions are those of `Cargo.lock`.
 ";
 
+const CHOICES: &str = "Which statuses are sent again is for their users to say in `tower::retry`, `reqwest::retry` and
+`tower-resilience-retry`. Here it is `429` and `5xx`, so the rows `408`, `501` and `504` show this choice.";
+
 pub(crate) fn document(rows: &[Row]) -> String {
     let mut text = format!("{INTRODUCTION}\n## Retry\n\n");
     for contestant in contestants() {
         let (name, package) = (contestant.name(), contestant.package());
         let version = version(package);
         let configured = contestant.configured();
-        let _ = writeln!(text, "* {name} ({package} {version}): {configured}");
+        let line = format!("{name} ({package} {version}): {configured}");
+        text.push_str(&item(&line));
     }
-    let _ = writeln!(text, "\n{}", summary(rows));
+    let _ = writeln!(text, "\n{CHOICES}\n\n{}", summary(rows));
     for group in Group::ALL {
         let _ = writeln!(text, "### {group}\n");
         let columns = contestants()
@@ -50,12 +56,28 @@ pub(crate) fn document(rows: &[Row]) -> String {
                 Shape::ErrorBodies => " (Ours: `AiStack`.)",
                 _ => "",
             };
-            let _ = writeln!(text, "* {}: {}{ours}", row.case.name, row.case.right);
+            let line = format!("{}: {}{ours}", row.case.name, row.case.right);
+            text.push_str(&item(&line));
         }
         text.push('\n');
     }
     text.truncate(text.trim_end().len());
     text + "\n"
+}
+
+/// An item of a list, in lines that are not too long.
+fn item(text: &str) -> String {
+    let (mut item, mut width) = ("*".to_owned(), 1);
+    for word in text.split(' ') {
+        width += 1 + word.chars().count();
+        if width > WIDTH {
+            item.push_str("\n ");
+            width = 2 + word.chars().count();
+        }
+        item.push(' ');
+        item.push_str(word);
+    }
+    item + "\n"
 }
 
 /// How many rows hold, for each.

@@ -56,6 +56,15 @@ fn ours_holds_in_every_row() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
+#[test]
+fn what_is_pending_does_not_hold() {
+    for name in PENDING {
+        let row = rows().iter().find(|row| row.case.name == *name);
+        let row = row.unwrap_or_else(|| panic!("no row is called {name}"));
+        assert_ne!(row.cells[0].mark, Mark::Holds, "{name} is not pending");
+    }
+}
+
 /// A row that nobody can fail shows nothing.
 #[test]
 fn every_row_can_be_failed() {

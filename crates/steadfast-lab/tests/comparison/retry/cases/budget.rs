@@ -4,7 +4,7 @@ use crate::server::{Reply, Script};
 
 const WELL: usize = 10;
 /// More than the budgets of all defaults allow to be sent again.
-const FAILED: usize = 150;
+const FAILED: usize = 60;
 const REFUSED: usize = 100;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -13,7 +13,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Budget,
             "an outage",
-            "Ten requests succeed and then 150 fail at once. The retries end before all of them have made all \
+            "Ten requests succeed and then sixty fail at once. The retries end before all of them have made all \
              their attempts: a server that is down needs less to do, and not three or four times as much.",
             Ask::get(),
             outage(),

@@ -1,4 +1,4 @@
-use super::{Case, Group, Shape, repeated, sent_once};
+use super::{Case, Group, Observed, Seen, Shape, repeated, sent_once};
 use crate::retry::ask::Ask;
 use crate::server::{Reply, Script};
 
@@ -71,43 +71,41 @@ pub(super) fn cases() -> Vec<Case> {
             sent_once,
         ));
     }
-    cases.push(
-        Case::new(
-            Group::Statuses,
+    let read = |name, right, refusal, check: fn(&Observed) -> Seen| {
+        let script = Script::once(refusal);
+        Case::new(Group::Statuses, name, right, Ask::post(), script, check)
+            .shape(Shape::ErrorBodies)
+    };
+    cases.extend([
+        read(
             "`429`, the quota is spent",
-            "Not sent again: `insufficient_quota` in the `code` of the error means that somebody has to pay first.",
-            Ask::post(),
-            Script::once(Reply::new(429, SPENT)),
+            "Not sent again: with `insufficient_quota` somebody has to pay first (OpenAI's error codes).",
+            Reply::new(429, SPENT),
             sent_once,
-        )
-        .shape(Shape::ErrorBodies),
-    );
-    cases.push(
-        Case::new(
-            Group::Statuses,
+        ),
+        read(
+            "`429`, the quota is spent, in `code` only",
+            "Not sent again: some servers of the same API write another `type`.",
+            Reply::new(429, SPENT.replace(r#""type":"insufficient_quota""#, r#""type":"billing""#)),
+            sent_once,
+        ),
+        read(
             "`429`, too many requests",
             "Sent again: the body tells a rate from a quota.",
-            Ask::post(),
-            Script::once(Reply::new(429, LIMITED)),
+            Reply::new(429, LIMITED),
             repeated,
-        )
-        .shape(Shape::ErrorBodies),
-    );
-    cases.push(
-        Case::new(
-            Group::Statuses,
+        ),
+        read(
             "`429` in HTML",
             "Sent again: a proxy in front of the API writes pages and no JSON.",
-            Ask::post(),
-            Script::once(Reply::html(429)),
+            Reply::html(429),
             repeated,
-        )
-        .shape(Shape::ErrorBodies),
-    );
+        ),
+    ]);
     cases
 }
 
-const SPENT: &str = r#"{"error":{"message":"You exceeded your current quota.","type":"billing","param":null,
+const SPENT: &str = r#"{"error":{"message":"You exceeded your current quota.","type":"insufficient_quota","param":null,
 "code":"insufficient_quota"}}"#;
 const LIMITED: &str = r#"{"error":{"message":"Rate limit reached for requests.","type":"requests","param":null,
 "code":"rate_limit_exceeded"}}"#;

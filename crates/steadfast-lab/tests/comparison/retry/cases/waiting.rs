@@ -19,10 +19,10 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Waiting,
             "a hint beyond the deadline",
-            "The caller has 10 s and the server asks for 60: the answer is returned at once, with its hint.",
+            "The caller has 10 s and the server asks for 20: the answer is returned at once, with its hint.",
             Ask::post().deadline(Duration::from_secs(10)),
-            Script::always(Reply::error(429).header("retry-after", "60")),
-            |observed| returned_with_hint(observed, "60"),
+            Script::always(Reply::error(429).header("retry-after", "20")),
+            |observed| returned_with_hint(observed, "20"),
         ),
         Case::new(
             Group::Waiting,

@@ -42,7 +42,7 @@ pub(crate) trait Contestant: Sync {
     fn configured(&self) -> &'static str;
 
     /// The retries that its budget of [`Shape::Budget`] allows by its own documentation, after ten
-    /// requests that succeed, when 150 fail at once.
+    /// requests that succeed, when sixty fail at once.
     fn promise(&self) -> Option<usize> {
         None
     }

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::retry::ask::{Answer, Ask};
 
-/// Ten requests that succeed and 150 that fail, and 60 % more.
-const PROMISE: usize = 96;
+/// Ten requests that succeed and sixty that fail, and 60 % more.
+const PROMISE: usize = 42;
 const EXTRA_LOAD: f32 = 0.6;
 
 pub(crate) struct Reqwest;
@@ -25,7 +25,7 @@ impl Contestant for Reqwest {
         "`retry::for_host` of the server, its default of 2 retries and its default budget. The classifier, which sees \
          the method, the URI, the status or the error: `429` and refused connections for every method, `5xx` and other \
          errors for idempotent methods only, as its documentation advises. A budget set by hand is \
-         `max_extra_load(0.6)`: 96 retries for 160 requests."
+         `max_extra_load(0.6)`: 42 retries for 70 requests."
     }
 
     fn promise(&self) -> Option<usize> {
