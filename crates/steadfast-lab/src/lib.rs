@@ -45,6 +45,9 @@
 //!
 //! The scenarios that have a name are in [`catalog`], and `cargo run --release -p steadfast-lab --
 //! all` runs them.
+//!
+//! What the published layers of others do, case by case, is in `docs/comparison.md`. The test
+//! `comparison` writes it.
 
 mod arrivals;
 mod call;

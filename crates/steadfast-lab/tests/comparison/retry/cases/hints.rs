@@ -1,4 +1,4 @@
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Case, Group, Observed, Seen, Shape, repeated};
 use crate::retry::ask::Ask;
@@ -13,6 +13,8 @@ pub(super) fn cases() -> Vec<Case> {
     let now = SystemTime::now() + AHEAD;
     let date = |after: u32| httpdate::fmt_http_date(now + after * SECOND);
     let instant = humantime::format_rfc3339_seconds(now + 20 * SECOND).to_string();
+    let epoch = (now + 20 * SECOND).duration_since(UNIX_EPOCH);
+    let epoch = epoch.expect("a clock that is set");
     let refusal = || Reply::error(429);
     let dated = || refusal().header("date", date(0));
     let mut cases = vec![
@@ -71,6 +73,28 @@ pub(super) fn cases() -> Vec<Case> {
             "Nothing remains for 20 s (draft-ietf-httpapi-ratelimit-headers).",
             refusal().header("ratelimit", r#""default";r=0;t=20"#),
             20 * SECOND,
+        ),
+        hint(
+            "`x-ratelimit-reset` in epoch seconds",
+            "None remains until this second, by the clock that the `date` of the answer shows (GitHub's reference).",
+            dated()
+                .header("x-ratelimit-remaining", "0")
+                .header("x-ratelimit-reset", epoch.as_secs().to_string()),
+            20 * SECOND,
+        ),
+        hint(
+            "`x-ratelimit-reset` in epoch milliseconds",
+            "The same in milliseconds, as OpenRouter sends it.",
+            dated()
+                .header("x-ratelimit-remaining", "0")
+                .header("x-ratelimit-reset", (epoch.as_secs() * 1000).to_string()),
+            20 * SECOND,
+        ),
+        hint(
+            "`retry-after: 2` of a `503`",
+            "The hint of an outage counts as that of a limit does (RFC 9110, 10.2.3).",
+            Reply::error(503).header("retry-after", "2"),
+            2 * SECOND,
         ),
         hint(
             "`RetryInfo` in the body",
