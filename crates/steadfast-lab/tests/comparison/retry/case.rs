@@ -125,6 +125,11 @@ impl Case {
         self
     }
 
+    pub(crate) fn ask(mut self, ask: Ask) -> Self {
+        self.ask = ask;
+        self
+    }
+
     /// Sends so many requests one after the other, and so many at once after that.
     pub(crate) fn callers(mut self, one_by_one: usize, at_once: usize) -> Self {
         self.callers.one_by_one = one_by_one;

@@ -95,7 +95,8 @@ pub(super) fn cases() -> Vec<Case> {
             "The hint of an outage counts as that of a limit does (RFC 9110, 10.2.3).",
             Reply::error(503).header("retry-after", "2"),
             2 * SECOND,
-        ),
+        )
+        .ask(Ask::get()),
         hint(
             "`RetryInfo` in the body",
             "The `retryDelay` of Google's error details (google.rpc.RetryInfo).",

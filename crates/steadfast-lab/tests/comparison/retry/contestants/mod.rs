@@ -135,6 +135,11 @@ fn reqwest_request(ask: &Ask, origin: &str) -> ::reqwest::Request {
     request.try_into().expect("an absolute URI")
 }
 
+async fn reqwest_answer(response: ::reqwest::Response) -> Answer {
+    let response: Response<::reqwest::Body> = response.into();
+    Answer::read(response).await
+}
+
 /// The statuses that examples of retry policies name.
 fn is_transient(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()

@@ -1,10 +1,10 @@
 use reqwest::retry;
 
 use super::{
-    Client, Contestant, NotAsked, Sending, Shape, in_short, is_transient, reqwest_client,
-    reqwest_request,
+    Client, Contestant, NotAsked, Sending, Shape, in_short, is_transient, reqwest_answer,
+    reqwest_client, reqwest_request,
 };
-use crate::retry::ask::{Answer, Ask};
+use crate::retry::ask::Ask;
 
 /// Ten requests that succeed and sixty that fail, and 60 % more.
 const PROMISE: usize = 42;
@@ -70,10 +70,7 @@ impl Client for ReqwestClient {
         let client = self.client.clone();
         Ok(Box::pin(async move {
             match client.execute(request).await {
-                Ok(response) => {
-                    let response: http::Response<reqwest::Body> = response.into();
-                    Ok(Answer::read(response).await)
-                }
+                Ok(response) => Ok(reqwest_answer(response).await),
                 Err(error) => Err(in_short(&error)),
             }
         }))

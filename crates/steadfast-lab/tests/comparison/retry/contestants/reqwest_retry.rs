@@ -3,9 +3,10 @@ use reqwest_retry::RetryTransientMiddleware;
 use reqwest_retry::policies::ExponentialBackoff;
 
 use super::{
-    Client, Contestant, NotAsked, Sending, Shape, in_short, reqwest_client, reqwest_request,
+    Client, Contestant, NotAsked, Sending, Shape, in_short, reqwest_answer, reqwest_client,
+    reqwest_request,
 };
-use crate::retry::ask::{Answer, Ask};
+use crate::retry::ask::Ask;
 
 const RETRIES: u32 = 3;
 
@@ -54,10 +55,7 @@ impl Client for ReqwestRetryClient {
         let client = self.client.clone();
         Ok(Box::pin(async move {
             match client.execute(request).await {
-                Ok(response) => {
-                    let response: http::Response<reqwest::Body> = response.into();
-                    Ok(Answer::read(response).await)
-                }
+                Ok(response) => Ok(reqwest_answer(response).await),
                 Err(error) => Err(in_short(&error)),
             }
         }))
