@@ -16,6 +16,7 @@ use self::table::{Cell, Mark};
 const PENDING: &[&str] = &[
     "streamed, `429`",
     "streamed, `429` half-way",
+    "streamed, `429` half-way twice",
     "streamed, `503` with a hint half-way",
     "streamed, connection lost half-way",
     "the attempt's number",

@@ -207,10 +207,13 @@ impl Case {
 }
 
 async fn outcome(sending: Sending, ask: &Ask) -> Outcome {
-    let patience = ask.deadline.unwrap_or(PATIENCE);
+    let (patience, nothing) = match ask.deadline {
+        Some(deadline) => (deadline, "nothing at the deadline"),
+        None => (PATIENCE, "no answer"),
+    };
     let result = timeout(patience, sending).await;
     Outcome {
-        result: result.unwrap_or_else(|_| Err("nothing at the deadline".to_owned())),
+        result: result.unwrap_or_else(|_| Err(nothing.to_owned())),
         at: Instant::now(),
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Step {
     CloseAfter(usize),
     /// Leaves in the middle of the answer's body.
     Break(Reply),
+    /// Stays, and sends nothing more, in the middle of the answer's body.
+    Stall(Reply),
 }
 
 /// An answer.

@@ -53,6 +53,13 @@ pub(super) async fn serve(stream: TcpStream, connection: u32, server: Server) {
                 }
                 return;
             }
+            Step::Stall(reply) => {
+                body.read(usize::MAX).await;
+                if wire.answer(&reply, false, true).await.is_ok() {
+                    wire.until_left().await;
+                }
+                return;
+            }
         }
     }
 }

@@ -103,9 +103,14 @@ impl Wire {
     /// A close with something unread would be a reset, which can overtake the answer.
     pub(super) async fn leave(mut self) {
         if self.stream.shutdown().await.is_ok() {
-            while self.fill().await.is_ok() {
-                self.read.clear();
-            }
+            self.until_left().await;
+        }
+    }
+
+    /// Waits until the client leaves.
+    pub(super) async fn until_left(mut self) {
+        while self.fill().await.is_ok() {
+            self.read.clear();
         }
     }
 

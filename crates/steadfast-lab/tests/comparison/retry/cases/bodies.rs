@@ -53,6 +53,21 @@ pub(super) fn cases() -> Vec<Case> {
             streamed(),
             Step::AnswerAfter(A_PART, Reply::error(429)),
         ),
+        Case::new(
+            Group::Bodies,
+            "streamed, `429` half-way twice",
+            "What the second attempt reads beyond the first is kept for the third.",
+            Ask::post().payload(streamed()),
+            Script::new([
+                Step::AnswerAfter(A_PART, Reply::error(429)),
+                Step::AnswerAfter(3 * A_PART, Reply::error(429)),
+            ]),
+            move |observed| {
+                let third = observed.attempts.get(2);
+                let same = third.is_some_and(|third| third.body == streamed().bytes());
+                Seen::of(same && observed.status() == Some(200), observed)
+            },
+        ),
         case(
             "streamed, `503` with a hint half-way",
             "The same.",

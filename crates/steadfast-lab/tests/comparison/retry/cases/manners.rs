@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Case, Group, Observed, Seen, Shape, repeated, sent_once};
@@ -61,10 +63,7 @@ pub(super) fn cases() -> Vec<Case> {
             "the connection of a failed answer",
             "The page that came with the `429` is read to its end, so that the second attempt needs no new connection.",
             Ask::post(),
-            Script::once(Reply {
-                body: Bytes::from(format!(r#"{{"error":{{"message":"{}"}}}}"#, "x".repeat(PAGE))),
-                ..Reply::error(429)
-            }),
+            Script::once(long_refusal()),
             |observed| {
                 let same = match &observed.attempts[..] {
                     [first, second] => first.connection == second.connection,
@@ -75,7 +74,28 @@ pub(super) fn cases() -> Vec<Case> {
                 seen.and(if same { "one connection" } else { "not on the same connection" })
             },
         ),
+        Case::new(
+            Group::Manners,
+            "a failed answer that does not end",
+            "The server stops in the middle of the page that came with the `429`. Nobody waits for the rest of it.",
+            Ask::post(),
+            Script::once(Step::Stall(long_refusal())),
+            |observed| {
+                let mut seen = repeated(observed);
+                seen.holds &= observed.took() < Duration::from_secs(5);
+                seen
+            },
+        ),
     ]
+}
+
+fn long_refusal() -> Reply {
+    let text = "x".repeat(PAGE);
+    let body = format!(r#"{{"error":{{"message":"{text}"}}}}"#);
+    Reply {
+        body: Bytes::from(body),
+        ..Reply::error(429)
+    }
 }
 
 /// More than a client reads ahead.
