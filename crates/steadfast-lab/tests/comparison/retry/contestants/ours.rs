@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -23,8 +23,9 @@ impl Contestant for Ours {
 
     fn configured(&self) -> &'static str {
         "`RetryOn429Layer::new()` over the client of hyper-util. In the rows about what an error's body says: \
-         `AiStack` with one endpoint and its defaults, as the layer alone reads no bodies. A budget set by hand \
-         is `RetryBudget::new(100)`, of which a retry after a `503` takes 14."
+         `AiStack` with one endpoint and its defaults, as the layer alone reads no bodies. The header \
+         with the attempt's number is set with `attempt_header`. A budget set by hand is `RetryBudget::new(100)`, of \
+         which a retry after a `503` takes 14."
     }
 
     fn promise(&self) -> Option<usize> {
@@ -44,6 +45,10 @@ impl Contestant for Ours {
                 erase(stack.build().expect("a valid configuration"))
             }
             Shape::Nested => erase(layer.layer(RetryOn429Layer::new().layer(hyper_client()))),
+            Shape::Numbered => {
+                let name = HeaderName::from_static("x-attempt");
+                erase(layer.attempt_header(name).layer(hyper_client()))
+            }
             _ => erase(layer.layer(hyper_client())),
         };
         Ok(Box::new(OursClient {
