@@ -23,6 +23,8 @@ pub(crate) struct Ask {
     pub(crate) payload: Payload,
     /// How long the caller waits for the head of an answer.
     pub(crate) deadline: Option<Duration>,
+    /// Not to be sent again, whatever comes of it.
+    pub(crate) once: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ impl Ask {
             headers: Vec::new(),
             payload: Payload::Whole(Bytes::from_static(body.as_bytes())),
             deadline: None,
+            once: false,
         }
     }
 
@@ -91,6 +94,11 @@ impl Ask {
 
     pub(crate) fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    pub(crate) fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 

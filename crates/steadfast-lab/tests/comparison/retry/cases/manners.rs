@@ -26,6 +26,14 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new(
             Group::Manners,
+            "one request is different",
+            "A request whose caller asks for a single attempt gets one, and needs no client of its own.",
+            Ask::get().once(),
+            Script::once(Reply::error(503)),
+            sent_once,
+        ),
+        Case::new(
+            Group::Manners,
             "one layer in another",
             "Two layers of three or four attempts each make no more than four, not their product.",
             Ask::get(),

@@ -49,6 +49,9 @@ struct AsyncOpenaiClient(async_openai::Client<OpenAIConfig>);
 
 impl Client for AsyncOpenaiClient {
     fn send(&self, ask: &Ask) -> Result<Sending, NotAsked> {
+        if ask.once {
+            return Err("the same for all requests");
+        }
         let Payload::Whole(body) = &ask.payload else {
             return Err("no streamed bodies");
         };

@@ -5,7 +5,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use steadfast::{AiStack, Deadline, Endpoint};
 use steadfast_core::RetryBudget;
-use steadfast_retry::RetryOn429Layer;
+use steadfast_retry::{RetryOn429Layer, RetryOverride};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
@@ -73,6 +73,9 @@ impl Client for OursClient {
         let mut request = ask.request(&self.origin);
         if let Some(deadline) = ask.deadline {
             request.extensions_mut().insert(Deadline::after(deadline));
+        }
+        if ask.once {
+            request.extensions_mut().insert(RetryOverride::never());
         }
         Ok(Box::pin(through(self.service.clone(), request)))
     }

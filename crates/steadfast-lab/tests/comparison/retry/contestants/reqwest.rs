@@ -66,6 +66,9 @@ struct ReqwestClient {
 
 impl Client for ReqwestClient {
     fn send(&self, ask: &Ask) -> Result<Sending, NotAsked> {
+        if ask.once {
+            return Err("the same for all requests");
+        }
         let request = reqwest_request(ask, &self.origin);
         let client = self.client.clone();
         Ok(Box::pin(async move {

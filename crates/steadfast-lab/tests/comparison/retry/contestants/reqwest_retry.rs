@@ -51,6 +51,9 @@ struct ReqwestRetryClient {
 
 impl Client for ReqwestRetryClient {
     fn send(&self, ask: &Ask) -> Result<Sending, NotAsked> {
+        if ask.once {
+            return Err("the same for all requests");
+        }
         let request = reqwest_request(ask, &self.origin);
         let client = self.client.clone();
         Ok(Box::pin(async move {

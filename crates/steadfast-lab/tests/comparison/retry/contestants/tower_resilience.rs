@@ -13,6 +13,8 @@ use crate::retry::ask::Ask;
 
 const BACKOFF: Duration = Duration::from_millis(100);
 const BUDGET: usize = 25;
+/// The default.
+const ATTEMPTS: usize = 3;
 
 type Body = Full<Bytes>;
 type Answered = Response<hyper::body::Incoming>;
@@ -25,7 +27,7 @@ impl Contestant for TowerResilience {
     }
 
     fn configured(&self) -> &'static str {
-        "`RetryLayer` over the client of hyper-util, its default of 3 attempts, `retry_on_response` for `429` and `5xx`, \
+        "`RetryLayer` over the client of hyper-util, its default of 3 attempts by `max_attempts_fn`, `retry_on_response` for `429` and `5xx`, \
          which sees the answer and not the request, every error as by default, `ExponentialRandomBackoff` from 100 ms \
          with a factor of 0.5, and the token bucket with its default of 100. Its refill is switched off: it follows the wall clock, and \
          these runs do not. It clones requests, so their bodies are in \
@@ -61,11 +63,19 @@ fn layer(shape: Shape) -> RetryLayer<Request<Body>, Answered, Error> {
     };
     let backoff = ExponentialRandomBackoff::new(BACKOFF, 0.5);
     RetryLayer::builder()
+        .max_attempts_fn(|request: &Request<Body>| {
+            let attempts = request.extensions().get();
+            attempts.map_or(ATTEMPTS, |Attempts(attempts)| *attempts)
+        })
         .retry_on_response(|response: &Answered| is_transient(response.status()))
         .backoff(backoff.expect("a valid configuration"))
         .budget(bucket.build().expect("a valid configuration"))
         .build()
 }
+
+/// In the extensions of a request.
+#[derive(Clone, Copy)]
+struct Attempts(usize);
 
 struct TowerResilienceClient {
     service: BoxCloneService<Request<Body>, Answered, Error>,
@@ -75,7 +85,10 @@ struct TowerResilienceClient {
 impl Client for TowerResilienceClient {
     fn send(&self, ask: &Ask) -> Result<Sending, NotAsked> {
         let body = ask.payload.whole().ok_or("clones the body")?.clone();
-        let request = ask.request(&self.origin).map(|_| Full::new(body));
+        let mut request = ask.request(&self.origin).map(|_| Full::new(body));
+        request
+            .extensions_mut()
+            .insert(Attempts(if ask.once { 1 } else { ATTEMPTS }));
         Ok(Box::pin(through(self.service.clone(), request)))
     }
 }
