@@ -102,8 +102,11 @@ impl Ask {
         self
     }
 
+    /// The request with a number, at which a stream ends from the second one on.
     pub(crate) fn numbered(&self, number: usize) -> Self {
-        self.clone().header(REQUEST, number.to_string())
+        let mut ask = self.clone().header(REQUEST, number.to_string());
+        ask.payload = ask.payload.numbered(number);
+        ask
     }
 
     pub(crate) fn path(&self) -> &'static str {
@@ -145,6 +148,13 @@ impl Payload {
     pub(crate) fn stream(parts: u8, size: usize) -> Self {
         let part = |number| Bytes::from(vec![b'a' + number % 26; size]);
         Self::Stream((0..parts).map(part).collect(), Duration::from_millis(10))
+    }
+
+    pub(crate) fn numbered(mut self, number: usize) -> Self {
+        if let (Self::Stream(parts, _), 1..) = (&mut self, number) {
+            parts.push(number.to_string().into());
+        }
+        self
     }
 
     pub(crate) fn whole(&self) -> Option<&Bytes> {

@@ -52,13 +52,17 @@ impl Observed {
 
     /// The times between the attempts of each request.
     pub(crate) fn waits_of_each(&self) -> Vec<Vec<Duration>> {
-        let of = |number: usize| -> Vec<&Attempt> {
-            let id = number.to_string();
-            let is_mine =
-                |attempt: &&Attempt| attempt.headers.get(REQUEST).is_some_and(|is| *is == *id);
-            self.attempts.iter().filter(is_mine).collect()
+        let of = |number| gaps(&self.attempts_of(number));
+        (0..self.outcomes.len()).map(of).collect()
+    }
+
+    pub(crate) fn attempts_of(&self, number: usize) -> Vec<&Attempt> {
+        let id = number.to_string();
+        let is_mine = |attempt: &&Attempt| {
+            let of = attempt.headers.get(REQUEST);
+            of.is_some_and(|of| *of == *id)
         };
-        (0..self.outcomes.len()).map(|n| gaps(&of(n))).collect()
+        self.attempts.iter().filter(is_mine).collect()
     }
 
     /// Tells what happened, in words that are the same on every run.

@@ -5,6 +5,7 @@ use crate::retry::ask::{Ask, Payload};
 use crate::server::{Reply, Script, Step};
 
 const KIB: usize = 1024;
+const MANY: usize = 30;
 /// What arrives of a body before the server does something else.
 const A_PART: usize = 3 * KIB;
 
@@ -75,6 +76,22 @@ pub(super) fn cases() -> Vec<Case> {
             streamed(),
             Step::AnswerAfter(A_PART, Reply::error(503).header("retry-after", "1")),
         ),
+        Case::new(
+            Group::Bodies,
+            "streamed, `429` half-way, thirty at once",
+            "Thirty such requests over one client do not mix up their bodies.",
+            Ask::post().payload(streamed()),
+            Script::once(Step::AnswerAfter(A_PART, Reply::error(429))).for_each_request(),
+            move |observed| {
+                let same = (0..MANY).all(|number| {
+                    let attempts = observed.attempts_of(number);
+                    let bytes = streamed().numbered(number).bytes();
+                    attempts.len() == 2 && attempts[1].body == bytes
+                });
+                Seen::of(same && observed.succeeded() == MANY, observed)
+            },
+        )
+        .callers(0, MANY),
         case(
             "streamed, connection lost half-way",
             "A `PUT` whose connection is lost in the middle of the body goes again with all of it.",

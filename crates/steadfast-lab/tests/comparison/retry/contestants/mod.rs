@@ -118,7 +118,11 @@ where
     B: http_body::Body + Send,
     B::Data: Send,
 {
-    HyperClient::builder(TokioExecutor::new()).build_http()
+    let mut connector = HttpConnector::new();
+    // What the operating system holds back takes no time on a clock that stands still, and the
+    // clock would go on without it.
+    connector.set_nodelay(true);
+    HyperClient::builder(TokioExecutor::new()).build(connector)
 }
 
 /// The client below the middleware, which a proxy of the environment must not get between.
