@@ -1,7 +1,7 @@
 //! What the lab knows of a request, whoever passes it on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +25,9 @@ pub(crate) struct Call {
 struct Log {
     attempts: AtomicU32,
     limited: AtomicU32,
-    failed: AtomicU32,
+    unlucky: AtomicU32,
+    failed_first: AtomicBool,
+    unlucky_first: AtomicBool,
     /// One more than the index of the endpoint that answered last with success, or 0.
     served_by: AtomicU32,
     /// How long that took, in nanoseconds.
@@ -59,8 +61,20 @@ impl Call {
         self.log.limited.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn failed(&self) {
-        self.log.failed.fetch_add(1, Ordering::Relaxed);
+    /// Notes that an attempt failed otherwise than by a limit, after `before` others.
+    pub(crate) fn failed(&self, before: u32) {
+        self.log
+            .failed_first
+            .fetch_or(before == 0, Ordering::Relaxed);
+    }
+
+    /// Counts an attempt that fails by chance: it is one of the endpoint's
+    /// [`failures`](crate::Endpoint::failures).
+    pub(crate) fn unlucky(&self, before: u32) {
+        self.log.unlucky.fetch_add(1, Ordering::Relaxed);
+        self.log
+            .unlucky_first
+            .fetch_or(before == 0, Ordering::Relaxed);
     }
 
     pub(crate) fn served(&self, endpoint: usize, took: Duration) {
@@ -78,9 +92,19 @@ impl Call {
         self.log.limited.load(Ordering::Relaxed)
     }
 
-    /// How many attempts failed other than by a limit.
-    pub(crate) fn failures(&self) -> u32 {
-        self.log.failed.load(Ordering::Relaxed)
+    /// How many attempts failed by chance.
+    pub(crate) fn bad_luck(&self) -> u32 {
+        self.log.unlucky.load(Ordering::Relaxed)
+    }
+
+    /// Whether the first attempt failed other than by a limit.
+    pub(crate) fn failed_first(&self) -> bool {
+        self.log.failed_first.load(Ordering::Relaxed)
+    }
+
+    /// Whether the first attempt failed by chance.
+    pub(crate) fn unlucky_first(&self) -> bool {
+        self.log.unlucky_first.load(Ordering::Relaxed)
     }
 
     /// The endpoint that answered, and how long that took.

@@ -19,7 +19,19 @@ pub(crate) struct Record {
     pub(crate) served_by: Option<usize>,
     pub(crate) attempts: u32,
     pub(crate) limited: u32,
-    pub(crate) failed: u32,
+    /// The attempts that failed by chance.
+    pub(crate) unlucky: u32,
+    /// Whether the first attempt failed otherwise than by a limit.
+    pub(crate) failed_first: bool,
+    /// Whether it did so by chance.
+    pub(crate) unlucky_first: bool,
+}
+
+impl Record {
+    /// Whether nothing but chance has failed it: that says nothing about a trouble.
+    fn is_bad_luck(&self) -> bool {
+        self.served_by.is_none() && self.attempts > 0 && self.attempts == self.unlucky
+    }
 }
 
 /// What a policy made of a scenario.
@@ -60,7 +72,8 @@ pub struct Details {
     /// Attempts divided by requests, in the second in which that was most.
     pub peak_amplification: f64,
     /// The seconds from the end of the last trouble until the first second from which on 99 of 100
-    /// requests of every second succeeded, if there was a trouble and such a second.
+    /// requests of every second succeeded or failed by chance alone, if there was a trouble and
+    /// such a second.
     pub recovered_s: Option<f64>,
     /// The seconds from the end of the last trouble until its endpoint got four fifths of the
     /// attempts that it had before, if there was a trouble and it did.
@@ -86,6 +99,9 @@ pub struct Details {
     /// Of the requests whose first attempt failed otherwise than by a limit, the share that was
     /// tried again.
     pub retried: Option<f64>,
+    /// The same of the requests whose first attempt failed by chance, as a share of all attempts
+    /// does at an endpoint with [`failures`](crate::Endpoint::failures).
+    pub unlucky_retried: Option<f64>,
 }
 
 impl Report {
@@ -160,7 +176,8 @@ impl Details {
             attempts: ticks.iter().map(|ticks| per_second(ticks)).collect(),
             arrivals: columns(arrived(), second),
             successes: columns(served.iter().map(|record| record.arrived), second),
-            retried: retried(records),
+            retried: retried(records, |record| record.failed_first),
+            unlucky_retried: retried(records, |record| record.unlucky_first),
         }
     }
 }
@@ -230,14 +247,15 @@ fn peak_amplification(ticks: &[Vec<u32>], arrivals: &[u32]) -> f64 {
     ratios.fold(0.0, f64::max)
 }
 
-/// The seconds until the first one from which on 99 of 100 requests of every second succeed.
+/// The seconds until the first one from which on 99 of 100 requests of every second succeed, or
+/// fail by chance alone.
 fn recovered(records: &[Record], healed: Duration) -> Option<f64> {
     let late = records.iter().filter(|record| record.arrived >= healed);
     let (mut all, mut good) = (Vec::new(), Vec::new());
     for record in late {
         let since = record.arrived - healed;
         all.push(since);
-        if record.served_by.is_some() {
+        if record.served_by.is_some() || record.is_bad_luck() {
             good.push(since);
         }
     }
@@ -278,10 +296,11 @@ fn floats(counts: &[u32]) -> Vec<f64> {
     counts.iter().map(|n| f64::from(*n)).collect()
 }
 
-fn retried(records: &[Record]) -> Option<f64> {
-    let failed: Vec<_> = records.iter().filter(|record| record.failed > 0).collect();
-    let again = failed.iter().filter(|record| record.attempts > 1).count();
-    (!failed.is_empty()).then(|| again as f64 / failed.len() as f64)
+/// The share of requests with more than one attempt, of those whose first one failed like this.
+fn retried(records: &[Record], failed: fn(&Record) -> bool) -> Option<f64> {
+    let again = |record: &Record| f64::from(u8::from(record.attempts > 1));
+    let again: Vec<_> = records.iter().filter(|r| failed(r)).map(again).collect();
+    mean(&again)
 }
 
 #[cfg(test)]

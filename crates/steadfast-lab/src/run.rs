@@ -77,6 +77,8 @@ async fn send(client: Client, call: Call, start: Instant, deadline: Duration) ->
         served_by: service.map(|(endpoint, _)| endpoint),
         attempts: call.attempts(),
         limited: call.refusals(),
-        failed: call.failures(),
+        unlucky: call.bad_luck(),
+        failed_first: call.failed_first(),
+        unlucky_first: call.unlucky_first(),
     }
 }

@@ -111,7 +111,7 @@ impl World {
         match &result {
             Ok(answer) if answer.status().is_success() => call.served(index, started.elapsed()),
             Ok(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS => call.limited(),
-            _ => call.failed(),
+            _ => call.failed(number),
         }
         result
     }
@@ -140,6 +140,7 @@ impl World {
             return Ok(refusal(endpoint.hint, wait));
         }
         if rng.f64() < endpoint.failures {
+            call.unlucky(number);
             sleep(endpoint.refusal).await;
             return Ok(answer(StatusCode::INTERNAL_SERVER_ERROR));
         }

@@ -13,6 +13,7 @@ mod rival;
 mod round_robin;
 mod sdk_retry;
 mod tower_p2c;
+mod tower_retry;
 
 pub(crate) use self::ours::variants;
 

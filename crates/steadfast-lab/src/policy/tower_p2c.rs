@@ -1,25 +1,18 @@
 //! What tower brings itself: `Retry` over `Balance` over `PeakEwma`, tower's own code.
 
-use std::future::Future;
-use std::hash::{BuildHasher, DefaultHasher, Hasher};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use steadfast_core::BoxError;
 use tower::ServiceExt;
 use tower::balance::p2c::Balance;
 use tower::buffer::Buffer;
 use tower::discover::ServiceList;
 use tower::load::{CompleteOnResponse, PeakEwma};
-use tower::retry::backoff::{Backoff, ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff};
-use tower::retry::budget::{Budget, TpsBudget};
-use tower::retry::{self, Retry};
+use tower::retry::Retry;
 use tower::util::BoxCloneSyncService;
-use tower::util::rng::HasherRng;
 
-use crate::call::{Answer, Body};
+use crate::call::Body;
+use crate::policy::tower_retry::{OnFailure, seeded};
 use crate::policy::{Client, Policy, Setup};
 use crate::world::World;
 
@@ -60,75 +53,11 @@ impl Policy for Tower {
             })
             .collect();
         let endpoints = ServiceList::new::<Request<Body>>(endpoints);
-        let rng = |stream| HasherRng::with_hasher(Seeded(setup.seed().wrapping_add(stream)));
-        let balance = Balance::from_rng(endpoints, rng(0));
-        let policy = OnFailure::new(setup.attempts().saturating_sub(1), rng(1));
+        let balance = Balance::from_rng(endpoints, seeded(setup.seed()));
+        let retries = setup.attempts().saturating_sub(1);
+        let policy = OnFailure::new(retries, setup.seed().wrapping_add(1));
         let retry = Retry::new(policy, Buffer::new(balance, BUFFER));
         BoxCloneSyncService::new(retry.map_response(|response| response.map(drop)))
-    }
-}
-
-/// The policy that users write, as the docs of `Budget` show it.
-///
-/// A clone of it draws the same jitter as all others, which is how `HasherRng` and
-/// `ExponentialBackoffMaker` are made.
-#[derive(Clone)]
-struct OnFailure {
-    retries: u32,
-    backoff: ExponentialBackoff<HasherRng<Seeded>>,
-    budget: Arc<TpsBudget>,
-}
-
-impl OnFailure {
-    fn new(retries: u32, rng: HasherRng<Seeded>) -> Self {
-        // The defaults of `ExponentialBackoffMaker`, but for the generator.
-        let (min, max) = (Duration::from_millis(50), Duration::from_millis(u64::MAX));
-        let maker = ExponentialBackoffMaker::new(min, max, 0.99, rng);
-        Self {
-            retries,
-            backoff: maker.expect("the defaults").make_backoff(),
-            budget: Arc::default(),
-        }
-    }
-}
-
-impl retry::Policy<Request<Body>, Answer, BoxError> for OnFailure {
-    type Future = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
-
-    fn retry(
-        &mut self,
-        _: &mut Request<Body>,
-        result: &mut Result<Answer, BoxError>,
-    ) -> Option<Self::Future> {
-        let failed = result.as_ref().map_or(true, |answer| {
-            answer.status().as_u16() == 429 || answer.status().is_server_error()
-        });
-        if !failed {
-            self.budget.deposit();
-            return None;
-        }
-        self.retries = self.retries.checked_sub(1)?;
-        self.budget
-            .withdraw()
-            .then(|| Box::pin(self.backoff.next_backoff()) as Self::Future)
-    }
-
-    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
-        Some(request.clone())
-    }
-}
-
-/// A hasher with a known key, in the place of one that differs in each process.
-#[derive(Clone, Debug)]
-struct Seeded(u64);
-
-impl BuildHasher for Seeded {
-    type Hasher = DefaultHasher;
-
-    fn build_hasher(&self) -> DefaultHasher {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.0);
-        hasher
     }
 }
 
@@ -182,16 +111,5 @@ mod tests {
         // The ten seconds before count as well.
         let allowed = of_successes..=of_successes + of_time + 100.0;
         assert!(allowed.contains(&retries), "{retries}");
-    }
-
-    /// facts/rust-peers.md, B12: requests that fail together come back together.
-    #[tokio::test(start_paused = true)]
-    async fn all_requests_draw_the_same_jitter() {
-        let policy = OnFailure::new(2, HasherRng::with_hasher(Seeded(1)));
-        let waits = || {
-            let mut backoff = policy.clone().backoff;
-            [(); 4].map(|()| backoff.next_backoff().deadline())
-        };
-        assert_eq!(waits(), waits());
     }
 }

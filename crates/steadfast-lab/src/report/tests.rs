@@ -11,7 +11,9 @@ fn served(arrived: Duration) -> Record {
         served_by: Some(0),
         attempts: 1,
         limited: 0,
-        failed: 0,
+        unlucky: 0,
+        failed_first: false,
+        unlucky_first: false,
     }
 }
 
@@ -113,6 +115,26 @@ fn recovered_is_the_second_after_the_last_bad_one() {
     assert_eq!(recovered(&records(&[19]), healed), None, "it never did");
 }
 
+/// No policy without retries would ever recover if an endpoint fails by chance. Whoever met
+/// anything else beside was not just unlucky.
+#[test]
+fn bad_luck_alone_does_not_put_recovery_off() {
+    let records = |unlucky| -> Vec<_> {
+        let second = |n: u32| Record {
+            unlucky,
+            ..lost(n * SECOND)
+        };
+        (0..20).map(second).collect()
+    };
+    assert_eq!(recovered(&records(3), 10 * SECOND), Some(0.0));
+    assert_eq!(recovered(&records(2), 10 * SECOND), None);
+    let nobody_asked = Record {
+        attempts: 0,
+        ..lost(10 * SECOND)
+    };
+    assert_eq!(recovered(&[nobody_asked], 10 * SECOND), None);
+}
+
 #[test]
 fn back_is_when_four_fifths_of_the_traffic_are_there_again() {
     let scenario = Scenario::new("a").endpoint(Endpoint::new("a").trouble(5..10, Trouble::Refuses));
@@ -135,13 +157,20 @@ fn back_is_when_four_fifths_of_the_traffic_are_there_again() {
     assert_eq!(back(&scenario, &[vec![1; 90]]), None);
 }
 
+/// A request whose second attempt failed was tried again for another reason.
 #[test]
-fn retried_are_those_of_the_failed_that_were_tried_again() {
+fn retried_are_those_of_the_failed_first_attempts_that_were_tried_again() {
     let failed = |attempts| Record {
-        failed: 1,
+        failed_first: true,
         attempts,
         ..served(SECOND)
     };
-    assert_eq!(retried(&[failed(2), failed(1), served(SECOND)]), Some(0.5));
-    assert_eq!(retried(&[served(SECOND)]), None);
+    let later = Record {
+        unlucky: 1,
+        attempts: 2,
+        ..served(SECOND)
+    };
+    let share = |records: &[_]| retried(records, |record| record.failed_first);
+    assert_eq!(share(&[failed(2), failed(1), later]), Some(0.5));
+    assert_eq!(share(&[served(SECOND), later]), None);
 }
