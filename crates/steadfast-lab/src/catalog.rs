@@ -1,5 +1,9 @@
 //! The scenarios that have a name.
 
+mod retries;
+
+pub(crate) use self::retries::retries;
+
 use std::time::Duration;
 
 use steadfast_testkit::Quota;
@@ -169,15 +173,11 @@ fn clients(load: f64) -> Scenario {
 }
 
 fn storm(load: f64) -> Scenario {
-    let service = Endpoint::new("service")
-        .capacity(20)
-        .latency(Latency::Constant(SECOND / 20))
-        .trouble(30..40, Trouble::Capacity(0.3));
-    Scenario::new("storm")
-        .endpoint(service)
-        .load(load)
-        .attempt_timeout(SECOND)
-        .lasting(2 * MINUTE)
+    service("storm", load, overload)
+}
+
+fn overload(endpoint: Endpoint) -> Endpoint {
+    endpoint.trouble(30..40, Trouble::Capacity(0.3))
 }
 
 fn herd(load: f64) -> Scenario {
@@ -240,6 +240,18 @@ fn recovery(load: f64) -> Scenario {
     .lasting(15 * MINUTE)
 }
 
+/// A service that can take only so much, changed a little.
+fn service(name: &str, load: f64, change: impl Fn(Endpoint) -> Endpoint) -> Scenario {
+    let service = Endpoint::new("service")
+        .capacity(20)
+        .latency(Latency::Constant(SECOND / 20));
+    Scenario::new(name)
+        .endpoint(change(service))
+        .load(load)
+        .attempt_timeout(SECOND)
+        .lasting(2 * MINUTE)
+}
+
 /// The four endpoints that most scenarios have, each changed a little.
 fn four(name: &str, load: f64, change: impl Fn(Endpoint) -> Endpoint) -> Scenario {
     let endpoint = |(name, requests, median, cost)| {
@@ -265,7 +277,7 @@ mod tests {
 
     #[test]
     fn every_entry_is_a_scenario_of_its_name_at_any_load() {
-        for entry in catalog() {
+        for entry in catalog().iter().chain(retries()) {
             for load in entry.loads().iter().copied().chain([0.1]) {
                 let scenario = entry.at(load);
                 assert_eq!(scenario.name, entry.name());

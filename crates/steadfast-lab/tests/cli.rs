@@ -125,6 +125,27 @@ fn a_scenario_alone_prints_its_tables() {
 }
 
 #[test]
+fn retries_have_policies_of_their_own_and_a_page() {
+    let few = "retry --load 0.05 --seeds 1 --policy steadfast-retry --policy no-retry";
+    let out = directory("retry");
+    let text = stdout(&format!("{few} --out {}", out.display()));
+    assert_eq!(text, stdout(few), "what is written is printed as well");
+    assert!(text.starts_with("## storm at a load of 0.05\n\n"), "{text}");
+    let files = files(&out);
+    let names: Vec<_> = files.keys().map(String::as_str).collect();
+    assert_eq!(names, ["retry-storm.svg", "retry.md"]);
+    let page = &files["retry.md"];
+    assert!(page.contains(text.trim_end()), "{page}");
+    assert!(
+        page.contains("-- retry --out docs/lab --load 0.05"),
+        "{page}"
+    );
+    assert!(!page.contains('{'), "{page}");
+    let lines = stdout(&format!("{few} --json"));
+    assert_eq!(lines.lines().count(), 2 * 7);
+}
+
+#[test]
 fn the_same_code_writes_the_same_pages() {
     let write = |name| {
         let out = directory(name);
@@ -186,6 +207,8 @@ fn values_that_make_no_sense_are_named() {
     }
     refusal("");
     refusal("quota --out somewhere");
+    refusal("quota --policy steadfast-retry");
+    refusal("retry --policy round-robin");
     refusal("all --json --out somewhere");
 }
 

@@ -9,6 +9,7 @@ mod no_retry;
 mod ours;
 mod pick;
 mod prequal;
+mod retry_only;
 mod rival;
 mod round_robin;
 mod sdk_retry;
@@ -16,6 +17,7 @@ mod tower_p2c;
 mod tower_retry;
 
 pub(crate) use self::ours::variants;
+pub(crate) use self::retry_only::retry_only;
 
 use std::time::Duration;
 

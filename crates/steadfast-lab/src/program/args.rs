@@ -6,7 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use crate::catalog::{Entry, catalog};
-use crate::policy::{Policy, policies};
+use crate::policy::{Policy, policies, retry_only};
+use crate::program::retry;
 use crate::program::study::{self, Study};
 
 /// How often a run is repeated, unless somebody says otherwise. Overloads last an hour and take
@@ -23,7 +24,8 @@ const LOADS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 #[derive(Debug, Parser)]
 #[command(name = "steadfast-lab")]
 pub(super) struct Args {
-    /// The scenario to run. `all` runs each, and writes tables and plots into `--out`
+    /// The scenario to run. `all` runs each, and writes tables and plots into `--out`. `retry` runs
+    /// what the page on retries is made of
     #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(scenarios()))]
     scenario: Option<String>,
 
@@ -43,8 +45,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
     policy: Vec<String>,
 
-    /// Where `all` writes. By default `docs/lab` of this repository, unless `--load` or `--policy`
-    /// leave something out
+    /// Where `all` and `retry` write. By default `docs/lab` of this repository for `all`, unless `--load` or
+    /// `--policy` leave something out
     #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "list"])]
     out: Option<PathBuf>,
 
@@ -65,28 +67,39 @@ pub(super) enum Output {
 
 impl Args {
     pub(super) fn output(&self) -> Output {
-        let part = self.load.is_some() || !self.policy.is_empty();
         match &self.out {
             _ if self.list => Output::List,
             _ if self.json => Output::Json,
-            Some(_) if !self.is_all() => refuse("--out is for `all`: one scenario is not written"),
+            Some(_) if !self.is_all() && !self.is_retry() => {
+                refuse("--out is for `all` and `retry`: one scenario is not written")
+            }
             Some(out) => Output::Pages(out.clone()),
-            None if self.is_all() && !part => Output::Pages(default_out()),
+            None if self.is_all() && self.is_whole() => Output::Pages(default_out()),
             None => Output::Tables,
         }
     }
 
     /// The chosen policies, in the order of the registry.
     pub(super) fn policies(&self) -> Vec<Box<dyn Policy>> {
-        let mut all = policies();
+        let mut all = if self.is_retry() {
+            retry_only()
+        } else {
+            policies()
+        };
         all.retain(|policy| {
             self.policy.is_empty() || self.policy.iter().any(|name| name == policy.name())
         });
+        if all.is_empty() {
+            refuse("none of these policies runs there: `retry` has its own");
+        }
         all
     }
 
     /// What the tables are made of.
     pub(super) fn studies(&self) -> Vec<Study> {
+        if self.is_retry() {
+            return retry::studies(self.load, self.seeds.unwrap_or(retry::SEEDS));
+        }
         self.entries()
             .flat_map(|entry| {
                 let loads = self
@@ -108,13 +121,32 @@ impl Args {
 
     /// How many seeds the page on our defaults is made with. None if only a part is wanted.
     pub(super) fn default_seeds(&self) -> Option<u64> {
-        let all = self.policy.is_empty() && self.load.is_none();
-        all.then(|| self.seeds.unwrap_or_else(|| default_seeds(1.0)))
+        let seeds = || self.seeds.unwrap_or_else(|| default_seeds(1.0));
+        self.is_whole().then(seeds)
+    }
+
+    /// What the page on retries is made of. None if only a part is wanted.
+    pub(super) fn retry_studies(&self) -> Option<Vec<Study>> {
+        let seeds = self.seeds.unwrap_or(retry::SEEDS);
+        self.is_whole().then(|| retry::studies(None, seeds))
+    }
+
+    fn is_whole(&self) -> bool {
+        self.policy.is_empty() && self.load.is_none()
     }
 
     /// The command line that makes the same pages.
     pub(super) fn command_line(&self) -> String {
-        let mut command = "cargo run --release -p steadfast-lab -- all".to_owned();
+        self.command("all")
+    }
+
+    /// The command line that makes the same page on retries, and nothing else.
+    pub(super) fn retry_command(&self) -> String {
+        self.command("retry --out docs/lab")
+    }
+
+    fn command(&self, what: &str) -> String {
+        let mut command = format!("cargo run --release -p steadfast-lab -- {what}");
         if let Some(load) = self.load {
             command += &format!(" --load {load}");
         }
@@ -133,17 +165,28 @@ impl Args {
             .filter(|entry| self.is_all() || self.scenario.as_deref() == Some(entry.name()))
     }
 
+    pub(super) fn is_retry(&self) -> bool {
+        self.scenario.as_deref() == Some("retry")
+    }
+
     fn is_all(&self) -> bool {
         self.scenario.as_deref() == Some("all")
     }
 }
 
 fn scenarios() -> impl Iterator<Item = &'static str> {
-    std::iter::once("all").chain(catalog().iter().map(Entry::name))
+    let names = catalog().iter().map(Entry::name);
+    ["all", "retry"].into_iter().chain(names)
 }
 
 fn names() -> Vec<&'static str> {
-    policies().iter().map(|policy| policy.name()).collect()
+    let mut names: Vec<_> = policies().iter().map(|policy| policy.name()).collect();
+    for policy in retry_only() {
+        if !names.contains(&policy.name()) {
+            names.push(policy.name());
+        }
+    }
+    names
 }
 
 fn load(text: &str) -> Result<f64, String> {

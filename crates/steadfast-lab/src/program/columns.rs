@@ -1,6 +1,8 @@
 //! What the table of a study shows.
 
-use crate::program::numbers::{self, NONE, half_range, mean, percent, seconds, shares};
+mod retry;
+
+use crate::program::numbers::{NONE, half_range, mean, percent, seconds, shares};
 use crate::program::study::{Outcome, Study};
 use crate::program::table::Table;
 use crate::report::{Details, Report};
@@ -45,7 +47,15 @@ impl Column {
 
 /// The table of an outcome, a row for each policy.
 pub(super) fn table(outcome: &Outcome) -> Table {
-    let columns = columns(&outcome.study);
+    filled(outcome, &columns(&outcome.study))
+}
+
+/// The table of an outcome that is about retries alone.
+pub(super) fn retry_table(outcome: &Outcome) -> Table {
+    filled(outcome, &retry::columns(outcome))
+}
+
+fn filled(outcome: &Outcome, columns: &[Column]) -> Table {
     let best = best(&outcome.rows);
     let titles = columns.iter().map(|column| column.title.clone());
     let header = ["policy".to_owned(), "success %".to_owned()];
@@ -87,13 +97,9 @@ fn success(row: &[Report], best: Option<&str>) -> String {
 }
 
 fn columns(study: &Study) -> Vec<Column> {
-    let attempts = match study.entry.name() {
-        "herd" => "calls/request",
-        _ => "attempts/request",
-    };
     let mut columns = vec![
-        Column::ratio(attempts, |report| report.attempts_per_request),
-        Column::ratio("429s/request", |report| report.rate_limited_per_request),
+        attempts(study),
+        limited(),
         Column::seconds("p50 s", |report| report.p50_s),
         Column::seconds("p99 s", |report| report.p99_s),
         Column::seconds("waited s", |report| report.details.waited_s),
@@ -112,6 +118,18 @@ fn columns(study: &Study) -> Vec<Column> {
     columns
 }
 
+fn attempts(study: &Study) -> Column {
+    let title = match study.entry.name() {
+        "herd" => "calls/request",
+        _ => "attempts/request",
+    };
+    Column::ratio(title, |report| report.attempts_per_request)
+}
+
+fn limited() -> Column {
+    Column::ratio("429s/request", |report| report.rate_limited_per_request)
+}
+
 fn costs_differ(study: &Study) -> bool {
     let endpoints = &study.scenario.endpoints;
     endpoints.windows(2).any(|two| two[0].cost != two[1].cost)
@@ -120,15 +138,8 @@ fn costs_differ(study: &Study) -> bool {
 /// What only some scenarios are about.
 fn special(study: &Study) -> Vec<Column> {
     match study.entry.name() {
-        "storm" => vec![
-            Column::ratio("peak amplification", |report| {
-                report.details.peak_amplification
-            }),
-            Column::new("recovered s", |row| {
-                never_or(row, |details| details.recovered_s)
-            }),
-        ],
-        "herd" => vec![Column::seconds("last s", |report| report.details.max_s)],
+        "storm" => vec![peak(), recovered()],
+        "herd" => vec![last()],
         "noise" => vec![retried()],
         _ => trouble(study),
     }
@@ -153,6 +164,22 @@ fn trouble(study: &Study) -> Vec<Column> {
     ]
 }
 
+fn peak() -> Column {
+    Column::ratio("peak amplification", |report| {
+        report.details.peak_amplification
+    })
+}
+
+fn recovered() -> Column {
+    Column::new("recovered s", |row| {
+        never_or(row, |details| details.recovered_s)
+    })
+}
+
+fn last() -> Column {
+    Column::seconds("last s", |report| report.details.max_s)
+}
+
 fn retried() -> Column {
     Column::new("retried %", |row| {
         let retried = row.iter().filter_map(|report| report.details.retried);
@@ -162,15 +189,17 @@ fn retried() -> Column {
 
 /// The mean of the seeds in which it happened, and in how many it never did.
 fn never_or(row: &[Report], of: fn(&Details) -> Option<f64>) -> String {
-    let times: Vec<_> = row
-        .iter()
-        .filter_map(|report| of(&report.details))
-        .collect();
-    let never = row.len() - times.len();
-    match numbers::mean(times) {
+    let times = row.iter().map(|report| of(&report.details));
+    mean_or_never(times, |mean| format!("{mean:.0}"))
+}
+
+fn mean_or_never(times: impl Iterator<Item = Option<f64>>, text: impl Fn(f64) -> String) -> String {
+    let times: Vec<_> = times.collect();
+    let never = times.iter().filter(|time| time.is_none()).count();
+    match mean(times.into_iter().flatten()) {
         None => "never".to_owned(),
-        Some(mean) if never == 0 => format!("{mean:.0}"),
-        Some(mean) => format!("{mean:.0}, never in {never}"),
+        Some(mean) if never == 0 => text(mean),
+        Some(mean) => format!("{}, never in {never}", text(mean)),
     }
 }
 

@@ -22,7 +22,8 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     fn new(report: &'a Report) -> Self {
         let details = &report.details;
-        let (storm, herd) = (report.scenario == "storm", report.scenario == "herd");
+        let storm = report.scenario.starts_with("storm");
+        let herd = report.scenario == "herd";
         Self {
             report,
             peak_amplification: storm.then_some(details.peak_amplification),

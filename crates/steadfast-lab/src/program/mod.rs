@@ -9,6 +9,7 @@ mod numbers;
 mod page;
 mod plot;
 mod progress;
+mod retry;
 mod study;
 mod table;
 
@@ -25,7 +26,7 @@ use self::page::File;
 use self::progress::Progress;
 use self::study::{Outcome, Study};
 use crate::catalog::catalog;
-use crate::policy::{Policy, policies};
+use crate::policy::{Policy, policies, retry_only};
 
 /// Does what the arguments of the process say.
 ///
@@ -46,6 +47,10 @@ fn run(args: &Args) -> Result<(), BoxError> {
     let policies = args.policies();
     match args.output() {
         Output::List => print(&list()),
+        Output::Tables if args.is_retry() => {
+            print(&retry::chapters(&outcomes(&args.studies(), &policies)))
+        }
+        Output::Pages(out) if args.is_retry() => retry_page(args, &policies, &out),
         Output::Json => print(&json::lines(&outcomes(&args.studies(), &policies))?),
         Output::Tables => print(&page::tables(&outcomes(&args.studies(), &policies))),
         Output::Pages(out) => pages(args, &policies, &out),
@@ -74,7 +79,20 @@ fn pages(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), Bo
     if let Some(seeds) = args.default_seeds() {
         files.push(defaults::page(&pages.notice(), seeds));
     }
+    if let Some(studies) = args.retry_studies() {
+        let policies = retry_only();
+        let outcomes = self::outcomes(&studies, &policies);
+        files.extend(retry::files(&args.retry_command(), &policies, &outcomes)?);
+    }
     print(&page::tables(&outcomes))?;
+    write(out, &files)
+}
+
+fn retry_page(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), BoxError> {
+    create(out)?;
+    let outcomes = outcomes(&args.studies(), policies);
+    let files = retry::files(&args.retry_command(), policies, &outcomes)?;
+    print(&retry::chapters(&outcomes))?;
     write(out, &files)
 }
 

@@ -28,7 +28,11 @@ fn outcome(scenario: &str, rows: &[&[f64]]) -> Outcome {
 }
 
 fn cells(outcome: &Outcome, column: usize) -> Vec<String> {
-    let text = table(outcome).to_string();
+    cells_of(&table(outcome), column)
+}
+
+fn cells_of(table: &Table, column: usize) -> Vec<String> {
+    let text = table.to_string();
     let cell = |line: &str| {
         line.split('|')
             .nth(column + 1)
@@ -80,4 +84,41 @@ fn an_endpoint_in_trouble_has_the_attempts_of_that_time_only() {
     outcome.rows[0][0].details.attempts = vec![attempts, Vec::new(), Vec::new(), Vec::new()];
     let at = cells(&outcome, 12);
     assert_eq!((&*at[0], &*at[2]), ("in trouble, attempts/s", "0.50"));
+}
+
+#[test]
+fn recovery_is_compared_with_that_without_retries_seed_by_seed() {
+    let mut outcome = outcome("storm", &[&[1.0; 3][..]; 4]);
+    let times = [[20.0, 22.0, 24.0], [20.0, 23.0, 24.5], [25.0, 0.0, 30.0]];
+    for (row, times) in outcome.rows.iter_mut().zip(times) {
+        for (report, time) in row.iter_mut().zip(times) {
+            report.details.recovered_s = Some(time).filter(|time| *time > 0.0);
+        }
+    }
+    for report in &mut outcome.rows[0] {
+        report.policy = "no-retry".to_owned();
+    }
+    let table = retry_table(&outcome);
+    let expected = ["later by s", "0.0", "0.5", "5.5, never in 1", "never"];
+    let found = cells_of(&table, 6);
+    assert_eq!(
+        [&found[..1], &found[2..]].concat(),
+        expected.map(str::to_owned)
+    );
+}
+
+#[test]
+fn a_peak_is_that_of_the_worst_seed() {
+    let mut outcome = outcome("storm", &[&[1.0; 3]]);
+    for (report, peak) in outcome.rows[0].iter_mut().zip([1.1, 1.3, 1.2]) {
+        report.details.peak_amplification = peak;
+    }
+    let table = retry_table(&outcome);
+    assert_eq!(cells_of(&table, 3)[2], "1.200");
+    assert_eq!(cells_of(&table, 4)[2], "1.300");
+    assert_eq!(
+        cells_of(&table, 5)[0],
+        "recovered s",
+        "and nobody to compare with"
+    );
 }

@@ -29,6 +29,9 @@ const CHOSEN_ALONE: [&str; 6] = [
     "envoy",
 ];
 
+/// So few policies are all shown. Whoever has more of them has some of the chosen ones.
+const FEW: usize = 8;
+
 /// The seconds over which attempts are averaged.
 const SMOOTH: usize = 5;
 const PANEL: (u32, u32) = (450, 210);
@@ -69,14 +72,11 @@ fn panels(outcome: &Outcome) -> Vec<Panel<'_>> {
         _ => CHOSEN,
     };
     let seconds = outcome.study.scenario.lasting.as_secs() as usize;
-    let reports = || outcome.rows.iter().filter_map(|row| row.first());
-    let is_chosen = |report: &&Report| chosen.contains(&report.policy.as_str());
-    let mut found: Vec<_> = reports().filter(is_chosen).collect();
-    if found.is_empty() {
-        found = reports().take(chosen.len()).collect();
-    }
-    found
-        .into_iter()
+    let reports = outcome.rows.iter().filter_map(|row| row.first());
+    let few = outcome.rows.len() <= FEW;
+    let is_chosen = |report: &&Report| few || chosen.contains(&report.policy.as_str());
+    reports
+        .filter(is_chosen)
         .map(|report| Panel::new(report, seconds))
         .collect()
 }

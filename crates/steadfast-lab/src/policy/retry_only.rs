@@ -1,0 +1,121 @@
+//! Retries alone, straight over the HTTP client: no balancer and no breaker hides what they do.
+
+use http::{Request, Response};
+use steadfast_core::{BoxError, Class, Classify, Deadline, DefaultClassifier, classify_fn};
+use steadfast_retry::RetryOn429Layer;
+use tower::retry::Retry;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceExt};
+
+use crate::call::Body;
+use crate::policy::tower_retry::OnFailure;
+use crate::policy::{Client, Policy, Setup, no_retry, sdk_retry};
+use crate::world::World;
+
+/// A policy that asks the first endpoint only, through a stack that is made of a client.
+struct RetryOnly {
+    name: &'static str,
+    about: &'static str,
+    stack: fn(&Setup) -> Client,
+}
+
+/// Returns policies that differ in how they retry, the baseline first.
+pub(crate) fn retry_only() -> Vec<Box<dyn Policy>> {
+    let of = |name, about, stack| -> Box<dyn Policy> { Box::new(RetryOnly { name, about, stack }) };
+    vec![
+        no_retry::policy(),
+        of(
+            "steadfast-retry",
+            "`RetryOn429Layer` with its defaults, told that doing a request twice does no harm",
+            |setup| ours(setup, layer(setup)),
+        ),
+        of(
+            "steadfast-retry-timeouts",
+            "the same, with a classifier that says of a timeout that it may be repeated",
+            |setup| ours(setup, repeat_timeouts(layer(setup))),
+        ),
+        of("steadfast-no-budget", "that, without its budget", |setup| {
+            ours(setup, repeat_timeouts(layer(setup).without_budget()))
+        }),
+        of(
+            "tower-retry",
+            "tower's `Retry` with a policy as its docs teach: again after 429, 5xx and errors, with \
+             `ExponentialBackoffMaker` and `TpsBudget` as they are by default",
+            |setup| towers(setup, policy(setup)),
+        ),
+        of("tower-no-budget", "that, without its budget", |setup| {
+            towers(setup, policy(setup).without_budget())
+        }),
+        sdk_retry::policy(),
+    ]
+}
+
+impl Policy for RetryOnly {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn client(&self, setup: &Setup) -> Client {
+        let uri = World::uri(&setup.endpoints()[0]);
+        let deadline = setup.deadline();
+        let client = (self.stack)(setup).map_request(move |mut request: Request<Body>| {
+            *request.uri_mut() = uri.clone();
+            request.extensions_mut().insert(Deadline::after(deadline));
+            request
+        });
+        BoxCloneSyncService::new(client)
+    }
+}
+
+fn layer(setup: &Setup) -> RetryOn429Layer {
+    // A request is a question to a model, and asking it twice does no harm.
+    RetryOn429Layer::new()
+        .max_attempts(setup.attempts())
+        .retry_non_idempotent(true)
+        .seed(setup.seed())
+}
+
+/// What the owner of an API does who knows that its requests may be done twice.
+fn repeat_timeouts(layer: RetryOn429Layer) -> RetryOn429Layer<impl Classify> {
+    layer.classifier(classify_fn(|outcome| {
+        let verdict = DefaultClassifier.classify(outcome);
+        match verdict.class() {
+            Class::Timeout => verdict.with_should_retry(Some(true)),
+            _ => verdict,
+        }
+    }))
+}
+
+fn ours<C>(setup: &Setup, layer: RetryOn429Layer<C>) -> Client
+where
+    C: Classify + Send + Sync + 'static,
+{
+    without_body(layer.clone_body().layer(setup.http()))
+}
+
+fn policy(setup: &Setup) -> OnFailure {
+    OnFailure::new(setup.attempts().saturating_sub(1), setup.seed())
+}
+
+fn towers(setup: &Setup, policy: OnFailure) -> Client {
+    without_body(Retry::new(policy, setup.http()))
+}
+
+fn without_body<S, B>(service: S) -> Client
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    BoxCloneSyncService::new(service.map_response(|response| response.map(drop)))
+}
+
+#[cfg(test)]
+mod tests;
