@@ -114,3 +114,22 @@ impl Call {
         Some((number.checked_sub(1)? as usize, took))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_later_was_not_the_first_to_fail() {
+        let call = Call::new(1, 1);
+        call.unlucky(1);
+        call.failed(1);
+        assert!(!call.failed_first() && !call.unlucky_first());
+        call.failed(0);
+        assert!(call.failed_first() && !call.unlucky_first());
+        call.unlucky(0);
+        call.failed(2);
+        assert!(call.failed_first() && call.unlucky_first());
+        assert_eq!(call.bad_luck(), 2);
+    }
+}

@@ -252,6 +252,23 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_retries_is_a_part_of_all_and_of_nothing_less() {
+        let seeds = |line| {
+            let studies = parse(line).retry_studies()?;
+            Some(studies.iter().map(|study| study.seeds).collect::<Vec<_>>())
+        };
+        assert_eq!(seeds("lab all"), Some(vec![retry::SEEDS; 7]));
+        assert_eq!(seeds("lab all --seeds 2"), Some(vec![2; 7]));
+        assert_eq!(seeds("lab all --load 0.5"), None);
+        assert_eq!(seeds("lab all --policy round-robin"), None);
+        assert_eq!(parse("lab retry").output(), Output::Tables);
+        assert_eq!(
+            parse("lab all --seeds 2").retry_command(),
+            parse("lab retry --out docs/lab --seeds 2").retry_command()
+        );
+    }
+
+    #[test]
     fn policies_come_in_the_order_of_the_registry() {
         let args = parse("lab all --policy round-robin --policy steadfast-scored");
         let names: Vec<_> = args.policies().iter().map(|policy| policy.name()).collect();

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use steadfast_testkit::Quota;
+
 use super::*;
+use crate::arrivals::Arrivals;
 use crate::catalog::{catalog, retries};
+use crate::endpoint::Endpoint;
 use crate::report::Report;
 use crate::scenario::Scenario;
 
@@ -69,12 +73,24 @@ fn without_a_budget_a_storm_does_not_end() {
     assert!(peak > 1.05, "it does repeat timeouts: {peak}");
 }
 
+/// The bucket is empty for less than half of the time. Timeouts are no blips.
+#[test]
+fn even_with_a_storm_most_blips_are_retried() {
+    let report = run(&storm("storm-blips-5"), "steadfast-retry", 1);
+    let retried = report.details.unlucky_retried.expect("some fail by chance");
+    assert!((0.5..0.95).contains(&retried), "{retried}");
+    let all = report.details.retried.expect("many fail");
+    assert!(all < 0.3, "{all}");
+}
+
 /// It counts what succeeded in ten seconds, and a fifth of that may be spent in one.
 #[test]
 fn towers_budget_lets_a_storm_double() {
     let report = run(&storm("storm"), "tower-retry", 1);
     let peak = report.details.peak_amplification;
     assert!((1.8..2.3).contains(&peak), "{peak}");
+    let report = run(&storm("storm"), "tower-no-budget", 1);
+    assert!(report.details.peak_amplification > 3.0, "{report:?}");
 }
 
 /// The budget is of each client, so the storms of eight add up.
@@ -117,9 +133,23 @@ fn a_herd_parts_soon() {
     }
 }
 
+/// Without the deadline of the request ours would wait for half a minute only.
+#[test]
+fn ours_waits_as_long_as_the_request_has() {
+    let minute = Duration::from_secs(60);
+    let scenario = Scenario::new("two")
+        .endpoint(Endpoint::new("slow").requests(Quota::new(1, minute)))
+        .arrivals(Arrivals::Bursts {
+            size: 2,
+            every: Duration::ZERO,
+        })
+        .deadline(2 * minute);
+    assert_eq!(run(&scenario, "steadfast-retry", 1).success, 1.0);
+}
+
 #[test]
 fn nobody_makes_more_attempts_than_it_may() {
-    let endpoint = crate::Endpoint::new("down").failures(1.0);
+    let endpoint = Endpoint::new("down").failures(1.0);
     let scenario = Scenario::new("outage").endpoint(endpoint);
     for policy in retry_only() {
         let report = scenario.run(&*policy, 1);
