@@ -50,6 +50,7 @@
 //! `comparison` writes it.
 
 mod arrivals;
+mod breaker;
 mod call;
 mod catalog;
 mod endpoint;

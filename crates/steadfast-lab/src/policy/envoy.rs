@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::Instant;
 
-use self::outlier::Outliers;
+pub(crate) use self::outlier::Outliers;
 use crate::policy::pick::Turns;
 use crate::policy::rival::{End, Kind, Progress, Rival, Rules};
 use crate::policy::{Policy, Setup};
@@ -21,6 +21,8 @@ const MORE_PICKS: u32 = 5;
 /// Of the active requests, in percent, and at least so many.
 const RETRY_BUDGET: (usize, usize) = (20, 3);
 const PANIC_PERCENT: usize = 50;
+/// 10 by default, which is nobody of fewer than ten hosts.
+const MAX_EJECTION_PERCENT: usize = 50;
 
 struct Envoy {
     attempts: u32,
@@ -49,7 +51,7 @@ impl Envoy {
             attempts,
             hosts: weights.len(),
             turns: Turns::new(weights),
-            outliers: Outliers::new(weights.len(), Instant::now()),
+            outliers: Outliers::new(weights.len(), MAX_EJECTION_PERCENT, Instant::now()),
             active: 0,
             retrying: HashSet::new(),
             rng: Rng::with_seed(seed),

@@ -16,6 +16,7 @@ mod sdk_retry;
 mod tower_p2c;
 mod tower_retry;
 
+pub(crate) use self::envoy::Outliers;
 pub(crate) use self::ours::variants;
 pub(crate) use self::retry_only::retry_only;
 

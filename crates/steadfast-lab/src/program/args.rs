@@ -7,8 +7,8 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use crate::catalog::{Entry, catalog};
 use crate::policy::{Policy, policies, retry_only};
-use crate::program::retry;
 use crate::program::study::{self, Study};
+use crate::program::{breaker, retry};
 
 /// How often a run is repeated, unless somebody says otherwise. Overloads last an hour and take
 /// most of the time, and their means hardly differ from seed to seed.
@@ -24,8 +24,8 @@ const LOADS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 #[derive(Debug, Parser)]
 #[command(name = "steadfast-lab")]
 pub(super) struct Args {
-    /// The scenario to run. `all` runs each, and writes tables and plots into `--out`. `retry` runs
-    /// what the page on retries is made of
+    /// The scenario to run. `all` runs each, and writes tables and plots into `--out`. `retry` and
+    /// `breaker` run what the pages on retries and on breakers are made of
     #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(scenarios()))]
     scenario: Option<String>,
 
@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
     policy: Vec<String>,
 
-    /// Where `all` and `retry` write. By default `docs/lab` of this repository for `all`, unless `--load` or
+    /// Where `all`, `retry` and `breaker` write. By default `docs/lab` of this repository for `all`, unless `--load` or
     /// `--policy` leave something out
     #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "list"])]
     out: Option<PathBuf>,
@@ -69,9 +69,12 @@ impl Args {
     pub(super) fn output(&self) -> Output {
         match &self.out {
             _ if self.list => Output::List,
+            _ if self.is_breaker() && (self.json || !self.is_whole()) => {
+                refuse("`breaker` has neither loads nor policies nor JSON, only seeds")
+            }
             _ if self.json => Output::Json,
-            Some(_) if !self.is_all() && !self.is_retry() => {
-                refuse("--out is for `all` and `retry`: one scenario is not written")
+            Some(_) if !self.is_all() && !self.is_retry() && !self.is_breaker() => {
+                refuse("--out is for `all`, `retry` and `breaker`: one scenario is not written")
             }
             Some(out) => Output::Pages(out.clone()),
             None if self.is_all() && self.is_whole() => Output::Pages(default_out()),
@@ -131,6 +134,12 @@ impl Args {
         self.is_whole().then(|| retry::studies(None, seeds))
     }
 
+    /// How many seeds the page on breakers is made with. None if only a part is wanted.
+    pub(super) fn breaker_seeds(&self) -> Option<u64> {
+        let seeds = self.seeds.unwrap_or(breaker::SEEDS);
+        self.is_whole().then_some(seeds)
+    }
+
     fn is_whole(&self) -> bool {
         self.policy.is_empty() && self.load.is_none()
     }
@@ -143,6 +152,11 @@ impl Args {
     /// The command line that makes the same page on retries, and nothing else.
     pub(super) fn retry_command(&self) -> String {
         self.command("retry --out docs/lab")
+    }
+
+    /// The command line that makes the same page on breakers, and nothing else.
+    pub(super) fn breaker_command(&self) -> String {
+        self.command("breaker --out docs/lab")
     }
 
     fn command(&self, what: &str) -> String {
@@ -169,6 +183,10 @@ impl Args {
         self.scenario.as_deref() == Some("retry")
     }
 
+    pub(super) fn is_breaker(&self) -> bool {
+        self.scenario.as_deref() == Some("breaker")
+    }
+
     fn is_all(&self) -> bool {
         self.scenario.as_deref() == Some("all")
     }
@@ -176,7 +194,7 @@ impl Args {
 
 fn scenarios() -> impl Iterator<Item = &'static str> {
     let names = catalog().iter().map(Entry::name);
-    ["all", "retry"].into_iter().chain(names)
+    ["all", "retry", "breaker"].into_iter().chain(names)
 }
 
 fn names() -> Vec<&'static str> {

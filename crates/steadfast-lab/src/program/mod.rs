@@ -2,6 +2,7 @@
 
 mod args;
 mod batch;
+mod breaker;
 mod columns;
 mod defaults;
 mod json;
@@ -44,8 +45,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), BoxError> {
+    let output = args.output();
+    if let Some(seeds) = args.breaker_seeds().filter(|_| args.is_breaker()) {
+        return breakers(args, seeds, &output);
+    }
     let policies = args.policies();
-    match args.output() {
+    match output {
         Output::List => print(&list()),
         Output::Tables if args.is_retry() => {
             print(&retry::chapters(&outcomes(&args.studies(), &policies)))
@@ -84,8 +89,24 @@ fn pages(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), Bo
         let outcomes = self::outcomes(&studies, &policies);
         files.extend(retry::files(&args.retry_command(), &policies, &outcomes)?);
     }
+    if let Some(seeds) = args.breaker_seeds() {
+        let measured = breaker::measure(seeds);
+        files.push(breaker::page(&args.breaker_command(), &measured));
+    }
     print(&page::tables(&outcomes))?;
     write(out, &files)
+}
+
+fn breakers(args: &Args, seeds: u64, output: &Output) -> Result<(), BoxError> {
+    if let Output::Pages(out) = output {
+        create(out)?;
+    }
+    let measured = breaker::measure(seeds);
+    print(&breaker::chapters(&measured))?;
+    match output {
+        Output::Pages(out) => write(out, &[breaker::page(&args.breaker_command(), &measured)]),
+        _ => Ok(()),
+    }
 }
 
 fn retry_page(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), BoxError> {

@@ -9,11 +9,10 @@ const CONSECUTIVE: u32 = 5;
 const INTERVAL: Duration = Duration::from_secs(10);
 const BASE_TIME: Duration = Duration::from_secs(30);
 const MAX_TIME: Duration = Duration::from_secs(300);
-/// 10 by default, which is nobody of fewer than ten hosts.
-const MAX_PERCENT: usize = 50;
 
-pub(super) struct Outliers {
+pub(crate) struct Outliers {
     hosts: Vec<Host>,
+    max_percent: usize,
     next_check: Instant,
 }
 
@@ -26,35 +25,36 @@ struct Host {
 }
 
 impl Outliers {
-    pub(super) fn new(hosts: usize, now: Instant) -> Self {
+    pub(crate) fn new(hosts: usize, max_percent: usize, now: Instant) -> Self {
         Self {
             hosts: vec![Host::default(); hosts],
+            max_percent,
             next_check: now + INTERVAL,
         }
     }
 
-    pub(super) fn is_ejected(&self, host: usize) -> bool {
+    pub(crate) fn is_ejected(&self, host: usize) -> bool {
         self.hosts[host].ejected.is_some()
     }
 
-    pub(super) fn answered(&mut self, host: usize) {
+    pub(crate) fn answered(&mut self, host: usize) {
         self.hosts[host].consecutive = 0;
     }
 
-    pub(super) fn failed(&mut self, host: usize, now: Instant) {
+    pub(crate) fn failed(&mut self, host: usize, now: Instant) {
         self.tick(now);
         self.hosts[host].consecutive += 1;
         if self.hosts[host].consecutive < CONSECUTIVE || self.is_ejected(host) {
             return;
         }
         let ejected = self.hosts.iter().filter(|host| host.ejected.is_some());
-        if 100 * (ejected.count() + 1) <= MAX_PERCENT * self.hosts.len() {
+        if 100 * (ejected.count() + 1) <= self.max_percent * self.hosts.len() {
             self.eject(host, now);
         }
         self.hosts[host].consecutive = 0;
     }
 
-    pub(super) fn eject(&mut self, host: usize, now: Instant) {
+    pub(crate) fn eject(&mut self, host: usize, now: Instant) {
         let host = &mut self.hosts[host];
         host.ejected = Some(now);
         if BASE_TIME * host.times < MAX_TIME + BASE_TIME {
@@ -63,7 +63,7 @@ impl Outliers {
     }
 
     /// Lets hosts come back. That happens at the ends of intervals only.
-    pub(super) fn tick(&mut self, now: Instant) {
+    pub(crate) fn tick(&mut self, now: Instant) {
         while self.next_check <= now {
             for host in &mut self.hosts {
                 host.check(self.next_check);
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn five_failures_in_a_row_eject_for_longer_each_time() {
         let start = Instant::now();
-        let mut outliers = Outliers::new(4, start);
+        let mut outliers = Outliers::new(4, 50, start);
         for _ in 0..4 {
             outliers.failed(0, start);
         }
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn no_ejection_is_longer_than_five_minutes() {
         let mut now = Instant::now();
-        let mut outliers = Outliers::new(4, now);
+        let mut outliers = Outliers::new(4, 50, now);
         for times in 1..20 {
             eject(&mut outliers, 0, now);
             now += (30 * times).min(300) * SECOND;
@@ -144,13 +144,13 @@ mod tests {
     #[test]
     fn half_of_the_hosts_stay() {
         let now = Instant::now();
-        let mut outliers = Outliers::new(4, now);
+        let mut outliers = Outliers::new(4, 50, now);
         for host in 0..4 {
             eject(&mut outliers, host, now);
         }
         let ejected: Vec<_> = (0..4).filter(|host| outliers.is_ejected(*host)).collect();
         assert_eq!(ejected, [0, 1]);
-        let mut alone = Outliers::new(1, now);
+        let mut alone = Outliers::new(1, 50, now);
         eject(&mut alone, 0, now);
         assert!(!alone.is_ejected(0));
     }

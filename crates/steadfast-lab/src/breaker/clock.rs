@@ -1,0 +1,65 @@
+//! A clock that is moved by hand.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::time::{Instant, advance};
+
+/// tokio's clock, which stands still unless it is moved.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    now: Cell<Instant>,
+}
+
+impl Clock {
+    /// Does something on a clock of its own.
+    pub(crate) fn run<T>(f: impl FnOnce(&Self) -> T) -> T {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without I/O");
+        let _guard = runtime.enter();
+        f(&Self {
+            now: Cell::new(Instant::now()),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        // The clock moves at the first poll. What comes after is for tasks and timers, of which
+        // there are none, and would take most of the time of a simulation.
+        let _ = pin!(advance(by)).poll(&mut Context::from_waker(Waker::noop()));
+        self.now.set(self.now.get() + by);
+    }
+
+    pub(crate) fn advance_to(&self, time: Instant) {
+        self.advance(time.saturating_duration_since(self.now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_the_clock_of_tokio() {
+        Clock::run(|clock| {
+            let start = clock.now();
+            for _ in 0..1_000 {
+                clock.advance(Duration::from_millis(10));
+            }
+            assert_eq!(clock.now() - start, Duration::from_secs(10));
+            assert_eq!(clock.now(), Instant::now());
+            clock.advance_to(start);
+            assert_eq!(clock.now(), Instant::now());
+        });
+    }
+}

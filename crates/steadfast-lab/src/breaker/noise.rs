@@ -1,0 +1,48 @@
+//! How often a breaker opens although nothing is wrong but a few requests.
+
+use super::clock::Clock;
+use super::detect::{end, send};
+use super::{Detection, Row};
+use crate::random::generator;
+
+/// The requests of 30 days at 100 a second.
+pub(crate) const MONTH: f64 = 259_200_000.0;
+
+/// How often it opened, of so many calls that it let through.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Noise {
+    pub(crate) trips: u32,
+    pub(crate) calls: u64,
+}
+
+impl Noise {
+    /// Sends so many requests, of which some fail, independently of each other.
+    pub(crate) fn of(row: &Row, failing: f64, requests: u64, seed: u64) -> Self {
+        Clock::run(|clock| {
+            let mut breaker = row.make(seed);
+            let mut rng = generator(seed, 2);
+            let mut noise = Self { trips: 0, calls: 0 };
+            let mut closed = true;
+            for _ in 0..requests {
+                let end = end(&mut rng, failing);
+                if send(&mut *breaker, clock, end) {
+                    noise.calls += u64::from(closed);
+                    let before = std::mem::replace(&mut closed, breaker.is_closed());
+                    noise.trips += u32::from(before && !closed);
+                }
+            }
+            noise
+        })
+    }
+
+    /// The share of breakers that open within their first requests.
+    pub(crate) fn of_starts(row: &Row, failing: f64, seeds: u64) -> f64 {
+        let requests = u64::from(Detection::LIMIT);
+        let opens = |seed: &u64| Self::of(row, failing, requests, *seed).trips > 0;
+        (1..=seeds).filter(opens).count() as f64 / seeds.max(1) as f64
+    }
+
+    pub(crate) fn a_month(self) -> f64 {
+        f64::from(self.trips) / self.calls.max(1) as f64 * MONTH
+    }
+}

@@ -1,0 +1,160 @@
+//! Who is compared.
+
+use std::fmt;
+
+use steadfast_balance::Endpoint;
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
+
+use super::ours::Ours;
+use super::rules::{breaker, envoy, failsafe, linkerd, recloser, tower_resilience};
+use super::{Breaker, Counts};
+
+/// A row of the tables.
+pub(crate) struct Row {
+    name: &'static str,
+    about: &'static str,
+    make: Box<dyn Fn(u64) -> Box<dyn Breaker> + Send + Sync>,
+    counts: Option<Counts>,
+    is_ours: bool,
+}
+
+/// Returns all rows, ours first.
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        Row::ours(
+            "steadfast-breaker",
+            "ours with its defaults: 5 failures in a row; open for 60 s, then 120 .. 300 s; one \
+             probe at a time, 3 successes close it",
+            CircuitBreaker::builder,
+        )
+        .opens_at(Counts::in_a_row(5)),
+        Row::ours(
+            "steadfast-balance",
+            "ours as an endpoint of the balancer has it: 7 in a row or 10 of the last 20; open \
+             for 5 s, then 10 .. 60 s; the same probes",
+            Endpoint::default_breaker,
+        )
+        .opens_at(Counts::in_a_row(7).or_of_last(10, 20)),
+        Row::rule(
+            "linkerd's rule",
+            "7 in a row, or success below 0.8 over 10 s and at least 5 requests; shut for 1 s, 2 \
+             .. 60 s and up to half as much again; one probe, whose end decides",
+            |seed| Box::new(linkerd::Linkerd::new(seed)),
+        )
+        .opens_at_least_at(Counts::in_a_row(7)),
+        Row::rule(
+            "Envoy, one of ten hosts",
+            "outlier detection with its defaults: 5 in a row; ejected for 30 s, 60 .. 300 s, \
+             rounded up to intervals of 10 s; no probes",
+            |_| Box::new(envoy::Envoy::new(10)),
+        )
+        .opens_at(Counts::in_a_row(5)),
+        Row::rule(
+            "Envoy, a host alone",
+            "the same: `max_ejection_percent` 10 of a single host is nobody",
+            |_| Box::new(envoy::Envoy::new(1)),
+        ),
+        Row::rule(
+            "breaker's rule",
+            "the crate `breaker`: 5 in a row or 5 of the last 10; open for 30 s; 3 probes at a \
+             time, 3 successes close it",
+            |_| Box::new(breaker::Rule::default()),
+        )
+        .opens_at(Counts::in_a_row(5).or_of_last(5, 10)),
+        Row::rule(
+            "tower-resilience's rule",
+            "`tower-resilience-circuitbreaker`: half of all calls since it was closed, of 100 at \
+             least; open for 30 s; one probe, whose end decides",
+            |_| Box::new(tower_resilience::Rule::default()),
+        ),
+        Row::rule(
+            "recloser's rule",
+            "half of the last 100 once there were 100 before; open for 30 s; then all calls pass, \
+             and the 11th end decides",
+            |_| Box::new(recloser::Rule::default()),
+        ),
+        Row::rule(
+            "failsafe's rule",
+            "5 in a row, or a moving average over 30 s below 0.8; open for 5-10 s, 10-20 .. \
+             150-300 s; then all calls pass, and the first end decides",
+            |seed| Box::new(failsafe::Rule::new(seed)),
+        )
+        .opens_at_least_at(Counts::in_a_row(5)),
+    ]
+}
+
+impl Row {
+    /// A breaker of ours. It needs no more than its configuration, in a function that makes it.
+    pub(crate) fn ours(
+        name: &'static str,
+        about: &'static str,
+        builder: fn() -> CircuitBreakerBuilder,
+    ) -> Self {
+        let make = move |seed| -> Box<dyn Breaker> {
+            let breaker = builder().seed(seed).build();
+            Box::new(Ours(breaker.expect("a valid configuration")))
+        };
+        Self {
+            is_ours: true,
+            ..Self::new(name, about, Box::new(make))
+        }
+    }
+
+    fn rule(name: &'static str, about: &'static str, make: fn(u64) -> Box<dyn Breaker>) -> Self {
+        Self::new(name, about, Box::new(make))
+    }
+
+    fn new(
+        name: &'static str,
+        about: &'static str,
+        make: Box<dyn Fn(u64) -> Box<dyn Breaker> + Send + Sync>,
+    ) -> Self {
+        Self {
+            name,
+            about,
+            make,
+            counts: None,
+            is_ours: false,
+        }
+    }
+
+    /// Says that its rule is one of counts and nothing else, so that chances can be computed.
+    pub(crate) fn opens_at(mut self, counts: Counts) -> Self {
+        self.counts = Some(counts);
+        self
+    }
+
+    /// Says that it opens at these counts, and for other reasons as well.
+    fn opens_at_least_at(self, counts: Counts) -> Self {
+        self.opens_at(counts.at_least())
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn about(&self) -> &'static str {
+        self.about
+    }
+
+    pub(crate) fn counts(&self) -> Option<Counts> {
+        self.counts
+    }
+
+    pub(crate) fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
+    /// A new breaker, which is closed. Has to be made on the clock that it is used with.
+    pub(crate) fn make(&self, seed: u64) -> Box<dyn Breaker> {
+        (self.make)(seed)
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,99 @@
+//! tower-resilience-circuitbreaker 0.14.0 with its defaults.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::breaker::{Breaker, End, Ticket};
+
+const RATE: f64 = 0.5;
+const LEAST: u64 = 100;
+const OPEN: Duration = Duration::from_secs(30);
+
+pub(crate) struct Rule {
+    state: State,
+    /// All failures and all calls since the last transition. Its window does not slide: none
+    /// leaves it.
+    failures: u64,
+    calls: u64,
+    /// The number of the half-open phase.
+    phase: u64,
+    open: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Closed,
+    Open { since: Instant },
+    HalfOpen { taken: bool },
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self::open_for(OPEN)
+    }
+}
+
+impl Rule {
+    pub(crate) fn open_for(open: Duration) -> Self {
+        Self {
+            state: State::Closed,
+            failures: 0,
+            calls: 0,
+            phase: 0,
+            open,
+        }
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.failures = 0;
+        self.calls = 0;
+    }
+}
+
+impl Breaker for Rule {
+    fn admit(&mut self, now: Instant) -> Option<Ticket> {
+        match self.state {
+            State::Closed => return Some(Ticket::default()),
+            State::Open { since } if now.saturating_duration_since(since) >= self.open => {
+                self.phase += 1;
+            }
+            State::HalfOpen { taken: false } => {}
+            State::Open { .. } | State::HalfOpen { .. } => return None,
+        }
+        if let State::Open { .. } = self.state {
+            self.enter(State::HalfOpen { taken: true });
+        }
+        self.state = State::HalfOpen { taken: true };
+        Some(Ticket {
+            phase: Some(self.phase),
+            ..Ticket::default()
+        })
+    }
+
+    fn record(&mut self, ticket: Ticket, end: End, now: Instant) {
+        if end == End::Cancelled {
+            // A place of an earlier phase is nobody's any more.
+            if let State::HalfOpen { taken } = &mut self.state {
+                *taken &= ticket.phase != Some(self.phase);
+            }
+            return;
+        }
+        self.calls += 1;
+        self.failures += u64::from(end == End::Failed);
+        let rate = self.failures as f64 / self.calls as f64;
+        match self.state {
+            State::HalfOpen { .. } if end == End::Failed => self.enter(State::Open { since: now }),
+            State::HalfOpen { .. } => self.enter(State::Closed),
+            State::Closed if self.calls >= LEAST && rate >= RATE => {
+                self.enter(State::Open { since: now });
+            }
+            State::Closed | State::Open { .. } => {}
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+}

@@ -1,0 +1,31 @@
+//! The page on breakers: ours beside the rules of others.
+
+mod chapters;
+mod measure;
+
+pub(super) use self::chapters::chapters;
+pub(super) use self::measure::measure;
+
+use self::measure::Measured;
+use crate::program::page::{File, notice};
+
+const PAGE: &str = include_str!("breaker.md");
+
+/// Seeds, unless somebody says otherwise. A run takes a millisecond.
+pub(super) const SEEDS: u64 = 1_000;
+
+/// The command is the one that makes it.
+pub(super) fn page(command: &str, measured: &[Measured]) -> File {
+    let row = |one: &Measured| format!("| {} | {} |\n", one.row.name(), one.row.about());
+    let text = PAGE
+        .replace("{command}", command)
+        .replace(
+            "{rows}",
+            measured.iter().map(row).collect::<String>().trim_end(),
+        )
+        .replace("{chapters}", chapters(measured).trim_end());
+    File {
+        name: "breaker.md".to_owned(),
+        text: notice(command) + &text,
+    }
+}

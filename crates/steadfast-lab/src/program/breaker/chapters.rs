@@ -1,0 +1,249 @@
+//! The tables of the page.
+
+use super::measure::{Measured, NOISE};
+use crate::breaker::{CROWD, Counts, Detection, MONTH, Noise, Observed, quantile};
+use crate::program::numbers::{NONE, mean, percent, seconds};
+use crate::program::table::Table;
+
+/// The noise at which hardly anybody has trouble.
+const LITTLE: f64 = 0.01;
+
+/// What else could be chosen instead of 10 of 20.
+const WINDOWS: [(u32, u32); 5] = [(9, 20), (10, 18), (10, 20), (11, 20), (11, 21)];
+
+/// The tables, each with its heading.
+pub(in crate::program) fn chapters(measured: &[Measured]) -> String {
+    [
+        chapter("In one table", "", &summary(measured)),
+        chapter("How soon it opens", HOW_SOON, &detections(measured)),
+        chapter("False alarms", FALSE_ALARMS, &noise(measured)),
+        chapter("Which window", WHICH_WINDOW, &windows()),
+        chapter("An outage and after it", OUTAGE, &outages(measured)),
+    ]
+    .concat()
+}
+
+const HOW_SOON: &str = "\
+In requests. A total outage is met by a breaker that is new, or that has seen a minute of successes; \
+in half of an outage every second request fails by chance, after the same minute.\n\n";
+
+const FALSE_ALARMS: &str = "\
+In a month of 259 million calls that a closed breaker lets through, of which some fail, independently \
+of each other. Computed is the exact chance, for rules that count and nothing else; `≥` stands where \
+a rule has another part, which is left out. Seen is what a simulation counted, and how often in all. \
+Starts are breakers that open within their first thousand requests at 5 %.\n\n";
+
+const WHICH_WINDOW: &str = "\
+Seven in a row, or so many of the last ones: computed, and nothing simulated.\n\n";
+
+const OUTAGE: &str = "\
+Two minutes of traffic that is well, an outage of 30 to 90 s, and traffic that is well again, at 100 \
+requests a second with answers after 50 ms. Sent is what went into the outage, on average, and whole \
+is from its end until no request is rejected any more. Slow probes take 10 s. Of cancelled ones the \
+callers of the first three after the outage go away after a second.\n\n";
+
+fn chapter(heading: &str, text: &str, table: &Table) -> String {
+    format!("## {heading}\n\n{text}{table}\n")
+}
+
+fn table(header: &[&str]) -> Table {
+    Table::new(header.iter().map(|&cell| cell.to_owned()).collect())
+}
+
+fn summary(measured: &[Measured]) -> Table {
+    let at_once = format!("of {CROWD} at once");
+    let mut table = table(&[
+        "breaker",
+        "total outage",
+        "half: median",
+        "p90",
+        "false a month, 5 %",
+        "sent after it opened",
+        "whole s: median",
+        "p90",
+        &at_once,
+    ]);
+    for one in measured {
+        let [usual, ..] = &one.outages;
+        let half = &one.detection.half;
+        table.push(vec![
+            name(one),
+            number(one.detection.warm),
+            number(quantile(half, 0.5)),
+            number(quantile(half, 0.9)),
+            computed(one, NOISE[0]).unwrap_or_else(|| rate(one.noise[0].a_month())),
+            after(usual),
+            whole(usual, 0.5),
+            whole(usual, 0.9),
+            number(one.crowd),
+        ]);
+    }
+    table
+}
+
+fn detections(measured: &[Measured]) -> Table {
+    let within = format!("opens within {}, %", Detection::LIMIT);
+    let mut table = table(&[
+        "breaker",
+        "total, new",
+        "total, after a minute",
+        "half: median",
+        "p90",
+        &within,
+    ]);
+    for one in measured {
+        let Detection { cold, warm, half } = &one.detection;
+        table.push(vec![
+            name(one),
+            number(*cold),
+            number(*warm),
+            number(quantile(half, 0.5)),
+            number(quantile(half, 0.9)),
+            percent(one.detection.share()),
+        ]);
+    }
+    table
+}
+
+fn noise(measured: &[Measured]) -> Table {
+    let mut table = table(&[
+        "breaker",
+        "computed, 1 %",
+        "computed, 5 %",
+        "seen, 5 %",
+        "computed, 10 %",
+        "seen, 10 %",
+        "starts %",
+    ]);
+    for one in measured {
+        let computed = |failing| computed(one, failing).unwrap_or_else(|| NONE.to_owned());
+        table.push(vec![
+            name(one),
+            computed(LITTLE),
+            computed(NOISE[0]),
+            seen(one.noise[0]),
+            computed(NOISE[1]),
+            seen(one.noise[1]),
+            percent(one.starts),
+        ]);
+    }
+    table
+}
+
+fn windows() -> Table {
+    let mut table = table(&[
+        "or of the last",
+        "half: median",
+        "p90",
+        "false a month, 5 %",
+    ]);
+    for (failures, window) in WINDOWS {
+        let counts = Counts::in_a_row(7).or_of_last(failures, window);
+        let until = |chance| counts.calls_until(chance, 0.5, Detection::LIMIT);
+        table.push(vec![
+            format!("{failures} of {window}"),
+            number(until(0.5)),
+            number(until(0.9)),
+            rate(counts.chance(NOISE[0]) * MONTH),
+        ]);
+    }
+    table
+}
+
+fn outages(measured: &[Measured]) -> Table {
+    let mut table = table(&[
+        "breaker",
+        "sent",
+        "after it opened",
+        "whole s: median",
+        "p90",
+        "slow probes: median",
+        "p90",
+        "cancelled: median",
+        "p90",
+    ]);
+    for one in measured {
+        let [usual, slow, cancelled] = &one.outages;
+        let sent = mean(usual.iter().map(|seen| f64::from(seen.sent)));
+        table.push(vec![
+            name(one),
+            sent.map_or_else(|| NONE.to_owned(), |sent| format!("{sent:.0}")),
+            after(usual),
+            whole(usual, 0.5),
+            whole(usual, 0.9),
+            whole(slow, 0.5),
+            whole(slow, 0.9),
+            whole(cancelled, 0.5),
+            whole(cancelled, 0.9),
+        ]);
+    }
+    table
+}
+
+fn name(one: &Measured) -> String {
+    match one.row.is_ours() {
+        true => format!("**{}**", one.row.name()),
+        false => one.row.name().to_owned(),
+    }
+}
+
+fn number<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
+}
+
+/// What is computed of false alarms, if it can be.
+fn computed(one: &Measured, failing: f64) -> Option<String> {
+    let counts = one.row.counts()?;
+    let least = if counts.is_part() { "≥ " } else { "" };
+    let a_month = rate(counts.chance(failing) * MONTH);
+    Some(format!("{least}{a_month}"))
+}
+
+fn seen(noise: Noise) -> String {
+    format!("{} ({})", rate(noise.a_month()), noise.trips)
+}
+
+/// Of everything from one in a million months to one in a minute.
+fn rate(a_month: f64) -> String {
+    match a_month {
+        0.0 => "0".to_owned(),
+        ..0.01 => format!("{a_month:.0e}"),
+        ..10.0 => format!("{a_month:.2}"),
+        _ => format!("{a_month:.0}"),
+    }
+}
+
+/// The requests that were sent into an outage after the breaker had opened, on average.
+fn after(outages: &[Observed]) -> String {
+    let opened = outages.iter().filter(|seen| seen.opened);
+    let mean = mean(opened.map(|seen| f64::from(seen.sent_after)));
+    mean.map_or_else(|| NONE.to_owned(), |mean| format!("{mean:.1}"))
+}
+
+/// The time until traffic was whole, or what is instead of it.
+fn whole(outages: &[Observed], share: f64) -> String {
+    if !outages.iter().any(|seen| seen.opened) {
+        return NONE.to_owned();
+    }
+    let times: Vec<_> = outages.iter().map(|seen| seen.whole).collect();
+    quantile(&times, share).map_or_else(|| "never".to_owned(), seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_about_three_digits() {
+        for (a_month, expected) in [
+            (0.0, "0"),
+            (2.77e-6, "3e-6"),
+            (0.192, "0.19"),
+            (1.439, "1.44"),
+            (76.95, "77"),
+            (7_109.9, "7110"),
+        ] {
+            assert_eq!(rate(a_month), expected);
+        }
+    }
+}
