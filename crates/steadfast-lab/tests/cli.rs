@@ -146,6 +146,23 @@ fn retries_have_policies_of_their_own_and_a_page() {
 }
 
 #[test]
+fn breakers_have_a_page() {
+    let out = directory("breaker");
+    let text = stdout(&format!("breaker --seeds 1 --out {}", out.display()));
+    assert!(text.starts_with("## In one table\n\n| breaker "), "{text}");
+    let files = files(&out);
+    let names: Vec<_> = files.keys().map(String::as_str).collect();
+    assert_eq!(names, ["breaker.md"]);
+    let page = &files["breaker.md"];
+    assert!(page.contains(text.trim_end()), "{page}");
+    assert!(
+        page.contains("-- breaker --out docs/lab --seeds 1"),
+        "{page}"
+    );
+    assert!(!page.contains('{'), "{page}");
+}
+
+#[test]
 fn the_same_code_writes_the_same_pages() {
     let write = |name| {
         let out = directory(name);
@@ -209,6 +226,9 @@ fn values_that_make_no_sense_are_named() {
     refusal("quota --out somewhere");
     refusal("quota --policy steadfast-retry");
     refusal("retry --policy round-robin");
+    refusal("breaker --policy round-robin");
+    refusal("breaker --load 0.5");
+    refusal("breaker --json");
     refusal("all --json --out somewhere");
 }
 

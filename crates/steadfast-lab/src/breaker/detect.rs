@@ -47,7 +47,7 @@ pub(crate) fn quantile<T: Copy + PartialOrd>(values: &[Option<T>], share: f64) -
     known.get(place.max(1) - 1).copied()
 }
 
-fn requests(row: &Row, seed: u64, healthy: u32, failing: f64) -> Option<u32> {
+pub(super) fn requests(row: &Row, seed: u64, healthy: u32, failing: f64) -> Option<u32> {
     Clock::run(|clock| {
         let mut breaker = row.make(seed);
         let mut rng = generator(seed, 1);

@@ -9,9 +9,13 @@ mod chain;
 mod clock;
 mod crowd;
 mod detect;
+#[cfg(test)]
+mod goals;
 mod noise;
 mod ours;
 mod outage;
+#[cfg(test)]
+mod peers;
 mod rows;
 mod rules;
 
@@ -25,7 +29,7 @@ pub(crate) use self::crowd::{CROWD, crowd};
 pub(crate) use self::detect::{Detection, quantile};
 pub(crate) use self::noise::{MONTH, Noise};
 pub(crate) use self::outage::{Observed, Probes};
-pub(crate) use self::rows::{Row, rows};
+pub(crate) use self::rows::{Row, rows, variations};
 
 /// A hundred requests a second.
 const PACE: Duration = Duration::from_millis(10);

@@ -1,8 +1,8 @@
 //! How often a breaker opens although nothing is wrong but a few requests.
 
+use super::Row;
 use super::clock::Clock;
 use super::detect::{end, send};
-use super::{Detection, Row};
 use crate::random::generator;
 
 /// The requests of 30 days at 100 a second.
@@ -16,6 +16,9 @@ pub(crate) struct Noise {
 }
 
 impl Noise {
+    /// The first requests of a breaker: 40 s of them.
+    pub(crate) const START: u64 = 4_000;
+
     /// Sends so many requests, of which some fail, independently of each other.
     pub(crate) fn of(row: &Row, failing: f64, requests: u64, seed: u64) -> Self {
         Clock::run(|clock| {
@@ -37,8 +40,7 @@ impl Noise {
 
     /// The share of breakers that open within their first requests.
     pub(crate) fn of_starts(row: &Row, failing: f64, seeds: u64) -> f64 {
-        let requests = u64::from(Detection::LIMIT);
-        let opens = |seed: &u64| Self::of(row, failing, requests, *seed).trips > 0;
+        let opens = |seed: &u64| Self::of(row, failing, Self::START, *seed).trips > 0;
         (1..=seeds).filter(opens).count() as f64 / seeds.max(1) as f64
     }
 

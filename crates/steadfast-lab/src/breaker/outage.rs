@@ -7,13 +7,12 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::{Breaker, End, PACE, Row, Ticket};
-use crate::random::generator;
 
 /// When the outage begins, after as much traffic that is well.
 const BEGINS: Duration = Duration::from_secs(120);
 /// The least and the greatest length. If all were as long as open times are, it would be luck
 /// which probe just comes too early.
-const LASTS: (u64, u64) = (30_000, 90_000);
+const LASTS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(90));
 /// How long is waited for the traffic to be whole again.
 const AFTER: Duration = Duration::from_secs(150);
 const ANSWER: Duration = Duration::from_millis(50);
@@ -41,9 +40,18 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    pub(crate) fn of(row: &Row, probes: Probes, seed: u64) -> Self {
+    /// Runs so many outages, as many of each length.
+    pub(crate) fn of(row: &Row, probes: Probes, runs: u32) -> Vec<Self> {
+        let (least, most) = LASTS;
+        let step = (most - least) / (2 * runs);
+        (0..runs)
+            .map(|n| Self::of_one(row, probes, least + step * (2 * n + 1), n.into()))
+            .collect()
+    }
+
+    fn of_one(row: &Row, probes: Probes, lasts: Duration, seed: u64) -> Self {
         Clock::run(|clock| {
-            let mut run = Run::new(row.make(seed), clock, probes, seed);
+            let mut run = Run::new(row.make(seed), clock, probes, lasts);
             run.play();
             run.observed()
         })
@@ -65,10 +73,9 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(breaker: Box<dyn Breaker>, clock: &'a Clock, probes: Probes, seed: u64) -> Self {
-        let lasts = generator(seed, 3).u64(LASTS.0..=LASTS.1);
+    fn new(breaker: Box<dyn Breaker>, clock: &'a Clock, probes: Probes, lasts: Duration) -> Self {
         let begins = clock.now() + BEGINS;
-        let heals = begins + Duration::from_millis(lasts);
+        let heals = begins + lasts;
         Self {
             breaker,
             clock,

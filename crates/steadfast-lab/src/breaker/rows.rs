@@ -1,6 +1,7 @@
 //! Who is compared.
 
 use std::fmt;
+use std::time::Duration;
 
 use steadfast_balance::Endpoint;
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
@@ -80,6 +81,23 @@ pub(crate) fn rows() -> Vec<Row> {
             |seed| Box::new(failsafe::Rule::new(seed)),
         )
         .opens_at_least_at(Counts::in_a_row(5)),
+    ]
+}
+
+/// Returns the breaker of an endpoint, and what could be changed about how it comes back.
+pub(crate) fn variations() -> Vec<Row> {
+    const MAX: Duration = Duration::from_secs(20);
+    vec![
+        Row::ours("as it is", "", Endpoint::default_breaker),
+        Row::ours("`probes(3)`", "", || Endpoint::default_breaker().probes(3)),
+        Row::ours("`max_recovery_timeout(20 s)`", "", || {
+            Endpoint::default_breaker().max_recovery_timeout(MAX)
+        }),
+        Row::ours("both", "", || {
+            Endpoint::default_breaker()
+                .max_recovery_timeout(MAX)
+                .probes(3)
+        }),
     ]
 }
 

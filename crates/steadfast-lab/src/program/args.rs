@@ -287,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn so_is_the_page_on_breakers() {
+        let seeds = |line| parse(line).breaker_seeds();
+        assert_eq!(seeds("lab all"), Some(breaker::SEEDS));
+        assert_eq!(seeds("lab all --seeds 2"), Some(2));
+        assert_eq!(seeds("lab all --load 0.5"), None);
+        assert_eq!(seeds("lab all --policy round-robin"), None);
+        assert_eq!(parse("lab breaker").output(), Output::Tables);
+    }
+
+    #[test]
     fn policies_come_in_the_order_of_the_registry() {
         let args = parse("lab all --policy round-robin --policy steadfast-scored");
         let names: Vec<_> = args.policies().iter().map(|policy| policy.name()).collect();

@@ -6,7 +6,7 @@ mod measure;
 pub(super) use self::chapters::chapters;
 pub(super) use self::measure::measure;
 
-use self::measure::Measured;
+use self::measure::{Measured, Measurement};
 use crate::program::page::{File, notice};
 
 const PAGE: &str = include_str!("breaker.md");
@@ -15,13 +15,18 @@ const PAGE: &str = include_str!("breaker.md");
 pub(super) const SEEDS: u64 = 1_000;
 
 /// The command is the one that makes it.
-pub(super) fn page(command: &str, measured: &[Measured]) -> File {
-    let row = |one: &Measured| format!("| {} | {} |\n", one.row.name(), one.row.about());
+pub(super) fn page(command: &str, measured: &Measured) -> File {
+    let row = |one: &Measurement| format!("| {} | {} |\n", one.row.name(), one.row.about());
     let text = PAGE
         .replace("{command}", command)
         .replace(
             "{rows}",
-            measured.iter().map(row).collect::<String>().trim_end(),
+            measured
+                .breakers
+                .iter()
+                .map(row)
+                .collect::<String>()
+                .trim_end(),
         )
         .replace("{chapters}", chapters(measured).trim_end());
     File {

@@ -25,8 +25,8 @@ pub(crate) struct Rule {
     /// How often each of its two policies has opened it, for each has a back-off of its own.
     times: [u32; 2],
     rng: Rng,
-    /// Seconds of its own are whole, which tests cannot wait for.
-    second: Duration,
+    /// The open time, if it is always the same.
+    constant: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,10 +52,6 @@ struct Counter {
 
 impl Rule {
     pub(crate) fn new(seed: u64) -> Self {
-        Self::with_second(seed, Duration::from_secs(1))
-    }
-
-    pub(crate) fn with_second(seed: u64, second: Duration) -> Self {
         let now = Instant::now();
         Self {
             state: State::Closed,
@@ -65,7 +61,15 @@ impl Rule {
             since: now,
             times: [0, 0],
             rng: generator(seed, 0),
-            second,
+            constant: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn open_for(open: Duration) -> Self {
+        Self {
+            constant: Some(open),
+            ..Self::new(0)
         }
     }
 
@@ -107,8 +111,8 @@ impl Rule {
         let times = &mut self.times[policy];
         let half = backoff(*times) / 2;
         *times = (*times + 1).min(30);
-        let seconds = half + self.rng.u64(0..=half);
-        self.second * u32::try_from(seconds).expect("at most 300")
+        let wait = Duration::from_secs(half + self.rng.u64(0..=half));
+        self.constant.unwrap_or(wait)
     }
 
     fn revive(&mut self, now: Instant) {
@@ -236,6 +240,27 @@ mod tests {
             };
             assert!((1..30).all(&mut call), "every second call fails");
             assert!(!call(30));
+        });
+    }
+
+    /// failsafe's `ema.rs`: the average begins as "value", the first one there is. If that is a
+    /// failure, 30 s later the average is still below 0.8 although all went well, and the next
+    /// failure opens it.
+    #[test]
+    fn a_failure_that_comes_first_weighs_for_long() {
+        Clock::run(|clock| {
+            let mut rule = Rule::new(1);
+            let mut call = |end| {
+                clock.advance(SECOND / 100);
+                let ticket = rule.admit(clock.now()).expect("closed");
+                rule.record(ticket, end, clock.now());
+                rule.is_closed()
+            };
+            assert!(call(End::Failed));
+            for _ in 0..3_000 {
+                assert!(call(End::Succeeded));
+            }
+            assert!(!call(End::Failed), "two failures of 3002");
         });
     }
 

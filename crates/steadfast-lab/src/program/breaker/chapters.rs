@@ -1,24 +1,28 @@
 //! The tables of the page.
 
-use super::measure::{Measured, NOISE};
+use super::measure::{Measured, Measurement, NOISE, Outages, on_all_cores};
 use crate::breaker::{CROWD, Counts, Detection, MONTH, Noise, Observed, quantile};
 use crate::program::numbers::{NONE, mean, percent, seconds};
 use crate::program::table::Table;
 
-/// The noise at which hardly anybody has trouble.
-const LITTLE: f64 = 0.01;
-
 /// What else could be chosen instead of 10 of 20.
-const WINDOWS: [(u32, u32); 5] = [(9, 20), (10, 18), (10, 20), (11, 20), (11, 21)];
+const WINDOWS: [(u32, u32); 6] = [(9, 17), (9, 18), (10, 18), (10, 19), (10, 20), (11, 20)];
 
 /// The tables, each with its heading.
-pub(in crate::program) fn chapters(measured: &[Measured]) -> String {
+pub(in crate::program) fn chapters(measured: &Measured) -> String {
+    let Measured {
+        breakers,
+        variations,
+    } = measured;
+    let all = breakers.iter().map(|one| (name(one), &one.outages));
+    let varied = variations.iter().map(|one| (one.name.to_owned(), one));
     [
-        chapter("In one table", "", &summary(measured)),
-        chapter("How soon it opens", HOW_SOON, &detections(measured)),
-        chapter("False alarms", FALSE_ALARMS, &noise(measured)),
+        chapter("In one table", "", &summary(breakers)),
+        chapter("How soon it opens", HOW_SOON, &detections(breakers)),
+        chapter("False alarms", FALSE_ALARMS, &noise(breakers)),
         chapter("Which window", WHICH_WINDOW, &windows()),
-        chapter("An outage and after it", OUTAGE, &outages(measured)),
+        chapter("An outage and after it", OUTAGE, &outages(all)),
+        chapter("How to come back", COME_BACK, &outages(varied)),
     ]
     .concat()
 }
@@ -31,7 +35,7 @@ const FALSE_ALARMS: &str = "\
 In a month of 259 million calls that a closed breaker lets through, of which some fail, independently \
 of each other. Computed is the exact chance, for rules that count and nothing else; `≥` stands where \
 a rule has another part, which is left out. Seen is what a simulation counted, and how often in all. \
-Starts are breakers that open within their first thousand requests at 5 %.\n\n";
+Starts are breakers that open within their first 40 s at 5 %.\n\n";
 
 const WHICH_WINDOW: &str = "\
 Seven in a row, or so many of the last ones: computed, and nothing simulated.\n\n";
@@ -42,6 +46,9 @@ requests a second with answers after 50 ms. Sent is what went into the outage, o
 is from its end until no request is rejected any more. Slow probes take 10 s. Of cancelled ones the \
 callers of the first three after the outage go away after a second.\n\n";
 
+const COME_BACK: &str = "\
+`steadfast-balance` in the same outages, and with other settings.\n\n";
+
 fn chapter(heading: &str, text: &str, table: &Table) -> String {
     format!("## {heading}\n\n{text}{table}\n")
 }
@@ -50,7 +57,7 @@ fn table(header: &[&str]) -> Table {
     Table::new(header.iter().map(|&cell| cell.to_owned()).collect())
 }
 
-fn summary(measured: &[Measured]) -> Table {
+fn summary(measured: &[Measurement]) -> Table {
     let at_once = format!("of {CROWD} at once");
     let mut table = table(&[
         "breaker",
@@ -64,14 +71,14 @@ fn summary(measured: &[Measured]) -> Table {
         &at_once,
     ]);
     for one in measured {
-        let [usual, ..] = &one.outages;
+        let usual = &one.outages.usual;
         let half = &one.detection.half;
         table.push(vec![
             name(one),
             number(one.detection.warm),
             number(quantile(half, 0.5)),
             number(quantile(half, 0.9)),
-            computed(one, NOISE[0]).unwrap_or_else(|| rate(one.noise[0].a_month())),
+            computed(one, 1).unwrap_or_else(|| format!("{} seen", rate(one.noise[0].a_month()))),
             after(usual),
             whole(usual, 0.5),
             whole(usual, 0.9),
@@ -81,7 +88,7 @@ fn summary(measured: &[Measured]) -> Table {
     table
 }
 
-fn detections(measured: &[Measured]) -> Table {
+fn detections(measured: &[Measurement]) -> Table {
     let within = format!("opens within {}, %", Detection::LIMIT);
     let mut table = table(&[
         "breaker",
@@ -105,7 +112,7 @@ fn detections(measured: &[Measured]) -> Table {
     table
 }
 
-fn noise(measured: &[Measured]) -> Table {
+fn noise(measured: &[Measurement]) -> Table {
     let mut table = table(&[
         "breaker",
         "computed, 1 %",
@@ -116,13 +123,13 @@ fn noise(measured: &[Measured]) -> Table {
         "starts %",
     ]);
     for one in measured {
-        let computed = |failing| computed(one, failing).unwrap_or_else(|| NONE.to_owned());
+        let computed = |noise| computed(one, noise).unwrap_or_else(|| NONE.to_owned());
         table.push(vec![
             name(one),
-            computed(LITTLE),
-            computed(NOISE[0]),
+            computed(0),
+            computed(1),
             seen(one.noise[0]),
-            computed(NOISE[1]),
+            computed(2),
             seen(one.noise[1]),
             percent(one.starts),
         ]);
@@ -137,20 +144,23 @@ fn windows() -> Table {
         "p90",
         "false a month, 5 %",
     ]);
-    for (failures, window) in WINDOWS {
+    let rows = on_all_cores(WINDOWS.to_vec(), |(failures, window)| {
         let counts = Counts::in_a_row(7).or_of_last(failures, window);
-        let until = |chance| counts.calls_until(chance, 0.5, Detection::LIMIT);
-        table.push(vec![
+        let until = counts.calls_until(&[0.5, 0.9], 0.5, Detection::LIMIT);
+        vec![
             format!("{failures} of {window}"),
-            number(until(0.5)),
-            number(until(0.9)),
+            number(until.first()),
+            number(until.get(1)),
             rate(counts.chance(NOISE[0]) * MONTH),
-        ]);
+        ]
+    });
+    for row in rows {
+        table.push(row);
     }
     table
 }
 
-fn outages(measured: &[Measured]) -> Table {
+fn outages<'a>(rows: impl Iterator<Item = (String, &'a Outages)>) -> Table {
     let mut table = table(&[
         "breaker",
         "sent",
@@ -162,25 +172,22 @@ fn outages(measured: &[Measured]) -> Table {
         "cancelled: median",
         "p90",
     ]);
-    for one in measured {
-        let [usual, slow, cancelled] = &one.outages;
-        let sent = mean(usual.iter().map(|seen| f64::from(seen.sent)));
-        table.push(vec![
-            name(one),
+    for (name, outages) in rows {
+        let sent = mean(outages.usual.iter().map(|seen| f64::from(seen.sent)));
+        let mut row = vec![
+            name,
             sent.map_or_else(|| NONE.to_owned(), |sent| format!("{sent:.0}")),
-            after(usual),
-            whole(usual, 0.5),
-            whole(usual, 0.9),
-            whole(slow, 0.5),
-            whole(slow, 0.9),
-            whole(cancelled, 0.5),
-            whole(cancelled, 0.9),
-        ]);
+            after(&outages.usual),
+        ];
+        for seen in [&outages.usual, &outages.slow, &outages.cancelled] {
+            row.extend([whole(seen, 0.5), whole(seen, 0.9)]);
+        }
+        table.push(row);
     }
     table
 }
 
-fn name(one: &Measured) -> String {
+fn name(one: &Measurement) -> String {
     match one.row.is_ours() {
         true => format!("**{}**", one.row.name()),
         false => one.row.name().to_owned(),
@@ -192,11 +199,13 @@ fn number<T: ToString>(value: Option<T>) -> String {
 }
 
 /// What is computed of false alarms, if it can be.
-fn computed(one: &Measured, failing: f64) -> Option<String> {
-    let counts = one.row.counts()?;
-    let least = if counts.is_part() { "≥ " } else { "" };
-    let a_month = rate(counts.chance(failing) * MONTH);
-    Some(format!("{least}{a_month}"))
+fn computed(one: &Measurement, noise: usize) -> Option<String> {
+    let least = if one.row.counts()?.is_part() {
+        "≥ "
+    } else {
+        ""
+    };
+    Some(format!("{least}{}", rate(one.computed?[noise])))
 }
 
 fn seen(noise: Noise) -> String {

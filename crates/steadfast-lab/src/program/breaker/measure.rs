@@ -4,44 +4,68 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use crate::breaker::{Detection, Noise, Observed, Probes, Row, crowd, rows};
+use crate::breaker::{
+    Counts, Detection, MONTH, Noise, Observed, Probes, Row, crowd, rows, variations,
+};
 
-/// The share of requests that fail by chance: the usual noise, much of it, and so much that even a
-/// breaker which hardly ever opens does so a few times.
+/// A share of requests that fail by chance at which hardly any breaker opens.
+const LITTLE: f64 = 0.01;
+/// The usual share, and so much that even a breaker which hardly ever opens does so now and then.
 pub(super) const NOISE: [f64; 2] = [0.05, 0.1];
 
-/// How probes go in an outage.
-const PROBES: [Probes; 3] = [
-    Probes::Usual,
-    Probes::Slow(Duration::from_secs(10)),
-    Probes::Cancelled(3),
-];
+/// What was measured.
+#[derive(Debug)]
+pub(in crate::program) struct Measured {
+    pub(super) breakers: Vec<Measurement>,
+    pub(super) variations: Vec<Outages>,
+}
 
 /// What was measured of one breaker.
 #[derive(Debug)]
-pub(in crate::program) struct Measured {
+pub(super) struct Measurement {
     pub(super) row: Row,
     pub(super) detection: Detection,
+    /// False alarms in a month at [`LITTLE`] and each of [`NOISE`], if they can be computed.
+    pub(super) computed: Option<[f64; 3]>,
     /// At each of [`NOISE`].
     pub(super) noise: [Noise; 2],
-    /// The share of breakers that open within their first requests, at the first of [`NOISE`].
+    /// The share of breakers that open soon after they were made, at the first of [`NOISE`].
     pub(super) starts: f64,
-    /// An outage for each seed, with probes that are usual, slow, and cancelled.
-    pub(super) outages: [Vec<Observed>; 3],
+    pub(super) outages: Outages,
     pub(super) crowd: Option<usize>,
 }
 
+/// Outages of all lengths.
+#[derive(Debug)]
+pub(super) struct Outages {
+    pub(super) name: &'static str,
+    pub(super) usual: Vec<Observed>,
+    pub(super) slow: Vec<Observed>,
+    pub(super) cancelled: Vec<Observed>,
+}
+
 /// Measures all rows. What comes out does not depend on the number of cores.
-pub(in crate::program) fn measure(seeds: u64) -> Vec<Measured> {
-    let jobs = Mutex::new(rows().into_iter().enumerate());
+pub(in crate::program) fn measure(seeds: u64) -> Measured {
+    Measured {
+        breakers: on_all_cores(rows(), |row| Measurement::new(row, seeds)),
+        variations: on_all_cores(variations(), |row| Outages::new(&row, seeds)),
+    }
+}
+
+/// Does something with each, and returns what comes out in their order.
+pub(super) fn on_all_cores<J: Send, T: Send>(
+    jobs: Vec<J>,
+    measure: impl Fn(J) -> T + Sync,
+) -> Vec<T> {
+    let jobs = Mutex::new(jobs.into_iter().enumerate());
     let done = Mutex::new(Vec::new());
     let cores = thread::available_parallelism().map_or(2, usize::from);
     thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 let next = || jobs.lock().ok()?.next();
-                while let Some((place, row)) = next() {
-                    let measured = Measured::new(row, seeds);
+                while let Some((place, job)) = next() {
+                    let measured = measure(job);
                     done.lock().expect("no panic").push((place, measured));
                 }
             });
@@ -52,22 +76,36 @@ pub(in crate::program) fn measure(seeds: u64) -> Vec<Measured> {
     done.into_iter().map(|(_, measured)| measured).collect()
 }
 
-impl Measured {
+impl Measurement {
     fn new(row: Row, seeds: u64) -> Self {
-        let outages = |probes| {
-            let seeds = 1..=(seeds / 20).max(1);
-            seeds.map(|seed| Observed::of(&row, probes, seed)).collect()
+        let computed = |counts: Counts| {
+            [LITTLE, NOISE[0], NOISE[1]].map(|failing| counts.chance(failing) * MONTH)
         };
         Self {
             detection: Detection::of(&row, seeds),
+            computed: row.counts().map(computed),
             noise: [
                 Noise::of(&row, NOISE[0], seeds * 20_000, 1),
                 Noise::of(&row, NOISE[1], seeds * 10_000, 1),
             ],
             starts: Noise::of_starts(&row, NOISE[0], seeds),
-            outages: PROBES.map(outages),
+            outages: Outages::new(&row, seeds),
             crowd: crowd(&row),
             row,
+        }
+    }
+}
+
+impl Outages {
+    fn new(row: &Row, seeds: u64) -> Self {
+        // 50 of them, unless somebody wants other seeds. More hardly change anything.
+        let runs = u32::try_from(seeds / 20).unwrap_or(u32::MAX).max(1);
+        let of = |probes| Observed::of(row, probes, runs);
+        Self {
+            name: row.name(),
+            usual: of(Probes::Usual),
+            slow: of(Probes::Slow(Duration::from_secs(10))),
+            cancelled: of(Probes::Cancelled(3)),
         }
     }
 }
