@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 ///
 /// | What | Tokens |
 /// |---|---|
-/// | a success at the first attempt | +1 |
+/// | a success at the first attempt of a request that could have been retried | +1 |
 /// | moving to an untried endpoint after a refusal | 0 |
 /// | moving to an untried endpoint after another failure | −2, [`MOVE_COST`](Self::MOVE_COST) |
 /// | a retry at the same endpoint, which asked for a pause | −5, [`THROTTLED_COST`](Self::THROTTLED_COST) |
 /// | another retry at the same endpoint | −14, [`RETRY_COST`](Self::RETRY_COST) |
-/// | a retry that succeeds | what it cost comes back |
+/// | a retry that succeeds, or that is not sent after all | what it cost comes back |
 ///
 /// The capacity and the costs of retries are those of the AWS SDKs' standard mode. Tokens are whole
 /// numbers, so nothing is lost in rounding. Clones share one bucket.
@@ -119,6 +119,22 @@ impl Default for RetryBudget {
 // ===== impl Withdrawal =====
 
 impl Withdrawal {
+    /// Returns how many tokens were taken.
+    #[must_use]
+    pub fn tokens(&self) -> u32 {
+        self.tokens
+    }
+
+    /// Makes one withdrawal of two from the same budget. One from another budget goes back there.
+    pub fn join(mut self, mut other: Self) -> Self {
+        if Arc::ptr_eq(&self.budget.0, &other.budget.0) {
+            self.tokens = self
+                .tokens
+                .saturating_add(std::mem::take(&mut other.tokens));
+        }
+        self
+    }
+
     /// Uses the tokens up: the attempt was made, and did not succeed.
     pub fn spend(mut self) {
         self.tokens = 0;
@@ -162,6 +178,19 @@ mod tests {
             10,
             "a bucket holds no more than its capacity"
         );
+    }
+
+    #[test]
+    fn two_withdrawals_become_one_and_nothing_is_lost() {
+        let budget = RetryBudget::new(20);
+        let take = |tokens| budget.try_withdraw(tokens).expect("it is there");
+        let both = take(2).join(take(12));
+        assert_eq!((both.tokens(), budget.available()), (14, 6));
+        let other = RetryBudget::new(5);
+        let both = both.join(other.try_withdraw(5).expect("it is full"));
+        assert_eq!((both.tokens(), other.available()), (14, 5));
+        both.spend();
+        assert_eq!((budget.available(), other.available()), (6, 5));
     }
 
     #[derive(Clone, Copy, Debug)]

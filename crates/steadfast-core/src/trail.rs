@@ -13,7 +13,7 @@ use crate::verdict::Verdict;
 ///
 /// It is in the extensions of the request while that is under way, in those of the response to a
 /// request that took more than one attempt, and in [`Exhausted`](crate::Exhausted). Clones share
-/// one record.
+/// one record. A trail is for one request: a second one with it is not retried.
 #[derive(Clone, Default)]
 pub struct Trail(Arc<Shared>);
 

@@ -29,12 +29,12 @@ pin_project! {
     #[project = ReprProj]
     enum Repr<B: Body> {
         Passed { #[pin] body: B },
-        Kept { body: Kept<B> },
+        Kept { body: ReadAhead<B> },
     }
 }
 
 /// The body of an answer that may be returned later, or never.
-pub(crate) struct Kept<B: Body> {
+pub(crate) struct ReadAhead<B: Body> {
     read: VecDeque<Result<Frame<B::Data>, B::Error>>,
     size: u64,
     frames: u32,
@@ -50,7 +50,7 @@ impl<B: Body> ResponseBody<B> {
         })
     }
 
-    pub(crate) fn kept(response: Response<Kept<B>>) -> Response<Self> {
+    pub(crate) fn kept(response: Response<ReadAhead<B>>) -> Response<Self> {
         response.map(|body| Self {
             repr: Repr::Kept { body },
         })
@@ -111,9 +111,9 @@ impl<B: Body + fmt::Debug> fmt::Debug for ResponseBody<B> {
     }
 }
 
-// ===== impl Kept =====
+// ===== impl ReadAhead =====
 
-impl<B: Body> Kept<B> {
+impl<B: Body> ReadAhead<B> {
     pub(crate) fn new(body: B) -> Self {
         Self {
             read: VecDeque::new(),
@@ -123,24 +123,26 @@ impl<B: Body> Kept<B> {
         }
     }
 
+    /// Whether there is more that is to be read ahead.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.rest.is_some() && self.size < MAX_READ && self.frames < MAX_FRAMES
+    }
+
     /// Reads what is there. A body that was read to its end has freed its connection.
-    pub(crate) fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        while let Some(rest) = &mut self.rest {
-            if self.size >= MAX_READ || self.frames == MAX_FRAMES {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+        while self.is_unread() {
+            let Some(rest) = &mut self.rest else {
                 return;
-            }
-            self.frames += 1;
+            };
             match rest.as_mut().poll_frame(cx) {
-                Poll::Pending => {
-                    self.frames -= 1;
-                    return;
-                }
+                Poll::Pending => return,
                 Poll::Ready(None) => self.rest = None,
                 Poll::Ready(Some(Err(error))) => {
                     self.read.push_back(Err(error));
                     self.rest = None;
                 }
                 Poll::Ready(Some(Ok(frame))) => {
+                    self.frames += 1;
                     self.size += frame.data_ref().map_or(0, |data| data.remaining() as u64);
                     self.read.push_back(Ok(frame));
                 }
@@ -194,27 +196,30 @@ mod tests {
         Poll::Ready(Ok(Frame::data(Bytes::from(vec![b'x'; len]))))
     }
 
-    fn read_ahead(items: Vec<Item>, times: u32) -> Kept<Items> {
-        let mut kept = Kept::new(Items(items.into()));
+    fn read_ahead(items: Vec<Item>, times: u32) -> ReadAhead<Items> {
+        let mut kept = ReadAhead::new(Items(items.into()));
         for _ in 0..times {
-            kept.read_ahead(&mut Context::from_waker(Waker::noop()));
+            kept.poll(&mut Context::from_waker(Waker::noop()));
         }
         kept
     }
 
-    async fn returned(kept: Kept<Items>) -> Result<usize, &'static str> {
+    async fn returned(kept: ReadAhead<Items>) -> Result<usize, &'static str> {
         let body = ResponseBody::kept(Response::new(kept)).into_body();
         let hint = body.size_hint();
+        let empty = body.is_end_stream();
         let len = body.collect().await?.to_bytes().len();
         assert!(hint.lower() <= len as u64);
+        assert!(!empty || len == 0, "something was read ahead");
         Ok(len)
     }
 
     #[tokio::test]
     async fn what_was_read_ahead_is_returned_and_what_follows_too() {
-        for (times, rest) in [(0, true), (1, true), (2, false), (3, false)] {
+        for (times, rest, hint) in [(0, true, 0), (1, true, 3), (2, false, 7), (3, false, 7)] {
             let kept = read_ahead(vec![data(3), Poll::Pending, data(4)], times);
             assert_eq!(kept.rest.is_some(), rest, "after {times} reads");
+            assert_eq!(kept.size_hint().lower(), hint);
             if times > 0 {
                 assert_eq!(returned(kept).await, Ok(7));
             }

@@ -2,21 +2,21 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use steadfast_core::Verdict;
+use tracing::Span;
 use tracing::field::{Empty, display};
-use tracing::{Level, Span};
 
 /// Begins the span of an attempt, counted from 1. It costs nothing if nobody listens.
 pub(crate) fn span(number: u32) -> Span {
-    // A span that is disabled still knows what it could have been, and each use of it asks.
-    if !tracing::span_enabled!(Level::DEBUG, "attempt") {
-        return Span::none();
-    }
     let span = tracing::debug_span!(
         "attempt",
         http.request.resend_count = Empty,
         http.response.status_code = Empty,
         class = Empty,
     );
+    if span.is_disabled() {
+        // It would still know what it could have been, and each use of it would ask.
+        return Span::none();
+    }
     if number > 1 {
         span.record("http.request.resend_count", number - 1);
     }

@@ -131,15 +131,25 @@ impl Backoff {
     /// `chance` gives numbers from 0 up to 1.
     pub(crate) fn draw(&self, retry: u32, before: Duration, chance: impl FnOnce() -> f64) -> Wait {
         let bound = self.bound(retry);
+        self.draw_within(bound, bound, before, chance)
+    }
+
+    /// Draws a wait whose fixed part is that of one bound, and whose random part is that of
+    /// another.
+    fn draw_within(
+        &self,
+        bound: Duration,
+        spread: Duration,
+        before: Duration,
+        chance: impl FnOnce() -> f64,
+    ) -> Wait {
         let (fixed, spread) = match self.jitter {
-            Jitter::Full => (Duration::ZERO, bound),
-            Jitter::Equal => (bound / 2, bound - bound / 2),
+            Jitter::Full => (Duration::ZERO, spread),
+            Jitter::Equal => (bound / 2, spread - spread / 2),
             Jitter::Decorrelated => {
-                let least = self.bound(0);
-                let most = before
-                    .max(least)
-                    .saturating_mul(3)
-                    .min(self.bound(u32::MAX));
+                let last = self.bound(u32::MAX);
+                let least = self.bound(0).min(last);
+                let most = before.max(least).saturating_mul(3).min(last);
                 (least, most.saturating_sub(least))
             }
             Jitter::None => (bound, Duration::ZERO),
@@ -160,15 +170,20 @@ impl Backoff {
     /// Draws the wait after so many hints of a server were followed and followed in vain.
     ///
     /// Everyone whom it refused got the same hint, and those came back with this client. So after
-    /// the first time the waits spread over all that the backoff has.
+    /// the first time the random part is that of the longest wait. The fixed part is not: a server
+    /// that says when to come back needs no other pause.
     pub(crate) fn draw_for_hint(
         &self,
         retry: u32,
         before: Duration,
         chance: impl FnOnce() -> f64,
     ) -> Wait {
-        let spread = matches!(self.schedule, Schedule::Doubling { .. }) && retry > 0;
-        self.draw(if spread { u32::MAX } else { retry }, before, chance)
+        let bound = self.bound(retry);
+        let spread = match &self.schedule {
+            Schedule::Doubling { max, .. } if retry > 0 => *max,
+            _ => bound,
+        };
+        self.draw_within(bound, spread, before, chance)
     }
 }
 
@@ -242,7 +257,7 @@ mod tests {
         }
     }
 
-    /// 300 clients at a bucket of 10/s, simulated: 5.7 calls each if their waits double, 4.3 so.
+    /// 300 clients at a bucket of 10/s, in the lab: 5.8 calls each if their waits double, 4.3 so.
     #[test]
     fn a_hint_that_was_followed_in_vain_spreads_the_crowd() {
         let backoff = Backoff::default();
@@ -251,6 +266,15 @@ mod tests {
         let list = Backoff::list([1, 2, 4].map(Duration::from_secs)).unwrap();
         let wait = list.draw_for_hint(1, Duration::ZERO, || 1.0);
         assert_eq!(wait.fixed, 2 * SECOND, "who gives a list means it");
+        for (jitter, least) in [(Jitter::None, SECOND), (Jitter::Equal, SECOND / 2)] {
+            let backoff = backoff.clone().jitter(jitter);
+            let wait = backoff.draw_for_hint(1, Duration::ZERO, || 0.0);
+            assert_eq!(
+                wait.with_floor(Duration::ZERO),
+                least,
+                "{jitter:?}: only chance spreads"
+            );
+        }
     }
 
     #[test]
@@ -282,6 +306,7 @@ mod tests {
             retry: u32,
             base in 1..u64::MAX,
             max: u64,
+            before: u64,
             chance in prop_oneof![0.0..=1.0, any::<f64>()],
             jitter in prop::sample::select(vec![
                 Jitter::Full, Jitter::Equal, Jitter::Decorrelated, Jitter::None,
@@ -292,7 +317,10 @@ mod tests {
             let backoff = Backoff::new(Duration::from_millis(base), Duration::from_millis(max))
                 .unwrap()
                 .jitter(jitter);
-            let wait = backoff.draw(retry, Duration::ZERO, || chance).with_floor(Duration::ZERO);
+            let before = Duration::from_millis(before);
+            let wait = backoff
+                .draw(retry, before, || chance)
+                .with_floor(Duration::ZERO);
             let bound = match jitter {
                 Jitter::Decorrelated => backoff.bound(u32::MAX),
                 _ => backoff.bound(retry),

@@ -37,11 +37,18 @@ pin_project! {
     enum State<F> {
         Calling { #[pin] future: F, span: Span },
         Sleeping { #[pin] sleep: Sleep },
+        // The answer that is kept is still coming, over a connection that a further attempt ends.
+        Reading { #[pin] limit: Sleep },
         // The first poll asks the service; a timer is made only if it has to wait.
         Asking,
         Readying { #[pin] limit: Sleep },
+        Done,
     }
 }
+
+/// How long a further attempt waits for an answer that came before the end of its request, and
+/// whose body still comes.
+const MAX_READING: Duration = Duration::from_millis(250);
 
 impl<S, C, M, B, ResBody> ResponseFuture<S, C, M, B, ResBody>
 where
@@ -71,7 +78,22 @@ where
 {
     type Output = Result<Response<ResponseBody<ResBody>>, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(self.as_mut().poll_attempts(cx));
+        self.project().state.set(State::Done);
+        Poll::Ready(outcome)
+    }
+}
+
+impl<S, C, M, B, ResBody> ResponseFuture<S, C, M, B, ResBody>
+where
+    S: Service<Request<M::Body>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+    C: Classify,
+    M: BodyMode<B>,
+    ResBody: Body,
+{
+    fn poll_attempts(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<<Self as Future>::Output> {
         let mut this = self.project();
         if let Some(retry) = this.retry.as_mut() {
             retry.read_ahead(cx);
@@ -87,7 +109,7 @@ where
                     retry.read_ahead(cx);
                     match step {
                         Step::Done(outcome) => return Poll::Ready(outcome),
-                        Step::Again(Duration::ZERO) => State::Asking,
+                        Step::Again(Duration::ZERO) => before_attempt::<S, C, M, B, _>(retry),
                         Step::Again(wait) => State::Sleeping { sleep: sleep(wait) },
                     }
                 }
@@ -95,55 +117,83 @@ where
                     ready!(sleep.poll(cx));
                     let retry = this.retry.as_mut().expect("only a retry gets here");
                     retry.end_wait();
+                    before_attempt::<S, C, M, B, _>(retry)
+                }
+                StateProj::Reading { limit } => {
+                    let retry = this.retry.as_mut().expect("only a retry gets here");
+                    if retry.has_more_to_read::<B, M>() {
+                        ready!(limit.poll(cx));
+                    }
+                    retry.end_wait();
                     State::Asking
                 }
                 StateProj::Asking => {
                     let retry = this.retry.as_mut().expect("only a retry gets here");
-                    match retry.service.poll_ready(cx) {
-                        Poll::Ready(Ok(())) => match call::<S, C, M, B, ResBody>(retry) {
-                            Some(calling) => calling,
-                            None => return Poll::Ready(retry.no_attempt(None)),
-                        },
-                        Poll::Ready(Err(error)) => {
-                            return Poll::Ready(retry.no_attempt(Some(error.into())));
+                    match ask::<S, C, M, B, _>(retry, cx) {
+                        Poll::Ready(Ok(calling)) => calling,
+                        Poll::Ready(Err(error)) => return Poll::Ready(retry.no_attempt(error)),
+                        Poll::Pending => {
+                            let limit = sleep(retry.time_left());
+                            retry.begin_wait();
+                            State::Readying { limit }
                         }
-                        Poll::Pending => State::Readying {
-                            limit: sleep(retry.time_left()),
-                        },
                     }
                 }
                 StateProj::Readying { limit } => {
                     let retry = this.retry.as_mut().expect("only a retry gets here");
-                    match retry.service.poll_ready(cx) {
-                        Poll::Ready(Ok(())) => match call::<S, C, M, B, ResBody>(retry) {
-                            Some(calling) => calling,
-                            None => return Poll::Ready(retry.no_attempt(None)),
-                        },
-                        Poll::Ready(Err(error)) => {
-                            return Poll::Ready(retry.no_attempt(Some(error.into())));
-                        }
+                    match ask::<S, C, M, B, _>(retry, cx) {
+                        Poll::Ready(Ok(calling)) => calling,
+                        Poll::Ready(Err(error)) => return Poll::Ready(retry.no_attempt(error)),
                         Poll::Pending => {
                             ready!(limit.poll(cx));
                             return Poll::Ready(retry.no_attempt(None));
                         }
                     }
                 }
+                StateProj::Done => panic!("polled after it was ready"),
             };
             this.state.set(next);
         }
     }
 }
 
-/// Sends a request again through a service that is ready, if its body still can be.
-fn call<S, C, M, B, ResBody>(retry: &mut Retry<S, C, M::Kept, ResBody>) -> Option<State<S::Future>>
+/// What comes between the end of a wait and the next attempt.
+fn before_attempt<S, C, M, B, ResBody>(
+    retry: &mut Retry<S, C, M::Kept, ResBody>,
+) -> State<S::Future>
 where
     S: Service<Request<M::Body>>,
     M: BodyMode<B>,
     ResBody: Body,
 {
-    let (request, span) = retry.again::<B, M>()?;
+    if !retry.has_more_to_read::<B, M>() {
+        return State::Asking;
+    }
+    let limit = sleep(retry.time_left().min(MAX_READING));
+    retry.begin_wait();
+    State::Reading { limit }
+}
+
+/// Makes the service ready and sends the request again. Fails if the service does, or if too much
+/// of the body was sent meanwhile.
+fn ask<S, C, M, B, ResBody>(
+    retry: &mut Retry<S, C, M::Kept, ResBody>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<State<S::Future>, Option<BoxError>>>
+where
+    S: Service<Request<M::Body>>,
+    S::Error: Into<BoxError>,
+    M: BodyMode<B>,
+    ResBody: Body,
+{
+    if let Err(error) = ready!(retry.service.poll_ready(cx)) {
+        return Poll::Ready(Err(Some(error.into())));
+    }
+    let Some((request, span)) = retry.again::<B, M>() else {
+        return Poll::Ready(Err(None));
+    };
     let future = span.in_scope(|| retry.service.call(request));
-    Some(State::Calling { future, span })
+    Poll::Ready(Ok(State::Calling { future, span }))
 }
 
 impl<S, C, M, B, ResBody> fmt::Debug for ResponseFuture<S, C, M, B, ResBody>

@@ -24,6 +24,10 @@ pub trait BodyMode<B>: sealed::Sealed {
     #[doc(hidden)]
     fn is_whole(kept: &Self::Kept) -> bool;
 
+    /// Whether an attempt may still be sending it.
+    #[doc(hidden)]
+    fn is_open(kept: &Self::Kept) -> bool;
+
     /// Makes the body of a further attempt.
     #[doc(hidden)]
     fn again(kept: &Self::Kept) -> Option<Self::Body>;
@@ -62,6 +66,10 @@ where
         kept.is_whole()
     }
 
+    fn is_open(kept: &Kept<B>) -> bool {
+        kept.is_open()
+    }
+
     fn again(kept: &Kept<B>) -> Option<ReplayBody<B>> {
         kept.again()
     }
@@ -81,6 +89,10 @@ impl<B: Clone> BodyMode<B> for CloneBody {
 
     fn is_whole(_: &B) -> bool {
         true
+    }
+
+    fn is_open(_: &B) -> bool {
+        false
     }
 
     fn again(kept: &B) -> Option<B> {
@@ -105,6 +117,10 @@ where
 
     fn is_whole(kept: &Kept<B>) -> bool {
         kept.is_whole()
+    }
+
+    fn is_open(kept: &Kept<B>) -> bool {
+        kept.is_open()
     }
 
     fn again(kept: &Kept<B>) -> Option<ReplayBody<B>> {

@@ -88,6 +88,10 @@ pub(crate) struct Outcome {
     /// Whether the next attempt is to be counted and paid for. The first attempt is free, and so
     /// is one that was paid for already, and then not made.
     pub(crate) owed: bool,
+    /// The tokens that are reserved for the next attempt already.
+    pub(crate) paid: u32,
+    /// Whether no endpoint was asked yet, so that the next attempt is the first one.
+    pub(crate) first: bool,
 }
 
 /// What to do now.
@@ -131,21 +135,23 @@ impl Policy {
             verdict,
             next,
             attempted,
-            owed,
+            ..
         } = outcome;
         if attempted && !limits.safe && !verdict.proves_unprocessed() {
             return Decision::GiveUp;
         }
         match next {
             Some(Next::Never) => Decision::GiveUp,
-            Some(Next::Now) => self.move_on(verdict, limits, spent, now),
+            Some(Next::Now) if attempted => self.move_on(outcome, limits, spent, now),
+            // Who says so and then asks nobody would be asked again at once, and for ever.
+            Some(Next::Now) => self.wait(outcome, Duration::ZERO, limits, spent, now),
             Some(Next::At(at)) => {
                 let floor = at.saturating_duration_since(now);
-                self.wait(verdict, floor, owed, limits, spent, now)
+                self.wait(outcome, floor, limits, spent, now)
             }
             None if may_repeat(verdict.same_endpoint(), spent) => {
                 let floor = verdict.hint().unwrap_or_default();
-                self.wait(verdict, floor, owed, limits, spent, now)
+                self.wait(outcome, floor, limits, spent, now)
             }
             // A layer of another kind may be below, and more than this one knows. Without its
             // word, only the same endpoint can be meant.
@@ -154,29 +160,26 @@ impl Policy {
     }
 
     /// Another endpoint can take the request at once.
-    fn move_on(&self, verdict: Verdict, limits: Limits, spent: Spent, now: Instant) -> Decision {
-        let counts = !verdict.class().is_refusal();
+    fn move_on(&self, outcome: Outcome, limits: Limits, spent: Spent, now: Instant) -> Decision {
+        let counts = !outcome.verdict.class().is_refusal();
         let late = |deadline: Deadline| deadline.remaining(now).is_zero();
         if counts && spent.attempts >= limits.max_attempts || limits.deadline.is_some_and(late) {
             return Decision::GiveUp;
         }
-        self.pay(
-            if counts { RetryBudget::MOVE_COST } else { 0 },
-            Duration::ZERO,
-            counts,
-        )
+        let price = if counts { RetryBudget::MOVE_COST } else { 0 };
+        self.pay(outcome, price, Duration::ZERO, counts)
     }
 
     /// Nobody can take the request now.
     fn wait(
         &self,
-        verdict: Verdict,
+        outcome: Outcome,
         floor: Duration,
-        owed: bool,
         limits: Limits,
         spent: Spent,
         now: Instant,
     ) -> Decision {
+        let Outcome { verdict, owed, .. } = outcome;
         if owed && spent.attempts >= limits.max_attempts {
             return Decision::GiveUp;
         }
@@ -193,15 +196,20 @@ impl Policy {
         if wait > left || deadline.is_some() && wait == left {
             return Decision::GiveUp;
         }
-        let cost = match verdict.class() {
-            _ if !owed => 0,
+        let price = match verdict.class() {
             Class::RateLimited => RetryBudget::THROTTLED_COST,
             _ => RetryBudget::RETRY_COST,
         };
-        self.pay(cost, wait, owed)
+        self.pay(outcome, price, wait, owed)
     }
 
-    fn pay(&self, cost: u32, wait: Duration, counts: bool) -> Decision {
+    /// Reserves what is not reserved yet of the price of the next attempt.
+    fn pay(&self, outcome: Outcome, price: u32, wait: Duration, counts: bool) -> Decision {
+        let cost = if outcome.first {
+            0
+        } else {
+            price.saturating_sub(outcome.paid)
+        };
         let cost = match &self.budget {
             Some(budget) => match budget.try_withdraw(cost) {
                 Some(withdrawal) => Some(withdrawal),

@@ -44,6 +44,8 @@ struct Live<B: Body> {
     size: u64,
     /// How many bytes can be kept.
     limit: u64,
+    /// It has said that it has no more frames, and must not be asked again.
+    ended: bool,
     body: B,
 }
 
@@ -78,45 +80,53 @@ where
             read: VecDeque::new(),
             size: 0,
             limit,
+            ended: false,
             body,
         }));
         if small {
             // A body in memory gives its frames at once and wakes nobody. One that does not is
             // polled again later, with a waker that works.
-            let _ = this.poll_hold(&mut Context::from_waker(Waker::noop()), limit);
+            let _ = this.poll_hold(&mut Context::from_waker(Waker::noop()));
         }
         this
     }
 
-    /// Waits until all of the body is in memory, or until it has turned out to be larger than
-    /// `limit` bytes or to be broken. Then it is passed on as it comes, and can be sent once.
-    pub async fn hold(mut self, limit: u64) -> Self {
-        poll_fn(|cx| self.poll_hold(cx, limit)).await;
+    /// Waits until all of the body is in memory, or until it has turned out to be larger than its
+    /// limit or to be broken. Then it is passed on as it comes, and can be sent once.
+    pub async fn hold(mut self) -> Self {
+        poll_fn(|cx| self.poll_hold(cx)).await;
         self
     }
 
-    fn poll_hold(&mut self, cx: &mut Context<'_>, limit: u64) -> Poll<()> {
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Repr::Live(live) = &mut self.0 else {
             return Poll::Ready(());
         };
         // A body that always has a frame does not keep the thread.
         let mut frames = 0..MAX_FRAMES_A_POLL;
-        while !live.body.is_end_stream() {
+        while !live.ended && !live.body.is_end_stream() {
             if frames.next().is_none() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let broken = matches!(live.read.back(), Some(Err(_)));
             // A body may break its word about its size.
-            if broken || live.size > limit {
+            if broken || live.size > live.limit {
                 return Poll::Ready(());
             }
             match ready!(Pin::new(&mut live.body).poll_frame(cx)) {
-                None => break,
+                None => {
+                    live.ended = true;
+                    break;
+                }
                 Some(Err(error)) => live.read.push_back(Err(error)),
                 Some(Ok(frame)) => match into_bytes(frame).into_data() {
                     // The usual case, which needs no queue.
-                    Ok(data) if live.read.is_empty() && live.body.is_end_stream() => {
+                    Ok(data)
+                        if live.read.is_empty()
+                            && live.body.is_end_stream()
+                            && data.len() as u64 <= live.limit =>
+                    {
                         *self = Self::held(data);
                         return Poll::Ready(());
                     }
@@ -132,7 +142,7 @@ where
         }
         // One that ended before its time must not pass for a shorter one that is whole.
         let whole = live.body.size_hint().lower() == 0;
-        if whole && live.read.iter().all(Result::is_ok) && live.size <= limit {
+        if whole && live.read.iter().all(Result::is_ok) && live.size <= live.limit {
             *self = Self::join(std::mem::take(&mut live.read));
         }
         Poll::Ready(())
@@ -193,8 +203,9 @@ where
                     unreachable!("it was live")
                 };
                 let read = live.read.into_iter().filter_map(Result::ok);
-                let recording = Recording::new(live.body, whole, live.limit, read);
-                *self = Self(Repr::Recorded(recording.read()?));
+                let recording = Recording::new(live.body, live.ended, whole, live.limit, read);
+                let first = recording.read().expect("it is short, and was not sent");
+                *self = Self(Repr::Recorded(first));
                 Some(Kept(KeptRepr::Recorded(recording)))
             }
             Repr::Live(_) | Repr::Recorded(_) => None,
@@ -232,6 +243,7 @@ where
                         read: VecDeque::new(),
                         size: 0,
                         limit: 0,
+                        ended: false,
                         body,
                     };
                     let frame = live.poll_frame(cx);
@@ -245,7 +257,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Repr::Held { data, trailers } => data.is_empty() && trailers.is_none(),
-            Repr::Live(live) => live.read.is_empty() && live.body.is_end_stream(),
+            Repr::Live(live) => live.read.is_empty() && (live.ended || live.body.is_end_stream()),
             Repr::Recorded(reader) => reader.is_end_stream(),
         }
     }
@@ -293,6 +305,9 @@ impl<B: Body + Unpin> Live<B> {
             self.size -= data.map_or(0, |data| data.len() as u64);
             return Poll::Ready(Some(frame.map_err(Into::into)));
         }
+        if self.ended {
+            return Poll::Ready(None);
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         Poll::Ready(frame.map(|frame| frame.map(into_bytes).map_err(Into::into)))
     }
@@ -322,6 +337,14 @@ impl<B: Body + Unpin> Kept<B> {
         match &self.0 {
             KeptRepr::Held { .. } => true,
             KeptRepr::Recorded(recording) => recording.is_whole(),
+        }
+    }
+
+    /// Whether an attempt may still be sending the body.
+    pub(crate) fn is_open(&self) -> bool {
+        match &self.0 {
+            KeptRepr::Held { .. } => false,
+            KeptRepr::Recorded(recording) => recording.is_open(),
         }
     }
 

@@ -14,7 +14,7 @@ use steadfast_core::{
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::answer::{Kept, ResponseBody};
+use crate::answer::{ReadAhead, ResponseBody};
 use crate::attempt;
 use crate::mode::BodyMode;
 use crate::policy::{Decision, Limits, Outcome, Policy, Spent};
@@ -37,6 +37,8 @@ pub(crate) struct Retry<S, C, K, B: Body> {
     sent: u32,
     started: Instant,
     noted: usize,
+    /// How many attempts were noted before the first of these.
+    before: usize,
     /// Apart, as most requests need none of it.
     past: Option<Box<Past<B>>>,
 }
@@ -45,16 +47,23 @@ pub(crate) struct Retry<S, C, K, B: Body> {
 struct Past<B: Body> {
     limits: Limits,
     spent: Spent,
+    /// The last verdict.
+    verdict: Verdict,
     waits_since: Option<Instant>,
-    /// What the attempt that is under way costs. It comes back with the drop of the request, if
-    /// that succeeds or if its caller leaves.
-    cost: Option<Withdrawal>,
+    /// What the next attempt costs. It comes back if that is not made.
+    reserved: Option<Withdrawal>,
+    at_stake: AtStake,
     /// The next attempt was counted already.
     counted: bool,
     /// The last answer, and the last error, of the lowest tier that gave one.
-    answer: Option<(u32, Response<Kept<B>>)>,
+    answer: Option<(u32, Response<ReadAhead<B>>)>,
     error: Option<(u32, BoxError)>,
 }
+
+/// What the attempt that is under way costs. It comes back if that succeeds, and not if its caller
+/// leaves: servers that hang would otherwise get twice the load, and all of it for free.
+#[derive(Default)]
+struct AtStake(Option<Withdrawal>);
 
 /// What to do with the future of a request.
 pub(crate) enum Step<Res> {
@@ -81,6 +90,7 @@ impl<S, C, K, B: Body> Retry<S, C, K, B> {
             sent: 1,
             started: Instant::now(),
             noted,
+            before: noted,
             past: None,
         }
     }
@@ -91,15 +101,27 @@ impl<S, C, K, B: Body> Retry<S, C, K, B> {
         M: BodyMode<ReqBody, Kept = K>,
     {
         let body = M::again(&self.body)?;
+        self.end_wait();
+        if let Some(past) = &mut self.past {
+            past.at_stake.0 = past.reserved.take();
+        }
         self.sent = self.sent.saturating_add(1);
         self.started = Instant::now();
         self.noted = self.trail.len();
         let mut head = self.head.clone();
         head.extensions.insert(self.trail.clone());
-        let number = u32::try_from(self.noted + 1).unwrap_or(u32::MAX);
+        let number = (self.noted - self.before).saturating_add(1);
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
         let header = self.shared.attempt_header.as_ref();
         attempt::number(&mut head.headers, header, number);
         Some((Request::from_parts(head, body), attempt::span(number)))
+    }
+
+    /// Notes that the request waits from now on.
+    pub(crate) fn begin_wait(&mut self) {
+        if let Some(past) = &mut self.past {
+            past.waits_since = Some(Instant::now());
+        }
     }
 
     /// Notes that a wait is over. It may have been longer than planned.
@@ -117,11 +139,21 @@ impl<S, C, K, B: Body> Retry<S, C, K, B> {
         self.past.as_deref().map_or(Duration::MAX, left)
     }
 
+    /// Whether the answer that is kept would be lost by a further attempt: that cuts off the body
+    /// of the one before, and with it the connection over which the answer still comes.
+    pub(crate) fn has_more_to_read<ReqBody, M>(&self) -> bool
+    where
+        M: BodyMode<ReqBody, Kept = K>,
+    {
+        let answer = self.past.as_ref().and_then(|past| past.answer.as_ref());
+        answer.is_some_and(|(_, answer)| answer.body().is_unread()) && M::is_open(&self.body)
+    }
+
     /// Reads what there is of the answer that is kept, so that its connection becomes free.
     pub(crate) fn read_ahead(&mut self, cx: &mut Context<'_>) {
         let answer = self.past.as_mut().and_then(|past| past.answer.as_mut());
         if let Some((_, response)) = answer {
-            response.body_mut().read_ahead(cx);
+            response.body_mut().poll(cx);
         }
     }
 }
@@ -152,21 +184,23 @@ where
         let policy = &self.shared.policy;
         let (limits, mut spent) = match &mut self.past {
             Some(past) => {
-                if attempted {
-                    past.end_attempt();
-                }
+                past.end_attempt(attempted);
                 (past.limits, past.spent)
             }
             None => (policy.limits(&self.head), Spent::FIRST_ATTEMPT),
         };
         spent.once += u32::from(verdict.same_endpoint() == SameEndpoint::OnceAfterBackoff);
-        let counted = self.past.as_ref().is_some_and(|past| past.counted);
+        let past = self.past.as_ref();
+        let counted = past.is_some_and(|past| past.counted);
+        let reserved = past.and_then(|past| past.reserved.as_ref());
         let now = Instant::now();
         let known = Outcome {
             verdict,
             next: self.trail.take_next(),
             attempted,
             owed: !counted && !self.trail.is_empty(),
+            paid: reserved.map_or(0, Withdrawal::tokens),
+            first: self.trail.is_empty(),
         };
         // What the trail forgets looks untried again, and moving to that is free.
         let decision = if self.trail.len() < Trail::MAX_ATTEMPTS && M::is_whole(&self.body) {
@@ -186,11 +220,13 @@ where
         };
         let past = self.past.get_or_insert_with(|| Box::new(Past::new(limits)));
         past.spent = spent;
+        past.verdict = verdict;
         past.keep(&self.trail, outcome);
         // What was paid for an attempt that nobody took is still paid for.
-        if known.owed || past.cost.is_none() {
-            past.cost = cost;
-        }
+        past.reserved = match (past.reserved.take(), cost) {
+            (Some(paid), Some(more)) => Some(paid.join(more)),
+            (paid, more) => paid.or(more),
+        };
         past.counted |= counts;
         past.spent.attempts = past.spent.attempts.saturating_add(u32::from(counts));
         if !wait.is_zero() {
@@ -210,9 +246,13 @@ where
         &mut self,
         error: Option<BoxError>,
     ) -> Result<Response<ResponseBody<B>>, BoxError> {
-        let last = self.trail.last();
-        let verdict = last.map_or(Verdict::SUCCESS, |last| last.verdict);
-        self.give_up(error.map(Err), verdict)
+        let past = self.past.as_mut().expect("an attempt was made");
+        if let Some(error) = error {
+            // That nobody could be asked says less than the error of any attempt.
+            keep_lowest(&mut past.error, u32::MAX, || error);
+        }
+        let verdict = past.verdict;
+        self.give_up(None, verdict)
     }
 
     fn succeed(
@@ -221,6 +261,9 @@ where
     ) -> Result<Response<ResponseBody<B>>, BoxError> {
         if self.sent > 1 {
             self.note(Verdict::SUCCESS, &outcome);
+        }
+        if let Some(past) = &mut self.past {
+            drop(past.at_stake.0.take());
         }
         if let Some(budget) = &self.shared.policy.budget {
             if self.sent == 1 || self.trail.len() <= 1 {
@@ -275,7 +318,7 @@ where
         match (answer, error) {
             (Some(answer), _) => Ok(self.with_trail(answer)),
             // After one attempt there is nothing to add.
-            (None, Some(error)) if self.trail.len() <= 1 => Err(error),
+            (None, Some(error)) if self.sent == 1 && self.trail.len() <= 1 => Err(error),
             (None, error) => Err(Exhausted::new(self.trail.clone(), verdict, error).into()),
         }
     }
@@ -293,26 +336,33 @@ impl<B: Body> Past<B> {
         Self {
             limits,
             spent: Spent::FIRST_ATTEMPT,
+            verdict: Verdict::SUCCESS,
             waits_since: None,
-            cost: None,
+            reserved: None,
+            at_stake: AtStake::default(),
             counted: false,
             answer: None,
             error: None,
         }
     }
 
-    /// An attempt did not succeed, so what it cost does not come back.
-    fn end_attempt(&mut self) {
-        self.counted = false;
-        if let Some(cost) = self.cost.take() {
-            cost.spend();
+    /// What an attempt that did not succeed has cost does not come back. Where nobody was asked
+    /// it is kept for the next one.
+    fn end_attempt(&mut self, attempted: bool) {
+        if attempted {
+            self.counted = false;
+            self.at_stake = AtStake::default();
+        } else {
+            self.reserved = self.at_stake.0.take();
         }
     }
 
     fn begin_wait(&mut self, wait: Duration, counts: bool, now: Instant) {
         // Only what an endpoint has answered makes the next wait longer.
-        self.spent.waits = self.spent.waits.saturating_add(u32::from(counts));
-        self.spent.last_wait = wait;
+        if counts {
+            self.spent.waits = self.spent.waits.saturating_add(1);
+            self.spent.last_wait = wait;
+        }
         self.waits_since = Some(now);
     }
 
@@ -321,12 +371,20 @@ impl<B: Body> Past<B> {
     fn keep(&mut self, trail: &Trail, outcome: Result<Response<B>, BoxError>) {
         let tier = tier_of(trail);
         match outcome {
-            Ok(response) => keep_lowest(&mut self.answer, tier, || response.map(Kept::new)),
+            Ok(response) => keep_lowest(&mut self.answer, tier, || response.map(ReadAhead::new)),
             // That nobody was asked says less than the error of any attempt.
             Err(error) if Exhausted::find(&*error).is_some() => {
                 keep_lowest(&mut self.error, u32::MAX, || error);
             }
             Err(error) => keep_lowest(&mut self.error, tier, || error),
+        }
+    }
+}
+
+impl Drop for AtStake {
+    fn drop(&mut self) {
+        if let Some(cost) = self.0.take() {
+            cost.spend();
         }
     }
 }

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,9 +19,10 @@ use support::{SECOND, answer, layer, limited};
 use tokio::time::{Instant, sleep};
 use tower::{ServiceBuilder, ServiceExt};
 
-/// A body without a known size. Its frames come a second apart.
+/// A body without a known size, whose frames come one after the other.
 struct Slow {
     frames: VecDeque<&'static str>,
+    apart: Duration,
     pause: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
@@ -28,8 +30,14 @@ impl Slow {
     fn new(frames: &[&'static str]) -> Self {
         Self {
             frames: frames.iter().copied().collect(),
+            apart: SECOND,
             pause: None,
         }
+    }
+
+    fn apart(mut self, apart: Duration) -> Self {
+        self.apart = apart;
+        self
     }
 }
 
@@ -41,7 +49,8 @@ impl Body for Slow {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(SECOND)));
+        let apart = self.apart;
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(apart)));
         std::task::ready!(pause.as_mut().poll(cx));
         self.pause = None;
         let frame = self.frames.pop_front();
@@ -209,4 +218,64 @@ async fn a_failed_answer_is_read_while_the_request_waits() {
     assert_eq!(first - start, 3 * SECOND, "two frames and the end");
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "trylater", "the last answer is read by the caller");
+}
+
+/// What a real client does: when the body of a request fails, its connection is gone, and with it
+/// the answer that still came over it.
+#[tokio::test(start_paused = true)]
+async fn an_early_answer_is_read_before_its_attempt_is_cut_off() {
+    struct Slowly(Arc<Mutex<bool>>, Slow);
+    impl Body for Slowly {
+        type Data = Bytes;
+        type Error = BoxError;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            if *self.0.lock().unwrap() {
+                return Poll::Ready(Some(Err("the connection is gone".into())));
+            }
+            let frame = std::task::ready!(Pin::new(&mut self.1).poll_frame(cx));
+            Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        }
+    }
+
+    // The answer takes 1.5 s and 150 ms, and 250 ms are waited for it.
+    for (apart, expected) in [(SECOND / 2, false), (SECOND / 20, true)] {
+        let seen = Arc::new(Mutex::new(0));
+        let client = tower::service_fn(move |request: Request<ReplayBody<Slow>>| {
+            *seen.lock().unwrap() += 1;
+            let first = *seen.lock().unwrap() == 1;
+            async move {
+                if !first {
+                    return Err(BoxError::from("refused"));
+                }
+                let gone = Arc::new(Mutex::new(false));
+                let (mut sent, told) = (request.into_body(), gone.clone());
+                tokio::spawn(async move {
+                    while let Some(frame) = sent.frame().await {
+                        if frame.is_err() {
+                            *told.lock().unwrap() = true;
+                            return;
+                        }
+                    }
+                });
+                tokio::task::yield_now().await;
+                let answer = Slow::new(&["too", "busy"]).apart(apart);
+                Ok(limited("0").map(|_| Slowly(gone, answer)))
+            }
+        });
+        let layer = layer().max_attempts(2).random(|| 0.0);
+        let service = ServiceBuilder::new().layer(layer).service(client);
+        let long = Slow::new(&["x"; 100]);
+        let request = Request::put("/").body(long).unwrap();
+        let response = service.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 429);
+        let body = response.into_body().collect().await;
+        let body = body.map(|body| body.to_bytes());
+        assert_eq!(body.is_ok(), expected, "{apart:?}");
+        if let Ok(body) = body {
+            assert_eq!(body, "toobusy");
+        }
+    }
 }

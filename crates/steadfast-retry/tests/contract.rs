@@ -117,6 +117,73 @@ async fn a_dropped_future_gives_back_its_budget() {
     assert_eq!(budget.available(), 500);
 }
 
+/// Servers that hang under a timeout outside would otherwise get every request twice, and the
+/// budget would never know.
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_was_sent_is_paid_for_although_its_caller_leaves() {
+    let budget = RetryBudget::default();
+    let layer = layer().budget(budget.clone());
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(request("GET")));
+    let (_, respond) = handle.next_request().await.expect("a request");
+    respond.send_response(answer(503));
+    assert_pending!(response.poll());
+    advance(SECOND).await;
+    assert_pending!(response.poll());
+    let _hangs = handle.next_request().await.expect("the second attempt");
+    drop(response);
+    assert_eq!(budget.available(), 500 - 14);
+}
+
+/// A service that is slow to become ready before each attempt would otherwise hold a request for
+/// as long as it has attempts.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_readiness_is_waiting() {
+    let layer = layer().max_attempts(u32::MAX).without_budget();
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer);
+    let start = tokio::time::Instant::now();
+    handle.allow(1);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(request("GET")));
+    let (_, respond) = handle.next_request().await.expect("a request");
+    respond.send_response(limited("1"));
+    loop {
+        if response.poll().is_ready() {
+            break;
+        }
+        // Ready after 10 s each time.
+        advance(10 * SECOND).await;
+        handle.allow(1);
+        assert!(start.elapsed() < 100 * SECOND, "30 s in all");
+        if response.poll().is_pending() {
+            if let Some((_, respond)) = tokio::select! {
+                biased;
+                next = handle.next_request() => next,
+                () = std::future::ready(()) => None,
+            } {
+                respond.send_response(limited("1"));
+            }
+        }
+    }
+    assert!(start.elapsed() <= 41 * SECOND, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "polled after it was ready")]
+async fn a_future_that_is_done_sends_nothing_more() {
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer());
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(request("GET")));
+    let (_, respond) = handle.next_request().await.expect("a request");
+    respond.send_response(answer(200));
+    assert_ready_ok!(response.poll());
+    let _ = response.poll();
+}
+
 /// Counts the futures that are alive.
 #[derive(Clone)]
 struct Counting(Arc<AtomicUsize>);

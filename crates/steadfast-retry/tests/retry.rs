@@ -579,3 +579,24 @@ async fn without_any_answer_the_error_says_when_to_come_back() {
     assert_eq!(exhausted.retry_in(), Some(60 * SECOND));
     assert_eq!(exhausted.trail().to_string(), "a: connect, b: connect");
 }
+
+/// The one attempt was refused, and the balancer says when it is worth coming back.
+#[tokio::test(start_paused = true)]
+async fn an_error_says_when_to_come_back_although_there_was_one_attempt() {
+    let late = Instant::now() + 600 * SECOND;
+    let nobody = || {
+        let verdict = Verdict::new(Class::Overloaded).with_hint(Some(600 * SECOND));
+        Err(Exhausted::new(Trail::new(), verdict, None).into())
+    };
+    let (outcome, _, _) = balanced(vec![
+        ("a", 0, Err(refused()), Next::At(Instant::now())),
+        ("", 0, nobody(), Next::At(late)),
+    ])
+    .await;
+    let error = outcome.unwrap_err();
+    let exhausted = Exhausted::find(&*error).expect("typed");
+    assert!(exhausted.retry_in() > Some(590 * SECOND));
+    assert_eq!(exhausted.trail().to_string(), "a: connect");
+    let source = std::error::Error::source(exhausted).expect("the error of the attempt");
+    assert!(source.is::<io::Error>(), "and not that nobody was asked");
+}

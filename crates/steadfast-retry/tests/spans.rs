@@ -33,7 +33,8 @@ impl Visit for Fields<'_> {
 
 impl Subscriber for Spans {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_span()
+        // As a filter does that names the span.
+        metadata.is_span() && metadata.name() == "attempt"
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {

@@ -131,7 +131,7 @@ where
         PrepareFuture::Reading {
             reading: Box::pin(async move {
                 let deadline = Deadline::of(&head.extensions);
-                let body = body.hold(limit);
+                let body = body.hold();
                 let body = match deadline {
                     Some(deadline) => timeout_at(deadline.instant(), body).await.map_err(|_| {
                         let limit = deadline.remaining(started);

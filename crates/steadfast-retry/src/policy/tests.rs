@@ -32,6 +32,8 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         next,
         attempted: true,
         owed: true,
+        paid: 0,
+        first: false,
     }
 }
 
@@ -99,16 +101,21 @@ async fn a_hint_is_a_floor_and_jitter_only_adds() {
 #[tokio::test(start_paused = true)]
 async fn only_a_hint_that_was_followed_in_vain_spreads_the_next_wait() {
     let now = Instant::now();
-    for (hint, waits, expected) in [
-        (Some(SECOND), 0, SECOND + SECOND / 2),
-        (Some(SECOND), 1, 9 * SECOND),
-        (None, 1, SECOND),
+    for (class, hint, waits, expected) in [
+        (Class::RateLimited, Some(SECOND), 0, SECOND + SECOND / 2),
+        (Class::RateLimited, Some(SECOND), 1, 9 * SECOND),
+        (Class::RateLimited, None, 1, SECOND),
+        (Class::Overloaded, Some(SECOND), 1, 2 * SECOND),
     ] {
-        let mut limited = outcome(Class::RateLimited, None);
+        let mut limited = outcome(class, None);
         limited.verdict = limited.verdict.with_hint(hint);
         let spent = Spent { waits, ..spent(1) };
         let decision = policy().decide(limited, limits(), spent, now);
-        assert_eq!(wait(&decision), Some(expected), "{hint:?} after {waits}");
+        assert_eq!(
+            wait(&decision),
+            Some(expected),
+            "{class} {hint:?} after {waits}"
+        );
     }
 }
 
@@ -290,6 +297,7 @@ async fn waiting_for_the_first_endpoint_is_no_attempt() {
     let refused = Outcome {
         attempted: false,
         owed: false,
+        first: true,
         ..outcome(Class::Transport, Some(Next::At(now + SECOND)))
     };
     let policy = policy();
@@ -355,4 +363,52 @@ fn a_request_may_have_rules_of_its_own() {
     };
     assert!(!off.may_retry(&head(RetryOverride::new())));
     assert!(off.may_retry(&head(given)));
+}
+
+/// A balancer that asked nobody may say once more that somebody is free.
+#[tokio::test(start_paused = true)]
+async fn who_asks_nobody_is_not_asked_again_at_once() {
+    let nobody = Outcome {
+        attempted: false,
+        ..outcome(Class::RateLimited, Some(Next::Now))
+    };
+    let decision = policy().decide(nobody, limits(), spent(1), Instant::now());
+    assert!(wait(&decision) >= Some(TICK), "{decision:?}");
+}
+
+/// A move was paid for, nobody took it, and what follows is a retry at the same endpoint.
+#[tokio::test(start_paused = true)]
+async fn what_is_reserved_already_is_not_paid_again() {
+    for (paid, first, cost) in [(0, false, 14), (2, false, 12), (14, false, 0), (0, true, 0)] {
+        let now = Instant::now();
+        let known = Outcome {
+            paid,
+            first,
+            ..outcome(Class::Transport, Some(Next::At(now)))
+        };
+        let policy = policy();
+        let _decision = policy.decide(known, limits(), spent(1), now);
+        let budget = policy.budget.as_ref().expect("there is one");
+        assert_eq!(
+            budget.capacity() - budget.available(),
+            cost,
+            "{paid} {first}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_after_the_deadline() {
+    let now = Instant::now();
+    let late = Limits {
+        deadline: Some(Deadline::at(now)),
+        ..limits()
+    };
+    let decision = policy().decide(
+        outcome(Class::RateLimited, Some(Next::Now)),
+        late,
+        spent(1),
+        now,
+    );
+    assert_eq!(wait(&decision), None);
 }

@@ -34,6 +34,8 @@ struct State<B: Body> {
     record: Record,
     /// Whether a further attempt may come.
     wanted: bool,
+    /// What the body said when it broke.
+    broken: Option<String>,
     /// Of the attempt that found nothing to send.
     waker: Option<Waker>,
 }
@@ -77,21 +79,23 @@ pub(super) enum Read<B: Body> {
 
 /// Another attempt of the request sends the body now, so this one cannot go on.
 ///
-/// A client sees it as the error of a request body, and gives up the connection on which half of
-/// the body was sent. Callers never get it.
+/// A client sees it as the error of a request body, and gives up the connection (HTTP/1) or the
+/// stream (HTTP/2) on which a part of the body was sent. It ends an attempt that was given up, so
+/// no caller gets it.
 #[derive(Debug)]
 pub struct BodySuperseded(());
 
 /// The body broke while an attempt before this one sent it.
 #[derive(Debug)]
-struct BodyBroken;
+struct BodyBroken(String);
 
 // ===== impl Recording =====
 
 impl<B: Body + Unpin> Recording<B> {
-    /// Begins with what was read already.
+    /// Begins with what was read already, which may be all.
     pub(super) fn new(
         source: B,
+        ended: bool,
         hint: SizeHint,
         limit: u64,
         read: impl IntoIterator<Item = Frame<Bytes>>,
@@ -100,19 +104,19 @@ impl<B: Body + Unpin> Recording<B> {
         for frame in read {
             record.push(&frame);
         }
-        let ended = record.trailers.is_some();
+        let ended = ended || record.trailers.is_some() || source.is_end_stream();
         Self(Arc::new(Shared {
             hint,
             limit,
             state: Mutex::new(State {
                 attempt: 0,
-                source: if ended {
-                    Source::Ended
-                } else {
-                    Source::Idle(source)
+                source: match ended {
+                    true => Source::Ended,
+                    false => Source::Idle(source),
                 },
                 record,
                 wanted: true,
+                broken: None,
                 waker: None,
             }),
         }))
@@ -147,6 +151,17 @@ impl<B: Body + Unpin> Recording<B> {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn recorded(&self) -> u64 {
+        self.lock().record.size
+    }
+
+    /// Whether an attempt may still be sending the body.
+    pub(super) fn is_open(&self) -> bool {
+        let state = self.lock();
+        matches!(state.source, Source::Idle(_) | Source::Polled)
+    }
+
     /// Says that there will be no further attempt.
     pub(super) fn stop(&self) {
         self.lock().wanted = false;
@@ -155,7 +170,8 @@ impl<B: Body + Unpin> Recording<B> {
 
 impl<B: Body> Recording<B> {
     fn lock(&self) -> MutexGuard<'_, State<B>> {
-        // Nothing of the caller's runs under the lock, so a panic cannot have broken the state.
+        // No code of the caller's runs under the lock: its body is polled, and its wakers are
+        // cloned, woken and dropped, without it. So a panic cannot have broken the state.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -181,6 +197,7 @@ where
 {
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read<B>> {
         let limit = self.recording.0.limit;
+        let waker = cx.waker().clone();
         let mut state = self.recording.lock();
         if state.attempt != self.attempt {
             return Poll::Ready(Read::Frame(Err(BodySuperseded(()).into())));
@@ -196,7 +213,9 @@ where
                 return Poll::Ready(Read::Alone(source));
             }
             Source::Polled => {
-                state.waker = Some(cx.waker().clone());
+                let before = state.waker.replace(waker);
+                drop(state);
+                drop(before);
                 return Poll::Pending;
             }
             Source::Ended => {
@@ -212,7 +231,8 @@ where
             }
             Source::Gone => {
                 state.source = Source::Gone;
-                return Poll::Ready(Read::Frame(Err(BodyBroken.into())));
+                let why = state.broken.clone().unwrap_or_default();
+                return Poll::Ready(Read::Frame(Err(BodyBroken(why).into())));
             }
         };
         drop(state);
@@ -223,19 +243,31 @@ where
     /// meanwhile.
     fn poll_source(&mut self, mut source: B, cx: &mut Context<'_>) -> Poll<Read<B>> {
         let polling = Polling(&self.recording);
-        let frame = Pin::new(&mut source).poll_frame(cx);
+        let frame = match Pin::new(&mut source).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(into_bytes(frame)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        };
+        let ended = source.is_end_stream();
+        let broken = match &frame {
+            Poll::Ready(Some(Err(error))) => Some(BoxError::to_string(error)),
+            _ => None,
+        };
+        let own = cx.waker().clone();
         mem::forget(polling);
 
-        let frame = frame.map(|frame| frame.map(|frame| frame.map(into_bytes)));
         let mut state = self.recording.lock();
         let in_charge = state.attempt == self.attempt;
-        let waker = if in_charge { None } else { state.waker.take() };
+        // The attempt in charge waits for this one to be done with the body.
+        let (wake, before) = match (in_charge, &frame) {
+            (false, _) => (state.waker.take(), None),
+            (true, Poll::Pending) => (None, state.waker.replace(own)),
+            (true, _) => (None, None),
+        };
         let read = match frame {
             Poll::Pending => {
                 state.source = Source::Idle(source);
-                if in_charge {
-                    set_waker(&mut state.waker, cx.waker());
-                }
                 Poll::Pending
             }
             Poll::Ready(None) => {
@@ -245,25 +277,25 @@ where
             }
             Poll::Ready(Some(Err(error))) => {
                 state.source = Source::Gone;
-                Poll::Ready(Read::Frame(Err(error.into())))
+                state.broken = broken;
+                Poll::Ready(Read::Frame(Err(error)))
             }
             Poll::Ready(Some(Ok(frame))) => {
-                let more = frame.data_ref().map_or(0, |data| data.len() as u64);
                 state.record.push(&frame);
-                state.source = if frame.is_trailers() || source.is_end_stream() {
+                state.source = if frame.is_trailers() || ended {
                     self.trailers_sent = frame.is_trailers();
                     Source::Ended
                 } else {
                     Source::Idle(source)
                 };
-                self.sent += more;
+                self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 (self.chunk, self.offset) = state.record.end();
                 Poll::Ready(Read::Frame(Ok(frame)))
             }
         };
         drop(state);
-        // The attempt in charge waits for this one to be done with the body.
-        if let Some(waker) = waker {
+        drop(before);
+        if let Some(waker) = wake {
             waker.wake();
         }
         if in_charge {
@@ -277,11 +309,8 @@ where
         let state = self.recording.lock();
         state.attempt == self.attempt
             && state.record.end() == (self.chunk, self.offset)
-            && match &state.source {
-                Source::Idle(source) => source.is_end_stream(),
-                Source::Ended => self.trailers_sent || state.record.trailers.is_none(),
-                Source::Polled | Source::Gone => false,
-            }
+            && matches!(state.source, Source::Ended)
+            && (self.trailers_sent || state.record.trailers.is_none())
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
@@ -358,13 +387,6 @@ impl<B: Body> Drop for Polling<'_, B> {
     }
 }
 
-fn set_waker(slot: &mut Option<Waker>, waker: &Waker) {
-    match slot {
-        Some(known) => known.clone_from(waker),
-        None => *slot = Some(waker.clone()),
-    }
-}
-
 pub(super) fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
     frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }
@@ -379,7 +401,11 @@ impl Error for BodySuperseded {}
 
 impl fmt::Display for BodyBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request body broke while an attempt before this one sent it")
+        let why = &self.0;
+        write!(
+            f,
+            "the request body broke while another attempt sent it: {why}"
+        )
     }
 }
 

@@ -126,13 +126,13 @@ async fn a_body_that_comes_later_can_be_waited_for() {
             .flatten()
             .flat_map(|frame| frame.as_ref().unwrap().data_ref().unwrap().to_vec())
             .collect();
-        let body = ReplayBody::new(body, 4).hold(4).await;
+        let body = ReplayBody::new(body, 4).hold().await;
         assert_eq!(body.data().is_some(), held);
         assert_eq!(send(body).await.unwrap().0, expected, "every byte, once");
     }
     let mut broken = script(&[Some(b"12"), None], Some(4));
     broken.frames.push_back(Some(Err("the disk is gone")));
-    let body = ReplayBody::new(broken, 4).hold(4).await;
+    let body = ReplayBody::new(broken, 4).hold().await;
     assert_eq!(send(body).await, Err("the disk is gone".to_owned()));
 }
 
@@ -176,6 +176,11 @@ where
     let mut sent = Sent::default();
     for _ in 0..frames {
         let mut cx = Context::from_waker(Waker::noop());
+        if body.is_end_stream() {
+            // A client stops here, and takes what it has for the whole.
+            sent.ended = true;
+            break;
+        }
         match Pin::new(&mut *body).poll_frame(&mut cx) {
             Poll::Pending => continue,
             Poll::Ready(None) => {
@@ -276,6 +281,10 @@ fn past_the_limit_the_attempt_goes_on_and_is_the_last() {
     assert!(kept.is_whole());
     assert_eq!(read(&mut first, ALL), Sent::all(b"cdef"));
     assert!(!kept.is_whole());
+    let KeptRepr::Recorded(recording) = &kept.0 else {
+        panic!("it came while it was sent");
+    };
+    assert_eq!(recording.recorded(), 0, "what nobody will send is not kept");
     assert!(kept.again().is_none());
 
     let known = ReplayBody::new(script(&[Some(b"12345")], Some(5)), 4).keep();
@@ -343,22 +352,90 @@ fn small_frames_are_joined() {
 /// A body that panics is its reader's trouble, and must not leave another attempt waiting.
 #[test]
 fn a_body_that_panics_is_broken_for_the_next_attempt() {
-    struct Panics;
+    struct Panics {
+        when_polled: bool,
+        polled: bool,
+    }
     impl Body for Panics {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            assert!(!self.when_polled, "on purpose");
+            self.polled = true;
+            Poll::Pending
+        }
+        fn is_end_stream(&self) -> bool {
+            assert!(!self.polled, "on purpose");
+            false
+        }
+    }
+    for when_polled in [true, false] {
+        let body = Panics {
+            when_polled,
+            polled: false,
+        };
+        let mut first = ReplayBody::new(body, 9);
+        let kept = first.keep().expect("nobody knows yet");
+        let read_it = std::panic::AssertUnwindSafe(|| read(&mut first, 1));
+        std::panic::catch_unwind(read_it).expect_err("it panics");
+        assert!(kept.again().is_none());
+    }
+}
+
+/// Streams that are not fused panic, or begin anew.
+#[test]
+fn a_body_is_not_polled_after_its_end() {
+    struct Once(Option<Option<&'static [u8]>>);
+    impl Body for Once {
+        type Data = &'static [u8];
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<&'static [u8]>, Infallible>>> {
+            let next = self.0.take().expect("polled after its end");
+            if next.is_some() {
+                self.0 = Some(None);
+            }
+            Poll::Ready(next.map(|data| Ok(Frame::data(data))))
+        }
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(5)
+        }
+    }
+    let mut first = ReplayBody::new(Once(Some(Some(b"ab"))), 9);
+    let kept = first.keep().expect("it is short");
+    assert_eq!(read(&mut first, ALL), Sent::all(b"ab"));
+    let mut second = kept.again().expect("it is short");
+    assert_eq!(read(&mut second, ALL), Sent::all(b"ab"));
+    let mut only = ReplayBody::new(Once(Some(Some(b"ab"))), 9);
+    assert_eq!(read(&mut only, ALL), Sent::all(b"ab"));
+}
+
+/// A caller could keep the thread with frames that are empty, and never reach a limit.
+#[test]
+fn a_body_that_always_has_a_frame_gives_the_thread_back() {
+    struct Endless;
+    impl Body for Endless {
         type Data = Bytes;
         type Error = Infallible;
         fn poll_frame(
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            panic!("on purpose")
+            Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+        }
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(0)
         }
     }
-    let mut first = ReplayBody::new(Panics, 9);
-    let kept = first.keep().expect("nobody knows yet");
-    let read_it = std::panic::AssertUnwindSafe(|| read(&mut first, 1));
-    std::panic::catch_unwind(read_it).expect_err("it panics");
-    assert!(kept.again().is_none());
+    let body = ReplayBody::new(Endless, 9);
+    let mut hold = tokio_test::task::spawn(body.hold());
+    assert!(hold.poll().is_pending());
+    assert!(hold.is_woken());
 }
 
 /// Two attempts at once, on two threads: the old one is in the middle of a poll.
