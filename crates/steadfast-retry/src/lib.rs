@@ -56,8 +56,8 @@
 //! | the wait would outlive the [`Deadline`], or [`max_wait`] without one | returns this answer at once, with its hint |
 //! | the budget is spent, the body was too large to keep | returns this answer at once |
 //!
-//! A server that sends `x-should-retry: true` or `false` has the last word on the same endpoint. A
-//! hint is read from every header that AI providers have for it, see
+//! A server that sends `x-should-retry: true` or `false` has the last word on the same endpoint, as
+//! far as the request is safe to repeat. A hint is read from every header that AI providers have for it, see
 //! [`RateLimit`](steadfast_core::RateLimit); what an error body says is for a classifier that reads
 //! it, as the crate `steadfast` has one.
 //!
@@ -77,7 +77,7 @@
 //! |---|---|---|
 //! | [`max_attempts`](RetryOn429Layer::max_attempts) | 3 | what SDKs of AI providers do; moving on after a refusal is not counted |
 //! | [`backoff`](RetryOn429Layer::backoff) | 0.5 s doubling to 8 s, [`Jitter::Full`] | the same SDKs; full jitter spreads a herd best |
-//! | [`max_wait`] | 30 s in all | longer than a person waits, and shorter than most timeouts outside |
+//! | [`max_wait`] | 30 s in all, with those for readiness | longer than a person waits, and shorter than most timeouts outside |
 //! | [`budget`](RetryOn429Layer::budget) | a [`RetryBudget`] of 500 tokens | see below |
 //! | [`replay_limit`](RetryOn429Layer::replay_limit) | 1 MiB | holds a long prompt, and no upload |
 //! | [`safe_if`] | methods and keys | RFC 9110, section 9.2.2 |
@@ -90,9 +90,9 @@
 //!
 //! A hint is a floor, and jitter only adds to it: to come back sooner is to be refused again. All
 //! clients that a server refused together got the same hint, so who followed one in vain is in a
-//! crowd, and from then on its jitter is spread over all the backoff has. In the
-//! simulator of this workspace that takes 300 clients
-//! of an endpoint with 10 requests/s from 5.8 calls each to 4.3.
+//! crowd, and from then on its jitter is spread over all that the backoff has. In the simulator of
+//! this workspace that takes 300 clients of an endpoint with 10 requests/s from 5.8 calls each to
+//! 4.3.
 //!
 //! Nothing is slept that does not fit what is left, and a wait takes at most half of what a hint
 //! leaves of a [`Deadline`], so that the attempt after it has time as well. An attempt may take all
@@ -103,8 +103,8 @@
 //! Three attempts each are three times the load, just when there is too much of it. The budget is a
 //! bucket that successes fill and retries empty, so that retries follow what the servers can still
 //! do: five failures in a hundred are all retried, and in an outage retries fade after the first
-//! 35. A retry pays before its wait and holds what it paid through it; if it succeeds or its caller
-//! leaves, that comes back. [`RetryBudget`] has the costs. It belongs to a layer, its clones and
+//! 35. A retry pays before its wait and holds what it paid through it. That comes back if it
+//! succeeds, or if its caller leaves before it is sent. [`RetryBudget`] has the costs. It belongs to a layer, its clones and
 //! their services; [`budget`](RetryOn429Layer::budget) lets layers share one, and
 //! [`without_budget`](RetryOn429Layer::without_budget) removes it.
 //!
@@ -130,7 +130,10 @@
 //! The answer of an attempt that failed is kept until the next one answers, as it may be the best
 //! there is. Up to 64 KiB of its body are read meanwhile, without waiting for it, so that its
 //! connection is free again; a larger one is dropped with its connection once a better answer is
-//! there. The caller gets a [`ResponseBody`] of which nothing is missing.
+//! there. The caller gets a [`ResponseBody`] of which nothing is missing. Where an answer comes
+//! before its request has ended, a further attempt ends the connection over which it comes, and
+//! so waits up to 250 ms for it to be read. An answer that takes longer, or is larger, breaks if it
+//! is the one that is returned in the end.
 //!
 //! # What can be seen
 //!
@@ -147,8 +150,8 @@
 //! * Clones of a layer, and the services that it makes, share one budget. Clones of a service share
 //!   one generator of random numbers, so no two requests wait alike; a
 //!   [`seed`](RetryOn429Layer::seed) makes a run repeatable.
-//! * Dropping a response future ends its attempt or its wait and gives back what it took from the
-//!   budget.
+//! * Dropping a response future ends its attempt or its wait. What a wait had reserved of the
+//!   budget comes back; a retry that was sent is paid for.
 //! * Nothing is retried once the response was returned: its body is the caller's.
 //! * The futures are named types, without a box. A request that succeeds at once costs a copy of
 //!   its head and four more allocations, for the [`Trail`](steadfast_core::Trail) in its
@@ -161,7 +164,8 @@
 //! ```
 //!
 //! A timeout outside covers all attempts and waits; set a [`Deadline`] as well, so that no wait is
-//! begun in vain. Two of these layers in one stack do not multiply: the outer one is in charge.
+//! begun in vain. Two of these layers in one stack do not multiply: the outermost one that can send
+//! a request again is in charge.
 //! Compression and encryption of request bodies belong above it, signatures that hold for a short
 //! time only below.
 //!

@@ -137,38 +137,44 @@ async fn a_retry_that_was_sent_is_paid_for_although_its_caller_leaves() {
     assert_eq!(budget.available(), 500 - 14);
 }
 
+/// Takes ten seconds to become ready, but for the first time, and then refuses.
+#[derive(Clone, Default)]
+struct SlowToBeReady(Arc<AtomicUsize>, Option<Arc<std::sync::Mutex<Pause>>>);
+
+type Pause = std::pin::Pin<Box<tokio::time::Sleep>>;
+
+impl Service<Request<ReplayBody<Body>>> for SlowToBeReady {
+    type Response = Response<String>;
+    type Error = tower::BoxError;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let Some(pause) = &self.1 else {
+            return Poll::Ready(Ok(()));
+        };
+        pause.lock().unwrap().as_mut().poll(cx).map(Ok)
+    }
+
+    fn call(&mut self, _: Request<ReplayBody<Body>>) -> Self::Future {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let pause = Box::pin(tokio::time::sleep(10 * SECOND));
+        self.1 = Some(Arc::new(std::sync::Mutex::new(pause)));
+        std::future::ready(Ok(limited("1")))
+    }
+}
+
 /// A service that is slow to become ready before each attempt would otherwise hold a request for
 /// as long as it has attempts.
 #[tokio::test(start_paused = true)]
 async fn waiting_for_readiness_is_waiting() {
-    let layer = layer().max_attempts(u32::MAX).without_budget();
-    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
-        mock::spawn_layer(layer);
+    let client = SlowToBeReady::default();
+    let mut service = layer().max_attempts(10).layer(client.clone());
     let start = tokio::time::Instant::now();
-    handle.allow(1);
-    assert_ready_ok!(service.poll_ready());
-    let mut response = task::spawn(service.call(request("GET")));
-    let (_, respond) = handle.next_request().await.expect("a request");
-    respond.send_response(limited("1"));
-    loop {
-        if response.poll().is_ready() {
-            break;
-        }
-        // Ready after 10 s each time.
-        advance(10 * SECOND).await;
-        handle.allow(1);
-        assert!(start.elapsed() < 100 * SECOND, "30 s in all");
-        if response.poll().is_pending() {
-            if let Some((_, respond)) = tokio::select! {
-                biased;
-                next = handle.next_request() => next,
-                () = std::future::ready(()) => None,
-            } {
-                respond.send_response(limited("1"));
-            }
-        }
-    }
-    assert!(start.elapsed() <= 41 * SECOND, "{:?}", start.elapsed());
+    let response = service.call(request("GET")).await.expect("the last answer");
+    assert_eq!(response.status(), 429);
+    // After 10, 20 and 30 s, of which 1.5, 9 and 9 were slept.
+    assert_eq!(client.0.load(Ordering::Relaxed), 4);
+    assert_eq!(start.elapsed(), 30 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]

@@ -462,6 +462,13 @@ async fn tells_of_each_wait() {
 
 /// Answers for the endpoints, and what the balancer says comes next.
 async fn balanced(attempts: Vec<(&'static str, u16, Answer, Next)>) -> (Returned, Duration, usize) {
+    balanced_by(layer(), attempts).await
+}
+
+async fn balanced_by(
+    layer: RetryOn429Layer,
+    attempts: Vec<(&'static str, u16, Answer, Next)>,
+) -> (Returned, Duration, usize) {
     let attempts = Arc::new(Mutex::new(VecDeque::from(attempts)));
     let left = attempts.clone();
     let client = tower::service_fn(move |request: Request<ReplayBody<Body>>| {
@@ -487,7 +494,7 @@ async fn balanced(attempts: Vec<(&'static str, u16, Answer, Next)>) -> (Returned
         async move { answer }
     });
     let start = Instant::now();
-    let outcome = layer().layer_oneshot(client, request("POST")).await;
+    let outcome = layer.layer_oneshot(client, request("POST")).await;
     let left = left.lock().unwrap().len();
     (outcome, start.elapsed(), left)
 }
@@ -599,4 +606,19 @@ async fn an_error_says_when_to_come_back_although_there_was_one_attempt() {
     assert_eq!(exhausted.trail().to_string(), "a: connect");
     let source = std::error::Error::source(exhausted).expect("the error of the attempt");
     assert!(source.is::<io::Error>(), "and not that nobody was asked");
+}
+
+/// A retry was paid for and sent to a balancer which then asked nobody.
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_nobody_took_costs_nothing() {
+    let budget = RetryBudget::default();
+    let nobody = || Err(Exhausted::new(Trail::new(), Verdict::new(Class::Overloaded), None).into());
+    let attempts = vec![
+        ("a", 0, Err(refused()), Next::At(Instant::now())),
+        ("", 0, nobody(), Next::Never),
+    ];
+    let layer = layer().budget(budget.clone());
+    let (outcome, _, left) = balanced_by(layer, attempts).await;
+    outcome.unwrap_err();
+    assert_eq!((left, budget.available()), (0, 500));
 }
