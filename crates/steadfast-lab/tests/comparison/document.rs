@@ -2,19 +2,15 @@
 
 use std::fmt::Write;
 
-use crate::retry::Group;
-use crate::retry::contestants::Shape;
+use crate::section::{Row, Section};
 use crate::table::{Mark, Table};
-use crate::{Row, contestants};
 
 const WIDTH: usize = 118;
 
 const INTRODUCTION: &str = "# Comparison
 
-What retry layers for HTTP do in the same situations. A test of the lab puts each one over its HTTP client and sends
-requests to a server on a loopback port, which answers, waits and leaves as the row's script says and notes what
-arrives. The clock is tokio's, paused, so a wait of a day is measured and takes no time. Nothing here is typed by
-hand: the test writes this page, and fails when somebody does something else than it says.
+What these layers and their rivals do in the same situations. Nothing here is typed by hand: a test of the lab puts
+each one through all cases and writes this page, and it fails when somebody does something else than the page says.
 
 ```sh
 cargo test -p steadfast-lab --test comparison                  # runs all rows and compares them with this page
@@ -25,44 +21,45 @@ UPDATE_DOCS=1 cargo test -p steadfast-lab --test comparison    # writes it
 table. Versions are those of `Cargo.lock`.
 ";
 
-const CHOICES: &str = "Which statuses are sent again is for their users to say in `tower::retry`, `reqwest::retry` and
-`tower-resilience-retry`. Here it is `429` and `5xx`, so the rows `408`, `501` and `504` show this choice.";
-
-pub(crate) fn document(rows: &[Row]) -> String {
-    let mut text = format!("{INTRODUCTION}\n## Retry\n\n");
-    for contestant in contestants() {
-        let (name, package) = (contestant.name(), contestant.package());
-        let version = version(package);
-        let configured = contestant.configured();
-        let line = format!("{name} ({package} {version}): {configured}");
-        text.push_str(&item(&line));
-    }
-    let _ = writeln!(text, "\n{CHOICES}\n\n{}", summary(rows));
-    for group in Group::ALL {
-        let _ = writeln!(text, "### {group}\n");
-        let columns = contestants()
-            .iter()
-            .map(|each| each.name())
-            .collect::<Vec<_>>();
-        let mut table = Table::new(std::iter::once(String::new()).chain(columns));
-        let rows = || rows.iter().filter(|row| row.case.group == group);
-        for row in rows() {
-            let cells = row.cells.iter().map(ToString::to_string);
-            table.row(std::iter::once(row.case.name.to_owned()).chain(cells));
-        }
-        let _ = writeln!(text, "{table}");
-        for row in rows() {
-            let ours = match row.case.shape {
-                Shape::ErrorBodies => " (Ours: `AiStack`.)",
-                _ => "",
-            };
-            let line = format!("{}: {}{ours}", row.case.name, row.case.right);
-            text.push_str(&item(&line));
-        }
-        text.push('\n');
+pub(crate) fn document(sections: &[Section]) -> String {
+    let mut text = INTRODUCTION.to_owned();
+    for section in sections {
+        write_section(&mut text, section);
     }
     text.truncate(text.trim_end().len());
     text + "\n"
+}
+
+fn write_section(text: &mut String, section: &Section) {
+    let (title, introduction) = (section.title, section.introduction);
+    let _ = writeln!(text, "\n## {title}\n\n{introduction}\n");
+    for column in &section.columns {
+        let (name, package) = (&column.name, column.package);
+        let (version, configured) = (version(package), column.configured);
+        let line = format!("{name} ({package} {version}): {configured}");
+        text.push_str(&item(&line));
+    }
+    let _ = writeln!(text, "\n{}\n\n{}", section.remark, summary(section));
+    for rows in section.rows.chunk_by(|one, next| one.group == next.group) {
+        write_group(text, section, rows);
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+}
+
+fn write_group(text: &mut String, section: &Section, rows: &[Row]) {
+    let _ = writeln!(text, "### {}\n", rows[0].group);
+    let names = section.columns.iter().map(|column| column.name.clone());
+    let mut table = Table::new(std::iter::once(String::new()).chain(names));
+    for row in rows {
+        let cells = row.cells.iter().map(ToString::to_string);
+        table.row(std::iter::once(row.name.to_owned()).chain(cells));
+    }
+    let _ = writeln!(text, "{table}");
+    for row in rows {
+        text.push_str(&item(&format!("{}: {}", row.name, row.right)));
+    }
+    text.push('\n');
 }
 
 /// An item of a list, in lines that are not too long.
@@ -81,15 +78,18 @@ fn item(text: &str) -> String {
 }
 
 /// How many rows hold, for each.
-fn summary(rows: &[Row]) -> Table {
+fn summary(section: &Section) -> Table {
     let mut table = Table::new(["of all rows", "✓", "✗", "–"].map(str::to_owned));
-    for (place, contestant) in contestants().iter().enumerate() {
+    for (place, column) in section.columns.iter().enumerate() {
         let count = |mark| {
-            let cells = rows.iter().filter(|row| row.cells[place].mark == mark);
+            let cells = section
+                .rows
+                .iter()
+                .filter(|row| row.cells[place].mark == mark);
             cells.count().to_string()
         };
         table.row([
-            contestant.name(),
+            column.name.clone(),
             count(Mark::Holds),
             count(Mark::Fails),
             count(Mark::NotAsked),

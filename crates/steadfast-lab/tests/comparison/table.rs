@@ -30,6 +30,10 @@ impl Cell {
             did: did.into(),
         }
     }
+
+    pub(crate) fn of(holds: bool, did: impl Into<String>) -> Self {
+        Self::new(if holds { Mark::Holds } else { Mark::Fails }, did)
+    }
 }
 
 impl std::fmt::Display for Cell {

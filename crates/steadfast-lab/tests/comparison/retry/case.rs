@@ -57,18 +57,6 @@ pub(crate) struct Seen {
 
 // ===== impl Group =====
 
-impl Group {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Hints,
-        Self::Statuses,
-        Self::Safety,
-        Self::Bodies,
-        Self::Waiting,
-        Self::Budget,
-        Self::Manners,
-    ];
-}
-
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
@@ -153,8 +141,7 @@ impl Case {
         match self.observe(contestant) {
             Ok(observed) => {
                 let seen = (self.check)(&observed);
-                let mark = if seen.holds { Mark::Holds } else { Mark::Fails };
-                Cell::new(mark, seen.did)
+                Cell::of(seen.holds, seen.did)
             }
             Err(why) => Cell::new(Mark::NotAsked, why),
         }

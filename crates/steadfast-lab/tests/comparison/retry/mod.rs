@@ -3,8 +3,51 @@
 mod ask;
 mod case;
 mod cases;
-pub(crate) mod contestants;
+mod contestants;
 mod observed;
 
-pub(crate) use self::case::{Case, Group};
-pub(crate) use self::cases::cases;
+use self::case::Case;
+use self::cases::cases;
+use self::contestants::{Contestant, Once, Ours, Shape, Stubborn, rivals};
+use crate::section::{Column, Row, Section};
+use crate::table::Mark;
+
+const INTRODUCTION: &str = "What retry layers for HTTP do. Each one is put over its HTTP client and sends requests to a server on a loopback
+port, which answers, waits and leaves as the row's script says and notes what arrives. The clock is tokio's, paused,
+so a wait of a day is measured and takes no time.";
+
+const CHOICES: &str = "Which statuses are sent again is for their users to say in `tower::retry`, `reqwest::retry` and
+`tower-resilience-retry`. Here it is `429` and `5xx`, so the rows `408`, `501` and `504` show this choice.";
+
+pub(crate) fn section() -> Section {
+    let mut contestants: Vec<Box<dyn Contestant>> = vec![Box::new(Ours)];
+    contestants.extend(rivals());
+    let rows = cases().iter().map(|case| row(case, &contestants)).collect();
+    let columns = contestants.iter().map(|each| Column {
+        name: each.name(),
+        package: each.package(),
+        configured: each.configured(),
+    });
+    Section {
+        title: "Retry",
+        introduction: INTRODUCTION,
+        columns: columns.collect(),
+        remark: CHOICES,
+        rows,
+    }
+}
+
+fn row(case: &Case, contestants: &[Box<dyn Contestant>]) -> Row {
+    let ours = match case.shape {
+        Shape::ErrorBodies => " (Ours: `AiStack`.)",
+        _ => "",
+    };
+    let fails = |wrong: &dyn Contestant| case.run(wrong).mark == Mark::Fails;
+    Row {
+        group: case.group.to_string(),
+        name: case.name,
+        right: format!("{}{ours}", case.right),
+        cells: contestants.iter().map(|each| case.run(&**each)).collect(),
+        caught: fails(&Once) || fails(&Stubborn),
+    }
+}
