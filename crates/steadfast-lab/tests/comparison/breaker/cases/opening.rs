@@ -7,6 +7,9 @@ use crate::breaker::ask::Ask;
 use crate::breaker::clock::Time;
 use crate::breaker::stage::Shape;
 
+/// More failures than a window has ever needed.
+const PATIENCE: usize = 15_000;
+
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new(
@@ -82,15 +85,16 @@ async fn after_a_good_day(stage: &Stage<'_>) -> Cell {
         stage.call(Ask::OK).await;
     }
     let mut failures = 0;
-    while failures < 15_000 && !stage.call(Ask::Fail).await.is_rejected() {
+    while failures < PATIENCE && !stage.call(Ask::Fail).await.is_rejected() {
         tick().await;
         failures += 1;
     }
     let window = if has_time { 300 } else { 64 };
-    Cell::of(
-        failures <= window,
-        format!("{failures} failures, then open"),
-    )
+    let did = match failures {
+        PATIENCE => "stays closed".to_owned(),
+        failures => format!("{failures} failures, then open"),
+    };
+    Cell::of(failures <= window, did)
 }
 
 async fn unavailable(stage: &Stage<'_>) -> Cell {

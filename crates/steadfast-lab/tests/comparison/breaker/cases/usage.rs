@@ -75,7 +75,8 @@ async fn gauge(stage: &Stage<'_>) -> Cell {
     match states[..] {
         [] => Cell::of(false, "none"),
         // The number is the state, and 0 is closed.
-        [state] => Cell::of(state == 0.0, "one gauge, closed"),
+        [0.0] => Cell::of(true, "one gauge, closed"),
+        [_] => Cell::of(false, "one gauge, not closed"),
         _ => {
             let ones = states.iter().filter(|state| **state == 1.0).count();
             Cell::of(ones == 1, format!("{ones} of {} states", states.len()))
