@@ -39,9 +39,12 @@ enum Repr<B: Body> {
 }
 
 struct Live<B: Body> {
-    /// What was read already, and how many bytes that are.
+    /// What was read early, and how many bytes that are.
     read: VecDeque<Result<Frame<Bytes>, B::Error>>,
     size: u64,
+    /// What the body said of its size at first, and how many bytes of it were sent.
+    hint: SizeHint,
+    sent: u64,
     /// How many bytes can be kept.
     limit: u64,
     /// It has said that it has no more frames, and must not be asked again.
@@ -75,10 +78,13 @@ where
     ///
     /// Otherwise up to `limit` bytes are recorded while it is sent.
     pub fn new(body: B, limit: u64) -> Self {
-        let small = body.size_hint().exact().is_some_and(|size| size <= limit);
+        let hint = body.size_hint();
+        let small = hint.exact().is_some_and(|size| size <= limit);
         let mut this = Self(Repr::Live(Live {
             read: VecDeque::new(),
             size: 0,
+            hint,
+            sent: 0,
             limit,
             ended: false,
             body,
@@ -125,7 +131,7 @@ where
                     Ok(data)
                         if live.read.is_empty()
                             && live.body.is_end_stream()
-                            && data.len() as u64 <= live.limit =>
+                            && (live.hint.lower()..=live.limit).contains(&(data.len() as u64)) =>
                     {
                         *self = Self::held(data);
                         return Poll::Ready(());
@@ -141,7 +147,7 @@ where
             }
         }
         // One that ended before its time must not pass for a shorter one that is whole.
-        let whole = live.body.size_hint().lower() == 0;
+        let whole = live.size >= live.hint.lower();
         if whole && live.read.iter().all(Result::is_ok) && live.size <= live.limit {
             *self = Self::join(std::mem::take(&mut live.read));
         }
@@ -196,14 +202,13 @@ where
                 trailers: trailers.clone(),
             })),
             Repr::Live(live) if live.is_short() => {
-                let whole = live.size_hint();
                 // Replaced below.
                 let Self(Repr::Live(live)) = std::mem::replace(self, Self::held(Bytes::new()))
                 else {
                     unreachable!("it was live")
                 };
                 let read = live.read.into_iter().filter_map(Result::ok);
-                let recording = Recording::new(live.body, live.ended, whole, live.limit, read);
+                let recording = Recording::new(live.body, live.ended, live.hint, live.limit, read);
                 let first = recording.read().expect("it is short, and was not sent");
                 *self = Self(Repr::Recorded(first));
                 Some(Kept(KeptRepr::Recorded(recording)))
@@ -242,6 +247,8 @@ where
                     let mut live = Live {
                         read: VecDeque::new(),
                         size: 0,
+                        hint: reader.hint(),
+                        sent: reader.sent(),
                         limit: 0,
                         ended: false,
                         body,
@@ -293,34 +300,47 @@ impl<B: Body> fmt::Debug for ReplayBody<B> {
 impl<B: Body + Unpin> Live<B> {
     /// Whether all of it may fit into the limit, as far as is known.
     fn is_short(&self) -> bool {
-        self.read.iter().all(Result::is_ok) && self.size_hint().lower() <= self.limit
+        self.read.iter().all(Result::is_ok) && self.hint.lower().max(self.size) <= self.limit
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
     where
         B::Error: Into<BoxError>,
     {
-        if let Some(frame) = self.read.pop_front() {
-            let data = frame.as_ref().ok().and_then(Frame::data_ref);
-            self.size -= data.map_or(0, |data| data.len() as u64);
-            return Poll::Ready(Some(frame.map_err(Into::into)));
-        }
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map(into_bytes).map_err(Into::into)))
+        let frame = match self.read.pop_front() {
+            Some(frame) => {
+                self.size -= data_len(frame.as_ref().ok());
+                Some(frame)
+            }
+            None if self.ended => None,
+            None => {
+                let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+                frame.map(|frame| frame.map(into_bytes))
+            }
+        };
+        let sent = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+        self.sent += data_len(sent);
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn size_hint(&self) -> SizeHint {
-        let hint = self.body.size_hint();
-        let mut whole = SizeHint::new();
-        whole.set_lower(hint.lower().saturating_add(self.size));
-        if let Some(upper) = hint.upper() {
-            whole.set_upper(upper.saturating_add(self.size));
-        }
-        whole
+        rest_of(&self.hint, self.sent)
     }
+}
+
+fn data_len(frame: Option<&Frame<Bytes>>) -> u64 {
+    let data = frame.and_then(Frame::data_ref);
+    data.map_or(0, |data| data.len() as u64)
+}
+
+/// What a body still has, of which so much was sent. Some bodies say the same size all the time.
+fn rest_of(whole: &SizeHint, sent: u64) -> SizeHint {
+    let mut rest = SizeHint::new();
+    rest.set_lower(whole.lower().saturating_sub(sent));
+    if let Some(upper) = whole.upper() {
+        rest.set_upper(upper.saturating_sub(sent));
+    }
+    rest
 }
 
 // ===== impl Kept =====

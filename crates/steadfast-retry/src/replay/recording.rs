@@ -12,6 +12,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use steadfast_core::BoxError;
 
+use super::{data_len, rest_of};
+
 /// Frames below this size are copied into one chunk: each of them may keep a whole read buffer
 /// alive, and millions of them would be more memory than their bytes.
 const SMALL: usize = 1024;
@@ -288,7 +290,7 @@ where
                 } else {
                     Source::Idle(source)
                 };
-                self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.sent += data_len(Some(&frame));
                 (self.chunk, self.offset) = state.record.end();
                 Poll::Ready(Read::Frame(Ok(frame)))
             }
@@ -314,13 +316,17 @@ where
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        let whole = &self.recording.0.hint;
-        let mut rest = SizeHint::new();
-        rest.set_lower(whole.lower().saturating_sub(self.sent));
-        if let Some(upper) = whole.upper() {
-            rest.set_upper(upper.saturating_sub(self.sent));
-        }
-        rest
+        rest_of(&self.recording.0.hint, self.sent)
+    }
+
+    /// What the whole body said of its size.
+    pub(super) fn hint(&self) -> SizeHint {
+        self.recording.0.hint.clone()
+    }
+
+    /// How many bytes this attempt has sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
     }
 }
 

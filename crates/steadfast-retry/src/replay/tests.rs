@@ -339,6 +339,37 @@ fn every_attempt_says_the_same_size() {
     assert_eq!(last.size_hint().exact(), Some(7 - sent));
 }
 
+/// Wrappers that know a length from a header often do so.
+#[test]
+fn a_body_may_say_the_same_size_all_the_time() {
+    struct Constant(Script);
+    impl Body for Constant {
+        type Data = &'static [u8];
+        type Error = &'static str;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<&'static [u8]>, &'static str>>> {
+            Pin::new(&mut self.0).poll_frame(cx)
+        }
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(4)
+        }
+    }
+    for chunks in [&[Some(&b"ab"[..]), None, Some(b"cd")][..], &[Some(b"abcd")]] {
+        let mut body = ReplayBody::new(Constant(script(chunks, None)), 9);
+        assert_eq!(body.size_hint().exact(), Some(4));
+        let kept = body.keep().expect("it fits");
+        read(&mut body, 1);
+        let mut again = kept.again().expect("it fits");
+        assert_eq!(again.size_hint().exact(), Some(4));
+        assert_eq!(read(&mut again, ALL), Sent::all(b"abcd"));
+    }
+    let body = ReplayBody::new(Constant(script(&[Some(b"ab"), None, Some(b"cd")], None)), 9);
+    let held = tokio_test::block_on(body.hold());
+    assert_eq!(held.data().map(|data| &data[..]), Some(&b"abcd"[..]));
+}
+
 /// Millions of small frames would take much more memory than their bytes.
 #[test]
 fn small_frames_are_joined() {
