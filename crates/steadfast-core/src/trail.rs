@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Trail(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     retried: AtomicBool,
+    /// Attempts that were made, of which the oldest may be forgotten.
+    count: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -28,8 +30,6 @@ struct State {
     /// The first attempt is kept apart, so that a request with one attempt allocates nothing.
     first: Option<Attempt>,
     more: Vec<Attempt>,
-    /// Attempts that were made, of which the oldest may be forgotten.
-    count: usize,
     next: Option<Next>,
     last_next: Option<Next>,
 }
@@ -85,7 +85,7 @@ impl Trail {
     /// Notes an attempt.
     pub fn note(&self, attempt: Attempt) {
         let mut state = self.lock();
-        state.count += 1;
+        self.0.count.fetch_add(1, Ordering::Release);
         if state.first.is_none() {
             state.first = Some(attempt);
             return;
@@ -99,7 +99,7 @@ impl Trail {
     /// Returns the number of attempts so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().count
+        self.0.count.load(Ordering::Acquire)
     }
 
     /// Returns whether there was no attempt yet.

@@ -266,7 +266,7 @@ where
             drop(past.at_stake.0.take());
         }
         if let Some(budget) = &self.shared.policy.budget {
-            if self.sent == 1 || self.trail.len() <= 1 {
+            if self.trail.len() <= 1 {
                 budget.deposit(1);
             }
         }
@@ -324,7 +324,7 @@ where
     }
 
     fn with_trail(&self, mut response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
-        if self.sent > 1 && self.trail.len() > 1 {
+        if self.trail.len() > 1 {
             response.extensions_mut().insert(self.trail.clone());
         }
         response
