@@ -3,14 +3,14 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// The open times: the base, and twice as long after each failed recovery.
+/// The open times: the base, and twice as long for each step.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     base: Duration,
     max: Duration,
     jitter: f64,
-    /// The last open time, without its jitter.
-    current: Duration,
+    /// How often the base is doubled.
+    steps: u32,
     random: Random,
 }
 
@@ -23,24 +23,49 @@ impl Backoff {
             base,
             max,
             jitter,
-            current: base,
+            steps: 0,
             random: Random(seed),
         }
     }
 
-    /// The open time of a breaker that was closed. Exact, so that it can be relied on.
-    pub(crate) fn first(&mut self) -> Duration {
-        self.current = self.base;
-        self.current
+    /// The open time of a breaker that was closed for so long: each base of good health takes one
+    /// step back. Without any step it is exact, so that it can be relied on.
+    pub(crate) fn after_health(&mut self, closed: Duration) -> Duration {
+        let healthy = closed.as_nanos() / self.base.as_nanos().max(1);
+        self.steps = self
+            .steps
+            .saturating_sub(u32::try_from(healthy).unwrap_or(u32::MAX));
+        self.draw()
     }
 
     /// The open time after a failed probe.
-    pub(crate) fn next(&mut self) -> Duration {
+    pub(crate) fn after_probe(&mut self) -> Duration {
+        // More would only take longer to go back. The first is for the jitter, whatever the times.
+        if self.steps == 0 || self.full() < self.max {
+            self.steps += 1;
+        }
+        self.draw()
+    }
+
+    /// Forgets the failed probes.
+    pub(crate) fn reset(&mut self) {
+        self.steps = 0;
+    }
+
+    fn full(&self) -> Duration {
+        let factor = 1u32.checked_shl(self.steps).unwrap_or(u32::MAX);
+        self.base.saturating_mul(factor).min(self.max)
+    }
+
+    fn draw(&mut self) -> Duration {
         // Capped before the jitter, which would otherwise be lost at the cap.
-        self.current = self.current.saturating_mul(2).min(self.max);
+        let full = self.full();
+        if self.steps == 0 {
+            return full;
+        }
         let share = self.jitter * self.random.unit();
-        let cut = Duration::try_from_secs_f64(self.current.as_secs_f64() * share);
-        self.current.saturating_sub(cut.unwrap_or_default())
+        let cut = Duration::try_from_secs_f64(full.as_secs_f64() * share);
+        full.saturating_sub(cut.unwrap_or_default())
     }
 }
 
@@ -69,21 +94,26 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn doubles_up_to_the_maximum_and_starts_again() {
+    fn doubles_up_to_the_maximum_and_shrinks_with_health() {
         let mut backoff = Backoff::new(60 * SECOND, 300 * SECOND, 0.0, None);
-        assert_eq!(backoff.first(), 60 * SECOND);
-        for seconds in [120, 240, 300, 300] {
-            assert_eq!(backoff.next(), seconds * SECOND);
+        assert_eq!(backoff.after_health(Duration::ZERO), 60 * SECOND);
+        for seconds in [120, 240, 300, 300, 300] {
+            assert_eq!(backoff.after_probe(), seconds * SECOND);
         }
-        assert_eq!(backoff.first(), 60 * SECOND);
-        assert_eq!(backoff.next(), 120 * SECOND);
+        for (healthy, seconds) in [(59, 300), (60, 240), (119, 120), (60, 60), (6000, 60)] {
+            let time = backoff.after_health(healthy * SECOND);
+            assert_eq!(time, seconds * SECOND, "after {healthy} s");
+        }
+        backoff.after_probe();
+        backoff.reset();
+        assert_eq!(backoff.after_health(Duration::ZERO), 60 * SECOND);
     }
 
     #[test]
     fn jitter_is_different_each_time_also_at_the_maximum() {
         let mut backoff = Backoff::new(SECOND, SECOND, 0.5, Some(1));
-        assert_eq!(backoff.first(), SECOND, "the first time has none");
-        let mut times: Vec<_> = (0..100).map(|_| backoff.next()).collect();
+        assert_eq!(backoff.after_health(SECOND), SECOND, "the base has none");
+        let mut times: Vec<_> = (0..100).map(|_| backoff.after_probe()).collect();
         times.sort_unstable();
         times.dedup();
         assert_eq!(times.len(), 100);
@@ -91,7 +121,7 @@ mod tests {
 
     #[test]
     fn two_breakers_do_not_draw_the_same_numbers_unless_told_to() {
-        let draw = |seed| Backoff::new(SECOND, 2 * SECOND, 1.0, seed).next();
+        let draw = |seed| Backoff::new(SECOND, 2 * SECOND, 1.0, seed).after_probe();
         assert_ne!(draw(None), draw(None));
         assert_eq!(draw(Some(7)), draw(Some(7)));
         assert_ne!(draw(Some(7)), draw(Some(8)));
@@ -107,10 +137,9 @@ mod tests {
         ) {
             let [base, max] = [base.min(max), base.max(max)].map(Duration::from_secs);
             let mut backoff = Backoff::new(base, max, jitter, Some(seed));
-            backoff.first();
             for k in 1..70 {
                 let full = base.saturating_mul(1u32.checked_shl(k).unwrap_or(u32::MAX)).min(max);
-                let time = backoff.next();
+                let time = backoff.after_probe();
                 prop_assert!(time <= max);
                 if k < 32 {
                     prop_assert!(time <= full);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use steadfast_core::{BreakerState, EndpointName, Observers};
 use tokio::sync::watch;
 
+use crate::machine::{Order, TripReason, Wait};
 use crate::rules::Rules;
 use crate::shared::Shared;
 use crate::{CircuitBreakerBuilder, CircuitOpen, Permit};
@@ -31,10 +32,15 @@ use crate::{CircuitBreakerBuilder, CircuitOpen, Permit};
 /// assert!(breaker.try_acquire().is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
 pub struct CircuitBreaker {
-    shared: Arc<Shared>,
+    handle: Arc<Handle>,
 }
+
+/// What one clone of a breaker and its permits share. Each clone has its own, in a cache line of
+/// its own, so that threads which use different clones do not fight over one reference count.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Handle(Arc<Shared>);
 
 impl CircuitBreaker {
     /// Creates a closed breaker with the defaults of the [`CircuitBreakerBuilder`].
@@ -53,15 +59,19 @@ impl CircuitBreaker {
     }
 
     pub(crate) fn from_parts(name: EndpointName, rules: Rules, observers: Observers) -> Self {
+        Self::of(Arc::new(Shared::new(name, rules, observers)))
+    }
+
+    fn of(shared: Arc<Shared>) -> Self {
         Self {
-            shared: Arc::new(Shared::new(name, rules, observers)),
+            handle: Arc::new(Handle(shared)),
         }
     }
 
     /// Returns the name that stands in events, logs and errors.
     #[must_use]
     pub fn name(&self) -> &EndpointName {
-        self.shared.announcer().name()
+        self.handle.announcer().name()
     }
 
     /// Admits an attempt.
@@ -73,9 +83,9 @@ impl CircuitBreaker {
     ///
     /// Returns an error if the breaker is open, or half-open with all its places taken.
     pub fn try_acquire(&self) -> Result<Permit, CircuitOpen> {
-        match self.shared.admit() {
-            Ok(admission) => Ok(Permit::new(self.shared.clone(), admission)),
-            Err(wait) => Err(CircuitOpen::new(self.name().clone(), Some(wait))),
+        match self.handle.admit() {
+            Ok(admission) => Ok(Permit::new(self.handle.clone(), admission)),
+            Err(wait) => Err(CircuitOpen::new(self.name().clone(), wait)),
         }
     }
 
@@ -84,7 +94,7 @@ impl CircuitBreaker {
     /// Reads only. An attempt of another thread may take the place that was free.
     #[must_use]
     pub fn would_admit(&self) -> bool {
-        self.shared.wait().is_none()
+        matches!(self.handle.wait(), Wait::Nothing)
     }
 
     /// Returns the state.
@@ -93,7 +103,7 @@ impl CircuitBreaker {
     /// was over.
     #[must_use]
     pub fn state(&self) -> BreakerState {
-        self.shared.state()
+        self.handle.state()
     }
 
     /// Returns the share of successes among the last outcomes, from 0 to 1.
@@ -106,16 +116,77 @@ impl CircuitBreaker {
     /// [`DEFAULT_WINDOW`]: CircuitBreakerBuilder::DEFAULT_WINDOW
     #[must_use]
     pub fn health(&self) -> f64 {
-        self.shared.health()
+        self.handle.health()
     }
 
     /// Returns the time until an attempt may be admitted, or `None` if one would be now.
     ///
     /// If all places of a half-open breaker are taken that is the time until the first of them is
-    /// reclaimed; a verdict may free one sooner.
+    /// reclaimed; a verdict may free one sooner. An [isolated](Self::isolate) breaker has no such
+    /// time, which is [`Duration::MAX`].
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
-        self.shared.wait()
+        match self.handle.wait() {
+            Wait::Nothing => None,
+            Wait::For(wait) => Some(wait.unwrap_or(Duration::MAX)),
+        }
+    }
+
+    /// Returns why it opened the last time, also if it has closed since.
+    #[must_use]
+    pub fn last_trip(&self) -> Option<TripReason> {
+        self.handle.reason()
+    }
+
+    /// Returns how many verdicts came too late: on attempts from before the last transition, which
+    /// have changed nothing.
+    #[must_use]
+    pub fn late_verdicts(&self) -> u64 {
+        self.handle.late_verdicts()
+    }
+
+    /// Opens it as if it had failed too often. It recovers as it always does.
+    ///
+    /// Does nothing if it is open, disabled or isolated.
+    pub fn trip(&self) {
+        self.handle.order(Order::Trip);
+    }
+
+    /// Closes it, and forgets all that it has seen. Ends [`disable`](Self::disable) and
+    /// [`isolate`](Self::isolate) too.
+    pub fn reset(&self) {
+        self.handle.order(Order::Reset);
+    }
+
+    /// Lets every attempt through, whatever comes of it, until [`reset`](Self::reset).
+    ///
+    /// Its state is closed meanwhile.
+    pub fn disable(&self) {
+        self.handle.order(Order::Disable);
+    }
+
+    /// Rejects every attempt until [`reset`](Self::reset).
+    ///
+    /// Its state is open meanwhile. Attempts that are under way are not ended, and no verdict on
+    /// them changes anything.
+    pub fn isolate(&self) {
+        self.handle.order(Order::Isolate);
+    }
+
+    /// Returns whether it was [disabled](Self::disable).
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.handle.is_disabled()
+    }
+
+    /// Returns whether it was [isolated](Self::isolate).
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        self.handle.is_isolated()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.0
     }
 
     /// Returns a receiver of the state, which is told of each transition.
@@ -124,7 +195,21 @@ impl CircuitBreaker {
     /// [observer](CircuitBreakerBuilder::observer) is told of all.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<BreakerState> {
-        self.shared.announcer().subscribe()
+        self.handle.announcer().subscribe()
+    }
+}
+
+impl std::ops::Deref for Handle {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Clone for CircuitBreaker {
+    fn clone(&self) -> Self {
+        Self::of(self.handle.0.clone())
     }
 }
 
@@ -141,6 +226,6 @@ impl fmt::Debug for CircuitBreaker {
             .field("state", &self.state())
             .field("health", &self.health())
             .field("retry_in", &self.retry_in())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use steadfast_core::{EndpointName, InvalidConfig, Observer, Observers};
 
-use crate::CircuitBreaker;
-use crate::rules::Rules;
+use crate::rules::{Rate, RateLimits, Rules};
+use crate::{CircuitBreaker, Window};
 
 /// Configures a [`CircuitBreaker`].
 ///
@@ -88,10 +88,56 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// Opens the breaker also when at least this share of the calls of a window failed.
+    ///
+    /// Off by default.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use steadfast_breaker::{CircuitBreaker, Window};
+    ///
+    /// // Half of at least 20 among the last 100, whenever they were.
+    /// let by_calls = CircuitBreaker::builder().failure_rate(0.5, Window::calls(100).min_calls(20));
+    /// // A fifth of at least 5 in the last 10 s.
+    /// let recent = Window::time(Duration::from_secs(10)).min_calls(5);
+    /// let by_time = CircuitBreaker::builder().failure_rate(0.2, recent);
+    /// # let _ = (by_calls.build()?, by_time.build()?);
+    /// # Ok::<(), steadfast_core::InvalidConfig>(())
+    /// ```
+    pub fn failure_rate(mut self, share: f64, window: Window) -> Self {
+        self.rules.failure_rate = Some(Rate { share, window });
+        self
+    }
+
+    /// Opens the breaker also when at least this share of the calls of a window took `slow` or
+    /// longer, whatever came of them.
+    ///
+    /// Off by default. A call takes until its verdict, and one over HTTP until the head of its
+    /// response. One that is cancelled is no call.
+    pub fn slow_calls(mut self, slow: Duration, share: f64, window: Window) -> Self {
+        self.rules.slow_calls = Some((slow, Rate { share, window }));
+        self
+    }
+
+    /// Sets what a verdict of [`Class::RateLimited`](steadfast_core::Class::RateLimited) is.
+    pub fn rate_limits(mut self, rate_limits: RateLimits) -> Self {
+        self.rules.rate_limits = rate_limits;
+        self
+    }
+
+    /// Sets how long traffic takes to grow from a tenth to all of it after the breaker has closed.
+    ///
+    /// None by default. Meanwhile the other attempts are rejected.
+    pub fn ramp(mut self, time: Duration) -> Self {
+        self.rules.ramp = time;
+        self
+    }
+
     /// Sets how long the breaker stays open before it lets the first probe through.
     ///
-    /// Twice as long after each failed probe, up to the
-    /// [maximum](Self::max_recovery_timeout).
+    /// Twice as long after each failed probe, up to the [maximum](Self::max_recovery_timeout), and
+    /// as long as the hint of the verdict that opened it, if that is longer. The time shrinks by
+    /// one such step for each `timeout` that the breaker then stays closed.
     pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
         self.rules.recovery_timeout = timeout;
         self
@@ -130,7 +176,7 @@ impl CircuitBreakerBuilder {
 
     /// Sets the share of an open time, from 0 to 1, that chance may take off.
     ///
-    /// The first open time after the breaker was closed is exact.
+    /// An open time of just [`recovery_timeout`](Self::recovery_timeout) is exact.
     pub fn jitter(mut self, share: f64) -> Self {
         self.rules.jitter = share;
         self
@@ -225,6 +271,46 @@ mod tests {
                     .max_recovery_timeout(SECOND),
                 "max_recovery_timeout",
                 "1s",
+            ),
+            (
+                builder().failure_rate(0.0, Window::calls(10)),
+                "failure_rate",
+                "0",
+            ),
+            (
+                builder().failure_rate(1.1, Window::calls(10)),
+                "failure_rate",
+                "1.1",
+            ),
+            (
+                builder().failure_rate(f64::NAN, Window::calls(10)),
+                "failure_rate",
+                "NaN",
+            ),
+            (
+                builder().failure_rate(0.5, Window::calls(10).min_calls(11)),
+                "failure_rate",
+                "Window { span: Calls(10), min_calls: 11 }",
+            ),
+            (
+                builder().failure_rate(0.5, Window::time(Duration::ZERO)),
+                "failure_rate",
+                "Window { span: Time(0ns), min_calls: 10 }",
+            ),
+            (
+                builder().slow_calls(Duration::ZERO, 0.5, Window::calls(10)),
+                "slow_calls",
+                "0ns",
+            ),
+            (
+                builder().slow_calls(SECOND, 0.5, Window::calls(0)),
+                "slow_calls",
+                "Window { span: Calls(0), min_calls: 0 }",
+            ),
+            (
+                builder().rate_limits(RateLimits::Count),
+                "rate_limits",
+                "Count",
             ),
             (builder().probes(0), "probes", "0"),
             (builder().success_threshold(0), "success_threshold", "0"),

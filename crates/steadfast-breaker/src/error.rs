@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use http::header::RETRY_AFTER;
+use http::{Response, StatusCode};
 use steadfast_core::{BoxError, Class, Classified, EndpointName, Verdict, find_error};
 
 /// The circuit is open: the attempt was rejected and nothing was sent.
@@ -42,6 +44,22 @@ impl CircuitOpen {
         self.retry_in
     }
 
+    /// Makes the answer of an HTTP server that cannot serve a request for this reason: `503`, with
+    /// `retry-after` in whole seconds if the time is known.
+    #[must_use]
+    pub fn to_response<B: Default>(&self) -> Response<B> {
+        let mut response = Response::new(B::default());
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(wait) = self.retry_in {
+            // Rounded up: a client that comes early comes in vain.
+            let seconds = wait
+                .as_secs()
+                .saturating_add(u64::from(wait.subsec_nanos() > 0));
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+
     /// The error as a layer returns it.
     pub(crate) fn into_classified(self) -> BoxError {
         // Neutral, because a breaker further out must not count what never reached the endpoint.
@@ -78,6 +96,25 @@ mod tests {
         );
         let error = CircuitOpen::new("primary".into(), None);
         assert_eq!(error.to_string(), "circuit of primary is open");
+    }
+
+    #[test]
+    fn an_http_server_says_when_to_come_back() {
+        for (wait, header) in [
+            (Some(Duration::from_millis(1001)), Some("2")),
+            (Some(Duration::ZERO), Some("0")),
+            (Some(Duration::MAX), Some("18446744073709551615")),
+            (None, None),
+        ] {
+            let response: Response<String> = CircuitOpen::new("a".into(), wait).to_response();
+            assert_eq!(response.status(), 503);
+            let value = response.headers().get("retry-after");
+            assert_eq!(
+                value.map(|value| value.to_str().unwrap()),
+                header,
+                "{wait:?}"
+            );
+        }
     }
 
     #[test]

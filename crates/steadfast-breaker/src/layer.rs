@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast_core::{Classify, DefaultClassifier, Verdict};
 use tower_layer::Layer;
 
-use crate::{Breaker, ByResponse, ByResult, ByResultFn, CircuitBreaker};
+use crate::{Breaker, ByGrpcStatus, ByResponse, ByResult, ByResultFn, CircuitBreaker};
 
 /// Puts a [`CircuitBreaker`] around a service.
 ///
@@ -17,6 +17,7 @@ pub struct CircuitBreakerLayer<M = ByResult> {
     breaker: CircuitBreaker,
     mode: M,
     abandoned_after: Option<Duration>,
+    backpressure: bool,
 }
 
 impl CircuitBreakerLayer {
@@ -65,6 +66,25 @@ impl CircuitBreakerLayer<ByResponse> {
     }
 }
 
+impl CircuitBreakerLayer<ByGrpcStatus> {
+    /// Creates a layer for a gRPC client, whose answers say in their trailers, or in their head
+    /// where there is nothing else, what became of the call.
+    ///
+    /// | Status | is |
+    /// |---|---|
+    /// | `UNKNOWN`, `INTERNAL`, `DATA_LOSS`, `UNAVAILABLE`, `DEADLINE_EXCEEDED` | a failure |
+    /// | `CANCELLED`, `UNAUTHENTICATED`, `PERMISSION_DENIED` | neutral |
+    /// | `RESOURCE_EXHAUSTED` | a [rate limit](crate::RateLimits) |
+    /// | `OK` and the others, by which a server that works refuses a call | a success |
+    ///
+    /// A head without a status of gRPC counts as with [`http`](Self::http). As there, the end of
+    /// an attempt is the end of its body, and a probe is settled at its head: a status that comes
+    /// later and is a failure is one more failure.
+    pub fn grpc(breaker: CircuitBreaker) -> Self {
+        Self::with_mode(breaker, ByGrpcStatus::default())
+    }
+}
+
 impl<C> CircuitBreakerLayer<ByResponse<C>> {
     /// Replaces the classifier, with a
     /// [`classify_fn`](steadfast_core::classify_fn) for example.
@@ -86,11 +106,24 @@ impl<M> CircuitBreakerLayer<M> {
         self
     }
 
+    /// Makes services that are not ready while the breaker rejects, in place of requests that fail.
+    ///
+    /// For callers with work that can wait: a consumer of a queue, a balancer of tower. Its task is
+    /// woken when an attempt may be admitted, and not before. What is admitted by `poll_ready` is
+    /// held until `call`; a probe's place goes to another caller after
+    /// [`probe_timeout`](crate::CircuitBreakerBuilder::probe_timeout). If the breaker makes a
+    /// transition between the two, `call` asks again and may reject.
+    pub fn backpressure(mut self) -> Self {
+        self.backpressure = true;
+        self
+    }
+
     fn with_mode(breaker: CircuitBreaker, mode: M) -> Self {
         Self {
             breaker,
             mode,
             abandoned_after: None,
+            backpressure: false,
         }
     }
 
@@ -99,6 +132,7 @@ impl<M> CircuitBreakerLayer<M> {
             breaker: self.breaker,
             mode: f(self.mode),
             abandoned_after: self.abandoned_after,
+            backpressure: self.backpressure,
         }
     }
 }
@@ -112,6 +146,7 @@ impl<S, M: Clone> Layer<S> for CircuitBreakerLayer<M> {
             self.breaker.clone(),
             self.mode.clone(),
             self.abandoned_after,
+            self.backpressure,
         )
     }
 }

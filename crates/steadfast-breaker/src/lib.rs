@@ -173,15 +173,22 @@ mod breaker;
 mod builder;
 mod error;
 mod future;
+mod grpc;
 mod layer;
 mod machine;
 mod permit;
 mod places;
+mod ramp;
+mod rates;
+mod recent;
+mod registry;
 mod rules;
 mod run;
 mod service;
 mod settle;
 mod shared;
+mod sync;
+mod turn;
 mod window;
 
 pub use self::body::ResponseBody;
@@ -189,10 +196,15 @@ pub use self::breaker::CircuitBreaker;
 pub use self::builder::CircuitBreakerBuilder;
 pub use self::error::CircuitOpen;
 pub use self::future::ResponseFuture;
+pub use self::grpc::{ByGrpcStatus, GrpcBody};
 pub use self::layer::CircuitBreakerLayer;
+pub use self::machine::TripReason;
 pub use self::permit::Permit;
+pub use self::registry::BreakerRegistry;
+pub use self::rules::RateLimits;
 pub use self::service::Breaker;
 pub use self::settle::{ByResponse, ByResult, ByResultFn, Settle};
+pub use self::window::Window;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -2,46 +2,81 @@
 
 use std::time::Duration;
 
-use steadfast_core::{BreakerState, Class, saturating_add};
+use steadfast_core::{BreakerState, Verdict, saturating_add};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::places::{PlaceId, Places};
+use crate::ramp::Ramp;
+use crate::recent::Recent;
 use crate::rules::Rules;
 use crate::run::Run;
-use crate::window::Window;
 
-/// All that a breaker knows.
+/// All that a breaker knows, but for the counters of its rates.
 #[derive(Debug)]
 pub(crate) struct Machine {
     rules: Rules,
     phase: Phase,
     /// How often the phase changed.
-    generation: u64,
+    generation: u32,
     /// The generation that began with the last opening, 0 if there was none.
-    opened: u64,
+    opened: u32,
+    /// Why it opened the last time.
+    reason: Option<TripReason>,
     run: Run,
-    window: Window,
+    recent: Recent,
     places: Places,
     backoff: Backoff,
     change: Option<Change>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Phase {
-    Closed,
-    Open { until: Instant },
-    HalfOpen { successes: u32 },
+pub(crate) enum Phase {
+    Closed {
+        since: Option<Instant>,
+        ramp: Option<Ramp>,
+    },
+    Open {
+        until: Instant,
+    },
+    HalfOpen {
+        successes: u32,
+    },
+    /// Lets everything through and counts nothing.
+    Disabled,
+    /// Open until somebody says otherwise.
+    Isolated,
+}
+
+/// Why a breaker opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TripReason {
+    /// Failures in a row.
+    ConsecutiveFailures,
+    /// Failures among the last outcomes, or their share of a window.
+    FailureRate,
+    /// The share of calls that took too long.
+    SlowCalls,
+    /// A rate limit, until its hint.
+    RateLimited,
+    /// A probe failed, or an attempt while traffic was growing again.
+    Probe,
+    /// Somebody called [`trip`](crate::CircuitBreaker::trip) or
+    /// [`isolate`](crate::CircuitBreaker::isolate).
+    Manual,
 }
 
 /// What an admitted attempt remembers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Admission {
-    pub(crate) generation: u64,
+    pub(crate) generation: u32,
     /// The number of the run that was current.
-    pub(crate) run: u64,
+    pub(crate) run: u32,
     /// The place it holds, if it is a probe.
     pub(crate) place: Option<PlaceId>,
+    /// When it was admitted, if that matters.
+    pub(crate) started: Option<Instant>,
 }
 
 /// A transition.
@@ -56,11 +91,15 @@ impl Machine {
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
             rules,
-            phase: Phase::Closed,
+            phase: Phase::Closed {
+                since: None,
+                ramp: None,
+            },
             generation: 0,
             opened: 0,
+            reason: None,
             run: Run::default(),
-            window: Window::new(rules.window),
+            recent: Recent::new(rules.window),
             places: Places::new(rules.probes, rules.probe_timeout),
             backoff: Backoff::new(
                 rules.recovery_timeout,
@@ -72,24 +111,32 @@ impl Machine {
         }
     }
 
-    pub(crate) fn state(&self) -> BreakerState {
-        match self.phase {
-            Phase::Closed => BreakerState::Closed,
-            Phase::Open { .. } => BreakerState::Open,
-            Phase::HalfOpen { .. } => BreakerState::HalfOpen,
-        }
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
     }
 
-    pub(crate) fn generation(&self) -> u64 {
+    pub(crate) fn state(&self) -> BreakerState {
+        self.phase.state()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
         self.generation
     }
 
-    pub(crate) fn run(&self) -> u64 {
+    pub(crate) fn run(&self) -> u32 {
         self.run.number()
     }
 
     pub(crate) fn failures(&self) -> u32 {
-        self.window.failures()
+        self.recent.failures()
+    }
+
+    pub(crate) fn places_taken(&self) -> usize {
+        self.places.taken()
+    }
+
+    pub(crate) fn reason(&self) -> Option<TripReason> {
+        self.reason
     }
 
     /// Takes the transition of the last step. No step makes two.
@@ -98,67 +145,104 @@ impl Machine {
     }
 
     /// Admits an attempt, or says in what time one may be admitted.
-    pub(crate) fn admit(&mut self, now: Instant) -> Result<Admission, Duration> {
-        if let Some(wait) = self.wait(now) {
+    pub(crate) fn admit(&mut self, now: Instant) -> Result<Admission, Option<Duration>> {
+        if let Wait::For(wait) = self.wait(now) {
             return Err(wait);
         }
         if let Phase::Open { .. } = self.phase {
             self.enter(Phase::HalfOpen { successes: 0 }, None);
         }
-        let place = match self.phase {
-            Phase::HalfOpen { .. } => Some(self.places.take(now)?),
-            Phase::Closed | Phase::Open { .. } => None,
+        let place = match &mut self.phase {
+            Phase::HalfOpen { .. } => Some(self.places.take(now).map_err(Some)?),
+            Phase::Closed { ramp, .. } => {
+                if ramp.as_mut().is_some_and(|ramp| !ramp.admit(now)) {
+                    return Err(Some(Duration::ZERO));
+                }
+                if ramp.is_some_and(|ramp| ramp.is_over(now)) {
+                    *ramp = None;
+                }
+                None
+            }
+            Phase::Open { .. } | Phase::Disabled | Phase::Isolated => None,
         };
         Ok(Admission {
             generation: self.generation,
             run: self.run.number(),
             place,
+            started: Some(now),
         })
     }
 
-    /// The time until an attempt may be admitted, `None` if that is now.
-    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
+    /// The time until an attempt may be admitted.
+    pub(crate) fn wait(&self, now: Instant) -> Wait {
         match self.phase {
-            Phase::Closed => None,
-            Phase::Open { until } if until <= now => None,
-            Phase::Open { until } => Some(until.saturating_duration_since(now)),
-            Phase::HalfOpen { .. } => self.places.wait(now),
+            Phase::Closed { .. } | Phase::Disabled => Wait::Nothing,
+            Phase::Open { until } if until <= now => Wait::Nothing,
+            Phase::Open { until } => Wait::For(Some(until.saturating_duration_since(now))),
+            Phase::HalfOpen { .. } => match self.places.wait(now) {
+                None => Wait::Nothing,
+                wait => Wait::For(wait),
+            },
+            Phase::Isolated => Wait::For(None),
         }
     }
 
     /// Counts a success of an attempt of the current generation.
-    pub(crate) fn succeed(&mut self, admission: &Admission) {
+    pub(crate) fn succeed(&mut self, admission: &Admission, now: Instant) {
         if admission.generation != self.generation {
             return;
         }
         self.release(admission);
         match &mut self.phase {
-            Phase::Closed => {
+            Phase::Closed { .. } => {
                 self.run.end();
-                self.window.push(false);
+                self.recent.push(false);
             }
             Phase::HalfOpen { successes } => {
                 *successes += 1;
                 if *successes >= self.rules.success_threshold {
-                    self.close();
+                    self.close(now);
                 }
             }
-            Phase::Open { .. } => {}
+            Phase::Open { .. } | Phase::Disabled | Phase::Isolated => {}
         }
     }
 
-    /// Counts a failure of an attempt of the current generation.
-    pub(crate) fn fail(&mut self, admission: &Admission, class: Class, now: Instant) {
-        if admission.generation == self.generation {
-            self.count_failure(admission, class, now);
-        }
+    /// Counts a failure of an attempt of the current generation. Returns whether it counts.
+    pub(crate) fn fail(&mut self, admission: &Admission, verdict: Verdict, now: Instant) -> bool {
+        admission.generation == self.generation && self.count_failure(admission, verdict, now)
     }
 
     /// Counts that a probe which had succeeded failed after all, unless that is old news: then
     /// the breaker has opened in the meantime.
-    pub(crate) fn fail_late(&mut self, admission: &Admission, class: Class, now: Instant) {
+    pub(crate) fn fail_late(&mut self, admission: &Admission, verdict: Verdict, now: Instant) {
         if admission.generation >= self.opened {
-            self.count_failure(admission, class, now);
+            self.count_failure(admission, verdict, now);
+        }
+    }
+
+    /// Opens because the counters of a rate say so.
+    pub(crate) fn trip_by_rate(
+        &mut self,
+        admission: &Admission,
+        reason: TripReason,
+        verdict: Verdict,
+        now: Instant,
+    ) {
+        if admission.generation == self.generation {
+            if let Phase::Closed { since, .. } = self.phase {
+                self.trip(since, reason, verdict.hint(), now);
+            }
+        }
+    }
+
+    /// Leaves the service alone until the hint of a rate limit, however it has done.
+    pub(crate) fn hold(&mut self, admission: &Admission, hint: Duration, now: Instant) {
+        if admission.generation != self.generation {
+            return;
+        }
+        if let Phase::Closed { .. } | Phase::HalfOpen { .. } = self.phase {
+            self.open(hint.min(MAX_HINT), TripReason::RateLimited, now);
         }
     }
 
@@ -169,56 +253,172 @@ impl Machine {
         }
     }
 
-    fn count_failure(&mut self, admission: &Admission, class: Class, now: Instant) {
-        match self.phase {
-            Phase::Closed => {
-                if !self.run.fail(class, admission.run) {
-                    return;
-                }
-                self.window.push(true);
-                if self.is_too_much() {
-                    let wait = self.backoff.first();
-                    self.open(wait, now);
-                }
+    /// Does what somebody wants, whatever the attempts say.
+    pub(crate) fn order(&mut self, order: Order, now: Instant) {
+        match (order, self.phase) {
+            (Order::Trip, Phase::Open { .. } | Phase::Disabled | Phase::Isolated)
+            | (Order::Disable, Phase::Disabled)
+            | (Order::Isolate, Phase::Isolated) => {}
+            (Order::Trip, Phase::Closed { since, .. }) => {
+                self.trip(since, TripReason::Manual, None, now);
             }
-            Phase::HalfOpen { .. } => {
-                let wait = self.backoff.next();
-                self.open(wait, now);
+            (Order::Trip, Phase::HalfOpen { .. }) => {
+                let wait = self.backoff.after_probe();
+                self.open(wait, TripReason::Manual, now);
             }
-            Phase::Open { .. } => {}
+            (Order::Reset, _) => {
+                self.backoff.reset();
+                self.clear();
+                self.enter(
+                    Phase::Closed {
+                        since: None,
+                        ramp: None,
+                    },
+                    None,
+                );
+            }
+            (Order::Disable, _) => {
+                self.clear();
+                self.enter(Phase::Disabled, None);
+            }
+            (Order::Isolate, _) => {
+                self.enter(Phase::Isolated, None);
+                self.opened = self.generation;
+                self.reason = Some(TripReason::Manual);
+            }
         }
     }
 
-    fn is_too_much(&self) -> bool {
-        let in_window = |failures| self.window.failures() >= failures;
-        self.run.length() >= self.rules.consecutive_failures
-            || self.rules.failures.is_some_and(in_window)
+    fn count_failure(&mut self, admission: &Admission, verdict: Verdict, now: Instant) -> bool {
+        match self.phase {
+            Phase::Closed { since, ramp } => {
+                if !self.run.fail(verdict.class(), admission.run) {
+                    return false;
+                }
+                self.recent.push(true);
+                let in_recent = |failures| self.recent.failures() >= failures;
+                if self.run.length() >= self.rules.consecutive_failures {
+                    self.trip(since, TripReason::ConsecutiveFailures, verdict.hint(), now);
+                } else if self.rules.failures.is_some_and(in_recent) {
+                    self.trip(since, TripReason::FailureRate, verdict.hint(), now);
+                } else if ramp.is_some_and(|ramp| !ramp.is_over(now)) {
+                    // It had been given up already, and traffic was to grow only if all went well.
+                    self.reopen(verdict.hint(), now);
+                }
+            }
+            Phase::HalfOpen { .. } => self.reopen(verdict.hint(), now),
+            Phase::Open { .. } | Phase::Disabled | Phase::Isolated => return false,
+        }
+        true
     }
 
-    fn open(&mut self, wait: Duration, now: Instant) {
+    fn trip(
+        &mut self,
+        closed_since: Option<Instant>,
+        reason: TripReason,
+        hint: Option<Duration>,
+        now: Instant,
+    ) {
+        let healthy =
+            closed_since.map_or(Duration::MAX, |since| now.saturating_duration_since(since));
+        let wait = self.backoff.after_health(healthy);
+        self.open(at_least(wait, hint), reason, now);
+    }
+
+    fn reopen(&mut self, hint: Option<Duration>, now: Instant) {
+        let wait = self.backoff.after_probe();
+        self.open(at_least(wait, hint), TripReason::Probe, now);
+    }
+
+    fn open(&mut self, wait: Duration, reason: TripReason, now: Instant) {
         let until = saturating_add(now, wait);
         self.enter(
             Phase::Open { until },
             Some(until.saturating_duration_since(now)),
         );
         self.opened = self.generation;
+        self.reason = Some(reason);
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, now: Instant) {
+        self.clear();
+        self.enter(
+            Phase::Closed {
+                since: Some(now),
+                ramp: Ramp::new(self.rules.ramp, now),
+            },
+            None,
+        );
+    }
+
+    fn clear(&mut self) {
         self.run.end();
-        self.window.clear();
-        self.enter(Phase::Closed, None);
+        self.recent.clear();
     }
 
     fn enter(&mut self, phase: Phase, retry_in: Option<Duration>) {
         let from = self.state();
         self.phase = phase;
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1);
         self.places.clear();
-        self.change = Some(Change {
-            from,
-            to: self.state(),
-            retry_in,
-        });
+        let to = self.state();
+        if from != to || retry_in.is_some() {
+            self.change = Some(Change { from, to, retry_in });
+        }
+    }
+}
+
+/// What somebody wants of a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Trip,
+    Reset,
+    Disable,
+    Isolate,
+}
+
+/// When an attempt may be admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    Nothing,
+    /// In this time, if that is known.
+    For(Option<Duration>),
+}
+
+/// A server that asks for more has made a mistake.
+const MAX_HINT: Duration = Duration::from_secs(24 * 3600);
+
+fn at_least(wait: Duration, hint: Option<Duration>) -> Duration {
+    wait.max(hint.unwrap_or_default().min(MAX_HINT))
+}
+
+impl Phase {
+    pub(crate) fn state(self) -> BreakerState {
+        match self {
+            Self::Closed { .. } | Self::Disabled => BreakerState::Closed,
+            Self::Open { .. } | Self::Isolated => BreakerState::Open,
+            Self::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+}
+
+impl TripReason {
+    /// Returns the name as it stands in logs and metrics, such as `failure_rate`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConsecutiveFailures => "consecutive_failures",
+            Self::FailureRate => "failure_rate",
+            Self::SlowCalls => "slow_calls",
+            Self::RateLimited => "rate_limited",
+            Self::Probe => "probe",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+impl std::fmt::Display for TripReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }

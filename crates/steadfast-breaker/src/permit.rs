@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use steadfast_core::{BreakerEffect, Verdict};
 
+use crate::breaker::Handle;
 use crate::machine::Admission;
-use crate::shared::Shared;
+use crate::sync::now;
 
 /// The right to make one attempt, which ends with a verdict.
 ///
@@ -16,7 +17,7 @@ use crate::shared::Shared;
 /// A verdict on an attempt that was admitted before the last transition changes nothing.
 #[must_use = "dropping a permit means that the attempt was cancelled"]
 pub struct Permit {
-    shared: Arc<Shared>,
+    handle: Arc<Handle>,
     admission: Admission,
     progress: Progress,
 }
@@ -34,9 +35,9 @@ enum Progress {
 }
 
 impl Permit {
-    pub(crate) fn new(shared: Arc<Shared>, admission: Admission) -> Self {
+    pub(crate) fn new(handle: Arc<Handle>, admission: Admission) -> Self {
         Self {
-            shared,
+            handle,
             admission,
             progress: Progress::Waiting,
         }
@@ -48,6 +49,18 @@ impl Permit {
         self.admission.place.is_some()
     }
 
+    /// Whether the breaker has made no transition since it was admitted.
+    pub(crate) fn is_current(&self) -> bool {
+        self.handle.is_current(&self.admission)
+    }
+
+    /// Lets the attempt begin now, if it has waited since it was admitted.
+    pub(crate) fn restart(&mut self) {
+        if let Some(started) = &mut self.admission.started {
+            *started = now();
+        }
+    }
+
     /// Takes the verdict on the head of a response whose body still runs.
     ///
     /// A probe is settled by it and gives its place back, because the body may be a stream of
@@ -56,7 +69,7 @@ impl Permit {
     pub fn head(&mut self, verdict: Verdict) {
         self.progress = match self.progress {
             Progress::Waiting if self.is_probe() => {
-                self.shared.settle(&self.admission, verdict);
+                self.handle.settle(&self.admission, verdict);
                 Progress::Probed
             }
             Progress::Waiting | Progress::Head(_) => Progress::Head(verdict),
@@ -71,9 +84,9 @@ impl Permit {
     /// Any other verdict on it changes nothing.
     pub fn record(mut self, verdict: Verdict) {
         match mem::replace(&mut self.progress, Progress::Settled) {
-            Progress::Waiting | Progress::Head(_) => self.shared.settle(&self.admission, verdict),
+            Progress::Waiting | Progress::Head(_) => self.handle.settle(&self.admission, verdict),
             Progress::Probed if matches!(verdict.breaker(), BreakerEffect::Failure) => {
-                self.shared.fail_late(&self.admission, verdict.class());
+                self.handle.fail_late(&self.admission, verdict);
             }
             Progress::Probed | Progress::Settled => {}
         }
@@ -83,8 +96,8 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         match mem::replace(&mut self.progress, Progress::Settled) {
-            Progress::Waiting => self.shared.release(&self.admission),
-            Progress::Head(verdict) => self.shared.settle(&self.admission, verdict),
+            Progress::Waiting => self.handle.release(&self.admission),
+            Progress::Head(verdict) => self.handle.settle(&self.admission, verdict),
             Progress::Probed | Progress::Settled => {}
         }
     }
@@ -93,7 +106,7 @@ impl Drop for Permit {
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
-            .field("breaker", self.shared.announcer().name())
+            .field("breaker", self.handle.announcer().name())
             .field("is_probe", &self.is_probe())
             .finish_non_exhaustive()
     }

@@ -64,6 +64,10 @@ impl Places {
         self.taken.retain(|place| place.id != id);
     }
 
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.len()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.taken.clear();
     }

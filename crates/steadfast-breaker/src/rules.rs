@@ -6,6 +6,7 @@ use std::time::Duration;
 use steadfast_core::InvalidConfig;
 
 use crate::CircuitBreakerBuilder as Builder;
+use crate::recent::Recent;
 use crate::window::Window;
 
 /// The numbers of a breaker, checked before one is made of them.
@@ -15,14 +16,43 @@ pub(crate) struct Rules {
     /// Opens at so many failures among the last `window` outcomes, if at all.
     pub(crate) failures: Option<u32>,
     pub(crate) window: u32,
+    pub(crate) failure_rate: Option<Rate>,
+    pub(crate) slow_calls: Option<(Duration, Rate)>,
+    pub(crate) rate_limits: RateLimits,
     pub(crate) recovery_timeout: Duration,
     pub(crate) max_recovery_timeout: Duration,
     pub(crate) probes: u32,
     pub(crate) success_threshold: u32,
     pub(crate) probe_timeout: Duration,
+    /// How long traffic grows after the breaker has closed.
+    pub(crate) ramp: Duration,
     pub(crate) jitter: f64,
     /// Of the random numbers. Each breaker has its own if none is set.
     pub(crate) seed: Option<u64>,
+}
+
+/// A share of bad calls that is too much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    pub(crate) share: f64,
+    pub(crate) window: Window,
+}
+
+/// What a rate limit is to a breaker.
+///
+/// A service that refuses a request works, and asks to be left alone for a while. That is the
+/// business of a retry or of a balancer, where there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RateLimits {
+    /// Nothing: neither a success nor a failure.
+    #[default]
+    Neutral,
+    /// A bad call for the [failure rate](crate::CircuitBreakerBuilder::failure_rate), and never
+    /// one of a row.
+    Count,
+    /// A reason to open at once, until the hint of the answer. Without a hint it is nothing.
+    OpenUntilHint,
 }
 
 impl Default for Rules {
@@ -31,11 +61,15 @@ impl Default for Rules {
             consecutive_failures: Builder::DEFAULT_CONSECUTIVE_FAILURES,
             failures: None,
             window: Builder::DEFAULT_WINDOW,
+            failure_rate: None,
+            slow_calls: None,
+            rate_limits: RateLimits::Neutral,
             recovery_timeout: Builder::DEFAULT_RECOVERY_TIMEOUT,
             max_recovery_timeout: Builder::DEFAULT_MAX_RECOVERY_TIMEOUT,
             probes: Builder::DEFAULT_PROBES,
             success_threshold: Builder::DEFAULT_SUCCESS_THRESHOLD,
             probe_timeout: Builder::DEFAULT_PROBE_TIMEOUT,
+            ramp: Duration::ZERO,
             jitter: Builder::DEFAULT_JITTER,
             seed: None,
         }
@@ -50,6 +84,14 @@ impl Rules {
         more_than_zero("recovery_timeout", self.recovery_timeout)?;
         more_than_zero("probe_timeout", self.probe_timeout)?;
         self.check_window()?;
+        if let Some(rate) = &self.failure_rate {
+            rate.check("failure_rate")?;
+        }
+        if let Some((slow, rate)) = &self.slow_calls {
+            more_than_zero("slow_calls", *slow)?;
+            rate.check("slow_calls")?;
+        }
+        self.check_rate_limits()?;
         self.check_max_recovery_timeout()?;
         self.check_jitter()
     }
@@ -57,10 +99,19 @@ impl Rules {
     fn check_window(&self) -> Result<(), InvalidConfig> {
         let failures = self.failures.unwrap_or(1);
         require(
-            (1..=Window::MAX).contains(&self.window) && (1..=self.window).contains(&failures),
+            (1..=Recent::MAX).contains(&self.window) && (1..=self.window).contains(&failures),
             "failures_of_last",
             format_args!("{failures} of {}", self.window),
             "must be 1 or more failures of a window of no fewer, and at most 64",
+        )
+    }
+
+    fn check_rate_limits(&self) -> Result<(), InvalidConfig> {
+        require(
+            self.rate_limits != RateLimits::Count || self.failure_rate.is_some(),
+            "rate_limits",
+            "Count",
+            "needs `failure_rate`, in which they count",
         )
     }
 
@@ -81,6 +132,33 @@ impl Rules {
             self.jitter,
             "must be between 0 and 1",
         )
+    }
+}
+
+impl Rate {
+    fn check(&self, field: &str) -> Result<(), InvalidConfig> {
+        require(
+            self.share > 0.0 && self.share <= 1.0,
+            field,
+            self.share,
+            "must be a share of calls, more than 0 and at most 1",
+        )?;
+        require(
+            self.window.is_possible(),
+            field,
+            format_args!("{:?}", self.window),
+            "must have a window of 1 to 100,000 calls or of 1 ms or more, with 1 or more \
+             `min_calls`, and no more than it holds",
+        )
+    }
+
+    /// Whether so many bad calls of all are too many.
+    pub(crate) fn is_reached(&self, bad: u64, all: u64) -> bool {
+        // Exact: the share is rounded to a millionth once, and no count is.
+        let share = (self.share * 1e6).round() as u128;
+        all >= u64::from(self.window.min_calls)
+            && bad > 0
+            && u128::from(bad) * 1_000_000 >= share * u128::from(all)
     }
 }
 
@@ -113,6 +191,32 @@ fn require(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_what_it_says() {
+        let rate = |share| Rate {
+            share,
+            window: Window::calls(10).min_calls(4),
+        };
+        for (share, bad, all, reached) in [
+            (0.5, 2, 4, true),
+            (0.5, 1, 4, false),
+            (0.5, 3, 3, false),
+            (0.3, 3, 10, true),
+            (0.1, 1, 10, true),
+            (0.7, 7, 10, true),
+            (0.7, 6, 9, false),
+            (1.0, 9, 10, false),
+            (1.0, 10, 10, true),
+            (0.000_000_1, 0, 10, false),
+        ] {
+            assert_eq!(
+                rate(share).is_reached(bad, all),
+                reached,
+                "{share} {bad}/{all}"
+            );
+        }
+    }
 
     /// `CircuitBreaker::new` does not check them, because it cannot fail.
     #[test]

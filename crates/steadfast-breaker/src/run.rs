@@ -10,14 +10,17 @@ use steadfast_core::Class;
 pub(crate) struct Run {
     /// How many runs have begun. An attempt remembers it, and so knows whether it is older than
     /// the current run.
-    number: u64,
+    number: u32,
     length: u32,
     /// An attempt from before the run has lost its connection.
     lost: bool,
 }
 
 impl Run {
-    pub(crate) fn number(&self) -> u64 {
+    /// The numbers of runs begin anew after this one.
+    pub(crate) const MASK: u32 = (1 << 28) - 1;
+
+    pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
@@ -28,12 +31,12 @@ impl Run {
 
     /// Returns whether a failure of an attempt that was admitted when `admitted_in` was the
     /// number of the run counts.
-    pub(crate) fn fail(&mut self, class: Class, admitted_in: u64) -> bool {
+    pub(crate) fn fail(&mut self, class: Class, admitted_in: u32) -> bool {
         let lost = matches!(class, Class::Transport);
         if self.length == 0 {
-            self.number += 1;
+            self.number = (self.number + 1) & Self::MASK;
             self.lost = lost;
-        } else if lost && admitted_in < self.number && std::mem::replace(&mut self.lost, true) {
+        } else if lost && admitted_in != self.number && std::mem::replace(&mut self.lost, true) {
             return false;
         }
         self.length = self.length.saturating_add(1);

@@ -1,23 +1,26 @@
 //! The service.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use steadfast_core::BoxError;
 use tower_service::Service;
 
+use crate::turn::Turn;
 use crate::{ByResult, CircuitBreaker, ResponseFuture, Settle};
 
 /// Rejects requests while its [`CircuitBreaker`] is open.
 ///
 /// Made by [`CircuitBreakerLayer`](crate::CircuitBreakerLayer). See the [crate docs](crate) for an
 /// example.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Breaker<S, M = ByResult> {
     inner: S,
     breaker: CircuitBreaker,
     mode: M,
     abandoned_after: Option<Duration>,
+    /// Only where the service exerts backpressure.
+    turn: Option<Turn>,
 }
 
 impl<S, M> Breaker<S, M> {
@@ -26,12 +29,14 @@ impl<S, M> Breaker<S, M> {
         breaker: CircuitBreaker,
         mode: M,
         abandoned_after: Option<Duration>,
+        backpressure: bool,
     ) -> Self {
         Self {
             inner,
             breaker,
             mode,
             abandoned_after,
+            turn: backpressure.then(Turn::default),
         }
     }
 
@@ -67,13 +72,20 @@ where
     type Future = ResponseFuture<S::Future, M>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // Whether the breaker admits the request is decided in `call`: a place that was taken
-        // here would be lost if no request follows.
+        // Wait first, ask the inner service last: it may reserve capacity that others need. Without
+        // backpressure the breaker is asked in `call`, so that readiness alone takes no place.
+        if let Some(turn) = &mut self.turn {
+            ready!(turn.poll(&self.breaker, cx));
+        }
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.breaker.try_acquire() {
+        let admitted = match &mut self.turn {
+            Some(turn) => turn.take(&self.breaker),
+            None => self.breaker.try_acquire(),
+        };
+        match admitted {
             Ok(permit) => ResponseFuture::running(
                 self.inner.call(request),
                 permit,
@@ -83,5 +95,17 @@ where
             // The inner service must not see the request: it may begin to work in `call`.
             Err(open) => ResponseFuture::rejected(open),
         }
+    }
+}
+
+impl<S: Clone, M: Clone> Clone for Breaker<S, M> {
+    fn clone(&self) -> Self {
+        Self::new(
+            self.inner.clone(),
+            self.breaker.clone(),
+            self.mode.clone(),
+            self.abandoned_after,
+            self.turn.is_some(),
+        )
     }
 }

@@ -48,7 +48,7 @@ pub struct ByResultFn<F>(pub(crate) F);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByResponse<C = DefaultClassifier>(pub(crate) C);
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 
     impl Sealed for super::ByResult {}

@@ -1,43 +1,63 @@
 //! The state that the handles and permits of a breaker share.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{OnceLock, PoisonError};
 use std::time::Duration;
 
 use steadfast_core::{BreakerEffect, BreakerState, Class, EndpointName, Observers, Verdict};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::announcer::Announcer;
-use crate::machine::{Admission, Machine};
-use crate::rules::Rules;
+use crate::machine::{Admission, Machine, Order, Phase, TripReason, Wait};
+use crate::rates::Rates;
+use crate::rules::{RateLimits, Rules};
+use crate::run::Run;
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, now};
 
-/// The state machine behind a lock, and in front of it what the healthy path needs to know.
+/// The state machine behind a lock, and in front of it what most calls need to know.
 ///
-/// While the breaker is closed and nothing fails, requests only read the atomics. They are
-/// written under the lock, and the state last: who sees a state sees the rest that belongs to it.
+/// While the breaker is closed and nothing fails, calls only read the word, and an open breaker
+/// rejects without the lock. The atomics are written under the lock, and the word last: who sees a
+/// word sees the rest that belongs to it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// The generation and, in the two lowest bits, the state.
     word: AtomicU64,
-    /// The number of the current run of failures.
-    run: AtomicU64,
-    /// The failures in the window. While there are none, a success has nothing to tell.
+    /// Until when it is open, in nanoseconds since the epoch.
+    until: AtomicU64,
+    epoch: OnceLock<Instant>,
+    /// The failures among the last outcomes.
     failures: AtomicU32,
     window: u32,
+    rate_limits: RateLimits,
+    rates: Option<Box<Rates>>,
+    /// Verdicts on attempts from before the last transition.
+    late: AtomicU64,
     machine: Mutex<Machine>,
     announcer: Announcer,
+    /// Wakes those who wait until they are admitted.
+    changed: Notify,
 }
+
+/// The generation, the number of the run of failures, whether there are failures that a success
+/// has to clear, and the phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word(u64);
 
 impl Shared {
     pub(crate) fn new(name: EndpointName, rules: Rules, observers: Observers) -> Self {
         let machine = Machine::new(rules);
         Self {
-            word: AtomicU64::new(word(&machine)),
-            run: AtomicU64::new(machine.run()),
+            word: AtomicU64::new(Word::of(&machine).0),
+            until: AtomicU64::new(0),
+            epoch: OnceLock::new(),
             failures: AtomicU32::new(machine.failures()),
             window: rules.window,
+            rate_limits: rules.rate_limits,
+            rates: Rates::new(&rules),
+            late: AtomicU64::new(0),
             machine: Mutex::new(machine),
             announcer: Announcer::new(name, observers),
+            changed: Notify::new(),
         }
     }
 
@@ -45,55 +65,86 @@ impl Shared {
         &self.announcer
     }
 
-    pub(crate) fn state(&self) -> BreakerState {
-        state_of(self.word.load(Ordering::Acquire))
+    pub(crate) fn changed(&self) -> &Notify {
+        &self.changed
     }
 
-    /// The share of successes in the window.
+    pub(crate) fn state(&self) -> BreakerState {
+        self.word().state()
+    }
+
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.word().phase() == Word::DISABLED
+    }
+
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.word().phase() == Word::ISOLATED
+    }
+
+    pub(crate) fn reason(&self) -> Option<TripReason> {
+        self.lock().reason()
+    }
+
+    pub(crate) fn late_verdicts(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// The share of successes among the last outcomes.
     pub(crate) fn health(&self) -> f64 {
         let failures = self.failures.load(Ordering::Acquire);
         1.0 - f64::from(failures) / f64::from(self.window)
     }
 
-    /// Admits an attempt, or says in what time one may be admitted.
-    pub(crate) fn admit(&self) -> Result<Admission, Duration> {
-        let word = self.word.load(Ordering::Acquire);
-        if matches!(state_of(word), BreakerState::Closed) {
-            return Ok(Admission {
-                generation: word >> STATE_BITS,
-                run: self.run.load(Ordering::Acquire),
-                place: None,
-            });
+    /// Admits an attempt, or says in what time one may be admitted, if that is known.
+    pub(crate) fn admit(&self) -> Result<Admission, Option<Duration>> {
+        let word = self.word();
+        match word.phase() {
+            Word::CLOSED | Word::DISABLED => {
+                let measures = self.rates.as_ref().is_some_and(|rates| rates.measures());
+                Ok(Admission {
+                    generation: word.generation(),
+                    run: word.run(),
+                    place: None,
+                    started: measures.then(now),
+                })
+            }
+            Word::ISOLATED => Err(None),
+            Word::OPEN => {
+                let now = now();
+                match self.still_open(now) {
+                    Some(wait) => Err(Some(wait)),
+                    None => self.step(|machine| machine.admit(now)),
+                }
+            }
+            _ => {
+                let now = now();
+                self.step(|machine| machine.admit(now))
+            }
         }
-        let now = Instant::now();
-        self.step(|machine| machine.admit(now))
     }
 
-    /// The time until an attempt may be admitted, `None` if that is now.
-    pub(crate) fn wait(&self) -> Option<Duration> {
-        if matches!(self.state(), BreakerState::Closed) {
-            return None;
+    /// When an attempt may be admitted.
+    pub(crate) fn wait(&self) -> Wait {
+        if matches!(self.word().phase(), Word::CLOSED | Word::DISABLED) {
+            return Wait::Nothing;
         }
-        let now = Instant::now();
+        let now = now();
         self.lock().wait(now)
     }
 
     /// Takes the verdict on an attempt.
     pub(crate) fn settle(&self, admission: &Admission, verdict: Verdict) {
         match verdict.breaker() {
-            BreakerEffect::Success => self.succeed(admission),
-            BreakerEffect::Failure => {
-                let now = Instant::now();
-                self.step(|machine| machine.fail(admission, verdict.class(), now));
-            }
-            _ => self.release(admission),
+            BreakerEffect::Success => self.succeed(admission, verdict),
+            BreakerEffect::Failure => self.fail(admission, verdict),
+            _ => self.settle_neutral(admission, verdict),
         }
     }
 
     /// Takes the failure of a probe that had succeeded.
-    pub(crate) fn fail_late(&self, admission: &Admission, class: Class) {
-        let now = Instant::now();
-        self.step(|machine| machine.fail_late(admission, class, now));
+    pub(crate) fn fail_late(&self, admission: &Admission, verdict: Verdict) {
+        let now = now();
+        self.step(|machine| machine.fail_late(admission, verdict, now));
     }
 
     /// Ends an attempt that has shown nothing.
@@ -103,30 +154,140 @@ impl Shared {
         }
     }
 
-    fn succeed(&self, admission: &Admission) {
-        // The window keeps the failures that opened the breaker until it closes, so a probe finds
-        // some too.
-        if self.failures.load(Ordering::Acquire) > 0 {
-            self.step(|machine| machine.succeed(admission));
+    /// Whether there was no transition since an attempt was admitted.
+    pub(crate) fn is_current(&self, admission: &Admission) -> bool {
+        self.word().generation() == admission.generation
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        let now = now();
+        self.step(|machine| machine.order(order, now));
+    }
+
+    fn succeed(&self, admission: &Admission, verdict: Verdict) {
+        let word = self.word();
+        if word.generation() != admission.generation {
+            self.late.fetch_add(1, Ordering::Relaxed);
+            return;
         }
+        if admission.place.is_some() {
+            // Half-open has no rates: a probe that is too slow has failed.
+            if self.is_slow(admission) {
+                return self.fail(admission, verdict);
+            }
+        } else if let Some(reason) = self.count(admission, Some(false)) {
+            let now = now();
+            return self.step(|machine| machine.trip_by_rate(admission, reason, verdict, now));
+        }
+        // The common case: there is nothing that a success has to clear.
+        if !word.is_clean() {
+            let now = now();
+            self.step(|machine| machine.succeed(admission, now));
+        }
+    }
+
+    fn fail(&self, admission: &Admission, verdict: Verdict) {
+        if self.word().generation() != admission.generation {
+            self.late.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let now = now();
+        self.step(|machine| {
+            // One lost connection is one bad call.
+            if machine.fail(admission, verdict, now) && admission.place.is_none() {
+                if let Some(reason) = self.count(admission, Some(true)) {
+                    machine.trip_by_rate(admission, reason, verdict, now);
+                }
+            }
+        });
+    }
+
+    fn settle_neutral(&self, admission: &Admission, verdict: Verdict) {
+        self.release(admission);
+        if self.word().generation() != admission.generation {
+            return;
+        }
+        let limited = matches!(verdict.class(), Class::RateLimited);
+        match (self.rate_limits, verdict.hint()) {
+            (RateLimits::OpenUntilHint, Some(hint)) if limited => {
+                let now = now();
+                self.step(|machine| machine.hold(admission, hint, now));
+            }
+            (RateLimits::Count, _) if limited && admission.place.is_none() => {
+                if let Some(reason) = self.count(admission, Some(true)) {
+                    let now = now();
+                    self.step(|machine| machine.trip_by_rate(admission, reason, verdict, now));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_slow(&self, admission: &Admission) -> bool {
+        let rates = self.rates.as_ref();
+        rates.is_some_and(|rates| rates.is_slow(admission.started))
+    }
+
+    /// Counts an attempt for the rates, and returns the one that is too high now.
+    fn count(&self, admission: &Admission, failed: Option<bool>) -> Option<TripReason> {
+        self.rates.as_ref()?.count(failed, admission.started)
+    }
+
+    /// How much longer it is open, without the lock. `None` if its time is over.
+    fn still_open(&self, now: Instant) -> Option<Duration> {
+        let gone = now.saturating_duration_since(*self.epoch.get()?);
+        let until = Duration::from_nanos(self.until.load(Ordering::Acquire));
+        until.checked_sub(gone).filter(|wait| !wait.is_zero())
     }
 
     /// Makes one step of the machine, and tells of the transition that it made.
     fn step<T>(&self, step: impl FnOnce(&mut Machine) -> T) -> T {
         let mut machine = self.lock();
+        let (before, taken) = (machine.generation(), machine.places_taken());
         let result = step(&mut machine);
-        self.run.store(machine.run(), Ordering::Release);
+        let moved = machine.generation() != before;
+        let freed = machine.places_taken() < taken;
+        if moved {
+            self.begin_phase(machine.phase());
+        }
         self.failures.store(machine.failures(), Ordering::Release);
-        self.word.store(word(&machine), Ordering::Release);
+        self.word.store(Word::of(&machine).0, Ordering::Release);
         let change = machine.take_change();
         if let Some(change) = change {
             self.announcer.push(change);
         }
         drop(machine);
+        if moved {
+            self.changed.notify_waiters();
+        } else if freed {
+            self.changed.notify_one();
+        }
         if change.is_some() {
             self.announcer.tell();
         }
         result
+    }
+
+    fn begin_phase(&self, phase: Phase) {
+        match phase {
+            Phase::Open { until } => {
+                // The clock of whoever opens it, as a breaker may be older than a paused clock.
+                let epoch = *self.epoch.get_or_init(now);
+                let until = until.saturating_duration_since(epoch).as_nanos();
+                let until = u64::try_from(until).unwrap_or(u64::MAX);
+                self.until.store(until, Ordering::Release);
+            }
+            Phase::Closed { .. } => {
+                if let Some(rates) = &self.rates {
+                    rates.clear();
+                }
+            }
+            Phase::HalfOpen { .. } | Phase::Disabled | Phase::Isolated => {}
+        }
+    }
+
+    fn word(&self) -> Word {
+        Word(self.word.load(Ordering::Acquire))
     }
 
     fn lock(&self) -> MutexGuard<'_, Machine> {
@@ -135,26 +296,61 @@ impl Shared {
     }
 }
 
-const STATE_BITS: u32 = 2;
+impl Word {
+    const CLOSED: u64 = 0;
+    const OPEN: u64 = 1;
+    const HALF_OPEN: u64 = 2;
+    /// Closed, and traffic grows.
+    const RAMPING: u64 = 3;
+    const DISABLED: u64 = 4;
+    const ISOLATED: u64 = 5;
 
-fn word(machine: &Machine) -> u64 {
-    let state = match machine.state() {
-        BreakerState::Closed => 0,
-        BreakerState::Open => 1,
-        BreakerState::HalfOpen => 2,
-    };
-    machine.generation() << STATE_BITS | state
-}
+    const PHASE: u64 = 0b111;
+    const DIRTY: u64 = 0b1000;
+    const RUN_SHIFT: u32 = 4;
+    const GENERATION_SHIFT: u32 = 32;
 
-fn state_of(word: u64) -> BreakerState {
-    match word & ((1 << STATE_BITS) - 1) {
-        0 => BreakerState::Closed,
-        1 => BreakerState::Open,
-        _ => BreakerState::HalfOpen,
+    fn of(machine: &Machine) -> Self {
+        let (phase, counts) = match machine.phase() {
+            Phase::Closed { ramp: None, .. } => (Self::CLOSED, machine.failures() > 0),
+            Phase::Closed { ramp: Some(_), .. } => (Self::RAMPING, machine.failures() > 0),
+            Phase::Open { .. } => (Self::OPEN, false),
+            Phase::HalfOpen { .. } => (Self::HALF_OPEN, true),
+            Phase::Disabled => (Self::DISABLED, false),
+            Phase::Isolated => (Self::ISOLATED, false),
+        };
+        let dirty = if counts { Self::DIRTY } else { 0 };
+        let run = u64::from(machine.run()) << Self::RUN_SHIFT;
+        let generation = u64::from(machine.generation()) << Self::GENERATION_SHIFT;
+        Self(generation | run | dirty | phase)
+    }
+
+    fn phase(self) -> u64 {
+        self.0 & Self::PHASE
+    }
+
+    fn is_clean(self) -> bool {
+        self.0 & Self::DIRTY == 0
+    }
+
+    fn run(self) -> u32 {
+        (self.0 >> Self::RUN_SHIFT) as u32 & Run::MASK
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> Self::GENERATION_SHIFT) as u32
+    }
+
+    fn state(self) -> BreakerState {
+        match self.phase() {
+            Self::OPEN | Self::ISOLATED => BreakerState::Open,
+            Self::HALF_OPEN => BreakerState::HalfOpen,
+            _ => BreakerState::Closed,
+        }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(steadfast_loom)))]
 mod tests {
     use super::*;
     use std::sync::{Arc, mpsc};
@@ -176,6 +372,44 @@ mod tests {
         let read = finished.recv_timeout(Duration::from_secs(60));
         drop(held);
         thread.join().expect("no panic");
-        assert_eq!(read, Ok((BreakerState::Closed, 1.0, None)));
+        assert_eq!(read, Ok((BreakerState::Closed, 1.0, Wait::Nothing)));
+    }
+
+    #[test]
+    fn an_open_breaker_rejects_without_the_lock() {
+        let shared = Shared::new("a".into(), Rules::default(), Observers::new());
+        shared.order(Order::Trip);
+        let held = shared.lock();
+        let wait = shared
+            .admit()
+            .expect_err("open")
+            .expect("it knows until when");
+        drop(held);
+        assert!(wait > Duration::from_secs(59) && wait <= Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_word_keeps_what_it_is_made_of() {
+        let mut machine = Machine::new(Rules::default());
+        assert!(Word::of(&machine).is_clean());
+        let mut admission = None;
+        for n in 1..5 {
+            let new = machine.admit(now()).expect("closed");
+            machine.fail(&new, Verdict::new(Class::Timeout), now());
+            let word = Word::of(&machine);
+            assert_eq!(
+                (word.run(), word.generation(), word.is_clean()),
+                (1, 0, false)
+            );
+            assert_eq!(machine.failures(), n);
+            admission = Some(new);
+        }
+        machine.fail(
+            &admission.expect("four"),
+            Verdict::new(Class::Timeout),
+            now(),
+        );
+        let word = Word::of(&machine);
+        assert_eq!((word.state(), word.generation()), (BreakerState::Open, 1));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use steadfast_breaker::{CircuitBreaker, Permit};
+use steadfast_breaker::{CircuitBreaker, Permit, Window};
 use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict};
 use support::{CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SUCCESS};
 use tokio::time::{Instant, advance};
@@ -21,6 +21,22 @@ struct Config {
     probes: u32,
     successes: u32,
     probe_timeout: u64,
+    rate: Option<Rate>,
+}
+
+/// Opens at so many failures in a hundred.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    percent: usize,
+    min_calls: usize,
+    /// The calls of a window, or the milliseconds of a tenth of it.
+    span: Span,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Span {
+    Calls(usize),
+    Ticks(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +73,10 @@ struct Model {
     /// The number of transitions at the last opening.
     opened: usize,
     until: u64,
+    /// How often the open time is doubled.
     reopened: u32,
+    /// When it closed, if it was ever open.
+    closed: Option<u64>,
     /// The attempts that hold a place, and when it is reclaimed.
     places: Vec<(usize, u64)>,
     probes_succeeded: u32,
@@ -65,6 +84,8 @@ struct Model {
     /// The failures since the last success: their steps and classes.
     run: Vec<(usize, Class)>,
     run_has_lost: bool,
+    /// When each call ended that was not cancelled, and whether it failed.
+    calls: Vec<(u64, bool)>,
 }
 
 impl Model {
@@ -78,11 +99,13 @@ impl Model {
             opened: 0,
             until: 0,
             reopened: 0,
+            closed: None,
             places: Vec::new(),
             probes_succeeded: 0,
             outcomes: VecDeque::new(),
             run: Vec::new(),
             run_has_lost: false,
+            calls: Vec::new(),
         }
     }
 
@@ -161,20 +184,42 @@ impl Model {
         if self.state == CLOSED {
             self.run.clear();
             self.push(false);
+            self.calls.push((self.now, false));
             return;
         }
         self.probes_succeeded += 1;
         if self.probes_succeeded == self.config.successes {
             self.go(CLOSED);
-            self.reopened = 0;
+            self.closed = Some(self.now);
             self.run.clear();
             self.outcomes.clear();
+            self.calls.clear();
         }
+    }
+
+    fn is_rate_reached(&self) -> bool {
+        let Some(rate) = self.config.rate else {
+            return false;
+        };
+        let live: Vec<_> = match rate.span {
+            Span::Calls(size) => {
+                let first = self.calls.len().saturating_sub(size);
+                self.calls[first..].iter().collect()
+            }
+            Span::Ticks(tick) => {
+                let live = |call: &&(u64, bool)| self.now / tick - call.0 / tick < 10;
+                self.calls.iter().filter(live).collect()
+            }
+        };
+        let failed = live.iter().filter(|call| call.1).count();
+        live.len() >= rate.min_calls && failed * 100 >= rate.percent * live.len()
     }
 
     fn fail(&mut self, attempt: &Attempt, class: Class) {
         if self.state == HALF_OPEN {
-            self.reopened += 1;
+            if self.reopened == 0 || self.open_time() < self.config.max_recovery {
+                self.reopened += 1;
+            }
             self.open();
             return;
         }
@@ -192,12 +237,22 @@ impl Model {
         }
         self.run.push((self.step, class));
         self.push(true);
+        self.calls.push((self.now, true));
         let failures = self.outcomes.iter().filter(|&&failed| failed).count();
         if self.run.len() >= self.config.consecutive as usize
             || failures >= self.config.failures as usize
+            || self.is_rate_reached()
         {
+            let healthy = self.closed.map_or(u64::MAX, |closed| self.now - closed);
+            let steps = u32::try_from(healthy / self.config.recovery).unwrap_or(u32::MAX);
+            self.reopened = self.reopened.saturating_sub(steps);
             self.open();
         }
+    }
+
+    fn open_time(&self) -> u64 {
+        let time = self.config.recovery << self.reopened.min(20);
+        time.min(self.config.max_recovery)
     }
 
     fn push(&mut self, failed: bool) {
@@ -208,8 +263,7 @@ impl Model {
     }
 
     fn open(&mut self) {
-        let wait = self.config.recovery << self.reopened.min(20);
-        self.until = self.now + wait.min(self.config.max_recovery);
+        self.until = self.now + self.open_time();
         self.go(OPEN);
         self.opened = self.transitions;
     }
@@ -238,7 +292,16 @@ struct Pair {
 impl Pair {
     fn new(config: Config) -> Self {
         let millis = Duration::from_millis;
-        let breaker = CircuitBreaker::builder()
+        let mut builder = CircuitBreaker::builder();
+        if let Some(rate) = config.rate {
+            let window = match rate.span {
+                Span::Calls(size) => Window::calls(size as u32),
+                Span::Ticks(tick) => Window::time(millis(tick * 10)),
+            };
+            let window = window.min_calls(rate.min_calls as u32);
+            builder = builder.failure_rate(rate.percent as f64 / 100.0, window);
+        }
+        let breaker = builder
             .consecutive_failures(config.consecutive)
             .failures_of_last(config.failures, config.window)
             .recovery_timeout(millis(config.recovery))
@@ -342,10 +405,31 @@ impl Pair {
 fn config() -> impl Strategy<Value = Config> {
     let numbers = (1..6u32, 1..9u32, 1..5u32, 1..5u32);
     let times = (1..50u64, 0..300u64, 1..200u64);
-    (numbers, 0..9u32, times).prop_map(|(numbers, more, times)| Config {
-        consecutive: numbers.0,
-        failures: numbers.1,
-        window: numbers.1 + more,
+    let span = prop_oneof![
+        (3..100usize).prop_map(Span::Calls),
+        (1..30u64).prop_map(Span::Ticks),
+    ];
+    let rate = (1..=100usize, 1..=3usize, span).prop_map(|(percent, min_calls, span)| Rate {
+        percent,
+        min_calls,
+        span,
+    });
+    // With a rate, half of the breakers know nothing else.
+    let rate = prop::option::of((rate, any::<bool>()));
+    (numbers, 0..9u32, times, rate).prop_map(|(numbers, more, times, rate)| Config {
+        consecutive: match rate {
+            Some((_, true)) => 1000,
+            _ => numbers.0,
+        },
+        failures: match rate {
+            Some((_, true)) => 64,
+            _ => numbers.1,
+        },
+        window: match rate {
+            Some((_, true)) => 64,
+            _ => numbers.1 + more,
+        },
+        rate: rate.map(|(rate, _)| rate),
         recovery: times.0,
         max_recovery: times.0 + times.1,
         probes: numbers.2,
@@ -378,7 +462,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// 256 runs of 100 to 400 steps: some 64 thousand in all.
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    /// 512 runs of 100 to 400 steps: some 128 thousand in all.
     #[test]
     fn does_what_the_model_does(
         config in config(),

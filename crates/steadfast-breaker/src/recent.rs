@@ -1,0 +1,76 @@
+//! The last outcomes, one bit each.
+
+/// The last outcomes, the newest in the lowest bit. A failure is a one.
+///
+/// Outcomes that are not known yet count as successes. So a window without a failure is zero
+/// however it came about, and a success that meets such a window has nothing to write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recent {
+    bits: u64,
+    mask: u64,
+}
+
+impl Recent {
+    /// The number of outcomes that fit.
+    pub(crate) const MAX: u32 = u64::BITS;
+
+    /// Creates a window of `size` outcomes, at least one and at most [`MAX`](Self::MAX).
+    pub(crate) fn new(size: u32) -> Self {
+        let size = size.clamp(1, Self::MAX);
+        Self {
+            bits: 0,
+            mask: u64::MAX >> (Self::MAX - size),
+        }
+    }
+
+    pub(crate) fn push(&mut self, failed: bool) {
+        self.bits = (self.bits << 1 | u64::from(failed)) & self.mask;
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bits = 0;
+    }
+
+    pub(crate) fn failures(&self) -> u32 {
+        self.bits.count_ones()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_oldest_outcome_leaves_first() {
+        let mut window = Recent::new(3);
+        for (failed, failures) in [
+            (true, 1),
+            (true, 2),
+            (false, 2),
+            (false, 1),
+            (false, 0),
+            (true, 1),
+        ] {
+            window.push(failed);
+            assert_eq!(window.failures(), failures);
+        }
+        window.clear();
+        assert_eq!(window.failures(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn counts_what_a_list_counts(
+            size in 1..=Recent::MAX,
+            outcomes in prop::collection::vec(any::<bool>(), 0..200),
+        ) {
+            let mut window = Recent::new(size);
+            for &failed in &outcomes {
+                window.push(failed);
+            }
+            let expected = outcomes.iter().rev().take(size as usize).filter(|&&failed| failed);
+            prop_assert_eq!(window.failures() as usize, expected.count());
+        }
+    }
+}

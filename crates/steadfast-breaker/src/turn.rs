@@ -1,0 +1,83 @@
+//! Waiting until the breaker admits an attempt.
+
+use std::fmt;
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::sleep;
+
+use crate::machine::Wait;
+use crate::shared::Shared;
+use crate::{CircuitBreaker, CircuitOpen, Permit};
+
+/// What a service that exerts backpressure holds between `poll_ready` and `call`.
+///
+/// A clone has none: readiness belongs to one handle.
+#[derive(Default)]
+pub(crate) struct Turn {
+    permit: Option<Permit>,
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+impl Turn {
+    /// Is ready when an attempt is admitted, and holds it.
+    pub(crate) fn poll(&mut self, breaker: &CircuitBreaker, cx: &mut Context<'_>) -> Poll<()> {
+        // What was admitted before the last transition may be rejected now.
+        self.permit.take_if(|permit| !permit.is_current());
+        while self.permit.is_none() {
+            if let Some(waiting) = &mut self.waiting {
+                ready!(waiting.as_mut().poll(cx));
+                self.waiting = None;
+            }
+            match breaker.try_acquire() {
+                Ok(permit) => self.permit = Some(permit),
+                Err(_) => self.waiting = Some(Box::pin(until_admitted(breaker.shared().clone()))),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes what was admitted, or asks again if that is old.
+    pub(crate) fn take(&mut self, breaker: &CircuitBreaker) -> Result<Permit, CircuitOpen> {
+        match self.permit.take().filter(Permit::is_current) {
+            Some(mut permit) => {
+                permit.restart();
+                Ok(permit)
+            }
+            None => breaker.try_acquire(),
+        }
+    }
+}
+
+/// Ends when an attempt may be admitted. Another one may be faster.
+async fn until_admitted(shared: Arc<Shared>) {
+    let mut changed = pin!(shared.changed().notified());
+    // From here on no change is missed.
+    changed.as_mut().enable();
+    let time = async {
+        match shared.wait() {
+            Wait::Nothing => {}
+            Wait::For(Some(wait)) => sleep(wait).await,
+            Wait::For(None) => pending().await,
+        }
+    };
+    let mut time = pin!(time);
+    std::future::poll_fn(|cx| {
+        if changed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        time.as_mut().poll(cx)
+    })
+    .await;
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("permit", &self.permit)
+            .field("waits", &self.waiting.is_some())
+            .finish()
+    }
+}
