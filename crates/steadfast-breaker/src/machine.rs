@@ -215,24 +215,19 @@ impl Machine {
 
     /// Counts that a probe which had succeeded failed after all, unless that is old news: then
     /// the breaker has opened in the meantime.
-    pub(crate) fn fail_late(&mut self, admission: &Admission, verdict: Verdict, now: Instant) {
-        if admission.generation >= self.opened {
-            self.count_failure(admission, verdict, now);
-        }
+    pub(crate) fn fail_late(
+        &mut self,
+        admission: &Admission,
+        verdict: Verdict,
+        now: Instant,
+    ) -> bool {
+        admission.generation >= self.opened && self.count_failure(admission, verdict, now)
     }
 
     /// Opens because the counters of a rate say so.
-    pub(crate) fn trip_by_rate(
-        &mut self,
-        admission: &Admission,
-        reason: TripReason,
-        verdict: Verdict,
-        now: Instant,
-    ) {
-        if admission.generation == self.generation {
-            if let Phase::Closed { since, .. } = self.phase {
-                self.trip(since, reason, verdict.hint(), now);
-            }
+    pub(crate) fn trip_by_rate(&mut self, reason: TripReason, verdict: Verdict, now: Instant) {
+        if let Phase::Closed { since, .. } = self.phase {
+            self.trip(since, reason, verdict.hint(), now);
         }
     }
 

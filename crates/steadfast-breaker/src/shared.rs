@@ -144,7 +144,10 @@ impl Shared {
     /// Takes the failure of a probe that had succeeded.
     pub(crate) fn fail_late(&self, admission: &Admission, verdict: Verdict) {
         let now = now();
-        self.step(|machine| machine.fail_late(admission, verdict, now));
+        self.step(|machine| {
+            let counts = machine.fail_late(admission, verdict, now);
+            self.count_failure(counts, machine, admission, verdict, now);
+        });
     }
 
     /// Ends an attempt that has shown nothing.
@@ -176,8 +179,7 @@ impl Shared {
                 return self.fail(admission, verdict);
             }
         } else if let Some(reason) = self.count(admission, Some(false)) {
-            let now = now();
-            return self.step(|machine| machine.trip_by_rate(admission, reason, verdict, now));
+            return self.trip(admission, reason, verdict);
         }
         // The common case: there is nothing that a success has to clear.
         if !word.is_clean() {
@@ -193,11 +195,35 @@ impl Shared {
         }
         let now = now();
         self.step(|machine| {
-            // One lost connection is one bad call.
-            if machine.fail(admission, verdict, now) && admission.place.is_none() {
-                if let Some(reason) = self.count(admission, Some(true)) {
-                    machine.trip_by_rate(admission, reason, verdict, now);
-                }
+            let counts = machine.fail(admission, verdict, now);
+            self.count_failure(counts, machine, admission, verdict, now);
+        });
+    }
+
+    /// Counts a failure for the rates, which a breaker has while it is closed. One lost connection
+    /// is one bad call.
+    fn count_failure(
+        &self,
+        counts: bool,
+        machine: &mut Machine,
+        admission: &Admission,
+        verdict: Verdict,
+        now: Instant,
+    ) {
+        if !counts || !matches!(machine.phase(), Phase::Closed { .. }) {
+            return;
+        }
+        if let Some(reason) = self.count(admission, Some(true)) {
+            machine.trip_by_rate(reason, verdict, now);
+        }
+    }
+
+    /// Opens because the counters of a rate say so, unless the attempt is old news.
+    fn trip(&self, admission: &Admission, reason: TripReason, verdict: Verdict) {
+        let now = now();
+        self.step(|machine| {
+            if machine.generation() == admission.generation {
+                machine.trip_by_rate(reason, verdict, now);
             }
         });
     }
@@ -215,8 +241,7 @@ impl Shared {
             }
             (RateLimits::Count, _) if limited && admission.place.is_none() => {
                 if let Some(reason) = self.count(admission, Some(true)) {
-                    let now = now();
-                    self.step(|machine| machine.trip_by_rate(admission, reason, verdict, now));
+                    self.trip(admission, reason, verdict);
                 }
             }
             _ => {}
