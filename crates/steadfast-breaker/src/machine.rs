@@ -75,8 +75,9 @@ pub(crate) struct Admission {
     pub(crate) run: u32,
     /// The place it holds, if it is a probe.
     pub(crate) place: Option<PlaceId>,
-    /// When it was admitted, if that matters.
+    /// When it was admitted, if that matters, and how long it took to its head.
     pub(crate) started: Option<Instant>,
+    pub(crate) took: Option<Duration>,
 }
 
 /// A transition.
@@ -85,6 +86,14 @@ pub(crate) struct Change {
     pub(crate) from: BreakerState,
     pub(crate) to: BreakerState,
     pub(crate) retry_in: Option<Duration>,
+}
+
+impl Admission {
+    /// How long the attempt has taken at `now`.
+    pub(crate) fn elapsed(&self, now: Instant) -> Option<Duration> {
+        let so_far = |started| now.saturating_duration_since(started);
+        self.took.or_else(|| self.started.map(so_far))
+    }
 }
 
 impl Machine {
@@ -170,6 +179,7 @@ impl Machine {
             run: self.run.number(),
             place,
             started: Some(now),
+            took: None,
         })
     }
 

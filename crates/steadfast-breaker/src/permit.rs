@@ -67,6 +67,9 @@ impl Permit {
     /// minutes. For another attempt the verdict is kept: it counts when the permit is dropped,
     /// unless [`record`](Self::record) brings another one.
     pub fn head(&mut self, verdict: Verdict) {
+        if self.admission.started.is_some() && self.admission.took.is_none() {
+            self.admission.took = self.admission.elapsed(now());
+        }
         self.progress = match self.progress {
             Progress::Waiting if self.is_probe() => {
                 self.handle.settle(&self.admission, verdict);

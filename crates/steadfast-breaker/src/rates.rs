@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::machine::TripReason;
+use crate::machine::{Admission, TripReason};
 use crate::rules::{Rate, Rules};
 use crate::sync::now;
 use crate::window::Counter;
@@ -46,21 +46,15 @@ impl Rates {
         self.slow.is_some()
     }
 
-    /// Whether an attempt that began then and ends now took too long.
-    pub(crate) fn is_slow(&self, started: Option<Instant>) -> bool {
-        match (&self.slow, started) {
-            (Some((slow, ..)), Some(started)) => now().saturating_duration_since(started) >= *slow,
-            _ => false,
-        }
+    /// Whether an attempt that ends now took too long.
+    pub(crate) fn is_slow(&self, admission: &Admission) -> bool {
+        let slow = self.slow.as_ref().map(|(slow, ..)| *slow);
+        slow.is_some_and(|slow| admission.elapsed(now()) >= Some(slow))
     }
 
     /// Counts an attempt, and returns the rule that is broken now. An attempt that neither failed
     /// nor succeeded has only its time.
-    pub(crate) fn count(
-        &self,
-        failed: Option<bool>,
-        started: Option<Instant>,
-    ) -> Option<TripReason> {
+    pub(crate) fn count(&self, failed: Option<bool>, admission: &Admission) -> Option<TripReason> {
         // The clock is read only for those who need it; the others take any instant.
         let now = if self.needs_time { now() } else { self.epoch };
         let mut reason = None;
@@ -69,9 +63,8 @@ impl Rates {
                 reason = Some(TripReason::FailureRate);
             }
         }
-        if let (Some((slow, rate, counter)), Some(started)) = (&self.slow, started) {
-            let is_slow = now.saturating_duration_since(started) >= *slow;
-            if is_reached(rate, counter, is_slow, now) {
+        if let (Some((slow, rate, counter)), Some(took)) = (&self.slow, admission.elapsed(now)) {
+            if is_reached(rate, counter, took >= *slow, now) {
                 reason = reason.or(Some(TripReason::SlowCalls));
             }
         }

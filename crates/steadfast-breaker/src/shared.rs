@@ -106,6 +106,7 @@ impl Shared {
                     run: word.run(),
                     place: None,
                     started: measures.then(now),
+                    took: None,
                 })
             }
             Word::ISOLATED => Err(None),
@@ -250,12 +251,12 @@ impl Shared {
 
     fn is_slow(&self, admission: &Admission) -> bool {
         let rates = self.rates.as_ref();
-        rates.is_some_and(|rates| rates.is_slow(admission.started))
+        rates.is_some_and(|rates| rates.is_slow(admission))
     }
 
     /// Counts an attempt for the rates, and returns the one that is too high now.
     fn count(&self, admission: &Admission, failed: Option<bool>) -> Option<TripReason> {
-        self.rates.as_ref()?.count(failed, admission.started)
+        self.rates.as_ref()?.count(failed, admission)
     }
 
     /// How much longer it is open, without the lock. `None` if its time is over.

@@ -1,0 +1,155 @@
+//! A service that is not ready while its breaker rejects.
+
+mod support;
+
+use std::time::Duration;
+
+use steadfast_breaker::{Breaker, CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+use support::{FAILURE, HALF_OPEN, OPEN, SUCCESS};
+use tokio::time::advance;
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
+use tower::{Layer, Service};
+use tower_test::mock;
+
+type Mock = mock::Mock<(), ()>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn breaker() -> CircuitBreaker {
+    let builder = CircuitBreaker::builder().consecutive_failures(1);
+    builder.success_threshold(1).build().unwrap()
+}
+
+fn spawn(breaker: &CircuitBreaker) -> (mock::Spawn<Breaker<Mock>>, mock::Handle<(), ()>) {
+    mock::spawn_layer(CircuitBreakerLayer::new(breaker.clone()).backpressure())
+}
+
+#[tokio::test(start_paused = true)]
+async fn wakes_when_a_probe_may_go_and_not_before() {
+    let breaker = breaker();
+    let (mut service, mut handle) = spawn(&breaker);
+    breaker.trip();
+    assert_pending!(service.poll_ready());
+    advance(59 * SECOND).await;
+    assert!(!service.is_woken());
+    assert_pending!(service.poll_ready());
+    advance(SECOND).await;
+    assert!(service.is_woken());
+    assert_ready_ok!(service.poll_ready());
+    assert_eq!(breaker.state(), HALF_OPEN);
+
+    let mut response = task::spawn(service.call(()));
+    handle
+        .next_request()
+        .await
+        .expect("the probe")
+        .1
+        .send_response(());
+    assert_ready_ok!(response.poll());
+    assert_ready_ok!(service.poll_ready());
+}
+
+/// An inner service that is asked may reserve capacity, which an open breaker would then hold.
+#[tokio::test(start_paused = true)]
+async fn does_not_ask_the_inner_service_while_it_waits() {
+    let breaker = breaker();
+    let (mut service, mut handle) = spawn(&breaker);
+    breaker.trip();
+    handle.send_error("the inner service was asked");
+    assert_pending!(service.poll_ready());
+    breaker.reset();
+    assert!(service.is_woken(), "it is told of what changes");
+    assert_ready_err!(service.poll_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_becomes_free_wakes_one_who_waits() {
+    let breaker = breaker();
+    breaker.trip();
+    advance(60 * SECOND).await;
+    let probe = breaker.try_acquire().expect("its time is over");
+    let (mut first, _handle) = spawn(&breaker);
+    let (mut second, _other) = spawn(&breaker);
+    assert_pending!(first.poll_ready());
+    assert_pending!(second.poll_ready());
+    drop(probe);
+    assert!(first.is_woken() && !second.is_woken());
+    assert_ready_ok!(first.poll_ready());
+    assert_pending!(second.poll_ready());
+    // Readiness that is given up gives the place back.
+    drop(first);
+    assert!(second.is_woken());
+    assert_ready_ok!(second.poll_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clone_does_not_inherit_the_place() {
+    let breaker = breaker();
+    breaker.trip();
+    advance(60 * SECOND).await;
+    let (mut service, _handle) = spawn(&breaker);
+    assert_ready_ok!(service.poll_ready());
+    let mut clone = service.clone();
+    assert_pending!(clone.poll_ready());
+}
+
+/// Between readiness and the call somebody else's request may have failed.
+#[tokio::test(start_paused = true)]
+async fn readiness_from_before_a_transition_lets_nothing_through() {
+    let breaker = breaker();
+    let (mut service, mut handle) = spawn(&breaker);
+    assert_ready_ok!(service.poll_ready());
+    breaker.try_acquire().expect("closed").record(FAILURE);
+    assert_eq!(breaker.state(), OPEN);
+    let mut response = task::spawn(service.call(()));
+    let error = assert_ready_err!(response.poll());
+    assert!(CircuitOpen::find(&*error).is_some());
+    assert_pending!(task::spawn(handle.next_request()).poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_isolated_breaker_is_waited_for_until_it_is_reset() {
+    let breaker = breaker();
+    let (mut service, _handle) = spawn(&breaker);
+    breaker.isolate();
+    assert_pending!(service.poll_ready());
+    advance(1_000_000 * SECOND).await;
+    assert!(!service.is_woken());
+    breaker.reset();
+    assert!(service.is_woken());
+    assert_ready_ok!(service.poll_ready());
+}
+
+/// 200 tasks that wait for one place: each gets its turn, and nobody spins.
+#[tokio::test(start_paused = true)]
+async fn everyone_gets_a_turn() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .success_threshold(200)
+        .build()
+        .unwrap();
+    breaker.trip();
+    let client = tower::service_fn(|()| async {
+        tokio::time::sleep(SECOND / 100).await;
+        Ok::<_, std::io::Error>(())
+    });
+    let layer = CircuitBreakerLayer::new(breaker.clone()).backpressure();
+    let tasks: Vec<_> = (0..200)
+        .map(|_| {
+            let mut service = layer.layer(client);
+            tokio::spawn(async move {
+                std::future::poll_fn(|cx| Service::<()>::poll_ready(&mut service, cx))
+                    .await
+                    .expect("ready");
+                service.call(()).await.expect("served");
+            })
+        })
+        .collect();
+    for task in tasks {
+        tokio::time::timeout(600 * SECOND, task)
+            .await
+            .expect("in time")
+            .unwrap();
+    }
+    breaker.try_acquire().expect("closed").record(SUCCESS);
+}

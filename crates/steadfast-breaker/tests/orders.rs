@@ -1,0 +1,107 @@
+//! What somebody orders, whatever the attempts say.
+
+mod support;
+
+use std::time::Duration;
+
+use steadfast_breaker::{CircuitBreaker, TripReason};
+use support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SUCCESS};
+use tokio::time::advance;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn breaker() -> CircuitBreaker {
+    let builder = CircuitBreaker::builder().consecutive_failures(1);
+    builder.success_threshold(1).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_tripped_recovers_as_always() {
+    let breaker = breaker();
+    breaker.trip();
+    assert_eq!(
+        (breaker.state(), breaker.last_trip()),
+        (OPEN, Some(TripReason::Manual))
+    );
+    breaker.trip();
+    assert_eq!(breaker.retry_in(), Some(60 * SECOND));
+    advance(60 * SECOND).await;
+    let probe = breaker.try_acquire().expect("its time is over");
+    assert_eq!(breaker.state(), HALF_OPEN);
+    breaker.trip();
+    assert_eq!(breaker.state(), OPEN);
+    probe.record(SUCCESS);
+    assert_eq!(breaker.state(), OPEN, "a verdict from before");
+    assert_eq!(breaker.late_verdicts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reset_closes_and_forgets() {
+    let breaker = breaker();
+    for step in [
+        CircuitBreaker::trip,
+        CircuitBreaker::isolate,
+        CircuitBreaker::disable,
+    ] {
+        step(&breaker);
+        breaker.reset();
+        assert_eq!(breaker.state(), CLOSED);
+        assert!(!breaker.is_disabled() && !breaker.is_isolated());
+        assert_eq!(breaker.health(), 1.0);
+        breaker.try_acquire().expect("closed").record(FAILURE);
+        assert_eq!(breaker.state(), OPEN, "it counts again");
+        assert_eq!(breaker.retry_in(), Some(60 * SECOND));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disabled_breaker_lets_everything_through_and_counts_nothing() {
+    let breaker = breaker();
+    let before = breaker.try_acquire().expect("closed");
+    breaker.trip();
+    breaker.disable();
+    assert!(breaker.is_disabled());
+    before.record(FAILURE);
+    for _ in 0..100 {
+        breaker.try_acquire().expect("disabled").record(FAILURE);
+    }
+    assert_eq!((breaker.state(), breaker.retry_in()), (CLOSED, None));
+    breaker.trip();
+    assert_eq!(breaker.state(), CLOSED, "it stays disabled");
+    let during = breaker.try_acquire().expect("disabled");
+    breaker.reset();
+    during.record(FAILURE);
+    assert_eq!(breaker.state(), CLOSED, "a verdict from before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_isolated_breaker_stays_open() {
+    let breaker = breaker();
+    let before = breaker.try_acquire().expect("closed");
+    breaker.isolate();
+    before.record(SUCCESS);
+    advance(1_000_000 * SECOND).await;
+    let open = breaker.try_acquire().expect_err("isolated");
+    assert_eq!(open.retry_in(), None);
+    assert_eq!(
+        (breaker.state(), breaker.retry_in()),
+        (OPEN, Some(Duration::MAX))
+    );
+    assert!(breaker.is_isolated() && !breaker.would_admit());
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_are_transitions_that_are_told() {
+    let breaker = breaker();
+    let mut states = breaker.subscribe();
+    for (step, expected) in [
+        (CircuitBreaker::trip as fn(&_), OPEN),
+        (CircuitBreaker::reset, CLOSED),
+        (CircuitBreaker::isolate, OPEN),
+        (CircuitBreaker::disable, CLOSED),
+    ] {
+        step(&breaker);
+        assert!(states.has_changed().unwrap());
+        assert_eq!(*states.borrow_and_update(), expected);
+    }
+}

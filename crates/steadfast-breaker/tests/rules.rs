@@ -1,0 +1,297 @@
+//! The rules beside failures in a row: shares of calls, slow calls, rate limits, hints, the ramp.
+
+mod support;
+
+use std::time::Duration;
+
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder, RateLimits, TripReason, Window};
+use steadfast_core::{Class, Verdict};
+use support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SUCCESS};
+use tokio::time::advance;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Opens by nothing that is not set.
+fn builder() -> CircuitBreakerBuilder {
+    CircuitBreaker::builder().consecutive_failures(u32::MAX)
+}
+
+fn record(breaker: &CircuitBreaker, verdict: Verdict) {
+    breaker.try_acquire().expect("closed").record(verdict);
+}
+
+/// Calls until it opens, of which every `nth` fails.
+fn calls_until_open(breaker: &CircuitBreaker, nth: u32) -> Option<u32> {
+    (1..=10_000).find(|n| {
+        record(breaker, if n % nth == 0 { FAILURE } else { SUCCESS });
+        breaker.state() == OPEN
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn opens_at_a_share_of_the_last_calls() {
+    for (share, min_calls, nth, expected) in [
+        (0.5, 20, 2, Some(20)),
+        (0.5, 1, 2, Some(2)),
+        (0.5, 20, 3, None),
+        (0.1, 100, 10, Some(100)),
+        (0.11, 100, 10, None),
+        (1.0, 1, 1, Some(1)),
+    ] {
+        let window = Window::calls(100).min_calls(min_calls);
+        let breaker = builder().failure_rate(share, window).build().unwrap();
+        assert_eq!(
+            calls_until_open(&breaker, nth),
+            expected,
+            "{share} {min_calls} {nth}"
+        );
+        let reason = expected.map(|_| TripReason::FailureRate);
+        assert_eq!(breaker.last_trip(), reason);
+    }
+}
+
+/// The window slides: however long all went well, an outage opens it after so many failures.
+#[tokio::test(start_paused = true)]
+async fn a_long_good_time_does_not_hide_an_outage() {
+    for window in [Window::calls(100), Window::time(10 * SECOND)] {
+        let breaker = builder().failure_rate(0.5, window).build().unwrap();
+        for _ in 0..10_000 {
+            record(&breaker, SUCCESS);
+        }
+        advance(20 * SECOND).await;
+        let failures = calls_until_open(&breaker, 1).expect("it opens");
+        assert!(failures <= 50, "{window:?}: {failures}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_of_time_forgets() {
+    let window = Window::time(10 * SECOND).min_calls(4);
+    let breaker = builder().failure_rate(0.5, window).build().unwrap();
+    for _ in 0..3 {
+        record(&breaker, FAILURE);
+    }
+    advance(11 * SECOND).await;
+    record(&breaker, FAILURE);
+    assert_eq!(breaker.state(), CLOSED, "one in the last ten seconds");
+    for _ in 0..3 {
+        record(&breaker, FAILURE);
+    }
+    assert_eq!(breaker.state(), OPEN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_begins_anew_after_it_has_closed() {
+    let breaker = builder()
+        .failure_rate(0.5, Window::calls(10).min_calls(2))
+        .success_threshold(1)
+        .build()
+        .unwrap();
+    record(&breaker, FAILURE);
+    record(&breaker, FAILURE);
+    assert_eq!(breaker.state(), OPEN);
+    advance(60 * SECOND).await;
+    record(&breaker, SUCCESS);
+    assert_eq!(breaker.state(), CLOSED);
+    record(&breaker, FAILURE);
+    assert_eq!(breaker.state(), CLOSED, "one call is known");
+}
+
+/// Fifty streams of one connection that is lost.
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_is_one_bad_call_of_a_rate() {
+    let window = Window::calls(10).min_calls(3);
+    let breaker = builder().failure_rate(0.5, window).build().unwrap();
+    let permits: Vec<_> = (0..50).map(|_| breaker.try_acquire().unwrap()).collect();
+    for permit in permits {
+        permit.record(Verdict::new(Class::Transport));
+    }
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+async fn take(breaker: &CircuitBreaker, time: Duration, verdict: Verdict) {
+    let permit = breaker.try_acquire().expect("closed");
+    advance(time).await;
+    permit.record(verdict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn opens_at_a_share_of_slow_calls_whatever_came_of_them() {
+    let slow = || {
+        let window = Window::calls(10).min_calls(4);
+        builder().slow_calls(SECOND, 0.5, window).build().unwrap()
+    };
+    for verdict in [SUCCESS, FAILURE] {
+        let breaker = slow();
+        for time in [SECOND / 2, SECOND / 2, SECOND] {
+            take(&breaker, time, verdict).await;
+        }
+        assert_eq!(breaker.state(), CLOSED, "three are too few");
+        take(&breaker, SECOND, verdict).await;
+        assert_eq!(breaker.state(), OPEN);
+        assert_eq!(breaker.last_trip(), Some(TripReason::SlowCalls));
+    }
+    let breaker = slow();
+    for _ in 0..100 {
+        take(&breaker, SECOND - Duration::from_millis(1), SUCCESS).await;
+        let cancelled = breaker.try_acquire();
+        advance(10 * SECOND).await;
+        drop(cancelled);
+    }
+    assert_eq!(
+        breaker.state(),
+        CLOSED,
+        "who leaves has not measured anything"
+    );
+}
+
+/// A stream of minutes is not slow if its head comes soon.
+#[tokio::test(start_paused = true)]
+async fn a_call_takes_until_its_head() {
+    let window = Window::calls(10).min_calls(1);
+    let breaker = builder().slow_calls(SECOND, 0.5, window).build().unwrap();
+    let mut permit = breaker.try_acquire().expect("closed");
+    permit.head(SUCCESS);
+    advance(600 * SECOND).await;
+    drop(permit);
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_slow_has_failed() {
+    let breaker = builder()
+        .slow_calls(SECOND, 0.5, Window::calls(10))
+        .success_threshold(1)
+        .build()
+        .unwrap();
+    breaker.trip();
+    advance(60 * SECOND).await;
+    take(&breaker, 2 * SECOND, SUCCESS).await;
+    assert_eq!(
+        (breaker.state(), breaker.last_trip()),
+        (OPEN, Some(TripReason::Probe))
+    );
+    advance(120 * SECOND).await;
+    take(&breaker, SECOND / 2, SUCCESS).await;
+    assert_eq!(breaker.state(), CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_is_what_it_is_said_to_be() {
+    let limited = Verdict::new(Class::RateLimited);
+    let hinted = limited.with_hint(Some(7 * SECOND));
+    let window = Window::calls(10).min_calls(2);
+    let with = |rule| {
+        let builder = builder().consecutive_failures(2).failure_rate(0.5, window);
+        builder.rate_limits(rule).build().unwrap()
+    };
+    for (rule, verdict, expected, reason) in [
+        (RateLimits::Neutral, hinted, CLOSED, None),
+        (
+            RateLimits::Count,
+            limited,
+            OPEN,
+            Some(TripReason::FailureRate),
+        ),
+        (RateLimits::OpenUntilHint, limited, CLOSED, None),
+        (
+            RateLimits::OpenUntilHint,
+            hinted,
+            OPEN,
+            Some(TripReason::RateLimited),
+        ),
+    ] {
+        let breaker = with(rule);
+        for _ in 0..2 {
+            if breaker.would_admit() {
+                record(&breaker, verdict);
+            }
+        }
+        assert_eq!(
+            (breaker.state(), breaker.last_trip()),
+            (expected, reason),
+            "{rule:?}"
+        );
+    }
+    let breaker = with(RateLimits::OpenUntilHint);
+    record(&breaker, hinted);
+    assert_eq!(breaker.retry_in(), Some(7 * SECOND), "and no longer");
+    advance(7 * SECOND).await;
+    record(&breaker, SUCCESS);
+    assert_eq!(breaker.state(), HALF_OPEN);
+    record(&breaker, hinted);
+    assert_eq!(
+        breaker.retry_in(),
+        Some(7 * SECOND),
+        "a probe may be refused as well"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_is_a_floor_of_the_open_time() {
+    for (hint, expected) in [(5, 60), (90, 90), (1_000_000, 86_400)] {
+        let breaker = CircuitBreaker::builder()
+            .consecutive_failures(1)
+            .build()
+            .unwrap();
+        let verdict = Verdict::new(Class::Overloaded).with_hint(Some(hint * SECOND));
+        record(&breaker, verdict);
+        assert_eq!(breaker.retry_in(), Some(expected * SECOND), "{hint}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_open_time_shrinks_with_health() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .success_threshold(1)
+        .jitter(0.0)
+        .build()
+        .unwrap();
+    record(&breaker, FAILURE);
+    for expected in [60, 120, 240] {
+        assert_eq!(breaker.retry_in(), Some(expected * SECOND));
+        advance(expected * SECOND).await;
+        record(&breaker, FAILURE);
+    }
+    advance(300 * SECOND).await;
+    for (healthy, expected) in [(0, 300), (60, 240), (120, 60)] {
+        record(&breaker, SUCCESS);
+        advance(healthy * SECOND).await;
+        record(&breaker, FAILURE);
+        assert_eq!(
+            breaker.retry_in(),
+            Some(expected * SECOND),
+            "after {healthy} s"
+        );
+        advance(expected * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_grows_after_it_has_closed() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(5)
+        .success_threshold(1)
+        .ramp(10 * SECOND)
+        .build()
+        .unwrap();
+    let admitted = || (0..100).filter_map(|_| breaker.try_acquire().ok()).count();
+    assert_eq!(admitted(), 100, "it was never open");
+    breaker.trip();
+    advance(60 * SECOND).await;
+    record(&breaker, SUCCESS);
+    assert_eq!(breaker.state(), CLOSED);
+    for expected in [11, 50, 100] {
+        assert_eq!(admitted(), expected);
+        advance(5 * SECOND).await;
+    }
+    assert!(breaker.would_admit());
+
+    breaker.trip();
+    advance(60 * SECOND).await;
+    record(&breaker, SUCCESS);
+    record(&breaker, FAILURE);
+    assert_eq!(breaker.state(), OPEN, "one failure ends a ramp");
+    assert_eq!(breaker.last_trip(), Some(TripReason::Probe));
+}
