@@ -176,6 +176,8 @@ mod future;
 mod grpc;
 mod layer;
 mod machine;
+#[cfg(all(test, steadfast_loom))]
+mod models;
 mod permit;
 mod places;
 mod ramp;
