@@ -1,5 +1,5 @@
 # What CI runs, in this order. `just ci` runs all of it.
-ci: fmt clippy docs test quickstart examples lab benches features deny unused tree
+ci: fmt clippy docs test models quickstart examples lab benches features deny unused tree
 
 # The format of the code
 fmt:
@@ -17,6 +17,10 @@ docs:
 test:
     cargo test --workspace --all-features
 
+# Every interleaving of a few threads at a breaker, as loom finds them
+models:
+    RUSTFLAGS="--cfg steadfast_loom" cargo test -p steadfast-breaker --lib --release --target-dir target/models models
+
 # The first thing a newcomer runs
 quickstart:
     cargo run --example quickstart
@@ -25,6 +29,7 @@ quickstart:
 examples:
     cargo run --example one_layer
     cargo run --example breaker_without_http
+    cargo run --example breaker_per_host
     cargo run --example balance_in_axum
     cargo run --example gateway -- --config examples/gateway.toml --check
 

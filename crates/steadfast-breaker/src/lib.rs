@@ -70,22 +70,45 @@
 //! | State | What happens | Effect |
 //! |---|---|---|
 //! | closed | an attempt succeeds | the row of failures begins at zero again |
-//! | closed | 5 failures in a row, or "10 of the last 20" if that is set | opens |
+//! | closed | 5 failures in a row, or another rule that is set | opens |
 //! | open | an attempt | is rejected with [`CircuitOpen`], and nothing is sent |
 //! | open | the first attempt after the open time | half-open, and the attempt is a probe |
 //! | half-open | an attempt while all places are taken | is rejected |
 //! | half-open | 3 probes succeed | closes, and knows nothing of what was before |
 //! | half-open | a probe fails | opens, for twice as long as the last time |
+//! | closed | the `recovery_timeout` passes in good health | the next open time is a step shorter again |
+//! | closed | it was open, and a [`ramp`](CircuitBreakerBuilder::ramp) is set | a growing share of attempts is admitted |
 //! | half-open | a probe has not answered for 30 s | its place goes to another one |
 //! | any | an attempt is cancelled, or its verdict is neutral | nothing, but a place is free again |
 //! | any | a verdict on an attempt from before the last transition | nothing |
 //!
-//! What counts as what is the [`Verdict`](steadfast_core::Verdict) of the attempt:
+//! # When it opens
+//!
+//! Each rule works beside the others; whichever is broken first opens the breaker, and
+//! [`last_trip`](CircuitBreaker::last_trip) says which one it was.
+//!
+//! | Rule | Opens at |
+//! |---|---|
+//! | [`consecutive_failures`](CircuitBreakerBuilder::consecutive_failures) | so many failures in a row: the only one by default |
+//! | [`failures_of_last`](CircuitBreakerBuilder::failures_of_last) | so many failures among the last outcomes, 64 at most, as "10 of the last 20" |
+//! | [`failure_rate`](CircuitBreakerBuilder::failure_rate) | a share of the last calls, or of those of the last seconds |
+//! | [`slow_calls`](CircuitBreakerBuilder::slow_calls) | a share of calls that took too long, whatever came of them |
+//! | [`rate_limits`](CircuitBreakerBuilder::rate_limits) | a rate limit until its hint, or as one more bad call of the rate |
+//! | [`trip`](CircuitBreaker::trip), [`isolate`](CircuitBreaker::isolate) | the word of somebody |
+//!
+//! The windows slide: a call leaves the count when it is older than the last so many, or, to a
+//! tenth of the window, than so many seconds. They take constant memory. The hint of the answer
+//! that opens a breaker is a floor of its open time, up to a day.
+//!
+//! # What counts as what
+//!
+//! That is the [`Verdict`](steadfast_core::Verdict) of the attempt:
 //!
 //! | Layer | Success | Failure | Neutral |
 //! |---|---|---|---|
 //! | [`new`] | `Ok` | `Err` | an error that was [classified](steadfast_core::Classified) so |
 //! | [`http`] | a status below 500 but for those at the right | 5xx, 421, 425, an error, a body that breaks | 401, 402, 403, 408, 413, 429, 498 |
+//! | [`grpc`] | `OK`, and codes by which a server refuses a call | `UNKNOWN`, `INTERNAL`, `DATA_LOSS`, `UNAVAILABLE`, `DEADLINE_EXCEEDED`, in the head or in the trailers | `CANCELLED`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED` |
 //!
 //! Of the 5xx, 501 and 505 are successes: the server works and says so. [`classify_with`] and
 //! [`classifier`] change these rules.
@@ -97,6 +120,7 @@
 //!
 //! [`new`]: CircuitBreakerLayer::new
 //! [`http`]: CircuitBreakerLayer::http
+//! [`grpc`]: CircuitBreakerLayer::grpc
 //! [`classify_with`]: CircuitBreakerLayer::classify_with
 //! [`classifier`]: CircuitBreakerLayer::classifier
 //!
@@ -106,6 +130,8 @@
 //! |---|---|---|
 //! | [`consecutive_failures`](CircuitBreakerBuilder::consecutive_failures) | 5 | at 1 % noise, one false alarm in ten thousand million requests |
 //! | [`failures_of_last`](CircuitBreakerBuilder::failures_of_last) | off | what fails half of the time is better than nothing if there is nowhere else to go |
+//! | [`failure_rate`](CircuitBreakerBuilder::failure_rate), [`slow_calls`](CircuitBreakerBuilder::slow_calls), [`ramp`](CircuitBreakerBuilder::ramp) | off | the same |
+//! | [`rate_limits`](CircuitBreakerBuilder::rate_limits) | neutral | what refuses works |
 //! | [`recovery_timeout`](CircuitBreakerBuilder::recovery_timeout) | 60 s | a restart usually fits in |
 //! | [`max_recovery_timeout`](CircuitBreakerBuilder::max_recovery_timeout) | 5 min | no recovery goes unnoticed for longer |
 //! | [`probes`](CircuitBreakerBuilder::probes) | 1 | what comes up again is asked by one attempt at a time |
@@ -116,10 +142,14 @@
 //! # Readiness, clones and dropped requests
 //!
 //! * `poll_ready` asks only the inner service. Whether a request is admitted is decided in `call`,
-//!   so that readiness alone takes no place from a probe.
+//!   so that readiness alone takes no place from a probe. With
+//!   [`backpressure`](CircuitBreakerLayer::backpressure) the service is not ready while the breaker
+//!   rejects, and its task is woken when an attempt may be admitted.
 //! * A rejected request never reaches the inner service. What the inner service reserved for it
 //!   when it said that it is ready stays reserved, for the next request of the same handle.
-//! * Clones of a [`CircuitBreaker`] share one state. So do all services of one layer.
+//! * Clones of a [`CircuitBreaker`] share one state. So do all services of one layer. A clone costs
+//!   an allocation, since each has a reference count of its own for its permits: threads that use
+//!   clones do not fight over one.
 //! * A future that is dropped before it resolved is a cancelled attempt. It says nothing about the
 //!   service, and a probe gives its place back. See
 //!   [`abandoned_after`](CircuitBreakerLayer::abandoned_after) for timeouts outside of this layer.
@@ -147,21 +177,24 @@
 //!
 //! # The cost of a healthy service
 //!
-//! While the breaker is closed and the window holds no failure, an attempt costs three atomic
-//! loads and a reference count: no lock, no clock, no allocation, and nothing is written that
-//! threads share but that count. Everything else takes a short lock, which is never held while
-//! code of a user runs.
+//! While the breaker is closed and the last outcomes hold no failure, an attempt costs one atomic
+//! load to be admitted, one to be settled, and a reference count of the clone that it came through:
+//! no lock, no clock, no allocation, and nothing is written that threads share. A rate counts each
+//! call with a few atomics, and one by time reads the clock. An open breaker rejects without a lock.
+//! Everything else takes a short one, which is never held while code of a user runs.
 //!
 //! # Limits
 //!
-//! * A breaker knows one service. For many endpoints behind one service give each its own, as
-//!   `steadfast-balance` does.
-//! * It does not rate limit: `429` is neutral, and so is a quota that is spent.
-//! * It neither waits nor retries, and it has no timer: half-open begins with the first attempt
-//!   after the open time.
-//! * The window counts outcomes and not seconds. A service that is asked once an hour is judged by
-//!   what it did yesterday.
-//! * A slow success is a success. Put a timeout inside if slow is as bad as down.
+//! * A breaker knows one service. For many hosts, tenants or routes there is a [`BreakerRegistry`],
+//!   and `steadfast-balance` gives each of its endpoints one.
+//! * It does not rate limit: `429` is neutral unless [`rate_limits`](CircuitBreakerBuilder::rate_limits)
+//!   says otherwise, and so is a quota that is spent.
+//! * It does not retry, and it has no timer but that of a service with backpressure: half-open
+//!   begins with the first attempt after the open time.
+//! * `failures_of_last` counts outcomes and not seconds. A service that is asked once an hour is
+//!   judged by what it did yesterday, unless its window is one of time.
+//! * The first call that two threads count in the same moment of a new tenth of a window of time may
+//!   be lost.
 //! * A probe whose place was reclaimed still runs, so more attempts than places may be under way.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

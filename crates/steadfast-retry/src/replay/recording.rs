@@ -321,7 +321,7 @@ where
 
     /// What the whole body said of its size.
     pub(super) fn hint(&self) -> SizeHint {
-        self.recording.0.hint.clone()
+        rest_of(&self.recording.0.hint, 0)
     }
 
     /// How many bytes this attempt has sent.
