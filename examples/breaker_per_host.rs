@@ -50,7 +50,11 @@ async fn main() -> Result<(), BoxError> {
         }
     }
     for (host, breaker) in breakers.all() {
-        println!("{host:<10} is {}, health {}", breaker.state(), breaker.health());
+        println!(
+            "{host:<10} is {}, health {}",
+            breaker.state(),
+            breaker.health()
+        );
     }
     Ok(())
 }
