@@ -91,7 +91,8 @@ impl CircuitBreaker {
 
     /// Returns whether [`try_acquire`](Self::try_acquire) would admit an attempt now.
     ///
-    /// Reads only. An attempt of another thread may take the place that was free.
+    /// Reads only. An attempt of another thread may take the place that was free, and while traffic
+    /// [grows](CircuitBreakerBuilder::ramp) only some of those that ask are admitted.
     #[must_use]
     pub fn would_admit(&self) -> bool {
         matches!(self.handle.wait(), Wait::Nothing)

@@ -127,7 +127,8 @@ impl CircuitBreakerBuilder {
 
     /// Sets how long traffic takes to grow from a tenth to all of it after the breaker has closed.
     ///
-    /// None by default. Meanwhile the other attempts are rejected.
+    /// None by default. Meanwhile the other attempts are rejected. The rules count as always, and
+    /// if one of them opens the breaker before the time is over that is one more failed recovery.
     pub fn ramp(mut self, time: Duration) -> Self {
         self.rules.ramp = time;
         self

@@ -60,7 +60,7 @@ pub enum TripReason {
     SlowCalls,
     /// A rate limit, until its hint.
     RateLimited,
-    /// A probe failed, or an attempt while traffic was growing again.
+    /// A probe failed.
     Probe,
     /// Somebody called [`trip`](crate::CircuitBreaker::trip) or
     /// [`isolate`](crate::CircuitBreaker::isolate).
@@ -164,8 +164,8 @@ impl Machine {
         let place = match &mut self.phase {
             Phase::HalfOpen { .. } => Some(self.places.take(now).map_err(Some)?),
             Phase::Closed { ramp, .. } => {
-                if ramp.as_mut().is_some_and(|ramp| !ramp.admit(now)) {
-                    return Err(Some(Duration::ZERO));
+                if let Some(wait) = ramp.as_mut().and_then(|ramp| ramp.admit(now).err()) {
+                    return Err(Some(wait));
                 }
                 if ramp.is_some_and(|ramp| ramp.is_over(now)) {
                     *ramp = None;
@@ -236,8 +236,8 @@ impl Machine {
 
     /// Opens because the counters of a rate say so.
     pub(crate) fn trip_by_rate(&mut self, reason: TripReason, verdict: Verdict, now: Instant) {
-        if let Phase::Closed { since, .. } = self.phase {
-            self.trip(since, reason, verdict.hint(), now);
+        if let Phase::Closed { .. } = self.phase {
+            self.trip(reason, verdict.hint(), now);
         }
     }
 
@@ -264,9 +264,7 @@ impl Machine {
             (Order::Trip, Phase::Open { .. } | Phase::Disabled | Phase::Isolated)
             | (Order::Disable, Phase::Disabled)
             | (Order::Isolate, Phase::Isolated) => {}
-            (Order::Trip, Phase::Closed { since, .. }) => {
-                self.trip(since, TripReason::Manual, None, now);
-            }
+            (Order::Trip, Phase::Closed { .. }) => self.trip(TripReason::Manual, None, now),
             (Order::Trip, Phase::HalfOpen { .. }) => {
                 let wait = self.backoff.after_probe();
                 self.open(wait, TripReason::Manual, now);
@@ -296,19 +294,16 @@ impl Machine {
 
     fn count_failure(&mut self, admission: &Admission, verdict: Verdict, now: Instant) -> bool {
         match self.phase {
-            Phase::Closed { since, ramp } => {
+            Phase::Closed { .. } => {
                 if !self.run.fail(verdict.class(), admission.run) {
                     return false;
                 }
                 self.recent.push(true);
                 let in_recent = |failures| self.recent.failures() >= failures;
                 if self.run.length() >= self.rules.consecutive_failures {
-                    self.trip(since, TripReason::ConsecutiveFailures, verdict.hint(), now);
+                    self.trip(TripReason::ConsecutiveFailures, verdict.hint(), now);
                 } else if self.rules.failures.is_some_and(in_recent) {
-                    self.trip(since, TripReason::FailureRate, verdict.hint(), now);
-                } else if ramp.is_some_and(|ramp| !ramp.is_over(now)) {
-                    // It had been given up already, and traffic was to grow only if all went well.
-                    self.reopen(verdict.hint(), now);
+                    self.trip(TripReason::FailureRate, verdict.hint(), now);
                 }
             }
             Phase::HalfOpen { .. } => self.reopen(verdict.hint(), now),
@@ -317,16 +312,19 @@ impl Machine {
         true
     }
 
-    fn trip(
-        &mut self,
-        closed_since: Option<Instant>,
-        reason: TripReason,
-        hint: Option<Duration>,
-        now: Instant,
-    ) {
-        let healthy =
-            closed_since.map_or(Duration::MAX, |since| now.saturating_duration_since(since));
-        let wait = self.backoff.after_health(healthy);
+    fn trip(&mut self, reason: TripReason, hint: Option<Duration>, now: Instant) {
+        let wait = match self.phase {
+            // Its recovery was not over.
+            Phase::Closed {
+                ramp: Some(ramp), ..
+            } if !ramp.is_over(now) => self.backoff.after_probe(),
+            Phase::Closed {
+                since: Some(since), ..
+            } => self
+                .backoff
+                .after_health(now.saturating_duration_since(since)),
+            _ => self.backoff.after_health(Duration::MAX),
+        };
         self.open(at_least(wait, hint), reason, now);
     }
 

@@ -30,18 +30,20 @@ impl Ramp {
         now.saturating_duration_since(self.start) >= self.time
     }
 
-    pub(crate) fn admit(&mut self, now: Instant) -> bool {
+    /// Admits an attempt, or says when another one is worth a try.
+    pub(crate) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
         if self.is_over(now) {
-            return true;
+            return Ok(());
         }
         let gone = now.saturating_duration_since(self.start).as_secs_f64();
         let share = gone / self.time.as_secs_f64() * WHOLE as f64;
         self.credit += FIRST_SHARE.max(share as u64);
         if self.credit < WHOLE {
-            return false;
+            // Whoever asks again at once only uses up the share of others.
+            return Err((self.time / 10).max(Duration::from_millis(1)));
         }
         self.credit -= WHOLE;
-        true
+        Ok(())
     }
 }
 
@@ -57,7 +59,7 @@ mod tests {
         let mut ramp = Ramp::new(10 * second, start).expect("there is one");
         for (at, expected) in [(0, 11), (2, 20), (5, 50), (9, 90), (10, 100)] {
             let now = start + at * second;
-            let admitted = (0..100).filter(|_| ramp.admit(now)).count();
+            let admitted = (0..100).filter(|_| ramp.admit(now).is_ok()).count();
             assert_eq!(admitted, expected, "after {at} s");
             assert_eq!(ramp.is_over(now), at == 10);
         }

@@ -14,7 +14,8 @@ use crate::{CircuitBreaker, CircuitBreakerBuilder};
 ///
 /// It makes a breaker when its key is asked for the first time, and holds no more of them than it
 /// was told to: keys often come from callers. For a new one the breaker goes that was asked for
-/// longest ago among those that are closed, and if none is, among all. Whoever has a clone of it
+/// longest ago among those that are closed, and if none is, among the open ones; those that were
+/// isolated or disabled by hand go last. Whoever has a clone of it
 /// goes on with that, and the next who asks gets a new one.
 ///
 /// ```
@@ -151,12 +152,16 @@ impl<K: Eq + Hash + Clone> Shared<K> {
         let mut order: Vec<_> = known
             .iter()
             .map(|(key, entry)| {
-                let protects = entry.breaker.state() != BreakerState::Closed;
-                (protects, entry.used.load(Ordering::Relaxed), key.clone())
+                let breaker = &entry.breaker;
+                let ordered = breaker.is_isolated() || breaker.is_disabled();
+                let protects = breaker.state() != BreakerState::Closed;
+                let rank = u8::from(protects) + 2 * u8::from(ordered);
+                (rank, entry.used.load(Ordering::Relaxed), key.clone())
             })
             .collect();
-        order.sort_unstable_by_key(|(protects, used, _)| (*protects, *used));
-        let count = (self.capacity / 8).max(1);
+        order.sort_unstable_by_key(|(rank, used, _)| (*rank, *used));
+        let closed = order.iter().filter(|(rank, ..)| *rank == 0).count();
+        let count = (self.capacity / 8).min(closed).max(1);
         for (_, _, key) in order.into_iter().take(count) {
             known.remove(&key);
         }
@@ -222,6 +227,35 @@ mod tests {
         }
         let open = |key| breakers.get(&key).unwrap().state() == BreakerState::Open;
         assert!((0..10).all(open));
+    }
+
+    #[test]
+    fn an_open_one_goes_only_if_none_is_closed_and_what_was_ordered_last() {
+        let breakers = registry(16);
+        breakers.get(&0).unwrap().isolate();
+        breakers.get(&1).unwrap().disable();
+        for key in 2..15 {
+            breakers.get(&key).unwrap().trip();
+        }
+        breakers.get(&15).unwrap();
+        breakers.get(&100).unwrap().trip();
+        let keys = || {
+            let mut keys: Vec<_> = breakers.all().into_iter().map(|(key, _)| key).collect();
+            keys.sort_unstable();
+            keys
+        };
+        assert_eq!(
+            keys(),
+            (0..15).chain([100]).collect::<Vec<_>>(),
+            "15 was closed"
+        );
+        breakers.get(&101).unwrap();
+        let expected = [0, 1].into_iter().chain(3..15).chain([100, 101]);
+        assert_eq!(
+            keys(),
+            expected.collect::<Vec<_>>(),
+            "2 was open for longest"
+        );
     }
 
     #[test]

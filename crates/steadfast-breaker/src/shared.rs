@@ -81,6 +81,10 @@ impl Shared {
         self.word().phase() == Word::ISOLATED
     }
 
+    pub(crate) fn is_ramping(&self) -> bool {
+        self.word().phase() == Word::RAMPING
+    }
+
     pub(crate) fn reason(&self) -> Option<TripReason> {
         self.lock().reason()
     }
@@ -236,12 +240,18 @@ impl Shared {
         }
         let limited = matches!(verdict.class(), Class::RateLimited);
         match (self.rate_limits, verdict.hint()) {
-            (RateLimits::OpenUntilHint, Some(hint)) if limited => {
+            (RateLimits::OpenUntilHint, Some(hint)) if limited && !hint.is_zero() => {
                 let now = now();
                 self.step(|machine| machine.hold(admission, hint, now));
             }
             (RateLimits::Count, _) if limited && admission.place.is_none() => {
                 if let Some(reason) = self.count(admission, Some(true)) {
+                    self.trip(admission, reason, verdict);
+                }
+            }
+            // Neither a success nor a failure, but it has taken its time.
+            _ if admission.place.is_none() && verdict.class() != Class::Cancelled => {
+                if let Some(reason) = self.count(admission, None) {
                     self.trip(admission, reason, verdict);
                 }
             }
@@ -283,10 +293,9 @@ impl Shared {
             self.announcer.push(change);
         }
         drop(machine);
-        if moved {
+        if moved || freed {
+            // All of them: one that was woken alone might be a handle that nobody polls any more.
             self.changed.notify_waiters();
-        } else if freed {
-            self.changed.notify_one();
         }
         if change.is_some() {
             self.announcer.tell();

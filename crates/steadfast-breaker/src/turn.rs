@@ -5,6 +5,7 @@ use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
@@ -33,7 +34,10 @@ impl Turn {
             }
             match breaker.try_acquire() {
                 Ok(permit) => self.permit = Some(permit),
-                Err(_) => self.waiting = Some(Box::pin(until_admitted(breaker.shared().clone()))),
+                Err(open) => {
+                    let wait = until_admitted(breaker.shared().clone(), open.retry_in());
+                    self.waiting = Some(Box::pin(wait));
+                }
             }
         }
         Poll::Ready(())
@@ -52,12 +56,14 @@ impl Turn {
 }
 
 /// Ends when an attempt may be admitted. Another one may be faster.
-async fn until_admitted(shared: Arc<Shared>) {
+async fn until_admitted(shared: Arc<Shared>, told: Option<Duration>) {
     let mut changed = pin!(shared.changed().notified());
     // From here on no change is missed.
     changed.as_mut().enable();
     let time = async {
         match shared.wait() {
+            // While traffic grows it admits some, and has said when to ask again.
+            Wait::Nothing if shared.is_ramping() => sleep(told.unwrap_or_default()).await,
             Wait::Nothing => {}
             Wait::For(Some(wait)) => sleep(wait).await,
             Wait::For(None) => pending().await,

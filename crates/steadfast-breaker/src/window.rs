@@ -179,7 +179,9 @@ impl CallRing {
 
     fn counts(&self) -> (u64, u64) {
         let all = self.count.load(Ordering::Relaxed).min(self.size);
-        (self.bad.load(Ordering::Relaxed).min(all), all)
+        // A bit and the count change one after the other, so in between it may be below zero.
+        let bad = u64::try_from(self.bad.load(Ordering::Relaxed) as i64).unwrap_or(0);
+        (bad.min(all), all)
     }
 
     fn clear(&self) {

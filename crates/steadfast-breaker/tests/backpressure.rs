@@ -63,7 +63,7 @@ async fn does_not_ask_the_inner_service_while_it_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_that_becomes_free_wakes_one_who_waits() {
+async fn a_place_that_becomes_free_wakes_those_who_wait() {
     let breaker = breaker();
     breaker.trip();
     advance(60 * SECOND).await;
@@ -73,7 +73,10 @@ async fn a_place_that_becomes_free_wakes_one_who_waits() {
     assert_pending!(first.poll_ready());
     assert_pending!(second.poll_ready());
     drop(probe);
-    assert!(first.is_woken() && !second.is_woken());
+    assert!(
+        first.is_woken() && second.is_woken(),
+        "one may be a handle that nobody polls"
+    );
     assert_ready_ok!(first.poll_ready());
     assert_pending!(second.poll_ready());
     // Readiness that is given up gives the place back.
@@ -91,6 +94,31 @@ async fn a_clone_does_not_inherit_the_place() {
     assert_ready_ok!(service.poll_ready());
     let mut clone = service.clone();
     assert_pending!(clone.poll_ready());
+}
+
+/// Whoever asks again and again would otherwise be admitted, and the service flooded.
+#[tokio::test(start_paused = true)]
+async fn waits_while_traffic_grows() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .success_threshold(1)
+        .ramp(100 * SECOND)
+        .build()
+        .unwrap();
+    breaker.trip();
+    advance(60 * SECOND).await;
+    breaker.try_acquire().expect("the probe").record(SUCCESS);
+    let mut waiting: Vec<_> = (0..50).map(|_| spawn(&breaker)).collect();
+    let mut ready = 0;
+    waiting.retain_mut(|(service, _)| {
+        let is_ready = service.poll_ready().is_ready();
+        ready += usize::from(is_ready);
+        !is_ready
+    });
+    assert!((1..=10).contains(&ready), "{ready} of 50 at once");
+    assert!(waiting.iter_mut().all(|(service, _)| !service.is_woken()));
+    advance(10 * SECOND).await;
+    assert!(waiting.iter_mut().all(|(service, _)| service.is_woken()));
 }
 
 /// Between readiness and the call somebody else's request may have failed.
