@@ -180,7 +180,8 @@
 //! While the breaker is closed and the last outcomes hold no failure, an attempt costs one atomic
 //! load to be admitted, one to be settled, and a reference count of the clone that it came through:
 //! no lock, no clock, no allocation, and nothing is written that threads share. A rate counts each
-//! call with a few atomics, and one by time reads the clock. An open breaker rejects without a lock.
+//! call with a few atomics; one by time reads the clock as well, and the first call of each tenth of
+//! its window takes a lock for two stores. An open breaker rejects without a lock.
 //! Everything else takes a short one, which is never held while code of a user runs.
 //!
 //! # Limits
@@ -193,8 +194,6 @@
 //!   begins with the first attempt after the open time.
 //! * `failures_of_last` counts outcomes and not seconds. A service that is asked once an hour is
 //!   judged by what it did yesterday, unless its window is one of time.
-//! * The first call that two threads count in the same moment of a new tenth of a window of time may
-//!   be lost.
 //! * A probe whose place was reclaimed still runs, so more attempts than places may be under way.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,6 +1,7 @@
 //! How many of the last calls were bad: the counters behind rates.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -59,6 +60,8 @@ struct Bucket {
     tick: AtomicU64,
     /// Bad calls in the upper half, and all calls in the lower.
     counts: AtomicU64,
+    /// Held by who begins a new tick, once in its time.
+    turn: Mutex<()>,
 }
 
 const BUCKETS: usize = 10;
@@ -193,6 +196,20 @@ impl CallRing {
     }
 }
 
+// ===== impl Bucket =====
+
+impl Bucket {
+    /// Begins to count a later tick. Whoever comes meanwhile waits, so that no call is lost.
+    fn begin(&self, tick: u64) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.tick.load(Ordering::Acquire) < tick {
+            // In this order: old counts must never stand under the new tick.
+            self.counts.store(0, Ordering::Release);
+            self.tick.store(tick, Ordering::Release);
+        }
+    }
+}
+
 // ===== impl TimeRing =====
 
 impl TimeRing {
@@ -207,23 +224,14 @@ impl TimeRing {
     fn push(&self, bad: bool, now: Instant) {
         let tick = self.tick_at(now);
         let bucket = self.bucket(tick);
-        let seen = bucket.tick.load(Ordering::Acquire);
-        if seen > tick {
-            // Late by the whole window.
-            return;
+        if bucket.tick.load(Ordering::Acquire) < tick {
+            bucket.begin(tick);
         }
-        let one = if bad { BAD + 1 } else { 1 };
-        if seen < tick
-            && bucket
-                .tick
-                .compare_exchange(seen, tick, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-        {
-            // A call that another thread adds between these two is lost, once a tick at most.
-            bucket.counts.store(one, Ordering::Release);
-            return;
+        // One that is late by the whole window finds a later tick here.
+        if bucket.tick.load(Ordering::Acquire) == tick {
+            let one = if bad { BAD + 1 } else { 1 };
+            bucket.counts.fetch_add(one, Ordering::AcqRel);
         }
-        bucket.counts.fetch_add(one, Ordering::AcqRel);
     }
 
     fn counts(&self, now: Instant) -> (u64, u64) {
@@ -319,9 +327,34 @@ mod tests {
             "the count is that of the bits"
         );
         let (bad, all) = time.counts(now);
-        // The first calls of a tick may meet.
-        assert!((39_990..=40_000).contains(&all), "{all}");
-        assert!((9_990..=10_000).contains(&bad), "{bad}");
+        assert_eq!((bad, all), (10_000, 40_000));
+    }
+
+    /// The counts of a tick of long ago would otherwise show under the new one for a moment, and
+    /// the calls that meet there would be lost.
+    #[test]
+    fn threads_that_begin_a_tick_together_count_each_call() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let start = runtime.block_on(async { Instant::now() });
+        let ring = TimeRing::new(10 * SECOND, start);
+        for round in 1..500u32 {
+            // Each time in the bucket of the last, a window later.
+            let now = start + 10 * round * SECOND;
+            let barrier = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        ring.push(true, now);
+                        let (bad, all) = ring.counts(now);
+                        assert!((1..=4).contains(&bad) && bad == all, "{bad} of {all}");
+                    });
+                }
+            });
+            assert_eq!(ring.counts(now), (4, 4), "round {round}");
+        }
     }
 
     proptest! {

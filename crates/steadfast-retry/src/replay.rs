@@ -202,13 +202,15 @@ where
                 trailers: trailers.clone(),
             })),
             Repr::Live(live) if live.is_short() => {
+                // What the caller has read already is no part of what is sent.
+                let hint = live.size_hint();
                 // Replaced below.
                 let Self(Repr::Live(live)) = std::mem::replace(self, Self::held(Bytes::new()))
                 else {
                     unreachable!("it was live")
                 };
                 let read = live.read.into_iter().filter_map(Result::ok);
-                let recording = Recording::new(live.body, live.ended, live.hint, live.limit, read);
+                let recording = Recording::new(live.body, live.ended, hint, live.limit, read);
                 let first = recording.read().expect("it is short, and was not sent");
                 *self = Self(Repr::Recorded(first));
                 Some(Kept(KeptRepr::Recorded(recording)))

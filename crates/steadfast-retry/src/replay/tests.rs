@@ -370,6 +370,24 @@ fn a_body_may_say_the_same_size_all_the_time() {
     assert_eq!(held.data().map(|data| &data[..]), Some(&b"abcd"[..]));
 }
 
+/// A caller who looks into a body first may have taken something out of it.
+#[test]
+fn what_was_read_before_is_no_part_of_the_size() {
+    let mut source = script(&[Some(b"ab"), None, Some(b"cd")], Some(4));
+    source.frames.push_front(None);
+    let mut body = ReplayBody::new(source, 9);
+    assert_eq!(read(&mut body, 1).data, b"ab");
+    let kept = body.keep().expect("it fits");
+    for mut body in [body, kept.again().expect("it fits")] {
+        assert_eq!(body.size_hint().exact(), Some(2));
+        read(&mut body, 1);
+    }
+    assert_eq!(
+        read(&mut kept.again().expect("it fits"), ALL),
+        Sent::all(b"cd")
+    );
+}
+
 /// Millions of small frames would take much more memory than their bytes.
 #[test]
 fn small_frames_are_joined() {
