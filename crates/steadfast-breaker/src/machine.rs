@@ -19,7 +19,8 @@ pub(crate) struct Machine {
     phase: Phase,
     /// How often the phase changed.
     generation: u32,
-    /// The generation that began with the last opening, 0 if there was none.
+    /// The generation that began with the last opening or order, 0 if there was none. What is older
+    /// changes nothing any more.
     opened: u32,
     /// Why it opened the last time.
     reason: Option<TripReason>,
@@ -251,6 +252,12 @@ impl Machine {
         }
     }
 
+    /// Lets a probe begin that has waited since it was admitted. Returns whether it may.
+    pub(crate) fn renew(&mut self, admission: &Admission, now: Instant) -> bool {
+        let renewed = |place| self.places.renew(place, now);
+        admission.place.is_none_or(renewed)
+    }
+
     /// Gives the place of a probe back.
     pub(crate) fn release(&mut self, admission: &Admission) {
         if let Some(place) = admission.place {
@@ -279,10 +286,12 @@ impl Machine {
                     },
                     None,
                 );
+                self.opened = self.generation;
             }
             (Order::Disable, _) => {
                 self.clear();
                 self.enter(Phase::Disabled, None);
+                self.opened = self.generation;
             }
             (Order::Isolate, _) => {
                 self.enter(Phase::Isolated, None);

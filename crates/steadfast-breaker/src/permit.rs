@@ -54,11 +54,12 @@ impl Permit {
         self.handle.is_current(&self.admission)
     }
 
-    /// Lets the attempt begin now, if it has waited since it was admitted.
-    pub(crate) fn restart(&mut self) {
+    /// Lets the attempt begin now, if it has waited since it was admitted and still may.
+    pub(crate) fn begin(&mut self) -> bool {
         if let Some(started) = &mut self.admission.started {
             *started = now();
         }
+        self.handle.renew(&self.admission)
     }
 
     /// Takes the verdict on the head of a response whose body still runs.

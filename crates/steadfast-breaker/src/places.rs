@@ -13,7 +13,7 @@ use tokio::time::Instant;
 pub(crate) struct Places {
     limit: usize,
     timeout: Duration,
-    /// In the order in which they are reclaimed, which is that of admission.
+    /// In the order in which they are reclaimed.
     taken: Vec<Place>,
     next_id: PlaceId,
 }
@@ -57,6 +57,20 @@ impl Places {
         let mut live = self.taken.iter().filter(|place| place.until > now);
         let first = live.next()?;
         (live.count() + 1 >= self.limit).then(|| first.until.saturating_duration_since(now))
+    }
+
+    /// Holds the place for the whole time again. Returns whether it was held still.
+    pub(crate) fn renew(&mut self, id: PlaceId, now: Instant) -> bool {
+        let live = |place: &Place| place.id == id && place.until > now;
+        if !self.taken.iter().any(live) {
+            return false;
+        }
+        self.free(id);
+        self.taken.push(Place {
+            id,
+            until: saturating_add(now, self.timeout),
+        });
+        true
     }
 
     /// Gives the place back. One that was reclaimed is gone already.

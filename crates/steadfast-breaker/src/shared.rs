@@ -162,6 +162,16 @@ impl Shared {
         }
     }
 
+    /// Lets an attempt begin that has waited since it was admitted. Returns whether it may: a
+    /// transition has made it old, and the place of a probe is reclaimed after a while.
+    pub(crate) fn renew(&self, admission: &Admission) -> bool {
+        if admission.place.is_none() {
+            return self.is_current(admission);
+        }
+        let now = now();
+        self.step(|machine| machine.renew(admission, now))
+    }
+
     /// Whether there was no transition since an attempt was admitted.
     pub(crate) fn is_current(&self, admission: &Admission) -> bool {
         self.word().generation() == admission.generation

@@ -45,13 +45,12 @@ impl Turn {
 
     /// Takes what was admitted, or asks again if that is old.
     pub(crate) fn take(&mut self, breaker: &CircuitBreaker) -> Result<Permit, CircuitOpen> {
-        match self.permit.take().filter(Permit::is_current) {
-            Some(mut permit) => {
-                permit.restart();
-                Ok(permit)
+        if let Some(mut permit) = self.permit.take() {
+            if permit.begin() {
+                return Ok(permit);
             }
-            None => breaker.try_acquire(),
         }
+        breaker.try_acquire()
     }
 }
 

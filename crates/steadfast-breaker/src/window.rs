@@ -51,7 +51,7 @@ pub(crate) struct CallRing {
 pub(crate) struct TimeRing {
     start: Instant,
     tick: Duration,
-    buckets: [Bucket; BUCKETS],
+    buckets: Box<[Bucket; BUCKETS]>,
 }
 
 #[derive(Debug, Default)]
@@ -249,7 +249,7 @@ impl TimeRing {
     }
 
     fn clear(&self) {
-        for bucket in &self.buckets {
+        for bucket in &*self.buckets {
             bucket.counts.store(0, Ordering::Release);
         }
     }

@@ -135,6 +135,38 @@ async fn readiness_from_before_a_transition_lets_nothing_through() {
     assert_pending!(task::spawn(handle.next_request()).poll());
 }
 
+/// A caller that was ready and did nothing for a while: its place went to another probe.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_was_reclaimed_is_not_used() {
+    let breaker = breaker();
+    breaker.trip();
+    advance(60 * SECOND).await;
+    let (mut idle, mut handle) = spawn(&breaker);
+    assert_ready_ok!(idle.poll_ready());
+    advance(30 * SECOND).await;
+    let other = breaker.try_acquire().expect("the place is reclaimed");
+    let mut response = task::spawn(idle.call(()));
+    assert_ready_err!(response.poll());
+    assert_pending!(task::spawn(handle.next_request()).poll());
+    other.record(SUCCESS);
+}
+
+/// It begins when it is called, so that is when its time begins.
+#[tokio::test(start_paused = true)]
+async fn a_probe_has_its_whole_time_from_the_call_on() {
+    let breaker = breaker();
+    breaker.trip();
+    advance(60 * SECOND).await;
+    let (mut service, _handle) = spawn(&breaker);
+    assert_ready_ok!(service.poll_ready());
+    advance(29 * SECOND).await;
+    let _response = service.call(());
+    advance(29 * SECOND).await;
+    assert!(breaker.try_acquire().is_err());
+    advance(SECOND).await;
+    assert!(breaker.try_acquire().is_ok());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_isolated_breaker_is_waited_for_until_it_is_reset() {
     let breaker = breaker();

@@ -90,6 +90,28 @@ async fn an_isolated_breaker_stays_open() {
     assert!(breaker.is_isolated() && !breaker.would_admit());
 }
 
+/// The probe had succeeded at its head, and its stream breaks after everything was forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_stream_from_before_a_reset_changes_nothing() {
+    for order in [
+        CircuitBreaker::reset as fn(&_),
+        |breaker: &CircuitBreaker| {
+            breaker.disable();
+            breaker.reset();
+        },
+    ] {
+        let breaker = breaker();
+        breaker.trip();
+        advance(60 * SECOND).await;
+        let mut probe = breaker.try_acquire().expect("its time is over");
+        probe.head(SUCCESS);
+        assert_eq!(breaker.state(), CLOSED);
+        order(&breaker);
+        probe.record(FAILURE);
+        assert_eq!(breaker.state(), CLOSED);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn orders_are_transitions_that_are_told() {
     let breaker = breaker();
