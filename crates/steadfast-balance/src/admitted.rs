@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
@@ -12,16 +11,19 @@ use steadfast_core::{
 };
 use tokio::time::Instant;
 
+use crate::asked::Asked;
 use crate::cooldown::Ticket;
 use crate::endpoint::Endpoint;
 use crate::member::Member;
-use crate::pool::{Asked, Pool};
+use crate::members::Entry;
+use crate::pool::{Pool, Shared};
 
 /// An attempt before the head of its response. Dropping it, as a caller who leaves does, gives
 /// back what it reserved and notes that it was cancelled.
 pub(crate) struct Admitted {
     load: Option<Load>,
     ticket: Ticket,
+    tier: u16,
     started: Instant,
     asked: Asked,
 }
@@ -29,8 +31,8 @@ pub(crate) struct Admitted {
 /// A place among the requests in flight, with the breaker's permit. It goes with the response
 /// to the end of its body.
 pub struct Load {
-    pool: Arc<Pool>,
-    index: usize,
+    member: Arc<Member>,
+    /// None at an endpoint that was asked although its breaker is open.
     permit: Option<Permit>,
     ticket: Ticket,
 }
@@ -39,39 +41,48 @@ pub struct Load {
 
 impl Admitted {
     /// Reserves a place at an endpoint, or returns `None` if somebody else took the last one.
-    pub(crate) fn try_new(
-        pool: &Arc<Pool>,
-        index: usize,
-        asked: Asked,
-        now: Instant,
-    ) -> Option<Self> {
-        let member = &pool.members[index];
+    pub(crate) fn try_new(entry: &Entry, asked: &Asked, now: Instant) -> Option<Self> {
+        let member = &entry.member;
         let ticket = member.cooldown.try_admit(now)?;
         let Ok(permit) = member.breaker.try_acquire() else {
             member.cooldown.unsent(ticket);
             return None;
         };
-        member.in_flight.fetch_add(1, Ordering::Relaxed);
-        let load = Load {
-            pool: pool.clone(),
-            index,
-            permit: Some(permit),
+        Some(Self::new(entry, (ticket, Some(permit)), asked, now))
+    }
+
+    /// Reserves a place although the breaker is open, unless the endpoint is limited.
+    pub(crate) fn as_last_resort(entry: &Entry, asked: &Asked, now: Instant) -> Option<Self> {
+        let ticket = entry.member.cooldown.try_admit(now)?;
+        Some(Self::new(entry, (ticket, None), asked, now))
+    }
+
+    fn new(
+        entry: &Entry,
+        (ticket, permit): (Ticket, Option<Permit>),
+        asked: &Asked,
+        now: Instant,
+    ) -> Self {
+        entry.member.enter(asked.tokens());
+        Self {
+            load: Some(Load {
+                member: entry.member.clone(),
+                permit,
+                ticket,
+            }),
             ticket,
-        };
-        Some(Self {
-            load: Some(load),
-            ticket,
+            tier: entry.tier,
             started: now,
-            asked,
-        })
+            asked: asked.clone(),
+        }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.load().member().endpoint
+        &self.load().member.endpoint
     }
 
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.load().pool
+    fn shared(&self) -> &Shared {
+        &self.load().member.shared
     }
 
     fn load(&self) -> &Load {
@@ -79,72 +90,79 @@ impl Admitted {
     }
 
     /// Settles the attempt by the head of its response. A success goes on to its body.
-    pub(crate) fn respond<B>(mut self, response: &Response<B>) -> Option<Load> {
+    pub(crate) fn respond<B>(mut self, pool: &Pool, response: &Response<B>) -> Option<Load> {
         // Before anything is taken: a classifier that panics leaves a cancelled attempt.
-        let verdict = verdict_of(&*self.pool().classifier, Ok(response));
+        let verdict = verdict_of(&*self.shared().classifier, Ok(response));
         let mut load = self.load.take()?;
         if !verdict.is_success() {
-            self.fail(load, verdict, Some(response.status()));
+            self.fail(pool, load, verdict, Some(response.status()));
             return None;
         }
         let now = Instant::now();
-        self.note(&load, verdict, Some(response.status()));
-        let member = load.member();
-        member.used(load.pool.since_start(now));
+        self.note(&load, verdict, Some(response.status()), now);
+        let member = &*load.member;
+        let since_start = member.shared.since_start(now);
+        member.used(since_start);
         let latency = now.saturating_duration_since(self.started);
         let over = member.succeeded(self.ticket, latency, now);
         if over {
             let endpoint = member.endpoint.name.clone();
-            load.pool.observers.emit(&Event::CooldownEnded { endpoint });
+            member
+                .shared
+                .observers
+                .emit(&Event::CooldownEnded { endpoint });
         }
-        // The endpoint says itself that the next request will be refused.
-        let limit = RateLimit::from_headers(response.headers(), SystemTime::now());
-        if let Some(wait) = limit.pause(None).filter(|wait| !wait.is_zero()) {
-            let wait = member.cooldown.spent(self.ticket, wait, now);
-            load.tell_of_cooldown(Class::Success, wait);
+        if RateLimit::may_be_in(response.headers()) {
+            let limit = RateLimit::from_headers(response.headers(), SystemTime::now());
+            member.quota.learn(&limit, since_start);
+            // The endpoint says itself that the next request will be refused.
+            if let Some(wait) = limit.pause(None).filter(|wait| !wait.is_zero()) {
+                let wait = member.cooldown.spent(self.ticket, wait, now);
+                load.tell_of_cooldown(Class::Success, wait);
+            }
         }
         if let Some(permit) = &mut load.permit {
             permit.head(verdict);
         }
+        load.member.shared.turned(now);
         Some(load)
     }
 
     /// Settles the attempt by the error of the client.
-    pub(crate) fn error(mut self, error: &BoxError) {
-        let verdict = self.pool().classifier.classify(Err(&**error));
+    pub(crate) fn error(mut self, pool: &Pool, error: &BoxError) {
+        let verdict = self.shared().classifier.classify(Err(&**error));
         if let Some(load) = self.load.take() {
-            self.fail(load, verdict, None);
+            self.fail(pool, load, verdict, None);
         }
     }
 
     /// Gives back what was reserved, for a request that was not sent. That is no attempt.
     pub(crate) fn withdraw(mut self) {
         if let Some(load) = self.load.take() {
-            load.member().cooldown.unsent(self.ticket);
+            load.member.cooldown.unsent(self.ticket);
         }
         if let Some(trail) = &self.asked.trail {
             trail.set_next(Next::Never);
         }
     }
 
-    fn fail(&self, mut load: Load, verdict: Verdict, status: Option<StatusCode>) {
+    fn fail(&self, pool: &Pool, mut load: Load, verdict: Verdict, status: Option<StatusCode>) {
         let now = Instant::now();
-        self.note(&load, verdict, status);
-        let member = load.member();
-        member.used(load.pool.since_start(now));
+        self.note(&load, verdict, status, now);
+        let member = &*load.member;
+        member.used(member.shared.since_start(now));
         let wait = member.refused(self.ticket, verdict, status, now);
         load.settle(verdict, wait);
         if let Some(trail) = &self.asked.trail {
-            trail.set_next(load.pool.next(&self.asked, now));
+            trail.set_next(load.member.shared.next(&pool.members(), &self.asked, now));
         }
     }
 
-    fn note(&self, load: &Load, verdict: Verdict, status: Option<StatusCode>) {
+    fn note(&self, load: &Load, verdict: Verdict, status: Option<StatusCode>, now: Instant) {
         if let Some(trail) = &self.asked.trail {
-            let endpoint = &load.member().endpoint;
-            let mut attempt = Attempt::new(self.started, verdict);
-            attempt.endpoint = Some(endpoint.name.clone());
-            attempt.tier = endpoint.tier;
+            let mut attempt = Attempt::until(self.started, now, verdict);
+            attempt.endpoint = Some(load.member.endpoint.name.clone());
+            attempt.tier = self.tier;
             attempt.status = status;
             trail.note(attempt);
         }
@@ -156,19 +174,16 @@ impl Drop for Admitted {
         let Some(mut load) = self.load.take() else {
             return;
         };
-        load.member().cooldown.released(self.ticket);
-        let waited = Instant::now().saturating_duration_since(self.started);
-        let abandoned = load
-            .pool
-            .abandoned_after
-            .is_some_and(|after| waited > after);
-        let class = if abandoned {
-            Class::Timeout
-        } else {
-            Class::Cancelled
+        load.member.cooldown.released(self.ticket);
+        let now = Instant::now();
+        let waited = now.saturating_duration_since(self.started);
+        let abandoned = load.member.shared.abandoned_after;
+        let class = match abandoned {
+            Some(after) if waited > after => Class::Timeout,
+            _ => Class::Cancelled,
         };
         let verdict = Verdict::new(class);
-        self.note(&load, verdict, None);
+        self.note(&load, verdict, None, now);
         if let Some(permit) = load.permit.take() {
             permit.record(verdict);
         }
@@ -178,10 +193,6 @@ impl Drop for Admitted {
 // ===== impl Load =====
 
 impl Load {
-    fn member(&self) -> &Member {
-        &self.pool.members[self.index]
-    }
-
     /// Records a verdict that is no success, after which the endpoint is left alone for `wait`.
     fn settle(&mut self, verdict: Verdict, wait: Option<Duration>) {
         self.tell_of_cooldown(verdict.class(), wait);
@@ -195,8 +206,8 @@ impl Load {
 
     fn tell_of_cooldown(&self, class: Class, wait: Option<Duration>) {
         if let Some(wait) = wait {
-            self.pool.observers.emit(&Event::Cooldown {
-                endpoint: self.member().endpoint.name.clone(),
+            self.member.shared.observers.emit(&Event::Cooldown {
+                endpoint: self.member.endpoint.name.clone(),
                 class,
                 wait,
             });
@@ -208,7 +219,7 @@ impl OnEnd for Load {
     fn on_end(mut self, end: End) {
         // The permit keeps the verdict of the head, which stands unless the body breaks.
         if let End::Broken(verdict) = end {
-            let wait = self.member().broke(self.ticket, verdict, Instant::now());
+            let wait = self.member.broke(self.ticket, verdict, Instant::now());
             self.settle(verdict, wait);
         }
     }
@@ -216,14 +227,19 @@ impl OnEnd for Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.member().in_flight.fetch_sub(1, Ordering::Relaxed);
+        // First: whoever is told of a change is to see it.
+        drop(self.permit.take());
+        self.member.leave();
+        if self.member.shared.queue.len() > 0 {
+            self.member.shared.turned(Instant::now());
+        }
     }
 }
 
 impl fmt::Debug for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Load")
-            .field("endpoint", &self.member().endpoint.name)
+            .field("endpoint", &self.member.endpoint.name)
             .finish_non_exhaustive()
     }
 }
@@ -231,26 +247,30 @@ impl fmt::Debug for Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cooldown::Refusal;
     use crate::pool::tests::pool;
-    use http::Extensions;
+    use std::sync::atomic::Ordering;
 
     /// Between the look at an endpoint and its reservation the breaker may have opened. The place
     /// after the cooldown was taken by then.
     #[tokio::test(start_paused = true)]
     async fn a_breaker_that_refuses_leaves_the_cooldown_as_it_was() {
-        let pool = Arc::new(pool(&[0]));
+        let pool = pool(&[0]);
         let now = Instant::now();
-        let admit = || Admitted::try_new(&pool, 0, Asked::of(&Extensions::new()), now);
-        let member = &pool.members[0];
+        let members = pool.members();
+        let entry = &members.active()[0];
+        let member = &entry.member;
         let ticket = member.cooldown.try_admit(now).expect("clear");
-        member
-            .cooldown
-            .refused(ticket, Some(Duration::ZERO), None, now);
+        let refusal = Refusal {
+            hint: Some(Duration::ZERO),
+            ..Refusal::default()
+        };
+        member.cooldown.refused(ticket, refusal, now);
         while let Ok(permit) = member.breaker.try_acquire() {
             permit.record(Verdict::new(Class::Timeout));
         }
 
-        assert!(admit().is_none());
+        assert!(Admitted::try_new(entry, &Asked::default(), now).is_none());
         assert!(member.cooldown.would_admit(now));
         assert_eq!(member.in_flight.load(Ordering::Relaxed), 0);
     }

@@ -74,6 +74,16 @@ pub(crate) struct Ticket {
     sent: Instant,
 }
 
+/// What an endpoint said when it refused an attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Refusal {
+    pub(crate) hint: Option<Duration>,
+    /// How long it needed for that, if it was its answer.
+    pub(crate) took: Option<Duration>,
+    /// The attempts a second that its headers allow.
+    pub(crate) seed: Option<f64>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
     /// Nothing was known of a limit.
@@ -159,16 +169,15 @@ impl Cooldown {
         self.lock().rate.known()
     }
 
-    /// Begins a cooldown because an attempt was refused, for as long as the hint says. `took` is how
-    /// long the endpoint needed for that, if it was its answer. Returns how long the cooldown
-    /// lasts, or nothing if the attempt is of an older generation.
+    /// Begins a cooldown because an attempt was refused, for as long as the hint says. Returns how
+    /// long the cooldown lasts, or nothing if the attempt is of an older generation.
     pub(crate) fn refused(
         &self,
         ticket: Ticket,
-        hint: Option<Duration>,
-        took: Option<Duration>,
+        refusal: Refusal,
         now: Instant,
     ) -> Option<Duration> {
+        let Refusal { hint, took, seed } = refusal;
         let mut state = self.current(ticket)?;
         state.advance(now);
         let streak = state.streak_with(ticket);
@@ -184,6 +193,9 @@ impl Cooldown {
         // A probe says that it is too early, and nothing about the rate.
         if ticket.pass != Pass::Probe {
             state.rate.refused(now);
+        }
+        if let Some(seed) = seed {
+            state.rate.seed(seed);
         }
         Some(self.cool(&mut state, wait, now))
     }
@@ -211,6 +223,21 @@ impl Cooldown {
         let mut state = self.current(ticket)?;
         state.streak = 0;
         Some(self.cool(&mut state, wait, now))
+    }
+
+    /// Begins a cooldown because somebody says so, or makes the present one longer or shorter.
+    pub(crate) fn order(&self, wait: Duration, now: Instant) -> Duration {
+        let mut state = self.lock();
+        state.streak = 0;
+        self.cool(&mut state, wait, now)
+    }
+
+    /// Ends a cooldown: an attempt may be made at once.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        if matches!(state.phase, Phase::Cooling { .. }) {
+            state.phase = Phase::Probing { sent: None };
+        }
     }
 
     /// Returns whether this is the first success after a cooldown.

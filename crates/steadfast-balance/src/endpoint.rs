@@ -26,13 +26,15 @@ pub struct Endpoint {
     pub(crate) credential: Option<Credential>,
     pub(crate) headers: HeaderMap,
     pub(crate) tier: u16,
+    pub(crate) weight: f64,
+    pub(crate) cost: f64,
     pub(crate) larger_context: bool,
     pub(crate) pass_credentials: bool,
     pub(crate) breaker: CircuitBreakerBuilder,
 }
 
 /// The parts of a base URI, ready to be put before the path of a request.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Base {
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
@@ -63,6 +65,8 @@ impl Endpoint {
             credential: None,
             headers: HeaderMap::new(),
             tier: 0,
+            weight: 1.0,
+            cost: 1.0,
             larger_context: false,
             pass_credentials: false,
             breaker: Self::default_breaker(),
@@ -101,6 +105,23 @@ impl Endpoint {
         self
     }
 
+    /// Sets the share of the requests that it gets beside others of its tier, 1 if not set.
+    ///
+    /// An endpoint of weight 2 gets twice as many as one of weight 1, as far as the
+    /// [`Strategy`](crate::Strategy) shares requests out at all. It must be positive.
+    pub fn weight(mut self, weight: f64) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Sets what a request costs here, in any unit that is the same for all endpoints, 1 if not
+    /// set. [`Strategy::Scored`](crate::Strategy::Scored) prefers what is cheap. It must not be
+    /// negative.
+    pub fn cost(mut self, cost: f64) -> Self {
+        self.cost = cost;
+        self
+    }
+
     /// Says that this endpoint takes larger requests than the others, so that one that was too
     /// large elsewhere may come here.
     pub fn larger_context(mut self, larger: bool) -> Self {
@@ -119,6 +140,30 @@ impl Endpoint {
     pub fn breaker(mut self, breaker: CircuitBreakerBuilder) -> Self {
         self.breaker = breaker;
         self
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), InvalidConfig> {
+        check_weight(self.weight)?;
+        if !(self.cost.is_finite() && self.cost >= 0.0) {
+            return Err(InvalidConfig::new(
+                "cost",
+                self.cost,
+                "must not be negative",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether it is the same place, reached in the same way, though perhaps of another tier or
+    /// weight.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.base == other.base
+            && self.credential == other.credential
+            && self.headers == other.headers
+            && self.cost == other.cost
+            && self.larger_context == other.larger_context
+            && self.pass_credentials == other.pass_credentials
     }
 
     /// Whether a rejected credential is that of the endpoint. The caller's own key may be the bad
@@ -146,6 +191,14 @@ impl Endpoint {
     }
 }
 
+pub(crate) fn check_weight(weight: f64) -> Result<(), InvalidConfig> {
+    if weight.is_finite() && weight > 0.0 {
+        Ok(())
+    } else {
+        Err(InvalidConfig::new("weight", weight, "must be positive"))
+    }
+}
+
 impl fmt::Debug for Endpoint {
     /// Shows neither the query of the base nor the values of headers, which may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,6 +209,8 @@ impl fmt::Debug for Endpoint {
             .field("credential", &self.credential)
             .field("headers", &headers)
             .field("tier", &self.tier)
+            .field("weight", &self.weight)
+            .field("cost", &self.cost)
             .field("larger_context", &self.larger_context)
             .field("pass_credentials", &self.pass_credentials)
             .finish_non_exhaustive()

@@ -1,17 +1,21 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use steadfast_core::{Classify, DefaultClassifier, InvalidConfig, Observer, Observers};
 use tokio::time::Instant;
 use tower_layer::{Identity, Layer};
 
+use crate::dice::Dice;
 use crate::endpoint::Endpoint;
-use crate::member::Member;
-use crate::pool::Pool;
+use crate::exhausted::WhenExhausted;
+use crate::handle::PoolHandle;
+use crate::pool::{Pool, Shared};
+use crate::queue::Queue;
 use crate::service::EndpointBalance;
-use crate::status::PoolHandle;
-use crate::strategy::Strategy;
+use crate::services::Services;
+use crate::strategy::{Pick, Strategy};
 
 /// Applies [`EndpointBalance`] to a service.
 ///
@@ -28,13 +32,24 @@ pub struct EndpointBalanceLayer<F = Plain> {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct EndpointBalanceBuilder<F = Plain> {
+    rules: Rules,
+    endpoint_layer: F,
+}
+
+/// All that does not depend on the layers of the endpoints.
+#[derive(Clone)]
+struct Rules {
     endpoints: Vec<Endpoint>,
-    strategy: Strategy,
+    strategy: Arc<dyn Pick>,
     classifier: Arc<dyn Classify + Send + Sync>,
     observers: Observers,
     request_root: String,
     abandoned_after: Option<Duration>,
-    endpoint_layer: F,
+    when_exhausted: WhenExhausted,
+    max_wait: Duration,
+    prefer_wait_below: Duration,
+    quick_retry: bool,
+    seed: Option<u64>,
 }
 
 /// Makes the layer that stands between the balancer and the client of one endpoint.
@@ -57,15 +72,25 @@ pub struct MakeLayerFn<F>(F);
 // ===== impl EndpointBalanceLayer =====
 
 impl EndpointBalanceLayer {
+    /// How long a request without a deadline waits for its turn at most, if not set.
+    pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
+
     /// Begins a balancer without endpoints, with [`Strategy::Failover`].
     pub fn builder() -> EndpointBalanceBuilder {
         EndpointBalanceBuilder {
-            endpoints: Vec::new(),
-            strategy: Strategy::default(),
-            classifier: Arc::new(DefaultClassifier),
-            observers: Observers::new(),
-            request_root: String::new(),
-            abandoned_after: None,
+            rules: Rules {
+                endpoints: Vec::new(),
+                strategy: Arc::new(Strategy::default()),
+                classifier: Arc::new(DefaultClassifier),
+                observers: Observers::new(),
+                request_root: String::new(),
+                abandoned_after: None,
+                when_exhausted: WhenExhausted::default(),
+                max_wait: Self::DEFAULT_MAX_WAIT,
+                prefer_wait_below: Duration::ZERO,
+                quick_retry: false,
+                seed: None,
+            },
             endpoint_layer: Plain(()),
         }
     }
@@ -81,20 +106,18 @@ impl<F> EndpointBalanceLayer<F> {
 
 impl<F, S> Layer<S> for EndpointBalanceLayer<F>
 where
-    F: MakeEndpointLayer<Layer: Layer<S>>,
-    S: Clone,
+    F: MakeEndpointLayer<Layer: Layer<S, Service: Clone>> + Clone + Send + Sync + 'static,
+    S: Clone + Send + Sync + 'static,
 {
     type Service = EndpointBalance<<F::Layer as Layer<S>>::Service>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let make = |member: &Member| {
-            let layer = self.endpoint_layer.make_layer(&member.endpoint);
+        let endpoint_layer = self.endpoint_layer.clone();
+        let make = move |endpoint: &Endpoint| {
+            let layer = endpoint_layer.make_layer(endpoint);
             layer.layer(inner.clone())
         };
-        EndpointBalance::new(
-            self.pool.clone(),
-            self.pool.members.iter().map(make).collect(),
-        )
+        EndpointBalance::new(Services::new(self.pool.clone(), make))
     }
 }
 
@@ -111,44 +134,87 @@ impl<F> fmt::Debug for EndpointBalanceLayer<F> {
 impl<F> EndpointBalanceBuilder<F> {
     /// Adds an endpoint. Within a tier their order counts.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.endpoints.push(endpoint);
+        self.rules.endpoints.push(endpoint);
         self
     }
 
     /// Adds endpoints.
     pub fn endpoints(mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
-        self.endpoints.extend(endpoints);
+        self.rules.endpoints.extend(endpoints);
         self
     }
 
     /// Sets which of several endpoints takes a request.
-    pub fn strategy(mut self, strategy: Strategy) -> Self {
-        self.strategy = strategy;
+    ///
+    /// A [`Strategy`], a [`Scored`](crate::Scored) with a mix of its own, or any other [`Pick`].
+    pub fn strategy(mut self, strategy: impl Pick + 'static) -> Self {
+        self.rules.strategy = Arc::new(strategy);
         self
     }
 
     /// Replaces the classifier.
     pub fn classifier(mut self, classifier: impl Classify + Send + Sync + 'static) -> Self {
-        self.classifier = Arc::new(classifier);
+        self.rules.classifier = Arc::new(classifier);
         self
     }
 
     /// Adds an observer, which is told of breakers, cooldowns, failovers and an exhausted pool.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
-        self.observers.add(observer);
+        self.rules.observers.add(observer);
         self
     }
 
     /// Adds observers.
     pub fn observers(mut self, observers: &Observers) -> Self {
-        self.observers.extend(observers);
+        self.rules.observers.extend(observers);
         self
     }
 
     /// Sets the start of the caller's paths that the base path of the endpoint replaces, such as
     /// `/v1`. A path that does not begin with it is put behind the base path as it is.
     pub fn request_root(mut self, root: impl Into<String>) -> Self {
-        self.request_root = root.into();
+        self.rules.request_root = root.into();
+        self
+    }
+
+    /// Sets what becomes of a request that no endpoint can take, [`WhenExhausted::Fail`] if not
+    /// set.
+    pub fn when_exhausted(mut self, when_exhausted: WhenExhausted) -> Self {
+        self.rules.when_exhausted = when_exhausted;
+        self
+    }
+
+    /// Sets how long a request waits for its turn at most that has no
+    /// [`Deadline`](steadfast_core::Deadline), or with [`WhenExhausted::Wait`] any request,
+    /// [`DEFAULT_MAX_WAIT`](EndpointBalanceLayer::DEFAULT_MAX_WAIT) if not set. With zero no request
+    /// waits.
+    ///
+    /// One that has a deadline waits until an answer would probably come too late, and is refused
+    /// at once if its turn would be later than that.
+    pub fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.rules.max_wait = max_wait;
+        self
+    }
+
+    /// Lets a request wait for an endpoint of its tier, rather than go to one of a higher tier, if
+    /// that takes no longer than `wait` in all. Zero if not set: a request does not wait while
+    /// somebody could take it.
+    pub fn prefer_wait_below(mut self, wait: Duration) -> Self {
+        self.rules.prefer_wait_below = wait;
+        self
+    }
+
+    /// Sends a request that met a lone `5xx` to the same endpoint once more, at once, before one of
+    /// a higher tier gets it. Off if not set.
+    pub fn quick_retry(mut self, quick_retry: bool) -> Self {
+        self.rules.quick_retry = quick_retry;
+        self
+    }
+
+    /// Sets where its random numbers begin, for a run that can be repeated. They are used only to
+    /// draw two endpoints of many.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.rules.seed = Some(seed);
         self
     }
 
@@ -156,7 +222,7 @@ impl<F> EndpointBalanceBuilder<F> {
     /// of its endpoint, for a stack with a timeout of its own outside. Off by default: a caller
     /// who leaves says nothing about an endpoint.
     pub fn abandoned_after(mut self, wait: Duration) -> Self {
-        self.abandoned_after = Some(wait);
+        self.rules.abandoned_after = Some(wait);
         self
     }
 
@@ -178,12 +244,7 @@ impl<F> EndpointBalanceBuilder<F> {
         G: Fn(&Endpoint) -> L,
     {
         EndpointBalanceBuilder {
-            endpoints: self.endpoints,
-            strategy: self.strategy,
-            classifier: self.classifier,
-            observers: self.observers,
-            request_root: self.request_root,
-            abandoned_after: self.abandoned_after,
+            rules: self.rules,
             endpoint_layer: MakeLayerFn(make),
         }
     }
@@ -192,52 +253,62 @@ impl<F> EndpointBalanceBuilder<F> {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no endpoint, if two have the same name, if the request root is
-    /// no path, or if the breaker of an endpoint is misconfigured.
+    /// Returns an error that names the field if there is no endpoint, if two have the same name, or
+    /// if something is misconfigured.
     pub fn build(self) -> Result<EndpointBalanceLayer<F>, InvalidConfig> {
-        if self.endpoints.is_empty() {
-            return Err(InvalidConfig::new(
-                "endpoint",
-                0,
-                "must be there at least once",
-            ));
+        if self.rules.endpoints.is_empty() {
+            let reason = "must be there at least once";
+            return Err(InvalidConfig::new("endpoint", 0, reason));
         }
-        for (n, endpoint) in self.endpoints.iter().enumerate() {
-            if self.endpoints[..n]
-                .iter()
-                .any(|other| other.name == endpoint.name)
-            {
-                let reason = "must be different for each endpoint";
-                return Err(InvalidConfig::new(
-                    format!("endpoint[{n}].name"),
-                    &endpoint.name,
-                    reason,
-                ));
-            }
+        self.build_empty()
+    }
+
+    /// Builds the layer as [`build`](Self::build) does, but also without any endpoint: they are
+    /// [added](PoolHandle::add) later. Until then each request ends as exhausted.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field if two endpoints have the same name, or if something
+    /// is misconfigured.
+    pub fn build_empty(self) -> Result<EndpointBalanceLayer<F>, InvalidConfig> {
+        let Rules {
+            endpoints,
+            strategy,
+            classifier,
+            observers,
+            request_root,
+            abandoned_after,
+            when_exhausted,
+            max_wait,
+            prefer_wait_below,
+            quick_retry,
+            seed,
+        } = self.rules;
+        let request_root = request_root.trim_end_matches('/').to_owned();
+        if !request_root.is_empty() && !request_root.starts_with('/') {
+            let reason = "must begin with a slash";
+            return Err(InvalidConfig::new("request_root", request_root, reason));
         }
-        let root = self.request_root.trim_end_matches('/').to_owned();
-        if !root.is_empty() && !root.starts_with('/') {
-            return Err(InvalidConfig::new(
-                "request_root",
-                root,
-                "must begin with a slash",
-            ));
-        }
-        let members = self
-            .endpoints
-            .into_iter()
-            .map(|endpoint| Member::new(endpoint, &self.observers))
-            .collect::<Result<_, _>>()?;
+        let shared = Shared {
+            strategy,
+            classifier,
+            observers,
+            request_root,
+            abandoned_after,
+            when_exhausted,
+            max_wait,
+            prefer_wait_below,
+            quick_retry,
+            start: Instant::now(),
+            queue: Queue::default(),
+            dice: Dice::new(seed.unwrap_or_else(|| fastrand::u64(..))),
+            round: AtomicU64::new(0),
+            last_resort: AtomicU64::new(0),
+            ids: AtomicU64::new(0),
+            endpoints: AtomicUsize::new(0),
+        };
         Ok(EndpointBalanceLayer {
-            pool: Arc::new(Pool {
-                members,
-                strategy: self.strategy,
-                classifier: self.classifier,
-                observers: self.observers,
-                request_root: root,
-                abandoned_after: self.abandoned_after,
-                start: Instant::now(),
-            }),
+            pool: Arc::new(Pool::new(shared, endpoints)?),
             endpoint_layer: self.endpoint_layer,
         })
     }
@@ -246,8 +317,7 @@ impl<F> EndpointBalanceBuilder<F> {
 impl<F> fmt::Debug for EndpointBalanceBuilder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EndpointBalanceBuilder")
-            .field("endpoints", &self.endpoints)
-            .field("strategy", &self.strategy)
+            .field("endpoints", &self.rules.endpoints)
             .finish_non_exhaustive()
     }
 }

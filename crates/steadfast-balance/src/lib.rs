@@ -112,30 +112,47 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admitted;
+mod asked;
+mod candidate;
 mod cooldown;
 mod credential;
+mod dice;
 mod endpoint;
+mod exhausted;
 mod future;
+mod handle;
 mod latency;
 mod layer;
 mod member;
+mod members;
 mod pool;
+mod queue;
+mod quota;
 mod rate;
 mod rewrite;
+mod select;
 mod service;
+mod services;
 mod status;
 mod strategy;
+mod wishes;
 
 pub use self::admitted::Load;
+pub use self::candidate::{Asking, Candidate};
 pub use self::credential::Credential;
 pub use self::endpoint::Endpoint;
+pub use self::exhausted::WhenExhausted;
 pub use self::future::{ResponseBody, ResponseFuture};
+pub use self::handle::PoolHandle;
 pub use self::layer::{
     EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, Plain,
 };
+pub use self::members::InService;
+pub use self::quota::QuotaWindow;
 pub use self::service::EndpointBalance;
-pub use self::status::{EndpointStatus, PoolHandle};
-pub use self::strategy::{OnlyEndpoint, Strategy};
+pub use self::status::EndpointStatus;
+pub use self::strategy::{Pick, Sample, Scored, Strategy};
+pub use self::wishes::Wishes;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

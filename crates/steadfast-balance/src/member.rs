@@ -1,17 +1,22 @@
 //! One endpoint of a pool and all that is known of it.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
 use steadfast_breaker::CircuitBreaker;
-use steadfast_core::{BreakerEffect, Class, InvalidConfig, Observers, Verdict};
+use steadfast_core::{BreakerEffect, Class, InvalidConfig, Verdict, saturating_add};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::cooldown::{Cooldown, Ticket};
+use crate::cooldown::{Cooldown, Refusal, Ticket};
 use crate::endpoint::Endpoint;
 use crate::latency::Latency;
-use crate::strategy::Candidate;
+use crate::pool::Shared;
+use crate::quota::Quota;
+use crate::wishes::fnv1a;
 
 /// How long an endpoint whose quota is spent is left alone, at least.
 const QUOTA_BENCH: Duration = Duration::from_secs(30 * 60);
@@ -22,59 +27,135 @@ const MAX_CREDENTIAL_BENCH: Duration = Duration::from_secs(30 * 60);
 /// A credential that was rejected so often in a row is no accident.
 const REJECTIONS: u32 = 3;
 
-#[derive(Debug)]
 pub(crate) struct Member {
+    /// Different for each endpoint of a pool, also for one that comes back under its old name.
+    pub(crate) id: u64,
+    pub(crate) name_hash: u64,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) endpoint: Endpoint,
     pub(crate) breaker: CircuitBreaker,
     pub(crate) cooldown: Cooldown,
+    pub(crate) quota: Quota,
     pub(crate) latency: Latency,
     pub(crate) in_flight: AtomicU32,
+    /// Wakes those who wait until it has nothing in flight.
+    pub(crate) idle: Notify,
+    /// Where it stands in the round of round robin.
+    pub(crate) turn: AtomicU64,
+    /// The last walk through the queue that has met it.
+    pub(crate) mark: AtomicU64,
     /// How often in a row the endpoint rejected its own credential.
     rejections: AtomicU32,
     /// When an attempt last ended here, in milliseconds since the pool began.
     last_used: AtomicU64,
 }
 
+/// When an endpoint can take an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Now,
+    /// When it is its turn by the learned rate, or when what the last attempt showed is known.
+    Paced(Instant),
+    /// When a cooldown, or a quota that is too small for this request, is over.
+    Limited(Instant),
+    /// When its breaker lets a probe through.
+    Broken(Instant),
+}
+
+impl Turn {
+    pub(crate) fn at(self) -> Option<Instant> {
+        match self {
+            Self::Now => None,
+            Self::Paced(at) | Self::Limited(at) | Self::Broken(at) => Some(at),
+        }
+    }
+}
+
 impl Member {
-    pub(crate) fn new(endpoint: Endpoint, observers: &Observers) -> Result<Self, InvalidConfig> {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        id: u64,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, InvalidConfig> {
+        endpoint.validate()?;
         let breaker = endpoint
             .breaker
             .clone()
             .name(endpoint.name.clone())
-            .observers(observers.clone())
+            .observers(shared.observers.clone())
             .build()
             .map_err(|error| error.within("breaker"))?;
         Ok(Self {
+            id,
+            name_hash: fnv1a(endpoint.name.as_str().as_bytes()),
+            shared: shared.clone(),
             endpoint,
             breaker,
             cooldown: Cooldown::new(),
+            quota: Quota::default(),
             latency: Latency::new(),
             in_flight: AtomicU32::new(0),
+            idle: Notify::new(),
+            turn: AtomicU64::new(0),
+            mark: AtomicU64::new(0),
             rejections: AtomicU32::new(0),
             last_used: AtomicU64::new(0),
         })
     }
 
-    /// Whether an attempt would be admitted now.
-    pub(crate) fn is_admissible(&self, now: Instant) -> bool {
-        self.cooldown.would_admit(now) && self.breaker.would_admit()
+    /// Whether an attempt of so many tokens would be admitted now.
+    pub(crate) fn is_admissible(&self, tokens: Option<u64>, now: Instant) -> bool {
+        self.cooldown.would_admit(now)
+            && self.breaker.would_admit()
+            && tokens.is_none_or(|tokens| self.has_tokens_at(tokens, now).is_none())
     }
 
-    pub(crate) fn candidate(&self, index: usize, since_start: Duration) -> Candidate {
-        let in_flight = self.in_flight.load(Ordering::Relaxed);
-        // One request is enough to find out whether an endpoint has changed.
-        let idle = if in_flight > 0 {
-            Duration::ZERO
+    /// When an attempt of so many tokens would be admitted.
+    pub(crate) fn turn(&self, tokens: Option<u64>, now: Instant) -> Turn {
+        if let Some(wait) = self.breaker.retry_in() {
+            return Turn::Broken(saturating_add(now, wait).max(self.cooldown.ready_at(now)));
+        }
+        let ready = self.cooldown.ready_at(now);
+        let tokens = tokens.and_then(|tokens| self.has_tokens_at(tokens, now));
+        if self.cooldown.until(now).is_some() || tokens.is_some_and(|at| at > ready) {
+            Turn::Limited(tokens.map_or(ready, |at| at.max(ready)))
+        } else if ready > now {
+            Turn::Paced(ready)
         } else {
-            let last_used = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
-            since_start.saturating_sub(last_used)
-        };
-        Candidate {
-            index,
-            in_flight,
-            latency: self.latency.seconds(),
-            health: self.breaker.health(),
-            idle: idle.as_secs_f64(),
+            Turn::Now
+        }
+    }
+
+    fn has_tokens_at(&self, tokens: u64, now: Instant) -> Option<Instant> {
+        let ready = self.quota.ready_at(tokens, self.shared.since_start(now))?;
+        Some(saturating_add(self.shared.start, ready))
+    }
+
+    /// How long it has had nothing to do.
+    pub(crate) fn idle(&self, since_start: Duration) -> Duration {
+        // One request is enough to find out whether an endpoint has changed.
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
+            return Duration::ZERO;
+        }
+        let last_used = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
+        since_start.saturating_sub(last_used)
+    }
+
+    /// Whether this walk through the queue meets it for the first time. Asked under its lock.
+    pub(crate) fn is_new_to(&self, walk: u64) -> bool {
+        self.mark.swap(walk, Ordering::Relaxed) != walk
+    }
+
+    /// Counts an attempt that is sent.
+    pub(crate) fn enter(&self, tokens: Option<u64>) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.quota.send(tokens);
+    }
+
+    /// Counts an attempt whose response has ended.
+    pub(crate) fn leave(&self) {
+        if self.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.idle.notify_waiters();
         }
     }
 
@@ -125,7 +206,13 @@ impl Member {
             (Class::Overloaded, Some(hint)) => Some(hint),
             _ => return None,
         };
-        Some(self.cooldown.refused(ticket, hint, took, now))
+        // Only a refusal for a rate can be one of a quota that fills steadily.
+        let seed = match verdict.class() {
+            Class::RateLimited => self.quota.rate(self.shared.since_start(now)),
+            _ => None,
+        };
+        let refusal = Refusal { hint, took, seed };
+        Some(self.cooldown.refused(ticket, refusal, now))
     }
 
     /// Counts that the endpoint rejected its own credential. Returns for how long that benches it.
@@ -154,5 +241,15 @@ impl Member {
     pub(crate) fn used(&self, since_start: Duration) {
         let millis = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
         self.last_used.store(millis, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("endpoint", &self.endpoint)
+            .field("breaker", &self.breaker)
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
     }
 }

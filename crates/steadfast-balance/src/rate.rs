@@ -108,6 +108,13 @@ impl Rate {
         self.grows_from = now;
     }
 
+    /// Takes what the endpoint says it allows for what it takes, as long as nothing was measured.
+    pub(crate) fn seed(&mut self, per_second: f64) {
+        if self.known.is_none() && per_second.is_finite() {
+            self.known = Some(per_second.max(LEAST));
+        }
+    }
+
     /// Tokens that were saved up and spent at once, right after a pause, may have been too many.
     fn learn_burst(&mut self, now: Instant) {
         self.burst = if seconds(self.resumed, now) < LONGEST_BURST {

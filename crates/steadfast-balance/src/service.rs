@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -7,28 +8,21 @@ use steadfast_core::BoxError;
 use tower_service::Service;
 
 use crate::future::{ResponseBody, ResponseFuture};
-use crate::pool::Pool;
+use crate::services::Services;
 
 /// Sends each request to an endpoint that can take it.
 ///
 /// Made by [`EndpointBalanceLayer`](crate::EndpointBalanceLayer). See the [crate docs](crate) for
 /// an example.
-#[derive(Debug)]
 pub struct EndpointBalance<S> {
-    pool: Arc<Pool>,
-    /// One service for each endpoint, in the order of the pool.
-    services: Arc<[S]>,
+    services: Arc<Services<S>>,
 }
 
 impl<S> EndpointBalance<S> {
-    pub(crate) fn new(pool: Arc<Pool>, services: Arc<[S]>) -> Self {
-        Self { pool, services }
-    }
-
-    /// Returns the services, one for each endpoint, in the order of the configuration.
-    #[must_use]
-    pub fn services(&self) -> &[S] {
-        &self.services
+    pub(crate) fn new(services: Services<S>) -> Self {
+        Self {
+            services: Arc::new(services),
+        }
     }
 }
 
@@ -48,12 +42,22 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture::new(self.pool.clone(), self.services.clone(), request)
+        ResponseFuture::new(self.services.clone(), request)
     }
 }
 
 impl<S> Clone for EndpointBalance<S> {
     fn clone(&self) -> Self {
-        Self::new(self.pool.clone(), self.services.clone())
+        Self {
+            services: self.services.clone(),
+        }
+    }
+}
+
+impl<S> fmt::Debug for EndpointBalance<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointBalance")
+            .field("services", &self.services)
+            .finish_non_exhaustive()
     }
 }

@@ -1,74 +1,97 @@
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadfast_core::{BreakerState, EndpointName};
 use tokio::time::Instant;
 
-use crate::member::Member;
-use crate::pool::Pool;
+use crate::members::{Entry, InService};
+use crate::quota::QuotaWindow;
 
-/// Reads the state of a balancer's endpoints. Reading moves nothing but what time has moved.
-#[derive(Clone)]
-pub struct PoolHandle(Arc<Pool>);
-
-/// What is known of one endpoint.
+/// What is known of one endpoint. With the feature `serde` it can be written down: durations in
+/// seconds.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EndpointStatus {
     /// Its name.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
     pub name: EndpointName,
     /// Its base URI, without credentials.
     pub base: String,
     /// Its tier.
     pub tier: u16,
+    /// Its weight, 1 if none was set.
+    pub weight: f64,
+    /// What a request costs there, 1 if nothing was set.
+    pub cost: f64,
+    /// Whether it takes requests at all.
+    pub service: InService,
     /// Whether it could take a request now.
     pub admissible: bool,
     /// The state of its breaker.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
     pub breaker: BreakerState,
+    /// How long it takes until its breaker admits an attempt, if that is not now.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+    pub retry_in: Option<Duration>,
     /// The share of successes among the last outcomes, 1 if nothing is known.
     pub health: f64,
     /// How long it is still left alone, if it cools.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
     pub cooling: Option<Duration>,
     /// The requests a second that it was seen to take, if it has been limited lately.
     pub rate: Option<f64>,
+    /// What it says of its quota of requests, if it does.
+    pub requests: Option<QuotaWindow>,
+    /// What it says of its quota of tokens, if it does.
+    pub tokens: Option<QuotaWindow>,
     /// Requests that were sent and whose response has not ended.
     pub in_flight: u32,
     /// A moving average of the time to the head of a successful response.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
     pub latency: Option<Duration>,
 }
 
-impl PoolHandle {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
-        Self(pool)
-    }
-
-    /// Returns the state of all endpoints, in the order of the configuration.
-    #[must_use]
-    pub fn status(&self) -> Vec<EndpointStatus> {
-        let now = Instant::now();
-        let status = |member: &Member| EndpointStatus {
+impl EndpointStatus {
+    pub(crate) fn of(entry: &Entry, now: Instant) -> Self {
+        let member = &*entry.member;
+        let since_start = member.shared.since_start(now);
+        Self {
             name: member.endpoint.name.clone(),
             base: member.endpoint.base(),
-            tier: member.endpoint.tier,
-            admissible: member.is_admissible(now),
+            tier: entry.tier,
+            weight: entry.weight,
+            cost: member.endpoint.cost,
+            service: entry.service,
+            admissible: entry.service == InService::Enabled && member.is_admissible(None, now),
             breaker: member.breaker.state(),
+            retry_in: member.breaker.retry_in(),
             health: member.breaker.health(),
             cooling: member
                 .cooldown
                 .until(now)
                 .map(|until| until.saturating_duration_since(now)),
             rate: member.cooldown.rate(),
+            requests: member.quota.requests(since_start),
+            tokens: member.quota.tokens(since_start),
             in_flight: member.in_flight.load(Ordering::Relaxed),
-            latency: member.latency.seconds().map(Duration::from_secs_f64),
-        };
-        self.0.members.iter().map(status).collect()
+            latency: member.latency.average(),
+        }
     }
 }
 
-impl fmt::Debug for PoolHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PoolHandle").field(&self.status()).finish()
-    }
+#[cfg(feature = "serde")]
+fn text<T: std::fmt::Display, S: serde::Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[cfg(feature = "serde")]
+pub(crate) fn seconds<S: serde::Serializer>(
+    value: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&value.map(|wait| wait.as_secs_f64()), serializer)
 }

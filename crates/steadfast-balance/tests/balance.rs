@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use steadfast_balance::{
-    Credential, Endpoint, EndpointBalance, EndpointBalanceLayer, OnlyEndpoint, Strategy,
+    Credential, Endpoint, EndpointBalance, EndpointBalanceLayer, Strategy, Wishes,
 };
 use steadfast_core::{Class, Next, Trail};
 use support::body::Ending;
@@ -113,7 +113,7 @@ async fn a_request_passes_each_endpoint_once_and_lower_tiers_first() {
 
 fn only(name: &str) -> http::Request<Body> {
     let mut request = get();
-    request.extensions_mut().insert(OnlyEndpoint(name.into()));
+    request.extensions_mut().insert(Wishes::new().only(name));
     request
 }
 

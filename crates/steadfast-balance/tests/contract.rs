@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use steadfast_balance::{
-    EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, OnlyEndpoint,
-    Plain, PoolHandle, ResponseBody, ResponseFuture,
+    EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, Plain,
+    PoolHandle, ResponseBody, ResponseFuture, Wishes,
 };
 use steadfast_core::{BreakerState, Class, Deadline, Trail};
 use support::gate::{Gated, Gates};
@@ -421,7 +421,7 @@ async fn an_endpoint_that_may_not_be_asked_is_not_made_ready() {
     let asked = gates.asked("a");
     assert_eq!(status(&service, get()).await, 200);
     let mut request = get();
-    request.extensions_mut().insert(OnlyEndpoint("a".into()));
+    request.extensions_mut().insert(Wishes::new().only("a"));
     send(&service, request).await.expect_err("it cools");
     assert_eq!(gates.asked("a"), asked);
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use steadfast_balance::{Credential, EndpointBalanceLayer, OnlyEndpoint, PoolHandle, Strategy};
+use steadfast_balance::{Credential, EndpointBalanceLayer, PoolHandle, Strategy, Wishes};
 use steadfast_core::{
     BoxError, BreakerState, Class, Classified, Deadline, Event, Exhausted, Trail, Verdict,
 };
@@ -116,7 +116,7 @@ fn random_request(dice: &Dice) -> (Request<Body>, Trail) {
         extensions.insert(Deadline::after(dice.millis(5000)));
     }
     if dice.one_in(20) {
-        extensions.insert(OnlyEndpoint(dice.pick(&NAMES).into()));
+        extensions.insert(Wishes::new().only(dice.pick(&NAMES)));
     }
     (request, trail)
 }
@@ -280,7 +280,7 @@ async fn all_is_well_again(
     for name in NAMES {
         let only = || {
             let mut request = get();
-            request.extensions_mut().insert(OnlyEndpoint(name.into()));
+            request.extensions_mut().insert(Wishes::new().only(name));
             request
         };
         // A cooldown ends with a success, and a breaker closes with the third in a row.

@@ -58,7 +58,8 @@ fn run(strategy: Strategy) {
     };
     let builder = EndpointBalanceLayer::builder()
         .endpoints(NAMES.map(|name| endpoint(name).breaker(breaker())))
-        .strategy(strategy);
+        .strategy(strategy)
+        .max_wait(Duration::ZERO);
     let (service, handle) = support::balance(builder, &net);
     let start = Barrier::new(THREADS as usize);
     let attempts: usize = std::thread::scope(|scope| {
@@ -102,7 +103,7 @@ fn come_back(net: &Net, service: &steadfast_balance::EndpointBalance<Client>, ha
         assert!(Instant::now() < end, "{:?}", handle.status());
         for name in NAMES {
             let mut request = support::get();
-            let only = steadfast_balance::OnlyEndpoint(name.into());
+            let only = steadfast_balance::Wishes::new().only(name);
             request.extensions_mut().insert(only);
             let _ = task::spawn(service.clone().oneshot(request)).poll();
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use steadfast_balance::{
-    Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, OnlyEndpoint,
-    PoolHandle, Strategy,
+    Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, PoolHandle,
+    Strategy, Wishes,
 };
 use steadfast_core::{
     BoxError, BreakerState, Class, Classified, Deadline, DefaultClassifier, Exhausted, RetryBudget,
@@ -252,7 +252,8 @@ async fn requests_that_have_time_come_in_after_the_first_one() {
             0 => Reply::from(limited("0")),
             _ => Reply::never(),
         });
-        let (service, _) = stack(&exact().max_wait(max_wait), pool(&["a"]), &net);
+        let pool = pool(&["a"]).max_wait(max_wait);
+        let (service, _) = stack(&exact().max_wait(max_wait), pool, &net);
         let mut once = post();
         once.extensions_mut()
             .insert(Deadline::after(Duration::ZERO));
@@ -516,7 +517,7 @@ async fn a_promise_that_was_broken_pays_for_no_retry() {
     let balancer = layer.layer(net.client());
     gates.room("b", 1);
     let mut only = get();
-    only.extensions_mut().insert(OnlyEndpoint("b".into()));
+    only.extensions_mut().insert(Wishes::new().only("b"));
     tokio::spawn(balancer.clone().oneshot(only));
     sleep(MS).await;
 

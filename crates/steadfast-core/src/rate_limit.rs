@@ -58,6 +58,12 @@ pub enum Reset {
 // ===== impl RateLimit =====
 
 impl<'a> RateLimit<'a> {
+    /// Returns whether one of the headers may be that of a bucket: a cheap look before a read.
+    #[must_use]
+    pub fn may_be_in(headers: &HeaderMap) -> bool {
+        headers.keys().any(|name| may_be_bucket(name.as_str()))
+    }
+
     /// Reads the headers of a response. `now` is used where the response has no `Date`.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap, now: SystemTime) -> Self {

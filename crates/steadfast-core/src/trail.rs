@@ -212,11 +212,17 @@ impl Attempt {
     /// Creates the record of an attempt that was sent at `started` and ends now.
     #[must_use]
     pub fn new(started: Instant, verdict: Verdict) -> Self {
+        Self::until(started, Instant::now(), verdict)
+    }
+
+    /// Creates the record of an attempt that was sent at `started` and ended at `ended`.
+    #[must_use]
+    pub fn until(started: Instant, ended: Instant, verdict: Verdict) -> Self {
         Self {
             endpoint: None,
             tier: 0,
             started,
-            elapsed: Instant::now().saturating_duration_since(started),
+            elapsed: ended.saturating_duration_since(started),
             status: None,
             verdict,
         }

@@ -44,7 +44,7 @@ use crate::timeouts::Timeouts;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StackConfig {
-    /// `failover`, `scored` or `least_loaded`.
+    /// `failover`, `round_robin`, `least_loaded`, `scored`, `headroom` or `sticky`.
     pub strategy: StrategyName,
     /// `short`, `medium`, `long`, or a table of durations.
     pub timeouts: TimeoutsConfig,
@@ -69,6 +69,8 @@ pub struct EndpointConfig {
     /// Its tier, 0 if not set.
     #[serde(default)]
     pub tier: u16,
+    /// Its weight beside others of its tier, 1 if not set.
+    pub weight: Option<f64>,
     /// Whether it gets the caller's own credentials.
     #[serde(default)]
     pub pass_credentials: bool,
@@ -85,10 +87,16 @@ pub enum StrategyName {
     /// [`Strategy::Failover`].
     #[default]
     Failover,
+    /// [`Strategy::RoundRobin`].
+    RoundRobin,
     /// [`Strategy::LeastLoaded`].
     LeastLoaded,
     /// [`Strategy::Scored`].
     Scored,
+    /// [`Strategy::Headroom`].
+    Headroom,
+    /// [`Strategy::Sticky`].
+    Sticky,
 }
 
 /// [`Timeouts`] by the name of a profile or one by one.
@@ -139,7 +147,7 @@ impl StackConfig {
             .layer()
             .map_err(|error| error.within("stack.retry"))?;
         let mut builder = AiStack::builder()
-            .strategy(self.strategy.into())
+            .strategy(Strategy::from(self.strategy))
             .timeouts(timeouts)
             .retry(retry);
         if let Some(deadline) = self.retry.deadline {
@@ -188,6 +196,9 @@ impl EndpointConfig {
         let mut endpoint = Endpoint::new(&self.name, &self.url)?
             .tier(self.tier)
             .pass_credentials(self.pass_credentials);
+        if let Some(weight) = self.weight {
+            endpoint = endpoint.weight(weight);
+        }
         if let Some(variable) = &self.api_key_env {
             // Somebody may have put the key itself there.
             let invalid = |reason| InvalidConfig::new("api_key_env", "(not shown)", reason);
@@ -221,6 +232,7 @@ impl fmt::Debug for EndpointConfig {
         f.debug_struct("EndpointConfig")
             .field("name", &self.name)
             .field("tier", &self.tier)
+            .field("weight", &self.weight)
             .field("pass_credentials", &self.pass_credentials)
             .field("breaker", &self.breaker)
             .finish_non_exhaustive()
@@ -233,6 +245,9 @@ impl From<StrategyName> for Strategy {
             StrategyName::Failover => Self::Failover,
             StrategyName::LeastLoaded => Self::LeastLoaded,
             StrategyName::Scored => Self::Scored,
+            StrategyName::RoundRobin => Self::RoundRobin,
+            StrategyName::Headroom => Self::Headroom,
+            StrategyName::Sticky => Self::Sticky,
         }
     }
 }

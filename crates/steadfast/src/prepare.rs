@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_balance::OnlyEndpoint;
+use steadfast_balance::Wishes;
 use steadfast_core::{BoxError, Class, Classified, Deadline, EndpointName, Verdict};
 use steadfast_retry::RetryOverride;
 use tokio::time::{Instant, timeout_at};
@@ -57,8 +57,11 @@ impl Rules {
                 let given = RetryOverride::of(extensions);
                 extensions.insert(given.or(RetryOverride::new().safe(true)));
             }
-            Operation::Stateful if extensions.get::<OnlyEndpoint>().is_none() => {
-                extensions.insert(OnlyEndpoint(self.home.clone()));
+            Operation::Stateful => {
+                let wishes = Wishes::of(extensions).cloned().unwrap_or_default();
+                if !wishes.is_restricted() {
+                    extensions.insert(wishes.only(self.home.clone()));
+                }
             }
             _ => {}
         }

@@ -1,11 +1,14 @@
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use steadfast_balance::{Endpoint, EndpointBalanceLayer, EndpointStatus, PoolHandle, Strategy};
+use steadfast_balance::{
+    Endpoint, EndpointBalanceLayer, EndpointStatus, Pick, PoolHandle, Strategy, WhenExhausted,
+};
 use steadfast_core::{BoxError, InvalidConfig, Observer, Observers};
 use steadfast_metrics::{EventMetrics, MetricsLayer, Snapshot};
 use steadfast_retry::RetryOn429Layer;
@@ -32,11 +35,12 @@ pub struct AiStack {
 }
 
 /// Configures an [`AiStack`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AiStackBuilder {
     endpoints: Vec<Endpoint>,
-    strategy: Strategy,
+    strategy: Arc<dyn Pick>,
+    when_exhausted: WhenExhausted,
     timeouts: Timeouts,
     retry: RetryOn429Layer,
     deadline: Option<Duration>,
@@ -50,7 +54,8 @@ impl AiStack {
     pub fn builder() -> AiStackBuilder {
         AiStackBuilder {
             endpoints: Vec::new(),
-            strategy: Strategy::default(),
+            strategy: Arc::new(Strategy::default()),
+            when_exhausted: WhenExhausted::default(),
             timeouts: Timeouts::DEFAULT,
             retry: RetryOn429Layer::new(),
             deadline: None,
@@ -81,6 +86,12 @@ impl AiStack {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.metrics.snapshot()
+    }
+
+    /// Returns a handle that reads the state of the endpoints and changes them while requests run.
+    #[must_use]
+    pub fn endpoints(&self) -> &PoolHandle {
+        &self.endpoints
     }
 
     /// Returns the state of the endpoints, in the order of the configuration.
@@ -132,8 +143,14 @@ impl AiStackBuilder {
     }
 
     /// Sets which of several endpoints takes a request.
-    pub fn strategy(mut self, strategy: Strategy) -> Self {
-        self.strategy = strategy;
+    pub fn strategy(mut self, strategy: impl Pick + 'static) -> Self {
+        self.strategy = Arc::new(strategy);
+        self
+    }
+
+    /// Sets what becomes of a request that no endpoint can take.
+    pub fn when_exhausted(mut self, when_exhausted: WhenExhausted) -> Self {
+        self.when_exhausted = when_exhausted;
         self
     }
 
@@ -210,6 +227,7 @@ impl AiStackBuilder {
         let balance = EndpointBalanceLayer::builder()
             .endpoints(self.endpoints)
             .strategy(self.strategy)
+            .when_exhausted(self.when_exhausted)
             .request_root("/v1")
             .observers(&observers)
             .endpoint_layer(move |endpoint: &Endpoint| {
@@ -235,5 +253,18 @@ impl AiStackBuilder {
             metrics,
             endpoints,
         })
+    }
+}
+
+impl fmt::Debug for AiStackBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AiStackBuilder")
+            .field("endpoints", &self.endpoints)
+            .field("when_exhausted", &self.when_exhausted)
+            .field("timeouts", &self.timeouts)
+            .field("retry", &self.retry)
+            .field("deadline", &self.deadline)
+            .field("observers", &self.observers)
+            .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,14 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+fn refusal(hint: Option<Duration>, took: Option<Duration>) -> Refusal {
+    Refusal {
+        hint,
+        took,
+        seed: None,
+    }
+}
+
 fn admit(cooldown: &Cooldown, now: Instant) -> Ticket {
     assert!(cooldown.would_admit(now));
     cooldown.try_admit(now).expect("admitted")
@@ -11,7 +19,7 @@ fn admit(cooldown: &Cooldown, now: Instant) -> Ticket {
 fn cooled(start: Instant) -> (Cooldown, Instant) {
     let cooldown = Cooldown::new();
     let ticket = admit(&cooldown, start);
-    let wait = cooldown.refused(ticket, Some(SECOND), Some(Duration::ZERO), start);
+    let wait = cooldown.refused(ticket, refusal(Some(SECOND), Some(Duration::ZERO)), start);
     assert_eq!(wait, Some(SECOND));
     (cooldown, start + SECOND)
 }
@@ -38,7 +46,7 @@ async fn a_burst_cools_once() {
     let cooldown = Cooldown::new();
     let burst = [(); 5].map(|()| admit(&cooldown, now));
 
-    let refuse = |ticket, wait| cooldown.refused(ticket, Some(wait), None, now);
+    let refuse = |ticket, wait| cooldown.refused(ticket, refusal(Some(wait), None), now);
     assert_eq!(refuse(burst[0], SECOND), Some(SECOND));
     for ticket in &burst[1..] {
         assert_eq!(refuse(*ticket, 60 * SECOND), None);
@@ -54,7 +62,7 @@ async fn an_older_success_does_not_shorten_it() {
     let now = Instant::now();
     let cooldown = Cooldown::new();
     let (older, refused) = (admit(&cooldown, now), admit(&cooldown, now));
-    cooldown.refused(refused, Some(SECOND), None, now);
+    cooldown.refused(refused, refusal(Some(SECOND), None), now);
     assert!(!cooldown.succeeded(older, now));
     assert_eq!(cooldown.spent(older, 9 * SECOND, now), None);
     assert!(cooldown.try_admit(now).is_none());
@@ -82,7 +90,7 @@ async fn a_probe_that_was_not_refused_in_time_was_accepted() {
     let ticket = admit(&cooldown, start);
     // The refusal takes 100 ms, so a probe has 200.
     let refused = start + SECOND / 10;
-    cooldown.refused(ticket, Some(SECOND), Some(SECOND / 10), refused);
+    cooldown.refused(ticket, refusal(Some(SECOND), Some(SECOND / 10)), refused);
     let now = refused + SECOND;
     let probe = admit(&cooldown, now);
     let accepted = now + SECOND / 5;
@@ -108,7 +116,7 @@ async fn patience_has_bounds() {
         let ticket = admit(&cooldown, start);
         let refused = start + Duration::from_millis(took);
         let took = Duration::from_millis(took);
-        cooldown.refused(ticket, Some(SECOND), Some(took), refused);
+        cooldown.refused(ticket, refusal(Some(SECOND), Some(took)), refused);
         let now = refused + SECOND;
         admit(&cooldown, now);
         assert_eq!(
@@ -163,7 +171,7 @@ async fn an_attempt_of_an_older_cooldown_moves_nothing() {
     let older = admit(&cooldown, now);
     // It runs on while the next one is refused.
     let now = now + SECOND;
-    cooldown.refused(admit(&cooldown, now), Some(SECOND), None, now);
+    cooldown.refused(admit(&cooldown, now), refusal(Some(SECOND), None), now);
     let now = now + SECOND;
     admit(&cooldown, now);
 
@@ -172,7 +180,7 @@ async fn an_attempt_of_an_older_cooldown_moves_nothing() {
     assert!(cooldown.try_admit(now).is_none());
     assert!(!cooldown.succeeded(older, now));
     assert!(cooldown.try_admit(now).is_none());
-    assert_eq!(cooldown.refused(older, None, None, now), None);
+    assert_eq!(cooldown.refused(older, refusal(None, None), now), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,7 +189,10 @@ async fn a_refusal_that_means_nothing_gives_back_its_place() {
     let probe = admit(&cooldown, now);
     assert_eq!(cooldown.cool_for(probe, now, || None), None);
     let probe = admit(&cooldown, now);
-    assert_eq!(cooldown.refused(probe, None, None, now), Some(2 * SECOND));
+    assert_eq!(
+        cooldown.refused(probe, refusal(None, None), now),
+        Some(2 * SECOND)
+    );
     let asked = || -> Option<Duration> { panic!("asked about an older generation") };
     assert_eq!(cooldown.cool_for(probe, now, asked), None);
 }
@@ -190,7 +201,7 @@ async fn a_refusal_that_means_nothing_gives_back_its_place() {
 async fn without_a_hint_it_grows_only_when_the_attempt_after_it_is_refused() {
     let mut now = Instant::now();
     let cooldown = Cooldown::new();
-    let refuse = |ticket, now| cooldown.refused(ticket, None, None, now);
+    let refuse = |ticket, now| cooldown.refused(ticket, refusal(None, None), now);
     for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
         let wait = refuse(admit(&cooldown, now), now);
         assert_eq!(wait, Some(expected * SECOND));
@@ -207,7 +218,7 @@ async fn without_a_hint_it_grows_only_when_the_attempt_after_it_is_refused() {
 async fn a_refused_probe_leaves_the_rate_as_it_was() {
     let (cooldown, mut now) = learned(20.0, Instant::now());
     for _ in 0..10 {
-        cooldown.refused(admit(&cooldown, now), Some(SECOND), None, now);
+        cooldown.refused(admit(&cooldown, now), refusal(Some(SECOND), None), now);
         now += SECOND;
     }
     assert_eq!(cooldown.rate(), Some(20.0));
@@ -229,7 +240,7 @@ async fn no_server_takes_itself_out_for_ever() {
     let now = Instant::now();
     let cooldown = Cooldown::new();
     let ticket = admit(&cooldown, now);
-    let wait = cooldown.refused(ticket, Some(Duration::MAX), None, now);
+    let wait = cooldown.refused(ticket, refusal(Some(Duration::MAX), None), now);
     assert_eq!(wait, Some(MAX_COOLDOWN));
 }
 
@@ -242,7 +253,7 @@ async fn a_refusal_that_comes_late_says_nothing_about_the_rate() {
         cooldown.succeeded(admit(&cooldown, now), now);
         let ticket = admit(&cooldown, now);
         let late = now + 600 * SECOND;
-        cooldown.refused(ticket, Some(SECOND), None, late);
+        cooldown.refused(ticket, refusal(Some(SECOND), None), late);
         assert_eq!(cooldown.rate(), None, "{known:?}");
     }
 }

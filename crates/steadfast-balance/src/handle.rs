@@ -1,0 +1,233 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use steadfast_core::{Class, EndpointName, Event, InvalidConfig};
+use tokio::time::Instant;
+
+use crate::endpoint::{Endpoint, check_weight};
+use crate::member::Member;
+use crate::members::{Entry, InService};
+use crate::pool::Pool;
+use crate::status::EndpointStatus;
+
+/// Reads the state of a balancer's endpoints, and changes them while requests run.
+///
+/// What runs at an endpoint that is changed or removed comes to its end. Clones and all services
+/// of the layer have the same endpoints.
+///
+/// ```
+/// use steadfast_balance::{Endpoint, EndpointBalanceLayer};
+///
+/// let layer = EndpointBalanceLayer::builder()
+///     .endpoint(Endpoint::new("a", "https://a.example.com")?)
+///     .build()?;
+/// let pool = layer.handle();
+/// pool.add(Endpoint::new("b", "https://b.example.com")?)?;
+/// pool.set_weight("b", 2.0)?;
+/// pool.disable("a")?;
+/// assert!(!pool.status()[0].admissible);
+/// # Ok::<(), steadfast_core::InvalidConfig>(())
+/// ```
+#[derive(Clone)]
+pub struct PoolHandle(Arc<Pool>);
+
+impl PoolHandle {
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        Self(pool)
+    }
+
+    /// Returns the state of all endpoints, in the order of the configuration. Reading moves
+    /// nothing but what time has moved.
+    #[must_use]
+    pub fn status(&self) -> Vec<EndpointStatus> {
+        let now = Instant::now();
+        let members = self.0.members();
+        let status = |entry: &Entry| EndpointStatus::of(entry, now);
+        members.all.iter().map(status).collect()
+    }
+
+    /// Returns how many requests wait for their turn at limited endpoints.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.shared.queue.len()
+    }
+
+    /// Adds an endpoint behind the others of its tier.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is one of this name, or if it is misconfigured.
+    pub fn add(&self, endpoint: Endpoint) -> Result<(), InvalidConfig> {
+        self.0.edit(|all, new| new(all, endpoint))
+    }
+
+    /// Removes an endpoint. Nothing is sent there any more, and what runs there comes to its end.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn remove(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.0.edit(|all, _| {
+            let at = find(all, name)?;
+            all.remove(at);
+            Ok(())
+        })
+    }
+
+    /// Replaces all endpoints by these.
+    ///
+    /// One that stays the same, in its name, base, credential and headers, keeps its state and its
+    /// connections; so it does if only its tier or weight is another one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, and changes nothing, if two have the same name, or if one is
+    /// misconfigured.
+    pub fn replace(
+        &self,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+    ) -> Result<(), InvalidConfig> {
+        self.0.edit(|all, new| {
+            let before = std::mem::take(all);
+            for (n, endpoint) in endpoints.into_iter().enumerate() {
+                let within = |error: InvalidConfig| error.within(&format!("endpoint[{n}]"));
+                let same = |entry: &&Entry| entry.member.endpoint.is_same(&endpoint);
+                let known = before.iter().find(same).cloned();
+                let (tier, weight) = (endpoint.tier, endpoint.weight);
+                check_weight(weight).map_err(within)?;
+                new(all, endpoint).map_err(within)?;
+                if let (Some(known), Some(added)) = (known, all.last_mut()) {
+                    *added = Entry {
+                        tier,
+                        weight,
+                        ..known
+                    };
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes an endpoint out of service until it is [enabled](Self::enable).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn disable(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.set(name, |entry| entry.service = InService::Disabled)
+    }
+
+    /// Puts an endpoint into service that was disabled or drained.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn enable(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.set(name, |entry| entry.service = InService::Enabled)
+    }
+
+    /// Takes an endpoint out of service, and waits until all that runs there has ended.
+    ///
+    /// It stays among the others, out of service, until it is [enabled](Self::enable) or
+    /// [removed](Self::remove).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    ///
+    /// # Cancel safety
+    ///
+    /// It gets no new requests from the call on, whether the future is waited for or dropped.
+    pub fn drain(
+        &self,
+        name: &str,
+    ) -> Result<impl Future<Output = ()> + Send + 'static, InvalidConfig> {
+        self.set(name, |entry| entry.service = InService::Draining)?;
+        let member = self.member(name)?;
+        Ok(async move {
+            loop {
+                let idle = member.idle.notified();
+                tokio::pin!(idle);
+                // Before the look, so that no end is missed.
+                idle.as_mut().enable();
+                if member.in_flight.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                idle.await;
+            }
+        })
+    }
+
+    /// Sets the weight of an endpoint.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name, or if the weight is not positive.
+    pub fn set_weight(&self, name: &str, weight: f64) -> Result<(), InvalidConfig> {
+        check_weight(weight)?;
+        self.set(name, |entry| entry.weight = weight)
+    }
+
+    /// Sets the tier of an endpoint.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn set_tier(&self, name: &str, tier: u16) -> Result<(), InvalidConfig> {
+        self.set(name, |entry| entry.tier = tier)
+    }
+
+    /// Leaves an endpoint alone for `wait` from now, at most a day. That may shorten a cooldown
+    /// which it has already, and with zero ends it: what comes next is a probe.
+    ///
+    /// For what another instance has learned, or an operator knows.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn cool(&self, name: &str, wait: Duration) -> Result<(), InvalidConfig> {
+        let member = self.member(name)?;
+        let now = Instant::now();
+        if wait.is_zero() {
+            member.cooldown.end();
+        } else {
+            let wait = member.cooldown.order(wait, now);
+            self.0.shared.observers.emit(&Event::Cooldown {
+                endpoint: member.endpoint.name.clone(),
+                class: Class::RateLimited,
+                wait,
+            });
+        }
+        self.0.shared.turned(now);
+        Ok(())
+    }
+
+    pub(crate) fn member(&self, name: &str) -> Result<Arc<Member>, InvalidConfig> {
+        let members = self.0.members();
+        let at = find(&members.all, name)?;
+        Ok(members.all[at].member.clone())
+    }
+
+    fn set(&self, name: &str, change: impl FnOnce(&mut Entry)) -> Result<(), InvalidConfig> {
+        self.0.edit(|all, _| {
+            let at = find(all, name)?;
+            change(&mut all[at]);
+            Ok(())
+        })
+    }
+}
+
+fn find(all: &[Entry], name: &str) -> Result<usize, InvalidConfig> {
+    let known = |entry: &Entry| entry.member.endpoint.name == *name;
+    all.iter()
+        .position(known)
+        .ok_or_else(|| InvalidConfig::new("name", EndpointName::new(name), "is no endpoint's"))
+}
+
+impl fmt::Debug for PoolHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PoolHandle").field(&self.status()).finish()
+    }
+}

@@ -1,0 +1,97 @@
+//! Which endpoints there are at one moment. A change makes a new list.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::member::Member;
+
+/// All endpoints, and those that take requests in the order in which they are looked at.
+#[derive(Debug)]
+pub(crate) struct Members {
+    pub(crate) version: u64,
+    /// In the order of the configuration.
+    pub(crate) all: Vec<Entry>,
+    /// Those that are enabled, by tier, and within one by the order of the configuration.
+    active: Vec<Entry>,
+    tiers: Vec<Range<usize>>,
+    everybody: Arc<[Arc<Member>]>,
+}
+
+/// An endpoint with what can be set while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) member: Arc<Member>,
+    pub(crate) tier: u16,
+    pub(crate) weight: f64,
+    pub(crate) service: InService,
+}
+
+/// Whether an endpoint takes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum InService {
+    /// It takes requests.
+    Enabled,
+    /// It takes none, until it is enabled again.
+    Disabled,
+    /// It takes no new ones, and those that it has come to their end.
+    Draining,
+}
+
+impl Members {
+    pub(crate) fn new(version: u64, all: Vec<Entry>) -> Self {
+        let mut active: Vec<Entry> = all
+            .iter()
+            .filter(|entry| entry.service == InService::Enabled)
+            .cloned()
+            .collect();
+        // A stable sort: the order of the configuration stays.
+        active.sort_by_key(|entry| entry.tier);
+        let mut tiers: Vec<Range<usize>> = Vec::new();
+        for (at, entry) in active.iter().enumerate() {
+            match tiers.last_mut() {
+                Some(last) if active[last.start].tier == entry.tier => last.end = at + 1,
+                _ => tiers.push(at..at + 1),
+            }
+        }
+        Self {
+            version,
+            everybody: active.iter().map(|entry| entry.member.clone()).collect(),
+            all,
+            active,
+            tiers,
+        }
+    }
+
+    pub(crate) fn active(&self) -> &[Entry] {
+        &self.active
+    }
+
+    pub(crate) fn everybody(&self) -> &Arc<[Arc<Member>]> {
+        &self.everybody
+    }
+
+    /// The places of each tier among the active ones, the lowest tier first.
+    pub(crate) fn tiers(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.tiers.iter().cloned()
+    }
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self::new(0, Vec::new())
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(member: Member) -> Self {
+        Self {
+            tier: member.endpoint.tier,
+            weight: member.endpoint.weight,
+            member: Arc::new(member),
+            service: InService::Enabled,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Smooth weighted round robin, without a lock: each endpoint has its place on a line, where one
+//! with twice the weight makes half the steps. The one whose step has its middle first is next.
+
+use std::sync::atomic::Ordering;
+
+use crate::candidate::{Asking, Candidate};
+
+/// The step of an endpoint of weight 1.
+const STEP: f64 = 1_048_576.0;
+
+pub(super) fn next(request: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
+    let order = Ordering::Relaxed;
+    let round = request.round.load(order);
+    // Who was away begins a step behind the others at most, and does not catch up.
+    let start = |candidate: &Candidate<'_>| {
+        let turn = candidate.entry().member.turn.load(order);
+        turn.max(round.saturating_sub(step(candidate)))
+    };
+    let middle = |candidate: &Candidate<'_>| start(candidate).saturating_add(step(candidate) / 2);
+    let first = candidates
+        .iter()
+        .enumerate()
+        .min_by_key(|(_, candidate)| middle(candidate));
+    let Some((at, chosen)) = first else {
+        return 0;
+    };
+    let start = start(chosen);
+    let turn = &chosen.entry().member.turn;
+    turn.fetch_max(start, order);
+    turn.fetch_add(step(chosen), order);
+    request.round.fetch_max(start, order);
+    at
+}
+
+fn step(candidate: &Candidate<'_>) -> u64 {
+    // A weight is positive, and the cast saturates.
+    (STEP / candidate.weight()).max(1.0) as u64
+}

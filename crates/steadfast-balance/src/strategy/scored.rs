@@ -1,0 +1,108 @@
+use steadfast_core::InvalidConfig;
+
+use crate::candidate::{Asking, Candidate};
+use crate::strategy::Pick;
+
+/// Chooses by a mix of health, latency and cost.
+///
+/// Health is the share of successes among the last outcomes, latency that of the fastest
+/// candidate divided by its own, cost likewise. Each counts as much as its share. What is known of
+/// an endpoint gets old: the distance to a perfect score halves every ten seconds in which it is
+/// not used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    health: f64,
+    latency: f64,
+    cost: f64,
+}
+
+/// Seconds after which half of what is known has faded.
+const HALF_LIFE: f64 = 10.0;
+
+impl Scored {
+    /// Creates a mix of health and latency, 70 to 30, which leaves the cost out.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            health: 0.7,
+            latency: 0.3,
+            cost: 0.0,
+        }
+    }
+
+    /// Sets how much each of the three counts. Only their proportions matter.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one of them is negative, or none is positive.
+    pub fn mix(health: f64, latency: f64, cost: f64) -> Result<Self, InvalidConfig> {
+        for (field, share) in [("health", health), ("latency", latency), ("cost", cost)] {
+            if !(share.is_finite() && share >= 0.0) {
+                return Err(InvalidConfig::new(field, share, "must not be negative"));
+            }
+        }
+        let all = health + latency + cost;
+        if all <= 0.0 {
+            return Err(InvalidConfig::new(
+                "health",
+                health,
+                "must not be 0 like all others",
+            ));
+        }
+        Ok(Self {
+            health: health / all,
+            latency: latency / all,
+            cost: cost / all,
+        })
+    }
+
+    fn score(&self, candidate: &Candidate<'_>, best: &Best) -> f64 {
+        let speed = match candidate.latency_seconds() {
+            Some(latency) if latency > 0.0 => best.latency / latency,
+            // An endpoint that has never succeeded is worth a try, but no more before that has
+            // ended: it may hang.
+            None if candidate.in_flight() > 0 => 0.0,
+            _ => 1.0,
+        };
+        let health = candidate.health();
+        let known = self.health * health + self.latency * speed;
+        // What something costs does not get old.
+        let age = candidate.idle().as_secs_f64() / HALF_LIFE;
+        let faded = (self.health + self.latency - known) * (-age).exp2();
+        let cheap = match candidate.cost() {
+            cost if cost > 0.0 => best.cost / cost,
+            _ => 1.0,
+        };
+        self.health + self.latency - faded + self.cost * cheap
+    }
+}
+
+/// What the best candidates have.
+struct Best {
+    latency: f64,
+    cost: f64,
+}
+
+impl Pick for Scored {
+    fn pick(&self, _: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
+        let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
+        let best = Best {
+            latency: least(&mut candidates.iter().filter_map(Candidate::latency_seconds)),
+            cost: least(&mut candidates.iter().map(Candidate::cost)),
+        };
+        let mut chosen = (0, f64::NEG_INFINITY);
+        for (at, candidate) in candidates.iter().enumerate() {
+            let score = self.score(candidate, &best);
+            if score > chosen.1 {
+                chosen = (at, score);
+            }
+        }
+        chosen.0
+    }
+}
+
+impl Default for Scored {
+    fn default() -> Self {
+        Self::new()
+    }
+}
