@@ -144,7 +144,14 @@ impl Cooldown {
         state.advance(now);
         match state.phase {
             Phase::Cooling { until } => until.max(now),
-            Phase::Probing { sent: Some(sent) } => saturating_add(sent, state.patience),
+            Phase::Probing { sent: Some(sent) } => {
+                let known = saturating_add(sent, state.patience);
+                if state.trusts_rate() {
+                    known.min(state.rate.next_at_rate(now))
+                } else {
+                    known
+                }
+            }
             Phase::Clear | Phase::Probing { sent: None } => now,
             Phase::Paced => state.rate.next(now),
         }
@@ -167,6 +174,14 @@ impl Cooldown {
             return None;
         }
         self.lock().rate.known()
+    }
+
+    /// Returns the same if it was found more than once.
+    pub(crate) fn confirmed_rate(&self) -> Option<f64> {
+        if self.word.load(Ordering::Acquire) & 1 == 0 {
+            return None;
+        }
+        self.lock().rate.confirmed()
     }
 
     /// Begins a cooldown because an attempt was refused, for as long as the hint says. Returns how
@@ -318,6 +333,11 @@ impl State {
         self.advance(now);
         match self.phase {
             Phase::Clear => Some(Pass::Free),
+            // A bucket that is full by now would run over until it is known what the probe showed.
+            // At the learned rate it does not, and hardly more than the probe is at risk.
+            Phase::Probing { sent: Some(_) } if self.trusts_rate() => {
+                self.rate.try_send_at_rate(now).then_some(Pass::Paced)
+            }
             Phase::Cooling { .. } | Phase::Probing { sent: Some(_) } => None,
             Phase::Probing { sent: None } => {
                 self.phase = Phase::Probing { sent: Some(now) };
@@ -346,6 +366,11 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// Whether the last cooldown ended as expected, and the rate is known.
+    fn trusts_rate(&self) -> bool {
+        self.streak == 0 && self.rate.known().is_some()
     }
 
     fn pace(&mut self, now: Instant) {

@@ -30,7 +30,7 @@ const FEW: usize = 16;
 const DRAWS: usize = 8;
 /// How often a pool whose endpoints are all broken lets an attempt through all the same.
 const LAST_RESORT: Duration = Duration::from_secs(1);
-/// What an endpoint is taken for whose rate is not known yet: nobody is refused for that.
+/// What an endpoint is taken for whose rate is not sure: nobody is refused for a guess.
 const UNKNOWN_RATE: f64 = 1_000.0;
 
 /// What all services of a layer share.
@@ -408,7 +408,7 @@ impl Shared {
                 Turn::Paced(at) | Turn::Limited(at) => at,
                 Turn::Broken(_) => return None,
             };
-            let rate = member.cooldown.rate().unwrap_or(UNKNOWN_RATE);
+            let rate = member.cooldown.confirmed_rate().unwrap_or(UNKNOWN_RATE);
             Some((ready.saturating_duration_since(now).as_secs_f64(), rate))
         });
         seconds_until(ahead as f64 + 1.0, turns.collect())

@@ -31,6 +31,9 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiters: BTreeMap<Key, Waiter>,
+    /// When somebody first found it too long, and when last. It is forgotten after twice the time
+    /// that one could have waited.
+    full: Option<(Instant, Instant)>,
     /// The number of the last waiter, and that of the last walk.
     last: u64,
     walk: u64,
@@ -112,6 +115,29 @@ impl Queue {
             Claims::None
         } else {
             Claims::Some(ids)
+        }
+    }
+
+    /// Notes that somebody found the queue too long, who could have waited for `longest`.
+    pub(crate) fn too_long(&self, longest: Duration, now: Instant) {
+        let mut state = self.lock();
+        match &mut state.full {
+            Some((_, last)) if now.saturating_duration_since(*last) <= 2 * longest => *last = now,
+            full => *full = Some((now, now)),
+        }
+    }
+
+    /// For how long the queue has been too long again and again for those who could wait for
+    /// `longest`.
+    pub(crate) fn overloaded(&self, longest: Duration, now: Instant) -> Duration {
+        if self.len() == 0 {
+            return Duration::ZERO;
+        }
+        match self.lock().full {
+            Some((first, last)) if now.saturating_duration_since(last) <= 2 * longest => {
+                now.saturating_duration_since(first)
+            }
+            _ => Duration::ZERO,
         }
     }
 

@@ -30,6 +30,12 @@ const CONFIDENT: f64 = 10.0;
 /// [`SHORTEST_RETURN`].
 const RETURN_ATTEMPTS: f64 = 5.0;
 const SHORTEST_RETURN: f64 = 5.0;
+/// A refusal that finds the rate as it was known makes the next return so many times longer, up to
+/// [`LONGEST_RETURN`]: there is less to find out, and each refusal costs a part of the quota.
+const STEADIER: f64 = 1.5;
+const LONGEST_RETURN: f64 = 20.0;
+/// How far a rate may be from what was known and still be the same.
+const SAME: f64 = 0.1;
 /// A rate is forgotten when so many times the time of its return have passed without a refusal.
 const FORGOTTEN: f64 = 8.0;
 /// The most that an endpoint is taken to have saved up, in seconds of its rate.
@@ -49,10 +55,14 @@ pub(crate) struct Rate {
     resumed: Instant,
     tokens: f64,
     filled: Instant,
+    /// When the last attempt was sent.
+    sent: Instant,
     /// For how many seconds no token was missing.
     idle: f64,
     /// How much it takes at once, in seconds of its rate.
     burst: f64,
+    /// How many seconds a return takes at least.
+    shortest_return: f64,
     measured: Measured,
 }
 
@@ -75,8 +85,10 @@ impl Rate {
             resumed: now,
             tokens: 0.0,
             filled: now,
+            sent: now,
             idle: 0.0,
             burst: LONGEST_BURST,
+            shortest_return: SHORTEST_RETURN,
             measured: Measured::from(now, 0.0),
         }
     }
@@ -94,6 +106,12 @@ impl Rate {
         self.known
     }
 
+    /// Returns the same if the last refusal has confirmed it.
+    pub(crate) fn confirmed(&self) -> Option<f64> {
+        self.known
+            .filter(|_| self.shortest_return > SHORTEST_RETURN)
+    }
+
     /// Learns from a refusal. The first one says nothing: nobody has counted before it.
     pub(crate) fn refused(&mut self, now: Instant) {
         if self.measured.sent > 0.0 {
@@ -101,7 +119,9 @@ impl Rate {
                 Some(_) => Some(self.measured.correct(self.at(now), now)),
                 None => self.measured.first(now),
             };
-            self.known = known.map(|known| known.max(LEAST));
+            let known = known.map(|known| known.max(LEAST));
+            self.learn_steadiness(known);
+            self.known = known;
             self.learn_burst(now);
         }
         self.refused = now;
@@ -113,6 +133,15 @@ impl Rate {
         if self.known.is_none() && per_second.is_finite() {
             self.known = Some(per_second.max(LEAST));
         }
+    }
+
+    fn learn_steadiness(&mut self, found: Option<f64>) {
+        self.shortest_return = match (self.known, found) {
+            (Some(known), Some(found)) if (found / known - 1.0).abs() < SAME => {
+                (self.shortest_return * STEADIER).min(LONGEST_RETURN)
+            }
+            _ => SHORTEST_RETURN,
+        };
     }
 
     /// Tokens that were saved up and spent at once, right after a pause, may have been too many.
@@ -140,6 +169,7 @@ impl Rate {
     pub(crate) fn send(&mut self, now: Instant) {
         self.refill(now);
         self.tokens = (self.tokens - 1.0).max(0.0);
+        self.sent = now;
         self.idle = 0.0;
         self.measured.sent += 1.0;
     }
@@ -152,6 +182,16 @@ impl Rate {
             self.send(now);
         }
         sends
+    }
+
+    /// Takes a token no sooner after the last one than the rate says, whatever was saved up.
+    pub(crate) fn try_send_at_rate(&mut self, now: Instant) -> bool {
+        self.next_at_rate(now) <= now && self.try_send(now)
+    }
+
+    pub(crate) fn next_at_rate(&mut self, now: Instant) -> Instant {
+        let gap = Duration::from_secs_f64(1.0 / self.at(now));
+        saturating_add(self.sent, gap).max(self.next(now))
     }
 
     /// Gives back the token of an attempt that was not sent.
@@ -170,7 +210,7 @@ impl Rate {
     /// Returns whether there was no refusal for so long that the rate is no limit any more.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         match self.known {
-            Some(known) => seconds(self.refused, now) >= FORGOTTEN * time_to_return(known),
+            Some(known) => seconds(self.refused, now) >= FORGOTTEN * self.time_to_return(known),
             None => self.at(now) >= NO_LIMIT,
         }
     }
@@ -181,9 +221,14 @@ impl Rate {
         let Some(known) = self.known else {
             return FIRST * (DOUBLINGS * time.min(6.0)).exp2();
         };
-        let back = time_to_return(known);
+        let back = self.time_to_return(known);
         let way = (time - back) / back;
         known * (1.0 + (1.0 - BACK_OFF) * way.powi(3))
+    }
+
+    /// The seconds after which the rate has come back to what was known.
+    fn time_to_return(&self, known: f64) -> f64 {
+        (RETURN_ATTEMPTS / known).max(self.shortest_return)
     }
 
     fn refill(&mut self, now: Instant) {
@@ -201,7 +246,7 @@ impl Rate {
     /// All tokens are there, so nobody needs the rate to grow, and after a while the endpoint has
     /// saved up all that it can, too.
     fn stand_idle(&mut self, saved: f64, now: Instant) {
-        let back = self.known.map_or(f64::INFINITY, time_to_return);
+        let back = (self.known).map_or(f64::INFINITY, |known| self.time_to_return(known));
         if seconds(self.grows_from, now) > back {
             let unused = now.saturating_duration_since(self.filled);
             self.grows_from = saturating_add(self.grows_from, unused).min(now);
@@ -210,11 +255,6 @@ impl Rate {
             self.measured = Measured::from(now, saved);
         }
     }
-}
-
-/// The seconds after which a rate has come back to what was known.
-fn time_to_return(known: f64) -> f64 {
-    (RETURN_ATTEMPTS / known).max(SHORTEST_RETURN)
 }
 
 impl Measured {

@@ -24,6 +24,21 @@ use crate::services::Services;
 /// another request was faster.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// More comes for good than can be served if the queue has been too long for some for so many times
+/// the time that they could wait.
+const OVERLOADED: u32 = 4;
+/// What part of its time a request waits at most then. A longer queue would serve nobody more, and
+/// everybody later.
+const STANDING: u32 = 10;
+
+/// How long a request waits for its turn.
+#[derive(Clone, Copy)]
+struct Patience {
+    until: Instant,
+    /// How long it could wait if there were a use for that.
+    longest: Duration,
+}
+
 /// A request that has no endpoint yet.
 pub(crate) struct Selecting<S, B> {
     pub(crate) services: Arc<Services<S>>,
@@ -36,8 +51,8 @@ pub(crate) struct Selecting<S, B> {
     /// Endpoints whose services broke, not to be asked again, and the last of their errors.
     lost: Vec<u64>,
     error: Option<BoxError>,
-    /// Its place among those who wait for their turn.
-    place: Option<Place>,
+    /// Its place among those who wait for their turn, and when it gives up.
+    place: Option<(Place, Patience)>,
     /// Wakes this request for what no busy service knows of.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -73,9 +88,11 @@ where
         let shared = &pool.shared;
         let asked = self.asked.clone();
         let allowed = asked.allowed();
-        let claims = shared
-            .queue
-            .claims(self.place.as_ref(), members.active().len(), now);
+        let claims = shared.queue.claims(
+            self.place.as_ref().map(|(place, _)| place),
+            members.active().len(),
+            now,
+        );
         // Those that were busy are asked along with the others, and may have become free.
         let mut waited = std::mem::take(&mut self.busy);
         let mut skip = self.lost.clone();
@@ -142,8 +159,8 @@ where
     ) -> Poll<Result<T, BoxError>> {
         let shared = &pool.shared;
         let tokens = self.asked.tokens();
-        let until = self.patience(found, (pool, members), allowed, skip, (came, now));
-        let fits = until.filter(|until| {
+        let patience = self.patience(found, (pool, members), allowed, skip, (came, now));
+        let fits = patience.filter(|patience| {
             let wait = match self.place {
                 Some(_) => Duration::ZERO,
                 None => {
@@ -151,21 +168,22 @@ where
                     shared.wait_behind(members, (allowed, tokens), ahead, now)
                 }
             };
-            now < *until && saturating_add(now, wait) <= *until
+            let fits = now < patience.until && saturating_add(now, wait) <= patience.until;
+            if !fits {
+                shared.queue.too_long(patience.longest, now);
+            }
+            fits
         });
         match fits {
-            Some(until) => {
+            Some(patience) => {
                 let wanted = wanted(members, allowed);
-                let place = match &self.place {
-                    Some(place) => place,
-                    None => {
-                        let since = allowed.since(came);
-                        let place = Place::join(shared, since, wanted.clone(), tokens, cx.waker());
-                        self.place.insert(place)
-                    }
-                };
+                let (place, _) = self.place.get_or_insert_with(|| {
+                    let since = allowed.since(came);
+                    let place = Place::join(shared, since, wanted.clone(), tokens, cx.waker());
+                    (place, patience)
+                });
                 let next = place.wait(wanted, cx.waker(), members.active().len(), now);
-                let wake_at = next.map_or(until, |next| next.min(until));
+                let wake_at = next.map_or(patience.until, |next| next.min(patience.until));
                 // Nobody is asked twice in the same millisecond, which is what a timer counts.
                 let wake_at = wake_at.max(now + Duration::from_millis(1));
                 Self::poll_timer(&mut self.timer, Some(wake_at), cx);
@@ -191,14 +209,14 @@ where
             return Poll::Pending;
         }
         // Who could not be served in time is not to come back for that.
-        let in_time = until.is_none();
+        let in_time = patience.is_none();
         Poll::Ready(Err(match self.error.take() {
             Some(error) => error,
             None => shared.exhausted(members, &self.asked, in_time, now).into(),
         }))
     }
 
-    /// Returns until when the request waits for its turn, if it does.
+    /// Returns how long the request waits for its turn, if it does.
     fn patience(
         &self,
         found: Found,
@@ -206,8 +224,12 @@ where
         allowed: &Allowed<'_>,
         skip: &[u64],
         (came, now): (Instant, Instant),
-    ) -> Option<Instant> {
+    ) -> Option<Patience> {
         let shared = &pool.shared;
+        if let Some((_, patience)) = self.place {
+            // Those who wait go on, also if the endpoint has begun to cool meanwhile.
+            return Some(patience);
+        }
         let tokens = self.asked.tokens();
         let mut others = candidates(members, allowed).filter(|member| !skip.contains(&member.id));
         let start_by = self.start_by(members, allowed, came);
@@ -221,15 +243,20 @@ where
                 saturating_add(came, shared.max_wait)
             }
             _ => {
-                // Those who wait already go on, although the endpoint has begun to cool.
                 let is_turn = |turn| matches!(turn, Turn::Now | Turn::Paced(_));
-                if self.place.is_none() {
-                    others.find(|member| is_turn(member.turn(tokens, now)))?;
-                }
+                others.find(|member| is_turn(member.turn(tokens, now)))?;
                 start_by.unwrap_or_else(|| saturating_add(came, shared.max_wait))
             }
         };
-        Some(start_by.map_or(until, |start_by| until.min(start_by)))
+        let until = start_by.map_or(until, |start_by| until.min(start_by));
+        let longest = until.saturating_duration_since(came);
+        let overloaded = shared.queue.overloaded(longest, now) > OVERLOADED * longest;
+        let until = if overloaded {
+            came + longest / STANDING
+        } else {
+            until
+        };
+        Some(Patience { until, longest })
     }
 
     /// Until when an attempt has to begin so that its answer probably comes before the deadline.

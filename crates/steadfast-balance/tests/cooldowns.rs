@@ -190,7 +190,7 @@ async fn a_limited_endpoint_gets_what_it_takes_whatever_the_load() {
     assert!(cooldowns - ended <= 1, "{ended} of {cooldowns} have ended");
 
     net.on("a", |_| Reply::from(ok()).after(10 * MS));
-    advance(60 * SECOND).await;
+    advance(160 * SECOND).await;
     assert_eq!(status(&service, get()).await, 200);
     assert_eq!(
         wave(&service, &net).await,
