@@ -33,11 +33,12 @@ const SHORTEST_RETURN: f64 = 5.0;
 /// A refusal that finds the rate as it was known makes the next return so many times longer, up to
 /// [`LONGEST_RETURN`]: there is less to find out, and each refusal costs a part of the quota.
 const STEADIER: f64 = 1.5;
-const LONGEST_RETURN: f64 = 20.0;
+const LONGEST_RETURN: f64 = 60.0;
 /// How far a rate may be from what was known and still be the same.
 const SAME: f64 = 0.1;
-/// A rate is forgotten when so many times the time of its return have passed without a refusal.
-const FORGOTTEN: f64 = 8.0;
+/// A rate is forgotten when it was not refused although that was due, and so many times the
+/// shorter time of its return have passed since.
+const FORGOTTEN: f64 = 6.0;
 /// The most that an endpoint is taken to have saved up, in seconds of its rate.
 const LONGEST_BURST: f64 = 1.0;
 const SHORTEST_BURST: f64 = 0.05;
@@ -210,7 +211,10 @@ impl Rate {
     /// Returns whether there was no refusal for so long that the rate is no limit any more.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         match self.known {
-            Some(known) => seconds(self.refused, now) >= FORGOTTEN * self.time_to_return(known),
+            Some(known) => {
+                let [back, soon] = self.times_to_return(known);
+                seconds(self.refused, now) >= 2.0 * back + FORGOTTEN * soon
+            }
             None => self.at(now) >= NO_LIMIT,
         }
     }
@@ -221,14 +225,21 @@ impl Rate {
         let Some(known) = self.known else {
             return FIRST * (DOUBLINGS * time.min(6.0)).exp2();
         };
-        let back = self.time_to_return(known);
-        let way = (time - back) / back;
+        let [back, soon] = self.times_to_return(known);
+        // A refusal is due by now. Without one the quota has grown, and that is soon found out.
+        let way = if time > 2.0 * back {
+            1.0 + (time - 2.0 * back) / soon
+        } else {
+            (time - back) / back
+        };
         known * (1.0 + (1.0 - BACK_OFF) * way.powi(3))
     }
 
-    /// The seconds after which the rate has come back to what was known.
-    fn time_to_return(&self, known: f64) -> f64 {
-        (RETURN_ATTEMPTS / known).max(self.shortest_return)
+    /// The seconds after which the rate has come back to what was known, and after which it would
+    /// have if that were less sure.
+    fn times_to_return(&self, known: f64) -> [f64; 2] {
+        let attempts = RETURN_ATTEMPTS / known;
+        [self.shortest_return, SHORTEST_RETURN].map(|shortest| attempts.max(shortest))
     }
 
     fn refill(&mut self, now: Instant) {
@@ -246,7 +257,7 @@ impl Rate {
     /// All tokens are there, so nobody needs the rate to grow, and after a while the endpoint has
     /// saved up all that it can, too.
     fn stand_idle(&mut self, saved: f64, now: Instant) {
-        let back = (self.known).map_or(f64::INFINITY, |known| self.time_to_return(known));
+        let back = (self.known).map_or(f64::INFINITY, |known| self.times_to_return(known)[0]);
         if seconds(self.grows_from, now) > back {
             let unused = now.saturating_duration_since(self.filled);
             self.grows_from = saturating_add(self.grows_from, unused).min(now);

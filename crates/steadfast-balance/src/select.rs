@@ -26,10 +26,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// More comes for good than can be served if the queue has been too long for some for so many times
 /// the time that they could wait.
-const OVERLOADED: u32 = 4;
+const OVERLOADED: u32 = 8;
 /// What part of its time a request waits at most then. A longer queue would serve nobody more, and
 /// everybody later.
-const STANDING: u32 = 10;
+const STANDING: u32 = 4;
 
 /// How long a request waits for its turn.
 #[derive(Clone, Copy)]
