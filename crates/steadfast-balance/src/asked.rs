@@ -15,14 +15,13 @@ pub(crate) struct Asked {
     pub(crate) trail: Option<Trail>,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) wishes: Option<Wishes>,
-    /// It does not wait for one endpoint while another one could take it.
-    pub(crate) hurries: bool,
 }
 
 /// What that allows at one moment.
 #[derive(Debug)]
 pub(crate) struct Allowed<'a> {
     wishes: Option<&'a Wishes>,
+    /// It does not wait for one endpoint while another one could take it.
     pub(crate) hurries: bool,
     tried: Vec<Attempt>,
     /// The last attempt ended just now and another endpoint was promised, so the same one would
@@ -40,7 +39,6 @@ impl Asked {
             trail: Trail::of(extensions).cloned(),
             deadline: Deadline::of(extensions),
             wishes: Wishes::of(extensions).cloned(),
-            hurries: false,
         }
     }
 
@@ -52,7 +50,7 @@ impl Asked {
         let trail = self.trail.as_ref().filter(|trail| !trail.is_empty());
         Allowed {
             wishes: self.wishes.as_ref(),
-            hurries: self.hurries,
+            hurries: false,
             tried: trail.map(Trail::attempts).unwrap_or_default(),
             moves: trail.is_some_and(|trail| trail.last_next() == Some(Next::Now)),
         }

@@ -135,6 +135,7 @@ mod service;
 mod services;
 mod status;
 mod strategy;
+mod waiting;
 mod wishes;
 
 pub use self::admitted::Load;
