@@ -11,6 +11,18 @@ use tokio::time::Instant;
 use crate::members::Entry;
 use crate::wishes::Wishes;
 
+/// The endpoints of one tier that could take a request now.
+#[derive(Clone, Copy)]
+pub struct Candidates<'a> {
+    tier: &'a [Entry],
+    /// Where the tier begins among all endpoints.
+    start: usize,
+    /// A bit for each that could: of the first 64, and of the others.
+    first: u64,
+    others: &'a [u64],
+    asking: &'a Asking<'a>,
+}
+
 /// An endpoint that could take a request now. Every look at it is a look at its present state.
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
@@ -28,6 +40,79 @@ pub struct Asking<'a> {
     pub(crate) since_start: Duration,
     /// How far the round of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin) has come.
     pub(crate) round: &'a AtomicU64,
+}
+
+impl<'a> Candidates<'a> {
+    pub(crate) fn new(
+        (tier, start): (&'a [Entry], usize),
+        (first, others): (u64, &'a [u64]),
+        asking: &'a Asking<'a>,
+    ) -> Self {
+        Self {
+            tier,
+            start,
+            first,
+            others,
+            asking,
+        }
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let words = [self.first].into_iter().chain(self.others.iter().copied());
+        words.map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Returns whether there is none. A strategy is never asked then.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns them, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
+        let Self {
+            tier,
+            start,
+            first,
+            others,
+            asking,
+        } = *self;
+        let words = [first].into_iter().chain(others.iter().copied());
+        words.enumerate().flat_map(move |(word, bits)| {
+            ones(bits).map(move |bit| {
+                let at = 64 * word + bit;
+                Candidate::new(&tier[at], start + at, asking)
+            })
+        })
+    }
+
+    /// Returns the one with the smallest value, or of several such the first.
+    ///
+    /// A value that is not a number is larger than any other.
+    pub fn min_by<T: PartialOrd>(
+        &self,
+        value: impl Fn(&Candidate<'a>) -> T,
+    ) -> Option<Candidate<'a>> {
+        let mut best: Option<(Candidate<'a>, T)> = None;
+        for candidate in self.iter() {
+            let value = value(&candidate);
+            if best.as_ref().is_none_or(|(_, least)| value < *least) {
+                best = Some((candidate, value));
+            }
+        }
+        best.map(|(candidate, _)| candidate)
+    }
+}
+
+/// The places of the bits that are set.
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = bits.trailing_zeros();
+        bits &= bits.wrapping_sub(1);
+        (at < 64).then_some(at as usize)
+    })
 }
 
 impl<'a> Candidate<'a> {
@@ -138,6 +223,12 @@ impl<'a> Asking<'a> {
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now
+    }
+}
+
+impl fmt::Debug for Candidates<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

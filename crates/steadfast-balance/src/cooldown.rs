@@ -131,8 +131,9 @@ impl Cooldown {
     }
 
     /// Returns whether an attempt would be admitted.
+    #[inline]
     pub(crate) fn would_admit(&self, now: Instant) -> bool {
-        self.ready_at(now) <= now
+        self.word.load(Ordering::Acquire) & 1 == 0 || self.ready_at(now) <= now
     }
 
     /// Returns when the next attempt would be admitted, which may be now.

@@ -139,7 +139,7 @@ mod waiting;
 mod wishes;
 
 pub use self::admitted::Load;
-pub use self::candidate::{Asking, Candidate};
+pub use self::candidate::{Asking, Candidate, Candidates};
 pub use self::credential::Credential;
 pub use self::endpoint::Endpoint;
 pub use self::exhausted::WhenExhausted;

@@ -104,6 +104,7 @@ impl Member {
     }
 
     /// Whether an attempt of so many tokens would be admitted now.
+    #[inline]
     pub(crate) fn is_admissible(&self, tokens: Option<u64>, now: Instant) -> bool {
         self.cooldown.would_admit(now)
             && self.breaker.would_admit()

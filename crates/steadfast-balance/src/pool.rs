@@ -14,7 +14,7 @@ use steadfast_core::{
 use tokio::time::Instant;
 
 use crate::asked::{Allowed, Asked};
-use crate::candidate::{Asking, Candidate};
+use crate::candidate::{Asking, Candidates};
 use crate::dice::Dice;
 use crate::endpoint::Endpoint;
 use crate::exhausted::WhenExhausted;
@@ -28,6 +28,8 @@ const FEW: usize = 16;
 /// How many draws it takes at most to find two candidates at random. If most endpoints cannot take
 /// the request, all are looked at.
 const DRAWS: usize = 8;
+/// How many words there are on the stack for a bit of each endpoint of a tier.
+const WORDS: usize = 8;
 /// How often a pool whose endpoints are all broken lets an attempt through all the same.
 const LAST_RESORT: Duration = Duration::from_secs(1);
 /// What an endpoint is taken for whose rate is not sure: nobody is refused for a guess.
@@ -212,61 +214,59 @@ impl Shared {
         asking: &Asking<'_>,
         can_take: impl Fn(&Member) -> bool,
     ) -> Option<usize> {
-        let candidate = |at: usize| Candidate::new(&members.active()[at], at, asking);
+        let (start, entries) = (tier.start, &members.active()[tier]);
+        let can_take = |at: usize| can_take(&entries[at].member);
         let sample = self.strategy.sample();
-        if sample == Sample::Two && tier.len() > FEW {
-            if let Some(at) = self.pick_of_two(members, tier.clone(), asking, &can_take) {
-                return Some(at);
+        if sample == Sample::First {
+            return (0..entries.len())
+                .find(|at| can_take(*at))
+                .map(|at| start + at);
+        }
+        // One word is enough for most, and more than these words for hardly anybody.
+        let (mut words, mut many) = ([0_u64; WORDS], Vec::new());
+        let words = if entries.len() > 64 * WORDS {
+            many.resize(entries.len().div_ceil(64), 0);
+            &mut many[..]
+        } else {
+            &mut words[..entries.len().div_ceil(64)]
+        };
+        let drawn = match sample {
+            Sample::Two if entries.len() > FEW => self.draw_two(entries.len(), &can_take),
+            _ => None,
+        };
+        match drawn {
+            Some(two) => two
+                .into_iter()
+                .for_each(|at| words[at / 64] |= 1 << (at % 64)),
+            None => {
+                for at in (0..entries.len()).filter(|at| can_take(*at)) {
+                    words[at / 64] |= 1 << (at % 64);
+                }
             }
         }
-        let mut found = tier.filter(|at| can_take(&members.active()[*at].member));
-        let first = found.next()?;
-        if sample == Sample::First {
-            return Some(first);
+        let (first, others) = words.split_first()?;
+        let candidates = Candidates::new((entries, start), (*first, others), asking);
+        let single = candidates.iter().next()?;
+        if candidates.len() == 1 {
+            return Some(single.index());
         }
-        let Some(second) = found.next() else {
-            return Some(first);
-        };
-        let mut few = [candidate(first); FEW];
-        few[1] = candidate(second);
-        let mut count = 2;
-        for at in found.by_ref().take(FEW - 2) {
-            few[count] = candidate(at);
-            count += 1;
-        }
-        let rest: Vec<_> = found.map(candidate).collect();
-        if rest.is_empty() {
-            return Some(self.ask_strategy(asking, &few[..count]));
-        }
-        let all: Vec<_> = few.into_iter().chain(rest).collect();
-        Some(self.ask_strategy(asking, &all))
+        let chosen = self.strategy.pick(asking, candidates);
+        Some(chosen.unwrap_or(single).index())
     }
 
-    fn pick_of_two(
-        &self,
-        members: &Members,
-        tier: Range<usize>,
-        asking: &Asking<'_>,
-        can_take: impl Fn(&Member) -> bool,
-    ) -> Option<usize> {
+    /// Draws two different ones that can take the request.
+    fn draw_two(&self, count: usize, can_take: impl Fn(usize) -> bool) -> Option<[usize; 2]> {
         let mut first = None;
         for _ in 0..DRAWS {
-            let at = tier.start + self.dice.below(tier.len());
-            if first == Some(at) || !can_take(&members.active()[at].member) {
+            let at = self.dice.below(count);
+            if first == Some(at) || !can_take(at) {
                 continue;
             }
-            let Some(other) = first.replace(at) else {
-                continue;
-            };
-            let candidate = |at: usize| Candidate::new(&members.active()[at], at, asking);
-            return Some(self.ask_strategy(asking, &[candidate(other), candidate(at)]));
+            if let Some(first) = first.replace(at) {
+                return Some([first, at]);
+            }
         }
         None
-    }
-
-    fn ask_strategy(&self, asking: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
-        let at = self.strategy.pick(asking, candidates);
-        candidates.get(at).unwrap_or(&candidates[0]).index()
     }
 
     /// When one of the endpoints that a request may go to recovers, but for those in `skip`.

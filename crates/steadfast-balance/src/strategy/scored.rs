@@ -1,6 +1,6 @@
 use steadfast_core::InvalidConfig;
 
-use crate::candidate::{Asking, Candidate};
+use crate::candidate::{Asking, Candidate, Candidates};
 use crate::strategy::Pick;
 
 /// Chooses by a mix of health, latency and cost.
@@ -84,20 +84,17 @@ struct Best {
 }
 
 impl Pick for Scored {
-    fn pick(&self, _: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
-        let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
-        let best = Best {
-            latency: least(&mut candidates.iter().filter_map(Candidate::latency_seconds)),
-            cost: least(&mut candidates.iter().map(Candidate::cost)),
+    fn pick<'a>(&self, _: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+        let mut best = Best {
+            latency: f64::INFINITY,
+            cost: f64::INFINITY,
         };
-        let mut chosen = (0, f64::NEG_INFINITY);
-        for (at, candidate) in candidates.iter().enumerate() {
-            let score = self.score(candidate, &best);
-            if score > chosen.1 {
-                chosen = (at, score);
-            }
+        for candidate in candidates.iter() {
+            best.latency =
+                (candidate.latency_seconds()).map_or(best.latency, |l| l.min(best.latency));
+            best.cost = candidate.cost().min(best.cost);
         }
-        chosen.0
+        candidates.min_by(|candidate| -self.score(candidate, &best))
     }
 }
 

@@ -68,11 +68,12 @@ fn choose_after(
         round: &pool.shared.round,
     };
     let members = pool.members();
-    let active = members.active().iter().enumerate();
-    let candidates: Vec<_> = active
-        .map(|(at, entry)| Candidate::new(entry, at, &asking))
-        .collect();
-    strategy.pick(&asking, &candidates)
+    let entries = members.active();
+    let all = (1 << entries.len()) - 1;
+    let candidates = Candidates::new((entries, 0), (all, &[]), &asking);
+    strategy
+        .pick(&asking, candidates)
+        .map_or(0, |chosen| chosen.index())
 }
 
 fn choose(pool: &Pool, strategy: &dyn Pick) -> usize {
