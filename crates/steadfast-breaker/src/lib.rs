@@ -91,6 +91,7 @@
 //! |---|---|
 //! | [`consecutive_failures`](CircuitBreakerBuilder::consecutive_failures) | so many failures in a row: the only one by default |
 //! | [`failures_of_last`](CircuitBreakerBuilder::failures_of_last) | so many failures among the last outcomes, 64 at most, as "10 of the last 20" |
+//! | [`excess_failures`](CircuitBreakerBuilder::excess_failures) | so many failures more than a share of the calls would be, whenever that began |
 //! | [`failure_rate`](CircuitBreakerBuilder::failure_rate) | a share of the last calls, or of those of the last seconds |
 //! | [`slow_calls`](CircuitBreakerBuilder::slow_calls) | a share of calls that took too long, whatever came of them |
 //! | [`rate_limits`](CircuitBreakerBuilder::rate_limits) | a rate limit until its hint, or as one more bad call of the rate |
@@ -130,7 +131,7 @@
 //! |---|---|---|
 //! | [`consecutive_failures`](CircuitBreakerBuilder::consecutive_failures) | 5 | at 1 % noise, one false alarm in ten thousand million requests |
 //! | [`failures_of_last`](CircuitBreakerBuilder::failures_of_last) | off | what fails half of the time is better than nothing if there is nowhere else to go |
-//! | [`failure_rate`](CircuitBreakerBuilder::failure_rate), [`slow_calls`](CircuitBreakerBuilder::slow_calls), [`ramp`](CircuitBreakerBuilder::ramp) | off | the same |
+//! | [`excess_failures`](CircuitBreakerBuilder::excess_failures), [`failure_rate`](CircuitBreakerBuilder::failure_rate), [`slow_calls`](CircuitBreakerBuilder::slow_calls), [`ramp`](CircuitBreakerBuilder::ramp) | off | the same |
 //! | [`rate_limits`](CircuitBreakerBuilder::rate_limits) | neutral | what refuses works |
 //! | [`recovery_timeout`](CircuitBreakerBuilder::recovery_timeout) | 60 s | a restart usually fits in |
 //! | [`max_recovery_timeout`](CircuitBreakerBuilder::max_recovery_timeout) | 5 min | no recovery goes unnoticed for longer |
@@ -204,6 +205,7 @@ mod body;
 mod breaker;
 mod builder;
 mod error;
+mod excess;
 mod future;
 mod grpc;
 mod layer;

@@ -6,6 +6,7 @@ use steadfast_core::{BreakerState, Verdict, saturating_add};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::excess::Excess;
 use crate::places::{PlaceId, Places};
 use crate::ramp::Ramp;
 use crate::recent::Recent;
@@ -26,6 +27,7 @@ pub(crate) struct Machine {
     reason: Option<TripReason>,
     run: Run,
     recent: Recent,
+    excess: Option<Excess>,
     places: Places,
     backoff: Backoff,
     change: Option<Change>,
@@ -57,6 +59,8 @@ pub enum TripReason {
     ConsecutiveFailures,
     /// Failures among the last outcomes, or their share of a window.
     FailureRate,
+    /// More failures than a share of the calls would be.
+    ExcessFailures,
     /// The share of calls that took too long.
     SlowCalls,
     /// A rate limit, until its hint.
@@ -110,6 +114,9 @@ impl Machine {
             reason: None,
             run: Run::default(),
             recent: Recent::new(rules.window),
+            excess: rules
+                .excess
+                .map(|(failures, share)| Excess::new(failures, share)),
             places: Places::new(rules.probes, rules.probe_timeout),
             backoff: Backoff::new(
                 rules.recovery_timeout,
@@ -139,6 +146,11 @@ impl Machine {
 
     pub(crate) fn failures(&self) -> u32 {
         self.recent.failures()
+    }
+
+    /// Whether a success has nothing to clear.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.recent.failures() == 0 && self.excess.is_none_or(|excess| excess.is_zero())
     }
 
     pub(crate) fn places_taken(&self) -> usize {
@@ -207,7 +219,7 @@ impl Machine {
         match &mut self.phase {
             Phase::Closed { .. } => {
                 self.run.end();
-                self.recent.push(false);
+                self.push(false);
             }
             Phase::HalfOpen { successes } => {
                 *successes += 1;
@@ -307,12 +319,14 @@ impl Machine {
                 if !self.run.fail(verdict.class(), admission.run) {
                     return false;
                 }
-                self.recent.push(true);
+                self.push(true);
                 let in_recent = |failures| self.recent.failures() >= failures;
                 if self.run.length() >= self.rules.consecutive_failures {
                     self.trip(TripReason::ConsecutiveFailures, verdict.hint(), now);
                 } else if self.rules.failures.is_some_and(in_recent) {
                     self.trip(TripReason::FailureRate, verdict.hint(), now);
+                } else if self.excess.is_some_and(|excess| excess.is_reached()) {
+                    self.trip(TripReason::ExcessFailures, verdict.hint(), now);
                 }
             }
             Phase::HalfOpen { .. } => self.reopen(verdict.hint(), now),
@@ -363,9 +377,19 @@ impl Machine {
         );
     }
 
+    fn push(&mut self, failed: bool) {
+        self.recent.push(failed);
+        if let Some(excess) = &mut self.excess {
+            excess.push(failed);
+        }
+    }
+
     fn clear(&mut self) {
         self.run.end();
         self.recent.clear();
+        if let Some(excess) = &mut self.excess {
+            excess.clear();
+        }
     }
 
     fn enter(&mut self, phase: Phase, retry_in: Option<Duration>) {
@@ -421,6 +445,7 @@ impl TripReason {
         match self {
             Self::ConsecutiveFailures => "consecutive_failures",
             Self::FailureRate => "failure_rate",
+            Self::ExcessFailures => "excess_failures",
             Self::SlowCalls => "slow_calls",
             Self::RateLimited => "rate_limited",
             Self::Probe => "probe",

@@ -357,8 +357,8 @@ impl Word {
 
     fn of(machine: &Machine) -> Self {
         let (phase, counts) = match machine.phase() {
-            Phase::Closed { ramp: None, .. } => (Self::CLOSED, machine.failures() > 0),
-            Phase::Closed { ramp: Some(_), .. } => (Self::RAMPING, machine.failures() > 0),
+            Phase::Closed { ramp: None, .. } => (Self::CLOSED, !machine.is_clean()),
+            Phase::Closed { ramp: Some(_), .. } => (Self::RAMPING, !machine.is_clean()),
             Phase::Open { .. } => (Self::OPEN, false),
             Phase::HalfOpen { .. } => (Self::HALF_OPEN, true),
             Phase::Disabled => (Self::DISABLED, false),
