@@ -428,6 +428,16 @@ fn at_least(wait: Duration, hint: Option<Duration>) -> Duration {
     wait.max(hint.unwrap_or_default().min(MAX_HINT))
 }
 
+impl Wait {
+    /// The time, which is without end if it is not known.
+    pub(crate) fn into_time(self) -> Option<Duration> {
+        match self {
+            Self::Nothing => None,
+            Self::For(wait) => Some(wait.unwrap_or(Duration::MAX)),
+        }
+    }
+}
+
 impl Phase {
     pub(crate) fn state(self) -> BreakerState {
         match self {

@@ -99,8 +99,9 @@ impl Shared {
         1.0 - f64::from(failures) / f64::from(self.window)
     }
 
-    /// Admits an attempt, or says in what time one may be admitted, if that is known.
-    pub(crate) fn admit(&self) -> Result<Admission, Option<Duration>> {
+    /// Admits an attempt, or says in what time one may be admitted, if that is known. The clock is
+    /// asked only if the breaker is not just closed.
+    pub(crate) fn admit(&self, now: impl Fn() -> Instant) -> Result<Admission, Option<Duration>> {
         let word = self.word();
         match word.phase() {
             Word::CLOSED | Word::DISABLED => {
@@ -129,12 +130,19 @@ impl Shared {
     }
 
     /// When an attempt may be admitted.
-    pub(crate) fn wait(&self) -> Wait {
-        if matches!(self.word().phase(), Word::CLOSED | Word::DISABLED) {
-            return Wait::Nothing;
+    pub(crate) fn wait(&self, now: impl Fn() -> Instant) -> Wait {
+        match self.word().phase() {
+            Word::CLOSED | Word::DISABLED => Wait::Nothing,
+            Word::ISOLATED => Wait::For(None),
+            Word::OPEN => match self.still_open(now()) {
+                None => Wait::Nothing,
+                wait => Wait::For(wait),
+            },
+            _ => {
+                let now = now();
+                self.lock().wait(now)
+            }
         }
-        let now = now();
-        self.lock().wait(now)
     }
 
     /// Takes the verdict on an attempt.
@@ -408,10 +416,10 @@ mod tests {
         let (done, finished) = mpsc::channel();
         let other = shared.clone();
         let thread = std::thread::spawn(move || {
-            let admission = other.admit().expect("closed");
+            let admission = other.admit(now).expect("closed");
             other.settle(&admission, Verdict::SUCCESS);
             other.settle(&admission, Verdict::new(Class::RateLimited));
-            let read = (other.state(), other.health(), other.wait());
+            let read = (other.state(), other.health(), other.wait(now));
             done.send(read).expect("the test waits");
         });
         let read = finished.recv_timeout(Duration::from_secs(60));
@@ -426,7 +434,7 @@ mod tests {
         shared.order(Order::Trip);
         let held = shared.lock();
         let wait = shared
-            .admit()
+            .admit(now)
             .expect_err("open")
             .expect("it knows until when");
         drop(held);
