@@ -84,6 +84,7 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// Returns an error if the breaker is open, or half-open with all its places taken.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit, CircuitOpen> {
         self.acquire(now)
     }
@@ -109,6 +110,7 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// Returns an error if the breaker is open, or half-open with all its places taken.
+    #[inline]
     pub fn try_acquire_at(&self, now: Instant) -> Result<Permit, CircuitOpen> {
         self.acquire(|| now)
     }
@@ -246,6 +248,7 @@ impl CircuitBreaker {
 impl std::ops::Deref for Handle {
     type Target = Shared;
 
+    #[inline]
     fn deref(&self) -> &Shared {
         &self.0
     }

@@ -80,9 +80,18 @@ pub(crate) struct Admission {
     pub(crate) run: u32,
     /// The place it holds, if it is a probe.
     pub(crate) place: Option<PlaceId>,
-    /// When it was admitted, if that matters, and how long it took to its head.
-    pub(crate) started: Option<Instant>,
-    pub(crate) took: Option<Duration>,
+    pub(crate) timing: Timing,
+}
+
+/// How long an attempt takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Timing {
+    /// Nobody wants to know.
+    Unknown,
+    Since(Instant),
+    /// So many nanoseconds to its head. A duration would make the permit larger, which is moved
+    /// from the call to the future and on to the body.
+    Took(u64),
 }
 
 /// A transition.
@@ -96,8 +105,26 @@ pub(crate) struct Change {
 impl Admission {
     /// How long the attempt has taken at `now`.
     pub(crate) fn elapsed(&self, now: Instant) -> Option<Duration> {
-        let so_far = |started| now.saturating_duration_since(started);
-        self.took.or_else(|| self.started.map(so_far))
+        match self.timing {
+            Timing::Unknown => None,
+            Timing::Since(start) => Some(now.saturating_duration_since(start)),
+            Timing::Took(nanos) => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
+    /// Begins the attempt at `now`, if it is timed.
+    pub(crate) fn begin(&mut self, now: impl Fn() -> Instant) {
+        if let Timing::Since(start) = &mut self.timing {
+            *start = now();
+        }
+    }
+
+    /// The head has come: what follows is not the time of the attempt.
+    pub(crate) fn stop(&mut self, now: impl Fn() -> Instant) {
+        if let Timing::Since(start) = self.timing {
+            let nanos = now().saturating_duration_since(start).as_nanos();
+            self.timing = Timing::Took(u64::try_from(nanos).unwrap_or(u64::MAX));
+        }
     }
 }
 
@@ -191,8 +218,7 @@ impl Machine {
             generation: self.generation,
             run: self.run.number(),
             place,
-            started: Some(now),
-            took: None,
+            timing: Timing::Since(now),
         })
     }
 

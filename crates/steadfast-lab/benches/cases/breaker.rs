@@ -13,7 +13,7 @@ use failsafe::futures::CircuitBreaker as _;
 use failsafe::{Config, FailurePolicy, StateMachine, backoff, failure_policy};
 use http::{Request, Response};
 use recloser::{AsyncRecloser, Recloser};
-use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen, Permit};
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, Permit};
 use steadfast_core::{Class, Verdict};
 use tokio::time::Instant;
 use tower::{Layer, Service, service_fn};
@@ -52,7 +52,16 @@ fn values(group: &'static str, admits: bool) -> Vec<Case> {
             if !admits {
                 breaker.trip();
             }
-            Value::new(admits, move || is_recorded(breaker.try_acquire()))
+            Value::new(admits, move || {
+                let Ok(permit) = breaker.try_acquire() else {
+                    return false;
+                };
+                match answer(admits) {
+                    Ok(()) => permit.record(Verdict::SUCCESS),
+                    Err(()) => permit.record(Verdict::new(Class::Connect)),
+                }
+                true
+            })
         }),
         Case::new(group, "value-breaker", move || {
             let breaker = peer();
@@ -89,7 +98,7 @@ fn values(group: &'static str, admits: bool) -> Vec<Case> {
             let breaker = ours();
             breaker.trip();
             let now = Instant::now();
-            Value::new(admits, move || is_recorded(breaker.try_acquire_at(now)))
+            Value::new(admits, move || breaker.try_acquire_at(now).is_ok())
         }));
     }
     cases
@@ -97,16 +106,6 @@ fn values(group: &'static str, admits: bool) -> Vec<Case> {
 
 fn answer(succeeds: bool) -> Result<(), ()> {
     if black_box(succeeds) { Ok(()) } else { Err(()) }
-}
-
-fn is_recorded(admitted: Result<Permit, CircuitOpen>) -> bool {
-    match black_box(admitted) {
-        Ok(permit) => {
-            permit.record(Verdict::SUCCESS);
-            true
-        }
-        Err(_) => false,
-    }
 }
 
 fn is_admitted<E>(result: Result<(), E>, is_rejected: impl FnOnce(&E) -> bool) -> bool {
