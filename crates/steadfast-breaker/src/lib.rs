@@ -117,7 +117,8 @@
 //! With [`http`] the end of an attempt is the end of its body. A body that breaks is a failure,
 //! and one that is read to its end or dropped leaves the verdict on the head as it was. A probe is
 //! settled at its head, since its body may be a stream of minutes; if that breaks later, it is one
-//! more failure, unless the breaker has opened meanwhile.
+//! more failure, unless the breaker has opened meanwhile. With [`grpc`] it gives its place back there
+//! and counts when its status comes.
 //!
 //! [`new`]: CircuitBreakerLayer::new
 //! [`http`]: CircuitBreakerLayer::http

@@ -262,15 +262,19 @@ impl Machine {
         admission.generation == self.generation && self.count_failure(admission, verdict, now)
     }
 
-    /// Counts that a probe which had succeeded failed after all, unless that is old news: then
-    /// the breaker has opened in the meantime.
+    /// Whether the breaker has opened since the attempt was admitted, or was given an order.
+    pub(crate) fn is_before_opening(&self, admission: &Admission) -> bool {
+        admission.generation < self.opened
+    }
+
+    /// Counts that a probe which had succeeded failed after all. Returns whether it counts.
     pub(crate) fn fail_late(
         &mut self,
         admission: &Admission,
         verdict: Verdict,
         now: Instant,
     ) -> bool {
-        admission.generation >= self.opened && self.count_failure(admission, verdict, now)
+        !self.is_before_opening(admission) && self.count_failure(admission, verdict, now)
     }
 
     /// Opens because the counters of a rate say so.

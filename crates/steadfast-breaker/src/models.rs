@@ -8,7 +8,7 @@ use std::time::Duration;
 use loom::thread;
 use steadfast_core::{BreakerState, Class, Observers, Verdict};
 
-use crate::machine::{Admission, Order};
+use crate::machine::{Admission, Order, TripReason};
 use crate::rules::Rules;
 use crate::shared::Shared;
 use crate::sync::now;
@@ -130,6 +130,11 @@ fn a_verdict_from_before_a_transition_changes_nothing() {
             assert!(probe.place.is_some());
             other.join().unwrap();
             assert_eq!(shared.state(), BreakerState::HalfOpen);
+            if verdict == FAILURE {
+                // It has opened the breaker itself, or came too late and was counted as that.
+                let was_late = shared.reason() == Some(TripReason::Manual);
+                assert_eq!(shared.late_verdicts(), u64::from(was_late));
+            }
             shared.settle(&probe, Verdict::SUCCESS);
             assert_eq!(
                 shared.state(),

@@ -81,6 +81,17 @@ impl Permit {
         }
     }
 
+    /// Takes that the head of a response has come and says nothing yet.
+    ///
+    /// A probe gives its place back, for the same reason as at [`head`](Self::head), and counts
+    /// when its verdict comes.
+    pub(crate) fn head_without_verdict(&mut self) {
+        self.admission.stop(now);
+        if let Some(handle) = &self.handle {
+            handle.release(&self.admission);
+        }
+    }
+
     /// Takes the verdict on the attempt.
     ///
     /// For a probe that was settled at its [`head`](Self::head), a failure is one more failure of

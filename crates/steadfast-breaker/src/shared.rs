@@ -186,6 +186,9 @@ impl Shared {
     pub(crate) fn fail_late(&self, admission: &Admission, verdict: Verdict) {
         let now = now();
         self.step(|machine| {
+            if machine.is_before_opening(admission) {
+                return self.count_late();
+            }
             let counts = machine.fail_late(admission, verdict, now);
             self.count_failure(counts, machine, admission, verdict, now);
         });
@@ -227,8 +230,7 @@ impl Shared {
     fn succeed(&self, admission: &Admission, verdict: Verdict) {
         let word = self.word();
         if word.generation() != admission.generation {
-            self.late.fetch_add(1, Ordering::Relaxed);
-            return;
+            return self.count_late();
         }
         if admission.place.is_some() {
             // Half-open has no rates: a probe that is too slow has failed.
@@ -240,17 +242,16 @@ impl Shared {
         }
         if !word.is_clean() {
             let now = now();
-            self.step(|machine| machine.succeed(admission, now));
+            self.step_of(admission, |machine| machine.succeed(admission, now));
         }
     }
 
     fn fail(&self, admission: &Admission, verdict: Verdict) {
-        if self.word().generation() != admission.generation {
-            self.late.fetch_add(1, Ordering::Relaxed);
-            return;
+        if !self.is_current(admission) {
+            return self.count_late();
         }
         let now = now();
-        self.step(|machine| {
+        self.step_of(admission, |machine| {
             let counts = machine.fail(admission, verdict, now);
             self.count_failure(counts, machine, admission, verdict, now);
         });
@@ -277,23 +278,21 @@ impl Shared {
     /// Opens because the counters of a rate say so, unless the attempt is old news.
     fn trip(&self, admission: &Admission, reason: TripReason, verdict: Verdict) {
         let now = now();
-        self.step(|machine| {
-            if machine.generation() == admission.generation {
-                machine.trip_by_rate(reason, verdict, now);
-            }
+        self.step_of(admission, |machine| {
+            machine.trip_by_rate(reason, verdict, now);
         });
     }
 
     fn settle_neutral(&self, admission: &Admission, verdict: Verdict) {
         self.release(admission);
-        if self.word().generation() != admission.generation {
-            return;
+        if !self.is_current(admission) {
+            return self.count_late();
         }
         let limited = matches!(verdict.class(), Class::RateLimited);
         match (self.rate_limits, verdict.hint()) {
             (RateLimits::OpenUntilHint, Some(hint)) if limited && !hint.is_zero() => {
                 let now = now();
-                self.step(|machine| machine.hold(admission, hint, now));
+                self.step_of(admission, |machine| machine.hold(admission, hint, now));
             }
             (RateLimits::Count, _) if limited && admission.place.is_none() => {
                 if let Some(reason) = self.count(admission, Some(true)) {
@@ -308,6 +307,22 @@ impl Shared {
             }
             _ => {}
         }
+    }
+
+    /// Makes one step with the verdict on an attempt, unless a transition came first.
+    fn step_of(&self, admission: &Admission, step: impl FnOnce(&mut Machine)) {
+        self.step(|machine| {
+            if machine.generation() == admission.generation {
+                step(machine);
+            } else {
+                self.count_late();
+            }
+        });
+    }
+
+    /// Counts a verdict that changes nothing, as it is on an attempt from before a transition.
+    fn count_late(&self) {
+        self.late.fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_slow(&self, admission: &Admission) -> bool {

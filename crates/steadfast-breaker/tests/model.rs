@@ -75,6 +75,8 @@ struct Model {
     /// The number of transitions at the last opening.
     opened: usize,
     until: u64,
+    /// Verdicts on attempts from before the last transition.
+    late: u64,
     /// How often the open time is doubled.
     reopened: u32,
     /// When it closed, if it was ever open.
@@ -102,6 +104,7 @@ impl Model {
             transitions: 0,
             opened: 0,
             until: 0,
+            late: 0,
             reopened: 0,
             closed: None,
             places: Vec::new(),
@@ -161,8 +164,12 @@ impl Model {
     fn record(&mut self, attempt: Attempt, verdict: Verdict) {
         if !attempt.probed {
             self.settle(&attempt, verdict);
-        } else if verdict.breaker() == BreakerEffect::Failure && self.opened <= attempt.generation {
-            self.fail(&attempt, verdict.class());
+        } else if verdict.breaker() == BreakerEffect::Failure {
+            if self.opened <= attempt.generation {
+                self.fail(&attempt, verdict.class());
+            } else {
+                self.late += 1;
+            }
         }
     }
 
@@ -176,6 +183,7 @@ impl Model {
     fn settle(&mut self, attempt: &Attempt, verdict: Verdict) {
         self.places.retain(|place| place.0 != attempt.id);
         if attempt.generation != self.transitions {
+            self.late += 1;
             return;
         }
         match verdict.breaker() {
@@ -407,6 +415,7 @@ impl Pair {
         assert_eq!(breaker.retry_in(), retry_in.map(Duration::from_millis));
         assert_eq!(breaker.would_admit(), retry_in.is_none());
         assert_eq!(breaker.health(), model.health());
+        assert_eq!(breaker.late_verdicts(), model.late);
     }
 
     /// Whatever was held, leaked or forgotten: with time, the breaker closes again.
