@@ -179,12 +179,15 @@
 //!
 //! # The cost of a healthy service
 //!
-//! While the breaker is closed and the last outcomes hold no failure, an attempt costs one atomic
+//! While the breaker is closed and the last outcomes hold no failure, nor
+//! [`excess_failures`](CircuitBreakerBuilder::excess_failures) any excess, an attempt costs one atomic
 //! load to be admitted, one to be settled, and a reference count of the clone that it came through:
 //! no lock, no clock, no allocation, and nothing is written that threads share. A rate counts each
 //! call with a few atomics; one by time reads the clock as well, and the first call of each tenth of
-//! its window takes a lock for two stores. An open breaker rejects without a lock.
-//! Everything else takes a short one, which is never held while code of a user runs.
+//! its window takes a lock for two stores. An open breaker rejects without a lock and without an
+//! allocation; the look at the clock is most of what that costs, and
+//! [`try_acquire_at`](CircuitBreaker::try_acquire_at) takes the time from whoever has it already.
+//! Everything else takes a short lock, which is never held while code of a user runs.
 //!
 //! # Limits
 //!
