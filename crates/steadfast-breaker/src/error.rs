@@ -2,26 +2,48 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 use steadfast_core::{BoxError, Class, Classified, EndpointName, Verdict, find_error};
 
+use crate::breaker::Handle;
+
 /// The circuit is open: the attempt was rejected and nothing was sent.
 ///
 /// Half-open with all places taken counts as open too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct CircuitOpen {
-    name: EndpointName,
+    name: Name,
     retry_in: Option<Duration>,
+}
+
+/// Where the name is found.
+#[derive(Clone)]
+enum Name {
+    /// At the clone of the breaker that rejected. All its clones have one name, whose reference
+    /// count the rejections of many threads would fight over.
+    Of(Arc<Handle>),
+    Own(EndpointName),
 }
 
 impl CircuitOpen {
     /// Creates the error. Public, so that callers can test how they handle it.
     #[must_use]
     pub fn new(name: EndpointName, retry_in: Option<Duration>) -> Self {
-        Self { name, retry_in }
+        Self {
+            name: Name::Own(name),
+            retry_in,
+        }
+    }
+
+    pub(crate) fn of(handle: Arc<Handle>, retry_in: Option<Duration>) -> Self {
+        Self {
+            name: Name::Of(handle),
+            retry_in,
+        }
     }
 
     /// Finds this error in `error` or in one of its sources.
@@ -35,7 +57,10 @@ impl CircuitOpen {
     /// Returns the name of the breaker.
     #[must_use]
     pub fn name(&self) -> &EndpointName {
-        &self.name
+        match &self.name {
+            Name::Of(handle) => handle.announcer().name(),
+            Name::Own(name) => name,
+        }
     }
 
     /// Returns the time until an attempt may be admitted, if that is known.
@@ -72,7 +97,7 @@ impl CircuitOpen {
 
 impl fmt::Display for CircuitOpen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "circuit of {} is open", self.name)?;
+        write!(f, "circuit of {} is open", self.name())?;
         if let Some(retry_in) = self.retry_in {
             write!(f, ", next probe in {:.1} s", retry_in.as_secs_f64())?;
         }
@@ -81,6 +106,23 @@ impl fmt::Display for CircuitOpen {
 }
 
 impl Error for CircuitOpen {}
+
+impl PartialEq for CircuitOpen {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.retry_in == other.retry_in
+    }
+}
+
+impl Eq for CircuitOpen {}
+
+impl fmt::Debug for CircuitOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitOpen")
+            .field("name", self.name())
+            .field("retry_in", &self.retry_in)
+            .finish()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,8 @@ struct Config {
     consecutive: u32,
     failures: u32,
     window: u32,
+    /// So many failures beyond so many in a hundred.
+    excess: Option<(u32, u32)>,
     recovery: u64,
     max_recovery: u64,
     probes: u32,
@@ -73,6 +75,8 @@ struct Model {
     /// The number of transitions at the last opening.
     opened: usize,
     until: u64,
+    /// Verdicts on attempts from before the last transition.
+    late: u64,
     /// How often the open time is doubled.
     reopened: u32,
     /// When it closed, if it was ever open.
@@ -81,6 +85,8 @@ struct Model {
     places: Vec<(usize, u64)>,
     probes_succeeded: u32,
     outcomes: VecDeque<bool>,
+    /// All outcomes since it closed.
+    known: Vec<bool>,
     /// The failures since the last success: their steps and classes.
     run: Vec<(usize, Class)>,
     run_has_lost: bool,
@@ -98,11 +104,13 @@ impl Model {
             transitions: 0,
             opened: 0,
             until: 0,
+            late: 0,
             reopened: 0,
             closed: None,
             places: Vec::new(),
             probes_succeeded: 0,
             outcomes: VecDeque::new(),
+            known: Vec::new(),
             run: Vec::new(),
             run_has_lost: false,
             calls: Vec::new(),
@@ -156,8 +164,12 @@ impl Model {
     fn record(&mut self, attempt: Attempt, verdict: Verdict) {
         if !attempt.probed {
             self.settle(&attempt, verdict);
-        } else if verdict.breaker() == BreakerEffect::Failure && self.opened <= attempt.generation {
-            self.fail(&attempt, verdict.class());
+        } else if verdict.breaker() == BreakerEffect::Failure {
+            if self.opened <= attempt.generation {
+                self.fail(&attempt, verdict.class());
+            } else {
+                self.late += 1;
+            }
         }
     }
 
@@ -171,6 +183,7 @@ impl Model {
     fn settle(&mut self, attempt: &Attempt, verdict: Verdict) {
         self.places.retain(|place| place.0 != attempt.id);
         if attempt.generation != self.transitions {
+            self.late += 1;
             return;
         }
         match verdict.breaker() {
@@ -193,6 +206,7 @@ impl Model {
             self.closed = Some(self.now);
             self.run.clear();
             self.outcomes.clear();
+            self.known.clear();
             self.calls.clear();
         }
     }
@@ -213,6 +227,17 @@ impl Model {
         };
         let failed = live.iter().filter(|call| call.1).count();
         live.len() >= rate.min_calls && failed * 100 >= rate.percent * live.len()
+    }
+
+    fn is_excess_reached(&self) -> bool {
+        let Some((failures, percent)) = self.config.excess else {
+            return false;
+        };
+        (0..self.known.len()).any(|from| {
+            let window = &self.known[from..];
+            let failed = window.iter().filter(|&&failed| failed).count();
+            100 * failed >= 100 * failures as usize + percent as usize * window.len()
+        })
     }
 
     fn fail(&mut self, attempt: &Attempt, class: Class) {
@@ -241,6 +266,7 @@ impl Model {
         let failures = self.outcomes.iter().filter(|&&failed| failed).count();
         if self.run.len() >= self.config.consecutive as usize
             || failures >= self.config.failures as usize
+            || self.is_excess_reached()
             || self.is_rate_reached()
         {
             let healthy = self.closed.map_or(u64::MAX, |closed| self.now - closed);
@@ -256,6 +282,7 @@ impl Model {
     }
 
     fn push(&mut self, failed: bool) {
+        self.known.push(failed);
         self.outcomes.push_back(failed);
         if self.outcomes.len() > self.config.window as usize {
             self.outcomes.pop_front();
@@ -300,6 +327,9 @@ impl Pair {
             };
             let window = window.min_calls(rate.min_calls as u32);
             builder = builder.failure_rate(rate.percent as f64 / 100.0, window);
+        }
+        if let Some((failures, percent)) = config.excess {
+            builder = builder.excess_failures(failures, f64::from(percent) / 100.0);
         }
         let breaker = builder
             .consecutive_failures(config.consecutive)
@@ -385,6 +415,7 @@ impl Pair {
         assert_eq!(breaker.retry_in(), retry_in.map(Duration::from_millis));
         assert_eq!(breaker.would_admit(), retry_in.is_none());
         assert_eq!(breaker.health(), model.health());
+        assert_eq!(breaker.late_verdicts(), model.late);
     }
 
     /// Whatever was held, leaked or forgotten: with time, the breaker closes again.
@@ -416,25 +447,29 @@ fn config() -> impl Strategy<Value = Config> {
     });
     // With a rate, half of the breakers know nothing else.
     let rate = prop::option::of((rate, any::<bool>()));
-    (numbers, 0..9u32, times, rate).prop_map(|(numbers, more, times, rate)| Config {
-        consecutive: match rate {
-            Some((_, true)) => 1000,
-            _ => numbers.0,
-        },
-        failures: match rate {
-            Some((_, true)) => 64,
-            _ => numbers.1,
-        },
-        window: match rate {
-            Some((_, true)) => 64,
-            _ => numbers.1 + more,
-        },
-        rate: rate.map(|(rate, _)| rate),
-        recovery: times.0,
-        max_recovery: times.0 + times.1,
-        probes: numbers.2,
-        successes: numbers.3,
-        probe_timeout: times.2,
+    let excess = prop::option::of((1..6u32, 1..100u32));
+    (numbers, 0..9u32, times, rate, excess).prop_map(|(numbers, more, times, rate, excess)| {
+        Config {
+            excess,
+            consecutive: match rate {
+                Some((_, true)) => 1000,
+                _ => numbers.0,
+            },
+            failures: match rate {
+                Some((_, true)) => 64,
+                _ => numbers.1,
+            },
+            window: match rate {
+                Some((_, true)) => 64,
+                _ => numbers.1 + more,
+            },
+            rate: rate.map(|(rate, _)| rate),
+            recovery: times.0,
+            max_recovery: times.0 + times.1,
+            probes: numbers.2,
+            successes: numbers.3,
+            probe_timeout: times.2,
+        }
     })
 }
 
