@@ -44,7 +44,7 @@ impl Admitted {
     pub(crate) fn try_new(entry: &Entry, asked: &Asked, now: Instant) -> Option<Self> {
         let member = &entry.member;
         let ticket = member.cooldown.try_admit(now)?;
-        let Ok(permit) = member.breaker.try_acquire() else {
+        let Ok(permit) = member.breaker.try_acquire_at(now) else {
             member.cooldown.unsent(ticket);
             return None;
         };

@@ -17,10 +17,17 @@ pub struct Candidates<'a> {
     tier: &'a [Entry],
     /// Where the tier begins among all endpoints.
     start: usize,
-    /// A bit for each that could: of the first 64, and of the others.
-    first: u64,
-    others: &'a [u64],
+    set: Set<'a>,
     asking: &'a Asking<'a>,
+}
+
+/// Which of a tier they are.
+#[derive(Clone, Copy)]
+pub(crate) enum Set<'a> {
+    /// A bit for each.
+    Bits(&'a [u64]),
+    /// Two that were drawn, in that order: of two that are alike each is the first as often.
+    Two([usize; 2]),
 }
 
 /// An endpoint that could take a request now. Every look at it is a look at its present state.
@@ -45,14 +52,13 @@ pub struct Asking<'a> {
 impl<'a> Candidates<'a> {
     pub(crate) fn new(
         (tier, start): (&'a [Entry], usize),
-        (first, others): (u64, &'a [u64]),
+        set: Set<'a>,
         asking: &'a Asking<'a>,
     ) -> Self {
         Self {
             tier,
             start,
-            first,
-            others,
+            set,
             asking,
         }
     }
@@ -60,8 +66,10 @@ impl<'a> Candidates<'a> {
     /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        let words = [self.first].into_iter().chain(self.others.iter().copied());
-        words.map(|word| word.count_ones() as usize).sum()
+        match self.set {
+            Set::Bits(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
+            Set::Two(two) => two.len(),
+        }
     }
 
     /// Returns whether there is none. A strategy is never asked then.
@@ -70,22 +78,16 @@ impl<'a> Candidates<'a> {
         self.len() == 0
     }
 
-    /// Returns them, in the order of the configuration.
+    /// Returns them, in the order of the configuration unless they were drawn.
     pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
-        let Self {
-            tier,
-            start,
-            first,
-            others,
-            asking,
-        } = *self;
-        let words = [first].into_iter().chain(others.iter().copied());
-        words.enumerate().flat_map(move |(word, bits)| {
-            ones(bits).map(move |bit| {
-                let at = 64 * word + bit;
-                Candidate::new(&tier[at], start + at, asking)
-            })
-        })
+        Iter {
+            all: *self,
+            word: 0,
+            bits: match self.set {
+                Set::Bits(words) => words.first().copied().unwrap_or_default(),
+                Set::Two(_) => 0,
+            },
+        }
     }
 
     /// Returns the one with the smallest value, or of several such the first.
@@ -106,13 +108,43 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// The places of the bits that are set.
-fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let at = bits.trailing_zeros();
-        bits &= bits.wrapping_sub(1);
-        (at < 64).then_some(at as usize)
-    })
+/// Goes through candidates. Written out, as a chain of adapters costs more than the choice.
+struct Iter<'a> {
+    all: Candidates<'a>,
+    /// The word of the set, or how many of those that were drawn have been seen.
+    word: usize,
+    /// What is left of the word.
+    bits: u64,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Candidate<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Candidate<'a>> {
+        let Candidates {
+            tier,
+            start,
+            set,
+            asking,
+        } = self.all;
+        let at = match set {
+            Set::Bits(words) => {
+                while self.bits == 0 {
+                    self.word += 1;
+                    self.bits = *words.get(self.word)?;
+                }
+                let bit = self.bits.trailing_zeros() as usize;
+                self.bits &= self.bits - 1;
+                64 * self.word + bit
+            }
+            Set::Two(two) => {
+                self.word += 1;
+                *two.get(self.word - 1)?
+            }
+        };
+        Some(Candidate::new(&tier[at], start + at, asking))
+    }
 }
 
 impl<'a> Candidate<'a> {

@@ -107,13 +107,13 @@ impl Member {
     #[inline]
     pub(crate) fn is_admissible(&self, tokens: Option<u64>, now: Instant) -> bool {
         self.cooldown.would_admit(now)
-            && self.breaker.would_admit()
+            && self.breaker.would_admit_at(now)
             && tokens.is_none_or(|tokens| self.has_tokens_at(tokens, now).is_none())
     }
 
     /// When an attempt of so many tokens would be admitted.
     pub(crate) fn turn(&self, tokens: Option<u64>, now: Instant) -> Turn {
-        if let Some(wait) = self.breaker.retry_in() {
+        if let Some(wait) = self.breaker.retry_in_at(now) {
             return Turn::Broken(saturating_add(now, wait).max(self.cooldown.ready_at(now)));
         }
         let ready = self.cooldown.ready_at(now);

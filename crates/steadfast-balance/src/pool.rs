@@ -14,7 +14,7 @@ use steadfast_core::{
 use tokio::time::Instant;
 
 use crate::asked::{Allowed, Asked};
-use crate::candidate::{Asking, Candidates};
+use crate::candidate::{Asking, Candidates, Set};
 use crate::dice::Dice;
 use crate::endpoint::Endpoint;
 use crate::exhausted::WhenExhausted;
@@ -28,8 +28,6 @@ const FEW: usize = 16;
 /// How many draws it takes at most to find two candidates at random. If most endpoints cannot take
 /// the request, all are looked at.
 const DRAWS: usize = 8;
-/// How many words there are on the stack for a bit of each endpoint of a tier.
-const WORDS: usize = 8;
 /// How often a pool whose endpoints are all broken lets an attempt through all the same.
 const LAST_RESORT: Duration = Duration::from_secs(1);
 /// What an endpoint is taken for whose rate is not sure: nobody is refused for a guess.
@@ -222,36 +220,30 @@ impl Shared {
                 .find(|at| can_take(*at))
                 .map(|at| start + at);
         }
-        // One word is enough for most, and more than these words for hardly anybody.
-        let (mut words, mut many) = ([0_u64; WORDS], Vec::new());
-        let words = if entries.len() > 64 * WORDS {
-            many.resize(entries.len().div_ceil(64), 0);
-            &mut many[..]
-        } else {
-            &mut words[..entries.len().div_ceil(64)]
+        let choose = |set: Set<'_>| {
+            let candidates = Candidates::new((entries, start), set, asking);
+            let mut all = candidates.iter();
+            let first = all.next()?;
+            let chosen = match all.next() {
+                Some(_) => self.strategy.pick(asking, candidates),
+                None => None,
+            };
+            Some(chosen.unwrap_or(first).index())
         };
-        let drawn = match sample {
-            Sample::Two if entries.len() > FEW => self.draw_two(entries.len(), &can_take),
-            _ => None,
-        };
-        match drawn {
-            Some(two) => two
-                .into_iter()
-                .for_each(|at| words[at / 64] |= 1 << (at % 64)),
-            None => {
-                for at in (0..entries.len()).filter(|at| can_take(*at)) {
-                    words[at / 64] |= 1 << (at % 64);
-                }
+        if sample == Sample::Two && entries.len() > FEW {
+            if let Some(two) = self.draw_two(entries.len(), &can_take) {
+                return choose(Set::Two(two));
             }
         }
-        let (first, others) = words.split_first()?;
-        let candidates = Candidates::new((entries, start), (*first, others), asking);
-        let single = candidates.iter().next()?;
-        if candidates.len() == 1 {
-            return Some(single.index());
+        let bits = |from: usize| {
+            let word = from..entries.len().min(from + 64);
+            word.fold(0, |bits, at| bits | u64::from(can_take(at)) << (at - from))
+        };
+        if entries.len() <= 64 {
+            return choose(Set::Bits(&[bits(0)]));
         }
-        let chosen = self.strategy.pick(asking, candidates);
-        Some(chosen.unwrap_or(single).index())
+        let words: Vec<u64> = (0..entries.len()).step_by(64).map(bits).collect();
+        choose(Set::Bits(&words))
     }
 
     /// Draws two different ones that can take the request.

@@ -75,25 +75,30 @@ pub(crate) fn rewrite<B>(
 
 /// Removes headers by their name, and those that the `connection` header names.
 fn remove(headers: &mut HeaderMap, is_private: impl Fn(&HeaderName) -> bool) {
-    // Most requests have none of them, and one look at each is all that they pay.
-    if !headers.keys().any(&is_private) {
-        return;
-    }
     // All that HTTP/2 allows of it, and gRPC demands it.
     let takes_trailers = headers.get(TE).is_some_and(|te| te == TRAILERS);
-    let named = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok());
-    let private = headers.keys().filter(|name| is_private(name)).cloned();
-    let names: Vec<HeaderName> = named.chain(private).collect();
-    for name in names {
+    if headers.contains_key(CONNECTION) {
+        remove_named(headers);
+    }
+    // Most requests have one or none of them, and one look at each name is all that they pay.
+    while let Some(name) = headers.keys().find(|name| is_private(name)).cloned() {
         headers.remove(name);
     }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static(TRAILERS));
+    }
+}
+
+fn remove_named(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
     }
 }
 

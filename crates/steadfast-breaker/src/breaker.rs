@@ -135,6 +135,7 @@ impl CircuitBreaker {
     /// Returns whether [`try_acquire_at`](Self::try_acquire_at) would admit an attempt at that
     /// time.
     #[must_use]
+    #[inline]
     pub fn would_admit_at(&self, now: Instant) -> bool {
         self.handle.wait(|| now) == Wait::Nothing
     }
@@ -157,6 +158,7 @@ impl CircuitBreaker {
     ///
     /// [`DEFAULT_WINDOW`]: CircuitBreakerBuilder::DEFAULT_WINDOW
     #[must_use]
+    #[inline]
     pub fn health(&self) -> f64 {
         self.handle.health()
     }

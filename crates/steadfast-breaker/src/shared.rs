@@ -98,8 +98,12 @@ impl Shared {
     }
 
     /// The share of successes among the last outcomes.
+    #[inline]
     pub(crate) fn health(&self) -> f64 {
         let failures = self.failures.load(Ordering::Acquire);
+        if failures == 0 {
+            return 1.0;
+        }
         1.0 - f64::from(failures) / f64::from(self.window)
     }
 
@@ -146,6 +150,7 @@ impl Shared {
     }
 
     /// When an attempt may be admitted.
+    #[inline]
     pub(crate) fn wait(&self, now: impl Fn() -> Instant) -> Wait {
         match self.word().phase() {
             Word::CLOSED | Word::DISABLED => Wait::Nothing,

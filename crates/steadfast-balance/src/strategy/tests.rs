@@ -6,6 +6,7 @@ use steadfast_core::{Class, Verdict};
 use tokio::time::Instant;
 
 use super::*;
+use crate::candidate::Set;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::tests::shared;
@@ -69,8 +70,8 @@ fn choose_after(
     };
     let members = pool.members();
     let entries = members.active();
-    let all = (1 << entries.len()) - 1;
-    let candidates = Candidates::new((entries, 0), (all, &[]), &asking);
+    let words = [(1 << entries.len()) - 1];
+    let candidates = Candidates::new((entries, 0), Set::Bits(&words), &asking);
     strategy
         .pick(&asking, candidates)
         .map_or(0, |chosen| chosen.index())
