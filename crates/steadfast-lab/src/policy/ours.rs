@@ -1,6 +1,6 @@
 //! The layers of this workspace, with each strategy.
 
-use steadfast_balance::{Endpoint, EndpointBalanceLayer, Strategy};
+use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Strategy};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::Deadline;
 use steadfast_retry::{Backoff, Jitter, RetryOn429Layer};
@@ -14,6 +14,8 @@ struct Ours {
     name: &'static str,
     about: &'static str,
     strategy: Strategy,
+    /// What else the balancer is told.
+    balance: fn(EndpointBalanceBuilder) -> EndpointBalanceBuilder,
     retry: fn(RetryOn429Layer) -> RetryOn429Layer,
     breaker: fn() -> CircuitBreakerBuilder,
 }
@@ -23,6 +25,7 @@ const LEAST_LOADED: Ours = Ours {
     name: "steadfast-least-loaded",
     about: "the same with `Strategy::LeastLoaded`",
     strategy: Strategy::LeastLoaded,
+    balance: |balance| balance,
     retry: |retry| retry,
     breaker: Endpoint::default_breaker,
 };
@@ -105,7 +108,8 @@ impl Policy for Ours {
         };
         let balance = EndpointBalanceLayer::builder()
             .endpoints(setup.endpoints().iter().enumerate().map(endpoint))
-            .strategy(self.strategy)
+            .strategy(self.strategy);
+        let balance = (self.balance)(balance)
             .build()
             .expect("endpoints with different names");
         // A request is a question to a model, and asking it twice does no harm.
