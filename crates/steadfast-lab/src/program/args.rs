@@ -25,8 +25,8 @@ const LOADS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 #[command(name = "steadfast-lab")]
 pub(super) struct Args {
     /// The scenario to run. `all` runs each, and writes tables and plots into `--out`. `retry`,
-    /// `breaker` and `goals` run what the pages on retries, breakers and goals are made of. `goals` fails if
-    /// one is missed
+    /// `breaker` and `goals` run what the pages on retries, breakers and goals are made of, and
+    /// `goals` fails if one is missed
     #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(scenarios()))]
     scenario: Option<String>,
 
@@ -46,8 +46,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
     policy: Vec<String>,
 
-    /// Where `all`, `retry`, `breaker` and `goals` write. By default `docs/lab` of this repository for `goals`, and for `all`
-    /// unless `--load` or `--policy` leave something out
+    /// Where `all`, `retry`, `breaker` and `goals` write. By default `docs/lab` of this repository
+    /// for `goals`, and for `all` unless `--load` or `--policy` leave something out
     #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "list"])]
     out: Option<PathBuf>,
 

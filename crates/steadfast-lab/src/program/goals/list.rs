@@ -166,7 +166,7 @@ fn like(results: &Results<'_>, policy: &str, at: At, other: At, tolerance: f64) 
     let (found, other) = (success(at), success(other));
     Measure {
         text: format!(
-            "{} %, {:+.2} points",
+            "{} %, {:+.3} points",
             percent(found),
             100.0 * (found - other)
         ),
