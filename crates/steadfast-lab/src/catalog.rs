@@ -326,6 +326,8 @@ mod tests {
             panic!("{:?}", ramp.arrivals)
         };
         let step = STEPS.iter().position(|step| *step == 1.0).expect("a step");
+        assert!((rates[step] - 176.5).abs() < 0.1, "{}", rates[step]);
+        assert!((ramp.rate() / rates[step] - 2.8).abs() < 1e-6);
         let share = rates[step] / ramp.endpoints.len() as f64;
         let rates = ramp
             .endpoints

@@ -101,3 +101,52 @@ pub(super) fn ramp(load: f64) -> Scenario {
         .deadline(10 * SECOND)
         .lasting(STEPS.len() as u32 * MINUTE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::generator;
+
+    /// The 99.9th percentile with one perfect hedge at the 95th one, as a part of that without.
+    fn perfect_hedge(latency: Latency) -> f64 {
+        let mut rng = generator(1, 1);
+        let mut draws = || -> Vec<_> {
+            let draws = (0..100_000).map(|_| latency.draw(&mut rng).as_secs_f64());
+            draws.collect()
+        };
+        let quantile = |times: &[f64], q: f64| {
+            let mut times = times.to_vec();
+            times.sort_unstable_by(f64::total_cmp);
+            times[(q * times.len() as f64) as usize]
+        };
+        let (first, second) = (draws(), draws());
+        let delay = quantile(&first, 0.95);
+        let both = first.iter().zip(&second);
+        let hedged: Vec<_> = both.map(|(a, b)| a.min(delay + b)).collect();
+        quantile(&hedged, 0.999) / quantile(&first, 0.999)
+    }
+
+    /// A hundred are above the percentile, so its error is some 5 %.
+    #[test]
+    fn one_hedge_is_worth_what_is_said_of_stragglers() {
+        let latency = stragglers(0.25).endpoints[0].latency;
+        let found = perfect_hedge(latency);
+        assert!((0.115..0.15).contains(&found), "{found}");
+        let Latency::Stragglers {
+            median,
+            share,
+            factor,
+            ..
+        } = latency
+        else {
+            panic!("{latency:?}")
+        };
+        let found = perfect_hedge(Latency::Stragglers {
+            median,
+            share,
+            factor,
+            sigma: 0.5,
+        });
+        assert!((0.29..0.37).contains(&found), "{found}");
+    }
+}

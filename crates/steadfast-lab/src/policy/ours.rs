@@ -130,3 +130,26 @@ impl Policy for Ours {
         BoxCloneSyncService::new(service.map_response(|response| response.map(drop)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrivals::Arrivals;
+    use crate::scenario::Scenario;
+
+    /// What only the balancer can do, such as hedging, is told by this.
+    #[test]
+    fn the_balancer_is_told_what_a_variant_says() {
+        let endpoint = |name| crate::Endpoint::new(name);
+        let scenario = Scenario::new("equals")
+            .endpoint(endpoint("a"))
+            .endpoint(endpoint("b"))
+            .arrivals(Arrivals::Constant(2.0));
+        let told = Ours {
+            balance: |balance| balance.strategy(Strategy::Failover),
+            ..LEAST_LOADED
+        };
+        assert_eq!(scenario.run(&told, 1).shares, [1.0, 0.0]);
+        assert_ne!(scenario.run(&LEAST_LOADED, 1).shares, [1.0, 0.0]);
+    }
+}

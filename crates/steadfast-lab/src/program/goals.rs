@@ -3,6 +3,8 @@
 mod list;
 mod measure;
 
+use steadfast_core::BoxError;
+
 use self::list::{Goal, goals};
 use self::measure::{Measure, Results};
 use crate::catalog::{Entry, catalog, refusing};
@@ -89,15 +91,20 @@ impl Scores {
         }
     }
 
-    /// The goals that none of ours reaches.
-    pub(super) fn missed(&self) -> Vec<&str> {
-        let missed = self.rows.iter().filter(|row| !row.is_reached());
-        missed.map(|row| row.goal.name).collect()
+    /// Fails if there is a goal that none of ours reaches, and says which.
+    pub(super) fn verdict(&self) -> Result<(), BoxError> {
+        match self.missed().as_slice() {
+            [] => Ok(()),
+            missed => {
+                let (all, missed) = (self.rows.len(), missed.join("; "));
+                Err(format!("none of ours reaches these of {all} goals: {missed}").into())
+            }
+        }
     }
 
-    /// How many goals there are.
-    pub(super) fn count(&self) -> usize {
-        self.rows.len()
+    fn missed(&self) -> Vec<&str> {
+        let missed = self.rows.iter().filter(|row| !row.is_reached());
+        missed.map(|row| row.goal.name).collect()
     }
 
     /// All that there is to say about them.
@@ -129,8 +136,8 @@ impl Scores {
             .collect();
         format!(
             "Of {} goals, {} are reached by one of ours at least. By each: {}.",
-            self.count(),
-            self.count() - self.missed().len(),
+            self.rows.len(),
+            self.rows.len() - self.missed().len(),
             each.join(", ")
         )
     }

@@ -121,13 +121,7 @@ fn goal_page(args: &Args, output: &Output) -> Result<(), BoxError> {
     let scores = Scores::new(&policies, &outcomes.iter().collect::<Vec<_>>());
     print(&scores.chapters())?;
     write(out, &[scores.page(&args.goals_command())])?;
-    match scores.missed().as_slice() {
-        [] => Ok(()),
-        missed => {
-            let (missed, all) = (missed.join("; "), scores.count());
-            Err(format!("none of ours reaches these of {all} goals: {missed}").into())
-        }
-    }
+    scores.verdict()
 }
 
 fn breakers(args: &Args, seeds: u64, output: &Output) -> Result<(), BoxError> {

@@ -280,6 +280,17 @@ fn a_miss_is_written_and_who_reaches_it_counts() {
 }
 
 #[test]
+fn a_goal_that_none_reaches_is_a_failure() {
+    assert!(scores(|_, _| {}).verdict().is_ok());
+    let none = scores(at("outage", 0.5, |one| one.success = 0.5));
+    let failure = none.verdict().expect_err("a miss").to_string();
+    assert_eq!(
+        failure,
+        "none of ours reaches these of 17 goals: outage at 0.5"
+    );
+}
+
+#[test]
 fn the_best_of_the_others_reaches_the_goal_or_comes_closest() {
     let measure = |holds, rank| Measure {
         text: String::new(),
