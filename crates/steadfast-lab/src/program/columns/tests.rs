@@ -1,5 +1,6 @@
 use super::*;
 use crate::catalog::catalog;
+use crate::program::page::means;
 
 /// An outcome with these successes, a policy a row and a seed a column.
 fn outcome(scenario: &str, rows: &[&[f64]]) -> Outcome {
@@ -148,4 +149,5 @@ fn a_ramp_has_a_column_for_each_step() {
     assert_eq!(cells(&outcome, 8)[2], "6.00");
     assert_eq!(cells(&outcome, 11)[0], "p99 at 1.3");
     assert_eq!(cells(&outcome, 12)[0], "", "the last one");
+    assert_eq!(means(&outcome), "One seed.", "and no shares");
 }
