@@ -174,7 +174,7 @@ impl Drop for Admitted {
         let Some(mut load) = self.load.take() else {
             return;
         };
-        load.member.cooldown.released(self.ticket);
+        load.member.cooldown.cancelled(self.ticket);
         let now = Instant::now();
         let waited = now.saturating_duration_since(self.started);
         let abandoned = load.member.shared.abandoned_after;

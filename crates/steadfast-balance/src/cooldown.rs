@@ -48,6 +48,8 @@ struct State {
     streak: u32,
     /// Whether an attempt of this generation has succeeded.
     back: bool,
+    /// Whether the caller of the present probe has left.
+    left: bool,
     patience: Duration,
     rate: Rate,
 }
@@ -103,6 +105,7 @@ impl Cooldown {
                 generation: 0,
                 streak: 0,
                 back: true,
+                left: false,
                 patience: PATIENCE.0,
                 rate: Rate::new(Instant::now()),
             }),
@@ -272,6 +275,18 @@ impl Cooldown {
         !std::mem::replace(&mut state.back, true)
     }
 
+    /// Notes that the caller of an attempt has left, which says nothing about the limit. A probe
+    /// that was sent keeps its place until it would have been refused: with callers who leave one
+    /// after the other there would be no end to them.
+    pub(crate) fn cancelled(&self, ticket: Ticket) {
+        if ticket.pass != Pass::Probe {
+            return;
+        }
+        if let Some(mut state) = self.current(ticket) {
+            state.left |= state.is_probe(ticket);
+        }
+    }
+
     /// Gives back the place of an attempt that says nothing about the limit.
     pub(crate) fn released(&self, ticket: Ticket) {
         if ticket.pass != Pass::Probe {
@@ -342,6 +357,7 @@ impl State {
             Phase::Cooling { .. } | Phase::Probing { sent: Some(_) } => None,
             Phase::Probing { sent: None } => {
                 self.phase = Phase::Probing { sent: Some(now) };
+                self.left = false;
                 self.rate.send(now);
                 Some(Pass::Probe)
             }
@@ -358,7 +374,11 @@ impl State {
             Phase::Probing { sent: Some(sent) }
                 if now.saturating_duration_since(sent) >= self.patience =>
             {
-                self.pace(now);
+                if self.left {
+                    self.phase = Phase::Probing { sent: None };
+                } else {
+                    self.pace(now);
+                }
             }
             // Not before an attempt has succeeded: there may be none that was answered yet.
             Phase::Paced if self.back && self.rate.is_over(now) => {
@@ -380,14 +400,15 @@ impl State {
     }
 
     fn release(&mut self, ticket: Ticket) {
-        if ticket.pass == Pass::Probe
-            && self.phase
-                == (Phase::Probing {
-                    sent: Some(ticket.sent),
-                })
-        {
+        if self.is_probe(ticket) {
             self.phase = Phase::Probing { sent: None };
         }
+    }
+
+    /// Whether an attempt is the present probe.
+    fn is_probe(&self, ticket: Ticket) -> bool {
+        let sent = Some(ticket.sent);
+        ticket.pass == Pass::Probe && self.phase == Phase::Probing { sent }
     }
 
     /// The refusals in a row, with that of this attempt.

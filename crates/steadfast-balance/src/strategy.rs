@@ -80,7 +80,8 @@ pub enum Strategy {
     /// One after the other, each as often as its [weight](crate::Endpoint::weight) says, and those
     /// of a large weight spread over the round.
     RoundRobin,
-    /// The one with the fewest requests in flight for its weight, and of several such the fastest.
+    /// The one with the least work before it: the requests that it has in flight with this one,
+    /// times the time that it takes for a success, for its weight.
     ///
     /// An endpoint that fails counts as busier than it is, since failing takes little time: with
     /// half of its last answers failures, each of its requests counts as four. Of more than 16
@@ -100,6 +101,9 @@ pub enum Strategy {
 
 /// An endpoint that never succeeds is taken for one that does so at times.
 const LEAST_HEALTH: f64 = 0.1;
+/// No latency counts for less, in seconds: of two endpoints that answer at once, the one with less
+/// to do is chosen.
+const SHORTEST: f64 = 1e-6;
 
 impl Pick for Strategy {
     fn pick<'a>(&self, request: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
@@ -126,7 +130,16 @@ impl Pick for Strategy {
 }
 
 fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
-    candidates.min_by(|candidate| (load(candidate), latency(candidate)))
+    let fastest = candidates
+        .iter()
+        .filter_map(|candidate| candidate.latency_seconds())
+        .fold(f64::INFINITY, f64::min);
+    // One that has never answered is worth a try. If nothing is known of any, all take the same.
+    let unknown = if fastest.is_finite() { fastest } else { 1.0 };
+    candidates.min_by(|candidate| {
+        let latency = candidate.latency_seconds().unwrap_or(unknown);
+        load(candidate) * latency.max(SHORTEST)
+    })
 }
 
 fn most_headroom<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
@@ -139,10 +152,6 @@ fn load(candidate: &Candidate<'_>) -> f64 {
     // get less, and still enough to be seen when it is well again.
     let health = candidate.health().max(LEAST_HEALTH);
     (f64::from(candidate.in_flight()) + 1.0) / (health * health * candidate.weight())
-}
-
-fn latency(candidate: &Candidate<'_>) -> f64 {
-    candidate.latency_seconds().unwrap_or(0.0)
 }
 
 #[cfg(test)]

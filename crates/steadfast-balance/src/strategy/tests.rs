@@ -87,21 +87,26 @@ fn failover_takes_the_first() {
 }
 
 #[test]
-fn least_loaded_counts_requests_and_then_time() {
+fn least_loaded_counts_the_work_that_is_left() {
     let with = |in_flight, latency| Known {
         in_flight,
         latency: Some(latency),
         ..KNOWN
     };
-    let (busy, slow, fast) = (with(2, 0.1), with(1, 2.0), with(1, 1.0));
     let choose = |known: &[Known]| choose(&pool(known), &Strategy::LeastLoaded);
-    assert_eq!(choose(&[busy, slow, fast]), 2);
-    assert_eq!(choose(&[busy, slow]), 1);
+    assert_eq!(choose(&[with(2, 1.0), with(1, 2.0)]), 0, "3 against 4");
+    assert_eq!(choose(&[with(4, 1.0), with(1, 2.0)]), 1, "5 against 4");
+    assert_eq!(choose(&[with(1, 0.0), with(0, 0.0)]), 1, "in no time");
     let heavy = Known {
         weight: 3.0,
-        ..busy
+        ..with(4, 1.0)
     };
-    assert_eq!(choose(&[slow, heavy]), 1, "2 against 1");
+    assert_eq!(choose(&[with(1, 1.0), heavy]), 1, "2 against 5 / 3");
+    let unknown = Known {
+        latency: None,
+        ..with(1, 0.0)
+    };
+    assert_eq!(choose(&[with(1, 2.0), with(2, 1.0), unknown]), 2, "as fast as the fastest");
 }
 
 #[test]
