@@ -2,14 +2,17 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use steadfast_breaker::{CircuitBreaker, Permit, Window};
 use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict};
 use support::{CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SUCCESS};
-use tokio::time::{Instant, advance};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, advance, sleep};
 
 #[derive(Clone, Copy, Debug)]
 struct Config {
@@ -233,10 +236,11 @@ impl Model {
         let Some((failures, percent)) = self.config.excess else {
             return false;
         };
-        (0..self.known.len()).any(|from| {
-            let window = &self.known[from..];
-            let failed = window.iter().filter(|&&failed| failed).count();
-            100 * failed >= 100 * failures as usize + percent as usize * window.len()
+        // From the newest back, each window that ends now.
+        let mut failed = 0;
+        self.known.iter().rev().zip(1..).any(|(&is_bad, calls)| {
+            failed += u32::from(is_bad);
+            100 * failed >= 100 * failures + percent * calls
         })
     }
 
@@ -393,17 +397,23 @@ impl Pair {
     }
 
     fn acquire(&mut self) {
+        let admitted = self.admit();
+        self.running.extend(admitted);
+    }
+
+    fn admit(&mut self) -> Option<(Permit, Attempt)> {
         let expected = self.model.acquire();
         match self.breaker.try_acquire() {
             Ok(permit) => {
                 let attempt = expected.expect("the model rejects");
                 assert_eq!(permit.is_probe(), attempt.probe);
-                self.running.push((permit, attempt));
+                Some((permit, attempt))
             }
             Err(open) => {
                 assert!(expected.is_none(), "the model admits");
                 let expected = self.model.retry_in().map(Duration::from_millis);
                 assert_eq!(open.retry_in(), expected);
+                None
             }
         }
     }
@@ -520,4 +530,111 @@ proptest! {
             pair.is_not_stuck().await;
         });
     }
+}
+
+const TASKS: u64 = 64;
+const CALLS: usize = 1_600;
+
+/// What a task shares with all others.
+struct Stage {
+    pair: Pair,
+    start: Instant,
+    admitted: usize,
+    rejected: usize,
+}
+
+impl Stage {
+    /// Makes a step of some task, at the time that it is now.
+    fn step<T>(stage: &RefCell<Self>, step: impl FnOnce(&mut Pair) -> T) -> T {
+        let mut stage = stage.borrow_mut();
+        stage.pair.model.step += 1;
+        let now = stage.start.elapsed().as_millis();
+        stage.pair.model.now = now.try_into().expect("some minutes");
+        let result = step(&mut stage.pair);
+        stage.pair.check();
+        result
+    }
+}
+
+/// Makes calls until it has made enough. Some are slow, and some are given up.
+async fn call(stage: Rc<RefCell<Stage>>, mut random: impl FnMut(u64) -> u64) {
+    const VERDICTS: [Verdict; 2] = [FAILURE, LOST];
+    for _ in 0..CALLS {
+        sleep(Duration::from_millis(random(40))).await;
+        let Some((mut permit, mut attempt)) = Stage::step(&stage, Pair::admit) else {
+            stage.borrow_mut().rejected += 1;
+            continue;
+        };
+        stage.borrow_mut().admitted += 1;
+        sleep(Duration::from_millis(random(30))).await;
+        // For a while all is well but a tenth, and then hardly anything is.
+        let is_out = stage.borrow().start.elapsed().as_millis() / 1_000 % 4 == 3;
+        let verdict = match random(10) {
+            draw if draw < if is_out { 7 } else { 1 } => VERDICTS[random(2) as usize],
+            9 => NEUTRAL,
+            _ => SUCCESS,
+        };
+        if random(4) == 0 {
+            Stage::step(&stage, |pair| {
+                permit.head(verdict);
+                pair.model.head(&mut attempt, verdict);
+            });
+            sleep(Duration::from_millis(random(60))).await;
+        }
+        if random(5) == 0 {
+            Stage::step(&stage, |pair| {
+                drop(permit);
+                pair.model.drop(attempt);
+            });
+        } else {
+            Stage::step(&stage, |pair| {
+                permit.record(verdict);
+                pair.model.record(attempt, verdict);
+            });
+        }
+    }
+}
+
+/// Tasks that meet at one breaker, each with attempts of its own, on a clock that jumps to whoever
+/// wakes next: more than 100,000 steps.
+#[tokio::test(start_paused = true)]
+async fn many_tasks_do_what_the_model_does() {
+    let config = Config {
+        consecutive: 6,
+        failures: 20,
+        window: 40,
+        excess: Some((10, 40)),
+        recovery: 20,
+        max_recovery: 160,
+        probes: 3,
+        successes: 4,
+        probe_timeout: 50,
+        rate: Some(Rate {
+            percent: 70,
+            min_calls: 20,
+            span: Span::Calls(30),
+        }),
+    };
+    let stage = Rc::new(RefCell::new(Stage {
+        pair: Pair::new(config),
+        start: Instant::now(),
+        admitted: 0,
+        rejected: 0,
+    }));
+    let tasks = LocalSet::new();
+    for task in 0..TASKS {
+        let mut seed = task + 1;
+        let random = move |below: u64| {
+            // Knuth's generator, of which the upper bits are good.
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        tasks.spawn_local(call(stage.clone(), random));
+    }
+    tasks.await;
+    let stage = stage.borrow();
+    let (model, breaker) = (&stage.pair.model, &stage.pair.breaker);
+    assert!(model.step > 100_000, "{}", model.step);
+    assert!(stage.rejected > 5_000 && stage.admitted > 20_000);
+    assert!(model.transitions > 200 && breaker.late_verdicts() > 200);
 }
