@@ -227,6 +227,11 @@ impl<'a> Candidate<'a> {
         self.entry.member.cooldown.rate()
     }
 
+    /// How many seconds of its rate it has saved up, if it is limited.
+    pub(crate) fn saved(&self) -> Option<f64> {
+        self.entry.member.cooldown.saved(self.asking.now)
+    }
+
     pub(crate) fn latency_seconds(&self) -> Option<f64> {
         self.entry.member.latency.seconds()
     }

@@ -180,12 +180,28 @@ impl Cooldown {
         self.lock().rate.known()
     }
 
+    /// Returns for how many seconds of its rate a limited endpoint could be sent to at once.
+    pub(crate) fn saved(&self, now: Instant) -> Option<f64> {
+        if self.word.load(Ordering::Acquire) & 1 == 0 {
+            return None;
+        }
+        self.lock().rate.saved(now)
+    }
+
     /// Returns the same if it was found more than once.
     pub(crate) fn confirmed_rate(&self) -> Option<f64> {
         if self.word.load(Ordering::Acquire) & 1 == 0 {
             return None;
         }
         self.lock().rate.confirmed()
+    }
+
+    /// Returns how long it takes until an attempt has not been refused, if the endpoint is limited.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        if self.word.load(Ordering::Acquire) & 1 == 0 {
+            return None;
+        }
+        Some(self.lock().patience)
     }
 
     /// Begins a cooldown because an attempt was refused, for as long as the hint says. Returns how
@@ -389,9 +405,9 @@ impl State {
         }
     }
 
-    /// Whether the last cooldown ended as expected, and the rate is known.
+    /// Whether the last cooldown ended as expected, and the rate is sure.
     fn trusts_rate(&self) -> bool {
-        self.streak == 0 && self.rate.known().is_some()
+        self.streak == 0 && self.rate.confirmed().is_some()
     }
 
     fn pace(&mut self, now: Instant) {

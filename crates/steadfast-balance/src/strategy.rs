@@ -134,6 +134,14 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         .iter()
         .filter_map(|candidate| candidate.latency_seconds())
         .fold(f64::INFINITY, f64::min);
+    // All of them are limited, so there is little to spare. Those that have saved up most go
+    // first, and each gets as much as it can take.
+    if candidates
+        .iter()
+        .all(|candidate| candidate.rate().is_some())
+    {
+        return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
+    }
     // One that has never answered is worth a try. If nothing is known of any, all take the same.
     let unknown = if fastest.is_finite() { fastest } else { 1.0 };
     candidates.min_by(|candidate| {

@@ -248,7 +248,7 @@ impl<'a> View<'a> {
         let deadline = self.asked.deadline?;
         let slowest = self
             .candidates()
-            .filter_map(|member| member.latency.seldom_more())
+            .filter_map(|member| member.latency.seldom_more().max(member.cooldown.patience()))
             .max()
             .unwrap_or_default();
         // The rare slow answer is no reason not to wait at all.

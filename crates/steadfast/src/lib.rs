@@ -77,7 +77,7 @@
 //! | attempts | 3; moving on after a refusal is not counted |
 //! | waits without a deadline | 30 s in all |
 //! | bodies that are kept for further attempts | 1 MiB; a larger one is sent once |
-//! | breaker of an endpoint | 7 failures in a row or 10 of the last 20; open for 5 s, doubling to 1 min |
+//! | breaker of an endpoint | 7 failures in a row, or 6 more than 22 % of the calls; open for 5 s, doubling to 20 s |
 //! | timeouts | see [`Timeouts`] |
 //!
 //! The reasons are with each layer: [`retry`], [`balance`] and [`breaker`].

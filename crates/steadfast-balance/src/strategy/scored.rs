@@ -5,8 +5,9 @@ use crate::strategy::Pick;
 
 /// Chooses by a mix of health, latency and cost.
 ///
-/// Health is the share of successes among the last outcomes, latency that of the fastest
-/// candidate divided by its own, cost likewise. Each counts as much as its share. What is known of
+/// Health is the share of successes among the last outcomes. Latency is what the best candidate
+/// has before it, the requests in flight with this one times the time that each takes, divided by
+/// its own; cost likewise. Each counts as much as its share. What is known of
 /// an endpoint gets old: the distance to a perfect score halves every ten seconds in which it is
 /// not used.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,8 +58,8 @@ impl Scored {
     }
 
     fn score(&self, candidate: &Candidate<'_>, best: &Best) -> f64 {
-        let speed = match candidate.latency_seconds() {
-            Some(latency) if latency > 0.0 => best.latency / latency,
+        let speed = match work(candidate) {
+            Some(work) if work > 0.0 => best.work / work,
             // An endpoint that has never succeeded is worth a try, but no more before that has
             // ended: it may hang.
             None if candidate.in_flight() > 0 => 0.0,
@@ -79,19 +80,27 @@ impl Scored {
 
 /// What the best candidates have.
 struct Best {
-    latency: f64,
+    work: f64,
     cost: f64,
+}
+
+/// The seconds of work that a candidate has before it with one more request, if it has answered
+/// any. Without the requests in flight, the queue of the fastest one would swallow all of them.
+fn work(candidate: &Candidate<'_>) -> Option<f64> {
+    let requests = f64::from(candidate.in_flight()) + 1.0;
+    candidate
+        .latency_seconds()
+        .map(|latency| latency * requests)
 }
 
 impl Pick for Scored {
     fn pick<'a>(&self, _: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         let mut best = Best {
-            latency: f64::INFINITY,
+            work: f64::INFINITY,
             cost: f64::INFINITY,
         };
         for candidate in candidates.iter() {
-            best.latency =
-                (candidate.latency_seconds()).map_or(best.latency, |l| l.min(best.latency));
+            best.work = work(&candidate).map_or(best.work, |work| work.min(best.work));
             best.cost = candidate.cost().min(best.cost);
         }
         candidates.min_by(|candidate| -self.score(candidate, &best))

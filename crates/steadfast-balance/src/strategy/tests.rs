@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Extensions;
+use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{Class, Verdict};
 use tokio::time::Instant;
 
@@ -33,7 +34,7 @@ const KNOWN: Known = Known {
 
 fn pool(known: &[Known]) -> Pool {
     let endpoint = |(n, known): (usize, &Known)| {
-        let breaker = Endpoint::default_breaker().failures_of_last(20, 20);
+        let breaker = CircuitBreaker::builder().failures_of_last(20, 20);
         let endpoint = Endpoint::new(&n.to_string(), "http://a.test").unwrap();
         let endpoint = endpoint.breaker(breaker.consecutive_failures(1000));
         endpoint.weight(known.weight).cost(known.cost)
@@ -106,7 +107,11 @@ fn least_loaded_counts_the_work_that_is_left() {
         latency: None,
         ..with(1, 0.0)
     };
-    assert_eq!(choose(&[with(1, 2.0), with(2, 1.0), unknown]), 2, "as fast as the fastest");
+    assert_eq!(
+        choose(&[with(1, 2.0), with(2, 1.0), unknown]),
+        2,
+        "as fast as the fastest"
+    );
 }
 
 #[test]

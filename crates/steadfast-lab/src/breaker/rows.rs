@@ -32,7 +32,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::ours(
             "steadfast-balance",
             "ours as an endpoint of the balancer has it: 7 in a row or 6 beyond 22 %; open for 5 \
-             s, then 10 .. 60 s; the same probes",
+             s, then 10 .. 20 s; the same probes",
             endpoint,
         )
         .opens_at(Counts::in_a_row(7).or_beyond(6, 22)),
@@ -86,11 +86,7 @@ pub(crate) fn rows() -> Vec<Row> {
 
 /// The breaker of an endpoint of the balancer.
 pub(crate) fn endpoint() -> CircuitBreakerBuilder {
-    CircuitBreaker::builder()
-        .consecutive_failures(7)
-        .excess_failures(6, 0.22)
-        .recovery_timeout(Endpoint::DEFAULT_RECOVERY_TIMEOUT)
-        .max_recovery_timeout(Endpoint::DEFAULT_MAX_RECOVERY_TIMEOUT)
+    Endpoint::default_breaker()
 }
 
 /// Returns the breaker of an endpoint, and what could be changed about how it comes back.

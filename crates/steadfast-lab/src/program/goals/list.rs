@@ -44,8 +44,8 @@ const PEAK_EWMA: &str = "tower-p2c-peak-ewma";
 const UNHEDGED: &str = "steadfast-least-loaded";
 /// The attempts that open the breaker of an endpoint, at most.
 const TO_OPEN: u32 = 10;
-/// The probes in two minutes: after 5, 10, 20 and 40 s, and one more if they come early.
-const PROBES: u32 = 5;
+/// The probes in two minutes: after 5 and 10 s, then every 20 s, and one more if they come early.
+const PROBES: u32 = 7;
 /// Means differ by less in their last digit.
 const ROUNDING: f64 = 1e-4;
 
@@ -107,7 +107,7 @@ pub(super) fn goals() -> Vec<Goal> {
             "within 5 % of its quota",
             |results, policy| shares(results, policy, OVERLOAD),
         ),
-        Goal::new("fails fast for 120 s", "10 to open, 5 probes", fast_fail),
+        Goal::new("fails fast for 120 s", "10 to open, 7 probes", fast_fail),
         Goal::new(
             "5 % stragglers",
             "p99.9 × 0.15, ≤ 5 % more sends",
