@@ -136,14 +136,19 @@ impl Admitted {
         }
     }
 
-    /// Gives back what was reserved, for a request that was not sent. That is no attempt.
-    pub(crate) fn withdraw(mut self) {
+    /// Gives back what was reserved, for a request that is not sent. That is no attempt.
+    pub(crate) fn give_back(mut self) {
         if let Some(load) = self.load.take() {
             load.member.cooldown.unsent(self.ticket);
         }
+    }
+
+    /// The same for a request that will not be sent at all.
+    pub(crate) fn withdraw(self) {
         if let Some(trail) = &self.asked.trail {
             trail.set_next(Next::Never);
         }
+        self.give_back();
     }
 
     fn fail(&self, pool: &Pool, mut load: Load, verdict: Verdict, status: Option<StatusCode>) {

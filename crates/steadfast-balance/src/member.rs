@@ -149,7 +149,9 @@ impl Member {
 
     /// Counts an attempt that is sent.
     pub(crate) fn enter(&self, tokens: Option<u64>) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        // In one order with the version of the endpoints: whoever drains this one sees the attempt,
+        // or the attempt sees that.
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
         self.quota.send(tokens);
     }
 

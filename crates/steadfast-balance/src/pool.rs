@@ -231,7 +231,7 @@ impl Shared {
             Some(chosen.unwrap_or(first).index())
         };
         if sample == Sample::Two && entries.len() > FEW {
-            if let Some(two) = self.draw_two(entries.len(), &can_take) {
+            if let Some(two) = self.draw_two(entries.len(), can_take) {
                 return choose(Set::Two(two));
             }
         }
@@ -478,7 +478,7 @@ impl Pool {
 
     /// Changes with each change of the endpoints.
     pub(crate) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
+        self.version.load(Ordering::SeqCst)
     }
 
     /// Changes the endpoints. `change` is given a function that adds one. After an error nothing
@@ -510,7 +510,7 @@ impl Pool {
             .endpoints
             .store(members.active().len(), Ordering::Relaxed);
         self.members.store(Arc::new(members));
-        self.version.store(version, Ordering::Release);
+        self.version.store(version, Ordering::SeqCst);
         self.shared.queue.wake_all();
         Ok(done)
     }

@@ -92,6 +92,12 @@ where
                 Admitted::try_new(entry, asked, now)
             };
             match (ready, admitted) {
+                (Ok(()), Some(admitted)) if pool.version() != members.version => {
+                    // It may be one that is out of service by now.
+                    admitted.give_back();
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 (Ok(()), Some(admitted)) => {
                     tell_of_failover(shared, asked, &admitted, now);
                     return Poll::Ready(Ok((service, admitted)));
@@ -109,6 +115,7 @@ where
             skip.push(id);
         };
         let view = View {
+            pool,
             shared,
             members,
             asked,

@@ -12,7 +12,7 @@ use crate::asked::{Allowed, Asked};
 use crate::exhausted::WhenExhausted;
 use crate::member::{Member, Turn};
 use crate::members::{Entry, Members};
-use crate::pool::{Found, Shared};
+use crate::pool::{Found, Pool, Shared};
 use crate::queue::Place;
 
 /// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
@@ -42,6 +42,8 @@ pub(crate) struct Waiting<S> {
     place: Option<(Place, Patience)>,
     /// Wakes this request for what no busy service knows of.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Wakes it if it waits for a busy service and there are other endpoints.
+    changed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 /// How long a request waits for its turn.
@@ -55,6 +57,7 @@ struct Patience {
 /// What a request finds when it looks.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
+    pub(crate) pool: &'a Pool,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) members: &'a Members,
     pub(crate) asked: &'a Asked,
@@ -72,6 +75,7 @@ impl<S> Waiting<S> {
             came: None,
             place: None,
             timer: None,
+            changed: None,
         }
     }
 
@@ -93,6 +97,10 @@ impl<S> Waiting<S> {
         if let Some(patience) = patience.filter(|patience| self.is_worth_it(view, *patience)) {
             let wake_at = self.queue(view, patience, came, cx);
             self.poll_timer(Some(wake_at.max(now + TICK)), cx);
+            // A change before it joined did not wake it.
+            if view.is_old() {
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         if found == Found::WorthWaiting {
@@ -109,6 +117,7 @@ impl<S> Waiting<S> {
             let recovery = recovery.map(|at| if at > now { at } else { now + LOOK_AGAIN });
             let deadline = deadline.map(|deadline| deadline.instant());
             self.poll_timer(recovery.into_iter().chain(deadline).min(), cx);
+            self.poll_changes(view, cx);
             return Poll::Pending;
         }
         // Who could not be served in time is not to come back for that.
@@ -165,7 +174,10 @@ impl<S> Waiting<S> {
     ) -> Option<Patience> {
         let shared = view.shared;
         if let Some((_, patience)) = self.place {
-            // Those who wait go on, also if the endpoint has begun to cool meanwhile.
+            // Those who wait go on, also if the endpoint has begun to cool meanwhile, but not if
+            // there is none any more.
+            let mut left = view.members.active().iter();
+            left.find(|entry| view.allowed.allows(view.members, &entry.member))?;
             return Some(patience);
         }
         let mut others = (view.candidates()).filter(|member| !skip.contains(&member.id));
@@ -196,6 +208,19 @@ impl<S> Waiting<S> {
         Some(Patience { until, longest })
     }
 
+    /// Lets this request be woken, too, when the endpoints change.
+    fn poll_changes(&mut self, view: View<'_>, cx: &mut Context<'_>) {
+        let changed = self.changed.get_or_insert_with(|| {
+            let shared = view.shared.clone();
+            Box::pin(async move { shared.queue.changed().await })
+        });
+        // They may have changed before it listened.
+        if changed.as_mut().poll(cx).is_ready() || view.is_old() {
+            self.changed = None;
+            cx.waker().wake_by_ref();
+        }
+    }
+
     fn poll_timer(&mut self, at: Option<Instant>, cx: &mut Context<'_>) {
         let Some(at) = at else {
             self.timer = None;
@@ -210,6 +235,11 @@ impl<S> Waiting<S> {
 }
 
 impl<'a> View<'a> {
+    /// Whether there are other endpoints by now.
+    fn is_old(self) -> bool {
+        self.pool.version() != self.members.version
+    }
+
     /// The endpoints that a request may go to, without a pause for what it has tried.
     fn candidates(self) -> impl Iterator<Item = &'a Arc<Member>> + 'a {
         let all = self
