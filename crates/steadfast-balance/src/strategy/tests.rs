@@ -269,7 +269,7 @@ fn sticky_keeps_a_key_where_it_is() {
     for (at, share) in [(0, 0.2), (1, 0.2), (2, 0.2), (3, 0.4)] {
         let count = owners.iter().filter(|owner| **owner == at).count() as f64;
         // Four deviations of a binomial.
-        let deviation = (5_000.0 * share * (1.0 - share) as f64).sqrt();
+        let deviation = f64::sqrt(5_000.0 * share * (1.0 - share));
         assert!(
             (count - 5_000.0 * share).abs() < 4.0 * deviation,
             "{at}: {count}"
