@@ -5,9 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
-use http::{Response, StatusCode};
-use steadfast_core::{BoxError, Class, Classified, EndpointName, Verdict, find_error};
+use http::Response;
+use steadfast_core::{BoxError, Class, Classified, EndpointName, Verdict, find_error, unavailable};
 
 use crate::breaker::Handle;
 
@@ -73,16 +72,7 @@ impl CircuitOpen {
     /// `retry-after` in whole seconds if the time is known.
     #[must_use]
     pub fn to_response<B: Default>(&self) -> Response<B> {
-        let mut response = Response::new(B::default());
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        if let Some(wait) = self.retry_in {
-            // Rounded up: a client that comes early comes in vain.
-            let seconds = wait
-                .as_secs()
-                .saturating_add(u64::from(wait.subsec_nanos() > 0));
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
-        }
-        response
+        unavailable(self.retry_in)
     }
 
     /// The error as a layer returns it.
@@ -142,21 +132,10 @@ mod tests {
 
     #[test]
     fn an_http_server_says_when_to_come_back() {
-        for (wait, header) in [
-            (Some(Duration::from_millis(1001)), Some("2")),
-            (Some(Duration::ZERO), Some("0")),
-            (Some(Duration::MAX), Some("18446744073709551615")),
-            (None, None),
-        ] {
-            let response: Response<String> = CircuitOpen::new("a".into(), wait).to_response();
-            assert_eq!(response.status(), 503);
-            let value = response.headers().get("retry-after");
-            assert_eq!(
-                value.map(|value| value.to_str().unwrap()),
-                header,
-                "{wait:?}"
-            );
-        }
+        let open = CircuitOpen::new("a".into(), Some(Duration::from_millis(1001)));
+        let response: Response<String> = open.to_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "2");
     }
 
     #[test]

@@ -105,7 +105,7 @@
 //! |---|---|
 //! | `client` (default) | [`AiStackBuilder::build`]: a client of hyper-util with TLS by rustls |
 //! | `config` | the `config` module: a stack from a configuration file, by serde |
-//! | `serde` | `Serialize` for [`Snapshot`] |
+//! | `serde` | `Serialize` for [`Snapshot`] and [`EndpointStatus`] |
 //! | `full` | all of them |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
