@@ -227,6 +227,11 @@ impl<'a> Candidate<'a> {
         self.entry.member.cooldown.rate()
     }
 
+    /// Whether it is or was limited lately.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.entry.member.cooldown.is_busy()
+    }
+
     /// How many seconds of its rate it has saved up, if it is limited.
     pub(crate) fn saved(&self) -> Option<f64> {
         self.entry.member.cooldown.saved(self.asking.now)

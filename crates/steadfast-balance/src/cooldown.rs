@@ -133,15 +133,21 @@ impl Cooldown {
         })
     }
 
+    /// Whether the state is anything but `Clear`.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.word.load(Ordering::Acquire) & 1 == 1
+    }
+
     /// Returns whether an attempt would be admitted.
     #[inline]
     pub(crate) fn would_admit(&self, now: Instant) -> bool {
-        self.word.load(Ordering::Acquire) & 1 == 0 || self.ready_at(now) <= now
+        !self.is_busy() || self.ready_at(now) <= now
     }
 
     /// Returns when the next attempt would be admitted, which may be now.
     pub(crate) fn ready_at(&self, now: Instant) -> Instant {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return now;
         }
         let mut state = self.lock();
@@ -163,7 +169,7 @@ impl Cooldown {
 
     /// Returns until when the endpoint cools, if it does.
     pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return None;
         }
         match self.lock().phase {
@@ -174,7 +180,7 @@ impl Cooldown {
 
     /// Returns the attempts a second that a limited endpoint was seen to take.
     pub(crate) fn rate(&self) -> Option<f64> {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return None;
         }
         self.lock().rate.known()
@@ -182,7 +188,7 @@ impl Cooldown {
 
     /// Returns for how many seconds of its rate a limited endpoint could be sent to at once.
     pub(crate) fn saved(&self, now: Instant) -> Option<f64> {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return None;
         }
         self.lock().rate.saved(now)
@@ -190,7 +196,7 @@ impl Cooldown {
 
     /// Returns the same if it was found more than once.
     pub(crate) fn confirmed_rate(&self) -> Option<f64> {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return None;
         }
         self.lock().rate.confirmed()
@@ -198,7 +204,7 @@ impl Cooldown {
 
     /// Returns how long it takes until an attempt has not been refused, if the endpoint is limited.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return None;
         }
         Some(self.lock().patience)

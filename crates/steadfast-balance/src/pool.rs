@@ -189,8 +189,16 @@ impl Shared {
                 return Found::Endpoint(at);
             }
         }
+        if allowed.is_anybody() && skip.is_empty() && matches!(claims, Claims::None) {
+            // Most requests: any endpoint will do, none was tried, and nobody waits.
+            let is_free = |member: &Member| member.is_admissible(None, now);
+            let first = members.tiers().next();
+            let found = first.and_then(|tier| self.pick(members, tier, &asking, is_free));
+            if let Some(at) = found {
+                return Found::Endpoint(at);
+            }
+        }
         if allowed.is_anybody() && !self.prefers_to_wait() {
-            // Most requests: any endpoint will do, and none was tried.
             let found = members
                 .tiers()
                 .find_map(|tier| self.pick(members, tier, &asking, is_free));

@@ -130,17 +130,27 @@ impl Pick for Strategy {
 }
 
 fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
-    let fastest = candidates
-        .iter()
-        .filter_map(|candidate| candidate.latency_seconds())
-        .fold(f64::INFINITY, f64::min);
-    // All of them are limited, so there is little to spare. Those that have saved up most go
-    // first, and each gets as much as it can take.
-    if candidates
-        .iter()
-        .all(|candidate| candidate.rate().is_some())
-    {
+    let (mut all_limited, mut all_known, mut fastest) = (true, true, f64::INFINITY);
+    let mut best: Option<(f64, Candidate<'a>)> = None;
+    for candidate in candidates.iter() {
+        all_limited &= candidate.is_limited();
+        let Some(latency) = candidate.latency_seconds() else {
+            all_known = false;
+            continue;
+        };
+        fastest = fastest.min(latency);
+        let work = load(&candidate) * latency.max(SHORTEST);
+        if best.is_none_or(|(least, _)| work < least) {
+            best = Some((work, candidate));
+        }
+    }
+    if all_limited && candidates.iter().all(|candidate| candidate.rate().is_some()) {
+        // There is little to spare, so those that have saved up most go first, and each gets as
+        // much as it can take.
         return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
+    }
+    if all_known {
+        return best.map(|(_, candidate)| candidate);
     }
     // One that has never answered is worth a try. If nothing is known of any, all take the same.
     let unknown = if fastest.is_finite() { fastest } else { 1.0 };
