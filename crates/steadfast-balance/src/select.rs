@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
-use steadfast_core::{BoxError, Event, saturating_add};
+use steadfast_core::{BoxError, Class, Event, Exhausted, Verdict, saturating_add};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::admitted::Admitted;
 use crate::asked::{Allowed, Asked};
 use crate::exhausted::WhenExhausted;
+use crate::hedge::Race;
 use crate::member::{Member, Turn};
 use crate::members::{Entry, Members};
 use crate::pool::{Found, Pool};
@@ -58,9 +59,14 @@ pub(crate) struct Selecting<S, B> {
 }
 
 impl<S, B> Selecting<S, B> {
-    pub(crate) fn new(services: Arc<Services<S>>, request: Request<B>) -> Self {
+    pub(crate) fn new(services: Arc<Services<S>>, mut request: Request<B>) -> Self {
+        let asked = Asked::of(request.extensions());
+        if asked.race.is_some() {
+            // It is that of the endpoints of this balancer, not of one further in.
+            request.extensions_mut().remove::<Race>();
+        }
         Self {
-            asked: Asked::of(request.extensions()),
+            asked,
             services,
             request,
             came: None,
@@ -101,7 +107,7 @@ where
             let found = shared.choose(members, ask, extensions, (&skip, &claims), now);
             let (at, last_resort) = match found {
                 Found::Endpoint(at) => (at, false),
-                _ if shared.when_exhausted == WhenExhausted::LeastBad => {
+                _ if shared.when_exhausted == WhenExhausted::LeastBad && !asked.is_hedge() => {
                     match shared.least_bad(members, &allowed, &skip, now) {
                         Some(at) => (at, true),
                         None => break found,
@@ -157,6 +163,9 @@ where
         (came, now): (Instant, Instant),
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, BoxError>> {
+        if self.asked.is_hedge() {
+            return Poll::Ready(Err(self.no_other()));
+        }
         let shared = &pool.shared;
         let tokens = self.asked.tokens();
         let patience = self.patience(found, (pool, members), allowed, skip, (came, now));
@@ -283,7 +292,30 @@ where
         }
     }
 
+    /// Ends a further attempt which no other endpoint can take at once. Nobody sees the error, as
+    /// the first attempt goes on.
+    fn no_other(&mut self) -> BoxError {
+        let verdict = Verdict::new(Class::Overloaded).neutral();
+        let trail = self.asked.trail.clone().unwrap_or_default();
+        let error = self.error.take();
+        error.unwrap_or_else(|| Exhausted::new(trail, verdict, None).into())
+    }
+
+    fn tell_of_hedge(&self, race: &Race, admitted: &Admitted, pool: &Pool, now: Instant) {
+        let to = &admitted.endpoint().name;
+        if let Some(from) = race.endpoints().into_iter().find(|from| from != to) {
+            pool.shared.observers.emit(&Event::Hedge {
+                from,
+                to: to.clone(),
+                after: race.age(now),
+            });
+        }
+    }
+
     fn tell_of_failover(&self, admitted: &Admitted, pool: &Pool, now: Instant) {
+        if let Some(race) = self.asked.race.as_ref().filter(|race| race.is_hedge()) {
+            return self.tell_of_hedge(race, admitted, pool, now);
+        }
         let Some(last) = self.asked.trail.as_ref().and_then(|trail| trail.last()) else {
             return;
         };
