@@ -76,6 +76,12 @@ impl Asked {
 }
 
 impl Allowed<'_> {
+    /// What is allowed once the attempts that run now have failed. The next one is no hedge.
+    pub(crate) fn after_all(mut self) -> Self {
+        self.is_hedge = false;
+        self
+    }
+
     /// Whether every endpoint may take it.
     pub(crate) fn is_anybody(&self) -> bool {
         self.wishes.is_none() && self.tried.is_empty() && self.elsewhere.is_empty()

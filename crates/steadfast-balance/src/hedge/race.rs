@@ -162,23 +162,27 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn names(names: &[&str]) -> Vec<EndpointName> {
+        names.iter().map(|name| EndpointName::new(*name)).collect()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn each_attempt_is_known_to_the_others_while_it_runs() {
         let first = Race::new();
         let second = first.further(1);
         assert!(second.is_hedge() && !first.is_hedge());
-        assert_eq!(first.endpoints(), []);
+        assert_eq!(first.endpoints(), names(&[]));
 
         let now = Instant::now();
         let places = (
             first.enter(&"a".into(), now),
             second.enter(&"b".into(), now),
         );
-        assert_eq!(second.endpoints(), ["a".into(), "b".into()]);
+        assert_eq!(second.endpoints(), names(&["a", "b"]));
         drop(places.0);
-        assert_eq!(first.endpoints(), ["b".into()]);
+        assert_eq!(first.endpoints(), names(&["b"]));
         drop(places.1);
-        assert_eq!(first.endpoints(), []);
+        assert_eq!(first.endpoints(), names(&[]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -135,12 +135,12 @@ where
         }
         // Another endpoint would say the same.
         let is_final = matches!(class.other_endpoint(), OtherEndpoint::Never);
-        if is_final || self.further.is_empty() {
+        if is_final {
             self.decide();
             return Some(outcome);
         }
         self.keep(true, outcome);
-        None
+        self.give_up()
     }
 
     /// Polls the further attempts. Returns the outcome of one that succeeds.
