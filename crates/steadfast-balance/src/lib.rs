@@ -162,6 +162,7 @@ mod endpoint;
 mod exhausted;
 mod future;
 mod handle;
+mod hedge;
 mod latency;
 mod layer;
 mod member;
@@ -186,6 +187,7 @@ pub use self::endpoint::Endpoint;
 pub use self::exhausted::WhenExhausted;
 pub use self::future::{ResponseBody, ResponseFuture};
 pub use self::handle::PoolHandle;
+pub use self::hedge::{Cloned, CopyBody, CopyBodyFn, Hedge, HedgeFuture, HedgeLayer};
 pub use self::layer::{
     EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, Plain,
 };

@@ -285,7 +285,7 @@ impl Shared {
 
     /// Says when the next attempt of a request can be taken, after one that did not succeed.
     pub(crate) fn next(&self, members: &Members, asked: &Asked, now: Instant) -> Next {
-        let allowed = asked.allowed();
+        let allowed = asked.allowed().after_all();
         let tokens = asked.tokens();
         let claims = self.queue.claims(None, self.endpoints(), now);
         let is_free = |member: &Member| member.is_admissible(tokens, now) && !claims.has(member);

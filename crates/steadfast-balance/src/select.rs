@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::Request;
-use steadfast_core::{BoxError, Event};
+use steadfast_core::{BoxError, Class, Event, Exhausted, Verdict};
 use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::admitted::Admitted;
 use crate::asked::Asked;
 use crate::exhausted::WhenExhausted;
+use crate::hedge::Race;
 use crate::pool::{Found, Shared};
 use crate::services::Services;
 use crate::waiting::{View, Waiting};
@@ -25,9 +26,14 @@ pub(crate) struct Selecting<S, B> {
 }
 
 impl<S, B> Selecting<S, B> {
-    pub(crate) fn new(services: Arc<Services<S>>, request: Request<B>) -> Self {
+    pub(crate) fn new(services: Arc<Services<S>>, mut request: Request<B>) -> Self {
+        let asked = Asked::of(request.extensions());
+        if asked.race.is_some() {
+            // It is that of the endpoints of this balancer, not of one further in.
+            request.extensions_mut().remove::<Race>();
+        }
         Self {
-            asked: Asked::of(request.extensions()),
+            asked,
             services,
             request: Some(request),
             waiting: Waiting::new(),
@@ -66,7 +72,7 @@ where
             let found = shared.choose(members, ask, request.extensions(), not, now);
             let (at, last_resort) = match found {
                 Found::Endpoint(at) => (at, false),
-                _ if shared.when_exhausted == WhenExhausted::LeastBad => {
+                _ if shared.when_exhausted == WhenExhausted::LeastBad && !asked.is_hedge() => {
                     match shared.least_bad(members, &allowed, &skip, now) {
                         Some(at) => (at, true),
                         None => break found,
@@ -114,6 +120,10 @@ where
             }
             skip.push(id);
         };
+        if asked.is_hedge() {
+            let error = waiting.error.take();
+            return Poll::Ready(Err(error.unwrap_or_else(|| no_other(asked))));
+        }
         let view = View {
             pool,
             shared,
@@ -126,7 +136,29 @@ where
     }
 }
 
+/// Ends a further attempt which no other endpoint can take at once. Nobody sees the error, as the
+/// first attempt goes on.
+fn no_other(asked: &Asked) -> BoxError {
+    let verdict = Verdict::new(Class::Overloaded).neutral();
+    let trail = asked.trail.clone().unwrap_or_default();
+    Exhausted::new(trail, verdict, None).into()
+}
+
+fn tell_of_hedge(shared: &Shared, race: &Race, admitted: &Admitted, now: Instant) {
+    let to = &admitted.endpoint().name;
+    if let Some(from) = race.endpoints().into_iter().find(|from| from != to) {
+        shared.observers.emit(&Event::Hedge {
+            from,
+            to: to.clone(),
+            after: race.age(now),
+        });
+    }
+}
+
 fn tell_of_failover(shared: &Shared, asked: &Asked, admitted: &Admitted, now: Instant) {
+    if let Some(race) = asked.race.as_ref().filter(|race| race.is_hedge()) {
+        return tell_of_hedge(shared, race, admitted, now);
+    }
     let Some(last) = asked.trail.as_ref().and_then(|trail| trail.last()) else {
         return;
     };

@@ -144,7 +144,11 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
             best = Some((work, candidate));
         }
     }
-    if all_limited && candidates.iter().all(|candidate| candidate.rate().is_some()) {
+    if all_limited
+        && candidates
+            .iter()
+            .all(|candidate| candidate.rate().is_some())
+    {
         // There is little to spare, so those that have saved up most go first, and each gets as
         // much as it can take.
         return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
