@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::member::{Member, Turn};
@@ -26,6 +27,8 @@ pub(crate) struct Queue {
     /// All that a request reads while nobody waits.
     len: AtomicUsize,
     state: Mutex<State>,
+    /// Wakes those who wait for a busy service and not here.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -153,15 +156,20 @@ impl Queue {
 
     /// Tells everyone to look again, since there are other endpoints now.
     pub(crate) fn wake_all(&self) {
-        if self.len() > 0 {
-            let wakers = self
-                .lock()
-                .waiters
-                .values()
-                .map(|waiter| waiter.waker.clone())
-                .collect();
-            wake_all(wakers);
-        }
+        // Who joins after this lock was held sees the change.
+        let wakers = self
+            .lock()
+            .waiters
+            .values()
+            .map(|waiter| waiter.waker.clone())
+            .collect();
+        wake_all(wakers);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until there are other endpoints.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -55,6 +55,8 @@ pub(crate) struct Selecting<S, B> {
     place: Option<(Place, Patience)>,
     /// Wakes this request for what no busy service knows of.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Wakes this request if it waits for a busy service and there are other endpoints.
+    changed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 impl<S, B> Selecting<S, B> {
@@ -69,6 +71,7 @@ impl<S, B> Selecting<S, B> {
             error: None,
             place: None,
             timer: None,
+            changed: None,
         }
     }
 }
@@ -187,6 +190,10 @@ where
                 // Nobody is asked twice in the same millisecond, which is what a timer counts.
                 let wake_at = wake_at.max(now + Duration::from_millis(1));
                 Self::poll_timer(&mut self.timer, Some(wake_at), cx);
+                // A change before it joined did not wake it.
+                if pool.version() != members.version {
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
             None if found == Found::WorthWaiting => {
@@ -206,6 +213,7 @@ where
             let deadline = self.asked.deadline.map(|deadline| deadline.instant());
             let wake_at = recovery.into_iter().chain(deadline).min();
             Self::poll_timer(&mut self.timer, wake_at, cx);
+            self.poll_changes(pool, members, cx);
             return Poll::Pending;
         }
         // Who could not be served in time is not to come back for that.
@@ -227,7 +235,10 @@ where
     ) -> Option<Patience> {
         let shared = &pool.shared;
         if let Some((_, patience)) = self.place {
-            // Those who wait go on, also if the endpoint has begun to cool meanwhile.
+            // Those who wait go on, also if the endpoint has begun to cool meanwhile, but not if
+            // there is none any more.
+            let mut left = members.active().iter();
+            left.find(|entry| allowed.allows(members, &entry.member))?;
             return Some(patience);
         }
         let tokens = self.asked.tokens();
@@ -269,6 +280,19 @@ where
         // The rare slow answer is no reason not to wait at all.
         let at_most = deadline.remaining(came) / 2;
         deadline.instant().checked_sub(slowest.min(at_most))
+    }
+
+    /// Lets this request be woken, too, when the endpoints change.
+    fn poll_changes(&mut self, pool: &Pool, members: &Members, cx: &mut Context<'_>) {
+        let changed = self.changed.get_or_insert_with(|| {
+            let shared = pool.shared.clone();
+            Box::pin(async move { shared.queue.changed().await })
+        });
+        // They may have changed before it listened.
+        if changed.as_mut().poll(cx).is_ready() || pool.version() != members.version {
+            self.changed = None;
+            cx.waker().wake_by_ref();
+        }
     }
 
     fn poll_timer(timer: &mut Option<Pin<Box<Sleep>>>, at: Option<Instant>, cx: &mut Context<'_>) {
