@@ -114,6 +114,7 @@
 mod admitted;
 mod asked;
 mod candidate;
+mod checked;
 mod cooldown;
 mod credential;
 mod dice;
@@ -121,6 +122,8 @@ mod endpoint;
 mod exhausted;
 mod future;
 mod handle;
+#[cfg(feature = "health")]
+mod health;
 mod latency;
 mod layer;
 mod member;
@@ -139,11 +142,14 @@ mod wishes;
 
 pub use self::admitted::Load;
 pub use self::candidate::{Asking, Candidate};
+pub use self::checked::{Checked, Finding};
 pub use self::credential::Credential;
 pub use self::endpoint::Endpoint;
 pub use self::exhausted::WhenExhausted;
 pub use self::future::{ResponseBody, ResponseFuture};
 pub use self::handle::PoolHandle;
+#[cfg(feature = "health")]
+pub use self::health::{HealthCheck, HealthChecks};
 pub use self::layer::{
     EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, Plain,
 };
