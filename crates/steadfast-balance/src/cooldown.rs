@@ -50,6 +50,8 @@ struct State {
     back: bool,
     /// Whether the caller of the present probe has left.
     left: bool,
+    /// Whether the last cooldown is a bench: for a reason that time alone may not end.
+    bench: bool,
     patience: Duration,
     rate: Rate,
 }
@@ -84,6 +86,8 @@ pub(crate) struct Refusal {
     pub(crate) took: Option<Duration>,
     /// The attempts a second that its headers allow.
     pub(crate) seed: Option<f64>,
+    /// Whether it was for a quota that is spent.
+    pub(crate) bench: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +110,7 @@ impl Cooldown {
                 streak: 0,
                 back: true,
                 left: false,
+                bench: false,
                 patience: PATIENCE.0,
                 rate: Rate::new(Instant::now()),
             }),
@@ -218,7 +223,12 @@ impl Cooldown {
         refusal: Refusal,
         now: Instant,
     ) -> Option<Duration> {
-        let Refusal { hint, took, seed } = refusal;
+        let Refusal {
+            hint,
+            took,
+            seed,
+            bench,
+        } = refusal;
         let mut state = self.current(ticket)?;
         state.advance(now);
         let streak = state.streak_with(ticket);
@@ -238,12 +248,13 @@ impl Cooldown {
         if let Some(seed) = seed {
             state.rate.seed(seed);
         }
-        Some(self.cool(&mut state, wait, now))
+        let wait = self.cool(&mut state, wait, now);
+        state.bench = bench;
+        Some(wait)
     }
 
-    /// Begins a cooldown for as long as `wait` says, for a reason that says nothing about a rate.
-    /// If it says nothing the attempt only gives back its place. Not asked about an older
-    /// generation.
+    /// Begins a bench for as long as `wait` says, for a reason that says nothing about a rate. If it
+    /// says nothing the attempt only gives back its place. Not asked about an older generation.
     pub(crate) fn cool_for(
         &self,
         ticket: Ticket,
@@ -256,7 +267,9 @@ impl Cooldown {
             return None;
         };
         state.streak = state.streak_with(ticket);
-        Some(self.cool(&mut state, wait, now))
+        let wait = self.cool(&mut state, wait, now);
+        state.bench = true;
+        Some(wait)
     }
 
     /// Begins a cooldown although the attempt succeeded: its answer said that nothing remains.
@@ -342,6 +355,7 @@ impl Cooldown {
         state.rate.pause(now, until);
         state.generation += 1;
         state.back = false;
+        state.bench = false;
         state.phase = Phase::Cooling { until };
         self.publish(state);
         wait
@@ -442,5 +456,7 @@ impl State {
     }
 }
 
+#[cfg(feature = "health")]
+pub(crate) mod bench;
 #[cfg(test)]
 mod tests;

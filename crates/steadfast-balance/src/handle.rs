@@ -204,6 +204,11 @@ impl PoolHandle {
         Ok(())
     }
 
+    #[cfg(feature = "health")]
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.0
+    }
+
     pub(crate) fn member(&self, name: &str) -> Result<Arc<Member>, InvalidConfig> {
         let members = self.0.members();
         let at = find(&members.all, name)?;

@@ -155,6 +155,7 @@
 mod admitted;
 mod asked;
 mod candidate;
+mod checked;
 mod cooldown;
 mod credential;
 mod dice;
@@ -162,6 +163,8 @@ mod endpoint;
 mod exhausted;
 mod future;
 mod handle;
+#[cfg(feature = "health")]
+mod health;
 mod hedge;
 mod latency;
 mod layer;
@@ -182,11 +185,14 @@ mod wishes;
 
 pub use self::admitted::Load;
 pub use self::candidate::{Asking, Candidate, Candidates};
+pub use self::checked::{Checked, Finding};
 pub use self::credential::Credential;
 pub use self::endpoint::Endpoint;
 pub use self::exhausted::WhenExhausted;
 pub use self::future::{ResponseBody, ResponseFuture};
 pub use self::handle::PoolHandle;
+#[cfg(feature = "health")]
+pub use self::health::{HealthCheck, HealthChecks};
 pub use self::hedge::{Cloned, CopyBody, CopyBodyFn, Hedge, HedgeFuture, HedgeLayer};
 pub use self::layer::{
     EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, Plain,

@@ -11,6 +11,7 @@ use steadfast_core::{BreakerEffect, Class, InvalidConfig, Verdict, saturating_ad
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::checked::LastCheck;
 use crate::cooldown::{Cooldown, Refusal, Ticket};
 use crate::endpoint::Endpoint;
 use crate::latency::Latency;
@@ -46,6 +47,8 @@ pub(crate) struct Member {
     pub(crate) mark: AtomicU64,
     /// How often in a row the endpoint rejected its own credential.
     rejections: AtomicU32,
+    /// What the last health check has found.
+    pub(crate) last_check: LastCheck,
     /// When an attempt last ended here, in milliseconds since the pool began.
     last_used: AtomicU64,
 }
@@ -99,6 +102,7 @@ impl Member {
             turn: AtomicU64::new(0),
             mark: AtomicU64::new(0),
             rejections: AtomicU32::new(0),
+            last_check: LastCheck::default(),
             last_used: AtomicU64::new(0),
         })
     }
@@ -214,7 +218,12 @@ impl Member {
             Class::RateLimited => self.quota.rate(self.shared.since_start(now)),
             _ => None,
         };
-        let refusal = Refusal { hint, took, seed };
+        let refusal = Refusal {
+            hint,
+            took,
+            seed,
+            bench: verdict.class() == Class::QuotaExhausted,
+        };
         Some(self.cooldown.refused(ticket, refusal, now))
     }
 

@@ -101,8 +101,8 @@ where
                 (Ok(()), Some(admitted)) if pool.version() != members.version => {
                     // It may be one that is out of service by now.
                     admitted.give_back();
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    drop(reachable);
+                    return self.poll(cx);
                 }
                 (Ok(()), Some(admitted)) => {
                     tell_of_failover(shared, asked, &admitted, now);

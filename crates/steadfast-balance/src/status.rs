@@ -4,6 +4,7 @@ use std::time::Duration;
 use steadfast_core::{BreakerState, EndpointName};
 use tokio::time::Instant;
 
+use crate::checked::Checked;
 use crate::members::{Entry, InService};
 use crate::quota::QuotaWindow;
 
@@ -50,6 +51,8 @@ pub struct EndpointStatus {
     /// A moving average of the time to the head of a successful response.
     #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
     pub latency: Option<Duration>,
+    /// What the last [health check](crate#health-checks) has found, if there was one.
+    pub checked: Option<Checked>,
 }
 
 impl EndpointStatus {
@@ -76,6 +79,7 @@ impl EndpointStatus {
             tokens: member.quota.tokens(since_start),
             in_flight: member.in_flight.load(Ordering::Relaxed),
             latency: member.latency.average(),
+            checked: member.last_check.at(now),
         }
     }
 }

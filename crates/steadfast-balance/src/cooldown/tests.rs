@@ -6,7 +6,7 @@ fn refusal(hint: Option<Duration>, took: Option<Duration>) -> Refusal {
     Refusal {
         hint,
         took,
-        seed: None,
+        ..Refusal::default()
     }
 }
 

@@ -1,0 +1,107 @@
+//! The task that checks all endpoints of a pool.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use fastrand::Rng;
+use steadfast_core::saturating_add;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::watch::Watch;
+use super::{Check, Rules};
+use crate::members::{Entry, InService};
+use crate::pool::Pool;
+
+/// Never ends. Dropping it drops the checks that run.
+pub(super) struct Checker {
+    pool: Arc<Pool>,
+    rules: Rules,
+    check: Check,
+    rng: Rng,
+    watches: Vec<Watch>,
+    /// The version of the endpoints that are watched.
+    version: Option<u64>,
+    timer: Pin<Box<Sleep>>,
+    changed: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Checker {
+    pub(super) fn new(pool: Arc<Pool>, rules: Rules, check: Check, rng: Rng) -> Self {
+        Self {
+            changed: changed(&pool),
+            pool,
+            rules,
+            check,
+            rng,
+            watches: Vec::new(),
+            version: None,
+            timer: Box::pin(sleep_until(Instant::now())),
+        }
+    }
+
+    /// Watches the endpoints that take requests now, and no others. What is known of those that
+    /// stay is kept.
+    fn follow(&mut self) {
+        let members = self.pool.members();
+        if self.version == Some(members.version) {
+            return;
+        }
+        self.version = Some(members.version);
+        let now = Instant::now();
+        let mut before = std::mem::take(&mut self.watches);
+        let mut watch = |entry: &Entry| {
+            let known = before
+                .iter()
+                .position(|watch| watch.member.id == entry.member.id);
+            known.map(|at| before.swap_remove(at)).unwrap_or_else(|| {
+                let due = saturating_add(now, self.rules.first(&mut self.rng));
+                Watch::new(entry.member.clone(), due)
+            })
+        };
+        let in_service = |entry: &&Entry| entry.service == InService::Enabled;
+        self.watches = members
+            .all
+            .iter()
+            .filter(in_service)
+            .map(&mut watch)
+            .collect();
+    }
+
+    fn poll_changed(&mut self, cx: &mut Context<'_>) {
+        while self.changed.as_mut().poll(cx).is_ready() {
+            self.changed = changed(&self.pool);
+        }
+        // After it listens, so that no change is missed.
+        self.follow();
+    }
+}
+
+impl Future for Checker {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            this.poll_changed(cx);
+            let (rules, check) = (&this.rules, &this.check);
+            let rng = &mut this.rng;
+            let watches = this.watches.iter_mut();
+            let next = watches
+                .filter_map(|watch| watch.poll((rules, check), rng, cx))
+                .min();
+            let Some(next) = next else {
+                return Poll::Pending;
+            };
+            this.timer.as_mut().reset(next);
+            if this.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+fn changed(pool: &Arc<Pool>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let shared = pool.shared.clone();
+    Box::pin(async move { shared.queue.changed().await })
+}

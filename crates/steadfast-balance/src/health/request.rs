@@ -1,0 +1,81 @@
+//! A check by an HTTP request.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use steadfast_core::{BoxError, Classify, Verdict, verdict_of};
+use tower_service::Service;
+
+use super::watch::{Checking, Outcome};
+use crate::endpoint::Endpoint;
+use crate::rewrite::rewrite;
+
+pub(super) struct RequestCheck {
+    pub(super) path: String,
+    pub(super) status: Option<StatusCode>,
+    pub(super) classifier: Arc<dyn Classify + Send + Sync>,
+}
+
+impl RequestCheck {
+    pub(super) fn begin<S, B, ResBody>(&self, endpoint: &Endpoint, client: S) -> Checking
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Default + Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+        ResBody::Data: Send,
+    {
+        let mut request = Request::new(B::default());
+        *request.uri_mut() = self.path.parse().unwrap_or_default();
+        if rewrite(&mut request, endpoint, "").is_err() {
+            // Its base is nearly as long as a URI can be, which says nothing about the endpoint.
+            return Box::pin(async { Outcome::unknown() });
+        }
+        let (status, classifier) = (self.status, self.classifier.clone());
+        Box::pin(async move {
+            match exchange(client, request).await {
+                Ok(head) => judge(&head, status, verdict_of(&*classifier, Ok(&head))),
+                Err(error) => Outcome::unexpected(classifier.classify(Err(&*error))),
+            }
+        })
+    }
+}
+
+/// Sends a request and reads its response to the end, so that the connection can be used again.
+async fn exchange<S, B, ResBody>(
+    mut client: S,
+    request: Request<B>,
+) -> Result<Response<()>, BoxError>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+    ResBody: Body,
+    ResBody::Error: Into<BoxError>,
+{
+    poll_fn(|cx| client.poll_ready(cx))
+        .await
+        .map_err(Into::into)?;
+    let response = client.call(request).await.map_err(Into::into)?;
+    let (head, body) = response.into_parts();
+    let mut body = pin!(body);
+    while !body.is_end_stream() {
+        match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            Some(frame) => drop(frame.map_err(Into::into)?),
+            None => break,
+        }
+    }
+    Ok(Response::from_parts(head, ()))
+}
+
+fn judge(head: &Response<()>, expected: Option<StatusCode>, verdict: Verdict) -> Outcome {
+    match expected {
+        Some(expected) if head.status() == expected => Outcome::passed(),
+        Some(_) => Outcome::unexpected(verdict),
+        None => Outcome::of(verdict),
+    }
+}

@@ -1,0 +1,214 @@
+//! One endpoint that is checked: when, whether it may be, and what follows.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use fastrand::Rng;
+use steadfast_breaker::Permit;
+use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict, saturating_add};
+use tokio::time::{Instant, Timeout, timeout};
+
+use super::{Check, Rules};
+use crate::checked::Finding;
+use crate::cooldown::bench::{Bench, Cooling};
+use crate::member::Member;
+
+/// A check that runs.
+pub(super) type Checking = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// What a check has found, and what a breaker is told if it was a probe.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome {
+    finding: Finding,
+    verdict: Verdict,
+}
+
+pub(super) struct Watch {
+    pub(super) member: Arc<Member>,
+    pub(super) due: Instant,
+    running: Option<Running>,
+    /// Failures in a row while the breaker was closed.
+    failed: u32,
+    /// The bench that checks have looked at, and how many in a row passed.
+    bench: Option<(Bench, u32)>,
+    /// The generation of the last bench that a check has ended.
+    ended: Option<u64>,
+}
+
+struct Running {
+    check: Pin<Box<Timeout<Checking>>>,
+    /// The permit of a probe, if the breaker is not closed.
+    probe: Option<Permit>,
+    bench: Option<Bench>,
+}
+
+// ===== impl Outcome =====
+
+impl Outcome {
+    pub(super) fn passed() -> Self {
+        Self {
+            finding: Finding::Passed,
+            verdict: Verdict::new(Class::Success),
+        }
+    }
+
+    pub(super) fn unknown() -> Self {
+        Self {
+            finding: Finding::Unknown,
+            verdict: Verdict::new(Class::Cancelled),
+        }
+    }
+
+    fn failed(verdict: Verdict) -> Self {
+        Self {
+            finding: Finding::Failed,
+            verdict,
+        }
+    }
+
+    /// What an answer to a check means that is no more than its verdict.
+    pub(super) fn of(verdict: Verdict) -> Self {
+        if verdict.is_success() {
+            return Self::passed();
+        }
+        match verdict.breaker() {
+            BreakerEffect::Failure => Self::failed(verdict),
+            _ => Self::unknown(),
+        }
+    }
+
+    /// What it means if it is certain that the check has not passed.
+    pub(super) fn unexpected(verdict: Verdict) -> Self {
+        match verdict.breaker() {
+            BreakerEffect::Failure => Self::failed(verdict),
+            BreakerEffect::Neutral => Self::unknown(),
+            _ => Self::failed(Verdict::new(Class::ServerError)),
+        }
+    }
+}
+
+// ===== impl Watch =====
+
+impl Watch {
+    pub(super) fn new(member: Arc<Member>, due: Instant) -> Self {
+        Self {
+            member,
+            due,
+            running: None,
+            failed: 0,
+            bench: None,
+            ended: None,
+        }
+    }
+
+    /// Begins a check that is due, and goes on with one that runs. Returns when to look again, if
+    /// the check itself does not say so.
+    pub(super) fn poll(
+        &mut self,
+        (rules, check): (&Rules, &Check),
+        rng: &mut Rng,
+        cx: &mut Context<'_>,
+    ) -> Option<Instant> {
+        let now = Instant::now();
+        if self.running.is_none() && self.due <= now {
+            self.due = saturating_add(now, rules.next(rng));
+            self.running = self.begin(rules, check, now);
+        }
+        let Some(running) = &mut self.running else {
+            return Some(self.due);
+        };
+        let outcome = match running.check.as_mut().poll(cx) {
+            Poll::Pending => return None,
+            Poll::Ready(Ok(outcome)) => outcome,
+            Poll::Ready(Err(_)) => Outcome::failed(Verdict::new(Class::Timeout)),
+        };
+        let ended = self.running.take();
+        self.settle(rules, ended.expect("it was there above"), outcome);
+        Some(self.due)
+    }
+
+    /// Begins a check, unless it would only use up quota or the breaker has no place for it.
+    fn begin(&mut self, rules: &Rules, check: &Check, now: Instant) -> Option<Running> {
+        let bench = match self.member.cooldown.cooling(now) {
+            Some(Cooling::Limited) => return None,
+            Some(Cooling::Benched(bench)) if self.is_refuted(bench) => return None,
+            Some(Cooling::Benched(bench)) => Some(bench),
+            None => None,
+        };
+        let permit = self.member.breaker.try_acquire().ok()?;
+        Some(Running {
+            check: Box::pin(timeout(rules.timeout, check(&self.member.endpoint))),
+            // A check is no attempt: it leaves the window of a closed breaker as it is.
+            probe: permit.is_probe().then_some(permit),
+            bench,
+        })
+    }
+
+    /// Whether a check has ended the bench before this one, and the attempt that followed was
+    /// refused all the same. The check does not see what is wrong then.
+    fn is_refuted(&self, bench: Bench) -> bool {
+        bench.again
+            && self
+                .ended
+                .is_some_and(|ended| bench.generation == ended + 1)
+    }
+
+    fn settle(&mut self, rules: &Rules, running: Running, outcome: Outcome) {
+        let now = Instant::now();
+        self.tell(outcome, now);
+        match running.probe {
+            Some(probe) if outcome.finding != Finding::Unknown => probe.record(outcome.verdict),
+            Some(probe) => drop(probe),
+            None => self.count(rules, outcome),
+        }
+        if let Some(bench) = running.bench {
+            self.look_at_bench(rules, bench, outcome);
+        }
+        self.member.shared.turned(now);
+    }
+
+    /// Opens a closed breaker when enough checks in a row have failed.
+    fn count(&mut self, rules: &Rules, outcome: Outcome) {
+        if outcome.finding != Finding::Failed {
+            self.failed = 0;
+            return;
+        }
+        self.failed += 1;
+        if self.failed >= rules.unhealthy {
+            self.failed = 0;
+            // Requests may have opened it meanwhile, and it is half-open by now.
+            if self.member.breaker.state() == BreakerState::Closed {
+                self.member.breaker.trip();
+            }
+        }
+    }
+
+    /// Ends a bench when enough checks in a row have passed since it began.
+    fn look_at_bench(&mut self, rules: &Rules, bench: Bench, outcome: Outcome) {
+        let before = match self.bench {
+            Some((known, passed)) if known == bench => passed,
+            _ => 0,
+        };
+        let passed = match outcome.finding {
+            Finding::Passed => before + 1,
+            Finding::Failed | Finding::Unknown => 0,
+        };
+        self.bench = Some((bench, passed));
+        if passed >= rules.healthy && self.member.cooldown.end_bench(bench) {
+            self.ended = Some(bench.generation);
+            tracing::info!(endpoint = %self.member.endpoint.name, "health check ended a bench");
+        }
+    }
+
+    fn tell(&self, outcome: Outcome, now: Instant) {
+        let endpoint = &self.member.endpoint.name;
+        let (finding, class) = (outcome.finding, outcome.verdict.class());
+        let before = self.member.last_check.note(finding, now);
+        if before == Some(finding) {
+            tracing::trace!(%endpoint, ?finding, %class, "endpoint checked");
+        } else {
+            tracing::debug!(%endpoint, ?finding, %class, "health check found a change");
+        }
+    }
+}
