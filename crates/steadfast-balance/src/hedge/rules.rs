@@ -62,7 +62,7 @@ pub(super) struct Stake(Option<Withdrawal>);
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            delay: Delay::Quantile(0.95),
+            delay: Delay::Quantile(HedgeLayer::DEFAULT_QUANTILE),
             min_delay: Duration::from_millis(1),
             max_hedges: 1,
             share: Share::DEFAULT,

@@ -6,7 +6,7 @@ use steadfast_core::InvalidConfig;
 const ONE: u64 = 1_000_000_000;
 /// How many further attempts can be saved up. At the share that they take by themselves, 5 % of
 /// requests beyond the 95th percentile, a bucket of this size is empty for one request in 800.
-const BURST: u64 = 20;
+const BURST: u64 = 50;
 
 /// How many further attempts a request pays for, as a fixed-point number.
 ///
