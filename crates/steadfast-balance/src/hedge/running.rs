@@ -216,10 +216,6 @@ where
             self.again = None;
             return;
         }
-        // It waits for its turn, and another attempt could only wait behind it.
-        if self.race.is_waiting() {
-            return;
-        }
         let Some(stake) = self.shared.pay() else {
             return;
         };
