@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Request;
@@ -19,7 +22,7 @@ use support::{
 };
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready_ok, task};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 const DELAY: Duration = Duration::from_millis(100);
 
@@ -662,6 +665,128 @@ async fn an_attempt_that_was_not_sent_costs_no_share() {
     for _ in 0..1 {
         assert_eq!(status(&service, get()).await, 200);
     }
+    assert_eq!(net.counts(["a", "b"]), [3, 1]);
+}
+
+/// With more endpoints there is no more than one further attempt, unless that is allowed.
+#[tokio::test(start_paused = true)]
+async fn a_request_has_no_more_further_attempts_than_it_may() {
+    for (layer, expected) in [(hedge(), [1, 1, 0]), (hedge().max_hedges(0), [1, 0, 0])] {
+        let net = servers([("a", 10 * SECOND), ("b", 10 * SECOND), ("c", 10 * SECOND)]);
+        let (service, _) = stack(&layer, pool(&["a", "b", "c"]), &net);
+        let before = save_up(&service, &net).await;
+        assert_eq!(status(&service, get()).await, 200);
+        let counts = net.counts(["a", "b", "c"]);
+        assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_has_a_minimum() {
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let (service, _) = stack(&hedge().min_delay(300 * MS), pool(&["a", "b"]), &net);
+    let (_, took) = took(status(&service, get())).await;
+    assert_eq!(took, 301 * MS);
+}
+
+/// An endpoint that fails fast would make everything else look slow.
+#[tokio::test(start_paused = true)]
+async fn failures_are_not_measured() {
+    let net = servers([("b", MS)]);
+    net.on("a", |n| match n {
+        0..150 => Reply::from(answer(404)),
+        _ => Reply::from(ok()).after(20 * MS),
+    });
+    let layer = HedgeLayer::new().max_share(1.0).expect("valid");
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    for _ in 0..250 {
+        status(&service, get()).await;
+    }
+    assert_eq!(net.counts(["a", "b"]), [250, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_turn_is_not_measured() {
+    let (net, gates) = (servers([("a", 20 * MS), ("b", MS)]), Gates::default());
+    let layers = gates.clone();
+    let layer = pool(&["a", "b"])
+        .endpoint_layer(move |endpoint| layers.layer(endpoint))
+        .build()
+        .expect("valid");
+    let service = HedgeLayer::new().layer(layer.layer(net.client()));
+    gates.room("b", 0);
+    for _ in 0..100 {
+        gates.room("a", 0);
+        let response = tokio::spawn(service.clone().oneshot(get()));
+        sleep(SECOND).await;
+        gates.room("a", 1);
+        response.await.expect("no panic").expect("an answer");
+    }
+    gates.room("a", 1);
+    gates.room("b", 1);
+    net.on("a", |_| Reply::never());
+    let (code, took) = took(status(&service, get())).await;
+    assert_eq!(code, 200);
+    assert!(took < 25 * MS, "{took:?}");
+}
+
+/// Whoever holds the future on after it has answered holds no attempt with it.
+#[tokio::test(start_paused = true)]
+async fn the_loser_is_dropped_with_the_answer_and_not_with_the_future() {
+    for (a, b) in [(SECOND, MS), (110 * MS, SECOND)] {
+        let net = servers([("a", a), ("b", b)]);
+        let (mut service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
+        let trail = Trail::new();
+        let mut response = task::spawn(service.call(get_with(&trail)));
+        for _ in 0..100 {
+            if let Poll::Ready(answer) = response.poll() {
+                drop(answer);
+                break;
+            }
+            advance(10 * MS).await;
+        }
+        assert_eq!((net.running("a"), net.running("b")), (0, 0));
+        assert_eq!((in_flight(&endpoints), trail.len()), (vec![0, 0], 2));
+    }
+}
+
+/// One that could go nowhere else, or not in time, is not even copied.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_copied_in_vain() {
+    let copies = Arc::new(AtomicUsize::new(0));
+    let count = copies.clone();
+    let layer = hedge().copy_body(move |body: &Body| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Some(body.clone())
+    });
+    let net = servers([("a", MS)]);
+    let (service, _) = balance(pool(&["a"]), &net);
+    let service = layer.layer(service);
+    let (mut bound, mut late) = (get(), get());
+    bound.extensions_mut().insert(Wishes::new().only("a"));
+    late.extensions_mut().insert(Deadline::after(DELAY));
+    for (request, expected) in [(bound, 0), (late, 0), (post(), 0), (get(), 1)] {
+        assert_eq!(status(&service, request).await, 200);
+        assert_eq!(copies.load(Ordering::Relaxed), expected);
+    }
+}
+
+/// The share of an attempt that the budget does not pay for is there for another one.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_without_a_budget_costs_no_share() {
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let budget = RetryBudget::new(2);
+    let all = budget.try_withdraw(2).expect("it is full");
+    let layer = hedge()
+        .budget(budget.clone())
+        .max_share(0.5)
+        .expect("valid");
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    for _ in 0..2 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+    drop(all);
+    assert_eq!(status(&service, get()).await, 200);
     assert_eq!(net.counts(["a", "b"]), [3, 1]);
 }
 

@@ -216,10 +216,6 @@ where
             self.again = None;
             return;
         }
-        // It waits for its turn, and another attempt could only wait behind it.
-        if self.race.is_waiting() {
-            return;
-        }
         let Some(stake) = self.shared.pay() else {
             // Other requests pay for it soon, and those that are slow only by a little end first.
             let soon = (again.delay / SOON).max(self.shared.rules.min_delay);
