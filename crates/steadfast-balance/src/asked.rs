@@ -76,6 +76,7 @@ impl Asked {
 impl Allowed<'_> {
     /// What is allowed once the attempts that run now have failed. The next one is no hedge.
     pub(crate) fn after_all(mut self) -> Self {
+        self.is_hedge = false;
         self
     }
 

@@ -141,8 +141,11 @@
 //! # Order
 //!
 //! ```text
-//! request ──▶ retry ──▶ balance ──▶ (layers of the endpoint) ──▶ client
+//! request ──▶ retry ──▶ hedge ──▶ balance ──▶ (layers of the endpoint) ──▶ client
 //! ```
+//!
+//! [`HedgeLayer`] is there for those who want it: it sends a request that takes longer than most
+//! to a second endpoint.
 //!
 //! # Limits
 //!

@@ -13,7 +13,7 @@ use proptest::test_runner::Config;
 use steadfast_balance::{
     EndpointBalance, EndpointBalanceBuilder, Hedge, HedgeLayer, PoolHandle, Strategy, Wishes,
 };
-use steadfast_core::{BreakerState, Deadline, RetryBudget, Trail};
+use steadfast_core::{Attempt, BreakerState, Class, Deadline, Next, RetryBudget, Trail, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429Layer};
 use support::gate::Gates;
 use support::{
@@ -567,6 +567,45 @@ async fn with_nowhere_else_to_go_a_retry_waits_for_what_was_tried() {
     assert_eq!(trail.to_string(), expected);
 }
 
+/// An endpoint that was alone is not under way any more once it has failed.
+#[tokio::test(start_paused = true)]
+async fn the_same_endpoint_may_be_asked_again_by_a_retry() {
+    let net = Net::new();
+    net.on("a", |n| if n == 0 { answer(500) } else { ok() });
+    let (service, _) = balance(pool(&["a"]), &net);
+    let layer = hedge().copy_body(ReplayBody::<Body>::try_clone);
+    let client = RetryOn429Layer::new().layer(layer.layer(service));
+    assert_eq!(status(&client, get()).await, 200);
+}
+
+/// A retry may, after a backoff. A hedge comes after none.
+#[tokio::test(start_paused = true)]
+async fn a_second_attempt_does_not_go_back_to_an_endpoint_that_failed() {
+    let net = servers([("a", MS), ("b", SECOND)]);
+    let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
+    let trail = Trail::new();
+    let mut failed = Attempt::new(Instant::now(), Verdict::new(Class::Transport));
+    failed.endpoint = Some("a".into());
+    trail.note(failed);
+    trail.set_next(Next::At(Instant::now()));
+    assert_eq!(status(&service, get_with(&trail)).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [0, 1]);
+}
+
+/// Which endpoints are taken is known of the outer pool. The inner one has others, or the same.
+#[tokio::test(start_paused = true)]
+async fn a_balancer_further_in_may_send_both_attempts_to_one_endpoint() {
+    let net = Net::new();
+    net.on("x", |n| {
+        Reply::from(ok()).after(if n == 0 { SECOND } else { MS })
+    });
+    let inner = pool(&["x"]).build().expect("valid");
+    let outer = pool(&["a", "b"]).endpoint_layer(move |_| inner.clone());
+    let service = outer.build().expect("valid").layer(net.client());
+    let (code, took) = took(status(&hedge().layer(service), get())).await;
+    assert_eq!((code, took, net.count("x")), (200, 101 * MS, 2));
+}
+
 // ===== what it costs =====
 
 #[tokio::test(start_paused = true)]
@@ -580,7 +619,7 @@ async fn there_are_never_more_further_attempts_than_their_share() {
     }
 }
 
-/// A request that had to wait for its share gets it as soon as others have earned it.
+/// A request that had to wait for its share gets it soon after others have earned it.
 #[tokio::test(start_paused = true)]
 async fn a_share_that_is_missing_is_asked_for_again() {
     let net = Net::new();
@@ -598,9 +637,9 @@ async fn a_share_that_is_missing_is_asked_for_again() {
     sleep(150 * MS).await;
     assert_eq!(net.counts(["a", "b"]), [1, 0], "half of an attempt is none");
     assert_eq!(status(&service, get()).await, 200);
-    sleep(49 * MS).await;
     assert_eq!(net.count("b"), 0);
-    sleep(2 * MS).await;
+    // An eighth of the time, with which the timer is less than a millisecond late.
+    sleep(14 * MS).await;
     assert_eq!(net.count("b"), 1);
     response.await.expect("no panic").expect("an answer");
 }
@@ -762,10 +801,18 @@ async fn nothing_is_copied_in_vain() {
     let net = servers([("a", MS)]);
     let (service, _) = balance(pool(&["a"]), &net);
     let service = layer.layer(service);
-    let (mut bound, mut late) = (get(), get());
-    bound.extensions_mut().insert(Wishes::new().only("a"));
-    late.extensions_mut().insert(Deadline::after(DELAY));
-    for (request, expected) in [(bound, 0), (late, 0), (post(), 0), (get(), 1)] {
+    let bound: fn() -> Request<Body> = || {
+        let mut request = get();
+        request.extensions_mut().insert(Wishes::new().only("a"));
+        request
+    };
+    let late: fn() -> Request<Body> = || {
+        let mut request = get();
+        request.extensions_mut().insert(Deadline::after(DELAY));
+        request
+    };
+    for (request, expected) in [(bound, 0), (late, 0), (post, 0), (get, 1)] {
+        let request = request();
         assert_eq!(status(&service, request).await, 200);
         assert_eq!(copies.load(Ordering::Relaxed), expected);
     }
@@ -834,7 +881,7 @@ async fn run(courses: Vec<Course>) {
         let spent = 1_000_000 - budget.available() as usize;
         assert!(spent <= 2 * (n + 1).div_ceil(2), "{spent} after {n}");
         let sent = net.count("a") + net.count("b");
-        assert!(sent <= (n + 1) + (n + 1) / 2, "{sent} after {n}");
+        assert!(2 * sent <= 3 * (n + 1), "{sent} after {n}");
     }
     // Nobody is left in the queue, and no place after a cooldown is lost.
     advance(600 * SECOND).await;

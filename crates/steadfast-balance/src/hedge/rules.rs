@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::digest::Digest;
 use super::race::Race;
 use super::share::{Saved, Share};
+use crate::hedge::HedgeLayer;
 use crate::wishes::Wishes;
 
 /// What is configured.

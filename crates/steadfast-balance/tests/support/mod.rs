@@ -17,6 +17,7 @@ use steadfast_core::{BoxError, Class, Event, Exhausted, Observer, Trail, observe
 use tower::{Layer, Service, ServiceExt};
 
 pub(crate) use self::body::Stream;
+#[allow(unused_imports)] // as above
 pub(crate) use self::net::{Client, Net, Reply};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
