@@ -124,7 +124,11 @@ async fn the_time_is_the_live_percentile_once_there_are_enough_samples() {
     net.on("a", |n| {
         Reply::from(ok()).after(if n % 20 == 19 { SECOND } else { 20 * MS })
     });
-    let layer = HedgeLayer::new().max_share(1.0).expect("valid");
+    let layer = HedgeLayer::new()
+        .quantile(0.95)
+        .expect("valid")
+        .max_share(1.0)
+        .expect("valid");
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..100 {
         assert_eq!(status(&service, get()).await, 200);
@@ -149,7 +153,11 @@ async fn hedging_does_not_make_the_percentile_shorter() {
     net.on("a", |n| {
         Reply::from(ok()).after(Duration::from_millis(n as u64 * 37 % 1_000))
     });
-    let layer = HedgeLayer::new().max_share(1.0).expect("valid");
+    let layer = HedgeLayer::new()
+        .quantile(0.95)
+        .expect("valid")
+        .max_share(1.0)
+        .expect("valid");
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..5_000 {
         assert_eq!(status(&service, get()).await, 200);
@@ -736,7 +744,11 @@ async fn failures_are_not_measured() {
         0..150 => Reply::from(answer(404)),
         _ => Reply::from(ok()).after(20 * MS),
     });
-    let layer = HedgeLayer::new().max_share(1.0).expect("valid");
+    let layer = HedgeLayer::new()
+        .quantile(0.95)
+        .expect("valid")
+        .max_share(1.0)
+        .expect("valid");
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..250 {
         status(&service, get()).await;
@@ -752,7 +764,10 @@ async fn the_wait_for_a_turn_is_not_measured() {
         .endpoint_layer(move |endpoint| layers.layer(endpoint))
         .build()
         .expect("valid");
-    let service = HedgeLayer::new().layer(layer.layer(net.client()));
+    let service = HedgeLayer::new()
+        .quantile(0.95)
+        .expect("valid")
+        .layer(layer.layer(net.client()));
     gates.room("b", 0);
     for _ in 0..100 {
         gates.room("a", 0);
