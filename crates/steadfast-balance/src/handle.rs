@@ -204,7 +204,6 @@ impl PoolHandle {
         Ok(())
     }
 
-    #[cfg(feature = "health")]
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.0
     }

@@ -120,6 +120,8 @@ mod credential;
 mod dice;
 mod endpoint;
 mod exhausted;
+#[cfg(feature = "discover")]
+mod follow;
 mod future;
 mod handle;
 #[cfg(feature = "health")]
@@ -128,10 +130,13 @@ mod latency;
 mod layer;
 mod member;
 mod members;
+mod placed;
 mod pool;
 mod queue;
 mod quota;
 mod rate;
+mod resolve;
+mod resolved;
 mod rewrite;
 mod select;
 mod service;
@@ -155,6 +160,8 @@ pub use self::layer::{
 };
 pub use self::members::InService;
 pub use self::quota::QuotaWindow;
+pub use self::resolve::Resolve;
+pub use self::resolved::ResolvedAddr;
 pub use self::service::EndpointBalance;
 pub use self::status::EndpointStatus;
 pub use self::strategy::{Pick, Sample, Scored, Strategy};
