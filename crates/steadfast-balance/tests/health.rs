@@ -404,9 +404,10 @@ async fn a_check_brings_back_an_endpoint_whose_quota_was_spent() {
         .requests
         .on("a", |n| answer(if n == 0 { 402 } else { 200 }));
     assert_eq!(setup.status().await, 402);
+    // A success, a failure, two successes.
     setup
         .checks
-        .on("a", |n| answer(if n < 2 { 402 } else { 200 }));
+        .on("a", |n| answer(if n == 1 { 500 } else { 200 }));
     let _checks = setup.start(&every_ten_seconds().healthy(2));
     sleep(30 * SECOND - MS).await;
     assert_eq!(setup.finding("a"), Some(Finding::Passed));
@@ -417,6 +418,21 @@ async fn a_check_brings_back_an_endpoint_whose_quota_was_spent() {
     assert_eq!(of(&setup.handle, "a").cooling, None);
     assert_eq!(setup.status().await, 200);
     assert_eq!(setup.requests.count("a"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_was_right_about_a_bench_is_believed_again() {
+    let setup = setup(pool(&["a"]), &["a"]);
+    setup
+        .requests
+        .on("a", |n| answer(if n % 2 == 0 { 402 } else { 200 }));
+    let _checks = setup.start(&every_ten_seconds());
+    for _ in 0..5 {
+        assert_eq!(setup.status().await, 402);
+        sleep(10 * SECOND).await;
+        assert_eq!(setup.status().await, 200);
+        sleep(SECOND).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
