@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::asked::Asked;
 use crate::cooldown::Ticket;
 use crate::endpoint::Endpoint;
+use crate::hedge::{Place, Race};
 use crate::member::Member;
 use crate::members::Entry;
 use crate::pool::{Pool, Shared};
@@ -26,6 +27,8 @@ pub(crate) struct Admitted {
     tier: u16,
     started: Instant,
     asked: Asked,
+    /// Keeps the other attempts of the request away, as long as this one is under way.
+    place: Option<Place>,
 }
 
 /// A place among the requests in flight, with the breaker's permit. It goes with the response
@@ -44,7 +47,7 @@ impl Admitted {
     pub(crate) fn try_new(entry: &Entry, asked: &Asked, now: Instant) -> Option<Self> {
         let member = &entry.member;
         let ticket = member.cooldown.try_admit(now)?;
-        let Ok(permit) = member.breaker.try_acquire() else {
+        let Ok(permit) = member.breaker.try_acquire_at(now) else {
             member.cooldown.unsent(ticket);
             return None;
         };
@@ -64,6 +67,8 @@ impl Admitted {
         now: Instant,
     ) -> Self {
         entry.member.enter(asked.tokens());
+        let name = &entry.member.endpoint.name;
+        let place = asked.race.as_ref().map(|race| race.enter(name, now));
         Self {
             load: Some(Load {
                 member: entry.member.clone(),
@@ -74,6 +79,7 @@ impl Admitted {
             tier: entry.tier,
             started: now,
             asked: asked.clone(),
+            place,
         }
     }
 
@@ -85,6 +91,12 @@ impl Admitted {
         &self.load().member.shared
     }
 
+    /// Ends the attempt.
+    fn take(&mut self) -> Option<Load> {
+        self.place = None;
+        self.load.take()
+    }
+
     fn load(&self) -> &Load {
         self.load.as_ref().expect("it is taken where this ends")
     }
@@ -93,7 +105,7 @@ impl Admitted {
     pub(crate) fn respond<B>(mut self, pool: &Pool, response: &Response<B>) -> Option<Load> {
         // Before anything is taken: a classifier that panics leaves a cancelled attempt.
         let verdict = verdict_of(&*self.shared().classifier, Ok(response));
-        let mut load = self.load.take()?;
+        let mut load = self.take()?;
         if !verdict.is_success() {
             self.fail(pool, load, verdict, Some(response.status()));
             return None;
@@ -131,19 +143,24 @@ impl Admitted {
     /// Settles the attempt by the error of the client.
     pub(crate) fn error(mut self, pool: &Pool, error: &BoxError) {
         let verdict = self.shared().classifier.classify(Err(&**error));
-        if let Some(load) = self.load.take() {
+        if let Some(load) = self.take() {
             self.fail(pool, load, verdict, None);
         }
     }
 
-    /// Gives back what was reserved, for a request that was not sent. That is no attempt.
-    pub(crate) fn withdraw(mut self) {
-        if let Some(load) = self.load.take() {
+    /// Gives back what was reserved, for a request that is not sent. That is no attempt.
+    pub(crate) fn give_back(mut self) {
+        if let Some(load) = self.take() {
             load.member.cooldown.unsent(self.ticket);
         }
+    }
+
+    /// The same for a request that will not be sent at all.
+    pub(crate) fn withdraw(self) {
         if let Some(trail) = &self.asked.trail {
             trail.set_next(Next::Never);
         }
+        self.give_back();
     }
 
     fn fail(&self, pool: &Pool, mut load: Load, verdict: Verdict, status: Option<StatusCode>) {
@@ -158,12 +175,18 @@ impl Admitted {
         }
     }
 
+    /// Whether it was dropped since another attempt was faster, and not by its caller.
+    fn has_lost(&self) -> bool {
+        self.asked.race.as_ref().is_some_and(Race::is_decided)
+    }
+
     fn note(&self, load: &Load, verdict: Verdict, status: Option<StatusCode>, now: Instant) {
         if let Some(trail) = &self.asked.trail {
             let mut attempt = Attempt::until(self.started, now, verdict);
             attempt.endpoint = Some(load.member.endpoint.name.clone());
             attempt.tier = self.tier;
             attempt.status = status;
+            attempt.hedge = self.asked.is_hedge();
             trail.note(attempt);
         }
     }
@@ -171,15 +194,15 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let Some(mut load) = self.load.take() else {
+        let Some(mut load) = self.take() else {
             return;
         };
-        load.member.cooldown.released(self.ticket);
+        load.member.cooldown.cancelled(self.ticket);
         let now = Instant::now();
         let waited = now.saturating_duration_since(self.started);
         let abandoned = load.member.shared.abandoned_after;
         let class = match abandoned {
-            Some(after) if waited > after => Class::Timeout,
+            Some(after) if waited > after && !self.has_lost() => Class::Timeout,
             _ => Class::Cancelled,
         };
         let verdict = Verdict::new(class);

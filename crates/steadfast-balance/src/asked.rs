@@ -1,9 +1,12 @@
 //! What a request allows: which endpoints it may go to, by its wishes and by what was tried.
 
 use http::Extensions;
-use steadfast_core::{Attempt, Class, Deadline, Next, OtherEndpoint, SameEndpoint, Trail, Verdict};
+use steadfast_core::{
+    Attempt, Class, Deadline, EndpointName, Next, OtherEndpoint, SameEndpoint, Trail, Verdict,
+};
 use tokio::time::Instant;
 
+use crate::hedge::Race;
 use crate::member::Member;
 use crate::members::Members;
 use crate::pool::Shared;
@@ -15,16 +18,20 @@ pub(crate) struct Asked {
     pub(crate) trail: Option<Trail>,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) wishes: Option<Wishes>,
-    /// It does not wait for one endpoint while another one could take it.
-    pub(crate) hurries: bool,
+    /// The other attempts that run at the same time.
+    pub(crate) race: Option<Race>,
 }
 
 /// What that allows at one moment.
 #[derive(Debug)]
 pub(crate) struct Allowed<'a> {
     wishes: Option<&'a Wishes>,
+    /// It does not wait for one endpoint while another one could take it.
     pub(crate) hurries: bool,
     tried: Vec<Attempt>,
+    /// The endpoints at which another attempt of the request is under way.
+    elsewhere: Vec<EndpointName>,
+    is_hedge: bool,
     /// The last attempt ended just now and another endpoint was promised, so the same one would
     /// be asked without any backoff.
     moves: bool,
@@ -40,7 +47,7 @@ impl Asked {
             trail: Trail::of(extensions).cloned(),
             deadline: Deadline::of(extensions),
             wishes: Wishes::of(extensions).cloned(),
-            hurries: false,
+            race: Race::of(extensions).cloned().inspect(Race::balance),
         }
     }
 
@@ -48,21 +55,34 @@ impl Asked {
         self.wishes.as_ref().and_then(Wishes::tokens)
     }
 
+    /// Whether it is a further attempt, while the first one runs.
+    pub(crate) fn is_hedge(&self) -> bool {
+        self.race.as_ref().is_some_and(Race::is_hedge)
+    }
+
     pub(crate) fn allowed(&self) -> Allowed<'_> {
         let trail = self.trail.as_ref().filter(|trail| !trail.is_empty());
         Allowed {
             wishes: self.wishes.as_ref(),
-            hurries: self.hurries,
+            hurries: false,
             tried: trail.map(Trail::attempts).unwrap_or_default(),
+            elsewhere: self.race.as_ref().map(Race::endpoints).unwrap_or_default(),
+            is_hedge: self.is_hedge(),
             moves: trail.is_some_and(|trail| trail.last_next() == Some(Next::Now)),
         }
     }
 }
 
 impl Allowed<'_> {
+    /// What is allowed once the attempts that run now have failed. The next one is no hedge.
+    pub(crate) fn after_all(mut self) -> Self {
+        self.is_hedge = false;
+        self
+    }
+
     /// Whether every endpoint may take it.
     pub(crate) fn is_anybody(&self) -> bool {
-        self.wishes.is_none() && self.tried.is_empty()
+        self.wishes.is_none() && self.tried.is_empty() && self.elsewhere.is_empty()
     }
 
     /// Since when the request is under way.
@@ -96,6 +116,9 @@ impl Allowed<'_> {
 
     /// Whether an endpoint that was tried may take the request again.
     pub(crate) fn allows_again(&self, members: &Members, member: &Member) -> bool {
+        if self.is_hedge {
+            return false;
+        }
         let (mut tried, mut once) = (false, 0);
         self.is_wanted(member)
             && self.tried.iter().all(|attempt| {
@@ -149,8 +172,8 @@ impl Allowed<'_> {
     }
 
     fn is_wanted(&self, member: &Member) -> bool {
-        self.wishes
-            .is_none_or(|wishes| wishes.allow(&member.endpoint.name))
+        let name = &member.endpoint.name;
+        self.wishes.is_none_or(|wishes| wishes.allow(name)) && !self.elsewhere.contains(name)
     }
 }
 

@@ -11,6 +11,25 @@ use tokio::time::Instant;
 use crate::members::Entry;
 use crate::wishes::Wishes;
 
+/// The endpoints of one tier that could take a request now.
+#[derive(Clone, Copy)]
+pub struct Candidates<'a> {
+    tier: &'a [Entry],
+    /// Where the tier begins among all endpoints.
+    start: usize,
+    set: Set<'a>,
+    asking: &'a Asking<'a>,
+}
+
+/// Which of a tier they are.
+#[derive(Clone, Copy)]
+pub(crate) enum Set<'a> {
+    /// A bit for each.
+    Bits(&'a [u64]),
+    /// Two that were drawn, in that order: of two that are alike each is the first as often.
+    Two([usize; 2]),
+}
+
 /// An endpoint that could take a request now. Every look at it is a look at its present state.
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
@@ -28,6 +47,104 @@ pub struct Asking<'a> {
     pub(crate) since_start: Duration,
     /// How far the round of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin) has come.
     pub(crate) round: &'a AtomicU64,
+}
+
+impl<'a> Candidates<'a> {
+    pub(crate) fn new(
+        (tier, start): (&'a [Entry], usize),
+        set: Set<'a>,
+        asking: &'a Asking<'a>,
+    ) -> Self {
+        Self {
+            tier,
+            start,
+            set,
+            asking,
+        }
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self.set {
+            Set::Bits(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
+            Set::Two(two) => two.len(),
+        }
+    }
+
+    /// Returns whether there is none. A strategy is never asked then.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns them, in the order of the configuration unless they were drawn.
+    pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
+        Iter {
+            all: *self,
+            word: 0,
+            bits: match self.set {
+                Set::Bits(words) => words.first().copied().unwrap_or_default(),
+                Set::Two(_) => 0,
+            },
+        }
+    }
+
+    /// Returns the one with the smallest value, or of several such the first.
+    ///
+    /// A value that is not a number is larger than any other.
+    pub fn min_by<T: PartialOrd>(
+        &self,
+        value: impl Fn(&Candidate<'a>) -> T,
+    ) -> Option<Candidate<'a>> {
+        let mut best: Option<(Candidate<'a>, T)> = None;
+        for candidate in self.iter() {
+            let value = value(&candidate);
+            if best.as_ref().is_none_or(|(_, least)| value < *least) {
+                best = Some((candidate, value));
+            }
+        }
+        best.map(|(candidate, _)| candidate)
+    }
+}
+
+/// Goes through candidates. Written out, as a chain of adapters costs more than the choice.
+struct Iter<'a> {
+    all: Candidates<'a>,
+    /// The word of the set, or how many of those that were drawn have been seen.
+    word: usize,
+    /// What is left of the word.
+    bits: u64,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Candidate<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Candidate<'a>> {
+        let Candidates {
+            tier,
+            start,
+            set,
+            asking,
+        } = self.all;
+        let at = match set {
+            Set::Bits(words) => {
+                while self.bits == 0 {
+                    self.word += 1;
+                    self.bits = *words.get(self.word)?;
+                }
+                let bit = self.bits.trailing_zeros() as usize;
+                self.bits &= self.bits - 1;
+                64 * self.word + bit
+            }
+            Set::Two(two) => {
+                self.word += 1;
+                *two.get(self.word - 1)?
+            }
+        };
+        Some(Candidate::new(&tier[at], start + at, asking))
+    }
 }
 
 impl<'a> Candidate<'a> {
@@ -110,6 +227,16 @@ impl<'a> Candidate<'a> {
         self.entry.member.cooldown.rate()
     }
 
+    /// Whether it is or was limited lately.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.entry.member.cooldown.is_busy()
+    }
+
+    /// How many seconds of its rate it has saved up, if it is limited.
+    pub(crate) fn saved(&self) -> Option<f64> {
+        self.entry.member.cooldown.saved(self.asking.now)
+    }
+
     pub(crate) fn latency_seconds(&self) -> Option<f64> {
         self.entry.member.latency.seconds()
     }
@@ -138,6 +265,12 @@ impl<'a> Asking<'a> {
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now
+    }
+}
+
+impl fmt::Debug for Candidates<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

@@ -48,6 +48,8 @@ struct State {
     streak: u32,
     /// Whether an attempt of this generation has succeeded.
     back: bool,
+    /// Whether the caller of the present probe has left.
+    left: bool,
     /// Whether the last cooldown is a bench: for a reason that time alone may not end.
     bench: bool,
     patience: Duration,
@@ -107,6 +109,7 @@ impl Cooldown {
                 generation: 0,
                 streak: 0,
                 back: true,
+                left: false,
                 bench: false,
                 patience: PATIENCE.0,
                 rate: Rate::new(Instant::now()),
@@ -135,14 +138,21 @@ impl Cooldown {
         })
     }
 
+    /// Whether the state is anything but `Clear`.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.word.load(Ordering::Acquire) & 1 == 1
+    }
+
     /// Returns whether an attempt would be admitted.
+    #[inline]
     pub(crate) fn would_admit(&self, now: Instant) -> bool {
-        self.ready_at(now) <= now
+        !self.is_busy() || self.ready_at(now) <= now
     }
 
     /// Returns when the next attempt would be admitted, which may be now.
     pub(crate) fn ready_at(&self, now: Instant) -> Instant {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return now;
         }
         let mut state = self.lock();
@@ -164,7 +174,7 @@ impl Cooldown {
 
     /// Returns until when the endpoint cools, if it does.
     pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return None;
         }
         match self.lock().phase {
@@ -175,18 +185,34 @@ impl Cooldown {
 
     /// Returns the attempts a second that a limited endpoint was seen to take.
     pub(crate) fn rate(&self) -> Option<f64> {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return None;
         }
         self.lock().rate.known()
     }
 
+    /// Returns for how many seconds of its rate a limited endpoint could be sent to at once.
+    pub(crate) fn saved(&self, now: Instant) -> Option<f64> {
+        if !self.is_busy() {
+            return None;
+        }
+        self.lock().rate.saved(now)
+    }
+
     /// Returns the same if it was found more than once.
     pub(crate) fn confirmed_rate(&self) -> Option<f64> {
-        if self.word.load(Ordering::Acquire) & 1 == 0 {
+        if !self.is_busy() {
             return None;
         }
         self.lock().rate.confirmed()
+    }
+
+    /// Returns how long it takes until an attempt has not been refused, if the endpoint is limited.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        if !self.is_busy() {
+            return None;
+        }
+        Some(self.lock().patience)
     }
 
     /// Begins a cooldown because an attempt was refused, for as long as the hint says. Returns how
@@ -227,8 +253,8 @@ impl Cooldown {
         Some(wait)
     }
 
-    /// Begins a bench for as long as `wait` says, for a reason that says nothing about a rate. If it says nothing the attempt only gives back its place. Not asked about an older
-    /// generation.
+    /// Begins a bench for as long as `wait` says, for a reason that says nothing about a rate. If it
+    /// says nothing the attempt only gives back its place. Not asked about an older generation.
     pub(crate) fn cool_for(
         &self,
         ticket: Ticket,
@@ -282,6 +308,18 @@ impl Cooldown {
             self.publish(&state);
         }
         !std::mem::replace(&mut state.back, true)
+    }
+
+    /// Notes that the caller of an attempt has left, which says nothing about the limit. A probe
+    /// that was sent keeps its place until it would have been refused: with callers who leave one
+    /// after the other there would be no end to them.
+    pub(crate) fn cancelled(&self, ticket: Ticket) {
+        if ticket.pass != Pass::Probe {
+            return;
+        }
+        if let Some(mut state) = self.current(ticket) {
+            state.left |= state.is_probe(ticket);
+        }
     }
 
     /// Gives back the place of an attempt that says nothing about the limit.
@@ -355,6 +393,7 @@ impl State {
             Phase::Cooling { .. } | Phase::Probing { sent: Some(_) } => None,
             Phase::Probing { sent: None } => {
                 self.phase = Phase::Probing { sent: Some(now) };
+                self.left = false;
                 self.rate.send(now);
                 Some(Pass::Probe)
             }
@@ -371,7 +410,11 @@ impl State {
             Phase::Probing { sent: Some(sent) }
                 if now.saturating_duration_since(sent) >= self.patience =>
             {
-                self.pace(now);
+                if self.left {
+                    self.phase = Phase::Probing { sent: None };
+                } else {
+                    self.pace(now);
+                }
             }
             // Not before an attempt has succeeded: there may be none that was answered yet.
             Phase::Paced if self.back && self.rate.is_over(now) => {
@@ -382,9 +425,9 @@ impl State {
         }
     }
 
-    /// Whether the last cooldown ended as expected, and the rate is known.
+    /// Whether the last cooldown ended as expected, and the rate is sure.
     fn trusts_rate(&self) -> bool {
-        self.streak == 0 && self.rate.known().is_some()
+        self.streak == 0 && self.rate.confirmed().is_some()
     }
 
     fn pace(&mut self, now: Instant) {
@@ -393,14 +436,15 @@ impl State {
     }
 
     fn release(&mut self, ticket: Ticket) {
-        if ticket.pass == Pass::Probe
-            && self.phase
-                == (Phase::Probing {
-                    sent: Some(ticket.sent),
-                })
-        {
+        if self.is_probe(ticket) {
             self.phase = Phase::Probing { sent: None };
         }
+    }
+
+    /// Whether an attempt is the present probe.
+    fn is_probe(&self, ticket: Ticket) -> bool {
+        let sent = Some(ticket.sent);
+        ticket.pass == Pass::Probe && self.phase == Phase::Probing { sent }
     }
 
     /// The refusals in a row, with that of this attempt.

@@ -33,7 +33,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, F, B> {
-        Selecting { selecting: Option<Selecting<S, B>> },
+        Selecting { selecting: Selecting<S, B> },
         Calling { #[pin] future: F, admitted: Option<(Admitted, Arc<Pool>)> },
     }
 }
@@ -45,7 +45,7 @@ where
     pub(crate) fn new(services: Arc<Services<S>>, request: Request<B>) -> Self {
         Self {
             state: State::Selecting {
-                selecting: Some(Selecting::new(services, request)),
+                selecting: Selecting::new(services, request),
             },
         }
     }
@@ -61,18 +61,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let StateProj::Selecting { selecting } = this.state.as_mut().project() {
-            let waiting = selecting.as_mut().expect("polled after completion");
+        if let StateProj::Selecting { selecting: waiting } = this.state.as_mut().project() {
             let (mut service, admitted) = match ready!(waiting.poll(cx)) {
                 Ok(selected) => selected,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            let Selecting {
-                mut request,
-                services,
-                ..
-            } = selecting.take().expect("it was there above");
-            let pool = services.pool.clone();
+            let mut request = waiting.request.take().expect("it was there all the time");
+            let pool = waiting.services.pool.clone();
             let endpoint = admitted.endpoint();
             if let Err(error) = rewrite(&mut request, endpoint, &pool.shared.request_root) {
                 admitted.withdraw();

@@ -152,7 +152,7 @@ impl PoolHandle {
                 tokio::pin!(idle);
                 // Before the look, so that no end is missed.
                 idle.as_mut().enable();
-                if member.in_flight.load(Ordering::Acquire) == 0 {
+                if member.in_flight.load(Ordering::SeqCst) == 0 {
                     return;
                 }
                 idle.await;

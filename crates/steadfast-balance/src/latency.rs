@@ -43,7 +43,8 @@ impl Latency {
     /// Returns the average to the microsecond, if there was a success.
     pub(crate) fn average(&self) -> Option<Duration> {
         let seconds = Duration::from_secs_f64(self.seconds()?);
-        Some((seconds + Duration::from_nanos(500)).as_micros() as u64).map(Duration::from_micros)
+        let micros = (seconds + Duration::from_nanos(500)).as_micros();
+        Some(Duration::from_micros(micros as u64))
     }
 
     /// Returns what an answer seldom takes more than, as TCP reckons its timeout (RFC 6298).

@@ -42,6 +42,7 @@
 //! |---|---|
 //! | `429` and its relatives | cools for as long as its hint says, at most a day; without a hint 1 s, doubling to 1 min each time that the attempt after it is refused too |
 //! | a success that says `remaining: 0` | cools until its own reset |
+//! | a success that says how many tokens remain | is passed over by requests that [need more](Wishes::estimated_tokens) |
 //! | `402`, or a spent quota | is left alone for 30 min, or its hint if that is longer |
 //! | three `401` in a row to its own credential | is left alone for 1 min, doubling to 30 min; not if it is also passed the caller's |
 //! | an error, a timeout, `5xx` | its breaker counts a failure |
@@ -56,19 +57,40 @@
 //!
 //! At each refusal the quota of an endpoint is used up. So what it took between two of them,
 //! divided by the time between them, is its rate, whatever its headers say and whoever else uses
-//! the same quota. From its second refusal on an endpoint gets no more than that, and requests
-//! beyond it go to other endpoints at once; before, it gets 4 a second after its cooldown, which
-//! double ten times a second until it refuses again. The rate starts 5 % below what is known and
-//! is there after 5 s, or after the time for five requests if that is longer. From there it grows
-//! faster and faster while it is used up, as that of TCP CUBIC does, until it is refused again.
-//! What was not used in a pause is made up for, up to a second of it. After eight times those 5 s
-//! without a refusal the rate is forgotten. An endpoint that was never limited has none, and pays
-//! nothing for this.
+//! the same quota. From its second refusal on an endpoint gets no more than that; before, it gets 4
+//! a second after its cooldown, which double ten times a second until it refuses again, or what its
+//! headers allow, if they say. The rate starts 5 % below what is known and is there after 5 s, or
+//! after the time for five requests if that is longer. From there it grows faster and faster while
+//! it is used up, as that of TCP CUBIC does, until it is refused again. Each refusal that confirms
+//! the rate makes those 5 s half as long again, up to a minute, since each one costs a part of the
+//! quota. What was not used in a pause is made up for, up to a second of it. The rate is forgotten
+//! 30 s after a refusal was due and did not come. An endpoint that was never limited has none, and
+//! pays nothing for this.
+//!
+//! # Turns
+//!
+//! Requests beyond the rate go to other endpoints. With nobody left they wait in the queue of the
+//! pool, first come first served: by the time of their first attempt, so one that was refused keeps
+//! its place. The turn of an endpoint belongs to the first who may go there; who wants another one
+//! is passed over and keeps its place, and who comes later overtakes nobody. A request that leaves
+//! passes its turn on. It is refused at once if its turn would come so late that the answer, four
+//! mean deviations above the average, would miss its [`Deadline`](steadfast_core::Deadline), at most
+//! half of which is kept for the answer; without a deadline,
+//! [`max_wait`](EndpointBalanceBuilder::max_wait) is the bound. Nobody is refused for a rate that
+//! was found only once.
+//!
+//! If more comes than can be served for eight times as long as a request can wait, requests wait for
+//! a quarter of their time at most: a longer queue serves nobody more, and everybody later.
+//!
+//! # Which endpoint
 //!
 //! A request goes to an endpoint of the lowest tier that has one which could take it; the
-//! [`Strategy`] chooses among several. A request that was tried already goes to an untried one of
-//! the same tier, then of the next, and only then to the same one again, if its answers
-//! [allow](steadfast_core::Class) that.
+//! [`Strategy`], or any other [`Pick`], chooses among several. A request that was tried already goes
+//! to an untried one of the same tier, then of the next, and only then to the same one again, if its
+//! answers [allow](steadfast_core::Class) that. Two settings keep it in its tier:
+//! [`prefer_wait_below`](EndpointBalanceBuilder::prefer_wait_below) waits for a limit that is soon
+//! over, and [`quick_retry`](EndpointBalanceBuilder::quick_retry) repeats a lone `5xx`. A request
+//! says by its [`Wishes`] where it may not go, or where it would like to.
 //!
 //! # What is sent
 //!
@@ -82,21 +104,38 @@
 //!
 //! # When nobody can take a request
 //!
-//! The future ends at once with [`Exhausted`](steadfast_core::Exhausted), which says when the
-//! soonest endpoint recovers. A retry layer outside waits for that if it is a matter of limits and
-//! fits the caller's deadline; for a pool that is broken it does not wait.
+//! | [`WhenExhausted`] | What becomes of it |
+//! |---|---|
+//! | `Fail` (default) | its future ends at once with [`Exhausted`](steadfast_core::Exhausted), which says when the soonest endpoint recovers, and [makes](steadfast_core::Exhausted::to_response) a `503` with `retry-after` |
+//! | `Wait` | it waits in the queue, for cooldowns and open breakers too |
+//! | `LeastBad` | where all breakers are open and nobody is limited, one attempt a second passes |
+//!
+//! A retry layer outside waits for a limit that is over before the caller's deadline; for a pool
+//! that is broken it does not wait.
+//!
+//! # Live changes
+//!
+//! A [`PoolHandle`] adds, removes, drains and replaces endpoints, and sets their weight and tier,
+//! while requests run; it takes them out of service, cools them by hand, and shows all that is known
+//! of them. What runs at an endpoint comes to its end, and who waits learns of the change. With the
+//! feature `serde` an [`EndpointStatus`] can be written down.
 //!
 //! # Readiness, clones and dropped requests
 //!
 //! * The service is always ready: which endpoint has to be depends on the request. Its future
 //!   makes the service of the chosen endpoint ready and calls it at once; while one is not ready,
 //!   the next one is asked. With all of them busy, it waits for the first that becomes free or
-//!   recovers, and no longer than the caller's [`Deadline`](steadfast_core::Deadline).
+//!   recovers, and no longer than the caller's [`Deadline`](steadfast_core::Deadline). Waiting
+//!   needs the timer of a tokio runtime.
+//! * The layers of an endpoint are made once for each service, and clones share them.
 //! * An endpoint whose service fails to become ready is passed over, and its breaker counts that.
 //! * Clones and all services of one layer share the state of the endpoints.
 //! * A future that is dropped before the head of the response gives back what it reserved and
 //!   says nothing about the endpoint, or `Timeout` with
-//!   [`abandoned_after`](EndpointBalanceBuilder::abandoned_after).
+//!   [`abandoned_after`](EndpointBalanceBuilder::abandoned_after). The first attempt after a
+//!   cooldown keeps its place until it would have been refused.
+//! * A future that waits for its turn and is held without being polled loses it to others after
+//!   100 ms.
 //! * A request is in flight until its response body has ended or was dropped.
 //!
 //! # Order
@@ -107,7 +146,9 @@
 //!
 //! # Limits
 //!
-//! The endpoints of a layer are fixed when it is built.
+//! A rate counts requests. Where a few very large ones use up what many small ones need, set
+//! [`estimated_tokens`](Wishes::estimated_tokens), so that they go where their headers say that
+//! there is room.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -126,6 +167,7 @@ mod future;
 mod handle;
 #[cfg(feature = "health")]
 mod health;
+mod hedge;
 mod latency;
 mod layer;
 mod member;
@@ -143,10 +185,11 @@ mod service;
 mod services;
 mod status;
 mod strategy;
+mod waiting;
 mod wishes;
 
 pub use self::admitted::Load;
-pub use self::candidate::{Asking, Candidate};
+pub use self::candidate::{Asking, Candidate, Candidates};
 pub use self::checked::{Checked, Finding};
 pub use self::credential::Credential;
 pub use self::endpoint::Endpoint;
@@ -155,6 +198,7 @@ pub use self::future::{ResponseBody, ResponseFuture};
 pub use self::handle::PoolHandle;
 #[cfg(feature = "health")]
 pub use self::health::{HealthCheck, HealthChecks};
+pub use self::hedge::{Cloned, CopyBody, CopyBodyFn, Hedge, HedgeFuture, HedgeLayer};
 pub use self::layer::{
     EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, Plain,
 };

@@ -108,15 +108,16 @@ impl Member {
     }
 
     /// Whether an attempt of so many tokens would be admitted now.
+    #[inline]
     pub(crate) fn is_admissible(&self, tokens: Option<u64>, now: Instant) -> bool {
         self.cooldown.would_admit(now)
-            && self.breaker.would_admit()
+            && self.breaker.would_admit_at(now)
             && tokens.is_none_or(|tokens| self.has_tokens_at(tokens, now).is_none())
     }
 
     /// When an attempt of so many tokens would be admitted.
     pub(crate) fn turn(&self, tokens: Option<u64>, now: Instant) -> Turn {
-        if let Some(wait) = self.breaker.retry_in() {
+        if let Some(wait) = self.breaker.retry_in_at(now) {
             return Turn::Broken(saturating_add(now, wait).max(self.cooldown.ready_at(now)));
         }
         let ready = self.cooldown.ready_at(now);
@@ -152,7 +153,9 @@ impl Member {
 
     /// Counts an attempt that is sent.
     pub(crate) fn enter(&self, tokens: Option<u64>) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        // In one order with the version of the endpoints: whoever drains this one sees the attempt,
+        // or the attempt sees that.
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
         self.quota.send(tokens);
     }
 

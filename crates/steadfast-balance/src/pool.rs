@@ -14,7 +14,7 @@ use steadfast_core::{
 use tokio::time::Instant;
 
 use crate::asked::{Allowed, Asked};
-use crate::candidate::{Asking, Candidate};
+use crate::candidate::{Asking, Candidates, Set};
 use crate::dice::Dice;
 use crate::endpoint::Endpoint;
 use crate::exhausted::WhenExhausted;
@@ -189,8 +189,16 @@ impl Shared {
                 return Found::Endpoint(at);
             }
         }
+        if allowed.is_anybody() && skip.is_empty() && matches!(claims, Claims::None) {
+            // Most requests: any endpoint will do, none was tried, and nobody waits.
+            let is_free = |member: &Member| member.is_admissible(None, now);
+            let first = members.tiers().next();
+            let found = first.and_then(|tier| self.pick(members, tier, &asking, is_free));
+            if let Some(at) = found {
+                return Found::Endpoint(at);
+            }
+        }
         if allowed.is_anybody() && !self.prefers_to_wait() {
-            // Most requests: any endpoint will do, and none was tried.
             let found = members
                 .tiers()
                 .find_map(|tier| self.pick(members, tier, &asking, is_free));
@@ -212,61 +220,53 @@ impl Shared {
         asking: &Asking<'_>,
         can_take: impl Fn(&Member) -> bool,
     ) -> Option<usize> {
-        let candidate = |at: usize| Candidate::new(&members.active()[at], at, asking);
+        let (start, entries) = (tier.start, &members.active()[tier]);
+        let can_take = |at: usize| can_take(&entries[at].member);
         let sample = self.strategy.sample();
-        if sample == Sample::Two && tier.len() > FEW {
-            if let Some(at) = self.pick_of_two(members, tier.clone(), asking, &can_take) {
-                return Some(at);
+        if sample == Sample::First {
+            return (0..entries.len())
+                .find(|at| can_take(*at))
+                .map(|at| start + at);
+        }
+        let choose = |set: Set<'_>| {
+            let candidates = Candidates::new((entries, start), set, asking);
+            let mut all = candidates.iter();
+            let first = all.next()?;
+            let chosen = match all.next() {
+                Some(_) => self.strategy.pick(asking, candidates),
+                None => None,
+            };
+            Some(chosen.unwrap_or(first).index())
+        };
+        if sample == Sample::Two && entries.len() > FEW {
+            if let Some(two) = self.draw_two(entries.len(), can_take) {
+                return choose(Set::Two(two));
             }
         }
-        let mut found = tier.filter(|at| can_take(&members.active()[*at].member));
-        let first = found.next()?;
-        if sample == Sample::First {
-            return Some(first);
-        }
-        let Some(second) = found.next() else {
-            return Some(first);
+        let bits = |from: usize| {
+            let word = from..entries.len().min(from + 64);
+            word.fold(0, |bits, at| bits | u64::from(can_take(at)) << (at - from))
         };
-        let mut few = [candidate(first); FEW];
-        few[1] = candidate(second);
-        let mut count = 2;
-        for at in found.by_ref().take(FEW - 2) {
-            few[count] = candidate(at);
-            count += 1;
+        if entries.len() <= 64 {
+            return choose(Set::Bits(&[bits(0)]));
         }
-        let rest: Vec<_> = found.map(candidate).collect();
-        if rest.is_empty() {
-            return Some(self.ask_strategy(asking, &few[..count]));
-        }
-        let all: Vec<_> = few.into_iter().chain(rest).collect();
-        Some(self.ask_strategy(asking, &all))
+        let words: Vec<u64> = (0..entries.len()).step_by(64).map(bits).collect();
+        choose(Set::Bits(&words))
     }
 
-    fn pick_of_two(
-        &self,
-        members: &Members,
-        tier: Range<usize>,
-        asking: &Asking<'_>,
-        can_take: impl Fn(&Member) -> bool,
-    ) -> Option<usize> {
+    /// Draws two different ones that can take the request.
+    fn draw_two(&self, count: usize, can_take: impl Fn(usize) -> bool) -> Option<[usize; 2]> {
         let mut first = None;
         for _ in 0..DRAWS {
-            let at = tier.start + self.dice.below(tier.len());
-            if first == Some(at) || !can_take(&members.active()[at].member) {
+            let at = self.dice.below(count);
+            if first == Some(at) || !can_take(at) {
                 continue;
             }
-            let Some(other) = first.replace(at) else {
-                continue;
-            };
-            let candidate = |at: usize| Candidate::new(&members.active()[at], at, asking);
-            return Some(self.ask_strategy(asking, &[candidate(other), candidate(at)]));
+            if let Some(first) = first.replace(at) {
+                return Some([first, at]);
+            }
         }
         None
-    }
-
-    fn ask_strategy(&self, asking: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
-        let at = self.strategy.pick(asking, candidates);
-        candidates.get(at).unwrap_or(&candidates[0]).index()
     }
 
     /// When one of the endpoints that a request may go to recovers, but for those in `skip`.
@@ -285,7 +285,7 @@ impl Shared {
 
     /// Says when the next attempt of a request can be taken, after one that did not succeed.
     pub(crate) fn next(&self, members: &Members, asked: &Asked, now: Instant) -> Next {
-        let allowed = asked.allowed();
+        let allowed = asked.allowed().after_all();
         let tokens = asked.tokens();
         let claims = self.queue.claims(None, self.endpoints(), now);
         let is_free = |member: &Member| member.is_admissible(tokens, now) && !claims.has(member);
@@ -486,7 +486,7 @@ impl Pool {
 
     /// Changes with each change of the endpoints.
     pub(crate) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
+        self.version.load(Ordering::SeqCst)
     }
 
     /// Changes the endpoints. `change` is given a function that adds one. After an error nothing
@@ -518,7 +518,7 @@ impl Pool {
             .endpoints
             .store(members.active().len(), Ordering::Relaxed);
         self.members.store(Arc::new(members));
-        self.version.store(version, Ordering::Release);
+        self.version.store(version, Ordering::SeqCst);
         self.shared.queue.wake_all();
         Ok(done)
     }

@@ -75,6 +75,7 @@ pub(crate) enum Claims {
 }
 
 impl Claims {
+    #[inline]
     pub(crate) fn has(&self, member: &Member) -> bool {
         match self {
             Self::None => false,

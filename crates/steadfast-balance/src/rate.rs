@@ -113,6 +113,13 @@ impl Rate {
             .filter(|_| self.shortest_return > SHORTEST_RETURN)
     }
 
+    /// Returns the tokens that are there, in seconds of the rate, if that is known.
+    pub(crate) fn saved(&mut self, now: Instant) -> Option<f64> {
+        let known = self.known?;
+        self.refill(now);
+        Some(self.tokens / known)
+    }
+
     /// Learns from a refusal. The first one says nothing: nobody has counted before it.
     pub(crate) fn refused(&mut self, now: Instant) {
         if self.measured.sent > 0.0 {

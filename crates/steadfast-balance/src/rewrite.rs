@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, HOST, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
-};
+use http::header::{CONNECTION, TE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, uri};
 
@@ -14,26 +11,30 @@ use crate::resolved::ResolvedAddr;
 
 /// What a caller may prove itself with. It is meant for the caller's own server, and no endpoint
 /// gets it unasked.
-const CREDENTIALS: [HeaderName; 5] = [
-    AUTHORIZATION,
-    COOKIE,
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
+fn is_credential(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "authorization" | "cookie" | "api-key" | "x-api-key" | "x-goog-api-key"
+    )
+}
 
 /// What is meant for one connection (RFC 9110, section 7.6.1), or names another server.
-const CONNECTION_HEADERS: [HeaderName; 9] = [
-    CONNECTION,
-    HOST,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+fn is_for_another(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "connection"
+            | "host"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "keep-alive"
+            | "proxy-connection"
+    )
+}
 
 const TRAILERS: &str = "trailers";
 
@@ -61,12 +62,9 @@ pub(crate) fn rewrite<B>(
     *request.version_mut() = Version::HTTP_11;
 
     let headers = request.headers_mut();
-    remove_connection_headers(headers);
-    if !endpoint.pass_credentials {
-        for name in &CREDENTIALS {
-            headers.remove(name);
-        }
-    }
+    remove(headers, |name| {
+        is_for_another(name) || !endpoint.pass_credentials && is_credential(name)
+    });
     for (name, value) in &endpoint.headers {
         headers.insert(name.clone(), value.clone());
     }
@@ -86,26 +84,32 @@ pub(crate) fn rewrite<B>(
     Ok(())
 }
 
-fn remove_connection_headers(headers: &mut HeaderMap) {
+/// Removes headers by their name, and those that the `connection` header names.
+fn remove(headers: &mut HeaderMap, is_private: impl Fn(&HeaderName) -> bool) {
     // All that HTTP/2 allows of it, and gRPC demands it.
     let takes_trailers = headers.get(TE).is_some_and(|te| te == TRAILERS);
     if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
+        remove_named(headers);
     }
-    for name in &CONNECTION_HEADERS {
+    // Most requests have one or none of them, and one look at each name is all that they pay.
+    while let Some(name) = headers.keys().find(|name| is_private(name)).cloned() {
         headers.remove(name);
     }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static(TRAILERS));
+    }
+}
+
+fn remove_named(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
     }
 }
 
@@ -163,6 +167,7 @@ impl std::error::Error for InvalidTarget {}
 mod tests {
     use super::*;
     use crate::credential::Credential;
+    use http::header::AUTHORIZATION;
     use proptest::prelude::*;
 
     fn endpoint(base: &str) -> Endpoint {

@@ -8,7 +8,7 @@ pub use self::scored::Scored;
 
 use std::sync::Arc;
 
-use crate::candidate::{Asking, Candidate};
+use crate::candidate::{Asking, Candidate, Candidates};
 
 /// Chooses among the endpoints that could take a request.
 ///
@@ -16,15 +16,14 @@ use crate::candidate::{Asking, Candidate};
 /// one's own may keep a state of its own, as calls share it.
 ///
 /// ```
-/// use steadfast_balance::{Asking, Candidate, Endpoint, EndpointBalanceLayer, Pick};
+/// use steadfast_balance::{Asking, Candidate, Candidates, Endpoint, EndpointBalanceLayer, Pick};
 ///
 /// /// Spends what is cheap first.
 /// struct Cheapest;
 ///
 /// impl Pick for Cheapest {
-///     fn pick(&self, _: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
-///         let costs = candidates.iter().map(Candidate::cost).enumerate();
-///         costs.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(at, _)| at)
+///     fn pick<'a>(&self, _: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+///         candidates.min_by(Candidate::cost)
 ///     }
 /// }
 ///
@@ -35,11 +34,11 @@ use crate::candidate::{Asking, Candidate};
 /// # Ok::<(), steadfast_core::InvalidConfig>(())
 /// ```
 pub trait Pick: Send + Sync {
-    /// Returns the place of the chosen one. There are at least two candidates, in the order of
-    /// the configuration. A place that does not exist means the first one.
+    /// Returns the chosen one. There are at least two candidates. With `None` it is the first one,
+    /// in the order of the configuration.
     ///
     /// Called on the way of every request, so it must neither block nor panic.
-    fn pick(&self, request: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize;
+    fn pick<'a>(&self, request: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>>;
 
     /// Returns how many candidates it needs to see. Fewer cost less.
     fn sample(&self) -> Sample {
@@ -48,7 +47,7 @@ pub trait Pick: Send + Sync {
 }
 
 impl<P: Pick + ?Sized> Pick for Arc<P> {
-    fn pick(&self, request: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
+    fn pick<'a>(&self, request: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         (**self).pick(request, candidates)
     }
 
@@ -81,7 +80,8 @@ pub enum Strategy {
     /// One after the other, each as often as its [weight](crate::Endpoint::weight) says, and those
     /// of a large weight spread over the round.
     RoundRobin,
-    /// The one with the fewest requests in flight for its weight, and of several such the fastest.
+    /// The one with the least work before it: the requests that it has in flight with this one,
+    /// times the time that it takes for a success, for its weight.
     ///
     /// An endpoint that fails counts as busier than it is, since failing takes little time: with
     /// half of its last answers failures, each of its requests counts as four. Of more than 16
@@ -101,11 +101,14 @@ pub enum Strategy {
 
 /// An endpoint that never succeeds is taken for one that does so at times.
 const LEAST_HEALTH: f64 = 0.1;
+/// No latency counts for less, in seconds: of two endpoints that answer at once, the one with less
+/// to do is chosen.
+const SHORTEST: f64 = 1e-6;
 
 impl Pick for Strategy {
-    fn pick(&self, request: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
+    fn pick<'a>(&self, request: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         match self {
-            Self::Failover => 0,
+            Self::Failover => None,
             Self::RoundRobin => round::next(request, candidates),
             Self::LeastLoaded => least_loaded(candidates),
             Self::Scored => Scored::default().pick(request, candidates),
@@ -126,16 +129,43 @@ impl Pick for Strategy {
     }
 }
 
-fn least_loaded(candidates: &[Candidate<'_>]) -> usize {
-    smallest(candidates, |candidate| {
-        (load(candidate), latency(candidate))
+fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+    let (mut all_limited, mut all_known, mut fastest) = (true, true, f64::INFINITY);
+    let mut best: Option<(f64, Candidate<'a>)> = None;
+    for candidate in candidates.iter() {
+        all_limited &= candidate.is_limited();
+        let Some(latency) = candidate.latency_seconds() else {
+            all_known = false;
+            continue;
+        };
+        fastest = fastest.min(latency);
+        let work = load(&candidate) * latency.max(SHORTEST);
+        if best.is_none_or(|(least, _)| work < least) {
+            best = Some((work, candidate));
+        }
+    }
+    if all_limited
+        && candidates
+            .iter()
+            .all(|candidate| candidate.rate().is_some())
+    {
+        // There is little to spare, so those that have saved up most go first, and each gets as
+        // much as it can take.
+        return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
+    }
+    if all_known {
+        return best.map(|(_, candidate)| candidate);
+    }
+    // One that has never answered is worth a try. If nothing is known of any, all take the same.
+    let unknown = if fastest.is_finite() { fastest } else { 1.0 };
+    candidates.min_by(|candidate| {
+        let latency = candidate.latency_seconds().unwrap_or(unknown);
+        load(candidate) * latency.max(SHORTEST)
     })
 }
 
-fn most_headroom(candidates: &[Candidate<'_>]) -> usize {
-    smallest(candidates, |candidate| {
-        (-candidate.headroom().unwrap_or(1.0), load(candidate))
-    })
+fn most_headroom<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+    candidates.min_by(|candidate| (-candidate.headroom().unwrap_or(1.0), load(candidate)))
 }
 
 /// The load that one more request would make.
@@ -144,22 +174,6 @@ fn load(candidate: &Candidate<'_>) -> f64 {
     // get less, and still enough to be seen when it is well again.
     let health = candidate.health().max(LEAST_HEALTH);
     (f64::from(candidate.in_flight()) + 1.0) / (health * health * candidate.weight())
-}
-
-fn latency(candidate: &Candidate<'_>) -> f64 {
-    candidate.latency_seconds().unwrap_or(0.0)
-}
-
-/// Of equals, the first wins.
-fn smallest(candidates: &[Candidate<'_>], value: impl Fn(&Candidate<'_>) -> (f64, f64)) -> usize {
-    let mut best = (0, (f64::INFINITY, f64::INFINITY));
-    for (at, candidate) in candidates.iter().enumerate() {
-        let value = value(candidate);
-        if value < best.1 {
-            best = (at, value);
-        }
-    }
-    best.0
 }
 
 #[cfg(test)]

@@ -83,6 +83,11 @@ impl Wishes {
         !self.0.only.is_empty()
     }
 
+    /// Whether only one endpoint may take it.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.0.only.len() == 1
+    }
+
     pub(crate) fn allow(&self, name: &EndpointName) -> bool {
         let Wanted { only, not, .. } = &*self.0;
         (only.is_empty() || only.contains(name)) && !not.contains(name)

@@ -251,12 +251,13 @@ async fn a_refusal_after_a_cooldown_begins_another() {
     assert_eq!(wave(&service, &net).await, 1);
 }
 
-/// What is no refusal frees the place of a probe, and there is still only one.
+/// What is no refusal frees the place of a probe, and there is still only one. A caller who leaves
+/// frees it when its attempt would have been refused.
 #[tokio::test(start_paused = true)]
 async fn an_error_or_a_cancelled_attempt_is_no_way_back() {
     let net = Net::new();
     net.on("a", |_| limited("1"));
-    let (service, _) = balance(pool(&["a"]), &net);
+    let (service, handle) = balance(pool(&["a"]), &net);
     status(&service, get()).await;
     advance(SECOND).await;
 
@@ -269,6 +270,8 @@ async fn an_error_or_a_cancelled_attempt_is_no_way_back() {
     assert!(cancelled.is_err());
 
     net.on("a", |_| Reply::from(ok()).after(10 * MS));
+    assert!(!of(&handle, "a").admissible, "it may be refused yet");
+    advance(50 * MS).await;
     assert_eq!(wave(&service, &net).await, 1);
 }
 

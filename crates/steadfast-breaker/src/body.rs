@@ -1,6 +1,6 @@
 //! The end of a response body.
 
-use steadfast_core::{End, OnEnd, Watched};
+use steadfast_core::{End, OnEnd, Verdict, Watched};
 
 use crate::Permit;
 
@@ -13,13 +13,35 @@ pub type ResponseBody<B> = Watched<B, BodyEnd>;
 
 /// Holds the permit of a response until its body ends.
 #[derive(Debug)]
-pub struct BodyEnd(pub(crate) Permit);
+pub struct BodyEnd {
+    permit: Permit,
+    complete: Option<Verdict>,
+}
+
+impl BodyEnd {
+    pub(crate) fn new(permit: Permit) -> Self {
+        Self {
+            permit,
+            complete: None,
+        }
+    }
+
+    /// Sets the verdict on a body that is read to its end and has said nothing.
+    pub(crate) fn complete(mut self, verdict: Verdict) -> Self {
+        self.complete = Some(verdict);
+        self
+    }
+}
 
 impl OnEnd for BodyEnd {
     fn on_end(self, end: End) {
-        // At any other end the permit is dropped, and the verdict on the head stands.
-        if let End::Broken(verdict) = end {
-            self.0.record(verdict);
+        let verdict = match end {
+            End::Broken(verdict) => Some(verdict),
+            _ => self.complete,
+        };
+        // Without one the permit is dropped, and the verdict on the head stands.
+        if let Some(verdict) = verdict {
+            self.permit.record(verdict);
         }
     }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use steadfast_core::{BreakerState, EndpointName, Observers};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::machine::{Order, TripReason, Wait};
 use crate::rules::Rules;
 use crate::shared::Shared;
+use crate::sync::now;
 use crate::{CircuitBreakerBuilder, CircuitOpen, Permit};
 
 /// Decides from the outcomes of attempts whether the next attempt is worth making.
@@ -82,10 +84,42 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// Returns an error if the breaker is open, or half-open with all its places taken.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit, CircuitOpen> {
-        match self.handle.admit() {
+        self.acquire(now)
+    }
+
+    /// Admits an attempt, as [`try_acquire`](Self::try_acquire) does, at a time that the caller
+    /// knows.
+    ///
+    /// A closed breaker asks no clock. Any other one does, and then the clock is most of what a
+    /// rejection costs: whoever asks several breakers, or has looked at the clock already, saves
+    /// that. The time is that of `Instant::now()`, or a little before it.
+    ///
+    /// ```
+    /// use steadfast_breaker::CircuitBreaker;
+    /// use tokio::time::Instant;
+    ///
+    /// let hosts = [CircuitBreaker::new(), CircuitBreaker::new()];
+    /// hosts[0].trip();
+    /// let now = Instant::now();
+    /// let permit = hosts.iter().find_map(|host| host.try_acquire_at(now).ok());
+    /// assert!(permit.is_some());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the breaker is open, or half-open with all its places taken.
+    #[inline]
+    pub fn try_acquire_at(&self, now: Instant) -> Result<Permit, CircuitOpen> {
+        self.acquire(|| now)
+    }
+
+    #[inline]
+    fn acquire(&self, now: impl Fn() -> Instant) -> Result<Permit, CircuitOpen> {
+        match self.handle.admit(now) {
             Ok(admission) => Ok(Permit::new(self.handle.clone(), admission)),
-            Err(wait) => Err(CircuitOpen::new(self.name().clone(), wait)),
+            Err(wait) => Err(CircuitOpen::of(self.handle.clone(), wait)),
         }
     }
 
@@ -95,7 +129,15 @@ impl CircuitBreaker {
     /// [grows](CircuitBreakerBuilder::ramp) only some of those that ask are admitted.
     #[must_use]
     pub fn would_admit(&self) -> bool {
-        matches!(self.handle.wait(), Wait::Nothing)
+        self.handle.wait(now) == Wait::Nothing
+    }
+
+    /// Returns whether [`try_acquire_at`](Self::try_acquire_at) would admit an attempt at that
+    /// time.
+    #[must_use]
+    #[inline]
+    pub fn would_admit_at(&self, now: Instant) -> bool {
+        self.handle.wait(|| now) == Wait::Nothing
     }
 
     /// Returns the state.
@@ -116,6 +158,7 @@ impl CircuitBreaker {
     ///
     /// [`DEFAULT_WINDOW`]: CircuitBreakerBuilder::DEFAULT_WINDOW
     #[must_use]
+    #[inline]
     pub fn health(&self) -> f64 {
         self.handle.health()
     }
@@ -127,10 +170,14 @@ impl CircuitBreaker {
     /// time, which is [`Duration::MAX`].
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
-        match self.handle.wait() {
-            Wait::Nothing => None,
-            Wait::For(wait) => Some(wait.unwrap_or(Duration::MAX)),
-        }
+        self.handle.wait(now).into_time()
+    }
+
+    /// Returns the time from `now` until an attempt may be admitted, as
+    /// [`retry_in`](Self::retry_in) does.
+    #[must_use]
+    pub fn retry_in_at(&self, now: Instant) -> Option<Duration> {
+        self.handle.wait(|| now).into_time()
     }
 
     /// Returns why it opened the last time, also if it has closed since.
@@ -203,6 +250,7 @@ impl CircuitBreaker {
 impl std::ops::Deref for Handle {
     type Target = Shared;
 
+    #[inline]
     fn deref(&self) -> &Shared {
         &self.0
     }

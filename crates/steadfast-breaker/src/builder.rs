@@ -88,6 +88,33 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// Opens the breaker also at so many failures more than `share` of the calls would be, counted
+    /// from where that is the most.
+    ///
+    /// Off by default. It has no window whose size would have to fit the outage: a failure adds
+    /// what it is above the share, a success takes the share off, and the sum is never below zero.
+    /// So a share of failures that is smaller goes on for ever, and the greater one is, the sooner
+    /// it opens. Of all rules that open as rarely for nothing, none is sooner on average at the
+    /// failure rate that it was made for (Lorden, 1971).
+    ///
+    /// With 7 failures in a row beside it, 6 beyond 22 % open for nothing 0.98 times in 260 million
+    /// calls if 5 % of them fail. If half of them fail it takes 20 in the median, and 32 in nine of
+    /// ten cases; 10 of the last 20 need 19 and 39, and open 1.44 times.
+    ///
+    /// ```
+    /// use steadfast_breaker::CircuitBreaker;
+    ///
+    /// let breaker = CircuitBreaker::builder()
+    ///     .consecutive_failures(7)
+    ///     .excess_failures(6, 0.22)
+    ///     .build()?;
+    /// # Ok::<(), steadfast_core::InvalidConfig>(())
+    /// ```
+    pub fn excess_failures(mut self, failures: u32, share: f64) -> Self {
+        self.rules.excess = Some((failures, share));
+        self
+    }
+
     /// Opens the breaker also when at least this share of the calls of a window failed.
     ///
     /// Off by default.
@@ -262,6 +289,21 @@ mod tests {
                 "0 of 0",
             ),
             (
+                builder().excess_failures(0, 0.2),
+                "excess_failures",
+                "0 beyond 0.2",
+            ),
+            (
+                builder().excess_failures(6, 1.0),
+                "excess_failures",
+                "6 beyond 1",
+            ),
+            (
+                builder().excess_failures(6, f64::NAN),
+                "excess_failures",
+                "6 beyond NaN",
+            ),
+            (
                 builder().recovery_timeout(Duration::ZERO),
                 "recovery_timeout",
                 "0ns",
@@ -334,6 +376,8 @@ mod tests {
         for builder in [
             builder().failures_of_last(1, 1),
             builder().failures_of_last(64, 64),
+            builder().excess_failures(1, 0.001),
+            builder().excess_failures(u32::MAX, 0.999),
             builder().jitter(0.0),
             builder().jitter(1.0),
             builder().consecutive_failures(u32::MAX).probes(u32::MAX),

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use steadfast_core::{BreakerEffect, Class, DefaultClassifier, LateVerdict, Verdict, Watched};
@@ -31,6 +31,9 @@ pin_project! {
     }
 }
 
+/// What an answer without a status is to a client, as the specification of gRPC says.
+const UNKNOWN: Verdict = Verdict::new(Class::ServerError);
+
 impl sealed::Sealed for ByGrpcStatus {}
 
 impl<B, E> Settle<Response<B>, E> for ByGrpcStatus
@@ -53,9 +56,10 @@ where
                 return Err(error);
             }
         };
-        // Without trailers the status is in the head. A proxy that fails knows nothing of gRPC.
-        let verdict = verdict_of_status(response.headers())
-            .unwrap_or_else(|| verdict_of(&DefaultClassifier, Ok(&response)));
+        let status = verdict_of_status(response.headers());
+        let waits = status.is_none() && response.status() == StatusCode::OK;
+        // A proxy that fails knows nothing of gRPC.
+        let verdict = status.unwrap_or_else(|| verdict_of(&DefaultClassifier, Ok(&response)));
         let late = LateVerdict::new();
         let mut response = response.map(|inner| GrpcBody {
             inner,
@@ -65,11 +69,17 @@ where
             permit.record(verdict);
             return Ok(response.map(Watched::unwatched));
         }
-        permit.head(verdict);
+        let end = if waits {
+            permit.head_without_verdict();
+            BodyEnd::new(permit).complete(UNKNOWN)
+        } else {
+            permit.head(verdict);
+            BodyEnd::new(permit)
+        };
         // Kept if the edge has put one there: that one knows more.
         let known = response.extensions_mut().remove::<LateVerdict>();
         response.extensions_mut().insert(late);
-        let mut response = Watched::response(response, BodyEnd(permit));
+        let mut response = Watched::response(response, end);
         response.extensions_mut().remove::<LateVerdict>();
         if let Some(known) = known {
             response.extensions_mut().insert(known);
@@ -92,10 +102,7 @@ impl<B: Body> Body for GrpcBody<B> {
             .as_ref()
             .and_then(|frame| frame.as_ref().ok()?.trailers_ref());
         if let Some(verdict) = trailers.and_then(verdict_of_status) {
-            // A verdict that comes late is one that no success is.
-            if !matches!(verdict.breaker(), BreakerEffect::Success) {
-                this.late.set(verdict);
-            }
+            this.late.set(verdict);
         }
         Poll::Ready(frame)
     }

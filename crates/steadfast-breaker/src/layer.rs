@@ -77,9 +77,11 @@ impl CircuitBreakerLayer<ByGrpcStatus> {
     /// | `RESOURCE_EXHAUSTED` | a [rate limit](crate::RateLimits) |
     /// | `OK` and the others, by which a server that works refuses a call | a success |
     ///
-    /// A head without a status of gRPC counts as with [`http`](Self::http). As there, the end of
-    /// an attempt is the end of its body, and a probe is settled at its head: a status that comes
-    /// later and is a failure is one more failure.
+    /// A head with a status of HTTP other than `200` and none of gRPC counts as with
+    /// [`http`](Self::http). A `200` says nothing: an attempt waits for its trailers, and if there
+    /// is no status in them either that is `UNKNOWN`. A body that is dropped before them is no
+    /// verdict. A probe gives its place back at its head, for its body may be a stream of minutes,
+    /// and counts when its status comes.
     pub fn grpc(breaker: CircuitBreaker) -> Self {
         Self::with_mode(breaker, ByGrpcStatus::default())
     }

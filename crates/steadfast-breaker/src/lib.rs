@@ -91,6 +91,7 @@
 //! |---|---|
 //! | [`consecutive_failures`](CircuitBreakerBuilder::consecutive_failures) | so many failures in a row: the only one by default |
 //! | [`failures_of_last`](CircuitBreakerBuilder::failures_of_last) | so many failures among the last outcomes, 64 at most, as "10 of the last 20" |
+//! | [`excess_failures`](CircuitBreakerBuilder::excess_failures) | so many failures more than a share of the calls would be, whenever that began |
 //! | [`failure_rate`](CircuitBreakerBuilder::failure_rate) | a share of the last calls, or of those of the last seconds |
 //! | [`slow_calls`](CircuitBreakerBuilder::slow_calls) | a share of calls that took too long, whatever came of them |
 //! | [`rate_limits`](CircuitBreakerBuilder::rate_limits) | a rate limit until its hint, or as one more bad call of the rate |
@@ -116,7 +117,8 @@
 //! With [`http`] the end of an attempt is the end of its body. A body that breaks is a failure,
 //! and one that is read to its end or dropped leaves the verdict on the head as it was. A probe is
 //! settled at its head, since its body may be a stream of minutes; if that breaks later, it is one
-//! more failure, unless the breaker has opened meanwhile.
+//! more failure, unless the breaker has opened meanwhile. With [`grpc`] it gives its place back there
+//! and counts when its status comes.
 //!
 //! [`new`]: CircuitBreakerLayer::new
 //! [`http`]: CircuitBreakerLayer::http
@@ -130,7 +132,7 @@
 //! |---|---|---|
 //! | [`consecutive_failures`](CircuitBreakerBuilder::consecutive_failures) | 5 | at 1 % noise, one false alarm in ten thousand million requests |
 //! | [`failures_of_last`](CircuitBreakerBuilder::failures_of_last) | off | what fails half of the time is better than nothing if there is nowhere else to go |
-//! | [`failure_rate`](CircuitBreakerBuilder::failure_rate), [`slow_calls`](CircuitBreakerBuilder::slow_calls), [`ramp`](CircuitBreakerBuilder::ramp) | off | the same |
+//! | [`excess_failures`](CircuitBreakerBuilder::excess_failures), [`failure_rate`](CircuitBreakerBuilder::failure_rate), [`slow_calls`](CircuitBreakerBuilder::slow_calls), [`ramp`](CircuitBreakerBuilder::ramp) | off | the same |
 //! | [`rate_limits`](CircuitBreakerBuilder::rate_limits) | neutral | what refuses works |
 //! | [`recovery_timeout`](CircuitBreakerBuilder::recovery_timeout) | 60 s | a restart usually fits in |
 //! | [`max_recovery_timeout`](CircuitBreakerBuilder::max_recovery_timeout) | 5 min | no recovery goes unnoticed for longer |
@@ -177,12 +179,15 @@
 //!
 //! # The cost of a healthy service
 //!
-//! While the breaker is closed and the last outcomes hold no failure, an attempt costs one atomic
+//! While the breaker is closed and the last outcomes hold no failure, nor
+//! [`excess_failures`](CircuitBreakerBuilder::excess_failures) any excess, an attempt costs one atomic
 //! load to be admitted, one to be settled, and a reference count of the clone that it came through:
 //! no lock, no clock, no allocation, and nothing is written that threads share. A rate counts each
 //! call with a few atomics; one by time reads the clock as well, and the first call of each tenth of
-//! its window takes a lock for two stores. An open breaker rejects without a lock.
-//! Everything else takes a short one, which is never held while code of a user runs.
+//! its window takes a lock for two stores. An open breaker rejects without a lock and without an
+//! allocation; the look at the clock is most of what that costs, and
+//! [`try_acquire_at`](CircuitBreaker::try_acquire_at) takes the time from whoever has it already.
+//! Everything else takes a short lock, which is never held while code of a user runs.
 //!
 //! # Limits
 //!
@@ -204,6 +209,7 @@ mod body;
 mod breaker;
 mod builder;
 mod error;
+mod excess;
 mod future;
 mod grpc;
 mod layer;

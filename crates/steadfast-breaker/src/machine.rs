@@ -6,6 +6,7 @@ use steadfast_core::{BreakerState, Verdict, saturating_add};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::excess::Excess;
 use crate::places::{PlaceId, Places};
 use crate::ramp::Ramp;
 use crate::recent::Recent;
@@ -26,6 +27,7 @@ pub(crate) struct Machine {
     reason: Option<TripReason>,
     run: Run,
     recent: Recent,
+    excess: Option<Excess>,
     places: Places,
     backoff: Backoff,
     change: Option<Change>,
@@ -57,6 +59,8 @@ pub enum TripReason {
     ConsecutiveFailures,
     /// Failures among the last outcomes, or their share of a window.
     FailureRate,
+    /// More failures than a share of the calls would be.
+    ExcessFailures,
     /// The share of calls that took too long.
     SlowCalls,
     /// A rate limit, until its hint.
@@ -76,9 +80,18 @@ pub(crate) struct Admission {
     pub(crate) run: u32,
     /// The place it holds, if it is a probe.
     pub(crate) place: Option<PlaceId>,
-    /// When it was admitted, if that matters, and how long it took to its head.
-    pub(crate) started: Option<Instant>,
-    pub(crate) took: Option<Duration>,
+    pub(crate) timing: Timing,
+}
+
+/// How long an attempt takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Timing {
+    /// Nobody wants to know.
+    Unknown,
+    Since(Instant),
+    /// So many nanoseconds to its head. A duration would make the permit larger, which is moved
+    /// from the call to the future and on to the body.
+    Took(u64),
 }
 
 /// A transition.
@@ -92,8 +105,26 @@ pub(crate) struct Change {
 impl Admission {
     /// How long the attempt has taken at `now`.
     pub(crate) fn elapsed(&self, now: Instant) -> Option<Duration> {
-        let so_far = |started| now.saturating_duration_since(started);
-        self.took.or_else(|| self.started.map(so_far))
+        match self.timing {
+            Timing::Unknown => None,
+            Timing::Since(start) => Some(now.saturating_duration_since(start)),
+            Timing::Took(nanos) => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
+    /// Begins the attempt at `now`, if it is timed.
+    pub(crate) fn begin(&mut self, now: impl Fn() -> Instant) {
+        if let Timing::Since(start) = &mut self.timing {
+            *start = now();
+        }
+    }
+
+    /// The head has come: what follows is not the time of the attempt.
+    pub(crate) fn stop(&mut self, now: impl Fn() -> Instant) {
+        if let Timing::Since(start) = self.timing {
+            let nanos = now().saturating_duration_since(start).as_nanos();
+            self.timing = Timing::Took(u64::try_from(nanos).unwrap_or(u64::MAX));
+        }
     }
 }
 
@@ -110,6 +141,9 @@ impl Machine {
             reason: None,
             run: Run::default(),
             recent: Recent::new(rules.window),
+            excess: rules
+                .excess
+                .map(|(failures, share)| Excess::new(failures, share)),
             places: Places::new(rules.probes, rules.probe_timeout),
             backoff: Backoff::new(
                 rules.recovery_timeout,
@@ -139,6 +173,11 @@ impl Machine {
 
     pub(crate) fn failures(&self) -> u32 {
         self.recent.failures()
+    }
+
+    /// Whether a success has nothing to clear.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.recent.failures() == 0 && self.excess.is_none_or(|excess| excess.is_zero())
     }
 
     pub(crate) fn places_taken(&self) -> usize {
@@ -179,8 +218,7 @@ impl Machine {
             generation: self.generation,
             run: self.run.number(),
             place,
-            started: Some(now),
-            took: None,
+            timing: Timing::Since(now),
         })
     }
 
@@ -207,7 +245,7 @@ impl Machine {
         match &mut self.phase {
             Phase::Closed { .. } => {
                 self.run.end();
-                self.recent.push(false);
+                self.push(false);
             }
             Phase::HalfOpen { successes } => {
                 *successes += 1;
@@ -224,15 +262,19 @@ impl Machine {
         admission.generation == self.generation && self.count_failure(admission, verdict, now)
     }
 
-    /// Counts that a probe which had succeeded failed after all, unless that is old news: then
-    /// the breaker has opened in the meantime.
+    /// Whether the breaker has opened since the attempt was admitted, or was given an order.
+    pub(crate) fn is_before_opening(&self, admission: &Admission) -> bool {
+        admission.generation < self.opened
+    }
+
+    /// Counts that a probe which had succeeded failed after all. Returns whether it counts.
     pub(crate) fn fail_late(
         &mut self,
         admission: &Admission,
         verdict: Verdict,
         now: Instant,
     ) -> bool {
-        admission.generation >= self.opened && self.count_failure(admission, verdict, now)
+        !self.is_before_opening(admission) && self.count_failure(admission, verdict, now)
     }
 
     /// Opens because the counters of a rate say so.
@@ -307,12 +349,14 @@ impl Machine {
                 if !self.run.fail(verdict.class(), admission.run) {
                     return false;
                 }
-                self.recent.push(true);
+                self.push(true);
                 let in_recent = |failures| self.recent.failures() >= failures;
                 if self.run.length() >= self.rules.consecutive_failures {
                     self.trip(TripReason::ConsecutiveFailures, verdict.hint(), now);
                 } else if self.rules.failures.is_some_and(in_recent) {
                     self.trip(TripReason::FailureRate, verdict.hint(), now);
+                } else if self.excess.is_some_and(|excess| excess.is_reached()) {
+                    self.trip(TripReason::ExcessFailures, verdict.hint(), now);
                 }
             }
             Phase::HalfOpen { .. } => self.reopen(verdict.hint(), now),
@@ -363,9 +407,19 @@ impl Machine {
         );
     }
 
+    fn push(&mut self, failed: bool) {
+        self.recent.push(failed);
+        if let Some(excess) = &mut self.excess {
+            excess.push(failed);
+        }
+    }
+
     fn clear(&mut self) {
         self.run.end();
         self.recent.clear();
+        if let Some(excess) = &mut self.excess {
+            excess.clear();
+        }
     }
 
     fn enter(&mut self, phase: Phase, retry_in: Option<Duration>) {
@@ -404,6 +458,16 @@ fn at_least(wait: Duration, hint: Option<Duration>) -> Duration {
     wait.max(hint.unwrap_or_default().min(MAX_HINT))
 }
 
+impl Wait {
+    /// The time, which is without end if it is not known.
+    pub(crate) fn into_time(self) -> Option<Duration> {
+        match self {
+            Self::Nothing => None,
+            Self::For(wait) => Some(wait.unwrap_or(Duration::MAX)),
+        }
+    }
+}
+
 impl Phase {
     pub(crate) fn state(self) -> BreakerState {
         match self {
@@ -421,6 +485,7 @@ impl TripReason {
         match self {
             Self::ConsecutiveFailures => "consecutive_failures",
             Self::FailureRate => "failure_rate",
+            Self::ExcessFailures => "excess_failures",
             Self::SlowCalls => "slow_calls",
             Self::RateLimited => "rate_limited",
             Self::Probe => "probe",

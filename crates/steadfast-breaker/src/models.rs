@@ -8,9 +8,10 @@ use std::time::Duration;
 use loom::thread;
 use steadfast_core::{BreakerState, Class, Observers, Verdict};
 
-use crate::machine::{Admission, Order};
+use crate::machine::{Admission, Order, TripReason};
 use crate::rules::Rules;
 use crate::shared::Shared;
+use crate::sync::now;
 
 const FAILURE: Verdict = Verdict::new(Class::ServerError);
 
@@ -36,6 +37,10 @@ fn spawn<T: 'static>(
     thread::spawn(move || run(&shared))
 }
 
+fn admit(shared: &Shared) -> Result<Admission, Option<Duration>> {
+    shared.admit(now)
+}
+
 fn is_probe(admitted: &Result<Admission, Option<Duration>>) -> bool {
     matches!(admitted, Ok(admission) if admission.place.is_some())
 }
@@ -45,8 +50,8 @@ fn no_more_probes_are_admitted_than_there_are_places() {
     loom::model(|| {
         let shared = breaker(1, 1);
         shared.order(Order::Trip);
-        let others = [spawn(&shared, Shared::admit), spawn(&shared, Shared::admit)];
-        let own = shared.admit();
+        let others = [spawn(&shared, admit), spawn(&shared, admit)];
+        let own = admit(&shared);
         let admitted = others.map(|other| other.join().unwrap());
         let probes = admitted.iter().chain([&own]).filter(|it| is_probe(it));
         assert_eq!(probes.count(), 1, "and the first is always admitted");
@@ -60,7 +65,7 @@ fn a_place_that_is_given_back_is_not_lost() {
         let shared = breaker(1, 1);
         shared.order(Order::Trip);
         let cancelled = |shared: &Shared| {
-            if let Ok(admission) = shared.admit() {
+            if let Ok(admission) = admit(shared) {
                 shared.release(&admission);
             }
         };
@@ -68,7 +73,7 @@ fn a_place_that_is_given_back_is_not_lost() {
         for other in others {
             other.join().unwrap();
         }
-        assert!(is_probe(&shared.admit()), "nobody holds it any more");
+        assert!(is_probe(&admit(&shared)), "nobody holds it any more");
     });
 }
 
@@ -76,13 +81,13 @@ fn a_place_that_is_given_back_is_not_lost() {
 fn failures_that_meet_open_it_once() {
     loom::model(|| {
         let shared = breaker(2, 1);
-        let first = shared.admit().expect("closed");
-        let second = shared.admit().expect("closed");
+        let first = admit(&shared).expect("closed");
+        let second = admit(&shared).expect("closed");
         let other = spawn(&shared, move |shared| shared.settle(&second, FAILURE));
         shared.settle(&first, FAILURE);
         other.join().unwrap();
         assert_eq!(shared.state(), BreakerState::Open);
-        let next = shared.admit().expect("its time is over");
+        let next = admit(&shared).expect("its time is over");
         assert_eq!(
             next.generation, 2,
             "open, and half-open: no transition is skipped or made twice"
@@ -95,17 +100,17 @@ fn failures_that_meet_open_it_once() {
 fn a_success_beside_a_failure_leaves_one_of_two_states() {
     loom::model(|| {
         let shared = breaker(2, 1);
-        let [good, bad] = [shared.admit(), shared.admit()].map(|it| it.expect("closed"));
+        let [good, bad] = [admit(&shared), admit(&shared)].map(|it| it.expect("closed"));
         let other = spawn(&shared, move |shared| shared.settle(&bad, FAILURE));
         shared.settle(&good, Verdict::SUCCESS);
         other.join().unwrap();
-        let last = shared.admit().expect("one failure at most is in a row");
+        let last = admit(&shared).expect("one failure at most is in a row");
         shared.settle(&last, FAILURE);
         let state = shared.state();
         assert!(matches!(state, BreakerState::Closed | BreakerState::Open));
         // Whatever the order was, one more is too many or is the second of a row.
         if state == BreakerState::Closed {
-            let last = shared.admit().expect("closed");
+            let last = admit(&shared).expect("closed");
             shared.settle(&last, FAILURE);
             assert_eq!(shared.state(), BreakerState::Open);
         }
@@ -117,14 +122,19 @@ fn a_verdict_from_before_a_transition_changes_nothing() {
     for verdict in [FAILURE, Verdict::SUCCESS] {
         loom::model(move || {
             let shared = breaker(1, 1);
-            let stale = shared.admit().expect("closed");
+            let stale = admit(&shared).expect("closed");
             let other = spawn(&shared, move |shared| shared.settle(&stale, verdict));
             // Unless the failure has opened it before.
             shared.order(Order::Trip);
-            let probe = shared.admit().expect("its time is over");
+            let probe = admit(&shared).expect("its time is over");
             assert!(probe.place.is_some());
             other.join().unwrap();
             assert_eq!(shared.state(), BreakerState::HalfOpen);
+            if verdict == FAILURE {
+                // It has opened the breaker itself, or came too late and was counted as that.
+                let was_late = shared.reason() == Some(TripReason::Manual);
+                assert_eq!(shared.late_verdicts(), u64::from(was_late));
+            }
             shared.settle(&probe, Verdict::SUCCESS);
             assert_eq!(
                 shared.state(),
@@ -132,7 +142,7 @@ fn a_verdict_from_before_a_transition_changes_nothing() {
                 "the probe decides alone"
             );
             assert_eq!(shared.health(), 1.0);
-            assert_eq!(shared.admit().expect("closed").generation, 3);
+            assert_eq!(admit(&shared).expect("closed").generation, 3);
         });
     }
 }
@@ -143,8 +153,8 @@ fn a_probe_that_fails_opens_it_for_all() {
     loom::model(|| {
         let shared = breaker(1, 2);
         shared.order(Order::Trip);
-        let first = shared.admit().expect("its time is over");
-        let other = spawn(&shared, Shared::admit);
+        let first = admit(&shared).expect("its time is over");
+        let other = spawn(&shared, admit);
         shared.settle(&first, FAILURE);
         let second = other
             .join()
@@ -165,13 +175,13 @@ fn what_is_isolated_admits_nobody_from_then_on() {
     loom::model(|| {
         let shared = breaker(1, 1);
         let other = spawn(&shared, |shared| {
-            if let Ok(admission) = shared.admit() {
+            if let Ok(admission) = admit(shared) {
                 shared.settle(&admission, FAILURE);
             }
         });
         shared.order(Order::Isolate);
-        assert!(shared.admit().is_err());
+        assert!(admit(&shared).is_err());
         other.join().unwrap();
-        assert!(shared.is_isolated() && shared.admit().is_err());
+        assert!(shared.is_isolated() && admit(&shared).is_err());
     });
 }

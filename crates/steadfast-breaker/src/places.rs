@@ -1,5 +1,6 @@
 //! The places of the probes.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use steadfast_core::saturating_add;
@@ -25,7 +26,7 @@ struct Place {
 }
 
 /// Never used twice in the life of a breaker.
-pub(crate) type PlaceId = u64;
+pub(crate) type PlaceId = NonZeroU64;
 
 impl Places {
     pub(crate) fn new(limit: u32, timeout: Duration) -> Self {
@@ -33,7 +34,7 @@ impl Places {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             timeout,
             taken: Vec::new(),
-            next_id: 0,
+            next_id: NonZeroU64::MIN,
         }
     }
 
@@ -44,7 +45,7 @@ impl Places {
         }
         self.taken.retain(|place| place.until > now);
         let id = self.next_id;
-        self.next_id += 1;
+        self.next_id = id.saturating_add(1);
         self.taken.push(Place {
             id,
             until: saturating_add(now, self.timeout),

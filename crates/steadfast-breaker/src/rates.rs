@@ -41,11 +41,6 @@ impl Rates {
         }))
     }
 
-    /// Whether attempts have to remember when they began.
-    pub(crate) fn measures(&self) -> bool {
-        self.slow.is_some()
-    }
-
     /// Whether an attempt that ends now took too long.
     pub(crate) fn is_slow(&self, admission: &Admission) -> bool {
         let slow = self.slow.as_ref().map(|(slow, ..)| *slow);

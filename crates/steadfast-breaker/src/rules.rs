@@ -6,6 +6,7 @@ use std::time::Duration;
 use steadfast_core::InvalidConfig;
 
 use crate::CircuitBreakerBuilder as Builder;
+use crate::excess::Excess;
 use crate::recent::Recent;
 use crate::window::Window;
 
@@ -16,6 +17,8 @@ pub(crate) struct Rules {
     /// Opens at so many failures among the last `window` outcomes, if at all.
     pub(crate) failures: Option<u32>,
     pub(crate) window: u32,
+    /// Opens at so many failures beyond a share, if at all.
+    pub(crate) excess: Option<(u32, f64)>,
     pub(crate) failure_rate: Option<Rate>,
     pub(crate) slow_calls: Option<(Duration, Rate)>,
     pub(crate) rate_limits: RateLimits,
@@ -61,6 +64,7 @@ impl Default for Rules {
             consecutive_failures: Builder::DEFAULT_CONSECUTIVE_FAILURES,
             failures: None,
             window: Builder::DEFAULT_WINDOW,
+            excess: None,
             failure_rate: None,
             slow_calls: None,
             rate_limits: RateLimits::Neutral,
@@ -84,6 +88,7 @@ impl Rules {
         more_than_zero("recovery_timeout", self.recovery_timeout)?;
         more_than_zero("probe_timeout", self.probe_timeout)?;
         self.check_window()?;
+        self.check_excess()?;
         if let Some(rate) = &self.failure_rate {
             rate.check("failure_rate")?;
         }
@@ -103,6 +108,18 @@ impl Rules {
             "failures_of_last",
             format_args!("{failures} of {}", self.window),
             "must be 1 or more failures of a window of no fewer, and at most 64",
+        )
+    }
+
+    fn check_excess(&self) -> Result<(), InvalidConfig> {
+        let Some((failures, share)) = self.excess else {
+            return Ok(());
+        };
+        require(
+            failures >= 1 && Excess::is_possible(share),
+            "excess_failures",
+            format_args!("{failures} beyond {share}"),
+            "must be 1 or more failures beyond a share between 0.001 and 0.999",
         )
     }
 

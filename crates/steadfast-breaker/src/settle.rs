@@ -132,7 +132,7 @@ impl<C: Classify> ByResponse<C> {
         let verdict = verdict_of(&self.0, Ok(&response));
         if matches!(verdict.breaker(), BreakerEffect::Success) {
             permit.head(verdict);
-            Watched::response(response, BodyEnd(permit))
+            Watched::response(response, BodyEnd::new(permit))
         } else {
             permit.record(verdict);
             response.map(Watched::unwatched)

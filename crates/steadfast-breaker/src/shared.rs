@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::announcer::Announcer;
-use crate::machine::{Admission, Machine, Order, Phase, TripReason, Wait};
+use crate::machine::{Admission, Machine, Order, Phase, Timing, TripReason, Wait};
 use crate::rates::Rates;
 use crate::rules::{RateLimits, Rules};
 use crate::run::Run;
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     window: u32,
     rate_limits: RateLimits,
     rates: Option<Box<Rates>>,
+    /// Attempts remember when they began.
+    measures: bool,
     /// Verdicts on attempts from before the last transition.
     late: AtomicU64,
     machine: Mutex<Machine>,
@@ -46,6 +48,7 @@ struct Word(u64);
 impl Shared {
     pub(crate) fn new(name: EndpointName, rules: Rules, observers: Observers) -> Self {
         let machine = Machine::new(rules);
+        let rates = Rates::new(&rules);
         Self {
             word: AtomicU64::new(Word::of(&machine).0),
             until: AtomicU64::new(0),
@@ -53,7 +56,8 @@ impl Shared {
             failures: AtomicU32::new(machine.failures()),
             window: rules.window,
             rate_limits: rules.rate_limits,
-            rates: Rates::new(&rules),
+            measures: rules.slow_calls.is_some(),
+            rates,
             late: AtomicU64::new(0),
             machine: Mutex::new(machine),
             announcer: Announcer::new(name, observers),
@@ -94,51 +98,88 @@ impl Shared {
     }
 
     /// The share of successes among the last outcomes.
+    #[inline]
     pub(crate) fn health(&self) -> f64 {
         let failures = self.failures.load(Ordering::Acquire);
+        if failures == 0 {
+            return 1.0;
+        }
         1.0 - f64::from(failures) / f64::from(self.window)
     }
 
-    /// Admits an attempt, or says in what time one may be admitted, if that is known.
-    pub(crate) fn admit(&self) -> Result<Admission, Option<Duration>> {
+    /// Admits an attempt, or says in what time one may be admitted, if that is known. The clock is
+    /// asked only if the breaker is not just closed.
+    #[inline]
+    pub(crate) fn admit(&self, now: impl Fn() -> Instant) -> Result<Admission, Option<Duration>> {
         let word = self.word();
+        let admission = word.admission(Timing::Unknown);
         match word.phase() {
-            Word::CLOSED | Word::DISABLED => {
-                let measures = self.rates.as_ref().is_some_and(|rates| rates.measures());
-                Ok(Admission {
-                    generation: word.generation(),
-                    run: word.run(),
-                    place: None,
-                    started: measures.then(now),
-                    took: None,
-                })
-            }
+            Word::CLOSED if !self.measures => Ok(admission),
+            Word::DISABLED => Ok(admission),
             Word::ISOLATED => Err(None),
-            Word::OPEN => {
-                let now = now();
-                match self.still_open(now) {
-                    Some(wait) => Err(Some(wait)),
-                    None => self.step(|machine| machine.admit(now)),
-                }
-            }
             _ => {
-                let now = now();
-                self.step(|machine| machine.admit(now))
+                // A copy that is written behind a reference, so that the other one need not be
+                // in memory: what is written there in parts and read as a whole is slow.
+                let mut probe = admission;
+                self.admit_at(word, now(), &mut probe).map_err(Some)?;
+                Ok(probe)
             }
         }
     }
 
-    /// When an attempt may be admitted.
-    pub(crate) fn wait(&self) -> Wait {
-        if matches!(self.word().phase(), Word::CLOSED | Word::DISABLED) {
-            return Wait::Nothing;
+    /// Admits an attempt of a breaker that is more than just closed.
+    fn admit_at(
+        &self,
+        word: Word,
+        now: Instant,
+        admission: &mut Admission,
+    ) -> Result<(), Duration> {
+        if word.phase() == Word::CLOSED {
+            admission.timing = Timing::Since(now);
+            return Ok(());
         }
-        let now = now();
-        self.lock().wait(now)
+        if word.phase() == Word::OPEN {
+            if let Some(wait) = self.still_open(now) {
+                return Err(wait);
+            }
+        }
+        // Isolated meanwhile, and with no time to name.
+        let admitted = self.step(|machine| machine.admit(now));
+        *admission = admitted.map_err(|wait| wait.unwrap_or(Duration::MAX))?;
+        Ok(())
+    }
+
+    /// When an attempt may be admitted.
+    #[inline]
+    pub(crate) fn wait(&self, now: impl Fn() -> Instant) -> Wait {
+        match self.word().phase() {
+            Word::CLOSED | Word::DISABLED => Wait::Nothing,
+            Word::ISOLATED => Wait::For(None),
+            Word::OPEN => match self.still_open(now()) {
+                None => Wait::Nothing,
+                wait => Wait::For(wait),
+            },
+            _ => {
+                let now = now();
+                self.lock().wait(now)
+            }
+        }
+    }
+
+    /// Whether the verdict changes nothing, which is the common case: no calls are counted, and
+    /// there is nothing that a success has to clear.
+    #[inline]
+    pub(crate) fn has_nothing_to_learn(&self, admission: &Admission, verdict: Verdict) -> bool {
+        matches!(verdict.breaker(), BreakerEffect::Success)
+            && self.rates.is_none()
+            && self.word().is_clean_for(admission)
     }
 
     /// Takes the verdict on an attempt.
     pub(crate) fn settle(&self, admission: &Admission, verdict: Verdict) {
+        if self.has_nothing_to_learn(admission, verdict) {
+            return;
+        }
         match verdict.breaker() {
             BreakerEffect::Success => self.succeed(admission, verdict),
             BreakerEffect::Failure => self.fail(admission, verdict),
@@ -150,16 +191,25 @@ impl Shared {
     pub(crate) fn fail_late(&self, admission: &Admission, verdict: Verdict) {
         let now = now();
         self.step(|machine| {
+            if machine.is_before_opening(admission) {
+                return self.count_late();
+            }
             let counts = machine.fail_late(admission, verdict, now);
             self.count_failure(counts, machine, admission, verdict, now);
         });
     }
 
     /// Ends an attempt that has shown nothing.
+    #[inline]
     pub(crate) fn release(&self, admission: &Admission) {
         if admission.place.is_some() {
-            self.step(|machine| machine.release(admission));
+            self.free(*admission);
         }
+    }
+
+    #[inline(never)]
+    fn free(&self, admission: Admission) {
+        self.step(|machine| machine.release(&admission));
     }
 
     /// Lets an attempt begin that has waited since it was admitted. Returns whether it may: a
@@ -185,8 +235,7 @@ impl Shared {
     fn succeed(&self, admission: &Admission, verdict: Verdict) {
         let word = self.word();
         if word.generation() != admission.generation {
-            self.late.fetch_add(1, Ordering::Relaxed);
-            return;
+            return self.count_late();
         }
         if admission.place.is_some() {
             // Half-open has no rates: a probe that is too slow has failed.
@@ -196,20 +245,18 @@ impl Shared {
         } else if let Some(reason) = self.count(admission, Some(false)) {
             return self.trip(admission, reason, verdict);
         }
-        // The common case: there is nothing that a success has to clear.
         if !word.is_clean() {
             let now = now();
-            self.step(|machine| machine.succeed(admission, now));
+            self.step_of(admission, |machine| machine.succeed(admission, now));
         }
     }
 
     fn fail(&self, admission: &Admission, verdict: Verdict) {
-        if self.word().generation() != admission.generation {
-            self.late.fetch_add(1, Ordering::Relaxed);
-            return;
+        if !self.is_current(admission) {
+            return self.count_late();
         }
         let now = now();
-        self.step(|machine| {
+        self.step_of(admission, |machine| {
             let counts = machine.fail(admission, verdict, now);
             self.count_failure(counts, machine, admission, verdict, now);
         });
@@ -236,23 +283,21 @@ impl Shared {
     /// Opens because the counters of a rate say so, unless the attempt is old news.
     fn trip(&self, admission: &Admission, reason: TripReason, verdict: Verdict) {
         let now = now();
-        self.step(|machine| {
-            if machine.generation() == admission.generation {
-                machine.trip_by_rate(reason, verdict, now);
-            }
+        self.step_of(admission, |machine| {
+            machine.trip_by_rate(reason, verdict, now);
         });
     }
 
     fn settle_neutral(&self, admission: &Admission, verdict: Verdict) {
         self.release(admission);
-        if self.word().generation() != admission.generation {
-            return;
+        if !self.is_current(admission) {
+            return self.count_late();
         }
         let limited = matches!(verdict.class(), Class::RateLimited);
         match (self.rate_limits, verdict.hint()) {
             (RateLimits::OpenUntilHint, Some(hint)) if limited && !hint.is_zero() => {
                 let now = now();
-                self.step(|machine| machine.hold(admission, hint, now));
+                self.step_of(admission, |machine| machine.hold(admission, hint, now));
             }
             (RateLimits::Count, _) if limited && admission.place.is_none() => {
                 if let Some(reason) = self.count(admission, Some(true)) {
@@ -267,6 +312,22 @@ impl Shared {
             }
             _ => {}
         }
+    }
+
+    /// Makes one step with the verdict on an attempt, unless a transition came first.
+    fn step_of(&self, admission: &Admission, step: impl FnOnce(&mut Machine)) {
+        self.step(|machine| {
+            if machine.generation() == admission.generation {
+                step(machine);
+            } else {
+                self.count_late();
+            }
+        });
+    }
+
+    /// Counts a verdict that changes nothing, as it is on an attempt from before a transition.
+    fn count_late(&self) {
+        self.late.fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_slow(&self, admission: &Admission) -> bool {
@@ -331,6 +392,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     fn word(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
     }
@@ -357,8 +419,8 @@ impl Word {
 
     fn of(machine: &Machine) -> Self {
         let (phase, counts) = match machine.phase() {
-            Phase::Closed { ramp: None, .. } => (Self::CLOSED, machine.failures() > 0),
-            Phase::Closed { ramp: Some(_), .. } => (Self::RAMPING, machine.failures() > 0),
+            Phase::Closed { ramp: None, .. } => (Self::CLOSED, !machine.is_clean()),
+            Phase::Closed { ramp: Some(_), .. } => (Self::RAMPING, !machine.is_clean()),
             Phase::Open { .. } => (Self::OPEN, false),
             Phase::HalfOpen { .. } => (Self::HALF_OPEN, true),
             Phase::Disabled => (Self::DISABLED, false),
@@ -370,18 +432,40 @@ impl Word {
         Self(generation | run | dirty | phase)
     }
 
+    /// What is admitted while it is closed.
+    #[inline]
+    fn admission(self, timing: Timing) -> Admission {
+        Admission {
+            generation: self.generation(),
+            run: self.run(),
+            place: None,
+            timing,
+        }
+    }
+
+    /// Whether a success of this attempt has nothing to clear, nor a place to give back.
+    #[inline]
+    fn is_clean_for(self, admission: &Admission) -> bool {
+        // While it is half-open every word is dirty.
+        self.is_clean() && self.generation() == admission.generation
+    }
+
+    #[inline]
     fn phase(self) -> u64 {
         self.0 & Self::PHASE
     }
 
+    #[inline]
     fn is_clean(self) -> bool {
         self.0 & Self::DIRTY == 0
     }
 
+    #[inline]
     fn run(self) -> u32 {
         (self.0 >> Self::RUN_SHIFT) as u32 & Run::MASK
     }
 
+    #[inline]
     fn generation(self) -> u32 {
         (self.0 >> Self::GENERATION_SHIFT) as u32
     }
@@ -408,10 +492,10 @@ mod tests {
         let (done, finished) = mpsc::channel();
         let other = shared.clone();
         let thread = std::thread::spawn(move || {
-            let admission = other.admit().expect("closed");
+            let admission = other.admit(now).expect("closed");
             other.settle(&admission, Verdict::SUCCESS);
             other.settle(&admission, Verdict::new(Class::RateLimited));
-            let read = (other.state(), other.health(), other.wait());
+            let read = (other.state(), other.health(), other.wait(now));
             done.send(read).expect("the test waits");
         });
         let read = finished.recv_timeout(Duration::from_secs(60));
@@ -426,7 +510,7 @@ mod tests {
         shared.order(Order::Trip);
         let held = shared.lock();
         let wait = shared
-            .admit()
+            .admit(now)
             .expect_err("open")
             .expect("it knows until when");
         drop(held);

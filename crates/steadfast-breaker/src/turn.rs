@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::machine::Wait;
 use crate::shared::Shared;
@@ -60,7 +60,7 @@ async fn until_admitted(shared: Arc<Shared>, told: Option<Duration>) {
     // From here on no change is missed.
     changed.as_mut().enable();
     let time = async {
-        match shared.wait() {
+        match shared.wait(Instant::now) {
             // While traffic grows it admits some, and has said when to ask again.
             Wait::Nothing if shared.is_ramping() => sleep(told.unwrap_or_default()).await,
             Wait::Nothing => {}

@@ -4,13 +4,13 @@ mod support;
 
 use std::time::Duration;
 
-use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder, Permit};
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitOpen, Permit};
 use steadfast_core::{BreakerState, Class, Verdict};
 use support::{
-    CLOSED, FAILURE, HALF_OPEN, NEUTRAL, OPEN, SECOND, SUCCESS, admit, admit_many, attempt, due,
-    rejection, trip,
+    CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, admit_many, attempt,
+    due, rejection, trip,
 };
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 // ===== closed =====
 
@@ -353,4 +353,62 @@ fn keeps_auto_traits() {
     fn check_clone<T: Clone + std::fmt::Debug>() {}
     check::<(CircuitBreaker, CircuitBreakerBuilder, Permit)>();
     check_clone::<(CircuitBreaker, CircuitBreakerBuilder, BreakerState)>();
+}
+
+/// Whoever has looked at the clock is answered as of then, in every state.
+#[tokio::test(start_paused = true)]
+async fn a_time_that_is_known_stands_for_the_clock() {
+    let breaker = CircuitBreaker::new();
+    let start = Instant::now();
+    let at = |seconds| start + seconds * SECOND;
+    assert!(breaker.would_admit_at(start) && breaker.retry_in_at(start).is_none());
+    breaker.trip();
+    for (seconds, wait) in [(0, Some(60)), (59, Some(1)), (60, None), (1_000, None)] {
+        let wait = wait.map(|wait| wait * SECOND);
+        assert_eq!(breaker.retry_in_at(at(seconds)), wait, "{seconds}");
+        assert_eq!(breaker.would_admit_at(at(seconds)), wait.is_none());
+    }
+    let open = breaker.try_acquire_at(at(59)).expect_err("open");
+    assert_eq!(open.retry_in(), Some(SECOND));
+    assert!(breaker.try_acquire().is_err(), "the clock has not moved");
+
+    let probe = breaker.try_acquire_at(at(60)).expect("its time is over");
+    assert!(probe.is_probe() && !breaker.would_admit_at(at(89)));
+    assert_eq!(breaker.retry_in_at(at(89)), Some(SECOND));
+    assert!(breaker.would_admit_at(at(90)), "its place is reclaimed");
+}
+
+/// All clones have one name. Threads that are rejected would fight over its reference count.
+#[tokio::test(start_paused = true)]
+async fn a_rejection_does_not_clone_the_name() {
+    let breaker = CircuitBreaker::new();
+    breaker.trip();
+    let open = breaker.try_acquire().expect_err("open");
+    assert!(std::ptr::eq(open.name(), breaker.name()));
+    let own = CircuitOpen::new("breaker".into(), open.retry_in());
+    assert_eq!(open, own);
+    assert_eq!(format!("{open:?}"), format!("{own:?}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_verdict_that_comes_too_late_is_counted() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .success_threshold(1)
+        .build()
+        .unwrap();
+    let late = [SUCCESS, FAILURE, NEUTRAL, LOST].map(|verdict| (admit(&breaker), verdict));
+    breaker.trip();
+    for (n, (permit, verdict)) in (1..).zip(late) {
+        permit.record(verdict);
+        assert_eq!(breaker.late_verdicts(), n, "{verdict:?}");
+    }
+    advance(60 * SECOND).await;
+    let mut stream = admit(&breaker);
+    stream.head(SUCCESS);
+    breaker.trip();
+    stream.record(LOST);
+    assert_eq!(breaker.late_verdicts(), 5, "a stream that broke");
+    drop(admit(&CircuitBreaker::new()));
+    assert_eq!(breaker.late_verdicts(), 5);
 }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer};
-use support::{CLOSED, OPEN};
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, GrpcBody};
+use support::{CLOSED, HALF_OPEN, OPEN, SUCCESS};
 use tower::{Layer, ServiceExt};
 
 struct Frames(VecDeque<Frame<Bytes>>);
@@ -68,11 +68,11 @@ async fn the_status_in_the_trailers_counts() {
         ("14", OPEN),
         ("8", CLOSED),
         ("1", CLOSED),
+        ("what", OPEN),
     ] {
         let state = state_after(200, HeaderMap::new(), Some(status(code))).await;
         assert_eq!(state, expected, "{code}");
     }
-    assert_eq!(state_after(200, HeaderMap::new(), None).await, CLOSED);
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,4 +85,53 @@ async fn the_status_in_the_head_counts_where_there_is_one() {
 async fn a_proxy_that_fails_knows_nothing_of_grpc() {
     assert_eq!(state_after(503, HeaderMap::new(), None).await, OPEN);
     assert_eq!(state_after(404, HeaderMap::new(), None).await, CLOSED);
+}
+
+/// A server or a proxy that ends a stream in the middle of it: to a client of gRPC that is
+/// `UNKNOWN`.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_status_is_a_failure() {
+    assert_eq!(state_after(200, HeaderMap::new(), None).await, OPEN);
+    let other = Some(HeaderMap::new());
+    assert_eq!(state_after(200, HeaderMap::new(), other).await, OPEN);
+}
+
+type Answer = http::Response<steadfast_breaker::ResponseBody<GrpcBody<Frames>>>;
+
+/// The answer to a probe of a breaker that closes at the second success.
+async fn probe(code: &'static str) -> (CircuitBreaker, Answer) {
+    let breaker = CircuitBreaker::builder()
+        .success_threshold(2)
+        .build()
+        .unwrap();
+    breaker.trip();
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    let client = tower::service_fn(move |_: Request<()>| {
+        let data = Frame::data(Bytes::from_static(b"message"));
+        let frames = [data, Frame::trailers(status(code))];
+        async { Ok::<_, Infallible>(Response::new(Frames(frames.into()))) }
+    });
+    let client = CircuitBreakerLayer::grpc(breaker.clone()).layer(client);
+    let response = client.oneshot(Request::new(())).await.unwrap();
+    (breaker, response)
+}
+
+/// Its body may be a stream of minutes, but a head with `200` says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_probe_gives_its_place_back_at_its_head_and_counts_at_its_status() {
+    for (code, expected) in [("0", CLOSED), ("14", OPEN)] {
+        let (breaker, response) = probe(code).await;
+        breaker.try_acquire().expect("a place").record(SUCCESS);
+        assert_eq!(breaker.state(), HALF_OPEN, "one of two");
+        response.into_body().collect().await.unwrap();
+        assert_eq!(breaker.state(), expected, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_dropped_before_its_status_says_nothing() {
+    let (breaker, response) = probe("0").await;
+    drop(response);
+    breaker.try_acquire().expect("a place").record(SUCCESS);
+    assert_eq!(breaker.state(), HALF_OPEN, "one of two");
 }

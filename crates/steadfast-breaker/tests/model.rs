@@ -2,20 +2,25 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use steadfast_breaker::{CircuitBreaker, Permit, Window};
 use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict};
 use support::{CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SUCCESS};
-use tokio::time::{Instant, advance};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, advance, sleep};
 
 #[derive(Clone, Copy, Debug)]
 struct Config {
     consecutive: u32,
     failures: u32,
     window: u32,
+    /// So many failures beyond so many in a hundred.
+    excess: Option<(u32, u32)>,
     recovery: u64,
     max_recovery: u64,
     probes: u32,
@@ -73,6 +78,8 @@ struct Model {
     /// The number of transitions at the last opening.
     opened: usize,
     until: u64,
+    /// Verdicts on attempts from before the last transition.
+    late: u64,
     /// How often the open time is doubled.
     reopened: u32,
     /// When it closed, if it was ever open.
@@ -81,6 +88,8 @@ struct Model {
     places: Vec<(usize, u64)>,
     probes_succeeded: u32,
     outcomes: VecDeque<bool>,
+    /// All outcomes since it closed.
+    known: Vec<bool>,
     /// The failures since the last success: their steps and classes.
     run: Vec<(usize, Class)>,
     run_has_lost: bool,
@@ -98,11 +107,13 @@ impl Model {
             transitions: 0,
             opened: 0,
             until: 0,
+            late: 0,
             reopened: 0,
             closed: None,
             places: Vec::new(),
             probes_succeeded: 0,
             outcomes: VecDeque::new(),
+            known: Vec::new(),
             run: Vec::new(),
             run_has_lost: false,
             calls: Vec::new(),
@@ -156,8 +167,12 @@ impl Model {
     fn record(&mut self, attempt: Attempt, verdict: Verdict) {
         if !attempt.probed {
             self.settle(&attempt, verdict);
-        } else if verdict.breaker() == BreakerEffect::Failure && self.opened <= attempt.generation {
-            self.fail(&attempt, verdict.class());
+        } else if verdict.breaker() == BreakerEffect::Failure {
+            if self.opened <= attempt.generation {
+                self.fail(&attempt, verdict.class());
+            } else {
+                self.late += 1;
+            }
         }
     }
 
@@ -171,6 +186,7 @@ impl Model {
     fn settle(&mut self, attempt: &Attempt, verdict: Verdict) {
         self.places.retain(|place| place.0 != attempt.id);
         if attempt.generation != self.transitions {
+            self.late += 1;
             return;
         }
         match verdict.breaker() {
@@ -193,6 +209,7 @@ impl Model {
             self.closed = Some(self.now);
             self.run.clear();
             self.outcomes.clear();
+            self.known.clear();
             self.calls.clear();
         }
     }
@@ -213,6 +230,18 @@ impl Model {
         };
         let failed = live.iter().filter(|call| call.1).count();
         live.len() >= rate.min_calls && failed * 100 >= rate.percent * live.len()
+    }
+
+    fn is_excess_reached(&self) -> bool {
+        let Some((failures, percent)) = self.config.excess else {
+            return false;
+        };
+        // From the newest back, each window that ends now.
+        let mut failed = 0;
+        self.known.iter().rev().zip(1..).any(|(&is_bad, calls)| {
+            failed += u32::from(is_bad);
+            100 * failed >= 100 * failures + percent * calls
+        })
     }
 
     fn fail(&mut self, attempt: &Attempt, class: Class) {
@@ -241,6 +270,7 @@ impl Model {
         let failures = self.outcomes.iter().filter(|&&failed| failed).count();
         if self.run.len() >= self.config.consecutive as usize
             || failures >= self.config.failures as usize
+            || self.is_excess_reached()
             || self.is_rate_reached()
         {
             let healthy = self.closed.map_or(u64::MAX, |closed| self.now - closed);
@@ -256,6 +286,7 @@ impl Model {
     }
 
     fn push(&mut self, failed: bool) {
+        self.known.push(failed);
         self.outcomes.push_back(failed);
         if self.outcomes.len() > self.config.window as usize {
             self.outcomes.pop_front();
@@ -300,6 +331,9 @@ impl Pair {
             };
             let window = window.min_calls(rate.min_calls as u32);
             builder = builder.failure_rate(rate.percent as f64 / 100.0, window);
+        }
+        if let Some((failures, percent)) = config.excess {
+            builder = builder.excess_failures(failures, f64::from(percent) / 100.0);
         }
         let breaker = builder
             .consecutive_failures(config.consecutive)
@@ -363,17 +397,23 @@ impl Pair {
     }
 
     fn acquire(&mut self) {
+        let admitted = self.admit();
+        self.running.extend(admitted);
+    }
+
+    fn admit(&mut self) -> Option<(Permit, Attempt)> {
         let expected = self.model.acquire();
         match self.breaker.try_acquire() {
             Ok(permit) => {
                 let attempt = expected.expect("the model rejects");
                 assert_eq!(permit.is_probe(), attempt.probe);
-                self.running.push((permit, attempt));
+                Some((permit, attempt))
             }
             Err(open) => {
                 assert!(expected.is_none(), "the model admits");
                 let expected = self.model.retry_in().map(Duration::from_millis);
                 assert_eq!(open.retry_in(), expected);
+                None
             }
         }
     }
@@ -385,6 +425,7 @@ impl Pair {
         assert_eq!(breaker.retry_in(), retry_in.map(Duration::from_millis));
         assert_eq!(breaker.would_admit(), retry_in.is_none());
         assert_eq!(breaker.health(), model.health());
+        assert_eq!(breaker.late_verdicts(), model.late);
     }
 
     /// Whatever was held, leaked or forgotten: with time, the breaker closes again.
@@ -416,25 +457,29 @@ fn config() -> impl Strategy<Value = Config> {
     });
     // With a rate, half of the breakers know nothing else.
     let rate = prop::option::of((rate, any::<bool>()));
-    (numbers, 0..9u32, times, rate).prop_map(|(numbers, more, times, rate)| Config {
-        consecutive: match rate {
-            Some((_, true)) => 1000,
-            _ => numbers.0,
-        },
-        failures: match rate {
-            Some((_, true)) => 64,
-            _ => numbers.1,
-        },
-        window: match rate {
-            Some((_, true)) => 64,
-            _ => numbers.1 + more,
-        },
-        rate: rate.map(|(rate, _)| rate),
-        recovery: times.0,
-        max_recovery: times.0 + times.1,
-        probes: numbers.2,
-        successes: numbers.3,
-        probe_timeout: times.2,
+    let excess = prop::option::of((1..6u32, 1..100u32));
+    (numbers, 0..9u32, times, rate, excess).prop_map(|(numbers, more, times, rate, excess)| {
+        Config {
+            excess,
+            consecutive: match rate {
+                Some((_, true)) => 1000,
+                _ => numbers.0,
+            },
+            failures: match rate {
+                Some((_, true)) => 64,
+                _ => numbers.1,
+            },
+            window: match rate {
+                Some((_, true)) => 64,
+                _ => numbers.1 + more,
+            },
+            rate: rate.map(|(rate, _)| rate),
+            recovery: times.0,
+            max_recovery: times.0 + times.1,
+            probes: numbers.2,
+            successes: numbers.3,
+            probe_timeout: times.2,
+        }
     })
 }
 
@@ -485,4 +530,111 @@ proptest! {
             pair.is_not_stuck().await;
         });
     }
+}
+
+const TASKS: u64 = 64;
+const CALLS: usize = 1_600;
+
+/// What a task shares with all others.
+struct Stage {
+    pair: Pair,
+    start: Instant,
+    admitted: usize,
+    rejected: usize,
+}
+
+impl Stage {
+    /// Makes a step of some task, at the time that it is now.
+    fn step<T>(stage: &RefCell<Self>, step: impl FnOnce(&mut Pair) -> T) -> T {
+        let mut stage = stage.borrow_mut();
+        stage.pair.model.step += 1;
+        let now = stage.start.elapsed().as_millis();
+        stage.pair.model.now = now.try_into().expect("some minutes");
+        let result = step(&mut stage.pair);
+        stage.pair.check();
+        result
+    }
+}
+
+/// Makes calls until it has made enough. Some are slow, and some are given up.
+async fn call(stage: Rc<RefCell<Stage>>, mut random: impl FnMut(u64) -> u64) {
+    const VERDICTS: [Verdict; 2] = [FAILURE, LOST];
+    for _ in 0..CALLS {
+        sleep(Duration::from_millis(random(40))).await;
+        let Some((mut permit, mut attempt)) = Stage::step(&stage, Pair::admit) else {
+            stage.borrow_mut().rejected += 1;
+            continue;
+        };
+        stage.borrow_mut().admitted += 1;
+        sleep(Duration::from_millis(random(30))).await;
+        // For a while all is well but a tenth, and then hardly anything is.
+        let is_out = stage.borrow().start.elapsed().as_millis() / 1_000 % 4 == 3;
+        let verdict = match random(10) {
+            draw if draw < if is_out { 7 } else { 1 } => VERDICTS[random(2) as usize],
+            9 => NEUTRAL,
+            _ => SUCCESS,
+        };
+        if random(4) == 0 {
+            Stage::step(&stage, |pair| {
+                permit.head(verdict);
+                pair.model.head(&mut attempt, verdict);
+            });
+            sleep(Duration::from_millis(random(60))).await;
+        }
+        if random(5) == 0 {
+            Stage::step(&stage, |pair| {
+                drop(permit);
+                pair.model.drop(attempt);
+            });
+        } else {
+            Stage::step(&stage, |pair| {
+                permit.record(verdict);
+                pair.model.record(attempt, verdict);
+            });
+        }
+    }
+}
+
+/// Tasks that meet at one breaker, each with attempts of its own, on a clock that jumps to whoever
+/// wakes next: more than 100,000 steps.
+#[tokio::test(start_paused = true)]
+async fn many_tasks_do_what_the_model_does() {
+    let config = Config {
+        consecutive: 6,
+        failures: 20,
+        window: 40,
+        excess: Some((10, 40)),
+        recovery: 20,
+        max_recovery: 160,
+        probes: 3,
+        successes: 4,
+        probe_timeout: 50,
+        rate: Some(Rate {
+            percent: 70,
+            min_calls: 20,
+            span: Span::Calls(30),
+        }),
+    };
+    let stage = Rc::new(RefCell::new(Stage {
+        pair: Pair::new(config),
+        start: Instant::now(),
+        admitted: 0,
+        rejected: 0,
+    }));
+    let tasks = LocalSet::new();
+    for task in 0..TASKS {
+        let mut seed = task + 1;
+        let random = move |below: u64| {
+            // Knuth's generator, of which the upper bits are good.
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        tasks.spawn_local(call(stage.clone(), random));
+    }
+    tasks.await;
+    let stage = stage.borrow();
+    let (model, breaker) = (&stage.pair.model, &stage.pair.breaker);
+    assert!(model.step > 100_000, "{}", model.step);
+    assert!(stage.rejected > 5_000 && stage.admitted > 20_000);
+    assert!(model.transitions > 200 && breaker.late_verdicts() > 200);
 }

@@ -50,6 +50,58 @@ async fn opens_at_a_share_of_the_last_calls() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn opens_at_failures_beyond_a_share() {
+    for (nth, expected) in [
+        // The first failure adds 0.78, and each with the successes before it 0.56, 0.34 or 0.12.
+        (1, Some(8)),
+        (2, Some(22)),
+        (3, Some(51)),
+        (4, Some(180)),
+        (5, None),
+    ] {
+        let breaker = builder().excess_failures(6, 0.22).build().unwrap();
+        assert_eq!(calls_until_open(&breaker, nth), expected, "{nth}");
+        let reason = expected.map(|_| TripReason::ExcessFailures);
+        assert_eq!(breaker.last_trip(), reason);
+    }
+}
+
+/// No success of a long good time is saved up, and what was before an opening is forgotten.
+#[tokio::test(start_paused = true)]
+async fn failures_beyond_a_share_are_counted_from_where_they_began() {
+    let breaker = builder().excess_failures(6, 0.22).build().unwrap();
+    for successes in [10_000, 0] {
+        for _ in 0..successes {
+            record(&breaker, SUCCESS);
+        }
+        assert_eq!(calls_until_open(&breaker, 1), Some(8));
+        advance(60 * SECOND).await;
+        for _ in 0..3 {
+            record(&breaker, SUCCESS);
+        }
+        assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
+    }
+}
+
+/// The window of the outcomes is clean before the excess is: the success that then comes has
+/// something to clear still.
+#[tokio::test(start_paused = true)]
+async fn a_success_takes_its_share_off_when_the_last_outcomes_are_clean() {
+    let breaker = builder().excess_failures(2, 0.02).build().unwrap();
+    record(&breaker, FAILURE);
+    record(&breaker, FAILURE);
+    for _ in 0..98 {
+        record(&breaker, SUCCESS);
+    }
+    assert_eq!(breaker.health(), 1.0);
+    record(&breaker, FAILURE);
+    record(&breaker, FAILURE);
+    assert_eq!(breaker.state(), CLOSED);
+    record(&breaker, FAILURE);
+    assert_eq!(breaker.state(), OPEN);
+}
+
 /// The window slides: however long all went well, an outage opens it after so many failures.
 #[tokio::test(start_paused = true)]
 async fn a_long_good_time_does_not_hide_an_outage() {

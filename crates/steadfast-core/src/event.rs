@@ -45,6 +45,15 @@ pub enum Event {
         /// The time between the end of one attempt and the start of the next.
         after: Duration,
     },
+    /// A request was sent to another endpoint as well, since the first had not answered.
+    Hedge {
+        /// The endpoint that has not answered yet.
+        from: EndpointName,
+        /// The endpoint that is asked besides.
+        to: EndpointName,
+        /// For how long the first attempt has been under way.
+        after: Duration,
+    },
     /// A request waits before its next attempt.
     Retry {
         /// What the last attempt showed.
@@ -173,6 +182,9 @@ fn trace(event: &Event) {
             after,
         } => {
             tracing::debug!(%from, %to, %class, ?after, "request moved");
+        }
+        Event::Hedge { from, to, after } => {
+            tracing::debug!(%from, %to, ?after, "request sent twice");
         }
         Event::Retry {
             class,

@@ -2,9 +2,12 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use http::Response;
+
 use crate::BoxError;
 use crate::chain::find_error;
 use crate::trail::Trail;
+use crate::unavailable::unavailable;
 use crate::verdict::Verdict;
 
 /// No endpoint could serve the request, and none gave an answer that could be passed on.
@@ -51,6 +54,13 @@ impl Exhausted {
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
         self.verdict.hint()
+    }
+
+    /// Makes the answer of an HTTP server that cannot serve a request for this reason: `503`, with
+    /// `retry-after` in whole seconds if the time is known.
+    #[must_use]
+    pub fn to_response<B: Default>(&self) -> Response<B> {
+        unavailable(self.retry_in())
     }
 }
 
@@ -114,5 +124,8 @@ mod tests {
             error.source().map(ToString::to_string),
             Some("refused".into())
         );
+        let response: http::Response<()> = error.to_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "2");
     }
 }

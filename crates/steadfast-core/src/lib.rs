@@ -51,6 +51,7 @@ mod hint;
 mod invalid;
 mod rate_limit;
 mod trail;
+mod unavailable;
 mod verdict;
 
 pub use self::body::{End, LateVerdict, OnEnd, Watched};
@@ -68,6 +69,7 @@ pub use self::hint::hint_in_text;
 pub use self::invalid::InvalidConfig;
 pub use self::rate_limit::{Bucket, RateLimit, Reset, Unit};
 pub use self::trail::{Attempt, Next, Trail};
+pub use self::unavailable::unavailable;
 pub use self::verdict::{Classified, Verdict};
 
 /// A type-erased error, the same type as `tower::BoxError`.

@@ -50,6 +50,8 @@ pub struct Attempt {
     pub status: Option<StatusCode>,
     /// What it showed.
     pub verdict: Verdict,
+    /// Whether it was sent while another attempt of the request was under way.
+    pub hedge: bool,
 }
 
 /// When the next attempt of a request can be taken.
@@ -131,12 +133,13 @@ impl Trail {
         look(&mut state.attempts())
     }
 
-    /// Returns how often the request moved from one endpoint to another.
+    /// Returns how often the request moved from one endpoint to another. A hedge is no move.
     #[must_use]
     pub fn failovers(&self) -> usize {
         self.with_attempts(|attempts| {
             let mut last: Option<&EndpointName> = None;
             attempts
+                .filter(|attempt| !attempt.hedge)
                 .filter_map(|attempt| attempt.endpoint.as_ref())
                 .filter(|endpoint| last.replace(endpoint).is_some_and(|last| last != *endpoint))
                 .count()
@@ -225,6 +228,7 @@ impl Attempt {
             elapsed: ended.saturating_duration_since(started),
             status: None,
             verdict,
+            hedge: false,
         }
     }
 }
@@ -281,6 +285,18 @@ mod tests {
             trail.note(attempt(endpoint, Class::Transport));
         }
         assert_eq!(trail.failovers(), 2);
+    }
+
+    /// The winner is noted before the attempt that lost, and neither followed the other.
+    #[test]
+    fn a_hedge_is_no_failover() {
+        let trail = Trail::new();
+        trail.note(Attempt {
+            hedge: true,
+            ..attempt("b", Class::Success)
+        });
+        trail.note(attempt("a", Class::Cancelled));
+        assert_eq!(trail.failovers(), 0);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Arrivals {
     Poisson(f64),
     /// As Poisson, with a rate that moves evenly from the first to the second number.
     Ramp(f64, f64),
+    /// As Poisson, at one rate after the other, each for an equal part of the time.
+    Steps(Vec<f64>),
     /// At these times since the start, as they were recorded.
     Trace(Vec<Duration>),
 }
@@ -40,6 +42,7 @@ impl Arrivals {
                 .collect(),
             Self::Poisson(rate) => poisson(*rate, end, &mut rng),
             Self::Ramp(from, to) => ramp(*from, *to, end, &mut rng),
+            Self::Steps(rates) => steps(rates, end, &mut rng),
             Self::Trace(times) => {
                 let mut times: Vec<_> = times.iter().copied().filter(|time| *time < end).collect();
                 times.sort_unstable();
@@ -67,6 +70,22 @@ fn poisson(rate: f64, end: Duration, rng: &mut Rng) -> Vec<Duration> {
         (now < end).then_some(now)
     })
     .collect()
+}
+
+fn steps(rates: &[f64], end: Duration, rng: &mut Rng) -> Vec<Duration> {
+    let length = step(rates.len(), end);
+    let mut times = Vec::new();
+    for (n, rate) in (0..).zip(rates) {
+        let start = length * n;
+        let step = poisson(*rate, length, rng);
+        times.extend(step.into_iter().map(|time| start + time));
+    }
+    times
+}
+
+/// How long each of so many steps lasts.
+pub(crate) fn step(steps: usize, end: Duration) -> Duration {
+    end / u32::try_from(steps.max(1)).unwrap_or(u32::MAX)
 }
 
 fn ramp(from: f64, to: f64, end: Duration, rng: &mut Rng) -> Vec<Duration> {
@@ -129,5 +148,20 @@ mod tests {
     fn a_trace_is_played_in_order_and_to_the_end() {
         let trace = Arrivals::Trace(vec![2 * SECOND, SECOND, 5 * SECOND]);
         assert_eq!(trace.times(5 * SECOND, 1), [SECOND, 2 * SECOND]);
+    }
+
+    #[test]
+    fn steps_have_their_rates_one_after_the_other() {
+        let times = Arrivals::Steps(vec![10.0, 0.5, 40.0]).times(300 * SECOND, 1);
+        assert!(times.is_sorted());
+        let count = |step: u32| {
+            let span = step * 100 * SECOND..(step + 1) * 100 * SECOND;
+            times.iter().filter(|time| span.contains(time)).count()
+        };
+        // Within four standard deviations.
+        assert!(count(0).abs_diff(1_000) < 127, "{}", count(0));
+        assert!(count(1).abs_diff(50) < 29, "{}", count(1));
+        assert!(count(2).abs_diff(4_000) < 253, "{}", count(2));
+        assert_eq!(times.len(), count(0) + count(1) + count(2));
     }
 }

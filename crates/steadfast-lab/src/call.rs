@@ -24,6 +24,7 @@ pub(crate) struct Call {
 #[derive(Debug, Default)]
 struct Log {
     attempts: AtomicU32,
+    under_way: AtomicU32,
     limited: AtomicU32,
     unlucky: AtomicU32,
     failed_first: AtomicBool,
@@ -55,6 +56,20 @@ impl Call {
     /// Counts an attempt, and returns how many there were before.
     pub(crate) fn attempt(&self) -> u32 {
         self.log.attempts.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn began(&self) {
+        self.log.under_way.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that an attempt was answered. One that its client leaves stays under way for good.
+    pub(crate) fn ended(&self) {
+        self.log.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether an attempt has no answer.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.log.under_way.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn limited(&self) {

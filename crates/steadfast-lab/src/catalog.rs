@@ -1,7 +1,9 @@
 //! The scenarios that have a name.
 
+mod balance;
 mod retries;
 
+pub(crate) use self::balance::{STEPS, refusing};
 pub(crate) use self::retries::retries;
 
 use std::time::Duration;
@@ -131,6 +133,26 @@ pub fn catalog() -> &'static [Entry] {
                     three times slower at first, for a minute.",
             loads: &[0.45],
             make: recovery,
+        },
+        Entry {
+            name: "stragglers",
+            about: "Four equal endpoints, far from their limit of 200 requests/s each, answer after \
+                    50 ms (median, lognormal, sigma 1), and one answer of twenty takes 20 times \
+                    longer. One hedge after the 95th percentile makes the 99.9th 0.13 of what it is \
+                    at best, since one request of 400 meets two stragglers. With a sigma of 0.5 that \
+                    would be 0.33.",
+            loads: &[0.25],
+            make: balance::stragglers,
+        },
+        Entry {
+            name: "ramp",
+            about: "Ten endpoints without quotas work on 4 requests each at a time, and others wait \
+                    there. Six need 50 ms (median, lognormal, sigma 0.5), the other four are four \
+                    times slower. A request has 10 s in all. The load rises from 0.5 to 1.3 in steps \
+                    of a minute. At 1, which is 176 requests/s, the slow ones can just take an equal \
+                    share. All ten together could take 2.8. Another load multiplies all steps.",
+            loads: &[1.0],
+            make: balance::ramp,
         },
     ]
 }
@@ -277,7 +299,7 @@ mod tests {
 
     #[test]
     fn every_entry_is_a_scenario_of_its_name_at_any_load() {
-        for entry in catalog().iter().chain(retries()) {
+        for entry in catalog().iter().chain(retries()).chain(refusing()) {
             for load in entry.loads().iter().copied().chain([0.1]) {
                 let scenario = entry.at(load);
                 assert_eq!(scenario.name, entry.name());
@@ -294,5 +316,44 @@ mod tests {
         assert!((rate - 42_875.0 / 2_450.0).abs() < 1e-9, "{rate}");
         assert_eq!(quota(1.1).lasting, 60 * MINUTE);
         assert_eq!(quota_slow(1.1).lasting, 60 * MINUTE);
+    }
+
+    /// A share for each is all that a slow one can take at the step of 1, and more is too much.
+    #[test]
+    fn a_ramp_of_one_is_an_equal_share_that_the_slow_ones_can_take() {
+        let ramp = balance::ramp(1.0);
+        let Arrivals::Steps(rates) = &ramp.arrivals else {
+            panic!("{:?}", ramp.arrivals)
+        };
+        let step = STEPS.iter().position(|step| *step == 1.0).expect("a step");
+        assert!((rates[step] - 176.5).abs() < 0.1, "{}", rates[step]);
+        assert!((ramp.rate() / rates[step] - 2.8).abs() < 1e-6);
+        let share = rates[step] / ramp.endpoints.len() as f64;
+        let rates = ramp
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.rate(1.0) / share);
+        let rates: Vec<_> = rates.collect();
+        assert!(
+            rates[..6].iter().all(|rate| (rate - 4.0).abs() < 1e-6),
+            "{rates:?}"
+        );
+        assert!(
+            rates[6..].iter().all(|rate| (rate - 1.0).abs() < 1e-6),
+            "{rates:?}"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_that_refuses_all_is_asked_as_often_beside_another_as_alone() {
+        for entry in refusing() {
+            let scenario = entry.at(0.1);
+            let requests = scenario.arrivals.times(scenario.lasting, 1).len();
+            assert!(
+                requests.abs_diff(3_000) < 220,
+                "{}: {requests}",
+                entry.name()
+            );
+        }
     }
 }

@@ -55,6 +55,8 @@ pub enum Trouble {
     Fails(f64, u16),
     /// It takes requests and never answers.
     Hangs,
+    /// It answers all with `429`, and says to come back after so long.
+    Limits(Duration),
     /// Its port is closed, and connections break that were open.
     Refuses,
     /// It takes longer by a factor.

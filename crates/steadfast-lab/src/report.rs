@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::arrivals::{Arrivals, step};
 use crate::scenario::Scenario;
 use crate::world::World;
 
@@ -25,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) failed_first: bool,
     /// Whether it did so by chance.
     pub(crate) unlucky_first: bool,
+    /// Whether its time was over while an attempt was under way.
+    pub(crate) late: bool,
 }
 
 impl Record {
@@ -102,6 +105,14 @@ pub struct Details {
     /// The same of the requests whose first attempt failed by chance, as a share of all attempts
     /// does at an endpoint with [`failures`](crate::Endpoint::failures).
     pub unlucky_retried: Option<f64>,
+    /// The share of requests whose time was over while an attempt was under way.
+    pub late: f64,
+    /// The seconds of its quota of requests that each endpoint has given away, since more than its
+    /// burst was saved up.
+    pub unused_s: Vec<f64>,
+    /// The 99th percentile of each step in seconds, if requests come in
+    /// [steps](crate::Arrivals::Steps). Whoever failed counts with the deadline.
+    pub steps_p99_s: Vec<f64>,
 }
 
 impl Report {
@@ -178,8 +189,31 @@ impl Details {
             successes: columns(served.iter().map(|record| record.arrived), second),
             retried: retried(records, |record| record.failed_first),
             unlucky_retried: retried(records, |record| record.unlucky_first),
+            late: records.iter().filter(|record| record.late).count() as f64
+                / records.len().max(1) as f64,
+            unused_s: Vec::new(),
+            steps_p99_s: steps_p99(scenario, records),
         }
     }
+}
+
+/// A failure is no shortcut: it counts as the longest time that a request may take.
+fn steps_p99(scenario: &Scenario, records: &[Record]) -> Vec<f64> {
+    let Arrivals::Steps(rates) = &scenario.arrivals else {
+        return Vec::new();
+    };
+    let length = step(rates.len(), scenario.lasting);
+    let time = |record: &Record| match record.served_by {
+        Some(_) => record.took,
+        None => record.took.max(scenario.deadline),
+    };
+    (0..rates.len() as u32)
+        .filter_map(|n| {
+            let span = length * n..length * (n + 1);
+            let of_step = records.iter().filter(|one| span.contains(&one.arrived));
+            quantile(&sorted(of_step.map(time)), 0.99)
+        })
+        .collect()
 }
 
 fn sorted(times: impl Iterator<Item = Duration>) -> Vec<f64> {

@@ -60,7 +60,9 @@ impl Scenario {
             }
         }
         records.extend(requests.join_all().await);
-        Report::new(self, policy.name(), seed, &records, &world.attempts())
+        let mut report = Report::new(self, policy.name(), seed, &records, &world.attempts());
+        report.details.unused_s = world.unused();
+        report
     }
 }
 
@@ -80,5 +82,6 @@ async fn send(client: Client, call: Call, start: Instant, deadline: Duration) ->
         unlucky: call.bad_luck(),
         failed_first: call.failed_first(),
         unlucky_first: call.unlucky_first(),
+        late: !success && call.is_under_way(),
     }
 }

@@ -46,6 +46,10 @@ struct State {
     requests: Option<Bucket>,
     tokens: Option<Bucket>,
     queue: Queue,
+    /// When the bucket of requests is full, if nothing more is taken.
+    full: Instant,
+    /// For how long it was.
+    unused: Duration,
     /// The attempts in each [`TICK`](World::TICK) since the start.
     attempts: Vec<u32>,
 }
@@ -88,6 +92,15 @@ impl World {
         places.map(|place| place.lock().attempts.clone()).collect()
     }
 
+    /// The seconds of its quota of requests that each endpoint has given away, since its bucket was
+    /// full.
+    pub(crate) fn unused(&self) -> Vec<f64> {
+        let places = self.0.places.iter();
+        places
+            .map(|place| place.lock().unused.as_secs_f64())
+            .collect()
+    }
+
     fn elapsed(&self) -> Duration {
         self.0.start.elapsed()
     }
@@ -104,10 +117,12 @@ impl World {
         self.0.places[index].count(self.elapsed());
         let started = Instant::now();
         let serve = self.serve(index, &call, number);
+        call.began();
         let result = match self.0.attempt_timeout {
             Some(limit) => timeout(limit, serve).await.unwrap_or_else(|_| Err(late())),
             None => serve.await,
         };
+        call.ended();
         match &result {
             Ok(answer) if answer.status().is_success() => call.served(index, started.elapsed()),
             Ok(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS => call.limited(),
@@ -131,6 +146,10 @@ impl World {
                 Trouble::Fails(share, status) if rng.f64() < share => {
                     sleep(endpoint.refusal).await;
                     return Ok(answer(StatusCode::from_u16(status)?));
+                }
+                Trouble::Limits(wait) => {
+                    sleep(endpoint.refusal).await;
+                    return Ok(refusal(endpoint.hint, wait));
                 }
                 Trouble::Capacity(_) | Trouble::Fails(..) | Trouble::Slow(_) => {}
             }
@@ -212,6 +231,8 @@ impl Place {
                 requests: endpoint.requests.map(|quota| Bucket::new(quota, now)),
                 tokens: endpoint.tokens.map(|quota| Bucket::new(quota, now)),
                 queue: Queue::default(),
+                full: now,
+                unused: Duration::ZERO,
                 attempts: Vec::new(),
             }),
         }
@@ -246,12 +267,23 @@ impl Place {
         match (request, size) {
             (Ok(()), Ok(())) => {
                 (state.requests, state.tokens) = (requests, spent);
+                state.use_quota(now);
                 Ok(())
             }
             (request, size) => {
                 let wait = |result: Result<(), Duration>| result.err().unwrap_or_default();
                 Err(wait(request).max(wait(size)))
             }
+        }
+    }
+}
+
+impl State {
+    /// Notes for how long the quota of requests was not used up before a request was taken.
+    fn use_quota(&mut self, now: Instant) {
+        if let Some(bucket) = &mut self.requests {
+            self.unused += now.saturating_duration_since(self.full);
+            self.full = now + bucket.until_full(now);
         }
     }
 }

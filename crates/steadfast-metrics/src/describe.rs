@@ -117,6 +117,11 @@ fn describe_events() {
         "Moves of a request to another endpoint"
     );
     describe_counter!(
+        names::HEDGES,
+        Unit::Count,
+        "Further attempts of a request while the first had not answered"
+    );
+    describe_counter!(
         names::RETRIES,
         Unit::Count,
         "Waits of a request before its next attempt"

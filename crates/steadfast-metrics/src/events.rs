@@ -5,7 +5,7 @@ use steadfast_core::{BreakerState, Class, EndpointName, Event, Observer};
 
 use crate::names;
 
-/// Records events as metrics: breakers, cooldowns, failovers, retries and exhausted pools.
+/// Records events as metrics: breakers, cooldowns, failovers, hedges, retries and exhausted pools.
 ///
 /// Give it to the layers that tell of events. It keeps nothing itself, so one may observe several
 /// layers, and two at one layer count everything twice.
@@ -37,6 +37,7 @@ impl Observer for EventMetrics {
             Event::Failover {
                 from, to, class, ..
             } => failover(from, to, *class),
+            Event::Hedge { from, to, .. } => hedge(from, to),
             Event::Retry { class, .. } => {
                 counter!(names::RETRIES, "class" => class.as_str()).increment(1);
             }
@@ -79,6 +80,15 @@ fn failover(from: &EndpointName, to: &EndpointName, class: Class) {
         "from" => from.to_string(),
         "to" => to.to_string(),
         "class" => class.as_str(),
+    )
+    .increment(1);
+}
+
+fn hedge(from: &EndpointName, to: &EndpointName) {
+    counter!(
+        names::HEDGES,
+        "from" => from.to_string(),
+        "to" => to.to_string(),
     )
     .increment(1);
 }

@@ -88,6 +88,7 @@
 //! | `steadfast_breaker_transitions_total` | counter | `endpoint`, `to` | transitions | as above |
 //! | `steadfast_cooldowns_total` | counter | `endpoint`, `class` | cooldowns that began | stays counted |
 //! | `steadfast_cooldown_seconds` | histogram, s | `endpoint` | how long they were set to last | stays counted |
+//! | `steadfast_hedges_total` | counter | `from`, `to` | further attempts while the first had not answered, when they are sent | stays counted |
 //! | `steadfast_failovers_total` | counter | `from`, `to`, `class` | moves to another endpoint, at once | stays counted |
 //! | `steadfast_retries_total` | counter | `class` | waits before a next attempt | counted, though the attempt may never come |
 //! | `steadfast_exhausted_total` | counter | – | times when no endpoint could take a request | stays counted |

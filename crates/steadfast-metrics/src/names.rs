@@ -36,6 +36,8 @@ pub const COOLDOWNS: &str = "steadfast_cooldowns_total";
 pub const COOLDOWN_SECONDS: &str = "steadfast_cooldown_seconds";
 /// Moves of a request to another endpoint, by `from`, `to` and `class`.
 pub const FAILOVERS: &str = "steadfast_failovers_total";
+/// Further attempts of a request while the first had not answered, by `from` and `to`.
+pub const HEDGES: &str = "steadfast_hedges_total";
 /// Waits of a request before its next attempt, by `class` of the last one.
 pub const RETRIES: &str = "steadfast_retries_total";
 /// How often no endpoint could take a request.

@@ -89,6 +89,14 @@ fn every_other_event_has_its_counter() {
             &["failovers_total{from=primary,to=backup,class=timeout} 1"],
         ),
         (
+            Event::Hedge {
+                from: name(),
+                to: "backup".into(),
+                after: wait,
+            },
+            &["hedges_total{from=primary,to=backup} 1"],
+        ),
+        (
             Event::Retry {
                 class: Class::Transport,
                 attempt: 2,

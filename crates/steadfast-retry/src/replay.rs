@@ -194,6 +194,19 @@ where
         }
     }
 
+    /// Copies a body that is held in memory, and was not sent yet. Any other can be sent by one
+    /// attempt at a time.
+    #[must_use]
+    pub fn try_clone(&self) -> Option<Self> {
+        match &self.0 {
+            Repr::Held { data, trailers } => Some(Self(Repr::Held {
+                data: data.clone(),
+                trailers: trailers.clone(),
+            })),
+            Repr::Live(_) | Repr::Recorded(_) => None,
+        }
+    }
+
     /// Keeps what further attempts will send, or returns `None` if the body can be sent only once.
     pub(crate) fn keep(&mut self) -> Option<Kept<B>> {
         match &mut self.0 {

@@ -77,7 +77,7 @@
 //! | attempts | 3; moving on after a refusal is not counted |
 //! | waits without a deadline | 30 s in all |
 //! | bodies that are kept for further attempts | 1 MiB; a larger one is sent once |
-//! | breaker of an endpoint | 7 failures in a row or 10 of the last 20; open for 5 s, doubling to 1 min |
+//! | breaker of an endpoint | 7 failures in a row, or 6 more than 22 % of the calls; open for 5 s, doubling to 20 s |
 //! | timeouts | see [`Timeouts`] |
 //!
 //! The reasons are with each layer: [`retry`], [`balance`] and [`breaker`].
@@ -105,7 +105,7 @@
 //! |---|---|
 //! | `client` (default) | [`AiStackBuilder::build`]: a client of hyper-util with TLS by rustls |
 //! | `config` | the `config` module: a stack from a configuration file, by serde |
-//! | `serde` | `Serialize` for [`Snapshot`] |
+//! | `serde` | `Serialize` for [`Snapshot`] and [`EndpointStatus`] |
 //! | `full` | all of them |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -140,8 +140,8 @@ pub use steadfast_metrics as metrics;
 pub use steadfast_retry as retry;
 
 pub use steadfast_balance::{
-    Asking, Candidate, Credential, Endpoint, EndpointBalanceLayer, EndpointStatus, InService, Pick,
-    PoolHandle, QuotaWindow, Sample, Scored, Strategy, WhenExhausted, Wishes,
+    Asking, Candidate, Candidates, Credential, Endpoint, EndpointBalanceLayer, EndpointStatus,
+    InService, Pick, PoolHandle, QuotaWindow, Sample, Scored, Strategy, WhenExhausted, Wishes,
 };
 pub use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 pub use steadfast_core::{

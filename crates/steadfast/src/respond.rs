@@ -1,12 +1,14 @@
 use std::error::Error;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 use steadfast_breaker::CircuitOpen;
-use steadfast_core::{BoxError, Class, Classify, DefaultClassifier, Exhausted, find_error};
+use steadfast_core::{
+    BoxError, Class, Classify, DefaultClassifier, Exhausted, find_error, unavailable,
+};
 
 /// Makes an answer for an HTTP client of an error of an [`AiStack`](crate::AiStack).
 ///
@@ -47,10 +49,9 @@ pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-should-retry", HeaderValue::from_static("false"));
-    if let (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) = (status, verdict.hint()) {
-        // Rounded up: a client that comes early comes in vain.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        headers.insert(RETRY_AFTER, seconds.into());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let (head, ()) = unavailable(verdict.hint()).into_parts();
+        headers.extend(head.headers);
     }
     response
 }
@@ -58,6 +59,7 @@ pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::RETRY_AFTER;
     use std::time::Duration;
     use steadfast_core::{Classified, Trail, Verdict};
 

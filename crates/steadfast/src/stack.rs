@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -7,9 +6,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use steadfast_balance::{
-    Endpoint, EndpointBalanceLayer, EndpointStatus, Pick, PoolHandle, Strategy, WhenExhausted,
+    Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, EndpointStatus, Pick, PoolHandle,
 };
-use steadfast_core::{BoxError, InvalidConfig, Observer, Observers};
+use steadfast_core::{BoxError, EndpointName, InvalidConfig, Observer, Observers};
 use steadfast_metrics::{EventMetrics, MetricsLayer, Snapshot};
 use steadfast_retry::RetryOn429Layer;
 use tower::util::{BoxCloneSyncService, ServiceExt};
@@ -35,12 +34,12 @@ pub struct AiStack {
 }
 
 /// Configures an [`AiStack`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AiStackBuilder {
-    endpoints: Vec<Endpoint>,
-    strategy: Arc<dyn Pick>,
-    when_exhausted: WhenExhausted,
+    balance: EndpointBalanceBuilder,
+    /// Where requests stay that mean something at one endpoint only.
+    home: Option<EndpointName>,
     timeouts: Timeouts,
     retry: RetryOn429Layer,
     deadline: Option<Duration>,
@@ -53,9 +52,8 @@ impl AiStack {
     /// Begins a stack without endpoints, with the defaults of each layer.
     pub fn builder() -> AiStackBuilder {
         AiStackBuilder {
-            endpoints: Vec::new(),
-            strategy: Arc::new(Strategy::default()),
-            when_exhausted: WhenExhausted::default(),
+            balance: EndpointBalanceLayer::builder(),
+            home: None,
             timeouts: Timeouts::DEFAULT,
             retry: RetryOn429Layer::new(),
             deadline: None,
@@ -132,25 +130,39 @@ impl fmt::Debug for AiStack {
 impl AiStackBuilder {
     /// Adds an endpoint. Within a tier their order counts.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.endpoints.push(endpoint);
-        self
+        self.home.get_or_insert_with(|| endpoint.name().clone());
+        self.balance(|balance| balance.endpoint(endpoint))
     }
 
     /// Adds endpoints.
-    pub fn endpoints(mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
-        self.endpoints.extend(endpoints);
-        self
+    pub fn endpoints(self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        endpoints.into_iter().fold(self, Self::endpoint)
     }
 
     /// Sets which of several endpoints takes a request.
-    pub fn strategy(mut self, strategy: impl Pick + 'static) -> Self {
-        self.strategy = Arc::new(strategy);
-        self
+    pub fn strategy(self, strategy: impl Pick + 'static) -> Self {
+        self.balance(|balance| balance.strategy(strategy))
     }
 
-    /// Sets what becomes of a request that no endpoint can take.
-    pub fn when_exhausted(mut self, when_exhausted: WhenExhausted) -> Self {
-        self.when_exhausted = when_exhausted;
+    /// Changes other settings of the balancer: what becomes of a request that no endpoint can take,
+    /// how long one waits for its turn or for a better tier.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use steadfast::{AiStack, WhenExhausted};
+    ///
+    /// let builder = AiStack::builder().balance(|balance| {
+    ///     balance.when_exhausted(WhenExhausted::Wait).max_wait(Duration::from_secs(10))
+    /// });
+    /// # let _ = builder;
+    /// ```
+    ///
+    /// Endpoints are added with [`endpoint`](Self::endpoint).
+    pub fn balance(
+        mut self,
+        change: impl FnOnce(EndpointBalanceBuilder) -> EndpointBalanceBuilder,
+    ) -> Self {
+        self.balance = change(self.balance);
         self
     }
 
@@ -220,14 +232,11 @@ impl AiStackBuilder {
         }
         let mut observers = self.observers;
         observers.add(EventMetrics::new());
-        let home = self.endpoints.first().map(|first| first.name().clone());
         let edge = EdgeLayer {
             timeouts: self.timeouts,
         };
-        let balance = EndpointBalanceLayer::builder()
-            .endpoints(self.endpoints)
-            .strategy(self.strategy)
-            .when_exhausted(self.when_exhausted)
+        let balance = self
+            .balance
             .request_root("/v1")
             .observers(&observers)
             .endpoint_layer(move |endpoint: &Endpoint| {
@@ -235,7 +244,7 @@ impl AiStackBuilder {
             })
             .build()?;
         let rules = Rules {
-            home: home.expect("a balancer has at least one endpoint"),
+            home: self.home.ok_or_else(no_endpoint)?,
             deadline: self.deadline,
             replay_limit: self.retry.get_replay_limit(),
         };
@@ -256,15 +265,6 @@ impl AiStackBuilder {
     }
 }
 
-impl fmt::Debug for AiStackBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AiStackBuilder")
-            .field("endpoints", &self.endpoints)
-            .field("when_exhausted", &self.when_exhausted)
-            .field("timeouts", &self.timeouts)
-            .field("retry", &self.retry)
-            .field("deadline", &self.deadline)
-            .field("observers", &self.observers)
-            .finish_non_exhaustive()
-    }
+fn no_endpoint() -> InvalidConfig {
+    InvalidConfig::new("endpoint", 0, "must be there at least once")
 }

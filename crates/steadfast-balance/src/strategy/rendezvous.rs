@@ -1,18 +1,14 @@
 //! Rendezvous hashing: each endpoint draws a number for the key, and the largest wins. If it goes
 //! away only its own keys move, each to the endpoint with its next number.
 
-use crate::candidate::Candidate;
+use crate::candidate::{Candidate, Candidates};
 use crate::dice::mix;
 
-pub(super) fn owner(key: u64, candidates: &[Candidate<'_>]) -> usize {
-    let mut best = (0, f64::NEG_INFINITY);
-    for (at, candidate) in candidates.iter().enumerate() {
-        let number = draw(key, candidate.entry().member.name_hash, candidate.weight());
-        if number > best.1 {
-            best = (at, number);
-        }
-    }
-    best.0
+pub(super) fn owner(key: u64, candidates: Candidates<'_>) -> Option<Candidate<'_>> {
+    candidates.min_by(|candidate| {
+        let name = candidate.entry().member.name_hash;
+        -draw(key, name, candidate.weight())
+    })
 }
 
 /// With this distribution an endpoint wins as often as its weight says.

@@ -3,12 +3,12 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::candidate::{Asking, Candidate};
+use crate::candidate::{Asking, Candidate, Candidates};
 
 /// The step of an endpoint of weight 1.
 const STEP: f64 = 1_048_576.0;
 
-pub(super) fn next(request: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
+pub(super) fn next<'a>(request: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
     let order = Ordering::Relaxed;
     let round = request.round.load(order);
     // Who was away begins a step behind the others at most, and does not catch up.
@@ -17,19 +17,13 @@ pub(super) fn next(request: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize 
         turn.max(round.saturating_sub(step(candidate)))
     };
     let middle = |candidate: &Candidate<'_>| start(candidate).saturating_add(step(candidate) / 2);
-    let first = candidates
-        .iter()
-        .enumerate()
-        .min_by_key(|(_, candidate)| middle(candidate));
-    let Some((at, chosen)) = first else {
-        return 0;
-    };
-    let start = start(chosen);
+    let chosen = candidates.min_by(middle)?;
+    let start = start(&chosen);
     let turn = &chosen.entry().member.turn;
     turn.fetch_max(start, order);
-    turn.fetch_add(step(chosen), order);
+    turn.fetch_add(step(&chosen), order);
     request.round.fetch_max(start, order);
-    at
+    Some(chosen)
 }
 
 fn step(candidate: &Candidate<'_>) -> u64 {

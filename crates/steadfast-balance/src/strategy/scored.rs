@@ -1,12 +1,13 @@
 use steadfast_core::InvalidConfig;
 
-use crate::candidate::{Asking, Candidate};
+use crate::candidate::{Asking, Candidate, Candidates};
 use crate::strategy::Pick;
 
 /// Chooses by a mix of health, latency and cost.
 ///
-/// Health is the share of successes among the last outcomes, latency that of the fastest
-/// candidate divided by its own, cost likewise. Each counts as much as its share. What is known of
+/// Health is the share of successes among the last outcomes. Latency is what the best candidate
+/// has before it, the requests in flight with this one times the time that each takes, divided by
+/// its own; cost likewise. Each counts as much as its share. What is known of
 /// an endpoint gets old: the distance to a perfect score halves every ten seconds in which it is
 /// not used.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,8 +58,8 @@ impl Scored {
     }
 
     fn score(&self, candidate: &Candidate<'_>, best: &Best) -> f64 {
-        let speed = match candidate.latency_seconds() {
-            Some(latency) if latency > 0.0 => best.latency / latency,
+        let speed = match work(candidate) {
+            Some(work) if work > 0.0 => best.work / work,
             // An endpoint that has never succeeded is worth a try, but no more before that has
             // ended: it may hang.
             None if candidate.in_flight() > 0 => 0.0,
@@ -79,25 +80,30 @@ impl Scored {
 
 /// What the best candidates have.
 struct Best {
-    latency: f64,
+    work: f64,
     cost: f64,
 }
 
+/// The seconds of work that a candidate has before it with one more request, if it has answered
+/// any. Without the requests in flight, the queue of the fastest one would swallow all of them.
+fn work(candidate: &Candidate<'_>) -> Option<f64> {
+    let requests = f64::from(candidate.in_flight()) + 1.0;
+    candidate
+        .latency_seconds()
+        .map(|latency| latency * requests)
+}
+
 impl Pick for Scored {
-    fn pick(&self, _: &Asking<'_>, candidates: &[Candidate<'_>]) -> usize {
-        let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
-        let best = Best {
-            latency: least(&mut candidates.iter().filter_map(Candidate::latency_seconds)),
-            cost: least(&mut candidates.iter().map(Candidate::cost)),
+    fn pick<'a>(&self, _: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+        let mut best = Best {
+            work: f64::INFINITY,
+            cost: f64::INFINITY,
         };
-        let mut chosen = (0, f64::NEG_INFINITY);
-        for (at, candidate) in candidates.iter().enumerate() {
-            let score = self.score(candidate, &best);
-            if score > chosen.1 {
-                chosen = (at, score);
-            }
+        for candidate in candidates.iter() {
+            best.work = work(&candidate).map_or(best.work, |work| work.min(best.work));
+            best.cost = candidate.cost().min(best.cost);
         }
-        chosen.0
+        candidates.min_by(|candidate| -self.score(candidate, &best))
     }
 }
 

@@ -2,10 +2,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Extensions;
+use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{Class, Verdict};
 use tokio::time::Instant;
 
 use super::*;
+use crate::candidate::Set;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::tests::shared;
@@ -32,7 +34,7 @@ const KNOWN: Known = Known {
 
 fn pool(known: &[Known]) -> Pool {
     let endpoint = |(n, known): (usize, &Known)| {
-        let breaker = Endpoint::default_breaker().failures_of_last(20, 20);
+        let breaker = CircuitBreaker::builder().failures_of_last(20, 20);
         let endpoint = Endpoint::new(&n.to_string(), "http://a.test").unwrap();
         let endpoint = endpoint.breaker(breaker.consecutive_failures(1000));
         endpoint.weight(known.weight).cost(known.cost)
@@ -68,11 +70,12 @@ fn choose_after(
         round: &pool.shared.round,
     };
     let members = pool.members();
-    let active = members.active().iter().enumerate();
-    let candidates: Vec<_> = active
-        .map(|(at, entry)| Candidate::new(entry, at, &asking))
-        .collect();
-    strategy.pick(&asking, &candidates)
+    let entries = members.active();
+    let words = [(1 << entries.len()) - 1];
+    let candidates = Candidates::new((entries, 0), Set::Bits(&words), &asking);
+    strategy
+        .pick(&asking, candidates)
+        .map_or(0, |chosen| chosen.index())
 }
 
 fn choose(pool: &Pool, strategy: &dyn Pick) -> usize {
@@ -85,21 +88,30 @@ fn failover_takes_the_first() {
 }
 
 #[test]
-fn least_loaded_counts_requests_and_then_time() {
+fn least_loaded_counts_the_work_that_is_left() {
     let with = |in_flight, latency| Known {
         in_flight,
         latency: Some(latency),
         ..KNOWN
     };
-    let (busy, slow, fast) = (with(2, 0.1), with(1, 2.0), with(1, 1.0));
     let choose = |known: &[Known]| choose(&pool(known), &Strategy::LeastLoaded);
-    assert_eq!(choose(&[busy, slow, fast]), 2);
-    assert_eq!(choose(&[busy, slow]), 1);
+    assert_eq!(choose(&[with(2, 1.0), with(1, 2.0)]), 0, "3 against 4");
+    assert_eq!(choose(&[with(4, 1.0), with(1, 2.0)]), 1, "5 against 4");
+    assert_eq!(choose(&[with(1, 0.0), with(0, 0.0)]), 1, "in no time");
     let heavy = Known {
         weight: 3.0,
-        ..busy
+        ..with(4, 1.0)
     };
-    assert_eq!(choose(&[slow, heavy]), 1, "2 against 1");
+    assert_eq!(choose(&[with(1, 1.0), heavy]), 1, "2 against 5 / 3");
+    let unknown = Known {
+        latency: None,
+        ..with(1, 0.0)
+    };
+    assert_eq!(
+        choose(&[with(1, 2.0), with(2, 1.0), unknown]),
+        2,
+        "as fast as the fastest"
+    );
 }
 
 #[test]
@@ -257,7 +269,7 @@ fn sticky_keeps_a_key_where_it_is() {
     for (at, share) in [(0, 0.2), (1, 0.2), (2, 0.2), (3, 0.4)] {
         let count = owners.iter().filter(|owner| **owner == at).count() as f64;
         // Four deviations of a binomial.
-        let deviation = (5_000.0 * share * (1.0 - share) as f64).sqrt();
+        let deviation = f64::sqrt(5_000.0 * share * (1.0 - share));
         assert!(
             (count - 5_000.0 * share).abs() < 4.0 * deviation,
             "{at}: {count}"

@@ -198,6 +198,7 @@ fn word(event: &Event) -> String {
         Event::Failover {
             from, to, class, ..
         } => format!("{from} to {to} {class}"),
+        Event::Hedge { from, to, after } => format!("{from} and {to} after {after:?}"),
         Event::Retry { wait, .. } => format!("wait {wait:?}"),
         Event::Exhausted { retry_in } => format!("exhausted {retry_in:?}"),
         _ => String::from("something else"),

@@ -3,7 +3,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use http::Request;
+use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::{HeaderValue, Request};
 use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, Strategy};
 use tower::balance::p2c::Balance;
 use tower::buffer::Buffer;
@@ -27,9 +28,13 @@ const MICROSECOND: u64 = 1000;
 type Pool<S> = PeakEwmaDiscover<ServiceList<Vec<S>>>;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let mut cases = vec![Case::new("balance", "bare", || {
-        Requests::new(Upstream(Healthy))
-    })];
+    let mut cases = vec![
+        Case::new("balance", "bare", || Requests::new(Upstream(Healthy))),
+        // What is left of ours over this is choosing and accounting.
+        Case::new("balance", "bare-rewritten", || {
+            Requests::new(MapRequestLayer::new(rewrite).layer(Upstream(Healthy)))
+        }),
+    ];
     cases.extend(ours());
     cases.extend(towers());
     cases.extend(apart());
@@ -123,6 +128,21 @@ where
     let list = ServiceList::new::<Request<Body>>(services);
     let completion = CompleteOnResponse::default();
     Balance::new(PeakEwmaDiscover::new(list, DEFAULT_RTT, DECAY, completion))
+}
+
+/// Directs a request to an endpoint as one would do it by hand, for one endpoint that is known.
+fn rewrite(mut request: Request<Body>) -> Request<Body> {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let uri = format!("https://e0.test/v1{target}").parse();
+    *request.uri_mut() = uri.expect("a path");
+    let headers = request.headers_mut();
+    headers.remove(HOST);
+    headers.remove(COOKIE);
+    headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer sk-0"));
+    request
 }
 
 fn work(request: Request<Body>) -> Request<Body> {

@@ -1,22 +1,28 @@
 //! Circuit breakers.
 
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use breaker::tower::BreakerLayer;
-use breaker::{CircuitBreaker as PeerBreaker, CircuitBreakerConfig};
+use breaker::{CircuitBreaker as PeerBreaker, CircuitBreakerConfig, CircuitBreakerError};
 use failsafe::futures::CircuitBreaker as _;
 use failsafe::{Config, FailurePolicy, StateMachine, backoff, failure_policy};
 use http::{Request, Response};
 use recloser::{AsyncRecloser, Recloser};
-use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer};
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, Permit};
 use steadfast_core::{Class, Verdict};
+use tokio::time::Instant;
 use tower::{Layer, Service, service_fn};
 
 use super::Case;
-use super::client::Requests;
+use super::client::{Client, Requests};
 use super::request::Body;
 use super::tower_resilience::breaker_layer;
-use super::upstream::{Dead, Down, Healthy, LeftAlone, Plan, Upstream};
+use super::upstream::{Answer, Dead, Down, Healthy, LeftAlone, Plan, Upstream};
 
 /// What was opened stays open for as long as it is measured.
 pub(crate) const OPEN: Duration = Duration::from_secs(3600);
@@ -30,7 +36,116 @@ pub(crate) fn cases() -> Vec<Case> {
     ];
     cases.extend(breakers("breaker", || Healthy, true));
     cases.extend(breakers("breaker-reject", || LeftAlone::new(Dead), false));
+    cases.extend(values("breaker", true));
+    cases.extend(values("breaker-reject", false));
     cases
+}
+
+/// Breakers around nothing: each admits a call and records its success, or rejects it.
+fn values(group: &'static str, admits: bool) -> Vec<Case> {
+    let mut cases = vec![
+        Case::new(group, "value-bare", move || {
+            Value::new(admits, move || admits)
+        }),
+        Case::new(group, "value-ours", move || {
+            let breaker = ours();
+            if !admits {
+                breaker.trip();
+            }
+            Value::new(admits, move || {
+                let Ok(permit) = breaker.try_acquire() else {
+                    return false;
+                };
+                match answer(admits) {
+                    Ok(()) => permit.record(Verdict::SUCCESS),
+                    Err(()) => permit.record(Verdict::new(Class::Connect)),
+                }
+                true
+            })
+        }),
+        Case::new(group, "value-breaker", move || {
+            let breaker = peer();
+            let mut value = Value::new(admits, move || {
+                let call = breaker.call(|| std::future::ready(answer(admits)));
+                is_admitted(now(call), |error| {
+                    matches!(error, CircuitBreakerError::CircuitOpen)
+                })
+            });
+            value.open();
+            value
+        }),
+        Case::new(group, "value-recloser", move || {
+            let recloser = Arc::new(Recloser::custom().open_wait(OPEN).build());
+            let mut value = Value::new(admits, move || {
+                let result = recloser.call(|| answer(admits));
+                is_admitted(result, |error| matches!(error, recloser::Error::Rejected))
+            });
+            value.open();
+            value
+        }),
+        Case::new(group, "value-failsafe", move || {
+            let breaker = failsafe();
+            let mut value = Value::new(admits, move || {
+                let result = failsafe::CircuitBreaker::call(&breaker, || answer(admits));
+                is_admitted(result, |error| matches!(error, failsafe::Error::Rejected))
+            });
+            value.open();
+            value
+        }),
+    ];
+    if !admits {
+        cases.push(Case::new(group, "value-ours-at", move || {
+            let breaker = ours();
+            breaker.trip();
+            let now = Instant::now();
+            Value::new(admits, move || breaker.try_acquire_at(now).is_ok())
+        }));
+    }
+    cases
+}
+
+fn answer(succeeds: bool) -> Result<(), ()> {
+    if black_box(succeeds) { Ok(()) } else { Err(()) }
+}
+
+fn is_admitted<E>(result: Result<(), E>, is_rejected: impl FnOnce(&E) -> bool) -> bool {
+    !black_box(result).is_err_and(|error| is_rejected(&error))
+}
+
+/// What a future says that does not wait.
+fn now<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("nothing waits"),
+    }
+}
+
+/// A caller of a breaker and of nothing behind it.
+#[derive(Clone)]
+struct Value<F> {
+    admits: bool,
+    ask: F,
+}
+
+impl<F: FnMut() -> bool> Value<F> {
+    fn new(admits: bool, ask: F) -> Self {
+        Self { admits, ask }
+    }
+
+    /// Lets calls fail until it rejects them, if that is what is measured.
+    fn open(&mut self) {
+        while !self.admits && (self.ask)() {}
+    }
+}
+
+impl<F: FnMut() -> bool + Send + 'static> Client for Value<F> {
+    async fn send(&mut self) {
+        assert_eq!((self.ask)(), self.admits, "not what the case is about");
+    }
 }
 
 /// Breakers with their defaults, but for the time that they stay open.
@@ -47,9 +162,7 @@ fn breakers<P: Plan>(group: &'static str, plan: fn() -> P, succeed: bool) -> Vec
         }),
         Case::new(group, "ours-value", move || {
             let (breaker, upstream) = (ours(), upstream());
-            let service =
-                service_fn(move |request| ask_before(breaker.clone(), upstream.clone(), request));
-            Requests::with(service, succeed)
+            Requests::with(AskBefore { breaker, upstream }, succeed)
         }),
         Case::new(group, "breaker", move || {
             let layer = BreakerLayer::new(peer());
@@ -89,18 +202,46 @@ fn ours() -> CircuitBreaker {
     builder.build().expect("a valid configuration")
 }
 
-async fn ask_before<P: Plan>(
+/// A client that asks a breaker itself. Each thread has a clone of its own.
+#[derive(Clone)]
+struct AskBefore<P> {
     breaker: CircuitBreaker,
-    mut upstream: Upstream<P>,
-    request: Request<Body>,
-) -> Result<Response<Body>, Down> {
-    let permit = breaker.try_acquire().map_err(|_| Down)?;
-    let outcome = upstream.call(request).await;
-    permit.record(match &outcome {
-        Ok(_) => Verdict::SUCCESS,
-        Err(_) => Verdict::new(Class::Connect),
-    });
-    outcome
+    upstream: Upstream<P>,
+}
+
+struct Asked<P>(Option<(Permit, Answer<P, Body>)>);
+
+impl<P: Plan> Service<Request<Body>> for AskBefore<P> {
+    type Response = Response<Body>;
+    type Error = Down;
+    type Future = Asked<P>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Down>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Asked<P> {
+        let permit = self.breaker.try_acquire().ok();
+        Asked(permit.map(|permit| (permit, self.upstream.call(request))))
+    }
+}
+
+impl<P: Plan> Future for Asked<P> {
+    type Output = Result<Response<Body>, Down>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((_, answer)) = &mut self.0 else {
+            return Poll::Ready(Err(Down));
+        };
+        let outcome = ready!(Pin::new(answer).poll(cx));
+        if let Some((permit, _)) = self.0.take() {
+            permit.record(match &outcome {
+                Ok(_) => Verdict::SUCCESS,
+                Err(_) => Verdict::new(Class::Connect),
+            });
+        }
+        Poll::Ready(outcome)
+    }
 }
 
 fn peer() -> PeerBreaker {

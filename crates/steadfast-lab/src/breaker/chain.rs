@@ -1,24 +1,40 @@
 //! What the chance of opening is, computed and not simulated.
 
-/// A rule of counts: so many failures in a row, or among the last calls.
+use super::sum::Sums;
+
+/// A rule of counts: so many failures in a row, or among the last calls, or beyond a share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Counts {
     in_a_row: u32,
-    of_last: Option<(u32, u32)>,
+    or: Option<Or>,
     at_least: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Or {
+    /// Failures, and the calls of the window.
+    OfLast(u32, u32),
+    /// Failures, and the share in hundredths.
+    Beyond(u32, u32),
 }
 
 impl Counts {
     pub(crate) fn in_a_row(failures: u32) -> Self {
         Self {
             in_a_row: failures,
-            of_last: None,
+            or: None,
             at_least: false,
         }
     }
 
     pub(crate) fn or_of_last(mut self, failures: u32, window: u32) -> Self {
-        self.of_last = Some((failures, window));
+        self.or = Some(Or::OfLast(failures, window));
+        self
+    }
+
+    /// Beyond a share of so many in a hundred.
+    pub(crate) fn or_beyond(mut self, failures: u32, percent: u32) -> Self {
+        self.or = Some(Or::Beyond(failures, percent));
         self
     }
 
@@ -36,13 +52,17 @@ impl Counts {
     /// with this chance, independently of the others.
     pub(crate) fn chance(&self, failure: f64) -> f64 {
         let mut chain = Chain::new(*self, failure);
-        chain.mix();
-        // Now it only has to learn what it is not to have opened before, which a full window of
-        // calls tells it, but for less than a thousandth at a noise of up to 10 %.
-        (0..=chain.window)
-            .map(|_| chain.step())
-            .last()
-            .unwrap_or_default()
+        let calls = match &mut chain {
+            Chain::Outcomes(outcomes) => {
+                outcomes.mix();
+                // Now it only has to learn what it is not to have opened before, which a full
+                // window of calls tells it, but for less than a thousandth at a noise of up to 10 %.
+                outcomes.window + 1
+            }
+            // Of what it knew before, nothing is left then.
+            Chain::Sums(_) => 200,
+        };
+        (0..calls).map(|_| chain.step()).last().unwrap_or_default()
     }
 
     /// The numbers of calls within which a breaker has opened with these chances, which rise, if
@@ -53,16 +73,22 @@ impl Counts {
         let until = |chance: &f64| {
             calls.find(|_| {
                 chain.step();
-                1.0 - chain.closed >= *chance
+                1.0 - chain.closed() >= *chance
             })
         };
         chances.iter().map_while(until).collect()
     }
 }
 
-/// The chances of the last outcomes of a breaker that has not opened, one for each number whose
-/// bits they are. The newest is the lowest bit, and a failure is a one.
-struct Chain {
+/// The chances of what a breaker that has not opened remembers.
+enum Chain {
+    Outcomes(Outcomes),
+    Sums(Sums),
+}
+
+/// The chances of the last outcomes, one for each number whose bits they are. The newest is the
+/// lowest bit, and a failure is a one.
+struct Outcomes {
     failure: f64,
     window: u32,
     /// The chance that it has not opened yet, which is the sum of those of all outcomes.
@@ -75,7 +101,35 @@ struct Chain {
 
 impl Chain {
     fn new(counts: Counts, failure: f64) -> Self {
-        let longest = counts.of_last.map_or(0, |(_, window)| window);
+        match counts.or {
+            Some(Or::Beyond(failures, share)) => {
+                Self::Sums(Sums::new(counts.in_a_row, failures, share, failure))
+            }
+            _ => Self::Outcomes(Outcomes::new(counts, failure)),
+        }
+    }
+
+    fn closed(&self) -> f64 {
+        match self {
+            Self::Outcomes(outcomes) => outcomes.closed,
+            Self::Sums(sums) => sums.closed(),
+        }
+    }
+
+    fn step(&mut self) -> f64 {
+        match self {
+            Self::Outcomes(outcomes) => outcomes.step(),
+            Self::Sums(sums) => sums.step(),
+        }
+    }
+}
+
+impl Outcomes {
+    fn new(counts: Counts, failure: f64) -> Self {
+        let longest = match counts.or {
+            Some(Or::OfLast(_, window)) => window,
+            _ => 0,
+        };
         let window = longest.max(counts.in_a_row);
         assert!(
             window < 32,
@@ -134,11 +188,14 @@ impl Chain {
 
 impl Counts {
     fn is_too_much(self, outcomes: usize) -> bool {
-        let in_window = |(failures, window): (u32, u32)| {
-            let mask = (1usize << window) - 1;
-            (outcomes & mask).count_ones() >= failures
+        let in_window = match self.or {
+            Some(Or::OfLast(failures, window)) => {
+                let mask = (1usize << window) - 1;
+                (outcomes & mask).count_ones() >= failures
+            }
+            _ => false,
         };
-        outcomes.trailing_ones() >= self.in_a_row || self.of_last.is_some_and(in_window)
+        outcomes.trailing_ones() >= self.in_a_row || in_window
     }
 }
 
@@ -174,9 +231,10 @@ mod tests {
             Counts::in_a_row(5).or_of_last(5, 10),
             Counts::in_a_row(6).or_of_last(7, 14),
             Counts::in_a_row(7),
+            Counts::in_a_row(7).or_beyond(6, 22),
         ] {
             let mut chain = Chain::new(counts, 0.1);
-            let last = (0..200).map(|_| chain.step()).last().expect("200");
+            let last = (0..1_000).map(|_| chain.step()).last().expect("some");
             let off = counts.chance(0.1) / last - 1.0;
             assert!(off.abs() < 1e-3, "{counts:?}: {off}");
         }

@@ -18,6 +18,7 @@ mod outage;
 mod peers;
 mod rows;
 mod rules;
+mod sum;
 
 use std::time::Duration;
 

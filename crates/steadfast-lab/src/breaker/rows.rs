@@ -31,11 +31,11 @@ pub(crate) fn rows() -> Vec<Row> {
         .opens_at(Counts::in_a_row(5)),
         Row::ours(
             "steadfast-balance",
-            "ours as an endpoint of the balancer has it: 7 in a row or 10 of the last 20; open \
-             for 5 s, then 10 .. 60 s; the same probes",
-            Endpoint::default_breaker,
+            "ours as an endpoint of the balancer has it: 7 in a row or 6 beyond 22 %; open for 5 \
+             s, then 10 .. 20 s; the same probes",
+            endpoint,
         )
-        .opens_at(Counts::in_a_row(7).or_of_last(10, 20)),
+        .opens_at(Counts::in_a_row(7).or_beyond(6, 22)),
         Row::rule(
             "linkerd's rule",
             "7 in a row, or success below 0.8 over 10 s and at least 5 requests; shut for 1 s, 2 \
@@ -84,19 +84,28 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
+/// The breaker of an endpoint of the balancer.
+pub(crate) fn endpoint() -> CircuitBreakerBuilder {
+    Endpoint::default_breaker()
+}
+
 /// Returns the breaker of an endpoint, and what could be changed about how it comes back.
 pub(crate) fn variations() -> Vec<Row> {
     const MAX: Duration = Duration::from_secs(20);
     vec![
-        Row::ours("as it is", "", Endpoint::default_breaker),
-        Row::ours("`probes(3)`", "", || Endpoint::default_breaker().probes(3)),
-        Row::ours("`max_recovery_timeout(20 s)`", "", || {
-            Endpoint::default_breaker().max_recovery_timeout(MAX)
+        Row::ours("as it is", "", endpoint),
+        Row::ours("`probes(3)`", "", || endpoint().probes(3)),
+        Row::ours("`max_recovery_timeout(30 s)`", "", || {
+            endpoint().max_recovery_timeout(Duration::from_secs(30))
         }),
-        Row::ours("both", "", || {
-            Endpoint::default_breaker()
-                .max_recovery_timeout(MAX)
-                .probes(3)
+        Row::ours("`max_recovery_timeout(20 s)`", "", || {
+            endpoint().max_recovery_timeout(MAX)
+        }),
+        Row::ours("`max_recovery_timeout(10 s)`", "", || {
+            endpoint().max_recovery_timeout(Duration::from_secs(10))
+        }),
+        Row::ours("20 s and `probes(3)`", "", || {
+            endpoint().max_recovery_timeout(MAX).probes(3)
         }),
     ]
 }

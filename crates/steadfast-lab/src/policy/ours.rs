@@ -1,6 +1,6 @@
 //! The layers of this workspace, with each strategy.
 
-use steadfast_balance::{Endpoint, EndpointBalanceLayer, Strategy};
+use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Strategy};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::Deadline;
 use steadfast_retry::{Backoff, Jitter, RetryOn429Layer};
@@ -14,6 +14,8 @@ struct Ours {
     name: &'static str,
     about: &'static str,
     strategy: Strategy,
+    /// What else the balancer is told.
+    balance: fn(EndpointBalanceBuilder) -> EndpointBalanceBuilder,
     retry: fn(RetryOn429Layer) -> RetryOn429Layer,
     breaker: fn() -> CircuitBreakerBuilder,
 }
@@ -23,6 +25,7 @@ const LEAST_LOADED: Ours = Ours {
     name: "steadfast-least-loaded",
     about: "the same with `Strategy::LeastLoaded`",
     strategy: Strategy::LeastLoaded,
+    balance: |balance| balance,
     retry: |retry| retry,
     breaker: Endpoint::default_breaker,
 };
@@ -105,7 +108,8 @@ impl Policy for Ours {
         };
         let balance = EndpointBalanceLayer::builder()
             .endpoints(setup.endpoints().iter().enumerate().map(endpoint))
-            .strategy(self.strategy)
+            .strategy(self.strategy);
+        let balance = (self.balance)(balance)
             .build()
             .expect("endpoints with different names");
         // A request is a question to a model, and asking it twice does no harm.
@@ -124,5 +128,28 @@ impl Policy for Ours {
             .layer(balance)
             .service(setup.http());
         BoxCloneSyncService::new(service.map_response(|response| response.map(drop)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrivals::Arrivals;
+    use crate::scenario::Scenario;
+
+    /// What only the balancer can do, such as hedging, is told by this.
+    #[test]
+    fn the_balancer_is_told_what_a_variant_says() {
+        let endpoint = |name| crate::Endpoint::new(name);
+        let scenario = Scenario::new("equals")
+            .endpoint(endpoint("a"))
+            .endpoint(endpoint("b"))
+            .arrivals(Arrivals::Constant(2.0));
+        let told = Ours {
+            balance: |balance| balance.strategy(Strategy::Failover),
+            ..LEAST_LOADED
+        };
+        assert_eq!(scenario.run(&told, 1).shares, [1.0, 0.0]);
+        assert_ne!(scenario.run(&LEAST_LOADED, 1).shares, [1.0, 0.0]);
     }
 }

@@ -6,6 +6,7 @@ use steadfast_testkit::Quota;
 
 use super::*;
 use crate::arrivals::Arrivals;
+use crate::catalog::refusing;
 use crate::endpoint::{Hint, Trouble};
 use crate::latency::Latency;
 use crate::report::Report;
@@ -86,4 +87,32 @@ fn no_policy_makes_more_attempts_than_it_may() {
         most = most.max(attempts[1]);
     }
     assert_eq!(most, 4.0, "those without breaker make them all");
+}
+
+/// An endpoint that answers all with 429 and `Retry-After: 1`: after the first second ours ask once
+/// a second, however many wait for it.
+#[test]
+fn ours_ask_whoever_always_refuses_once_a_second() {
+    for load in [0.001, 0.01, 0.1] {
+        for entry in refusing() {
+            let scenario = entry.at(load);
+            for policy in ours::all() {
+                let report = scenario.run(&*policy, 1);
+                let asked = &report.details.attempts[0];
+                // Those who wait reach their deadline after the last arrivals. A probe whose caller
+                // leaves makes room for the next one, so there are more: `goals` shows it.
+                let asked = &asked[1..asked.len().min(30)];
+                let most = asked.windows(10).map(|ten| ten.iter().sum()).max();
+                assert!(
+                    most <= Some(12),
+                    "{} {load} {}: {asked:?}",
+                    entry.name(),
+                    policy.name()
+                );
+                if entry.name() == "refusing-beside" {
+                    assert_eq!(report.success, 1.0, "{load} {}", policy.name());
+                }
+            }
+        }
+    }
 }

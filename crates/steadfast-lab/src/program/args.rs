@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use crate::catalog::{Entry, catalog};
 use crate::policy::{Policy, policies, retry_only};
 use crate::program::study::{self, Study};
-use crate::program::{breaker, retry};
+use crate::program::{breaker, goals, retry};
 
 /// How often a run is repeated, unless somebody says otherwise. Overloads last an hour and take
 /// most of the time, and their means hardly differ from seed to seed.
@@ -24,8 +24,9 @@ const LOADS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 #[derive(Debug, Parser)]
 #[command(name = "steadfast-lab")]
 pub(super) struct Args {
-    /// The scenario to run. `all` runs each, and writes tables and plots into `--out`. `retry` and
-    /// `breaker` run what the pages on retries and on breakers are made of
+    /// The scenario to run. `all` runs each, and writes tables and plots into `--out`. `retry`,
+    /// `breaker` and `goals` run what the pages on retries, breakers and goals are made of, and
+    /// `goals` fails if one is missed
     #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(scenarios()))]
     scenario: Option<String>,
 
@@ -45,8 +46,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
     policy: Vec<String>,
 
-    /// Where `all`, `retry` and `breaker` write. By default `docs/lab` of this repository for `all`, unless `--load` or
-    /// `--policy` leave something out
+    /// Where `all`, `retry`, `breaker` and `goals` write. By default `docs/lab` of this repository
+    /// for `goals`, and for `all` unless `--load` or `--policy` leave something out
     #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "list"])]
     out: Option<PathBuf>,
 
@@ -72,12 +73,17 @@ impl Args {
             _ if self.is_breaker() && (self.json || !self.is_whole()) => {
                 refuse("`breaker` has neither loads nor policies nor JSON, only seeds")
             }
+            _ if self.is_goals() && (self.json || !self.is_whole()) => {
+                refuse("`goals` has neither loads nor policies nor JSON, only seeds")
+            }
             _ if self.json => Output::Json,
-            Some(_) if !self.is_all() && !self.is_retry() && !self.is_breaker() => {
-                refuse("--out is for `all`, `retry` and `breaker`: one scenario is not written")
+            Some(_) if !self.has_pages() => {
+                refuse("--out is for what has pages: one scenario is not written")
             }
             Some(out) => Output::Pages(out.clone()),
-            None if self.is_all() && self.is_whole() => Output::Pages(default_out()),
+            None if (self.is_all() || self.is_goals()) && self.is_whole() => {
+                Output::Pages(default_out())
+            }
             None => Output::Tables,
         }
     }
@@ -103,15 +109,17 @@ impl Args {
         if self.is_retry() {
             return retry::studies(self.load, self.seeds.unwrap_or(retry::SEEDS));
         }
+        if self.is_goals() {
+            return self.goals();
+        }
         self.entries()
             .flat_map(|entry| {
                 let loads = self
                     .load
                     .map_or_else(|| entry.loads().to_vec(), |load| vec![load]);
-                loads.into_iter().map(move |load| {
-                    let seeds = self.seeds.unwrap_or_else(|| default_seeds(load));
-                    Study::new(entry, load, seeds)
-                })
+                loads
+                    .into_iter()
+                    .map(move |load| Study::new(entry, load, self.seeds_at(load)))
             })
             .collect()
     }
@@ -124,8 +132,12 @@ impl Args {
 
     /// How many seeds the page on our defaults is made with. None if only a part is wanted.
     pub(super) fn default_seeds(&self) -> Option<u64> {
-        let seeds = || self.seeds.unwrap_or_else(|| default_seeds(1.0));
-        self.is_whole().then(seeds)
+        self.is_whole().then(|| self.seeds_at(1.0))
+    }
+
+    /// What the page on goals is made of. None if only a part is wanted.
+    pub(super) fn goal_studies(&self) -> Option<Vec<Study>> {
+        self.is_whole().then(|| self.goals())
     }
 
     /// What the page on retries is made of. None if only a part is wanted.
@@ -138,6 +150,14 @@ impl Args {
     pub(super) fn breaker_seeds(&self) -> Option<u64> {
         let seeds = self.seeds.unwrap_or(breaker::SEEDS);
         self.is_whole().then_some(seeds)
+    }
+
+    fn goals(&self) -> Vec<Study> {
+        goals::studies(|load| self.seeds_at(load))
+    }
+
+    fn seeds_at(&self, load: f64) -> u64 {
+        self.seeds.unwrap_or_else(|| default_seeds(load))
     }
 
     fn is_whole(&self) -> bool {
@@ -157,6 +177,11 @@ impl Args {
     /// The command line that makes the same page on breakers, and nothing else.
     pub(super) fn breaker_command(&self) -> String {
         self.command("breaker --out docs/lab")
+    }
+
+    /// The command line that makes the same page on goals, and nothing else.
+    pub(super) fn goals_command(&self) -> String {
+        self.command("goals")
     }
 
     fn command(&self, what: &str) -> String {
@@ -187,6 +212,14 @@ impl Args {
         self.scenario.as_deref() == Some("breaker")
     }
 
+    pub(super) fn is_goals(&self) -> bool {
+        self.scenario.as_deref() == Some("goals")
+    }
+
+    fn has_pages(&self) -> bool {
+        self.is_all() || self.is_retry() || self.is_breaker() || self.is_goals()
+    }
+
     fn is_all(&self) -> bool {
         self.scenario.as_deref() == Some("all")
     }
@@ -194,7 +227,9 @@ impl Args {
 
 fn scenarios() -> impl Iterator<Item = &'static str> {
     let names = catalog().iter().map(Entry::name);
-    ["all", "retry", "breaker"].into_iter().chain(names)
+    ["all", "retry", "breaker", "goals"]
+        .into_iter()
+        .chain(names)
 }
 
 fn names() -> Vec<&'static str> {
@@ -308,6 +343,31 @@ mod tests {
         assert_eq!(
             parse("lab all --load 0.5 --seeds 2 --policy round-robin --out x").command_line(),
             "cargo run --release -p steadfast-lab -- all --load 0.5 --seeds 2 --policy round-robin"
+        );
+    }
+
+    /// Part of all, and run alone it is written where the others are.
+    #[test]
+    fn goals_are_a_part_of_all_and_have_a_page_of_their_own() {
+        let seeds = |line| {
+            let studies = parse(line).goal_studies()?;
+            let mut seeds: Vec<_> = studies.iter().map(|study| study.seeds).collect();
+            seeds.sort_unstable();
+            seeds.dedup();
+            Some(seeds)
+        };
+        assert_eq!(seeds("lab all"), Some(vec![1, 3]));
+        assert_eq!(seeds("lab goals --seeds 2"), Some(vec![1, 2]));
+        assert_eq!(seeds("lab all --load 0.5"), None);
+        assert_eq!(seeds("lab all --policy round-robin"), None);
+        assert_eq!(parse("lab goals").output(), Output::Pages(default_out()));
+        assert_eq!(
+            parse("lab goals --out x").output(),
+            Output::Pages("x".into())
+        );
+        assert_eq!(
+            parse("lab all --seeds 2").goals_command(),
+            parse("lab goals --out x --seeds 2").goals_command()
         );
     }
 }

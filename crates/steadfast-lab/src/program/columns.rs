@@ -2,6 +2,8 @@
 
 mod retry;
 
+use crate::arrivals::Arrivals;
+use crate::catalog::STEPS;
 use crate::program::numbers::{NONE, half_range, mean, percent, seconds, shares};
 use crate::program::study::{Outcome, Study};
 use crate::program::table::Table;
@@ -97,6 +99,9 @@ fn success(row: &[Report], best: Option<&str>) -> String {
 }
 
 fn columns(study: &Study) -> Vec<Column> {
+    if let Arrivals::Steps(_) = study.scenario.arrivals {
+        return steps(study);
+    }
     let mut columns = vec![
         attempts(study),
         limited(),
@@ -141,8 +146,33 @@ fn special(study: &Study) -> Vec<Column> {
         "storm" => vec![peak(), recovered()],
         "herd" => vec![last()],
         "noise" => vec![retried()],
+        "stragglers" => vec![tail(), more()],
         _ => trouble(study),
     }
+}
+
+/// What is compared where the load rises: the latency at each step.
+fn steps(study: &Study) -> Vec<Column> {
+    let step = |(n, step)| {
+        let p99 = move |report: &Report| report.details.steps_p99_s.get(n).copied();
+        Column::seconds(format!("p99 at {step}"), p99)
+    };
+    let mut columns = vec![attempts(study)];
+    columns.extend(STEPS.iter().enumerate().map(step));
+    columns
+}
+
+fn tail() -> Column {
+    Column::seconds("p99.9 s", |report| report.details.p999_s)
+}
+
+fn more() -> Column {
+    Column::new("sends more %", |row| {
+        let attempts = row.iter().map(|report| report.attempts_per_request);
+        optional(mean(attempts), |mean| {
+            format!("{:.2}", 100.0 * (mean - 1.0))
+        })
+    })
 }
 
 /// How an endpoint in trouble was treated, if one was.

@@ -5,6 +5,7 @@ mod batch;
 mod breaker;
 mod columns;
 mod defaults;
+mod goals;
 mod json;
 mod numbers;
 mod page;
@@ -23,6 +24,7 @@ use clap::Parser;
 use steadfast_core::BoxError;
 
 use self::args::{Args, Output};
+use self::goals::Scores;
 use self::page::File;
 use self::progress::Progress;
 use self::study::{Outcome, Study};
@@ -48,6 +50,9 @@ fn run(args: &Args) -> Result<(), BoxError> {
     let output = args.output();
     if let Some(seeds) = args.breaker_seeds().filter(|_| args.is_breaker()) {
         return breakers(args, seeds, &output);
+    }
+    if args.is_goals() {
+        return goal_page(args, &output);
     }
     let policies = args.policies();
     match output {
@@ -93,8 +98,30 @@ fn pages(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), Bo
         let measured = breaker::measure(seeds);
         files.push(breaker::page(&args.breaker_command(), &measured));
     }
+    if let Some(studies) = args.goal_studies() {
+        // Half of them is in the tables.
+        let ran = |study: &Study| outcomes.iter().any(|one| one.study.is_same(study));
+        let missing: Vec<_> = studies.into_iter().filter(|study| !ran(study)).collect();
+        let more = self::outcomes(&missing, policies);
+        let scores = Scores::new(policies, &outcomes.iter().chain(&more).collect::<Vec<_>>());
+        files.push(scores.page(&args.goals_command()));
+    }
     print(&page::tables(&outcomes))?;
     write(out, &files)
+}
+
+/// Fails if there is a goal that none of ours reaches, after all was written.
+fn goal_page(args: &Args, output: &Output) -> Result<(), BoxError> {
+    let Output::Pages(out) = output else {
+        unreachable!("goals are always written");
+    };
+    create(out)?;
+    let policies = policies();
+    let outcomes = outcomes(&args.studies(), &policies);
+    let scores = Scores::new(&policies, &outcomes.iter().collect::<Vec<_>>());
+    print(&scores.chapters())?;
+    write(out, &[scores.page(&args.goals_command())])?;
+    scores.verdict()
 }
 
 fn breakers(args: &Args, seeds: u64, output: &Output) -> Result<(), BoxError> {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use steadfast_core::BoxError;
 
+use crate::arrivals::Arrivals;
 use crate::catalog::Entry;
 use crate::policy::Policy;
 use crate::program::columns::table;
@@ -72,6 +73,8 @@ pub(super) fn means(outcome: &Outcome) -> String {
     };
     match study.endpoints().as_slice() {
         [] | [_] => seeds,
+        // A table of steps has no room for them.
+        _ if matches!(study.scenario.arrivals, Arrivals::Steps(_)) => seeds,
         names => format!("{seeds} Shares are those of {}.", names.join("/")),
     }
 }

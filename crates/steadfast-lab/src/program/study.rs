@@ -33,6 +33,11 @@ impl Study {
         }
     }
 
+    /// Whether both are run in the same way.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.entry.name(), self.load, self.seeds) == (other.entry.name(), other.load, other.seeds)
+    }
+
     /// The names of the endpoints.
     pub(super) fn endpoints(&self) -> Vec<&'static str> {
         let endpoints = self.scenario.endpoints.iter();

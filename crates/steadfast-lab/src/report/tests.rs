@@ -14,6 +14,7 @@ fn served(arrived: Duration) -> Record {
         unlucky: 0,
         failed_first: false,
         unlucky_first: false,
+        late: false,
     }
 }
 
@@ -173,4 +174,39 @@ fn retried_are_those_of_the_failed_first_attempts_that_were_tried_again() {
     let share = |records: &[_]| retried(records, |record| record.failed_first);
     assert_eq!(share(&[failed(2), failed(1), later]), Some(0.5));
     assert_eq!(share(&[served(SECOND), later]), None);
+}
+
+/// Whoever fails soon would look fast.
+#[test]
+fn a_step_has_its_own_percentile_and_a_failure_counts_with_the_deadline() {
+    let scenario = Scenario::new("a")
+        .endpoint(Endpoint::new("a"))
+        .arrivals(Arrivals::Steps(vec![1.0, 2.0]))
+        .lasting(20 * SECOND)
+        .deadline(7 * SECOND);
+    let end = 10 * SECOND;
+    let nano = Duration::from_nanos(1);
+    let records = [served(SECOND), served(end - nano), lost(end)];
+    assert_eq!(steps_p99(&scenario, &records), [2.0, 7.0]);
+    let even = scenario.arrivals(Arrivals::Constant(1.0));
+    assert!(steps_p99(&even, &records).is_empty());
+}
+
+#[test]
+fn late_is_who_was_sent_and_not_answered_in_time() {
+    let endpoint = |name| Endpoint::new(name).latency(crate::Latency::Constant(5 * SECOND));
+    let run = |scenario: Scenario| {
+        let policies = crate::policies();
+        let policy = policies.iter().find(|policy| policy.name() == "no-retry");
+        scenario
+            .arrivals(Arrivals::Constant(1.0))
+            .lasting(4 * SECOND)
+            .deadline(4 * SECOND)
+            .run(&**policy.expect("it is there"), 1)
+    };
+    let slow = run(Scenario::new("slow").endpoint(endpoint("a")));
+    assert_eq!((slow.success, slow.details.late), (0.0, 1.0));
+    let limits = endpoint("a").trouble(0..9, Trouble::Limits(SECOND));
+    let limited = run(Scenario::new("limited").endpoint(limits));
+    assert_eq!((limited.success, limited.details.late), (0.0, 0.0));
 }

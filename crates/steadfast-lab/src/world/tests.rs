@@ -191,3 +191,44 @@ async fn counts_attempts_where_and_when_they_were_made() {
     (ticks[0], ticks[10]) = (1, 1);
     assert_eq!(world.attempts(), [ticks]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn limits_all_for_a_time_whatever_its_quota_is() {
+    let endpoint = Endpoint::new("a").trouble(0..10, Trouble::Limits(3 * SECOND));
+    assert_eq!(
+        hint(endpoint.clone().trouble(0..0, Trouble::Hangs)).await,
+        Some(("retry-after".to_owned(), "3".to_owned()))
+    );
+    let world = world(endpoint);
+    let limited = (Ok(StatusCode::TOO_MANY_REQUESTS), 30 * MILLI);
+    assert_eq!(ask(&world).await, limited);
+    advance(10 * SECOND).await;
+    assert_eq!(ask(&world).await.0, Ok(StatusCode::OK));
+}
+
+/// Full at the start, so 2 s are given away before the first request. The second one comes half a
+/// second before the bucket is full, and the third one three seconds after.
+#[tokio::test(start_paused = true)]
+async fn counts_what_is_left_of_a_quota() {
+    let endpoint = Endpoint::new("a").requests(Quota::new(1, SECOND).burst(2));
+    let world = world(endpoint.latency(Latency::Constant(Duration::ZERO)));
+    for wait in [2 * SECOND, SECOND / 2, 9 * SECOND / 2] {
+        advance(wait).await;
+        assert!(ask(&world).await.0.is_ok());
+    }
+    assert_eq!(world.unused(), [5.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_under_way_until_it_is_answered() {
+    let world = world(Endpoint::new("a"));
+    let call = Call::new(1, 1);
+    let [left, answered] = [(); 2].map(|()| start(&world, &call));
+    tokio::task::yield_now().await;
+    assert!(answered.await.is_ok() && left.await.is_ok());
+    assert!(!call.is_under_way());
+    let left = start(&world, &call);
+    tokio::task::yield_now().await;
+    left.abort();
+    assert!(call.is_under_way());
+}

@@ -58,6 +58,20 @@ where
     Ok((collected.to_bytes(), trailers))
 }
 
+/// Two attempts that run at the same time need a body each.
+#[tokio::test]
+async fn what_is_in_memory_can_be_copied_and_a_stream_cannot() {
+    let body = ReplayBody::new(Full::new(Bytes::from_static(b"data")), 100);
+    let copy = body.try_clone().expect("it is held");
+    assert_eq!(send(body).await.expect("no error").0, "data");
+    assert_eq!(send(copy).await.expect("no error").0, "data");
+
+    let mut live = ReplayBody::new(script(&[Some(b"data")], None), 100);
+    assert!(live.try_clone().is_none());
+    let _kept = live.keep();
+    assert!(live.try_clone().is_none(), "it is recorded by one reader");
+}
+
 #[tokio::test]
 async fn a_body_in_memory_is_not_copied() {
     let bytes = Bytes::from_static(b"{}");

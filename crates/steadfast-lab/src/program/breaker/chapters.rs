@@ -5,8 +5,9 @@ use crate::breaker::{CROWD, Counts, Detection, MONTH, Noise, Observed, quantile}
 use crate::program::numbers::{NONE, mean, percent, seconds};
 use crate::program::table::Table;
 
-/// What else could be chosen instead of 10 of 20.
+/// What else could be chosen.
 const WINDOWS: [(u32, u32); 6] = [(9, 17), (9, 18), (10, 18), (10, 19), (10, 20), (11, 20)];
+const SUMS: [(u32, u32); 5] = [(5, 22), (6, 18), (6, 22), (6, 26), (7, 22)];
 
 /// The tables, each with its heading.
 pub(in crate::program) fn chapters(measured: &Measured) -> String {
@@ -20,7 +21,7 @@ pub(in crate::program) fn chapters(measured: &Measured) -> String {
         chapter("In one table", "", &summary(breakers)),
         chapter("How soon it opens", HOW_SOON, &detections(breakers)),
         chapter("False alarms", FALSE_ALARMS, &noise(breakers)),
-        chapter("Which window", WHICH_WINDOW, &windows()),
+        chapter("Which rule", WHICH_RULE, &rules()),
         chapter("An outage and after it", OUTAGE, &outages(all)),
         chapter("How to come back", COME_BACK, &outages(varied)),
     ]
@@ -37,8 +38,9 @@ of each other. Computed is the exact chance, for rules that count and nothing el
 a rule has another part, which is left out. Seen is what a simulation counted, and how often in all. \
 Starts are breakers that open within their first 40 s at 5 %.\n\n";
 
-const WHICH_WINDOW: &str = "\
-Seven in a row, or so many of the last ones: computed, and nothing simulated.\n\n";
+const WHICH_RULE: &str = "\
+Seven in a row, or so many of the last ones, or so many more than a share would be: computed, and \
+nothing simulated.\n\n";
 
 const OUTAGE: &str = "\
 Two minutes of traffic that is well, an outage of 30 to 90 s, and traffic that is well again, at 100 \
@@ -137,18 +139,21 @@ fn noise(measured: &[Measurement]) -> Table {
     table
 }
 
-fn windows() -> Table {
-    let mut table = table(&[
-        "or of the last",
-        "half: median",
-        "p90",
-        "false a month, 5 %",
-    ]);
-    let rows = on_all_cores(WINDOWS.to_vec(), |(failures, window)| {
-        let counts = Counts::in_a_row(7).or_of_last(failures, window);
+fn rules() -> Table {
+    let mut table = table(&["or", "half: median", "p90", "false a month, 5 %"]);
+    let seven = Counts::in_a_row(7);
+    let windows = WINDOWS.map(|(failures, window)| {
+        let about = format!("{failures} of the last {window}");
+        (about, seven.or_of_last(failures, window))
+    });
+    let sums = SUMS.map(|(failures, percent)| {
+        let about = format!("{failures} beyond {percent} %");
+        (about, seven.or_beyond(failures, percent))
+    });
+    let rows = on_all_cores([&windows[..], &sums].concat(), |(about, counts)| {
         let until = counts.calls_until(&[0.5, 0.9], 0.5, Detection::LIMIT);
         vec![
-            format!("{failures} of {window}"),
+            about,
             number(until.first()),
             number(until.get(1)),
             rate(counts.chance(NOISE[0]) * MONTH),

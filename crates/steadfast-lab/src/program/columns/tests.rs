@@ -1,5 +1,6 @@
 use super::*;
 use crate::catalog::catalog;
+use crate::program::page::means;
 
 /// An outcome with these successes, a policy a row and a seed a column.
 fn outcome(scenario: &str, rows: &[&[f64]]) -> Outcome {
@@ -121,4 +122,32 @@ fn a_peak_is_that_of_the_worst_seed() {
         "recovered s",
         "and nobody to compare with"
     );
+}
+
+#[test]
+fn hedges_are_what_is_sent_more_and_a_tail() {
+    let mut outcome = outcome("stragglers", &[&[1.0; 2]]);
+    for (report, more) in outcome.rows[0].iter_mut().zip([1.03, 1.06]) {
+        report.attempts_per_request = more;
+        report.details.p999_s = Some(2.5);
+        report.details.served = vec![0.25; 4];
+    }
+    assert_eq!(cells(&outcome, 10), ["p99.9 s", "------:", "2.50"]);
+    assert_eq!(
+        cells(&outcome, 11),
+        ["sends more %", "-----------:", "4.50"]
+    );
+}
+
+#[test]
+fn a_ramp_has_a_column_for_each_step() {
+    let mut outcome = outcome("ramp", &[&[1.0]]);
+    let times = (1..=9).map(f64::from).collect();
+    outcome.rows[0][0].details.steps_p99_s = times;
+    assert_eq!(cells(&outcome, 3)[0], "p99 at 0.5");
+    assert_eq!(cells(&outcome, 8)[..1], ["p99 at 1"]);
+    assert_eq!(cells(&outcome, 8)[2], "6.00");
+    assert_eq!(cells(&outcome, 11)[0], "p99 at 1.3");
+    assert_eq!(cells(&outcome, 12)[0], "", "the last one");
+    assert_eq!(means(&outcome), "One seed.", "and no shares");
 }

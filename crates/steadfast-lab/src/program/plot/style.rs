@@ -10,10 +10,11 @@ pub(super) const INK: RGBColor = RGBColor(40, 40, 40);
 pub(super) const GRID: RGBColor = RGBColor(225, 225, 225);
 pub(super) const AXIS: RGBColor = RGBColor(120, 120, 120);
 
-const OURS: [RGBColor; 3] = [
+const OURS: [RGBColor; 4] = [
     RGBColor(0, 92, 197),
     RGBColor(209, 36, 47),
     RGBColor(17, 120, 60),
+    RGBColor(120, 50, 170),
 ];
 
 /// What the endpoints of a scenario are drawn in.

@@ -1,0 +1,107 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tower_service::Service;
+
+use super::copy::CopyBody;
+use super::running::Running;
+
+pin_project! {
+    /// The response future of [`Hedge`](crate::Hedge).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct HedgeFuture<S, B, C>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        first: Option<S::Future>,
+        // Made when the first attempt is found not to have answered at once.
+        #[pin]
+        timer: Option<Sleep>,
+        // Absent where the request is passed on as it is.
+        running: Option<Running<S, B, C>>,
+    }
+}
+
+impl<S, B, C> HedgeFuture<S, B, C>
+where
+    S: Service<Request<B>>,
+{
+    pub(super) fn new(first: S::Future, running: Option<Running<S, B, C>>) -> Self {
+        Self {
+            first: Some(first),
+            timer: None,
+            running,
+        }
+    }
+}
+
+impl<S, B, C, ResBody> Future for HedgeFuture<S, B, C>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+    S::Error: 'static,
+    C: CopyBody<B>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(first) = this.first.as_mut().as_pin_mut() {
+            if let Poll::Ready(outcome) = first.poll(cx) {
+                this.first.set(None);
+                let Some(running) = this.running else {
+                    return Poll::Ready(outcome);
+                };
+                if let Some(outcome) = running.first_ended(outcome) {
+                    return Poll::Ready(outcome);
+                }
+            }
+        }
+        let Some(running) = this.running else {
+            return Poll::Pending;
+        };
+        loop {
+            if let Some(outcome) = running.poll_further(this.first.is_some(), cx) {
+                // Before the answer is returned, so that the record of the request is whole.
+                this.first.set(None);
+                return Poll::Ready(outcome);
+            }
+            if this.first.is_none() {
+                if let Some(outcome) = running.give_up() {
+                    return Poll::Ready(outcome);
+                }
+            }
+            let Some(due) = running.due() else {
+                return Poll::Pending;
+            };
+            ready!(poll_timer(this.timer.as_mut(), due, cx));
+            running.send_again(cx);
+        }
+    }
+}
+
+/// Waits until `due`, which may have become later since the last call.
+fn poll_timer(mut timer: Pin<&mut Option<Sleep>>, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    if timer.is_none() {
+        timer.set(Some(sleep_until(due)));
+    }
+    let mut timer = timer.as_pin_mut().expect("it was made above");
+    if timer.deadline() < due {
+        timer.as_mut().reset(due);
+    }
+    timer.poll(cx)
+}
+
+impl<S, B, C> fmt::Debug for HedgeFuture<S, B, C>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HedgeFuture").finish_non_exhaustive()
+    }
+}

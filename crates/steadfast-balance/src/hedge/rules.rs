@@ -1,0 +1,188 @@
+//! The rules: which requests are hedged, when, and for what price. No service, no future.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use steadfast_core::{Classify, Deadline, DefaultClassifier, RetryBudget, Withdrawal};
+use tokio::time::Instant;
+
+use super::digest::Digest;
+use super::race::Race;
+use super::share::{Saved, Share};
+use crate::wishes::Wishes;
+
+/// What is configured.
+#[derive(Clone)]
+pub(super) struct Rules {
+    pub(super) delay: Delay,
+    pub(super) min_delay: Duration,
+    pub(super) max_hedges: u32,
+    pub(super) share: Share,
+    pub(super) budget: Option<RetryBudget>,
+    pub(super) safety: Safety,
+    pub(super) classifier: Arc<dyn Classify + Send + Sync>,
+}
+
+/// After what time a request is sent again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Delay {
+    Quantile(f64),
+    Fixed(Duration),
+}
+
+/// Which requests may be sent twice.
+#[derive(Clone)]
+pub(super) enum Safety {
+    /// Those whose method is idempotent or which have an `idempotency-key`.
+    Idempotent,
+    All,
+    Of(Arc<dyn Fn(&Parts) -> bool + Send + Sync>),
+}
+
+/// What all clones of a service share.
+#[derive(Debug)]
+pub(super) struct Shared<C> {
+    pub(super) rules: Rules,
+    pub(super) copy: C,
+    saved: Saved,
+    /// Absent where the delay is fixed, and nothing has to be measured.
+    digest: Option<Box<Digest>>,
+}
+
+/// What a further attempt costs. It comes back if that succeeds or was not sent, and not if its
+/// caller leaves: servers that hang would otherwise get more load, and all of it for free.
+#[derive(Debug)]
+pub(super) struct Stake(Option<Withdrawal>);
+
+// ===== impl Rules =====
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            delay: Delay::Quantile(0.95),
+            min_delay: Duration::from_millis(1),
+            max_hedges: 1,
+            share: Share::DEFAULT,
+            budget: None,
+            safety: Safety::Idempotent,
+            classifier: Arc::new(DefaultClassifier),
+        }
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules")
+            .field("delay", &self.delay)
+            .field("min_delay", &self.min_delay)
+            .field("max_hedges", &self.max_hedges)
+            .field("share", &self.share)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Safety {
+    fn of(&self, head: &Parts) -> bool {
+        match self {
+            Self::All => true,
+            Self::Idempotent => head.method.is_idempotent() || has_key(&head.headers, &head.method),
+            Self::Of(is_safe) => is_safe(head),
+        }
+    }
+}
+
+/// A key on another method has no meaning.
+fn has_key(headers: &HeaderMap, method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PATCH) && headers.contains_key("idempotency-key")
+}
+
+// ===== impl Shared =====
+
+impl<C> Shared<C> {
+    pub(super) fn new(rules: Rules, copy: C) -> Self {
+        let measures = matches!(rules.delay, Delay::Quantile(_));
+        Self {
+            rules,
+            copy,
+            saved: Saved::default(),
+            digest: measures.then(|| Box::new(Digest::new())),
+        }
+    }
+
+    pub(super) fn measures(&self) -> bool {
+        self.digest.is_some()
+    }
+
+    /// Counts a request, from which a share of a further attempt is saved.
+    pub(super) fn count(&self) {
+        self.saved.earn(self.rules.share);
+    }
+
+    /// Whether a request may be sent to several endpoints at the same time.
+    pub(super) fn may_hedge(&self, head: &Parts) -> bool {
+        let extensions = &head.extensions;
+        // A layer further out may hedge it already.
+        Race::of(extensions).is_none()
+            && !Wishes::of(extensions).is_some_and(Wishes::is_bound)
+            && self.rules.safety.of(head)
+    }
+
+    /// After what time a request would be sent again, if that is known and comes in time.
+    pub(super) fn delay(&self, deadline: Option<Deadline>, now: Instant) -> Option<Duration> {
+        let delay = match (self.rules.delay, &self.digest) {
+            (Delay::Fixed(delay), _) => delay,
+            (Delay::Quantile(_), digest) => digest.as_ref()?.quantile()?,
+        };
+        let delay = delay.max(self.rules.min_delay);
+        let in_time = deadline.is_none_or(|deadline| deadline.remaining(now) > delay);
+        in_time.then_some(delay)
+    }
+
+    /// Learns how long an attempt took, or at least took.
+    pub(super) fn record(&self, latency: Duration) {
+        if let (Some(digest), Delay::Quantile(quantile)) = (&self.digest, self.rules.delay) {
+            digest.record(latency, quantile);
+        }
+    }
+
+    /// Pays for a further attempt, if its share and the budget allow one.
+    pub(super) fn pay(&self) -> Option<Stake> {
+        if !self.saved.take() {
+            return None;
+        }
+        let Some(budget) = &self.rules.budget else {
+            return Some(Stake(None));
+        };
+        let cost = budget.try_withdraw(RetryBudget::MOVE_COST);
+        if cost.is_none() {
+            self.saved.give_back();
+        }
+        cost.map(|cost| Stake(Some(cost)))
+    }
+
+    /// Takes back what was paid for an attempt that was not sent.
+    pub(super) fn refund(&self, stake: Stake) {
+        self.saved.give_back();
+        stake.give_back();
+    }
+}
+
+// ===== impl Stake =====
+
+impl Stake {
+    pub(super) fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Stake {
+    fn drop(&mut self) {
+        if let Some(cost) = self.0.take() {
+            cost.spend();
+        }
+    }
+}

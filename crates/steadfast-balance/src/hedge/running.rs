@@ -1,0 +1,260 @@
+//! The attempts of one request, and which of their outcomes counts.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Request, Response};
+use steadfast_core::{
+    Class, Deadline, OtherEndpoint, saturating_add, verdict_of, verdict_of_error,
+};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::copy::CopyBody;
+use super::race::Race;
+use super::rules::{Shared, Stake};
+
+/// A request whose first attempt is measured, and which may have further ones.
+pub(super) struct Running<S: Service<Request<B>>, B, C> {
+    shared: Arc<Shared<C>>,
+    race: Race,
+    called: Instant,
+    again: Option<Again<S, B>>,
+    further: Vec<Further<S::Future>>,
+    /// The best outcome so far, none of which was a success.
+    failed: Option<Failed<S::Response, S::Error>>,
+}
+
+/// What is kept to send a request again.
+pub(super) struct Again<S, B> {
+    pub(super) service: S,
+    pub(super) head: Parts,
+    pub(super) body: B,
+    pub(super) delay: Duration,
+    /// When it was last about to be sent again.
+    asked: Option<Instant>,
+    sent: u32,
+}
+
+struct Further<F> {
+    future: Pin<Box<F>>,
+    race: Race,
+    stake: Stake,
+}
+
+struct Failed<Res, E> {
+    rank: (bool, bool),
+    outcome: Result<Res, E>,
+}
+
+impl<S, B> Again<S, B> {
+    pub(super) fn new(service: S, (head, body): (Parts, B), delay: Duration) -> Self {
+        Self {
+            service,
+            head,
+            body,
+            delay,
+            asked: None,
+            sent: 0,
+        }
+    }
+}
+
+impl<S: Service<Request<B>>, B, C> Running<S, B, C> {
+    pub(super) fn new(
+        shared: Arc<Shared<C>>,
+        race: Race,
+        called: Instant,
+        again: Option<Again<S, B>>,
+    ) -> Self {
+        Self {
+            shared,
+            race,
+            called,
+            again,
+            further: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// When the request is to be sent again, if it is.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let again = self.again.as_ref()?;
+        if again.sent >= self.shared.rules.max_hedges {
+            return None;
+        }
+        let since = again
+            .asked
+            .max(self.race.last_sent())
+            .unwrap_or(self.called);
+        Some(saturating_add(since, again.delay))
+    }
+
+    /// Returns the best outcome, once no attempt is under way.
+    pub(super) fn give_up(&mut self) -> Option<Result<S::Response, S::Error>> {
+        if !self.further.is_empty() {
+            return None;
+        }
+        self.failed.take().map(|failed| failed.outcome)
+    }
+
+    /// Ends the race for all but the one that has answered.
+    fn decide(&mut self) {
+        self.race.decide();
+        self.again = None;
+        // What they cost is spent.
+        self.further.clear();
+    }
+
+    /// Learns how long the first attempt took, or took at least.
+    fn measure(&self) {
+        let since = self.race.first_sent().unwrap_or(self.called);
+        self.shared
+            .record(Instant::now().saturating_duration_since(since));
+    }
+}
+
+impl<S, B, C, ResBody> Running<S, B, C>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+    S::Error: 'static,
+    C: CopyBody<B>,
+{
+    /// Takes the outcome of the first attempt. Returns it if it counts.
+    pub(super) fn first_ended(
+        &mut self,
+        outcome: Result<S::Response, S::Error>,
+    ) -> Option<Result<S::Response, S::Error>> {
+        let class = self.judge(&outcome);
+        if class == Class::Success {
+            self.measure();
+        }
+        // Another endpoint would say the same.
+        let is_final = matches!(class.other_endpoint(), OtherEndpoint::Never);
+        if is_final {
+            self.decide();
+            return Some(outcome);
+        }
+        self.keep(true, outcome);
+        self.give_up()
+    }
+
+    /// Polls the further attempts. Returns the outcome of one that succeeds.
+    pub(super) fn poll_further(
+        &mut self,
+        first_runs: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<S::Response, S::Error>> {
+        let mut at = 0;
+        while at < self.further.len() {
+            let Poll::Ready(outcome) = self.further[at].future.as_mut().poll(cx) else {
+                at += 1;
+                continue;
+            };
+            let Further { race, stake, .. } = self.further.remove(at);
+            if !race.was_sent() {
+                self.unsent(stake);
+            } else if self.judge(&outcome) == Class::Success {
+                stake.give_back();
+                if first_runs {
+                    // It took longer than the quantile, which is all that has to be known of it.
+                    self.measure();
+                }
+                self.decide();
+                return Some(outcome);
+            } else {
+                self.keep(false, outcome);
+            }
+        }
+        None
+    }
+
+    /// Takes back an attempt that no endpoint could take.
+    fn unsent(&mut self, stake: Stake) {
+        self.shared.refund(stake);
+        if let Some(again) = &mut self.again {
+            again.sent -= 1;
+        }
+    }
+
+    fn judge(&self, outcome: &Result<S::Response, S::Error>) -> Class {
+        let classifier = &*self.shared.rules.classifier;
+        let verdict = match outcome {
+            Ok(response) => verdict_of(classifier, Ok(response)),
+            Err(error) => verdict_of_error(classifier, error),
+        };
+        verdict.class()
+    }
+
+    /// Keeps an outcome if it says more: an answer more than an error, and the first attempt more
+    /// than another.
+    fn keep(&mut self, is_first: bool, outcome: Result<S::Response, S::Error>) {
+        let rank = (outcome.is_ok(), is_first);
+        if self.failed.as_ref().is_none_or(|known| known.rank < rank) {
+            self.failed = Some(Failed { rank, outcome });
+        }
+    }
+}
+
+impl<S, B, C> Running<S, B, C>
+where
+    S: Service<Request<B>>,
+    C: CopyBody<B>,
+{
+    /// Sends the request again, if that is allowed and its service is ready now.
+    pub(super) fn send_again(&mut self, cx: &mut Context<'_>) {
+        let Some(again) = &mut self.again else {
+            return;
+        };
+        let now = Instant::now();
+        again.asked = Some(now);
+        if Deadline::of(&again.head.extensions).is_some_and(|it| it.remaining(now).is_zero()) {
+            self.again = None;
+            return;
+        }
+        // It waits for its turn, and another attempt could only wait behind it.
+        if self.race.is_waiting() {
+            return;
+        }
+        let Some(stake) = self.shared.pay() else {
+            return;
+        };
+        let race = self.race.further(again.sent + 1);
+        match again.call(&race, &self.shared.copy, cx) {
+            Some(future) => {
+                again.sent += 1;
+                self.further.push(Further {
+                    future: Box::pin(future),
+                    race,
+                    stake,
+                });
+            }
+            None => self.shared.refund(stake),
+        }
+    }
+}
+
+impl<S, B> Again<S, B>
+where
+    S: Service<Request<B>>,
+{
+    /// Sends the request unless its service is busy or its body cannot be copied any more.
+    fn call(
+        &mut self,
+        race: &Race,
+        copy: &impl CopyBody<B>,
+        cx: &mut Context<'_>,
+    ) -> Option<S::Future> {
+        let Poll::Ready(Ok(())) = self.service.poll_ready(cx) else {
+            return None;
+        };
+        let body = copy.copy(&self.body)?;
+        let mut head = self.head.clone();
+        head.extensions.insert(race.clone());
+        Some(self.service.call(Request::from_parts(head, body)))
+    }
+}

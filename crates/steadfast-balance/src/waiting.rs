@@ -1,0 +1,288 @@
+//! What a request does while no endpoint can take it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use steadfast_core::{BoxError, saturating_add};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::asked::{Allowed, Asked};
+use crate::exhausted::WhenExhausted;
+use crate::member::{Member, Turn};
+use crate::members::{Entry, Members};
+use crate::pool::{Found, Pool, Shared};
+use crate::queue::Place;
+
+/// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
+/// another request was faster.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// What a timer counts. Nobody looks twice in that time.
+const TICK: Duration = Duration::from_millis(1);
+/// More comes for good than can be served if the queue has been too long for some for so many times
+/// the time that they could wait.
+const OVERLOADED: u32 = 8;
+/// What part of its time a request waits at most then. A longer queue would serve nobody more, and
+/// everybody later.
+const STANDING: u32 = 4;
+
+/// What wakes a request that has no endpoint yet.
+pub(crate) struct Waiting<S> {
+    /// Services of endpoints that are busy, kept so that they can wake this request.
+    pub(crate) busy: Vec<(u64, S)>,
+    /// Endpoints whose services broke, not to be asked again, and the last of their errors.
+    pub(crate) lost: Vec<u64>,
+    pub(crate) error: Option<BoxError>,
+    /// It does not wait for one endpoint while another one could take it.
+    pub(crate) hurries: bool,
+    /// When it came to the balancer.
+    came: Option<Instant>,
+    /// Its place among those who wait for their turn, and when it gives up.
+    place: Option<(Place, Patience)>,
+    /// Wakes this request for what no busy service knows of.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Wakes it if it waits for a busy service and there are other endpoints.
+    changed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+/// How long a request waits for its turn.
+#[derive(Clone, Copy)]
+struct Patience {
+    until: Instant,
+    /// How long it could wait if there were a use for that.
+    longest: Duration,
+}
+
+/// What a request finds when it looks.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) members: &'a Members,
+    pub(crate) asked: &'a Asked,
+    pub(crate) allowed: &'a Allowed<'a>,
+    pub(crate) now: Instant,
+}
+
+impl<S> Waiting<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            busy: Vec::new(),
+            lost: Vec::new(),
+            error: None,
+            hurries: false,
+            came: None,
+            place: None,
+            timer: None,
+            changed: None,
+        }
+    }
+
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref().map(|(place, _)| place)
+    }
+
+    /// Waits for a turn or for a busy service, or gives up. Those in `skip` cannot take it now.
+    pub(crate) fn poll(
+        &mut self,
+        view: View<'_>,
+        found: Found,
+        skip: &[u64],
+        cx: &mut Context<'_>,
+    ) -> Poll<BoxError> {
+        let now = view.now;
+        let came = *self.came.get_or_insert(now);
+        let patience = self.patience(view, found, skip, came);
+        if let Some(patience) = patience.filter(|patience| self.is_worth_it(view, *patience)) {
+            let wake_at = self.queue(view, patience, came, cx);
+            self.poll_timer(Some(wake_at.max(now + TICK)), cx);
+            // A change before it joined did not wake it.
+            if view.is_old() {
+                cx.waker().wake_by_ref();
+            }
+            return Poll::Pending;
+        }
+        if found == Found::WorthWaiting {
+            // It took too long, so another endpoint has to do.
+            self.hurries = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let given_up = self.place.take().is_some();
+        let deadline = view.asked.deadline;
+        let time_is_over = deadline.is_some_and(|deadline| deadline.remaining(now).is_zero());
+        if !self.busy.is_empty() && !time_is_over && !given_up {
+            let recovery = view.soonest(skip);
+            let recovery = recovery.map(|at| if at > now { at } else { now + LOOK_AGAIN });
+            let deadline = deadline.map(|deadline| deadline.instant());
+            self.poll_timer(recovery.into_iter().chain(deadline).min(), cx);
+            self.poll_changes(view, cx);
+            return Poll::Pending;
+        }
+        // Who could not be served in time is not to come back for that.
+        let in_time = patience.is_none();
+        Poll::Ready(match self.error.take() {
+            Some(error) => error,
+            None => {
+                let View { members, asked, .. } = view;
+                view.shared.exhausted(members, asked, in_time, now).into()
+            }
+        })
+    }
+
+    /// Whether its turn comes before it would give up. Who waits already is not asked again.
+    fn is_worth_it(&self, view: View<'_>, patience: Patience) -> bool {
+        let wait = match self.place {
+            Some(_) => Duration::ZERO,
+            None => view.wait_for_turn(),
+        };
+        let is_worth_it =
+            view.now < patience.until && saturating_add(view.now, wait) <= patience.until;
+        if !is_worth_it {
+            view.shared.queue.too_long(patience.longest, view.now);
+        }
+        is_worth_it
+    }
+
+    /// Waits in the queue. Returns when to look again.
+    fn queue(
+        &mut self,
+        view: View<'_>,
+        patience: Patience,
+        came: Instant,
+        cx: &mut Context<'_>,
+    ) -> Instant {
+        let wanted = view.wanted();
+        let (place, patience) = self.place.get_or_insert_with(|| {
+            let (since, tokens) = (view.allowed.since(came), view.asked.tokens());
+            let place = Place::join(view.shared, since, wanted.clone(), tokens, cx.waker());
+            (place, patience)
+        });
+        let endpoints = view.members.active().len();
+        let next = place.wait(wanted, cx.waker(), endpoints, view.now);
+        next.map_or(patience.until, |next| next.min(patience.until))
+    }
+
+    /// Returns how long the request waits for its turn, if it does.
+    fn patience(
+        &self,
+        view: View<'_>,
+        found: Found,
+        skip: &[u64],
+        came: Instant,
+    ) -> Option<Patience> {
+        let shared = view.shared;
+        if let Some((_, patience)) = self.place {
+            // Those who wait go on, also if the endpoint has begun to cool meanwhile, but not if
+            // there is none any more.
+            let mut left = view.members.active().iter();
+            left.find(|entry| view.allowed.allows(view.members, &entry.member))?;
+            return Some(patience);
+        }
+        let mut others = (view.candidates()).filter(|member| !skip.contains(&member.id));
+        let start_by = view.start_by(came);
+        let until = match (found, shared.when_exhausted) {
+            (Found::WorthWaiting, _) => {
+                saturating_add(view.allowed.since(came), shared.prefer_wait_below)
+            }
+            _ if shared.max_wait.is_zero() => return None,
+            (_, WhenExhausted::Wait) => {
+                others.next()?;
+                saturating_add(came, shared.max_wait)
+            }
+            _ => {
+                let is_turn = |turn| matches!(turn, Turn::Now | Turn::Paced(_));
+                others.find(|member| is_turn(view.turn(member)))?;
+                start_by.unwrap_or_else(|| saturating_add(came, shared.max_wait))
+            }
+        };
+        let until = start_by.map_or(until, |start_by| until.min(start_by));
+        let longest = until.saturating_duration_since(came);
+        let overloaded = shared.queue.overloaded(longest, view.now) > OVERLOADED * longest;
+        let until = if overloaded {
+            came + longest / STANDING
+        } else {
+            until
+        };
+        Some(Patience { until, longest })
+    }
+
+    /// Lets this request be woken, too, when the endpoints change.
+    fn poll_changes(&mut self, view: View<'_>, cx: &mut Context<'_>) {
+        let changed = self.changed.get_or_insert_with(|| {
+            let shared = view.shared.clone();
+            Box::pin(async move { shared.queue.changed().await })
+        });
+        // They may have changed before it listened.
+        if changed.as_mut().poll(cx).is_ready() || view.is_old() {
+            self.changed = None;
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn poll_timer(&mut self, at: Option<Instant>, cx: &mut Context<'_>) {
+        let Some(at) = at else {
+            self.timer = None;
+            return;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        timer.as_mut().reset(at);
+        if timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    /// Whether there are other endpoints by now.
+    fn is_old(self) -> bool {
+        self.pool.version() != self.members.version
+    }
+
+    /// The endpoints that a request may go to, without a pause for what it has tried.
+    fn candidates(self) -> impl Iterator<Item = &'a Arc<Member>> + 'a {
+        let all = self
+            .members
+            .active()
+            .iter()
+            .map(|entry: &Entry| &entry.member);
+        all.filter(move |member| self.allowed.allows_now(self.members, member))
+    }
+
+    fn wanted(self) -> Arc<[Arc<Member>]> {
+        if self.allowed.is_anybody() {
+            return self.members.everybody().clone();
+        }
+        self.candidates().cloned().collect()
+    }
+
+    fn turn(self, member: &Member) -> Turn {
+        member.turn(self.asked.tokens(), self.now)
+    }
+
+    fn soonest(self, skip: &[u64]) -> Option<Instant> {
+        let ask = (self.allowed, self.asked.tokens());
+        self.shared.soonest(self.members, ask, skip, self.now)
+    }
+
+    /// How long it takes until its turn, behind all who wait.
+    fn wait_for_turn(self) -> Duration {
+        let ask = (self.allowed, self.asked.tokens());
+        let ahead = self.shared.queue.len();
+        self.shared.wait_behind(self.members, ask, ahead, self.now)
+    }
+
+    /// Until when an attempt has to begin so that its answer probably comes before the deadline.
+    fn start_by(self, came: Instant) -> Option<Instant> {
+        let deadline = self.asked.deadline?;
+        let slowest = self
+            .candidates()
+            .filter_map(|member| member.latency.seldom_more().max(member.cooldown.patience()))
+            .max()
+            .unwrap_or_default();
+        // The rare slow answer is no reason not to wait at all.
+        let at_most = deadline.remaining(came) / 2;
+        deadline.instant().checked_sub(slowest.min(at_most))
+    }
+}

@@ -1,0 +1,195 @@
+//! The promises of `tower_service::Service` that the hedge layer keeps, around any service.
+
+mod support;
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use steadfast_balance::{Cloned, EndpointBalance, Hedge, HedgeFuture, HedgeLayer};
+use steadfast_core::RetryBudget;
+use support::{Body, Client, MS, Stream, answer, get, ok, post};
+use tokio::time::advance;
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
+use tower::{Layer, Service};
+use tower_test::mock;
+
+type Mock = mock::Mock<Request<Body>, Response<Stream>>;
+type Handle = mock::Handle<Request<Body>, Response<Stream>>;
+
+const DELAY: Duration = Duration::from_millis(100);
+
+fn hedge() -> HedgeLayer {
+    let layer = HedgeLayer::new().after(DELAY);
+    layer.max_share(1.0).expect("valid")
+}
+
+fn spawn(layer: HedgeLayer) -> (mock::Spawn<Hedge<Mock>>, Handle) {
+    mock::spawn_layer(layer)
+}
+
+/// The mock panics when a handle is called that did not report readiness itself.
+#[tokio::test(start_paused = true)]
+async fn calls_the_handle_that_was_ready() {
+    for request in [get, post] {
+        for layer in [hedge(), HedgeLayer::new()] {
+            let (mut service, mut handle) = spawn(layer);
+            for _ in 0..3 {
+                let mut clone = service.clone();
+                assert_ready_ok!(clone.poll_ready());
+                let mut response = task::spawn(clone.call(request()));
+                assert_pending!(response.poll());
+                let (_, respond) = handle.next_request().await.expect("a request");
+                respond.send_response(ok());
+                assert_ready_ok!(response.poll());
+                assert_ready_ok!(service.poll_ready());
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn makes_the_service_ready_for_the_second_attempt() {
+    let (mut service, mut handle) = spawn(hedge());
+    handle.allow(2);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(get()));
+    assert_pending!(response.poll());
+    let (_, _first) = handle.next_request().await.expect("a request");
+    advance(DELAY).await;
+    assert!(response.is_woken());
+    assert_pending!(response.poll());
+    let (_, respond) = handle.next_request().await.expect("the second attempt");
+    respond.send_response(ok());
+    assert!(response.is_woken());
+    assert_ready_ok!(response.poll());
+}
+
+/// What a service that is not ready reserves, others may need.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_busy_or_broken_is_not_waited_for() {
+    for is_broken in [false, true] {
+        let budget = RetryBudget::new(2);
+        let (mut service, mut handle) = spawn(hedge().budget(budget.clone()));
+        handle.allow(1);
+        assert_ready_ok!(service.poll_ready());
+        let mut response = task::spawn(service.call(get()));
+        assert_pending!(response.poll());
+        let (_, respond) = handle.next_request().await.expect("a request");
+        if is_broken {
+            handle.send_error("lost");
+        }
+        for _ in 0..3 {
+            advance(DELAY).await;
+            assert_pending!(response.poll());
+            assert_eq!(budget.available(), 2);
+        }
+        respond.send_response(ok());
+        assert_ready_ok!(response.poll());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_readiness_and_its_errors_on() {
+    let (mut service, mut handle) = spawn(hedge());
+    handle.allow(0);
+    assert_pending!(service.poll_ready());
+    handle.allow(1);
+    assert!(service.is_woken());
+    assert_ready_ok!(service.poll_ready());
+
+    let (mut service, mut handle) = spawn(hedge());
+    handle.send_error("lost");
+    let error = assert_ready_err!(service.poll_ready());
+    assert_eq!(error.to_string(), "lost");
+}
+
+/// Without a balancer below nobody says that an attempt was not sent, so each one counts.
+#[tokio::test(start_paused = true)]
+async fn works_around_a_service_that_is_no_balancer() {
+    let budget = RetryBudget::new(2);
+    let (mut service, mut handle) = spawn(hedge().budget(budget.clone()));
+    handle.allow(2);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(get()));
+    assert_pending!(response.poll());
+    let (_, first) = handle.next_request().await.expect("a request");
+    advance(DELAY).await;
+    assert_pending!(response.poll());
+    let (_, second) = handle.next_request().await.expect("the second attempt");
+    second.send_response(answer(503));
+    assert_pending!(response.poll());
+    assert_eq!(budget.available(), 0);
+    first.send_error("reset");
+    let response = assert_ready_ok!(response.poll());
+    assert_eq!(response.status(), 503, "an answer before an error");
+}
+
+/// Two layers would send four attempts.
+#[tokio::test(start_paused = true)]
+async fn the_outermost_of_two_layers_hedges() {
+    let (mut service, mut handle): (mock::Spawn<Hedge<Hedge<Mock>>>, Handle) =
+        mock::spawn_with(|mock| hedge().layer(hedge().layer(mock)));
+    handle.allow(10);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(get()));
+    for _ in 0..4 {
+        assert_pending!(response.poll());
+        advance(DELAY).await;
+    }
+    drop(response);
+    let mut sent = 0;
+    while let std::task::Poll::Ready(Some(_)) = task::spawn(handle.next_request()).poll() {
+        sent += 1;
+    }
+    assert_eq!(sent, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_each_attempt_is_a_copy_and_one_that_cannot_be_copied_is_sent_once() {
+    for copies in [true, false] {
+        let layer = hedge().copy_body(move |body: &Body| copies.then(|| body.clone()));
+        let (mut service, mut handle) = mock::spawn_with(|mock: Mock| layer.layer(mock));
+        handle.allow(2);
+        assert_ready_ok!(service.poll_ready());
+        let mut response = task::spawn(service.call(get()));
+        assert_pending!(response.poll());
+        advance(DELAY).await;
+        assert_pending!(response.poll());
+        advance(MS).await;
+        let mut bodies = Vec::new();
+        while let std::task::Poll::Ready(Some((request, _))) =
+            task::spawn(handle.next_request()).poll()
+        {
+            bodies.push(format!("{:?}", request.into_body()));
+        }
+        assert_eq!(bodies.len(), 1 + usize::from(copies));
+        assert_eq!(bodies.first(), bodies.last());
+    }
+}
+
+#[test]
+fn nonsense_is_refused() {
+    for value in [-0.1, 1.1, f64::NAN] {
+        let error = HedgeLayer::new().max_share(value).expect_err("no share");
+        assert_eq!(error.field(), "max_share");
+    }
+    for value in [0.0, 1.0, f64::NAN] {
+        let error = HedgeLayer::new().quantile(value).expect_err("no quantile");
+        assert_eq!(error.field(), "quantile");
+    }
+}
+
+/// Compiles only while the middleware adds no bounds of its own to these traits.
+#[allow(dead_code)]
+fn keeps_auto_traits<S: Send + Sync + Clone>(service: Hedge<S>, layer: HedgeLayer) {
+    fn check<T: Send + Sync + Clone>(_: T) {}
+    check(service);
+    check(layer);
+}
+
+#[allow(dead_code)]
+fn futures_are_send(mut service: Hedge<EndpointBalance<Client>>) {
+    fn check<T: Send>(_: T) {}
+    let future: HedgeFuture<EndpointBalance<Client>, Body, Cloned> = service.call(get());
+    check(future);
+}

@@ -1,0 +1,289 @@
+//! The goals.
+
+use std::ops::Range;
+
+use super::measure::{Measure, Results, time};
+use super::{OVER, REFUSING};
+use crate::catalog::STEPS;
+use crate::program::numbers::percent;
+use crate::report::Report;
+
+/// What ours are to reach.
+pub(super) struct Goal {
+    pub(super) name: &'static str,
+    pub(super) target: &'static str,
+    measure: Box<dyn Fn(&Results<'_>, &str) -> Measure>,
+}
+
+impl Goal {
+    fn new(
+        name: &'static str,
+        target: &'static str,
+        measure: impl Fn(&Results<'_>, &str) -> Measure + 'static,
+    ) -> Self {
+        Self {
+            name,
+            target,
+            measure: Box::new(measure),
+        }
+    }
+
+    pub(super) fn of(&self, results: &Results<'_>, policy: &str) -> Measure {
+        (self.measure)(results, policy)
+    }
+}
+
+/// A scenario and its load.
+type At = (&'static str, f64);
+
+const QUOTA: At = ("quota", 0.95);
+const OVERLOAD: At = ("quota", OVER);
+/// tower's own balancer, whose latency is not to be exceeded.
+const PEAK_EWMA: &str = "tower-p2c-peak-ewma";
+/// What hedging is compared with: the same without it.
+const UNHEDGED: &str = "steadfast-least-loaded";
+/// The attempts that open the breaker of an endpoint, at most.
+const TO_OPEN: u32 = 10;
+/// The probes in two minutes: after 5 and 10 s, then every 20 s, and one more if they come early.
+const PROBES: u32 = 7;
+/// Means differ by less in their last digit.
+const ROUNDING: f64 = 1e-4;
+
+pub(super) fn goals() -> Vec<Goal> {
+    let limits = |success, attempts, limited| Limits {
+        success,
+        attempts,
+        limited,
+    };
+    let any = f64::INFINITY;
+    vec![
+        Goal::new(
+            "quota at 0.95",
+            "≥ 99.9 %, ≤ 1.06 sends, ≤ 0.06 429s",
+            move |results, policy| limits(0.999, 1.06, 0.06).of(results, QUOTA, policy),
+        ),
+        Goal::new(
+            "quota at 1.1, an hour",
+            "≥ 90.9 %, ≤ 0.05 429s",
+            move |results, policy| limits(0.909, any, 0.05).of(results, OVERLOAD, policy),
+        ),
+        Goal::new(
+            "without hints, 0.95",
+            "as good as with",
+            |results, policy| like(results, policy, ("quota-no-hint", 0.95), QUOTA, ROUNDING),
+        ),
+        Goal::new(
+            "without hints, 1.1",
+            "as good as with",
+            |results, policy| like(results, policy, ("quota-no-hint", OVER), OVERLOAD, ROUNDING),
+        ),
+        Goal::new("all slow, 0.95", "within 0.1 points", |results, policy| {
+            like(results, policy, ("quota-slow", 0.95), QUOTA, 1e-3)
+        }),
+        Goal::new("all slow, 1.1", "within 0.1 points", |results, policy| {
+            like(results, policy, ("quota-slow", OVER), OVERLOAD, 1e-3)
+        }),
+        Goal::new("outage at 0.5", "≥ 99.9 %", move |results, policy| {
+            limits(0.999, any, any).of(results, ("outage", 0.5), policy)
+        }),
+        Goal::new(
+            "eight clients at 0.95",
+            "≥ 99.5 %, ≤ 1.17 sends",
+            move |results, policy| limits(0.995, 1.17, any).of(results, ("clients", 0.95), policy),
+        ),
+        Goal::new("p99 at 0.5", "≤ PeakEWMA's", |results, policy| {
+            p99(results, policy, ("quota", 0.5))
+        }),
+        Goal::new("p99 at 0.8", "≤ PeakEWMA's", |results, policy| {
+            p99(results, policy, ("quota", 0.8))
+        }),
+        Goal::new(
+            "shares at 0.95",
+            "within 5 % of its quota",
+            |results, policy| shares(results, policy, QUOTA),
+        ),
+        Goal::new(
+            "shares at 1.1",
+            "within 5 % of its quota",
+            |results, policy| shares(results, policy, OVERLOAD),
+        ),
+        Goal::new("fails fast for 120 s", "10 to open, 7 probes", fast_fail),
+        Goal::new(
+            "5 % stragglers",
+            "p99.9 × 0.15, ≤ 5 % more sends",
+            stragglers,
+        ),
+        Goal::new("ramp from 1.0 up", "p99 ≤ half of round robin's", ramp),
+        Goal::new(
+            "always 429, alone",
+            "≤ 1.2/s at 1 to 1,000/s",
+            |results, policy| {
+                let loads = REFUSING.iter().map(|load| ("refusing", *load));
+                refusing(results, policy, loads.chain([("refusing-herd", 0.1)]))
+            },
+        ),
+        Goal::new(
+            "always 429, beside",
+            "≤ 1.2/s at 1 to 1,000/s",
+            |results, policy| {
+                let loads = REFUSING.iter().map(|load| ("refusing-beside", *load));
+                refusing(results, policy, loads)
+            },
+        ),
+    ]
+}
+
+/// The least success, and the most of what it may cost.
+#[derive(Clone, Copy)]
+struct Limits {
+    success: f64,
+    attempts: f64,
+    limited: f64,
+}
+
+impl Limits {
+    fn of(self, results: &Results<'_>, at: At, policy: &str) -> Measure {
+        let mean = |of: fn(&Report) -> f64| results.mean(at, policy, of);
+        let success = mean(|report| report.success);
+        let attempts = mean(|report| report.attempts_per_request);
+        let limited = mean(|report| report.rate_limited_per_request);
+        let waited = results.time(at, policy, |report| report.details.waited_s);
+        Measure {
+            text: format!(
+                "{} %, {attempts:.3}, {limited:.3}, waited {}",
+                percent(success),
+                time(waited)
+            ),
+            holds: success >= self.success && attempts <= self.attempts && limited <= self.limited,
+            rank: success,
+        }
+    }
+}
+
+/// Whether the success of one study is not below that of another by more than this.
+fn like(results: &Results<'_>, policy: &str, at: At, other: At, tolerance: f64) -> Measure {
+    let success = |at| results.mean(at, policy, |report| report.success);
+    let (found, other) = (success(at), success(other));
+    Measure {
+        text: format!(
+            "{} %, {:+.3} points",
+            percent(found),
+            100.0 * (found - other)
+        ),
+        holds: found >= other - tolerance,
+        rank: found,
+    }
+}
+
+fn p99(results: &Results<'_>, policy: &str, at: At) -> Measure {
+    let of = |policy: &str| results.time(at, policy, |report| report.p99_s);
+    let found = of(policy);
+    Measure {
+        text: time(found),
+        holds: found <= of(PEAK_EWMA),
+        rank: -found,
+    }
+}
+
+/// How far the served shares are from those of the quotas, where that is most.
+fn shares(results: &Results<'_>, policy: &str, at: At) -> Measure {
+    let (study, _) = results.of(at.0, at.1, policy);
+    let scenario = &study.scenario;
+    let off = |n: usize| {
+        let quota = scenario.share_of_rate(&scenario.endpoints[n]);
+        let served = results.mean(at, policy, |report| report.details.served[n]);
+        (served - quota, (served - quota) / quota)
+    };
+    let worst = |pick: fn((f64, f64)) -> f64| {
+        let all = (0..scenario.endpoints.len()).map(|n| pick(off(n)).abs());
+        all.fold(0.0, f64::max)
+    };
+    let (points, relative) = (worst(|off| off.0), worst(|off| off.1));
+    Measure {
+        text: format!("{:.1} points, {:.1} %", 100.0 * points, 100.0 * relative),
+        holds: relative <= 0.05,
+        rank: -relative,
+    }
+}
+
+fn fast_fail(results: &Results<'_>, policy: &str) -> Measure {
+    let at = ("fast-fail", 0.5);
+    let (study, _) = results.of(at.0, at.1, policy);
+    let (endpoint, trouble) = study.scenario.last_trouble().expect("one that fails");
+    let span = trouble.start.as_secs() as usize..trouble.end.as_secs() as usize;
+    let sent = |report: &Report| sum(report, endpoint, span.clone());
+    let (_, row) = results.of(at.0, at.1, policy);
+    let most = row.iter().map(sent).fold(0.0, f64::max);
+    Measure {
+        text: format!("{most:.0}"),
+        holds: most <= f64::from(TO_OPEN + PROBES),
+        rank: -most,
+    }
+}
+
+fn stragglers(results: &Results<'_>, policy: &str) -> Measure {
+    let at = ("stragglers", 0.25);
+    let tail = |policy: &str| results.time(at, policy, |report| report.details.p999_s);
+    let (found, ratio) = (tail(policy), tail(policy) / tail(UNHEDGED));
+    let sent = results.mean(at, policy, |report| report.attempts_per_request);
+    Measure {
+        text: format!(
+            "{}, × {ratio:.2}, {:.2} %",
+            time(found),
+            100.0 * (sent - 1.0)
+        ),
+        holds: ratio <= 0.15 && sent <= 1.05,
+        rank: -ratio,
+    }
+}
+
+/// The step at which the latency is most beside that of round robin.
+fn ramp(results: &Results<'_>, policy: &str) -> Measure {
+    let p99 = |policy: &str, n: usize| {
+        results.time(("ramp", 1.0), policy, |report| {
+            report.details.steps_p99_s.get(n).copied()
+        })
+    };
+    let steps = STEPS.iter().enumerate().filter(|(_, step)| **step >= 1.0);
+    let ratios = steps.map(|(n, step)| (p99(policy, n) / p99("round-robin", n), step, n));
+    let (ratio, step, n) = ratios
+        .reduce(|worst, other| if other.0 > worst.0 { other } else { worst })
+        .expect("a step from 1 up");
+    Measure {
+        text: format!("× {ratio:.2}, {} at {step}", time(p99(policy, n))),
+        holds: ratio <= 0.5,
+        rank: -ratio,
+    }
+}
+
+/// What is sent a second to somebody who always refuses, in its worst ten seconds. What was sent in
+/// the first second is told apart: nobody knows it before the first refusal.
+fn refusing(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) -> Measure {
+    let (mut first, mut most, mut success) = (0.0f64, 0.0f64, 1.0f64);
+    for at in all {
+        let (_, row) = results.of(at.0, at.1, policy);
+        for report in row {
+            first = first.max(sum(report, 0, 0..1));
+            let seconds = report.details.attempts.first().map_or(0, Vec::len);
+            let windows = (1..seconds.saturating_sub(9)).map(|n| sum(report, 0, n..n + 10) / 10.0);
+            most = windows.fold(most, f64::max);
+            success = success.min(report.success);
+        }
+    }
+    Measure {
+        text: format!(
+            "{most:.1}/s, {first:.0} in the first second, {} % served",
+            percent(success)
+        ),
+        holds: most <= 1.2,
+        rank: -most,
+    }
+}
+
+/// The attempts at an endpoint in a span of seconds.
+fn sum(report: &Report, endpoint: usize, seconds: Range<usize>) -> f64 {
+    let all = report.details.attempts.get(endpoint);
+    let during = all.into_iter().flatten();
+    let during = during.skip(seconds.start).take(seconds.len());
+    during.map(|n| f64::from(*n)).sum()
+}
