@@ -191,7 +191,7 @@ impl PoolHandle {
         let member = self.member(name)?;
         let now = Instant::now();
         if wait.is_zero() {
-            member.cooldown.end();
+            member.cooldown.end(now);
         } else {
             let wait = member.cooldown.order(wait, now);
             self.0.shared.observers.emit(&Event::Cooldown {

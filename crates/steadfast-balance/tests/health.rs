@@ -451,6 +451,36 @@ async fn a_check_brings_back_an_endpoint_whose_credential_was_rejected() {
     assert_eq!(setup.status().await, 200);
 }
 
+/// What was planned is over with it: the endpoint got four requests a second until the end of the
+/// half hour.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_brought_back_is_soon_used_as_before() {
+    for by_hand in [false, true] {
+        let setup = setup(pool(&["a"]), &["a"]);
+        setup
+            .requests
+            .on("a", |n| answer(if n == 0 { 402 } else { 200 }));
+        assert_eq!(setup.status().await, 402);
+        sleep(10 * SECOND).await;
+        let _checks = (!by_hand).then(|| setup.start(&every_ten_seconds()));
+        if by_hand {
+            setup.handle.cool("a", Duration::ZERO).unwrap();
+        }
+        sleep(MS).await;
+        assert_eq!(setup.status().await, 200);
+        sleep(3 * SECOND).await;
+        let start = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(setup.status().await, 200);
+        }
+        assert!(
+            start.elapsed() < SECOND,
+            "by hand {by_hand}: {:?}",
+            start.elapsed()
+        );
+    }
+}
+
 /// The successes of a healthy time say nothing about a bench that began later.
 #[tokio::test(start_paused = true)]
 async fn only_checks_of_the_same_bench_count() {
