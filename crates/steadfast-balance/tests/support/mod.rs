@@ -1,4 +1,4 @@
-#![allow(dead_code)] // each test binary uses a part of this
+#![allow(dead_code, unused_imports)] // each test binary uses a part of this
 
 pub(crate) mod body;
 pub(crate) mod gate;
