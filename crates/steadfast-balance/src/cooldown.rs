@@ -287,11 +287,8 @@ impl Cooldown {
     }
 
     /// Ends a cooldown: an attempt may be made at once.
-    pub(crate) fn end(&self) {
-        let mut state = self.lock();
-        if matches!(state.phase, Phase::Cooling { .. }) {
-            state.phase = Phase::Probing { sent: None };
-        }
+    pub(crate) fn end(&self, now: Instant) {
+        self.lock().end(now);
     }
 
     /// Returns whether this is the first success after a cooldown.
@@ -399,6 +396,16 @@ impl State {
             }
             Phase::Paced => self.rate.try_send(now).then_some(Pass::Paced),
         }
+    }
+
+    /// Ends a cooldown early. Returns whether there was one.
+    fn end(&mut self, now: Instant) -> bool {
+        let cools = matches!(self.phase, Phase::Cooling { .. });
+        if cools {
+            self.phase = Phase::Probing { sent: None };
+            self.rate.resume(now);
+        }
+        cools
     }
 
     /// Does what only takes time.

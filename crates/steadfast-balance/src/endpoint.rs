@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
@@ -23,6 +24,7 @@ use crate::credential::Credential;
 pub struct Endpoint {
     pub(crate) name: EndpointName,
     pub(crate) base: Base,
+    pub(crate) address: Option<SocketAddr>,
     pub(crate) credential: Option<Credential>,
     pub(crate) headers: HeaderMap,
     pub(crate) tier: u16,
@@ -64,6 +66,7 @@ impl Endpoint {
         Ok(Self {
             name: name.into(),
             base: Base::parse(base)?,
+            address: None,
             credential: None,
             headers: HeaderMap::new(),
             tier: 0,
@@ -138,6 +141,21 @@ impl Endpoint {
         self
     }
 
+    /// Sets the address to connect to, whatever the name in the base resolves to.
+    ///
+    /// The balancer only passes it on, see [`Resolve`](crate::Resolve): the client has to look at
+    /// it.
+    pub fn connect_to(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Makes an endpoint of its own of one address of its name.
+    pub(crate) fn resolved(mut self, address: SocketAddr) -> Self {
+        self.name = format!("{}@{address}", self.name).into();
+        self.connect_to(address)
+    }
+
     /// Replaces the breaker, whose name is that of the endpoint. See
     /// [`default_breaker`](Self::default_breaker).
     pub fn breaker(mut self, breaker: CircuitBreakerBuilder) -> Self {
@@ -162,6 +180,7 @@ impl Endpoint {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.name == other.name
             && self.base == other.base
+            && self.address == other.address
             && self.credential == other.credential
             && self.headers == other.headers
             && self.cost == other.cost
@@ -179,6 +198,12 @@ impl Endpoint {
     #[must_use]
     pub fn name(&self) -> &EndpointName {
         &self.name
+    }
+
+    /// Returns the address to connect to, if one is [set](Self::connect_to).
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Returns the base URI.
@@ -209,6 +234,7 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("name", &self.name)
             .field("base", &self.base())
+            .field("address", &self.address)
             .field("credential", &self.credential)
             .field("headers", &headers)
             .field("tier", &self.tier)

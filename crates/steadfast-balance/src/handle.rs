@@ -191,7 +191,7 @@ impl PoolHandle {
         let member = self.member(name)?;
         let now = Instant::now();
         if wait.is_zero() {
-            member.cooldown.end();
+            member.cooldown.end(now);
         } else {
             let wait = member.cooldown.order(wait, now);
             self.0.shared.observers.emit(&Event::Cooldown {
@@ -204,7 +204,6 @@ impl PoolHandle {
         Ok(())
     }
 
-    #[cfg(feature = "health")]
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.0
     }

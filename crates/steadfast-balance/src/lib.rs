@@ -120,6 +120,31 @@
 //! of them. What runs at an endpoint comes to its end, and who waits learns of the change. With the
 //! feature `serde` an [`EndpointStatus`] can be written down.
 //!
+//! Endpoints can also come from elsewhere: from the addresses of a DNS name, by
+//! [`PoolHandle::resolve`], and with the feature `discover` from a stream of `tower::discover`, by
+//! `PoolHandle::follow`. Both are futures to be spawned, and touch only what they have put there.
+//!
+//! # Health checks
+//!
+//! With the feature `health` a `HealthCheck` asks all endpoints that are in service from time to
+//! time, by an HTTP request or in any other way. It is off unless it is started, and needs no
+//! requests to find out that an endpoint is back.
+//!
+//! | Where the endpoint is | What a check does |
+//! |---|---|
+//! | its breaker is closed | a failure counts only here: after three in a row the breaker opens, as if by [`trip`](steadfast_breaker::CircuitBreaker::trip). The window of the breaker is that of requests alone |
+//! | its breaker is open, and it is not time for a probe | is not sent |
+//! | its breaker is due, or half-open with a free place | is a probe: its verdict closes the breaker or opens it again |
+//! | it cools for its limit, or by hand | is not sent, as it would only use up quota |
+//! | it is left alone for a spent quota or a rejected credential | a success brings it back: the next request is let through, and the others follow if that is not refused |
+//! | it is not in service | is not sent |
+//!
+//! If the first request after that is refused for such a reason again, the check cannot see what is
+//! wrong. It is not sent then until that time has run out.
+//!
+//! A check that was limited or whose credential was rejected is neither a failure nor a success. A
+//! check cools nobody, is not in flight, and does not pass the layers of the endpoint.
+//!
 //! # Readiness, clones and dropped requests
 //!
 //! * The service is always ready: which endpoint has to be depends on the request. Its future
@@ -141,8 +166,20 @@
 //! # Order
 //!
 //! ```text
-//! request ──▶ retry ──▶ balance ──▶ (layers of the endpoint) ──▶ client
+//! request ──▶ retry ──▶ hedge ──▶ balance ──▶ (layers of the endpoint) ──▶ client
 //! ```
+//!
+//! [`HedgeLayer`] is there for those who want it: it sends a request that takes longer than most
+//! to a second endpoint.
+//!
+//! # Features
+//!
+//! | Feature | What it adds |
+//! |---|---|
+//! | `discover` | `PoolHandle::follow` |
+//! | `dns` | `Resolve::new`, which asks the resolver of the operating system |
+//! | `health` | `HealthCheck` |
+//! | `serde` | `Serialize` for [`EndpointStatus`] |
 //!
 //! # Limits
 //!
@@ -161,6 +198,8 @@ mod credential;
 mod dice;
 mod endpoint;
 mod exhausted;
+#[cfg(feature = "discover")]
+mod follow;
 mod future;
 mod handle;
 #[cfg(feature = "health")]
@@ -170,10 +209,13 @@ mod latency;
 mod layer;
 mod member;
 mod members;
+mod placed;
 mod pool;
 mod queue;
 mod quota;
 mod rate;
+mod resolve;
+mod resolved;
 mod rewrite;
 mod select;
 mod service;
@@ -199,6 +241,8 @@ pub use self::layer::{
 };
 pub use self::members::InService;
 pub use self::quota::QuotaWindow;
+pub use self::resolve::Resolve;
+pub use self::resolved::ResolvedAddr;
 pub use self::service::EndpointBalance;
 pub use self::status::EndpointStatus;
 pub use self::strategy::{Pick, Sample, Scored, Strategy};

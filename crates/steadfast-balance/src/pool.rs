@@ -534,9 +534,14 @@ impl fmt::Debug for Shared {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::service::EndpointBalance;
+    use crate::services::Services;
     use crate::strategy::Strategy;
+    use http::{Request, Response};
     use std::cell::Cell;
+    use std::convert::Infallible;
     use steadfast_core::DefaultClassifier;
+    use tower::ServiceExt;
 
     pub(crate) fn shared() -> Shared {
         Shared {
@@ -636,5 +641,19 @@ pub(crate) mod tests {
             .shared
             .choose(&members, ask, &extensions, claims, Instant::now());
         assert_eq!(found, Found::Endpoint(0));
+    }
+
+    /// A thread that changes the endpoints may have to pause between the list and its version.
+    /// Requests looked again and again meanwhile, until their stack was full.
+    #[tokio::test]
+    async fn a_change_that_is_half_done_does_not_hold_a_request_up() {
+        let pool = Arc::new(pool(&[0]));
+        let answer = async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new()));
+        let all = pool.members().all.clone();
+        let version = pool.version() + 1;
+        pool.members.store(Arc::new(Members::new(version, all)));
+        let services = Services::new(pool, move |_| tower::service_fn(answer));
+        let service = EndpointBalance::new(services);
+        assert!(service.oneshot(Request::new(())).await.is_ok());
     }
 }

@@ -173,6 +173,14 @@ impl Rate {
         self.measured = Measured::from(now, 0.0);
     }
 
+    /// Ends that time early.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        let left = self.resumed.saturating_duration_since(now);
+        self.grows_from = self.grows_from.checked_sub(left).unwrap_or(now);
+        self.refused = self.refused.checked_sub(left).unwrap_or(now);
+        self.resumed = self.resumed.min(now);
+    }
+
     /// Counts an attempt that is sent although no token may be there.
     pub(crate) fn send(&mut self, now: Instant) {
         self.refill(now);

@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, uri};
 
 use crate::endpoint::{Base, Endpoint};
+use crate::resolved::ResolvedAddr;
 
 /// What a caller may prove itself with. It is meant for the caller's own server, and no endpoint
 /// gets it unasked.
@@ -69,6 +70,16 @@ pub(crate) fn rewrite<B>(
     }
     if let Some(credential) = &endpoint.credential {
         credential.apply(headers);
+    }
+    match endpoint.address {
+        Some(address) => {
+            let address = ResolvedAddr::new(address);
+            request.extensions_mut().insert(address);
+        }
+        // One that is left from elsewhere would take the credential to another server.
+        None => {
+            request.extensions_mut().remove::<ResolvedAddr>();
+        }
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ where
                 Admitted::try_new(entry, asked, now)
             };
             match (ready, admitted) {
-                (Ok(()), Some(admitted)) if pool.version() != members.version => {
+                (Ok(()), Some(admitted)) if members.version < pool.version() => {
                     // It may be one that is out of service by now.
                     admitted.give_back();
                     drop(reachable);

@@ -55,7 +55,8 @@ impl<S: Clone> Services<S> {
     /// Returns the endpoints that there are now.
     pub(crate) fn reachable(&self) -> Guard<Arc<Reachable<S>>> {
         let current = self.current.load();
-        if current.members.version == self.pool.version() {
+        // A change that is not finished may have come here already.
+        if current.members.version >= self.pool.version() {
             return current;
         }
         drop(current);

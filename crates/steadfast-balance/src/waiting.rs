@@ -241,7 +241,7 @@ impl<S> Waiting<S> {
 impl<'a> View<'a> {
     /// Whether there are other endpoints by now.
     fn is_old(self) -> bool {
-        self.pool.version() != self.members.version
+        self.members.version < self.pool.version()
     }
 
     /// The endpoints that a request may go to, without a pause for what it has tried.

@@ -196,6 +196,41 @@ async fn an_endpoint_is_taken_out_after_so_many_failures_in_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn failures_from_before_a_trip_do_not_count_after_it() {
+    let setup = setup(pool(&["a"]), &["a"]);
+    // Three failures, three probes that close the breaker, two failures.
+    setup
+        .checks
+        .on("a", |n| answer(if (3..6).contains(&n) { 200 } else { 500 }));
+    let _checks = setup.start(&every_ten_seconds());
+    sleep(21 * SECOND).await;
+    assert_eq!(setup.breaker("a"), BreakerState::Open);
+    sleep(55 * SECOND).await;
+    assert_eq!(
+        (setup.checks.count("a"), setup.breaker("a")),
+        (8, BreakerState::Closed)
+    );
+    sleep(10 * SECOND).await;
+    assert_eq!(setup.breaker("a"), BreakerState::Open);
+}
+
+/// While the check ran, requests have opened the breaker and their probes do well.
+#[tokio::test(start_paused = true)]
+async fn a_check_from_before_a_transition_opens_nothing() {
+    let setup = setup(pool(&["a"]), &["a"]);
+    setup.checks.on("a", |_| Reply::never());
+    let _checks = setup.start(&every_ten_seconds().timeout(20 * SECOND).unhealthy(1));
+    sleep(SECOND).await;
+    setup.open_breaker("a").await;
+    setup.requests.on("a", |_| ok());
+    sleep(6 * SECOND).await;
+    assert_eq!(setup.status().await, 200);
+    sleep(14 * SECOND).await;
+    assert_eq!(setup.finding("a"), Some(Finding::Failed));
+    assert_eq!(setup.breaker("a"), BreakerState::HalfOpen);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_and_what_says_nothing() {
     use Finding::{Failed, Passed, Unknown};
     let strict = every_ten_seconds().expect_status(StatusCode::NO_CONTENT);
@@ -293,9 +328,11 @@ async fn a_probe_that_says_nothing_gives_its_place_back() {
     sleep(7 * SECOND).await;
     assert_eq!(setup.finding("a"), Some(Finding::Unknown));
     assert_eq!(setup.breaker("a"), BreakerState::HalfOpen);
-    for _ in 0..3 {
+    for _ in 0..2 {
         assert_eq!(setup.status().await, 200);
     }
+    assert_eq!(setup.breaker("a"), BreakerState::HalfOpen);
+    assert_eq!(setup.status().await, 200);
     assert_eq!(setup.breaker("a"), BreakerState::Closed);
 }
 
@@ -341,6 +378,9 @@ async fn a_limited_endpoint_is_not_checked_until_its_cooldown_is_over() {
     for by_hand in [false, true] {
         let setup = setup(pool(&["a"]), &["a"]);
         if by_hand {
+            // An order counts for more than what there was.
+            setup.requests.on("a", |_| answer(402));
+            assert_eq!(setup.status().await, 402);
             setup.handle.cool("a", 25 * SECOND).unwrap();
         } else {
             setup.requests.on("a", |_| limited("25"));
@@ -364,19 +404,35 @@ async fn a_check_brings_back_an_endpoint_whose_quota_was_spent() {
         .requests
         .on("a", |n| answer(if n == 0 { 402 } else { 200 }));
     assert_eq!(setup.status().await, 402);
+    // A success, a failure, two successes.
     setup
         .checks
-        .on("a", |n| answer(if n < 2 { 402 } else { 200 }));
+        .on("a", |n| answer(if n == 1 { 500 } else { 200 }));
     let _checks = setup.start(&every_ten_seconds().healthy(2));
     sleep(30 * SECOND - MS).await;
     assert_eq!(setup.finding("a"), Some(Finding::Passed));
     let class = exhausted(send(&setup.service, get()).await).0;
-    assert_eq!(class, Class::RateLimited, "once is not enough");
+    assert_eq!(class, Class::RateLimited, "not twice in a row");
 
     sleep(2 * MS).await;
     assert_eq!(of(&setup.handle, "a").cooling, None);
     assert_eq!(setup.status().await, 200);
     assert_eq!(setup.requests.count("a"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_was_right_about_a_bench_is_believed_again() {
+    let setup = setup(pool(&["a"]), &["a"]);
+    setup
+        .requests
+        .on("a", |n| answer(if n % 2 == 0 { 402 } else { 200 }));
+    let _checks = setup.start(&every_ten_seconds());
+    for _ in 0..5 {
+        assert_eq!(setup.status().await, 402);
+        sleep(10 * SECOND).await;
+        assert_eq!(setup.status().await, 200);
+        sleep(SECOND).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -395,6 +451,36 @@ async fn a_check_brings_back_an_endpoint_whose_credential_was_rejected() {
     assert_eq!(setup.status().await, 200);
 }
 
+/// What was planned is over with it: the endpoint got four requests a second until the end of the
+/// half hour.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_brought_back_is_soon_used_as_before() {
+    for by_hand in [false, true] {
+        let setup = setup(pool(&["a"]), &["a"]);
+        setup
+            .requests
+            .on("a", |n| answer(if n == 0 { 402 } else { 200 }));
+        assert_eq!(setup.status().await, 402);
+        sleep(10 * SECOND).await;
+        let _checks = (!by_hand).then(|| setup.start(&every_ten_seconds()));
+        if by_hand {
+            setup.handle.cool("a", Duration::ZERO).unwrap();
+        }
+        sleep(MS).await;
+        assert_eq!(setup.status().await, 200);
+        sleep(3 * SECOND).await;
+        let start = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(setup.status().await, 200);
+        }
+        assert!(
+            start.elapsed() < SECOND,
+            "by hand {by_hand}: {:?}",
+            start.elapsed()
+        );
+    }
+}
+
 /// The successes of a healthy time say nothing about a bench that began later.
 #[tokio::test(start_paused = true)]
 async fn only_checks_of_the_same_bench_count() {
@@ -404,9 +490,32 @@ async fn only_checks_of_the_same_bench_count() {
     setup.requests.on("a", |_| answer(402));
     assert_eq!(setup.status().await, 402);
     sleep(10 * SECOND).await;
-    assert!(of(&setup.handle, "a").cooling.is_some());
+    assert!(of(&setup.handle, "a").cooling.is_some(), "one success");
+
+    setup.handle.cool("a", Duration::ZERO).unwrap();
+    assert_eq!(setup.status().await, 402);
+    sleep(10 * SECOND).await;
+    assert!(
+        of(&setup.handle, "a").cooling.is_some(),
+        "one success of the next bench"
+    );
     sleep(10 * SECOND).await;
     assert_eq!(of(&setup.handle, "a").cooling, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_from_before_a_bench_does_not_end_it() {
+    let setup = setup(pool(&["a"]), &["a"]);
+    setup.requests.on("a", |_| answer(402));
+    assert_eq!(setup.status().await, 402);
+    setup.checks.on("a", |_| Reply::from(ok()).after(SECOND));
+    let _checks = setup.start(&every_ten_seconds());
+    sleep(MS).await;
+    setup.handle.cool("a", Duration::ZERO).unwrap();
+    assert_eq!(setup.status().await, 402);
+    sleep(2 * SECOND).await;
+    assert_eq!(setup.finding("a"), Some(Finding::Passed));
+    assert!(of(&setup.handle, "a").cooling.is_some());
 }
 
 /// The list of models is there although the quota is spent. Each success would lead to one more
@@ -436,6 +545,29 @@ async fn a_check_that_was_wrong_about_a_bench_is_not_believed_again() {
         200,
         "the next bench is another matter"
     );
+}
+
+/// It was not the check that was wrong, but the time.
+#[tokio::test(start_paused = true)]
+async fn a_bench_that_ran_out_too_early_is_no_fault_of_a_check() {
+    let setup = setup(pool(&["a"]), &["a"]);
+    setup
+        .requests
+        .on("a", |n| answer(if n == 1 { 200 } else { 402 }));
+    assert_eq!(setup.status().await, 402);
+    let _checks = setup.start(&every_ten_seconds());
+    sleep(MS).await;
+    assert_eq!(setup.status().await, 200, "the check was right");
+    sleep(SECOND).await;
+
+    setup.checks.on("a", |_| answer(402));
+    assert_eq!(setup.status().await, 402);
+    sleep(30 * MINUTE).await;
+    assert_eq!(setup.status().await, 402);
+    setup.checks.on("a", |_| ok());
+    setup.requests.on("a", |_| ok());
+    sleep(10 * SECOND).await;
+    assert_eq!(setup.status().await, 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Request;
@@ -10,7 +13,7 @@ use proptest::test_runner::Config;
 use steadfast_balance::{
     EndpointBalance, EndpointBalanceBuilder, Hedge, HedgeLayer, PoolHandle, Strategy, Wishes,
 };
-use steadfast_core::{BreakerState, Deadline, RetryBudget, Trail};
+use steadfast_core::{Attempt, BreakerState, Class, Deadline, Next, RetryBudget, Trail, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429Layer};
 use support::gate::Gates;
 use support::{
@@ -19,7 +22,7 @@ use support::{
 };
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready_ok, task};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 const DELAY: Duration = Duration::from_millis(100);
 
@@ -121,7 +124,11 @@ async fn the_time_is_the_live_percentile_once_there_are_enough_samples() {
     net.on("a", |n| {
         Reply::from(ok()).after(if n % 20 == 19 { SECOND } else { 20 * MS })
     });
-    let layer = HedgeLayer::new().max_share(1.0).expect("valid");
+    let layer = HedgeLayer::new()
+        .quantile(0.95)
+        .expect("valid")
+        .max_share(1.0)
+        .expect("valid");
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..100 {
         assert_eq!(status(&service, get()).await, 200);
@@ -146,7 +153,11 @@ async fn hedging_does_not_make_the_percentile_shorter() {
     net.on("a", |n| {
         Reply::from(ok()).after(Duration::from_millis(n as u64 * 37 % 1_000))
     });
-    let layer = HedgeLayer::new().max_share(1.0).expect("valid");
+    let layer = HedgeLayer::new()
+        .quantile(0.95)
+        .expect("valid")
+        .max_share(1.0)
+        .expect("valid");
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..5_000 {
         assert_eq!(status(&service, get()).await, 200);
@@ -564,6 +575,45 @@ async fn with_nowhere_else_to_go_a_retry_waits_for_what_was_tried() {
     assert_eq!(trail.to_string(), expected);
 }
 
+/// An endpoint that was alone is not under way any more once it has failed.
+#[tokio::test(start_paused = true)]
+async fn the_same_endpoint_may_be_asked_again_by_a_retry() {
+    let net = Net::new();
+    net.on("a", |n| if n == 0 { answer(500) } else { ok() });
+    let (service, _) = balance(pool(&["a"]), &net);
+    let layer = hedge().copy_body(ReplayBody::<Body>::try_clone);
+    let client = RetryOn429Layer::new().layer(layer.layer(service));
+    assert_eq!(status(&client, get()).await, 200);
+}
+
+/// A retry may, after a backoff. A hedge comes after none.
+#[tokio::test(start_paused = true)]
+async fn a_second_attempt_does_not_go_back_to_an_endpoint_that_failed() {
+    let net = servers([("a", MS), ("b", SECOND)]);
+    let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
+    let trail = Trail::new();
+    let mut failed = Attempt::new(Instant::now(), Verdict::new(Class::Transport));
+    failed.endpoint = Some("a".into());
+    trail.note(failed);
+    trail.set_next(Next::At(Instant::now()));
+    assert_eq!(status(&service, get_with(&trail)).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [0, 1]);
+}
+
+/// Which endpoints are taken is known of the outer pool. The inner one has others, or the same.
+#[tokio::test(start_paused = true)]
+async fn a_balancer_further_in_may_send_both_attempts_to_one_endpoint() {
+    let net = Net::new();
+    net.on("x", |n| {
+        Reply::from(ok()).after(if n == 0 { SECOND } else { MS })
+    });
+    let inner = pool(&["x"]).build().expect("valid");
+    let outer = pool(&["a", "b"]).endpoint_layer(move |_| inner.clone());
+    let service = outer.build().expect("valid").layer(net.client());
+    let (code, took) = took(status(&hedge().layer(service), get())).await;
+    assert_eq!((code, took, net.count("x")), (200, 101 * MS, 2));
+}
+
 // ===== what it costs =====
 
 #[tokio::test(start_paused = true)]
@@ -577,7 +627,7 @@ async fn there_are_never_more_further_attempts_than_their_share() {
     }
 }
 
-/// A request that had to wait for its share gets it as soon as others have earned it.
+/// A request that had to wait for its share gets it soon after others have earned it.
 #[tokio::test(start_paused = true)]
 async fn a_share_that_is_missing_is_asked_for_again() {
     let net = Net::new();
@@ -595,9 +645,9 @@ async fn a_share_that_is_missing_is_asked_for_again() {
     sleep(150 * MS).await;
     assert_eq!(net.counts(["a", "b"]), [1, 0], "half of an attempt is none");
     assert_eq!(status(&service, get()).await, 200);
-    sleep(49 * MS).await;
     assert_eq!(net.count("b"), 0);
-    sleep(2 * MS).await;
+    // An eighth of the time, with which the timer is less than a millisecond late.
+    sleep(14 * MS).await;
     assert_eq!(net.count("b"), 1);
     response.await.expect("no panic").expect("an answer");
 }
@@ -665,6 +715,143 @@ async fn an_attempt_that_was_not_sent_costs_no_share() {
     assert_eq!(net.counts(["a", "b"]), [3, 1]);
 }
 
+/// With more endpoints there is no more than one further attempt, unless that is allowed.
+#[tokio::test(start_paused = true)]
+async fn a_request_has_no_more_further_attempts_than_it_may() {
+    for (layer, expected) in [(hedge(), [1, 1, 0]), (hedge().max_hedges(0), [1, 0, 0])] {
+        let net = servers([("a", 10 * SECOND), ("b", 10 * SECOND), ("c", 10 * SECOND)]);
+        let (service, _) = stack(&layer, pool(&["a", "b", "c"]), &net);
+        let before = save_up(&service, &net).await;
+        assert_eq!(status(&service, get()).await, 200);
+        let counts = net.counts(["a", "b", "c"]);
+        assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_has_a_minimum() {
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let (service, _) = stack(&hedge().min_delay(300 * MS), pool(&["a", "b"]), &net);
+    let (_, took) = took(status(&service, get())).await;
+    assert_eq!(took, 301 * MS);
+}
+
+/// An endpoint that fails fast would make everything else look slow.
+#[tokio::test(start_paused = true)]
+async fn failures_are_not_measured() {
+    let net = servers([("b", MS)]);
+    net.on("a", |n| match n {
+        0..150 => Reply::from(answer(404)),
+        _ => Reply::from(ok()).after(20 * MS),
+    });
+    let layer = HedgeLayer::new()
+        .quantile(0.95)
+        .expect("valid")
+        .max_share(1.0)
+        .expect("valid");
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    for _ in 0..250 {
+        status(&service, get()).await;
+    }
+    assert_eq!(net.counts(["a", "b"]), [250, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_turn_is_not_measured() {
+    let (net, gates) = (servers([("a", 20 * MS), ("b", MS)]), Gates::default());
+    let layers = gates.clone();
+    let layer = pool(&["a", "b"])
+        .endpoint_layer(move |endpoint| layers.layer(endpoint))
+        .build()
+        .expect("valid");
+    let service = HedgeLayer::new()
+        .quantile(0.95)
+        .expect("valid")
+        .layer(layer.layer(net.client()));
+    gates.room("b", 0);
+    for _ in 0..100 {
+        gates.room("a", 0);
+        let response = tokio::spawn(service.clone().oneshot(get()));
+        sleep(SECOND).await;
+        gates.room("a", 1);
+        response.await.expect("no panic").expect("an answer");
+    }
+    gates.room("a", 1);
+    gates.room("b", 1);
+    net.on("a", |_| Reply::never());
+    let (code, took) = took(status(&service, get())).await;
+    assert_eq!(code, 200);
+    assert!(took < 25 * MS, "{took:?}");
+}
+
+/// Whoever holds the future on after it has answered holds no attempt with it.
+#[tokio::test(start_paused = true)]
+async fn the_loser_is_dropped_with_the_answer_and_not_with_the_future() {
+    for (a, b) in [(SECOND, MS), (110 * MS, SECOND)] {
+        let net = servers([("a", a), ("b", b)]);
+        let (mut service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
+        let trail = Trail::new();
+        let mut response = task::spawn(service.call(get_with(&trail)));
+        for _ in 0..100 {
+            if let Poll::Ready(answer) = response.poll() {
+                drop(answer);
+                break;
+            }
+            advance(10 * MS).await;
+        }
+        assert_eq!((net.running("a"), net.running("b")), (0, 0));
+        assert_eq!((in_flight(&endpoints), trail.len()), (vec![0, 0], 2));
+    }
+}
+
+/// One that could go nowhere else, or not in time, is not even copied.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_copied_in_vain() {
+    let copies = Arc::new(AtomicUsize::new(0));
+    let count = copies.clone();
+    let layer = hedge().copy_body(move |body: &Body| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Some(body.clone())
+    });
+    let net = servers([("a", MS)]);
+    let (service, _) = balance(pool(&["a"]), &net);
+    let service = layer.layer(service);
+    let bound: fn() -> Request<Body> = || {
+        let mut request = get();
+        request.extensions_mut().insert(Wishes::new().only("a"));
+        request
+    };
+    let late: fn() -> Request<Body> = || {
+        let mut request = get();
+        request.extensions_mut().insert(Deadline::after(DELAY));
+        request
+    };
+    for (request, expected) in [(bound, 0), (late, 0), (post, 0), (get, 1)] {
+        let request = request();
+        assert_eq!(status(&service, request).await, 200);
+        assert_eq!(copies.load(Ordering::Relaxed), expected);
+    }
+}
+
+/// The share of an attempt that the budget does not pay for is there for another one.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_without_a_budget_costs_no_share() {
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let budget = RetryBudget::new(2);
+    let all = budget.try_withdraw(2).expect("it is full");
+    let layer = hedge()
+        .budget(budget.clone())
+        .max_share(0.5)
+        .expect("valid");
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    for _ in 0..2 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+    drop(all);
+    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [3, 1]);
+}
+
 // ===== dropped at any time =====
 
 #[derive(Clone, Copy, Debug)]
@@ -709,7 +896,7 @@ async fn run(courses: Vec<Course>) {
         let spent = 1_000_000 - budget.available() as usize;
         assert!(spent <= 2 * (n + 1).div_ceil(2), "{spent} after {n}");
         let sent = net.count("a") + net.count("b");
-        assert!(sent <= (n + 1) + (n + 1) / 2, "{sent} after {n}");
+        assert!(2 * sent <= 3 * (n + 1), "{sent} after {n}");
     }
     // Nobody is left in the queue, and no place after a cooldown is lost.
     advance(600 * SECOND).await;

@@ -487,6 +487,39 @@ fn a_request_that_meets_a_change_gets_its_answer() {
     assert!(handle.status().iter().all(|status| status.in_flight == 0));
 }
 
+/// A request that has looked at the endpoints before the drain must not enter after its end.
+#[test]
+fn nothing_is_sent_after_a_drain_has_ended() {
+    let net = servers(&["a", "b"], |_| ok().into());
+    let (service, handle) = balance(pool(&["a", "b"]), &net);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut request = task::spawn(service.clone().oneshot(get()));
+                    assert_eq!(assert_ready!(request.poll()).unwrap().status(), 200);
+                }
+            });
+        }
+        let late = (0..3_000).find(|_| {
+            let mut drain = task::spawn(handle.drain("a").unwrap());
+            while drain.poll().is_pending() {
+                std::hint::spin_loop();
+            }
+            let ended = net.count("a");
+            for _ in 0..20 {
+                std::thread::yield_now();
+            }
+            let late = net.count("a") - ended;
+            handle.enable("a").unwrap();
+            late > 0
+        });
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(late, None);
+    });
+}
+
 /// A change that comes while a request begins to wait wakes it, or was seen by it.
 #[test]
 fn a_change_is_not_missed_by_who_begins_to_wait() {

@@ -137,10 +137,9 @@ pub fn catalog() -> &'static [Entry] {
         Entry {
             name: "stragglers",
             about: "Four equal endpoints, far from their limit of 200 requests/s each, answer after \
-                    50 ms (median, lognormal, sigma 1), and one answer of twenty takes 20 times \
+                    50 ms (median, lognormal, sigma 1), and one answer of twenty takes 50 times \
                     longer. One hedge after the 95th percentile makes the 99.9th 0.13 of what it is \
-                    at best, since one request of 400 meets two stragglers. With a sigma of 0.5 that \
-                    would be 0.33.",
+                    at best, since one request of 400 meets two stragglers.",
             loads: &[0.25],
             make: balance::stragglers,
         },

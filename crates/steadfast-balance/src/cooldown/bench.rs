@@ -38,13 +38,8 @@ impl Cooldown {
     }
 
     /// Ends this bench, if it still lasts: an attempt may be made at once.
-    pub(crate) fn end_bench(&self, bench: Bench) -> bool {
+    pub(crate) fn end_bench(&self, bench: Bench, now: Instant) -> bool {
         let mut state = self.lock();
-        let lasts =
-            state.generation == bench.generation && matches!(state.phase, Phase::Cooling { .. });
-        if lasts {
-            state.phase = Phase::Probing { sent: None };
-        }
-        lasts
+        state.generation == bench.generation && state.end(now)
     }
 }

@@ -163,7 +163,7 @@ impl Watch {
             None => self.count(rules, outcome),
         }
         if let Some(bench) = running.bench {
-            self.look_at_bench(rules, bench, outcome);
+            self.look_at_bench(rules, bench, outcome, now);
         }
         self.member.shared.turned(now);
     }
@@ -185,7 +185,7 @@ impl Watch {
     }
 
     /// Ends a bench when enough checks in a row have passed since it began.
-    fn look_at_bench(&mut self, rules: &Rules, bench: Bench, outcome: Outcome) {
+    fn look_at_bench(&mut self, rules: &Rules, bench: Bench, outcome: Outcome, now: Instant) {
         let before = match self.bench {
             Some((known, passed)) if known == bench => passed,
             _ => 0,
@@ -195,7 +195,7 @@ impl Watch {
             Finding::Failed | Finding::Unknown => 0,
         };
         self.bench = Some((bench, passed));
-        if passed >= rules.healthy && self.member.cooldown.end_bench(bench) {
+        if passed >= rules.healthy && self.member.cooldown.end_bench(bench, now) {
             self.ended = Some(bench.generation);
             tracing::info!(endpoint = %self.member.endpoint.name, "health check ended a bench");
         }

@@ -13,7 +13,7 @@ use super::share::Share;
 /// Applies [`Hedge`] to a balancer.
 ///
 /// A few answers take many times longer than the others. A request that was not answered within
-/// the time in which 95 of 100 are goes to another endpoint as well; the first to succeed
+/// the time in which 96 of 100 are goes to another endpoint as well; the first to succeed
 /// answers it, and the other attempt is dropped. What may be sent so is limited, to 5 % of all
 /// requests if not set: an endpoint that is slow since it has too much to do gets no more than
 /// that on top.
@@ -109,7 +109,13 @@ pub struct HedgeLayer<C = Cloned> {
 }
 
 impl HedgeLayer {
-    /// Creates a layer which hedges what takes longer than 95 % of the successes.
+    /// The part of successes that come before a request is sent again, if not set.
+    ///
+    /// With the 95th percentile just those 5 % would be hedged that may be, and whoever finds the
+    /// share used up by chance is what the slowest of a thousand are.
+    pub const DEFAULT_QUANTILE: f64 = 0.96;
+
+    /// Creates a layer which hedges what takes longer than 96 % of the successes.
     pub fn new() -> Self {
         Self {
             rules: Rules::default(),
@@ -131,7 +137,8 @@ impl<C> HedgeLayer<C> {
         self
     }
 
-    /// Sets the part of successes that come in time, 0.95 if not set. For one near 1 more than
+    /// Sets the part of successes that come in time, [`DEFAULT_QUANTILE`](HedgeLayer::DEFAULT_QUANTILE) if not
+    /// set. For one near 1 more than
     /// 100 have to be seen first, so that five were later.
     ///
     /// # Errors
@@ -154,7 +161,10 @@ impl<C> HedgeLayer<C> {
     }
 
     /// Sets how many further attempts there are at most, as a part of all requests: 0.05 if not
-    /// set. It is never exceeded. What is not used is saved, for up to 20 of them.
+    /// set. It is never exceeded. What is not used is saved, for up to 50 of them.
+    ///
+    /// If as many requests are slow as the share allows, it does not do for all of them at once:
+    /// those that wait for it look again soon.
     ///
     /// # Errors
     ///
@@ -168,7 +178,8 @@ impl<C> HedgeLayer<C> {
     /// time after the one before, and goes to yet another endpoint.
     ///
     /// If slow answers are accidents, the second attempt meets with one as often as the first: of
-    /// 5 % it leaves 0.25 %. Whoever cares for the slowest of a thousand allows 2.
+    /// 5 % it leaves 0.25 %. Whoever cares for the slowest of a thousand allows 2, and a share
+    /// with room for them.
     pub fn max_hedges(mut self, attempts: u32) -> Self {
         self.rules.max_hedges = attempts;
         self

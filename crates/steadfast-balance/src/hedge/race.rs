@@ -113,11 +113,6 @@ impl Race {
         sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent))
     }
 
-    /// Whether the first attempt waits until an endpoint can take it.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.is_balanced() && self.lock().last_sent.is_none()
-    }
-
     /// Whether this attempt was sent to an endpoint. Without a balancer nobody can say that it
     /// was not.
     pub(super) fn was_sent(&self) -> bool {
@@ -189,11 +184,11 @@ mod tests {
     async fn only_a_balancer_can_say_that_an_attempt_was_not_sent() {
         let race = Race::new();
         let hedge = race.further(1);
-        assert!(hedge.was_sent() && !race.is_waiting());
+        assert!(hedge.was_sent());
         race.balance();
-        assert!(!hedge.was_sent() && race.is_waiting());
+        assert!(!hedge.was_sent());
         let _place = race.enter(&"a".into(), Instant::now());
-        assert!(!hedge.was_sent() && !race.is_waiting());
+        assert!(!hedge.was_sent());
         let _place = hedge.enter(&"b".into(), Instant::now());
         assert!(hedge.was_sent());
     }

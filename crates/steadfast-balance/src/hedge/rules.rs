@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::digest::Digest;
 use super::race::Race;
 use super::share::{Saved, Share};
+use crate::hedge::HedgeLayer;
 use crate::wishes::Wishes;
 
 /// What is configured.
@@ -62,7 +63,7 @@ pub(super) struct Stake(Option<Withdrawal>);
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            delay: Delay::Quantile(0.95),
+            delay: Delay::Quantile(HedgeLayer::DEFAULT_QUANTILE),
             min_delay: Duration::from_millis(1),
             max_hedges: 1,
             share: Share::DEFAULT,

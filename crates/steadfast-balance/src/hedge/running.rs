@@ -18,6 +18,9 @@ use super::copy::CopyBody;
 use super::race::Race;
 use super::rules::{Shared, Stake};
 
+/// After what part of its delay a request is looked at again that found the share used up.
+const SOON: u32 = 8;
+
 /// A request whose first attempt is measured, and which may have further ones.
 pub(super) struct Running<S: Service<Request<B>>, B, C> {
     shared: Arc<Shared<C>>,
@@ -35,8 +38,8 @@ pub(super) struct Again<S, B> {
     pub(super) head: Parts,
     pub(super) body: B,
     pub(super) delay: Duration,
-    /// When it was last about to be sent again.
-    asked: Option<Instant>,
+    /// When it is to be looked at again, after it could not be sent.
+    look_again: Option<Instant>,
     sent: u32,
 }
 
@@ -58,7 +61,7 @@ impl<S, B> Again<S, B> {
             head,
             body,
             delay,
-            asked: None,
+            look_again: None,
             sent: 0,
         }
     }
@@ -87,11 +90,8 @@ impl<S: Service<Request<B>>, B, C> Running<S, B, C> {
         if again.sent >= self.shared.rules.max_hedges {
             return None;
         }
-        let since = again
-            .asked
-            .max(self.race.last_sent())
-            .unwrap_or(self.called);
-        Some(saturating_add(since, again.delay))
+        let since = self.race.last_sent().unwrap_or(self.called);
+        Some(saturating_add(since, again.delay).max(again.look_again.unwrap_or(since)))
     }
 
     /// Returns the best outcome, once no attempt is under way.
@@ -211,16 +211,15 @@ where
             return;
         };
         let now = Instant::now();
-        again.asked = Some(now);
+        again.look_again = Some(saturating_add(now, again.delay));
         if Deadline::of(&again.head.extensions).is_some_and(|it| it.remaining(now).is_zero()) {
             self.again = None;
             return;
         }
-        // It waits for its turn, and another attempt could only wait behind it.
-        if self.race.is_waiting() {
-            return;
-        }
         let Some(stake) = self.shared.pay() else {
+            // Other requests pay for it soon, and those that are slow only by a little end first.
+            let soon = (again.delay / SOON).max(self.shared.rules.min_delay);
+            again.look_again = Some(saturating_add(now, soon));
             return;
         };
         let race = self.race.further(again.sent + 1);

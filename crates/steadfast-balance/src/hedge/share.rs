@@ -4,9 +4,8 @@ use steadfast_core::InvalidConfig;
 
 /// One further attempt, in the unit of the bucket.
 const ONE: u64 = 1_000_000_000;
-/// How many further attempts can be saved up. At the share that they take by themselves, 5 % of
-/// requests beyond the 95th percentile, a bucket of this size is empty for one request in 800.
-const BURST: u64 = 20;
+/// How many further attempts can be saved up.
+const BURST: u64 = 50;
 
 /// How many further attempts a request pays for, as a fixed-point number.
 ///

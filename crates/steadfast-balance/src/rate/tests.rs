@@ -262,3 +262,23 @@ async fn a_refusal_after_a_quiet_time_takes_little_however_long_that_was() {
     unknown.refused(start + 10 * SECOND);
     assert_eq!(unknown.known(), None);
 }
+
+/// The instants of a pause that was planned for longer must not lie ahead.
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_ends_early_is_a_shorter_pause() {
+    let start = Instant::now();
+    for sent in [0, 7] {
+        let mut rate = Rate::knowing(20.0, start);
+        drain(&mut rate, start, sent * SECOND);
+        let now = start + sent * SECOND;
+        let mut shorter = rate;
+        rate.pause(now, now + 60 * SECOND);
+        rate.resume(now + 5 * SECOND);
+        shorter.pause(now, now + 5 * SECOND);
+        assert_eq!(format!("{rate:?}"), format!("{shorter:?}"));
+
+        // What is over cannot end early.
+        rate.resume(now + 9 * SECOND);
+        assert_eq!(format!("{rate:?}"), format!("{shorter:?}"));
+    }
+}

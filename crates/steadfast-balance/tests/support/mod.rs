@@ -1,4 +1,4 @@
-#![allow(dead_code)] // each test binary uses a part of this
+#![allow(dead_code, unused_imports)] // each test binary uses a part of this
 
 pub(crate) mod body;
 pub(crate) mod gate;
@@ -17,6 +17,7 @@ use steadfast_core::{BoxError, Class, Event, Exhausted, Observer, Trail, observe
 use tower::{Layer, Service, ServiceExt};
 
 pub(crate) use self::body::Stream;
+#[allow(unused_imports)] // as above
 pub(crate) use self::net::{Client, Net, Reply};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

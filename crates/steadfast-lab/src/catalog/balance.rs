@@ -68,7 +68,7 @@ pub(super) fn stragglers(load: f64) -> Scenario {
         median: SECOND / 20,
         sigma: 1.0,
         share: 0.05,
-        factor: 20.0,
+        factor: 50.0,
     };
     ["a", "b", "c", "d"]
         .map(|name| {

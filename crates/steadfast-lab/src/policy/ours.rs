@@ -1,11 +1,13 @@
 //! The layers of this workspace, with each strategy.
 
-use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Strategy};
+use steadfast_balance::{
+    Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, HedgeLayer, Strategy,
+};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::Deadline;
 use steadfast_retry::{Backoff, Jitter, RetryOn429Layer};
 use tower::util::BoxCloneSyncService;
-use tower::{ServiceBuilder, ServiceExt};
+use tower::{Layer, ServiceBuilder};
 
 use crate::policy::{Client, Policy, Setup};
 use crate::world::World;
@@ -18,6 +20,8 @@ struct Ours {
     balance: fn(EndpointBalanceBuilder) -> EndpointBalanceBuilder,
     retry: fn(RetryOn429Layer) -> RetryOn429Layer,
     breaker: fn() -> CircuitBreakerBuilder,
+    /// What stands between the retry layer and the balancer, if anything does.
+    hedge: Option<fn() -> HedgeLayer>,
 }
 
 /// The default, to change something of it.
@@ -28,6 +32,7 @@ const LEAST_LOADED: Ours = Ours {
     balance: |balance| balance,
     retry: |retry| retry,
     breaker: Endpoint::default_breaker,
+    hedge: None,
 };
 
 pub(super) fn all() -> Vec<Box<dyn Policy>> {
@@ -39,6 +44,13 @@ pub(super) fn all() -> Vec<Box<dyn Policy>> {
             ..LEAST_LOADED
         }),
         Box::new(LEAST_LOADED),
+        Box::new(Ours {
+            name: "steadfast-hedged",
+            about: "`steadfast-least-loaded` with a `HedgeLayer`, as it is by default, around the \
+                    balancer",
+            hedge: Some(|| HedgeLayer::new().hedge_non_idempotent(true)),
+            ..LEAST_LOADED
+        }),
         Box::new(Ours {
             name: "steadfast-scored",
             about: "the same with `Strategy::Scored`",
@@ -119,15 +131,18 @@ impl Policy for Ours {
             .seed(setup.seed());
         let retry = (self.retry)(retry).clone_body();
         let deadline = setup.deadline();
-        let service = ServiceBuilder::new()
+        let outer = ServiceBuilder::new()
             .map_request(move |mut request: http::Request<_>| {
                 request.extensions_mut().insert(Deadline::after(deadline));
                 request
             })
-            .layer(retry)
-            .layer(balance)
-            .service(setup.http());
-        BoxCloneSyncService::new(service.map_response(|response| response.map(drop)))
+            .map_response(|response: http::Response<_>| response.map(drop))
+            .layer(retry);
+        let balance = balance.layer(setup.http());
+        match self.hedge {
+            Some(hedge) => BoxCloneSyncService::new(outer.layer(hedge()).service(balance)),
+            None => BoxCloneSyncService::new(outer.service(balance)),
+        }
     }
 }
 

@@ -1,0 +1,220 @@
+//! Endpoints that come and go as a stream of changes says.
+#![cfg(feature = "discover")]
+
+mod support;
+
+use std::convert::Infallible;
+
+use steadfast_balance::{Endpoint, EndpointBalance, InService, PoolHandle};
+use support::{
+    Client, MS, Net, Reply, SECOND, balance, endpoint, get, limited, of, ok, pool, status,
+};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower::ServiceExt;
+use tower::discover::Change;
+
+type Item = Result<Change<u32, Endpoint>, &'static str>;
+
+/// A pool with the endpoint `own`, and a stream that it follows.
+struct Setup {
+    net: Net,
+    service: EndpointBalance<Client>,
+    handle: PoolHandle,
+    changes: UnboundedSender<Item>,
+    follows: JoinHandle<Result<(), &'static str>>,
+}
+
+fn setup() -> Setup {
+    let net = Net::new();
+    for name in ["own", "a", "b", "c"] {
+        net.on(name, |_| ok());
+    }
+    let (service, handle) = balance(pool(&["own"]), &net);
+    let (changes, received) = unbounded_channel();
+    let follows = tokio::spawn(handle.follow(UnboundedReceiverStream::new(received)));
+    Setup {
+        net,
+        service,
+        handle,
+        changes,
+        follows,
+    }
+}
+
+impl Setup {
+    async fn insert(&self, key: u32, endpoint: Endpoint) {
+        self.changes
+            .send(Ok(Change::Insert(key, endpoint)))
+            .unwrap();
+        sleep(MS).await;
+    }
+
+    async fn remove(&self, key: u32) {
+        self.changes.send(Ok(Change::Remove(key))).unwrap();
+        sleep(MS).await;
+    }
+
+    fn names(&self) -> Vec<String> {
+        let all = self.handle.status();
+        all.iter().map(|status| status.name.to_string()).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_come_and_go_with_the_stream() {
+    let setup = setup();
+    setup.insert(1, endpoint("a")).await;
+    setup.insert(2, endpoint("b").tier(1)).await;
+    assert_eq!(setup.names(), ["own", "a", "b"]);
+    setup.remove(1).await;
+    setup.remove(7).await;
+    assert_eq!(setup.names(), ["own", "b"]);
+
+    setup.handle.remove("own").unwrap();
+    assert_eq!(status(&setup.service, get()).await, 200);
+    assert_eq!(setup.net.counts(["own", "a", "b"]), [0, 0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_inserted_again_keeps_its_state_and_its_place_if_it_is_the_same() {
+    let setup = setup();
+    setup.insert(1, endpoint("a").tier(0)).await;
+    setup.insert(2, endpoint("b")).await;
+    setup.handle.cool("a", 60 * SECOND).unwrap();
+    setup.insert(1, endpoint("a").tier(2).weight(3.0)).await;
+    let a = of(&setup.handle, "a");
+    assert_eq!(
+        (a.tier, a.weight, a.cooling),
+        (2, 3.0, Some(60 * SECOND - MS))
+    );
+
+    let moved = Endpoint::new("a", "http://a.test/v2").unwrap();
+    setup.insert(1, moved).await;
+    let a = of(&setup.handle, "a");
+    assert_eq!(
+        (a.base.as_str(), a.tier, a.cooling),
+        ("http://a.test/v2", 0, None)
+    );
+    assert_eq!(setup.names(), ["own", "a", "b"]);
+    setup.insert(1, endpoint("c")).await;
+    assert_eq!(setup.names(), ["own", "c", "b"], "also under another name");
+    setup.remove(1).await;
+    assert_eq!(setup.names(), ["own", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_cannot_be_used_is_passed_over() {
+    let setup = setup();
+    setup.insert(1, endpoint("own")).await;
+    setup.insert(2, endpoint("a").weight(-1.0)).await;
+    assert_eq!(setup.names(), ["own"]);
+    setup.remove(1).await;
+    assert_eq!(setup.names(), ["own"], "it did not come from the stream");
+
+    setup.insert(2, endpoint("a")).await;
+    setup.insert(2, endpoint("a").weight(0.0)).await;
+    setup
+        .insert(2, Endpoint::new("own", "http://a.test").unwrap())
+        .await;
+    setup
+        .insert(2, Endpoint::new("a", "http://c.test").unwrap().cost(-1.0))
+        .await;
+    assert_eq!(setup.names(), ["own", "a"], "what was there stays");
+    assert_eq!(of(&setup.handle, "a").weight, 1.0);
+    assert_eq!(of(&setup.handle, "a").base, "http://a.test");
+    setup.insert(3, endpoint("b")).await;
+    assert_eq!(setup.names(), ["own", "a", "b"], "it goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_have_put_there_is_left_alone() {
+    let setup = setup();
+    setup.insert(1, endpoint("a")).await;
+    setup.handle.remove("a").unwrap();
+    setup.handle.add(endpoint("a")).unwrap();
+    setup.remove(1).await;
+    assert_eq!(
+        setup.names(),
+        ["own", "a"],
+        "it is another one of this name"
+    );
+
+    setup.insert(2, endpoint("b")).await;
+    setup.handle.disable("b").unwrap();
+    setup.insert(2, endpoint("b").weight(2.0)).await;
+    assert_eq!(of(&setup.handle, "b").service, InService::Disabled);
+    setup.handle.remove("b").unwrap();
+    setup.insert(2, endpoint("b")).await;
+    assert_eq!(setup.names(), ["own", "a", "b"], "it is put there again");
+    setup.remove(2).await;
+    assert_eq!(setup.names(), ["own", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_with_the_stream() {
+    let Setup {
+        handle,
+        changes,
+        follows,
+        ..
+    } = setup();
+    changes.send(Ok(Change::Insert(1, endpoint("a")))).unwrap();
+    drop(changes);
+    assert_eq!(follows.await.unwrap(), Ok(()));
+    assert_eq!(handle.status().len(), 2, "the endpoints stay");
+
+    let Setup {
+        handle,
+        changes,
+        follows,
+        ..
+    } = setup();
+    changes.send(Ok(Change::Insert(1, endpoint("a")))).unwrap();
+    changes.send(Err("the registry is gone")).unwrap();
+    assert_eq!(follows.await.unwrap(), Err("the registry is gone"));
+    assert_eq!(handle.status().len(), 2);
+}
+
+/// A removal takes no request away, and neither does the end of the future.
+#[tokio::test(start_paused = true)]
+async fn what_runs_at_an_endpoint_that_goes_comes_to_its_end() {
+    let setup = setup();
+    setup.handle.disable("own").unwrap();
+    setup.net.on("a", |_| Reply::from(ok()).after(10 * SECOND));
+    setup.insert(1, endpoint("a")).await;
+    let running = tokio::spawn(setup.service.clone().oneshot(get()));
+    sleep(SECOND).await;
+    setup
+        .insert(1, Endpoint::new("a", "http://b.test").unwrap())
+        .await;
+    setup.follows.abort();
+    assert_eq!(status(&setup.service, get()).await, 200);
+    assert_eq!(running.await.unwrap().unwrap().status(), 200);
+    assert_eq!(setup.net.counts(["a", "b"]), [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_forgets_what_the_last_one_was_limited_to() {
+    let setup = setup();
+    setup.handle.remove("own").unwrap();
+    setup.net.on("a", |_| limited("60"));
+    setup.insert(1, endpoint("a")).await;
+    assert_eq!(status(&setup.service, get()).await, 429);
+    setup
+        .insert(1, Endpoint::new("a", "http://b.test").unwrap())
+        .await;
+    assert_eq!(status(&setup.service, get()).await, 200);
+}
+
+/// Anything that names its services `Endpoint` will do, and the future can be sent to a task.
+#[test]
+fn any_discover_will_do() {
+    fn is_send<T: Send + 'static>(_: &T) {}
+    let layer = pool(&[]).build_empty().unwrap();
+    let handle = layer.handle();
+    let empty = tokio_stream::empty::<Result<Change<String, Endpoint>, Infallible>>();
+    is_send(&handle.follow(empty));
+}

@@ -1,0 +1,324 @@
+//! Endpoints from the addresses of a name.
+
+mod support;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::Request;
+use steadfast_balance::{Credential, Endpoint, PoolHandle, Resolve, ResolvedAddr, Strategy};
+use support::{Body, MS, Net, Reply, SECOND, balance, get, of, ok, pool, status};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt};
+
+type Answer = io::Result<Vec<SocketAddr>>;
+
+/// What a resolver answers, one after the other and the last one again and again.
+#[derive(Clone, Default)]
+struct Dns(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    answers: VecDeque<Result<Vec<&'static str>, io::ErrorKind>>,
+    asked: Vec<(String, Instant)>,
+}
+
+impl Dns {
+    fn of<const N: usize>(answers: [Result<&[&'static str], io::ErrorKind>; N]) -> Self {
+        let dns = Self::default();
+        dns.0.lock().unwrap().answers = answers.map(|answer| answer.map(<[_]>::to_vec)).into();
+        dns
+    }
+
+    fn answer(&self, name: String) -> Answer {
+        let mut state = self.0.lock().unwrap();
+        state.asked.push((name, Instant::now()));
+        let answer = match state.answers.len() {
+            1 => state.answers[0].clone(),
+            _ => state.answers.pop_front().expect("an answer"),
+        };
+        let addresses = answer.map_err(io::Error::from)?;
+        Ok(addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect())
+    }
+
+    fn resolve(&self, endpoint: Endpoint) -> Resolve {
+        let dns = self.clone();
+        Resolve::with(endpoint, move |name| {
+            let dns = dns.clone();
+            async move { dns.answer(name) }
+        })
+    }
+
+    fn asked(&self, start: Instant) -> Vec<u64> {
+        let state = self.0.lock().unwrap();
+        state
+            .asked
+            .iter()
+            .map(|(_, at)| (*at - start).as_secs())
+            .collect()
+    }
+}
+
+fn api() -> Endpoint {
+    Endpoint::new("api", "https://api.test:8443/v1").unwrap()
+}
+
+fn handle() -> PoolHandle {
+    let net = Net::new();
+    balance(pool(&["own"]), &net).1
+}
+
+fn start(handle: &PoolHandle, resolve: Resolve) -> JoinHandle<std::convert::Infallible> {
+    tokio::spawn(handle.resolve(resolve).unwrap())
+}
+
+fn names(handle: &PoolHandle) -> Vec<String> {
+    let all = handle.status();
+    all.iter().map(|status| status.name.to_string()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_address_has_an_endpoint_and_keeps_it_while_it_is_there() {
+    let dns = Dns::of([
+        Ok(&["127.0.0.1:8443", "127.0.0.2:8443"]),
+        // In another order, and twice.
+        Ok(&["127.0.0.3:8443", "127.0.0.2:8443", "127.0.0.2:8443"]),
+        Ok(&["[::1]:8443"]),
+    ]);
+    let handle = handle();
+    let _resolves = start(&handle, dns.resolve(api().tier(3).weight(2.0)));
+    sleep(MS).await;
+    assert_eq!(
+        names(&handle),
+        ["own", "api@127.0.0.1:8443", "api@127.0.0.2:8443"]
+    );
+    let first = of(&handle, "api@127.0.0.1:8443");
+    assert_eq!(
+        (first.base.as_str(), first.tier, first.weight),
+        ("https://api.test:8443/v1", 3, 2.0)
+    );
+
+    handle.cool("api@127.0.0.2:8443", 600 * SECOND).unwrap();
+    sleep(30 * SECOND).await;
+    assert_eq!(
+        names(&handle),
+        ["own", "api@127.0.0.2:8443", "api@127.0.0.3:8443"]
+    );
+    assert!(
+        of(&handle, "api@127.0.0.2:8443").cooling.is_some(),
+        "it keeps its state"
+    );
+    sleep(30 * SECOND).await;
+    assert_eq!(names(&handle), ["own", "api@[::1]:8443"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_fails_takes_nothing_away_and_is_asked_again_soon() {
+    let failed = Err(io::ErrorKind::Other);
+    let dns = Dns::of([
+        failed,
+        failed,
+        Ok(&["127.0.0.1:8443"]),
+        failed,
+        failed,
+        failed,
+        failed,
+        Ok(&[]),
+        Ok(&["127.0.0.2:8443"]),
+    ]);
+    let handle = handle();
+    let begin = Instant::now();
+    let _resolves = start(&handle, dns.resolve(api()).interval(5 * SECOND));
+    sleep(7 * SECOND).await;
+    assert_eq!(names(&handle), ["own", "api@127.0.0.1:8443"]);
+    sleep(17 * SECOND).await;
+    assert_eq!(names(&handle), ["own", "api@127.0.0.1:8443"]);
+    sleep(2 * SECOND).await;
+    assert_eq!(names(&handle), ["own", "api@127.0.0.2:8443"]);
+    sleep(5 * SECOND).await;
+    assert_eq!(dns.asked(begin), [0, 1, 3, 8, 9, 11, 15, 20, 25, 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_hangs_is_asked_again() {
+    let asked = Arc::new(Mutex::new(0));
+    let count = asked.clone();
+    let resolve = Resolve::with(api(), move |_| {
+        *count.lock().unwrap() += 1;
+        std::future::pending::<Answer>()
+    });
+    let handle = handle();
+    let _resolves = start(&handle, resolve);
+    sleep(10 * SECOND + 500 * MS).await;
+    assert_eq!(*asked.lock().unwrap(), 1);
+    sleep(SECOND).await;
+    assert_eq!(*asked.lock().unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_resolver_is_asked_for_host_and_port() {
+    for (base, expected) in [
+        ("https://api.test:8443/v1", "api.test:8443"),
+        ("https://api.test/v1", "api.test:443"),
+        ("http://api.test", "api.test:80"),
+        ("http://[::1]", "[::1]:80"),
+    ] {
+        let dns = Dns::of([Ok(&["127.0.0.1:1"])]);
+        let endpoint = Endpoint::new("api", base).unwrap();
+        let _resolves = start(&handle(), dns.resolve(endpoint));
+        sleep(MS).await;
+        assert_eq!(dns.0.lock().unwrap().asked[0].0, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_endpoints_are_left_alone() {
+    let dns = Dns::of([Ok(&["127.0.0.1:1", "127.0.0.2:1"]), Ok(&["127.0.0.3:1"])]);
+    let handle = handle();
+    let other = Endpoint::new("api@127.0.0.1:1", "http://other.test").unwrap();
+    handle.add(other).unwrap();
+    let resolves = start(&handle, dns.resolve(api()));
+    sleep(MS).await;
+    assert_eq!(
+        names(&handle),
+        ["own", "api@127.0.0.1:1", "api@127.0.0.2:1"]
+    );
+    assert_eq!(of(&handle, "api@127.0.0.1:1").base, "http://other.test");
+    sleep(30 * SECOND).await;
+    assert_eq!(
+        names(&handle),
+        ["own", "api@127.0.0.1:1", "api@127.0.0.3:1"]
+    );
+
+    resolves.abort();
+    sleep(600 * SECOND).await;
+    assert_eq!(names(&handle).len(), 3, "the endpoints stay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_without_end_does_not_fill_the_pool() {
+    let resolve = Resolve::with(api(), async |_| {
+        // Each of them twice.
+        let ports = (0..2000).map(|n| n % 1000);
+        Ok(ports
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+            .collect())
+    });
+    let handle = handle();
+    let _resolves = start(&handle, resolve);
+    sleep(MS).await;
+    assert_eq!(names(&handle).len(), 65);
+}
+
+#[test]
+fn nonsense_is_refused() {
+    let dns = Dns::default();
+    let handle = handle();
+    let refused = |resolve: Resolve| handle.resolve(resolve).map(drop).unwrap_err();
+    assert_eq!(
+        refused(dns.resolve(api()).interval(Duration::ZERO)).field(),
+        "interval"
+    );
+    assert_eq!(refused(dns.resolve(api().weight(0.0))).field(), "weight");
+}
+
+/// The URI keeps the name, and the client and the layers of an endpoint see the address.
+#[tokio::test(start_paused = true)]
+async fn a_request_has_the_name_and_the_address() {
+    let net = Net::new();
+    net.on("api", |_| ok());
+    net.on("own", |_| Reply::from(ok()));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let made = Arc::new(Mutex::new(Vec::new()));
+    let layers = made.clone();
+    let layer = pool(&["own"])
+        .strategy(Strategy::RoundRobin)
+        .endpoint_layer(move |endpoint| {
+            layers.lock().unwrap().push(endpoint.address());
+            let log = log.clone();
+            tower::util::MapRequestLayer::new(move |request: Request<Body>| {
+                let address = ResolvedAddr::of(request.extensions());
+                let address = address.map(|address| address.address().to_string());
+                log.lock()
+                    .unwrap()
+                    .push((request.uri().to_string(), address));
+                request
+            })
+        })
+        .build()
+        .unwrap();
+    let handle = layer.handle();
+    let service = layer.layer(net.client());
+    let dns = Dns::of([Ok(&["127.0.0.1:8443", "127.0.0.2:8443"])]);
+    let key = Credential::bearer("own").unwrap();
+    let _resolves = start(&handle, dns.resolve(api().api_key(key)));
+    sleep(MS).await;
+
+    for _ in 0..3 {
+        // What another layer has left there must not lead the credential elsewhere.
+        let mut request = get();
+        let elsewhere = ResolvedAddr::new("192.0.2.1:1".parse().unwrap());
+        request.extensions_mut().insert(elsewhere);
+        service.clone().oneshot(request).await.unwrap();
+    }
+    let mut seen = seen.lock().unwrap().clone();
+    seen.sort();
+    let with_name = |address: &str| {
+        let uri = "https://api.test:8443/v1/chat?stream=true";
+        (String::from(uri), Some(String::from(address)))
+    };
+    assert_eq!(
+        seen,
+        [
+            (String::from("http://own.test/chat?stream=true"), None),
+            with_name("127.0.0.1:8443"),
+            with_name("127.0.0.2:8443"),
+        ]
+    );
+    let mut made = made.lock().unwrap().clone();
+    made.sort();
+    let addresses = ["127.0.0.1:8443", "127.0.0.2:8443"].map(|address| address.parse().unwrap());
+    assert_eq!(made, [None, Some(addresses[0]), Some(addresses[1])]);
+}
+
+/// An address moves to another endpoint as anything else of it does.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_with_another_address_is_another_one() {
+    let handle = handle();
+    let at = |port: u16| api().connect_to(SocketAddr::from(([127, 0, 0, 1], port)));
+    handle.replace([at(1)]).unwrap();
+    handle.cool("api", 60 * SECOND).unwrap();
+    handle.replace([at(1)]).unwrap();
+    assert!(of(&handle, "api").cooling.is_some());
+    handle.replace([at(2)]).unwrap();
+    assert!(of(&handle, "api").cooling.is_none());
+}
+
+#[cfg(feature = "dns")]
+#[tokio::test]
+async fn the_operating_system_knows_localhost() {
+    let net = Net::new();
+    net.on("localhost", |_| ok());
+    let layer = pool(&[]).build_empty().unwrap();
+    let handle = layer.handle();
+    let service = layer.layer(net.client());
+    let endpoint = Endpoint::new("api", "http://localhost:8080").unwrap();
+    let _resolves = start(&handle, Resolve::new(endpoint));
+    while names(&handle).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let local = ["api@127.0.0.1:8080", "api@[::1]:8080"];
+    assert!(
+        names(&handle).iter().all(|name| local.contains(&&**name)),
+        "{handle:?}"
+    );
+    assert_eq!(status(&service, get()).await, 200);
+}
