@@ -141,7 +141,8 @@ pub use steadfast_retry as retry;
 
 pub use steadfast_balance::{
     Asking, Candidate, Candidates, Credential, Endpoint, EndpointBalanceLayer, EndpointStatus,
-    InService, Pick, PoolHandle, QuotaWindow, Sample, Scored, Strategy, WhenExhausted, Wishes,
+    HedgeLayer, InService, Pick, PoolHandle, QuotaWindow, Sample, Scored, Strategy, WhenExhausted,
+    Wishes,
 };
 pub use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 pub use steadfast_core::{
