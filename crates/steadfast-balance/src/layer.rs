@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use steadfast_core::{Classify, DefaultClassifier, InvalidConfig, Observer, Observers};
@@ -305,7 +305,6 @@ impl<F> EndpointBalanceBuilder<F> {
             round: AtomicU64::new(0),
             last_resort: AtomicU64::new(0),
             ids: AtomicU64::new(0),
-            endpoints: AtomicUsize::new(0),
         };
         Ok(EndpointBalanceLayer {
             pool: Arc::new(Pool::new(shared, endpoints)?),

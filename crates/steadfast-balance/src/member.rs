@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -45,6 +45,8 @@ pub(crate) struct Member {
     pub(crate) turn: AtomicU64,
     /// The last walk through the queue that has met it.
     pub(crate) mark: AtomicU64,
+    /// How many of the queue want it. Written under its lock.
+    pub(crate) wanted_by: AtomicUsize,
     /// How often in a row the endpoint rejected its own credential.
     rejections: AtomicU32,
     /// What the last health check has found.
@@ -101,6 +103,7 @@ impl Member {
             idle: Notify::new(),
             turn: AtomicU64::new(0),
             mark: AtomicU64::new(0),
+            wanted_by: AtomicUsize::new(0),
             rejections: AtomicU32::new(0),
             last_check: LastCheck::default(),
             last_used: AtomicU64::new(0),
@@ -131,7 +134,8 @@ impl Member {
         }
     }
 
-    fn has_tokens_at(&self, tokens: u64, now: Instant) -> Option<Instant> {
+    /// When it has so many tokens, if it has not now.
+    pub(crate) fn has_tokens_at(&self, tokens: u64, now: Instant) -> Option<Instant> {
         let ready = self.quota.ready_at(tokens, self.shared.since_start(now))?;
         Some(saturating_add(self.shared.start, ready))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::endpoint::Endpoint;
 use crate::exhausted::WhenExhausted;
 use crate::member::{Member, Turn};
 use crate::members::{Entry, Members};
-use crate::queue::{Claims, Queue};
+use crate::queue::{Claims, Key, Queue};
 use crate::strategy::{Pick, Sample};
 
 /// How many candidates are looked at one by one. Of more, some strategies want only two.
@@ -60,7 +60,6 @@ pub(crate) struct Shared {
     /// and 0 if there was none.
     pub(crate) last_resort: AtomicU64,
     pub(crate) ids: AtomicU64,
-    pub(crate) endpoints: AtomicUsize,
 }
 
 /// What is found for a request.
@@ -68,8 +67,9 @@ pub(crate) struct Shared {
 pub(crate) enum Found {
     /// The endpoint at this place among the active ones.
     Endpoint(usize),
-    /// An endpoint that is worth waiting for although others could take the request.
-    WorthWaiting,
+    /// An endpoint that is worth waiting for although others of a higher tier could take the
+    /// request. It is one of so many that come first among the active ones.
+    WorthWaiting(usize),
     Nobody,
 }
 
@@ -80,18 +80,13 @@ impl Shared {
         now.saturating_duration_since(self.start)
     }
 
-    /// How many endpoints take requests.
-    pub(crate) fn endpoints(&self) -> usize {
-        self.endpoints.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn prefers_to_wait(&self) -> bool {
         !self.prefer_wait_below.is_zero()
     }
 
     /// Tells those who wait that something has changed at an endpoint.
     pub(crate) fn turned(&self, now: Instant) {
-        self.queue.pass_on(self.endpoints(), now);
+        self.queue.pass_on(now);
     }
 
     /// Looks for an endpoint: an untried one of the lowest tier that has any, or else a tried one
@@ -119,9 +114,9 @@ impl Shared {
             }
             if self.prefers_to_wait()
                 && !allowed.hurries
-                && self.is_soon(members, tier, allowed, now)
+                && self.is_soon(members, tier.clone(), allowed, now)
             {
-                return Err(Found::WorthWaiting);
+                return Err(Found::WorthWaiting(tier.end));
             }
         }
         if allowed.may_return() {
@@ -287,7 +282,8 @@ impl Shared {
     pub(crate) fn next(&self, members: &Members, asked: &Asked, now: Instant) -> Next {
         let allowed = asked.allowed().after_all();
         let tokens = asked.tokens();
-        let claims = self.queue.claims(None, self.endpoints(), now);
+        let key = Key::behind(allowed.since(now));
+        let claims = self.queue.claims(key, members.everybody(), now);
         let is_free = |member: &Member| member.is_admissible(tokens, now) && !claims.has(member);
         let find = |tier: Range<usize>, allows: &dyn Fn(&Member) -> bool| {
             let mut tier = members.active()[tier].iter();
@@ -514,12 +510,9 @@ impl Pool {
         let done = change(&mut all, &new)?;
         let version = self.version.load(Ordering::Relaxed) + 1;
         let members = Members::new(version, all);
-        self.shared
-            .endpoints
-            .store(members.active().len(), Ordering::Relaxed);
         self.members.store(Arc::new(members));
         self.version.store(version, Ordering::SeqCst);
-        self.shared.queue.wake_all();
+        self.shared.queue.wake_all(Instant::now());
         Ok(done)
     }
 }
@@ -567,7 +560,6 @@ pub(crate) mod tests {
             round: AtomicU64::new(0),
             last_resort: AtomicU64::new(0),
             ids: AtomicU64::new(0),
-            endpoints: AtomicUsize::new(0),
         }
     }
 

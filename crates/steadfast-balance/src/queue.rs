@@ -2,9 +2,11 @@
 //! served.
 //!
 //! Each waiter wants some of the endpoints. The turn of an endpoint belongs to the first waiter
-//! that wants it, so one whose endpoints have no turn is passed over and keeps its place. The
-//! first waiter has a timer for the next turn of all of them, and each a timer for the time when
-//! it gives up.
+//! that wants it, so one whose endpoints have no turn is passed over and keeps its place. That
+//! first waiter has a timer for the turn, and the second one a later timer, in case that the first
+//! does not look: somebody may hold its future and not poll it. Nobody else has one, but for the
+//! time when it gives up. Whenever something changes a walk through the queue wakes those whose
+//! timers are too late by now.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,15 +14,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use steadfast_core::saturating_add;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::member::{Member, Turn};
 use crate::pool::Shared;
 
-/// How long a waiter may take to use its turn after it was woken. Somebody may hold its future
-/// and not poll it, and the others go on without it.
+/// How long a waiter may take to look when it is to. The others go on without it then.
 const GRACE: Duration = Duration::from_millis(100);
+/// What a timer counts. Nobody looks twice in that time.
+const TICK: Duration = Duration::from_millis(1);
+/// A timer that is late by no more than this part of its time stays as it is.
+const SLACK: u32 = 16;
+
+/// The endpoints that somebody wants.
+pub(crate) type Wanted = Arc<[Arc<Member>]>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -34,6 +43,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiters: BTreeMap<Key, Waiter>,
+    /// How many endpoints are wanted by anybody, and how many by two or more.
+    wanted: [usize; 2],
     /// When somebody first found it too long, and when last. It is forgotten after twice the time
     /// that one could have waited.
     full: Option<(Instant, Instant)>,
@@ -51,11 +62,13 @@ pub(crate) struct Key {
 
 #[derive(Debug)]
 struct Waiter {
-    wanted: Arc<[Arc<Member>]>,
+    wanted: Wanted,
     tokens: Option<u64>,
     waker: Waker,
-    /// When it was told that it is its turn, if it has not looked since.
-    woken: Option<Instant>,
+    /// Endpoints whose services are not ready, and wake it themselves, or are lost.
+    busy: Vec<u64>,
+    /// When it is to look, if it is: since its timer ends then, or since it was told to.
+    looks: Option<Instant>,
 }
 
 /// A place in the queue. Dropping it passes the turn on.
@@ -70,7 +83,7 @@ pub(crate) struct Place {
 pub(crate) enum Claims {
     None,
     All,
-    /// Those with these ids.
+    /// Those with these ids, in order.
     Some(Vec<u64>),
 }
 
@@ -80,8 +93,16 @@ impl Claims {
         match self {
             Self::None => false,
             Self::All => true,
-            Self::Some(ids) => ids.contains(&member.id),
+            Self::Some(ids) => ids.binary_search(&member.id).is_ok(),
         }
+    }
+}
+
+impl Key {
+    /// Behind all who wait since that time.
+    pub(crate) fn behind(since: Instant) -> Self {
+        let number = u64::MAX;
+        Self { since, number }
     }
 }
 
@@ -90,36 +111,60 @@ impl Queue {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Which endpoints belong to others. `endpoints` is how many there are.
-    pub(crate) fn claims(&self, own: Option<&Place>, endpoints: usize, now: Instant) -> Claims {
+    /// How many wait before somebody with this key who wants what those want.
+    pub(crate) fn ahead<'a>(
+        &self,
+        key: Key,
+        wanted: impl Iterator<Item = &'a Arc<Member>>,
+    ) -> usize {
+        let len = self.len();
+        if len == 0 {
+            return 0;
+        }
+        // Who waits for two of them is counted twice, and that is too many at most.
+        let rivals = wanted.map(|member| member.wanted_by.load(Ordering::Relaxed));
+        let most = rivals.sum::<usize>().min(len);
+        let state = self.lock();
+        let is_last = state.waiters.keys().next_back() < Some(&key);
+        if is_last {
+            return most;
+        }
+        // Of those who come back, most are far ahead.
+        state.waiters.range(..key).take(most).count()
+    }
+
+    /// Which endpoints belong to others, for one who wants any of `all`.
+    pub(crate) fn claims(&self, own: Key, all: &Wanted, now: Instant) -> Claims {
         if self.len() == 0 {
             return Claims::None;
         }
         let mut state = self.lock();
         let walk = state.begin_walk();
         let mut ids = Vec::new();
-        for (key, waiter) in &state.waiters {
-            if own.is_some_and(|own| own.key <= *key) {
-                break;
-            }
+        for (_, waiter) in state.waiters.range(..own) {
             if waiter.is_absent(now) {
                 continue;
             }
-            let mut left = waiter.wanted.iter();
+            let is_whole = waiter.tokens.is_none() && Arc::ptr_eq(&waiter.wanted, all);
+            if is_whole {
+                return Claims::All;
+            }
+            let wanted = waiter.wanted.iter();
+            let suitable = wanted.filter(|member| waiter.lacks_tokens_at(member, now).is_none());
             ids.extend(
-                left.by_ref()
+                suitable
                     .filter(|member| member.is_new_to(walk))
                     .map(|member| member.id),
             );
-            if ids.len() >= endpoints {
-                return Claims::All;
+            if ids.len() >= state.wanted[0] {
+                break;
             }
         }
         if ids.is_empty() {
-            Claims::None
-        } else {
-            Claims::Some(ids)
+            return Claims::None;
         }
+        ids.sort_unstable();
+        Claims::Some(ids)
     }
 
     /// Notes that somebody found the queue too long, who could have waited for `longest`.
@@ -146,25 +191,23 @@ impl Queue {
     }
 
     /// Tells those whose turn it is, after something has changed.
-    pub(crate) fn pass_on(&self, endpoints: usize, now: Instant) {
+    pub(crate) fn pass_on(&self, now: Instant) {
         if self.len() == 0 {
             return;
         }
         let mut wake = Vec::new();
-        self.lock().walk(endpoints, None, now, &mut wake);
+        self.lock().walk(None, now, &mut wake);
         wake_all(wake);
     }
 
     /// Tells everyone to look again, since there are other endpoints now.
-    pub(crate) fn wake_all(&self) {
+    pub(crate) fn wake_all(&self, now: Instant) {
         // Who joins after this lock was held sees the change.
-        let wakers = self
-            .lock()
-            .waiters
-            .values()
-            .map(|waiter| waiter.waker.clone())
-            .collect();
-        wake_all(wakers);
+        let mut wake = Vec::new();
+        for waiter in self.lock().waiters.values_mut() {
+            waiter.tell(now, &mut wake);
+        }
+        wake_all(wake);
         self.changed.notify_waiters();
     }
 
@@ -184,7 +227,6 @@ impl Place {
     pub(crate) fn join(
         shared: &Arc<Shared>,
         since: Instant,
-        wanted: Arc<[Arc<Member>]>,
         tokens: Option<u64>,
         waker: &Waker,
     ) -> Self {
@@ -195,10 +237,11 @@ impl Place {
             number: state.last,
         };
         let waiter = Waiter {
-            wanted,
+            wanted: Arc::default(),
             tokens,
             waker: waker.clone(),
-            woken: None,
+            busy: Vec::new(),
+            looks: None,
         };
         state.waiters.insert(key, waiter);
         shared
@@ -211,28 +254,37 @@ impl Place {
         }
     }
 
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
     /// Goes on waiting, for these endpoints. Returns when to look again, if that is for this one
-    /// to do, as the first of all.
+    /// to do. The services of those in `busy` wake it themselves.
     pub(crate) fn wait(
         &self,
-        wanted: Arc<[Arc<Member>]>,
+        wanted: Wanted,
+        busy: Vec<u64>,
         waker: &Waker,
-        endpoints: usize,
         now: Instant,
     ) -> Option<Instant> {
         let mut wake = Vec::new();
         let next = {
             let mut state = self.shared.queue.lock();
+            state.want(self.key, wanted);
             if let Some(waiter) = state.waiters.get_mut(&self.key) {
-                waiter.wanted = wanted;
-                waiter.woken = None;
+                waiter.looks = None;
+                waiter.busy = busy;
                 waiter.waker.clone_from(waker);
             }
-            let is_first = state.waiters.keys().next() == Some(&self.key);
-            is_first.then(|| state.walk(endpoints, Some(self.key), now, &mut wake))
+            let next = state.walk(Some(self.key), now, &mut wake);
+            let next = next.map(|next| next.max(now + TICK));
+            if let Some(waiter) = state.waiters.get_mut(&self.key) {
+                waiter.looks = next;
+            }
+            next
         };
         wake_all(wake);
-        next.flatten()
+        next
     }
 }
 
@@ -242,14 +294,10 @@ impl Drop for Place {
         let mut wake = Vec::new();
         {
             let mut state = queue.lock();
-            let was_first = state.waiters.keys().next() == Some(&self.key);
+            state.want(self.key, Arc::default());
             state.waiters.remove(&self.key);
             queue.len.store(state.waiters.len(), Ordering::Release);
-            if was_first {
-                // The next one has no timer yet.
-                wake.extend(state.waiters.values().next().map(|next| next.waker.clone()));
-            }
-            state.walk(self.shared.endpoints(), None, Instant::now(), &mut wake);
+            state.walk(None, Instant::now(), &mut wake);
         }
         wake_all(wake);
     }
@@ -261,43 +309,73 @@ impl State {
         self.walk
     }
 
-    /// Finds for each endpoint the first who wants it, and collects whom to wake: those whose turn
-    /// it is. Returns when the next turn comes.
-    fn walk(
-        &mut self,
-        endpoints: usize,
-        own: Option<Key>,
-        now: Instant,
-        wake: &mut Vec<Waker>,
-    ) -> Option<Instant> {
-        let walk = self.begin_walk();
-        let (mut met, mut next) = (0, None::<Instant>);
+    /// Sets what a waiter wants, and counts for each endpoint by how many it is wanted.
+    fn want(&mut self, key: Key, wanted: Wanted) {
+        let Some(waiter) = self.waiters.get_mut(&key) else {
+            return;
+        };
+        if Arc::ptr_eq(&waiter.wanted, &wanted) {
+            return;
+        }
+        let before = std::mem::replace(&mut waiter.wanted, wanted);
+        let order = Ordering::Relaxed;
+        for member in waiter.wanted.iter() {
+            if let Some(count) = self.wanted.get_mut(member.wanted_by.fetch_add(1, order)) {
+                *count += 1;
+            }
+        }
+        for member in before.iter() {
+            if let Some(count) = self
+                .wanted
+                .get_mut(member.wanted_by.fetch_sub(1, order) - 1)
+            {
+                *count -= 1;
+            }
+        }
+    }
+
+    /// Finds for each endpoint the first two who want it, and collects whom to wake: those whose
+    /// turn it is, and those whose timers are too late. Returns when `own` is to look, who looks
+    /// now and is not woken.
+    fn walk(&mut self, own: Option<Key>, now: Instant, wake: &mut Vec<Waker>) -> Option<Instant> {
+        let (once, twice) = (self.begin_walk(), self.begin_walk());
+        let mut next = None;
+        let mut left = self.wanted.iter().sum::<usize>();
         for (key, waiter) in &mut self.waiters {
-            let is_own = own == Some(*key);
-            let absent = waiter.is_absent(now);
+            if left == 0 {
+                break;
+            }
+            // What belongs to one who does not look is left to the next.
+            if waiter.is_absent(now) {
+                continue;
+            }
+            let mut looks = None::<Instant>;
             for member in waiter.wanted.iter() {
-                // An endpoint of one who does not look is left to the next.
-                if member.mark.load(Ordering::Relaxed) == walk || absent {
+                let mark = member.mark.load(Ordering::Relaxed);
+                if mark == twice {
                     continue;
                 }
-                member.is_new_to(walk);
-                met += 1;
-                let at = match member.turn(waiter.tokens, now) {
-                    // Its service is not ready, and wakes this one itself.
-                    Turn::Now if is_own => continue,
-                    Turn::Now => {
-                        if waiter.woken.is_none() {
-                            waiter.woken = Some(now);
-                            wake.push(waiter.waker.clone());
+                let at = match waiter.lacks_tokens_at(member, now) {
+                    // It has no claim to that one before, and others may use it.
+                    Some(at) => at,
+                    None => {
+                        left -= 1;
+                        let is_first = mark != once;
+                        let mark = if is_first { once } else { twice };
+                        member.mark.store(mark, Ordering::Relaxed);
+                        match member.turn(waiter.tokens, now) {
+                            turn if !is_first => saturating_add(turn.at().unwrap_or(now), GRACE),
+                            Turn::Now if waiter.busy.contains(&member.id) => continue,
+                            turn => turn.at().unwrap_or(now),
                         }
-                        now + GRACE
                     }
-                    Turn::Paced(at) | Turn::Limited(at) | Turn::Broken(at) => at,
                 };
-                next = Some(next.map_or(at, |next| next.min(at)));
+                looks = Some(looks.map_or(at, |looks| looks.min(at)));
             }
-            if met >= endpoints {
-                break;
+            match looks {
+                _ if own == Some(*key) => next = looks,
+                Some(at) if waiter.would_miss(at, now) => waiter.tell(now, wake),
+                _ => {}
             }
         }
         next
@@ -306,8 +384,31 @@ impl State {
 
 impl Waiter {
     fn is_absent(&self, now: Instant) -> bool {
-        self.woken
-            .is_some_and(|woken| now.saturating_duration_since(woken) >= GRACE)
+        self.looks
+            .is_some_and(|looks| now.saturating_duration_since(looks) >= GRACE)
+    }
+
+    /// Whether it does not look by itself in time.
+    fn would_miss(&self, at: Instant, now: Instant) -> bool {
+        let Some(looks) = self.looks else {
+            return true;
+        };
+        // Rates change all the time, and so does each turn by a little.
+        let slack = looks.saturating_duration_since(now) / SLACK + TICK;
+        looks.saturating_duration_since(at) > slack
+    }
+
+    fn tell(&mut self, now: Instant, wake: &mut Vec<Waker>) {
+        if self.looks.is_none_or(|looks| looks > now) {
+            self.looks = Some(now);
+            wake.push(self.waker.clone());
+        }
+    }
+
+    /// When an endpoint has enough tokens for it, if it has not now.
+    fn lacks_tokens_at(&self, member: &Member, now: Instant) -> Option<Instant> {
+        self.tokens
+            .and_then(|tokens| member.has_tokens_at(tokens, now))
     }
 }
 

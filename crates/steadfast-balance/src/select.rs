@@ -61,9 +61,8 @@ where
         let shared = &pool.shared;
         let mut allowed = asked.allowed();
         allowed.hurries = waiting.hurries;
-        let claims = shared
-            .queue
-            .claims(waiting.place(), members.active().len(), now);
+        let own = waiting.key(allowed.since(now));
+        let claims = shared.queue.claims(own, members.everybody(), now);
         // Those that were busy are asked along with the others, and may have become free.
         let mut waited = std::mem::take(&mut waiting.busy);
         let mut skip = waiting.lost.clone();

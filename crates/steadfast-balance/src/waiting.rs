@@ -13,7 +13,7 @@ use crate::exhausted::WhenExhausted;
 use crate::member::{Member, Turn};
 use crate::members::{Entry, Members};
 use crate::pool::{Found, Pool, Shared};
-use crate::queue::Place;
+use crate::queue::{Key, Place, Wanted};
 
 /// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
 /// another request was faster.
@@ -79,8 +79,10 @@ impl<S> Waiting<S> {
         }
     }
 
-    pub(crate) fn place(&self) -> Option<&Place> {
-        self.place.as_ref().map(|(place, _)| place)
+    /// Its place among those who wait, or that which it would have.
+    pub(crate) fn key(&self, since: Instant) -> Key {
+        let place = self.place.as_ref().map(|(place, _)| place.key());
+        place.unwrap_or_else(|| Key::behind(since))
     }
 
     /// Waits for a turn or for a busy service, or gives up. Those in `skip` cannot take it now.
@@ -95,7 +97,7 @@ impl<S> Waiting<S> {
         let came = *self.came.get_or_insert(now);
         let patience = self.patience(view, found, skip, came);
         if let Some(patience) = patience.filter(|patience| self.is_worth_it(view, *patience)) {
-            let wake_at = self.queue(view, patience, came, cx);
+            let wake_at = self.queue(view, patience, found, came, cx);
             self.poll_timer(Some(wake_at.max(now + TICK)), cx);
             // A change before it joined did not wake it.
             if view.is_old() {
@@ -103,9 +105,10 @@ impl<S> Waiting<S> {
             }
             return Poll::Pending;
         }
-        if found == Found::WorthWaiting {
-            // It took too long, so another endpoint has to do.
+        if matches!(found, Found::WorthWaiting(_)) {
+            // It took too long, so another endpoint has to do, or is waited for as ever.
             self.hurries = true;
+            self.place = None;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -135,7 +138,7 @@ impl<S> Waiting<S> {
     fn is_worth_it(&self, view: View<'_>, patience: Patience) -> bool {
         let wait = match self.place {
             Some(_) => Duration::ZERO,
-            None => view.wait_for_turn(),
+            None => view.wait_for_turn(self.came.unwrap_or(view.now)),
         };
         let is_worth_it =
             view.now < patience.until && saturating_add(view.now, wait) <= patience.until;
@@ -150,17 +153,18 @@ impl<S> Waiting<S> {
         &mut self,
         view: View<'_>,
         patience: Patience,
+        found: Found,
         came: Instant,
         cx: &mut Context<'_>,
     ) -> Instant {
-        let wanted = view.wanted();
+        let busy = self.busy.iter().map(|(id, _)| id).chain(&self.lost);
+        let busy = busy.copied().collect();
         let (place, patience) = self.place.get_or_insert_with(|| {
             let (since, tokens) = (view.allowed.since(came), view.asked.tokens());
-            let place = Place::join(view.shared, since, wanted.clone(), tokens, cx.waker());
+            let place = Place::join(view.shared, since, tokens, cx.waker());
             (place, patience)
         });
-        let endpoints = view.members.active().len();
-        let next = place.wait(wanted, cx.waker(), endpoints, view.now);
+        let next = place.wait(view.wanted(found), busy, cx.waker(), view.now);
         next.map_or(patience.until, |next| next.min(patience.until))
     }
 
@@ -183,7 +187,7 @@ impl<S> Waiting<S> {
         let mut others = (view.candidates()).filter(|member| !skip.contains(&member.id));
         let start_by = view.start_by(came);
         let until = match (found, shared.when_exhausted) {
-            (Found::WorthWaiting, _) => {
+            (Found::WorthWaiting(_), _) => {
                 saturating_add(view.allowed.since(came), shared.prefer_wait_below)
             }
             _ if shared.max_wait.is_zero() => return None,
@@ -250,7 +254,17 @@ impl<'a> View<'a> {
         all.filter(move |member| self.allowed.allows_now(self.members, member))
     }
 
-    fn wanted(self) -> Arc<[Arc<Member>]> {
+    fn wanted(self, found: Found) -> Wanted {
+        if let Found::WorthWaiting(end) = found {
+            // Those of higher tiers are left to the others.
+            let tiers = &self.members.active()[..end];
+            let members = tiers.iter().map(|entry| &entry.member);
+            let worth = members.filter(|member| {
+                self.allowed.allows_new(self.members, member)
+                    || (self.allowed).allows_before_next_tier(self.shared, self.members, member)
+            });
+            return worth.cloned().collect();
+        }
         if self.allowed.is_anybody() {
             return self.members.everybody().clone();
         }
@@ -267,9 +281,10 @@ impl<'a> View<'a> {
     }
 
     /// How long it takes until its turn, behind all who wait.
-    fn wait_for_turn(self) -> Duration {
+    fn wait_for_turn(self, came: Instant) -> Duration {
         let ask = (self.allowed, self.asked.tokens());
-        let ahead = self.shared.queue.len();
+        let key = Key::behind(self.allowed.since(came));
+        let ahead = self.shared.queue.ahead(key, self.candidates());
         self.shared.wait_behind(self.members, ask, ahead, self.now)
     }
 
