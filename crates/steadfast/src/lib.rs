@@ -105,6 +105,7 @@
 //! |---|---|
 //! | `client` (default) | [`AiStackBuilder::build`]: a client of hyper-util with TLS by rustls |
 //! | `config` | the `config` module: a stack from a configuration file, by serde |
+//! | `live` | [`balance`]'s health checks, and endpoints from a stream or from a DNS name |
 //! | `serde` | `Serialize` for [`Snapshot`] and [`EndpointStatus`] |
 //! | `full` | all of them |
 
