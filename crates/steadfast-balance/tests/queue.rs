@@ -3,10 +3,8 @@
 
 mod support;
 
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Request;
@@ -15,8 +13,8 @@ use steadfast_balance::{ResponseFuture, WhenExhausted, Wishes};
 use steadfast_core::{Class, Deadline, Exhausted, Next, Trail};
 use steadfast_retry::RetryOn429Layer;
 use support::{
-    Answer, Body, Client, MS, Net, Reply, SECOND, balance, exhausted, get, get_with, limited, of,
-    ok, pool, send, status, with,
+    Answer, Body, Client, MS, Net, Polls, Reply, SECOND, balance, exhausted, get, get_with,
+    limited, of, ok, pool, send, status, with,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -463,31 +461,6 @@ async fn several_that_do_not_look_hold_nobody_up_either() {
 
 // ===== what waiting costs =====
 
-/// Counts how often futures are polled.
-#[derive(Clone, Default)]
-struct Polls(Arc<AtomicUsize>);
-
-struct Counted<F>(F, Polls);
-
-impl Polls {
-    fn count<F: Future + Unpin>(&self, future: F) -> Counted<F> {
-        Counted(future, self.clone())
-    }
-
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl<F: Future + Unpin> Future for Counted<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.1.0.fetch_add(1, Ordering::Relaxed);
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_thousand_waiters_are_woken_a_few_times_each() {
     let net = Net::new();
@@ -497,7 +470,7 @@ async fn a_thousand_waiters_are_woken_a_few_times_each() {
     let start = Instant::now();
     let crowd: Vec<_> = (0..1_000)
         .map(|_| {
-            let future = Box::pin(service.clone().oneshot(get()));
+            let future = service.clone().oneshot(get());
             tokio::spawn(polls.count(future))
         })
         .collect();
@@ -526,7 +499,7 @@ async fn answers_do_not_wake_those_behind_the_head() {
     net.on("b", |_| Reply::from(ok()).after(MS));
     let polls = Polls::default();
     for _ in 0..100 {
-        let future = Box::pin(service.clone().oneshot(only("a")));
+        let future = service.clone().oneshot(only("a"));
         tokio::spawn(polls.count(future));
     }
     sleep(MS).await;

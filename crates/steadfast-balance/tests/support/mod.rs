@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod gate;
 pub(crate) mod net;
+pub(crate) mod polls;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,7 @@ use tower::{Layer, Service, ServiceExt};
 pub(crate) use self::body::Stream;
 #[allow(unused_imports)] // as above
 pub(crate) use self::net::{Client, Net, Reply};
+pub(crate) use self::polls::Polls;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MS: Duration = Duration::from_millis(1);
