@@ -39,7 +39,7 @@ async fn endpoints_that_all_failed_at_the_same_time_are_asked_again() {
     }
     let started = tokio::time::Instant::now();
     assert!(send(&service, get()).await.is_err());
-    assert_eq!(started.elapsed(), 0 * MS, "nobody hangs");
+    assert!(started.elapsed().is_zero(), "nobody hangs");
     advance(5 * SECOND).await;
     assert_eq!(status(&service, get()).await, 200);
 }
