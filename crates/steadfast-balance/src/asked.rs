@@ -80,6 +80,10 @@ impl Allowed<'_> {
         self
     }
 
+    pub(crate) fn tokens(&self) -> Option<u64> {
+        self.wishes.and_then(Wishes::tokens)
+    }
+
     /// Whether every endpoint may take it.
     pub(crate) fn is_anybody(&self) -> bool {
         self.wishes.is_none() && self.tried.is_empty() && self.elsewhere.is_empty()

@@ -143,7 +143,7 @@ impl Shared {
             let member = &*entry.member;
             let may = allowed.allows_new(members, member)
                 || allowed.allows_before_next_tier(self, members, member);
-            match member.turn(None, now) {
+            match member.turn(allowed.tokens(), now) {
                 Turn::Paced(at) | Turn::Limited(at) => may && at <= bound,
                 _ => false,
             }
@@ -391,14 +391,13 @@ impl Shared {
     }
 
     /// How long a request would wait in the queue behind `ahead` others.
-    pub(crate) fn wait_behind(
-        &self,
-        members: &Members,
-        (allowed, tokens): (&Allowed<'_>, Option<u64>),
+    pub(crate) fn wait_behind<'a>(
         ahead: usize,
+        wanted: impl Iterator<Item = &'a Member>,
+        tokens: Option<u64>,
         now: Instant,
     ) -> Duration {
-        let turns = wanted(members, allowed).filter_map(|member| {
+        let turns = wanted.filter_map(|member| {
             let ready = match member.turn(tokens, now) {
                 Turn::Now => now,
                 Turn::Paced(at) | Turn::Limited(at) => at,
@@ -412,7 +411,7 @@ impl Shared {
 }
 
 /// The endpoints that a request may go to.
-fn wanted<'a>(
+pub(crate) fn wanted<'a>(
     members: &'a Members,
     allowed: &'a Allowed<'_>,
 ) -> impl Iterator<Item = &'a Member> + 'a {

@@ -12,7 +12,7 @@ use crate::asked::{Allowed, Asked};
 use crate::exhausted::WhenExhausted;
 use crate::member::{Member, Turn};
 use crate::members::{Entry, Members};
-use crate::pool::{Found, Pool, Shared};
+use crate::pool::{Found, Pool, Shared, wanted};
 use crate::queue::{Key, Place, Wanted};
 
 /// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
@@ -52,6 +52,8 @@ struct Patience {
     until: Instant,
     /// How long it could wait if there were a use for that.
     longest: Duration,
+    /// It is for an endpoint that is better than others.
+    prefers: bool,
 }
 
 /// What a request finds when it looks.
@@ -96,7 +98,8 @@ impl<S> Waiting<S> {
         let now = view.now;
         let came = *self.came.get_or_insert(now);
         let patience = self.patience(view, found, skip, came);
-        if let Some(patience) = patience.filter(|patience| self.is_worth_it(view, *patience)) {
+        if let Some(patience) = patience.filter(|patience| self.is_worth_it(view, found, *patience))
+        {
             let wake_at = self.queue(view, patience, found, came, cx);
             self.poll_timer(Some(wake_at.max(now + TICK)), cx);
             // A change before it joined did not wake it.
@@ -105,7 +108,7 @@ impl<S> Waiting<S> {
             }
             return Poll::Pending;
         }
-        if matches!(found, Found::WorthWaiting(_)) {
+        if patience.is_some_and(|patience| patience.prefers) {
             // It took too long, so another endpoint has to do, or is waited for as ever.
             self.hurries = true;
             self.place = None;
@@ -135,14 +138,15 @@ impl<S> Waiting<S> {
     }
 
     /// Whether its turn comes before it would give up. Who waits already is not asked again.
-    fn is_worth_it(&self, view: View<'_>, patience: Patience) -> bool {
+    fn is_worth_it(&self, view: View<'_>, found: Found, patience: Patience) -> bool {
         let wait = match self.place {
             Some(_) => Duration::ZERO,
-            None => view.wait_for_turn(self.came.unwrap_or(view.now)),
+            None => view.wait_for_turn(found, self.came.unwrap_or(view.now)),
         };
         let is_worth_it =
             view.now < patience.until && saturating_add(view.now, wait) <= patience.until;
-        if !is_worth_it {
+        // Who goes elsewhere instead says nothing of the queue.
+        if !is_worth_it && !patience.prefers {
             view.shared.queue.too_long(patience.longest, view.now);
         }
         is_worth_it
@@ -209,7 +213,11 @@ impl<S> Waiting<S> {
         } else {
             until
         };
-        Some(Patience { until, longest })
+        Some(Patience {
+            until,
+            longest,
+            prefers: matches!(found, Found::WorthWaiting(_)),
+        })
     }
 
     /// Lets this request be woken, too, when the endpoints change.
@@ -256,19 +264,28 @@ impl<'a> View<'a> {
 
     fn wanted(self, found: Found) -> Wanted {
         if let Found::WorthWaiting(end) = found {
-            // Those of higher tiers are left to the others.
-            let tiers = &self.members.active()[..end];
-            let members = tiers.iter().map(|entry| &entry.member);
-            let worth = members.filter(|member| {
-                self.allowed.allows_new(self.members, member)
-                    || (self.allowed).allows_before_next_tier(self.shared, self.members, member)
-            });
-            return worth.cloned().collect();
+            return self.better(end).cloned().collect();
         }
         if self.allowed.is_anybody() {
             return self.members.everybody().clone();
         }
         self.candidates().cloned().collect()
+    }
+
+    /// The endpoints that a request waits for although others could take it. Those others are left
+    /// to the others.
+    fn better(self, end: usize) -> impl Iterator<Item = &'a Arc<Member>> + 'a {
+        let View {
+            shared,
+            members,
+            allowed,
+            ..
+        } = self;
+        let tiers = members.active()[..end].iter().map(|entry| &entry.member);
+        tiers.filter(move |member| {
+            allowed.allows_new(members, member)
+                || allowed.allows_before_next_tier(shared, members, member)
+        })
     }
 
     fn turn(self, member: &Member) -> Turn {
@@ -281,11 +298,17 @@ impl<'a> View<'a> {
     }
 
     /// How long it takes until its turn, behind all who wait.
-    fn wait_for_turn(self, came: Instant) -> Duration {
-        let ask = (self.allowed, self.asked.tokens());
+    fn wait_for_turn(self, found: Found, came: Instant) -> Duration {
+        let (tokens, queue) = (self.asked.tokens(), &self.shared.queue);
         let key = Key::behind(self.allowed.since(came));
-        let ahead = self.shared.queue.ahead(key, self.candidates());
-        self.shared.wait_behind(self.members, ask, ahead, self.now)
+        if let Found::WorthWaiting(end) = found {
+            let ahead = queue.ahead(key, self.better(end));
+            let better = self.better(end).map(|member| &**member);
+            return Shared::wait_behind(ahead, better, tokens, self.now);
+        }
+        let ahead = queue.ahead(key, self.candidates());
+        let wanted = wanted(self.members, self.allowed);
+        Shared::wait_behind(ahead, wanted, tokens, self.now)
     }
 
     /// Until when an attempt has to begin so that its answer probably comes before the deadline.

@@ -343,6 +343,30 @@ async fn who_comes_behind_too_many_others_is_refused_on_arrival() {
     assert_eq!(handle.waiting(), 0);
 }
 
+/// Its place is before them.
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_is_not_refused_for_those_who_came_after_it() {
+    let net = Net::new();
+    net.on("a", counting(20.0));
+    let (service, handle) = balance(pool(&["a", "b"]), &net);
+    net.on("b", |_| Reply::from(limited("60")).after(500 * MS));
+    learn_rate(&service, &handle, "a").await;
+    let trail = Trail::new();
+    let mut request = get_with(&trail);
+    request.extensions_mut().insert(Wishes::new().only("b"));
+    let first = spawn(&service, request);
+    sleep(MS).await;
+    let crowd: Vec<_> = (0..100).map(|_| spawn(&service, only("a"))).collect();
+    assert_eq!(first.await.unwrap().unwrap().status(), 429);
+    assert!(handle.waiting() >= 80, "{}", handle.waiting());
+
+    let start = Instant::now();
+    let answer = send(&service, within(get_with(&trail), SECOND)).await;
+    assert_eq!(answer.expect("an answer").status(), 200);
+    assert!(start.elapsed() <= 200 * MS, "{:?}", start.elapsed());
+    crowd.iter().for_each(JoinHandle::abort);
+}
+
 /// Those who wait for one endpoint are in nobody's way at another.
 #[tokio::test(start_paused = true)]
 async fn a_crowd_at_one_endpoint_makes_no_wait_at_another() {
