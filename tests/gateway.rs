@@ -413,7 +413,7 @@ async fn the_status_tells_which_endpoint_cools_and_for_how_long() {
         panic!("{status}");
     };
     assert_eq!(first_now["name"], "first");
-    assert_eq!(first_now["url"], first.url());
+    assert_eq!(first_now["base"], first.url());
     assert_eq!(first_now["tier"], 0);
     assert_eq!(first_now["breaker"], "closed", "limited is not broken");
     assert_eq!(first_now["health"], 1.0);

@@ -13,7 +13,10 @@ pub struct Checked {
     /// What it has found.
     pub finding: Finding,
     /// How long ago that was.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "ago_seconds", serialize_with = "seconds")
+    )]
     pub ago: Duration,
 }
 

@@ -15,6 +15,10 @@ pub struct QuotaWindow {
     /// How much is left.
     pub remaining: u64,
     /// How long it takes until there is more, if that is known. Zero if that time has passed.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "reset_seconds", serialize_with = "crate::status::seconds")
+    )]
     pub reset: Option<Duration>,
     /// Whether it fills steadily until then. Otherwise nothing comes before.
     pub fills_steadily: bool,

@@ -8,8 +8,8 @@ use crate::checked::Checked;
 use crate::members::{Entry, InService};
 use crate::quota::QuotaWindow;
 
-/// What is known of one endpoint. With the feature `serde` it can be written down: durations in
-/// seconds.
+/// What is known of one endpoint. With the feature `serde` it can be written down: durations as
+/// seconds, which their names say then.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -33,12 +33,18 @@ pub struct EndpointStatus {
     #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
     pub breaker: BreakerState,
     /// How long it takes until its breaker admits an attempt, if that is not now.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "retry_in_seconds", serialize_with = "seconds")
+    )]
     pub retry_in: Option<Duration>,
     /// The share of successes among the last outcomes, 1 if nothing is known.
     pub health: f64,
     /// How long it is still left alone, if it cools.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "cooling_seconds", serialize_with = "seconds")
+    )]
     pub cooling: Option<Duration>,
     /// The requests a second that it was seen to take, if it has been limited lately.
     pub rate: Option<f64>,
@@ -49,7 +55,10 @@ pub struct EndpointStatus {
     /// Requests that were sent and whose response has not ended.
     pub in_flight: u32,
     /// A moving average of the time to the head of a successful response.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "latency_seconds", serialize_with = "seconds")
+    )]
     pub latency: Option<Duration>,
     /// What the last [health check](crate#health-checks) has found, if there was one.
     pub checked: Option<Checked>,

@@ -55,6 +55,12 @@ impl RetryOverride {
         self
     }
 
+    /// Returns whether the request is safe to repeat, if that was said.
+    #[must_use]
+    pub fn is_safe(&self) -> Option<bool> {
+        self.safe
+    }
+
     /// Returns what is in the extensions of a request.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Self {

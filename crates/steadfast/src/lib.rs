@@ -105,6 +105,7 @@
 //! |---|---|
 //! | `client` (default) | [`AiStackBuilder::build`]: a client of hyper-util with TLS by rustls |
 //! | `config` | the `config` module: a stack from a configuration file, by serde |
+//! | `live` | [`balance`]'s health checks, and endpoints from a stream or from a DNS name |
 //! | `serde` | `Serialize` for [`Snapshot`] and [`EndpointStatus`] |
 //! | `full` | all of them |
 
@@ -141,7 +142,8 @@ pub use steadfast_retry as retry;
 
 pub use steadfast_balance::{
     Asking, Candidate, Candidates, Credential, Endpoint, EndpointBalanceLayer, EndpointStatus,
-    InService, Pick, PoolHandle, QuotaWindow, Sample, Scored, Strategy, WhenExhausted, Wishes,
+    HedgeLayer, InService, Pick, PoolHandle, QuotaWindow, Sample, Scored, Strategy, WhenExhausted,
+    Wishes,
 };
 pub use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 pub use steadfast_core::{

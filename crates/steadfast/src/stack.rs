@@ -3,14 +3,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use steadfast_balance::{
-    Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, EndpointStatus, Pick, PoolHandle,
+    Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, EndpointStatus, HedgeLayer, Pick,
+    PoolHandle,
 };
 use steadfast_core::{BoxError, EndpointName, InvalidConfig, Observer, Observers};
 use steadfast_metrics::{EventMetrics, MetricsLayer, Snapshot};
-use steadfast_retry::RetryOn429Layer;
+use steadfast_retry::{RetryOn429Layer, RetryOverride};
 use tower::util::{BoxCloneSyncService, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -40,6 +42,7 @@ pub struct AiStackBuilder {
     balance: EndpointBalanceBuilder,
     /// Where requests stay that mean something at one endpoint only.
     home: Option<EndpointName>,
+    hedge: Option<HedgeLayer>,
     timeouts: Timeouts,
     retry: RetryOn429Layer,
     deadline: Option<Duration>,
@@ -54,6 +57,7 @@ impl AiStack {
         AiStackBuilder {
             balance: EndpointBalanceLayer::builder(),
             home: None,
+            hedge: None,
             timeouts: Timeouts::DEFAULT,
             retry: RetryOn429Layer::new(),
             deadline: None,
@@ -166,6 +170,16 @@ impl AiStackBuilder {
         self
     }
 
+    /// Sends requests that take longer than most to a second endpoint as well. Off if not set.
+    ///
+    /// Chat completions, completions, embeddings, messages, and responses without stored state may
+    /// be sent so, and others if their method is idempotent or a
+    /// [`RetryOverride`] calls them safe. Each such attempt is billed.
+    pub fn hedge(mut self, hedge: HedgeLayer) -> Self {
+        self.hedge = Some(hedge);
+        self
+    }
+
     /// Sets how long the parts of an attempt may take.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
@@ -251,18 +265,44 @@ impl AiStackBuilder {
         let retry = self.retry.prepared_body().observers(&observers);
         let metrics = MetricsLayer::requests();
         let endpoints = balance.handle();
-        let prepare = Prepare {
-            inner: retry.layer(balance.layer(client)),
-            rules,
+        let balance = balance.layer(client);
+        let inner = match self.hedge {
+            Some(hedge) => {
+                let hedge = hedge.copy_body(RequestBody::try_clone).safe_if(is_safe);
+                finish(retry.layer(hedge.layer(balance)), rules, &metrics)
+            }
+            None => finish(retry.layer(balance), rules, &metrics),
         };
-        let service = metrics.layer(prepare);
-        let inner = service.map_response(|response: Response<_>| response.map(ResponseBody::new));
         Ok(AiStack {
-            inner: BoxCloneSyncService::new(inner),
+            inner,
             metrics,
             endpoints,
         })
     }
+}
+
+/// Puts the outer layers around the others.
+fn finish<S, ResBody>(service: S, rules: Rules, metrics: &MetricsLayer) -> Inner
+where
+    S: Service<Request<RequestBody>, Response = Response<ResBody>, Error = BoxError>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    let prepare = Prepare {
+        inner: service,
+        rules,
+    };
+    let service = metrics.layer(prepare);
+    let service = service.map_response(|response: Response<_>| response.map(ResponseBody::new));
+    BoxCloneSyncService::new(service)
+}
+
+/// Whether a request may be sent twice. What it is about has been looked at before.
+fn is_safe(head: &Parts) -> bool {
+    let said = RetryOverride::of(&head.extensions).is_safe();
+    said.unwrap_or_else(|| head.method.is_idempotent())
 }
 
 fn no_endpoint() -> InvalidConfig {
