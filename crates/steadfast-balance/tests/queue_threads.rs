@@ -1,0 +1,51 @@
+//! The queue of waiting requests under threads, with real time. No test waits for it.
+
+mod support;
+
+use std::hint::spin_loop;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use steadfast_balance::WhenExhausted;
+use support::{Net, SECOND, balance, get, ok, pool, status};
+use tokio::time::{Instant, timeout};
+
+const ROUNDS: u32 = 4_000;
+
+/// Between its look at the endpoints and its place in the queue nobody knows of a request. A turn
+/// that came then was told to nobody, and it waited until it gave up.
+#[test]
+fn a_turn_that_comes_while_somebody_joins_is_not_lost() {
+    let net = Net::new();
+    net.on("a", |_| ok());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    for round in 0..ROUNDS {
+        let builder = pool(&["a"]).when_exhausted(WhenExhausted::Wait);
+        let (service, handle) = balance(builder, &net);
+        handle.cool("a", 20 * SECOND).unwrap();
+        let start = Barrier::new(2);
+        let took = thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                for _ in 0..round % 2_000 {
+                    spin_loop();
+                }
+                handle.cool("a", Duration::ZERO).unwrap();
+            });
+            runtime.block_on(async {
+                let request = timeout(10 * SECOND, status(&service, get()));
+                start.wait();
+                let came = Instant::now();
+                assert_eq!(request.await, Ok(200), "round {round}");
+                came.elapsed()
+            })
+        });
+        // One that was lost is served at the next look, which is that of the timeout.
+        assert!(took < 5 * SECOND, "round {round}: {took:?}");
+        assert_eq!(handle.waiting(), 0, "round {round}");
+    }
+}
