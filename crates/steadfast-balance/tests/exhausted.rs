@@ -326,6 +326,43 @@ async fn a_limited_endpoint_is_never_the_least_bad() {
     }
 }
 
+/// Another one is well, and only busy for the moment.
+#[tokio::test(start_paused = true)]
+async fn a_broken_endpoint_is_not_asked_while_another_only_has_to_be_waited_for() {
+    let (net, gates) = (Net::new(), Gates::default());
+    let layer = fragile(&["a", "b"])
+        .when_exhausted(WhenExhausted::LeastBad)
+        .endpoint_layer({
+            let gates = gates.clone();
+            move |endpoint| gates.layer(endpoint)
+        })
+        .build()
+        .expect("valid");
+    let (service, handle) = (layer.layer(net.client()), layer.handle());
+    net.on("a", |_| reset());
+    net.on("b", |_| ok());
+    while of(&handle, "a").breaker == BreakerState::Closed {
+        assert_eq!(status(&service, only("a")).await, 0);
+    }
+    // It has just come through a cooldown, and the answer to the first attempt is awaited.
+    handle.cool("b", SECOND).unwrap();
+    sleep(SECOND).await;
+    net.on("b", |n| {
+        if n == 0 {
+            Reply::from(ok()).after(30 * MS)
+        } else {
+            ok().into()
+        }
+    });
+    let before = net.count("a");
+    let probe = tokio::spawn(service.clone().oneshot(get()));
+    sleep(MS).await;
+    assert!(!of(&handle, "b").admissible);
+    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(probe.await.unwrap().unwrap().status(), 200);
+    assert_eq!((net.count("a"), net.count("b")), (before, 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_is_never_kept_by_a_pool_without_endpoints() {
     for when in [

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,10 +12,14 @@ use std::time::Duration;
 use fastrand::Rng;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use steadfast_balance::{Credential, EndpointBalanceLayer, PoolHandle, Strategy, Wishes};
+use steadfast_balance::{
+    Credential, Endpoint, EndpointBalanceLayer, InService, PoolHandle, Strategy, WhenExhausted,
+    Wishes,
+};
 use steadfast_core::{
     BoxError, BreakerState, Class, Classified, Deadline, Event, Exhausted, Trail, Verdict,
 };
+use steadfast_metrics::{MetricsLayer, Snapshot};
 use steadfast_retry::{RetryOn429Layer, RetryOverride};
 use support::body::Ending;
 use support::{
@@ -24,7 +29,7 @@ use support::{
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, timeout};
 use tower::limit::ConcurrencyLimitLayer;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const LIMIT: usize = 3;
@@ -72,11 +77,17 @@ fn reply(mood: Mood, dice: &Dice) -> Reply {
     };
     let hint = dice.pick(&["0", "0.001", "0.1", "1", "10"]);
     let spent = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", hint)];
+    let left = dice.pick(&["1", "50", "500", "1000"]);
+    let tokens = [
+        ("x-ratelimit-limit-tokens", "1000"),
+        ("x-ratelimit-remaining-tokens", left),
+        ("x-ratelimit-reset-tokens", "3s"),
+    ];
     let reply: Reply = match kind {
         1 | 2 => limited(hint).into(),
         3 => answer(429).into(),
         4 => with(ok(), &spent).into(),
-        5 if dice.one_in(50) => answer(402).into(),
+        5 if dice.one_in(100) => answer(402).into(),
         5 => answer(dice.pick(&[401, 403, 403, 403])).into(),
         6 => refused().into(),
         7 => reset().into(),
@@ -87,6 +98,7 @@ fn reply(mood: Mood, dice: &Dice) -> Reply {
         12 => answer(dice.pick(&[400, 404, 413])).into(),
         13 => streamed(Stream::of(["data", "more"]).pace(dice.millis(500))).into(),
         14 => streamed(Stream::of(["data"]).end(Ending::Never)).into(),
+        _ if dice.one_in(4) => with(ok(), &tokens).into(),
         _ => ok().into(),
     };
     match dice.below(4) {
@@ -115,10 +127,22 @@ fn random_request(dice: &Dice) -> (Request<Body>, Trail) {
     if dice.one_in(4) {
         extensions.insert(Deadline::after(dice.millis(5000)));
     }
-    if dice.one_in(20) {
-        extensions.insert(Wishes::new().only(dice.pick(&NAMES)));
+    if dice.one_in(4) {
+        extensions.insert(random_wishes(dice));
     }
     (request, trail)
+}
+
+fn random_wishes(dice: &Dice) -> Wishes {
+    let (wishes, name) = (Wishes::new(), dice.pick(&NAMES));
+    match dice.below(6) {
+        0 => wishes.only(name),
+        1 => wishes.only(name).only(dice.pick(&NAMES)).prefer(name),
+        2 => wishes.not(name).not(dice.pick(&NAMES)),
+        3 => wishes.prefer(name).not(dice.pick(&NAMES)),
+        4 => wishes.sticky_key([dice.below(20) as u8]),
+        _ => wishes.estimated_tokens(dice.pick(&[1, 100, 900, 2000])),
+    }
 }
 
 /// Sends a request and waits for its answer, or leaves before.
@@ -179,7 +203,7 @@ async fn pass_time(dice: &Dice) {
     match dice.below(20) {
         0..10 => {}
         10..19 => sleep(dice.millis(300)).await,
-        _ if dice.one_in(10) => advance(dice.millis(3_000_000)).await,
+        _ if dice.one_in(3) => advance(dice.millis(3_000_000)).await,
         _ => advance(dice.millis(5000)).await,
     }
 }
@@ -189,6 +213,10 @@ async fn pass_time(dice: &Dice) {
 struct Counted {
     attempts: AtomicUsize,
     failovers: AtomicUsize,
+    /// Of requests that were answered.
+    answered: AtomicUsize,
+    attempts_answered: AtomicUsize,
+    failovers_answered: AtomicUsize,
 }
 
 async fn caller(service: impl Http, dice: Dice, counted: Arc<Counted>) {
@@ -199,15 +227,72 @@ async fn caller(service: impl Http, dice: Dice, counted: Arc<Counted>) {
     (counted.failovers).fetch_add(trail.failovers(), Ordering::Relaxed);
     if let Some(answer) = &answer {
         check(answer, &trail);
+        (counted.answered).fetch_add(1, Ordering::Relaxed);
+        (counted.attempts_answered).fetch_add(trail.len(), Ordering::Relaxed);
+        (counted.failovers_answered).fetch_add(trail.failovers(), Ordering::Relaxed);
     }
     if let Some(Ok(response)) = answer {
         read(response.into_body(), &dice).await;
     }
 }
 
+// ===== operators =====
+
+fn random_endpoint(n: usize) -> Endpoint {
+    endpoint(NAMES[n])
+        .tier(u16::try_from(n / 2).expect("small"))
+        .larger_context(n == 3)
+        .api_key(Credential::bearer("own").expect("valid"))
+}
+
+/// Changes something while requests run. What is not there cannot be changed.
+async fn change(handle: &PoolHandle, dice: &Dice) {
+    let n = dice.below(NAMES.len());
+    let name = NAMES[n];
+    let _ = match dice.below(12) {
+        0 | 1 => handle.set_weight(name, dice.pick(&[0.1, 1.0, 5.0])),
+        2 | 3 => handle.set_tier(name, dice.pick(&[0, 1, 2])),
+        4 => handle.disable(name),
+        5 => handle.drain(name).map(drop),
+        6 => handle.remove(name),
+        7 => handle.cool(name, dice.pick(&[Duration::ZERO, 10 * MS, SECOND])),
+        8 | 9 => handle.enable(name),
+        _ => handle.add(random_endpoint(n)),
+    };
+}
+
+fn all_in_service(handle: &PoolHandle) {
+    for (n, name) in NAMES.iter().enumerate() {
+        let status = handle.status().into_iter().find(|one| one.name == *name);
+        match status.map(|status| status.service) {
+            None => handle.add(random_endpoint(n)).expect("valid"),
+            Some(InService::Enabled) => {}
+            Some(_) => handle.enable(name).expect("it is there"),
+        }
+    }
+}
+
 // ===== runs =====
 
-async fn run(seed: u64, strategy: Strategy, requests: usize) {
+/// The numbers that each endpoint's own layer has counted, also those of one that was removed.
+#[derive(Clone, Default)]
+struct Meters(Arc<Mutex<HashMap<String, MetricsLayer>>>);
+
+impl Meters {
+    fn of(&self, endpoint: &Endpoint) -> MetricsLayer {
+        let mut all = self.0.lock().unwrap();
+        let name = endpoint.name().to_string();
+        let new = || MetricsLayer::attempts(name.as_str());
+        all.entry(name.clone()).or_insert_with(new).clone()
+    }
+
+    fn snapshot(&self, name: &str) -> Snapshot {
+        self.0.lock().unwrap()[name].snapshot()
+    }
+}
+
+/// Returns how many steps it was: requests, attempts, and changes of the endpoints.
+async fn run(seed: u64, strategy: Strategy, requests: usize) -> usize {
     let dice = Dice(Arc::new(Mutex::new(Rng::with_seed(seed))));
     let moods = Arc::new(Mutex::new([Mood::Well; NAMES.len()]));
     let net = Net::new();
@@ -215,47 +300,86 @@ async fn run(seed: u64, strategy: Strategy, requests: usize) {
         let (moods, dice) = (moods.clone(), dice.clone());
         net.on(name, move |_| reply(moods.lock().unwrap()[n], &dice));
     }
-    let endpoints = NAMES.iter().enumerate().map(|(n, name)| {
-        endpoint(name)
-            .tier(u16::try_from(n / 2).expect("small"))
-            .larger_context(n == 3)
-            .api_key(Credential::bearer("own").expect("valid"))
-    });
     let events = Events::default();
+    let meters = Meters::default();
     let layer = EndpointBalanceLayer::builder()
-        .endpoints(endpoints)
+        .endpoints((0..NAMES.len()).map(random_endpoint))
         .strategy(strategy)
+        .seed(seed)
         .abandoned_after(10 * SECOND)
+        .when_exhausted(dice.pick(&[
+            WhenExhausted::Fail,
+            WhenExhausted::Wait,
+            WhenExhausted::LeastBad,
+        ]))
+        .max_wait(dice.pick(&[Duration::ZERO, SECOND, 5 * SECOND]))
+        .prefer_wait_below(dice.pick(&[Duration::ZERO, 200 * MS]))
+        .quick_retry(dice.one_in(2))
         .observer(events.observer())
-        .endpoint_layer(|_| ConcurrencyLimitLayer::new(LIMIT))
+        .endpoint_layer({
+            let meters = meters.clone();
+            move |endpoint| {
+                ServiceBuilder::new()
+                    .layer(ConcurrencyLimitLayer::new(LIMIT))
+                    .layer(meters.of(endpoint))
+            }
+        })
         .build()
         .expect("valid");
     let handle = layer.handle();
     let balancer = layer.layer(net.client());
-    let service = RetryOn429Layer::new().seed(seed).layer(balancer.clone());
+    let outside = MetricsLayer::requests();
+    let service = ServiceBuilder::new()
+        .layer(outside.clone())
+        .layer(RetryOn429Layer::new().seed(seed))
+        .service(balancer.clone());
 
     let counted = Arc::new(Counted::default());
-    let mut running = Vec::new();
+    let (mut running, mut changes) = (Vec::new(), 0);
     for n in 0..requests {
         let caller = caller(service.clone(), dice.clone(), counted.clone());
         running.push(tokio::spawn(caller));
         pass_time(&dice).await;
         if n % 50 == 0 {
-            let mood = dice.pick(&[Mood::Well, Mood::Limited, Mood::Broken, Mood::Mixed]);
+            let mood = dice.pick(&[
+                Mood::Well,
+                Mood::Well,
+                Mood::Limited,
+                Mood::Broken,
+                Mood::Mixed,
+            ]);
             moods.lock().unwrap()[dice.below(NAMES.len())] = mood;
+        }
+        if dice.one_in(30) {
+            change(&handle, &dice).await;
+            changes += 1;
         }
     }
     for task in running {
         task.await.expect("no check failed");
     }
 
+    let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
     let sent: usize = NAMES.iter().map(|name| net.count(name)).sum();
-    let attempts = counted.attempts.load(Ordering::Relaxed);
+    let attempts = get(&counted.attempts);
     assert_eq!(sent, attempts, "seed {seed}: each attempt is noted once");
-    assert!(attempts > requests / 2, "seed {seed}: {attempts} attempts");
+    assert!(attempts > requests / 5, "seed {seed}: {attempts} attempts");
     let told = events.count(|event| matches!(event, Event::Failover { .. }));
-    let failovers = counted.failovers.load(Ordering::Relaxed);
+    let failovers = get(&counted.failovers);
     assert_eq!(told, failovers, "seed {seed}: each move is told once");
+    for name in NAMES {
+        let (meter, sent) = (meters.snapshot(name), net.count(name) as u64);
+        assert_eq!((meter.total, meter.in_flight), (sent, 0), "{name}");
+    }
+    let outside = outside.snapshot();
+    assert_eq!(outside.in_flight, 0);
+    let answered = outside.total - outside.cancelled;
+    assert_eq!(answered, get(&counted.answered) as u64);
+    assert_eq!(outside.attempts, get(&counted.attempts_answered) as u64);
+    assert_eq!(outside.failovers, get(&counted.failovers_answered) as u64);
+
+    assert_eq!(handle.waiting(), 0, "seed {seed}");
+    all_in_service(&handle);
     for name in NAMES {
         let in_flight = support::of(&handle, name).in_flight;
         assert_eq!(
@@ -265,6 +389,7 @@ async fn run(seed: u64, strategy: Strategy, requests: usize) {
         );
     }
     all_is_well_again(&net, &balancer, &handle).await;
+    requests + attempts + changes
 }
 
 /// Each endpoint takes all that its limit lets through.
@@ -304,12 +429,21 @@ async fn all_is_well_again(
     }
 }
 
-/// Each seed with each strategy, five thousand requests at a time.
+/// Each seed with each strategy, and all else at random.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_whatever_happens() {
-    for seed in 0..4 {
-        for strategy in [Strategy::Failover, Strategy::LeastLoaded, Strategy::Scored] {
-            run(seed, strategy, 5000).await;
+    let mut steps = 0;
+    for seed in 0..5 {
+        for strategy in [
+            Strategy::Failover,
+            Strategy::RoundRobin,
+            Strategy::LeastLoaded,
+            Strategy::Scored,
+            Strategy::Headroom,
+            Strategy::Sticky,
+        ] {
+            steps += run(seed, strategy, 2_200).await;
         }
     }
+    assert!(steps >= 100_000, "{steps} steps");
 }

@@ -211,6 +211,36 @@ async fn a_request_that_waits_for_a_better_endpoint_leaves_the_others_to_the_oth
     assert_eq!(net.counts(["a", "c"]), [1, 1]);
 }
 
+/// The time of the first attempt counts, too.
+#[tokio::test(start_paused = true)]
+async fn who_has_spent_its_time_on_a_slow_refusal_waits_no_more() {
+    let net = Net::new();
+    all_well(&net);
+    net.on("a", |_| Reply::from(limited("1")).after(600 * MS));
+    let builder = tiers(&["a", "c"]).prefer_wait_below(1500 * MS);
+    let (retrying, ..) = stack(builder, &net);
+    let start = Instant::now();
+    let answer = send(&retrying, within(post(), 20 * SECOND)).await;
+    assert_eq!(trail(&answer), "a: rate_limited (429), c: success (200)");
+    assert_eq!(start.elapsed(), 600 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_refusal_is_not_waited_out() {
+    let net = Net::new();
+    all_well(&net);
+    net.on("a", |_| limited("1"));
+    let builder = tiers(&["a", "c"]).prefer_wait_below(10 * SECOND);
+    let (retrying, ..) = stack(builder, &net);
+    let start = Instant::now();
+    let answer = send(&retrying, within(post(), 20 * SECOND)).await;
+    assert_eq!(
+        trail(&answer),
+        "a: rate_limited (429), a: rate_limited (429), c: success (200)"
+    );
+    assert_eq!(start.elapsed(), SECOND);
+}
+
 /// A breaker that is open is not a limit.
 #[tokio::test(start_paused = true)]
 async fn a_broken_endpoint_is_not_waited_for() {
@@ -260,17 +290,21 @@ async fn a_lone_failure_is_repeated_once_and_at_once_before_the_next_tier() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_not_repeated_twice() {
-    let net = Net::new();
-    all_well(&net);
-    net.on("a", |_| answer(500));
-    let (retrying, ..) = stack(tiers(&["a", "c"]).quick_retry(true), &net);
-    let start = Instant::now();
-    let answer = send(&retrying, get()).await;
-    assert_eq!(
-        trail(&answer),
-        "a: server_error (500), a: server_error (500), c: success (200)"
-    );
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    for (code, name) in [(500, "server_error"), (503, "overloaded")] {
+        let net = Net::new();
+        all_well(&net);
+        net.on("a", move |_| answer(code));
+        let builder = tiers(&["a", "c"]).quick_retry(true);
+        let (retrying, ..) = stack(builder, &net);
+        let start = Instant::now();
+        let answer = send(&retrying, get()).await;
+        let failure = format!("a: {name} ({code})");
+        assert_eq!(
+            trail(&answer),
+            format!("{failure}, {failure}, c: success (200)")
+        );
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -309,13 +343,17 @@ async fn nothing_is_repeated_where_nobody_asked_for_it_or_it_may_do_harm() {
     let net = Net::new();
     all_well(&net);
     net.on("a", |_| answer(500));
-    let (retrying, ..) = stack(tiers(&["a", "c"]), &net);
-    let answer = send(&retrying, get()).await;
-    assert_eq!(trail(&answer), "a: server_error (500), c: success (200)");
+    // A preference for waiting is none for repeating.
+    let builder = tiers(&["a", "c"]);
+    for builder in [builder.clone(), builder.prefer_wait_below(SECOND)] {
+        let (retrying, ..) = stack(builder, &net);
+        let answer = send(&retrying, get()).await;
+        assert_eq!(trail(&answer), "a: server_error (500), c: success (200)");
+    }
 
     let (retrying, ..) = stack(tiers(&["a", "c"]).quick_retry(true), &net);
     assert_eq!(status(&retrying, post()).await, 500);
-    assert_eq!(net.counts(["a", "c"]), [2, 1]);
+    assert_eq!(net.counts(["a", "c"]), [3, 2]);
 }
 
 /// A breaker that the first failure opened has the last word.

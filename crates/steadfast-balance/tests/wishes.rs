@@ -295,6 +295,16 @@ async fn round_robin_gives_each_its_weight_and_spreads_it() {
     for _ in 0..10 {
         assert_eq!(sent(&net, names, &service, many(8)).await, [5, 2, 1]);
     }
+    let mut order = String::new();
+    for _ in 0..80 {
+        let before = net.counts(names);
+        assert_eq!(status(&service, get()).await, 200);
+        let after = net.counts(names);
+        let chosen = (0..3).find(|n| after[*n] > before[*n]).expect("sent");
+        order.push_str(names[chosen]);
+    }
+    // Five of eight: two in a row at most, and those of `b` apart from each other.
+    assert!(!order.contains("aaa") && !order.contains("bb"), "{order}");
     // Who was away does not catch up.
     handle.cool("a", 5 * SECOND).unwrap();
     assert_eq!(sent(&net, names, &service, many(300)).await, [0, 200, 100]);
