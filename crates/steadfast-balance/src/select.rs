@@ -10,9 +10,10 @@ use tower_service::Service;
 
 use crate::admitted::Admitted;
 use crate::asked::Asked;
+use crate::choose::Found;
 use crate::exhausted::WhenExhausted;
 use crate::hedge::Race;
-use crate::pool::{Found, Shared};
+use crate::pool::Shared;
 use crate::services::Services;
 use crate::waiting::{View, Waiting};
 

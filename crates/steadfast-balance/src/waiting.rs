@@ -9,10 +9,12 @@ use steadfast_core::{BoxError, saturating_add};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::asked::{Allowed, Asked};
+use crate::choose::Found;
 use crate::exhausted::WhenExhausted;
 use crate::member::{Member, Turn};
 use crate::members::{Entry, Members};
-use crate::pool::{Found, Pool, Shared, wanted};
+use crate::outlook::wanted;
+use crate::pool::{Pool, Shared};
 use crate::queue::{Key, Place, Wanted};
 
 /// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
