@@ -81,7 +81,7 @@ use super::share::Share;
 /// # How the time is found
 ///
 /// The layer measures how long the heads of successes take, from their endpoint's choice on, and
-/// knows the quantile of the latest 1,024 to 2,048. It hedges nothing before it has seen 100. An
+/// knows the quantile of the latest 1,024 to 2,048. It hedges nothing before it has seen 125. An
 /// attempt that lost against a second one counts with the time until then: that is above the
 /// quantile, as its whole time would be, and so it does not make the quantile shorter.
 ///
