@@ -167,7 +167,9 @@ impl Window {
                     .load(order)
                     .saturating_sub(self.since.load(order));
                 let filled = 1.0 - left as f64 / whole.max(1) as f64;
-                remaining + (missing * filled.clamp(0.0, 1.0)) as u64
+                // Rounded, the sum may be more than the limit.
+                let filled = (missing * filled.clamp(0.0, 1.0)) as u64;
+                remaining.saturating_add(filled).min(limit.max(remaining))
             }
             _ => remaining,
         };
@@ -292,6 +294,28 @@ mod tests {
             quota.ready_at(200, SECOND).is_some(),
             "it was sent meanwhile"
         );
+    }
+
+    /// The largest number that a header can say once made the sum too large.
+    #[test]
+    fn absurd_numbers_are_no_panic() {
+        let quota = learned(&[
+            ("x-ratelimit-limit-requests", "18446744073709551614"),
+            ("x-ratelimit-remaining-requests", "5000"),
+            ("x-ratelimit-reset-requests", "8760h"),
+            ("x-ratelimit-limit-tokens", "18446744073709551615"),
+            ("x-ratelimit-remaining-tokens", "18446744073709551615"),
+            ("x-ratelimit-reset-tokens", "1ns"),
+        ]);
+        let year = Duration::from_secs(365 * 86_400);
+        for now in [SECOND, year + SECOND - Duration::from_nanos(1), year, 9 * year, Duration::MAX] {
+            let requests = quota.requests(now).expect("known");
+            assert!((5_000..=u64::MAX - 1).contains(&requests.remaining), "{now:?}");
+            let _ = (quota.tokens(now), quota.rate(now), quota.headroom(Some(u64::MAX), now));
+            let _ = quota.ready_at(u64::MAX, now);
+        }
+        quota.send(Some(u64::MAX));
+        assert_eq!(quota.tokens(Duration::ZERO).expect("known").remaining, 0);
     }
 
     #[test]
