@@ -104,7 +104,7 @@ impl Admitted {
     /// Settles the attempt by the head of its response. A success goes on to its body.
     pub(crate) fn respond<B>(mut self, pool: &Pool, response: &Response<B>) -> Option<Load> {
         // Before anything is taken: a classifier that panics leaves a cancelled attempt.
-        let verdict = verdict_of(&*self.shared().classifier, Ok(response));
+        let verdict = verdict_of(&*self.shared().rules.classifier, Ok(response));
         let mut load = self.take()?;
         if !verdict.is_success() {
             self.fail(pool, load, verdict, Some(response.status()));
@@ -121,6 +121,7 @@ impl Admitted {
             let endpoint = member.endpoint.name.clone();
             member
                 .shared
+                .rules
                 .observers
                 .emit(&Event::CooldownEnded { endpoint });
         }
@@ -142,7 +143,7 @@ impl Admitted {
 
     /// Settles the attempt by the error of the client.
     pub(crate) fn error(mut self, pool: &Pool, error: &BoxError) {
-        let verdict = self.shared().classifier.classify(Err(&**error));
+        let verdict = self.shared().rules.classifier.classify(Err(&**error));
         if let Some(load) = self.take() {
             self.fail(pool, load, verdict, None);
         }
@@ -200,7 +201,7 @@ impl Drop for Admitted {
         load.member.cooldown.cancelled(self.ticket);
         let now = Instant::now();
         let waited = now.saturating_duration_since(self.started);
-        let abandoned = load.member.shared.abandoned_after;
+        let abandoned = load.member.shared.rules.abandoned_after;
         let class = match abandoned {
             Some(after) if waited > after && !self.has_lost() => Class::Timeout,
             _ => Class::Cancelled,
@@ -229,7 +230,7 @@ impl Load {
 
     fn tell_of_cooldown(&self, class: Class, wait: Option<Duration>) {
         if let Some(wait) = wait {
-            self.member.shared.observers.emit(&Event::Cooldown {
+            self.member.shared.rules.observers.emit(&Event::Cooldown {
                 endpoint: self.member.endpoint.name.clone(),
                 class,
                 wait,

@@ -158,9 +158,9 @@ impl Allowed<'_> {
             Class::RateLimited => {
                 let hint = attempt.verdict.hint();
                 shared.prefers_to_wait()
-                    && hint.is_some_and(|hint| hint <= shared.prefer_wait_below)
+                    && hint.is_some_and(|hint| hint <= shared.rules.prefer_wait_below)
             }
-            _ => shared.quick_retry && is_lone_failure(attempt.verdict),
+            _ => shared.rules.quick_retry && is_lone_failure(attempt.verdict),
         };
         stays && self.allows_again(members, member)
     }

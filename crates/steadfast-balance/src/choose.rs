@@ -45,7 +45,7 @@ impl Shared {
         now: Instant,
         mut find: impl FnMut(Range<usize>, &dyn Fn(&Member) -> bool) -> Option<T>,
     ) -> Result<T, Found> {
-        let stays = self.prefers_to_wait() || self.quick_retry;
+        let stays = self.prefers_to_wait() || self.rules.quick_retry;
         let last = members.tiers().last();
         for tier in members.tiers() {
             let found = find(tier.clone(), &|member| allowed.allows_new(members, member));
@@ -85,7 +85,7 @@ impl Shared {
         allowed: &Allowed<'_>,
         now: Instant,
     ) -> bool {
-        let bound = saturating_add(allowed.since(now), self.prefer_wait_below);
+        let bound = saturating_add(allowed.since(now), self.rules.prefer_wait_below);
         members.active()[tier].iter().any(|entry| {
             let member = &*entry.member;
             let may = allowed.allows_new(members, member)
@@ -140,12 +140,6 @@ impl Shared {
                 return Found::Endpoint(at);
             }
         }
-        if allowed.is_anybody() && !self.prefers_to_wait() {
-            let found = members
-                .tiers()
-                .find_map(|tier| self.pick(members, tier, &asking, is_free));
-            return found.map_or(Found::Nobody, Found::Endpoint);
-        }
         self.look(members, allowed, now, |tier, allows| {
             self.pick(members, tier, &asking, |member| {
                 is_free(member) && allows(member)
@@ -164,7 +158,7 @@ impl Shared {
     ) -> Option<usize> {
         let (start, entries) = (tier.start, &members.active()[tier]);
         let can_take = |at: usize| can_take(&entries[at].member);
-        let sample = self.strategy.sample();
+        let sample = self.rules.strategy.sample();
         if sample == Sample::First {
             return (0..entries.len())
                 .find(|at| can_take(*at))
@@ -175,7 +169,7 @@ impl Shared {
             let mut all = candidates.iter();
             let first = all.next()?;
             let chosen = match all.next() {
-                Some(_) => self.strategy.pick(asking, candidates),
+                Some(_) => self.rules.strategy.pick(asking, candidates),
                 None => None,
             };
             Some(chosen.unwrap_or(first).index())
@@ -259,7 +253,6 @@ mod tests {
     use crate::pool::tests::{pool, shared};
     use crate::strategy::Strategy;
     use std::cell::Cell;
-    use std::sync::Arc;
 
     /// Between the two looks at an endpoint another thread may take its last place. The request
     /// was then refused, although the next tier stood idle.
@@ -280,10 +273,7 @@ mod tests {
 
     #[test]
     fn of_many_two_are_drawn() {
-        let shared = Shared {
-            strategy: Arc::new(Strategy::LeastLoaded),
-            ..shared()
-        };
+        let shared = shared(Strategy::LeastLoaded);
         let endpoint = |n: usize| Endpoint::new(&n.to_string(), "http://a.test").unwrap();
         let pool = Pool::new(shared, (0..64).map(endpoint).collect()).unwrap();
         let members = pool.members();

@@ -69,7 +69,7 @@ where
             let mut request = waiting.request.take().expect("it was there all the time");
             let pool = waiting.services.pool.clone();
             let endpoint = admitted.endpoint();
-            if let Err(error) = rewrite(&mut request, endpoint, &pool.shared.request_root) {
+            if let Err(error) = rewrite(&mut request, endpoint, &pool.shared.rules.request_root) {
                 admitted.withdraw();
                 let fault = Verdict::new(Class::CallerFault).neutral();
                 return Poll::Ready(Err(Classified::new(fault, error).into()));

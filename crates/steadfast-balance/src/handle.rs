@@ -194,7 +194,7 @@ impl PoolHandle {
             member.cooldown.end(now);
         } else {
             let wait = member.cooldown.order(wait, now);
-            self.0.shared.observers.emit(&Event::Cooldown {
+            self.0.shared.rules.observers.emit(&Event::Cooldown {
                 endpoint: member.endpoint.name.clone(),
                 class: Class::RateLimited,
                 wait,

@@ -201,7 +201,7 @@ impl HealthCheck {
         let check = RequestCheck {
             path: self.path.clone(),
             status: self.status,
-            classifier: pool.pool().shared.classifier.clone(),
+            classifier: pool.pool().shared.rules.classifier.clone(),
         };
         self.spawn(
             pool,
@@ -229,7 +229,7 @@ impl HealthCheck {
         C: Fn(&Endpoint) -> F + Send + 'static,
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        let classifier = pool.pool().shared.classifier.clone();
+        let classifier = pool.pool().shared.rules.classifier.clone();
         let begin = move |endpoint: &Endpoint| -> Checking {
             let (running, classifier) = (check(endpoint), classifier.clone());
             Box::pin(async move {

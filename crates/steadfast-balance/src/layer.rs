@@ -1,21 +1,17 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use steadfast_core::{Classify, DefaultClassifier, InvalidConfig, Observer, Observers};
-use tokio::time::Instant;
+use steadfast_core::{Classify, InvalidConfig, Observer, Observers};
 use tower_layer::{Identity, Layer};
 
-use crate::dice::Dice;
 use crate::endpoint::Endpoint;
 use crate::exhausted::WhenExhausted;
 use crate::handle::PoolHandle;
-use crate::pool::{Pool, Shared};
-use crate::queue::Queue;
+use crate::pool::{Pool, Rules, Shared};
 use crate::service::EndpointBalance;
 use crate::services::Services;
-use crate::strategy::{Pick, Strategy};
+use crate::strategy::Pick;
 
 /// Applies [`EndpointBalance`] to a service.
 ///
@@ -32,24 +28,9 @@ pub struct EndpointBalanceLayer<F = Plain> {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct EndpointBalanceBuilder<F = Plain> {
+    endpoints: Vec<Endpoint>,
     rules: Rules,
     endpoint_layer: F,
-}
-
-/// All that does not depend on the layers of the endpoints.
-#[derive(Clone)]
-struct Rules {
-    endpoints: Vec<Endpoint>,
-    strategy: Arc<dyn Pick>,
-    classifier: Arc<dyn Classify + Send + Sync>,
-    observers: Observers,
-    request_root: String,
-    abandoned_after: Option<Duration>,
-    when_exhausted: WhenExhausted,
-    max_wait: Duration,
-    prefer_wait_below: Duration,
-    quick_retry: bool,
-    seed: Option<u64>,
 }
 
 /// Makes the layer that stands between the balancer and the client of one endpoint.
@@ -78,19 +59,8 @@ impl EndpointBalanceLayer {
     /// Begins a balancer without endpoints, with [`Strategy::Failover`].
     pub fn builder() -> EndpointBalanceBuilder {
         EndpointBalanceBuilder {
-            rules: Rules {
-                endpoints: Vec::new(),
-                strategy: Arc::new(Strategy::default()),
-                classifier: Arc::new(DefaultClassifier),
-                observers: Observers::new(),
-                request_root: String::new(),
-                abandoned_after: None,
-                when_exhausted: WhenExhausted::default(),
-                max_wait: Self::DEFAULT_MAX_WAIT,
-                prefer_wait_below: Duration::ZERO,
-                quick_retry: false,
-                seed: None,
-            },
+            endpoints: Vec::new(),
+            rules: Rules::default(),
             endpoint_layer: Plain(()),
         }
     }
@@ -134,13 +104,13 @@ impl<F> fmt::Debug for EndpointBalanceLayer<F> {
 impl<F> EndpointBalanceBuilder<F> {
     /// Adds an endpoint. Within a tier their order counts.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.rules.endpoints.push(endpoint);
+        self.endpoints.push(endpoint);
         self
     }
 
     /// Adds endpoints.
     pub fn endpoints(mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
-        self.rules.endpoints.extend(endpoints);
+        self.endpoints.extend(endpoints);
         self
     }
 
@@ -244,6 +214,7 @@ impl<F> EndpointBalanceBuilder<F> {
         G: Fn(&Endpoint) -> L,
     {
         EndpointBalanceBuilder {
+            endpoints: self.endpoints,
             rules: self.rules,
             endpoint_layer: MakeLayerFn(make),
         }
@@ -256,7 +227,7 @@ impl<F> EndpointBalanceBuilder<F> {
     /// Returns an error that names the field if there is no endpoint, if two have the same name, or
     /// if something is misconfigured.
     pub fn build(self) -> Result<EndpointBalanceLayer<F>, InvalidConfig> {
-        if self.rules.endpoints.is_empty() {
+        if self.endpoints.is_empty() {
             let reason = "must be there at least once";
             return Err(InvalidConfig::new("endpoint", 0, reason));
         }
@@ -271,43 +242,16 @@ impl<F> EndpointBalanceBuilder<F> {
     /// Returns an error that names the field if two endpoints have the same name, or if something
     /// is misconfigured.
     pub fn build_empty(self) -> Result<EndpointBalanceLayer<F>, InvalidConfig> {
-        let Rules {
-            endpoints,
-            strategy,
-            classifier,
-            observers,
-            request_root,
-            abandoned_after,
-            when_exhausted,
-            max_wait,
-            prefer_wait_below,
-            quick_retry,
-            seed,
-        } = self.rules;
-        let request_root = request_root.trim_end_matches('/').to_owned();
-        if !request_root.is_empty() && !request_root.starts_with('/') {
+        let mut rules = self.rules;
+        let root = &mut rules.request_root;
+        root.truncate(root.trim_end_matches('/').len());
+        if !root.is_empty() && !root.starts_with('/') {
             let reason = "must begin with a slash";
-            return Err(InvalidConfig::new("request_root", request_root, reason));
+            return Err(InvalidConfig::new("request_root", root, reason));
         }
-        let shared = Shared {
-            strategy,
-            classifier,
-            observers,
-            request_root,
-            abandoned_after,
-            when_exhausted,
-            max_wait,
-            prefer_wait_below,
-            quick_retry,
-            start: Instant::now(),
-            queue: Queue::default(),
-            dice: Dice::new(seed.unwrap_or_else(|| fastrand::u64(..))),
-            round: AtomicU64::new(0),
-            last_resort: AtomicU64::new(0),
-            ids: AtomicU64::new(0),
-        };
+        let pool = Pool::new(Shared::new(rules), self.endpoints)?;
         Ok(EndpointBalanceLayer {
-            pool: Arc::new(Pool::new(shared, endpoints)?),
+            pool: Arc::new(pool),
             endpoint_layer: self.endpoint_layer,
         })
     }
@@ -316,7 +260,7 @@ impl<F> EndpointBalanceBuilder<F> {
 impl<F> fmt::Debug for EndpointBalanceBuilder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EndpointBalanceBuilder")
-            .field("endpoints", &self.rules.endpoints)
+            .field("endpoints", &self.endpoints)
             .finish_non_exhaustive()
     }
 }

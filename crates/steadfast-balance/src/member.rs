@@ -87,7 +87,7 @@ impl Member {
             .breaker
             .clone()
             .name(endpoint.name.clone())
-            .observers(shared.observers.clone())
+            .observers(shared.rules.observers.clone())
             .build()
             .map_err(|error| error.within("breaker"))?;
         Ok(Self {

@@ -45,7 +45,7 @@ impl Shared {
         // Whoever is asked again at once must not come back to where it was, but for an accident.
         match self.look(members, &allowed, now, find) {
             Ok(true) => return Next::Now,
-            Ok(false) if self.quick_retry && self.is_quick(members, &allowed, now) => {
+            Ok(false) if self.rules.quick_retry && self.is_quick(members, &allowed, now) => {
                 return Next::Now;
             }
             Ok(false) => return Next::At(now),
@@ -99,7 +99,7 @@ impl Shared {
         // A limit passes by itself and is worth waiting for. A pool that is broken is not.
         let next = limited.filter(|_| in_time);
         trail.set_next(next.map_or(Next::Never, Next::At));
-        self.observers.emit(&Event::Exhausted { retry_in });
+        self.rules.observers.emit(&Event::Exhausted { retry_in });
         Exhausted::new(trail, verdict.with_hint(retry_in), None)
     }
 

@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use steadfast_core::{Classify, InvalidConfig, Observers};
+use steadfast_core::{Classify, DefaultClassifier, InvalidConfig, Observers};
 use tokio::time::Instant;
 
 use crate::dice::Dice;
 use crate::endpoint::Endpoint;
 use crate::exhausted::WhenExhausted;
+use crate::layer::EndpointBalanceLayer;
 use crate::member::Member;
 use crate::members::{Entry, Members};
 use crate::queue::Queue;
-use crate::strategy::Pick;
+use crate::strategy::{Pick, Strategy};
 
 /// What all services of a layer share.
 pub(crate) struct Pool {
@@ -27,15 +28,7 @@ pub(crate) struct Pool {
 
 /// What the endpoints of a pool share, too.
 pub(crate) struct Shared {
-    pub(crate) strategy: Arc<dyn Pick>,
-    pub(crate) classifier: Arc<dyn Classify + Send + Sync>,
-    pub(crate) observers: Observers,
-    pub(crate) request_root: String,
-    pub(crate) abandoned_after: Option<Duration>,
-    pub(crate) when_exhausted: WhenExhausted,
-    pub(crate) max_wait: Duration,
-    pub(crate) prefer_wait_below: Duration,
-    pub(crate) quick_retry: bool,
+    pub(crate) rules: Rules,
     pub(crate) start: Instant,
     pub(crate) queue: Queue,
     pub(crate) dice: Dice,
@@ -46,15 +39,61 @@ pub(crate) struct Shared {
     pub(crate) ids: AtomicU64,
 }
 
+/// What is configured, beside the endpoints.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    pub(crate) strategy: Arc<dyn Pick>,
+    pub(crate) classifier: Arc<dyn Classify + Send + Sync>,
+    pub(crate) observers: Observers,
+    pub(crate) request_root: String,
+    pub(crate) abandoned_after: Option<Duration>,
+    pub(crate) when_exhausted: WhenExhausted,
+    pub(crate) max_wait: Duration,
+    pub(crate) prefer_wait_below: Duration,
+    pub(crate) quick_retry: bool,
+    pub(crate) seed: Option<u64>,
+}
+
+// ===== impl Rules =====
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            strategy: Arc::new(Strategy::default()),
+            classifier: Arc::new(DefaultClassifier),
+            observers: Observers::new(),
+            request_root: String::new(),
+            abandoned_after: None,
+            when_exhausted: WhenExhausted::default(),
+            max_wait: EndpointBalanceLayer::DEFAULT_MAX_WAIT,
+            prefer_wait_below: Duration::ZERO,
+            quick_retry: false,
+            seed: None,
+        }
+    }
+}
+
 // ===== impl Shared =====
 
 impl Shared {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            dice: Dice::new(rules.seed.unwrap_or_else(|| fastrand::u64(..))),
+            rules,
+            start: Instant::now(),
+            queue: Queue::default(),
+            round: AtomicU64::new(0),
+            last_resort: AtomicU64::new(0),
+            ids: AtomicU64::new(0),
+        }
+    }
+
     pub(crate) fn since_start(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.start)
     }
 
     pub(crate) fn prefers_to_wait(&self) -> bool {
-        !self.prefer_wait_below.is_zero()
+        !self.rules.prefer_wait_below.is_zero()
     }
 
     /// Tells those who wait that something has changed at an endpoint.
@@ -152,27 +191,14 @@ pub(crate) mod tests {
     use http::{Request, Response};
 
     use std::convert::Infallible;
-    use steadfast_core::DefaultClassifier;
     use tower::ServiceExt;
 
-    pub(crate) fn shared() -> Shared {
-        Shared {
-            strategy: Arc::new(Strategy::Failover),
-            classifier: Arc::new(DefaultClassifier),
-            observers: Observers::new(),
-            request_root: String::new(),
-            abandoned_after: None,
-            when_exhausted: WhenExhausted::Fail,
-            max_wait: Duration::from_secs(30),
-            prefer_wait_below: Duration::ZERO,
-            quick_retry: false,
-            start: Instant::now(),
-            queue: Queue::default(),
-            dice: Dice::new(1),
-            round: AtomicU64::new(0),
-            last_resort: AtomicU64::new(0),
-            ids: AtomicU64::new(0),
-        }
+    pub(crate) fn shared(strategy: Strategy) -> Shared {
+        Shared::new(Rules {
+            strategy: Arc::new(strategy),
+            seed: Some(1),
+            ..Rules::default()
+        })
     }
 
     pub(crate) fn pool(tiers: &[u16]) -> Pool {
@@ -180,7 +206,11 @@ pub(crate) mod tests {
             let endpoint = Endpoint::new(&n.to_string(), "http://a.test").unwrap();
             endpoint.tier(*tier)
         };
-        Pool::new(shared(), tiers.iter().enumerate().map(endpoint).collect()).unwrap()
+        Pool::new(
+            shared(Strategy::Failover),
+            tiers.iter().enumerate().map(endpoint).collect(),
+        )
+        .unwrap()
     }
 
     /// A thread that changes the endpoints may have to pause between the list and its version.

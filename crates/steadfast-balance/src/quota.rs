@@ -308,10 +308,23 @@ mod tests {
             ("x-ratelimit-reset-tokens", "1ns"),
         ]);
         let year = Duration::from_secs(365 * 86_400);
-        for now in [SECOND, year + SECOND - Duration::from_nanos(1), year, 9 * year, Duration::MAX] {
+        for now in [
+            SECOND,
+            year + SECOND - Duration::from_nanos(1),
+            year,
+            9 * year,
+            Duration::MAX,
+        ] {
             let requests = quota.requests(now).expect("known");
-            assert!((5_000..=u64::MAX - 1).contains(&requests.remaining), "{now:?}");
-            let _ = (quota.tokens(now), quota.rate(now), quota.headroom(Some(u64::MAX), now));
+            assert!(
+                (5_000..=u64::MAX - 1).contains(&requests.remaining),
+                "{now:?}"
+            );
+            let _ = (
+                quota.tokens(now),
+                quota.rate(now),
+                quota.headroom(Some(u64::MAX), now),
+            );
             let _ = quota.ready_at(u64::MAX, now);
         }
         quota.send(Some(u64::MAX));

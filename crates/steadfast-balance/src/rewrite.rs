@@ -86,12 +86,15 @@ pub(crate) fn rewrite<B>(
 
 /// Removes headers by their name, and those that the `connection` header names.
 fn remove(headers: &mut HeaderMap, is_private: impl Fn(&HeaderName) -> bool) {
+    // Most requests have one or none of them, and one look at each name is all that they pay.
+    if !headers.keys().any(&is_private) {
+        return;
+    }
     // All that HTTP/2 allows of it, and gRPC demands it.
     let takes_trailers = headers.get(TE).is_some_and(|te| te == TRAILERS);
     if headers.contains_key(CONNECTION) {
         remove_named(headers);
     }
-    // Most requests have one or none of them, and one look at each name is all that they pay.
     while let Some(name) = headers.keys().find(|name| is_private(name)).cloned() {
         headers.remove(name);
     }

@@ -72,7 +72,9 @@ where
             let found = shared.choose(members, ask, request.extensions(), not, now);
             let (at, last_resort) = match found {
                 Found::Endpoint(at) => (at, false),
-                _ if shared.when_exhausted == WhenExhausted::LeastBad && !asked.is_hedge() => {
+                _ if shared.rules.when_exhausted == WhenExhausted::LeastBad
+                    && !asked.is_hedge() =>
+                {
                     match shared.least_bad(members, &allowed, &skip, now) {
                         Some(at) => (at, true),
                         None => break found,
@@ -147,7 +149,7 @@ fn no_other(asked: &Asked) -> BoxError {
 fn tell_of_hedge(shared: &Shared, race: &Race, admitted: &Admitted, now: Instant) {
     let to = &admitted.endpoint().name;
     if let Some(from) = race.endpoints().into_iter().find(|from| from != to) {
-        shared.observers.emit(&Event::Hedge {
+        shared.rules.observers.emit(&Event::Hedge {
             from,
             to: to.clone(),
             after: race.age(now),
@@ -159,13 +161,15 @@ fn tell_of_failover(shared: &Shared, asked: &Asked, admitted: &Admitted, now: In
     if let Some(race) = asked.race.as_ref().filter(|race| race.is_hedge()) {
         return tell_of_hedge(shared, race, admitted, now);
     }
-    let Some(last) = asked.trail.as_ref().and_then(|trail| trail.last()) else {
+    // Most requests are at their first attempt, and the trail is not locked for that.
+    let tried = asked.trail.as_ref().filter(|trail| !trail.is_empty());
+    let Some(last) = tried.and_then(|trail| trail.last()) else {
         return;
     };
     let to = &admitted.endpoint().name;
     if let Some(from) = last.endpoint.filter(|from| from != to) {
         let ended = last.started + last.elapsed;
-        shared.observers.emit(&Event::Failover {
+        shared.rules.observers.emit(&Event::Failover {
             from,
             to: to.clone(),
             class: last.verdict.class(),

@@ -192,19 +192,19 @@ impl<S> Waiting<S> {
         }
         let mut others = (view.candidates()).filter(|member| !skip.contains(&member.id));
         let start_by = view.start_by(came);
-        let until = match (found, shared.when_exhausted) {
+        let until = match (found, shared.rules.when_exhausted) {
             (Found::WorthWaiting(_), _) => {
-                saturating_add(view.allowed.since(came), shared.prefer_wait_below)
+                saturating_add(view.allowed.since(came), shared.rules.prefer_wait_below)
             }
-            _ if shared.max_wait.is_zero() => return None,
+            _ if shared.rules.max_wait.is_zero() => return None,
             (_, WhenExhausted::Wait) => {
                 others.next()?;
-                saturating_add(came, shared.max_wait)
+                saturating_add(came, shared.rules.max_wait)
             }
             _ => {
                 let is_turn = |turn| matches!(turn, Turn::Now | Turn::Paced(_));
                 others.find(|member| is_turn(view.turn(member)))?;
-                start_by.unwrap_or_else(|| saturating_add(came, shared.max_wait))
+                start_by.unwrap_or_else(|| saturating_add(came, shared.rules.max_wait))
             }
         };
         let until = start_by.map_or(until, |start_by| until.min(start_by));

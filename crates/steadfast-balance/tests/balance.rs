@@ -5,14 +5,12 @@ mod support;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use steadfast_balance::{
-    Credential, Endpoint, EndpointBalance, EndpointBalanceLayer, Strategy, Wishes,
-};
+use steadfast_balance::{Credential, Endpoint, EndpointBalance, EndpointBalanceLayer, Strategy};
 use steadfast_core::{Class, Next, Trail};
 use support::body::Ending;
 use support::{
     Body, Client, Events, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, exhausted,
-    get, get_with, limited, of, ok, pool, refused, request, reset, send, status, streamed,
+    get, get_with, limited, of, ok, only, pool, refused, request, reset, send, status, streamed,
 };
 use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt;
@@ -110,12 +108,6 @@ async fn a_request_passes_each_endpoint_once_and_lower_tiers_first() {
 }
 
 // ===== requests that may go to some endpoints only =====
-
-fn only(name: &str) -> http::Request<Body> {
-    let mut request = get();
-    request.extensions_mut().insert(Wishes::new().only(name));
-    request
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_request_for_one_endpoint_goes_there_or_nowhere() {

@@ -435,7 +435,7 @@ async fn an_endpoint_that_may_not_be_asked_is_not_made_ready() {
 }
 
 /// Compiles only while the middleware adds no bounds of its own to these traits.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "it only has to compile")]
 fn keeps_auto_traits<S: Send + Sync>(
     service: EndpointBalance<S>,
     layer: EndpointBalanceLayer<Plain>,
@@ -452,7 +452,7 @@ fn keeps_auto_traits<S: Send + Sync>(
     check_send(body);
 }
 
-#[allow(dead_code)]
+#[expect(dead_code, reason = "it only has to compile")]
 fn futures_are_send(mut service: EndpointBalance<Client>) {
     fn check<T: Send>(_: T) {}
     let future: ResponseFuture<Client, Body> = service.call(get());

@@ -11,7 +11,7 @@ use steadfast_core::{BreakerState, Class, Deadline, Event, Exhausted, Next, Trai
 use support::gate::Gates;
 use support::{
     Body, Client, Events, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get,
-    get_with, limited, of, ok, pool, reset, send, status,
+    get_with, limited, of, ok, only, pool, reset, send, status, within,
 };
 use tokio::time::{Instant, advance, sleep, timeout};
 use tower::{Layer, ServiceExt};
@@ -29,17 +29,6 @@ fn fragile(names: &[&str]) -> EndpointBalanceBuilder {
     };
     let endpoints = names.iter().map(|name| endpoint(name).breaker(breaker()));
     EndpointBalanceLayer::builder().endpoints(endpoints)
-}
-
-fn only(name: &str) -> Request<Body> {
-    let mut request = get();
-    request.extensions_mut().insert(Wishes::new().only(name));
-    request
-}
-
-fn within(mut request: Request<Body>, wait: Duration) -> Request<Body> {
-    request.extensions_mut().insert(Deadline::after(wait));
-    request
 }
 
 /// Lets an endpoint fail until its breaker opens.

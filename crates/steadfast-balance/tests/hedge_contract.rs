@@ -180,14 +180,14 @@ fn nonsense_is_refused() {
 }
 
 /// Compiles only while the middleware adds no bounds of its own to these traits.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "it only has to compile")]
 fn keeps_auto_traits<S: Send + Sync + Clone>(service: Hedge<S>, layer: HedgeLayer) {
     fn check<T: Send + Sync + Clone>(_: T) {}
     check(service);
     check(layer);
 }
 
-#[allow(dead_code)]
+#[expect(dead_code, reason = "it only has to compile")]
 fn futures_are_send(mut service: Hedge<EndpointBalance<Client>>) {
     fn check<T: Send>(_: T) {}
     let future: HedgeFuture<EndpointBalance<Client>, Body, Cloned> = service.call(get());

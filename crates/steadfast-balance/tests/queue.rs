@@ -10,11 +10,11 @@ use std::time::Duration;
 use http::Request;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};
 use steadfast_balance::{ResponseFuture, WhenExhausted, Wishes};
-use steadfast_core::{Class, Deadline, Exhausted, Next, Trail};
+use steadfast_core::{Class, Exhausted, Next, Trail};
 use steadfast_retry::RetryOn429Layer;
 use support::{
     Answer, Body, Client, MS, Net, Polls, Reply, SECOND, balance, exhausted, get, get_with,
-    limited, of, ok, pool, send, status, with,
+    limited, of, ok, only, pool, send, status, with, within,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -52,17 +52,6 @@ async fn limited_pool(builder: EndpointBalanceBuilder, net: &Net) -> (Balancer, 
     }
     assert_eq!(of(&handle, "a").rate, Some(10.0));
     (service, handle)
-}
-
-fn only(name: &str) -> Request<Body> {
-    let mut request = get();
-    request.extensions_mut().insert(Wishes::new().only(name));
-    request
-}
-
-fn within(mut request: Request<Body>, wait: Duration) -> Request<Body> {
-    request.extensions_mut().insert(Deadline::after(wait));
-    request
 }
 
 /// The request with a name of its own.

@@ -4,14 +4,14 @@ mod support;
 
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::Response;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
-use steadfast_balance::{PoolHandle, WhenExhausted, Wishes};
-use steadfast_core::{BoxError, Class, Deadline, Trail};
+use steadfast_balance::{PoolHandle, WhenExhausted};
+use steadfast_core::{BoxError, Class, Trail};
 use steadfast_retry::{RetryOn429, RetryOn429Layer};
 use support::{
-    Body, Client, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get,
-    limited, of, ok, post, send, status, with,
+    Client, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get, limited, of,
+    ok, only, post, send, status, with, within,
 };
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
@@ -32,17 +32,6 @@ fn stack(
     let (service, handle) = balance(builder, net);
     let retry = RetryOn429Layer::new().random(|| 1.0);
     (retry.layer(service.clone()), service, handle)
-}
-
-fn within(mut request: Request<Body>, wait: Duration) -> Request<Body> {
-    request.extensions_mut().insert(Deadline::after(wait));
-    request
-}
-
-fn only(name: &str) -> Request<Body> {
-    let mut request = get();
-    request.extensions_mut().insert(Wishes::new().only(name));
-    request
 }
 
 fn all_well(net: &Net) {

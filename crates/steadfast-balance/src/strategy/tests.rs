@@ -39,7 +39,11 @@ fn pool(known: &[Known]) -> Pool {
         let endpoint = endpoint.breaker(breaker.consecutive_failures(1000));
         endpoint.weight(known.weight).cost(known.cost)
     };
-    let pool = Pool::new(shared(), known.iter().enumerate().map(endpoint).collect()).unwrap();
+    let pool = Pool::new(
+        shared(Strategy::Failover),
+        known.iter().enumerate().map(endpoint).collect(),
+    )
+    .unwrap();
     for (entry, known) in pool.members().active().iter().zip(known) {
         let member = &entry.member;
         member.in_flight.store(known.in_flight, Ordering::Relaxed);

@@ -13,12 +13,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use steadfast_balance::{Endpoint, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
-use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody};
-use steadfast_core::{BoxError, Class, Event, Exhausted, Observer, Trail, observer_fn};
+use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody, Wishes};
+use steadfast_core::{BoxError, Class, Deadline, Event, Exhausted, Observer, Trail, observer_fn};
 use tower::{Layer, Service, ServiceExt};
 
 pub(crate) use self::body::Stream;
-#[allow(unused_imports)] // as above
 pub(crate) use self::net::{Client, Net, Reply};
 pub(crate) use self::polls::Polls;
 
@@ -97,6 +96,18 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
     // The times of a test are to be exact.
     let breaker = Endpoint::default_breaker().jitter(0.0);
     Endpoint::new(name, &base).expect("valid").breaker(breaker)
+}
+
+/// A request that may go to this endpoint only.
+pub(crate) fn only(name: &str) -> Request<Body> {
+    let mut request = get();
+    request.extensions_mut().insert(Wishes::new().only(name));
+    request
+}
+
+pub(crate) fn within(mut request: Request<Body>, wait: Duration) -> Request<Body> {
+    request.extensions_mut().insert(Deadline::after(wait));
+    request
 }
 
 pub(crate) fn pool(names: &[&str]) -> EndpointBalanceBuilder {
