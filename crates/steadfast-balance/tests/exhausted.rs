@@ -4,13 +4,13 @@ mod support;
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::StatusCode;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
-use steadfast_balance::{PoolHandle, WhenExhausted, Wishes};
-use steadfast_core::{BreakerState, Class, Deadline, Event, Exhausted, Next, Trail};
+use steadfast_balance::{PoolHandle, WhenExhausted};
+use steadfast_core::{BreakerState, Class, Event, Exhausted, Next, Trail};
 use support::gate::Gates;
 use support::{
-    Body, Client, Events, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get,
+    Client, Events, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get,
     get_with, limited, of, ok, only, pool, reset, send, status, within,
 };
 use tokio::time::{Instant, advance, sleep, timeout};
