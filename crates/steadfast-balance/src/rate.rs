@@ -48,6 +48,8 @@ const SHORTEST_BURST: f64 = 0.05;
 pub(crate) struct Rate {
     /// What it was last seen to take, in attempts a second.
     known: Option<f64>,
+    /// Whether the endpoint only says so, and nothing was measured yet.
+    seeded: bool,
     /// When it was last refused.
     refused: Instant,
     /// From when on the rate has grown. Later than it was if there was no use for the growth.
@@ -81,6 +83,7 @@ impl Rate {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             known: None,
+            seeded: false,
             refused: now,
             grows_from: now,
             resumed: now,
@@ -124,12 +127,14 @@ impl Rate {
     pub(crate) fn refused(&mut self, now: Instant) {
         if self.measured.sent > 0.0 {
             let known = match self.known {
-                Some(_) => Some(self.measured.correct(self.at(now), now)),
-                None => self.measured.first(now),
+                Some(_) if !self.seeded => Some(self.measured.correct(self.at(now), now)),
+                // What was measured counts, however far it is from what the endpoint says.
+                said => self.measured.first(now).or(said),
             };
             let known = known.map(|known| known.max(LEAST));
             self.learn_steadiness(known);
             self.known = known;
+            self.seeded = false;
             self.learn_burst(now);
         }
         self.refused = now;
@@ -138,8 +143,9 @@ impl Rate {
 
     /// Takes what the endpoint says it allows for what it takes, as long as nothing was measured.
     pub(crate) fn seed(&mut self, per_second: f64) {
-        if self.known.is_none() && per_second.is_finite() {
+        if self.known.is_none() && per_second <= NO_LIMIT {
             self.known = Some(per_second.max(LEAST));
+            self.seeded = true;
         }
     }
 

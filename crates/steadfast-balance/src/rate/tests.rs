@@ -282,3 +282,32 @@ async fn a_pause_that_ends_early_is_a_shorter_pause() {
         assert_eq!(format!("{rate:?}"), format!("{shorter:?}"));
     }
 }
+
+/// A header may say anything. It counts until the first measurement, which took a hundred refusals
+/// to get down from a wrong one.
+#[tokio::test(start_paused = true)]
+async fn what_an_endpoint_says_counts_until_it_was_measured() {
+    let start = Instant::now();
+    for (said, known) in [
+        (4_000.0, Some(4_000.0)),
+        (1e28, None),
+        (f64::INFINITY, None),
+        (f64::NAN, None),
+        (0.0, Some(LEAST)),
+    ] {
+        let mut rate = Rate::new(start);
+        rate.refused(start);
+        rate.seed(said);
+        assert_eq!(rate.known(), known, "{said}");
+        rate.pause(start, start);
+        let second = start + Duration::from_secs(1);
+        for _ in 0..20 {
+            rate.send(second);
+        }
+        rate.refused(second);
+        let measured = rate.known().expect("a second and 20 attempts");
+        assert!((19.0..=20.0).contains(&measured), "{said}: {measured}");
+        rate.seed(said);
+        assert_eq!(rate.known(), Some(measured));
+    }
+}
