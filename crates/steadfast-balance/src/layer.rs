@@ -56,7 +56,7 @@ impl EndpointBalanceLayer {
     /// How long a request without a deadline waits for its turn at most, if not set.
     pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
 
-    /// Begins a balancer without endpoints, with [`Strategy::Failover`].
+    /// Begins a balancer without endpoints, with [`Strategy::Failover`](crate::Strategy::Failover).
     pub fn builder() -> EndpointBalanceBuilder {
         EndpointBalanceBuilder {
             endpoints: Vec::new(),
@@ -116,7 +116,7 @@ impl<F> EndpointBalanceBuilder<F> {
 
     /// Sets which of several endpoints takes a request.
     ///
-    /// A [`Strategy`], a [`Scored`](crate::Scored) with a mix of its own, or any other [`Pick`].
+    /// A [`Strategy`](crate::Strategy), a [`Scored`](crate::Scored) with a mix of its own, or any other [`Pick`].
     pub fn strategy(mut self, strategy: impl Pick + 'static) -> Self {
         self.rules.strategy = Arc::new(strategy);
         self
