@@ -166,13 +166,12 @@ impl Shared {
         }
         let choose = |set: Set<'_>| {
             let candidates = Candidates::new((entries, start), set, asking);
-            let mut all = candidates.iter();
-            let first = all.next()?;
-            let chosen = match all.next() {
-                Some(_) => self.rules.strategy.pick(asking, candidates),
-                None => None,
+            let chosen = match candidates.len() {
+                0 | 1 => None,
+                _ => self.rules.strategy.pick(asking, candidates),
             };
-            Some(chosen.unwrap_or(first).index())
+            let chosen = chosen.or_else(|| candidates.iter().next())?;
+            Some(chosen.index())
         };
         if sample == Sample::Two && entries.len() > FEW {
             if let Some(two) = self.draw_two(entries.len(), can_take) {

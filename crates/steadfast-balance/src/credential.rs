@@ -49,6 +49,10 @@ impl Credential {
         Ok(Self { name, value })
     }
 
+    pub(crate) fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {
         headers.insert(self.name.clone(), self.value.clone());
     }

@@ -6,6 +6,7 @@ use http::header::{CONNECTION, TE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, uri};
 
+use crate::credential::Credential;
 use crate::endpoint::{Base, Endpoint};
 use crate::resolved::ResolvedAddr;
 
@@ -62,8 +63,11 @@ pub(crate) fn rewrite<B>(
     *request.version_mut() = Version::HTTP_11;
 
     let headers = request.headers_mut();
+    // The one that the endpoint's own credential takes the place of need not be removed first.
+    let own = endpoint.credential.as_ref().map(Credential::name);
     remove(headers, |name| {
-        is_for_another(name) || !endpoint.pass_credentials && is_credential(name)
+        is_for_another(name)
+            || !endpoint.pass_credentials && is_credential(name) && own != Some(name)
     });
     for (name, value) in &endpoint.headers {
         headers.insert(name.clone(), value.clone());
@@ -125,8 +129,10 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
     }
     let own = uri.query().unwrap_or_default();
     let other = base.query.as_deref().unwrap_or_default();
-    let length = base.path.len() + path.len() + other.len() + own.len() + 3;
-    let mut text = String::with_capacity(length);
+    let queries = [own, other].into_iter().filter(|query| !query.is_empty());
+    let length = base.path.len() + path.len() + queries.map(|query| query.len() + 1).sum::<usize>();
+    // Exactly what most need: a text with room to spare is copied or costs an allocation more.
+    let mut text = String::with_capacity(length.max(1));
     text.push_str(&base.path);
     text.push_str(path);
     if text.is_empty() {
@@ -169,7 +175,6 @@ impl std::error::Error for InvalidTarget {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credential::Credential;
     use http::header::AUTHORIZATION;
     use proptest::prelude::*;
 

@@ -130,18 +130,18 @@ impl Pick for Strategy {
 }
 
 fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
-    let (mut all_limited, mut all_known, mut fastest) = (true, true, f64::INFINITY);
-    let mut best: Option<(f64, Candidate<'a>)> = None;
+    let (mut all_limited, mut fastest) = (true, f64::INFINITY);
+    // Of those that have answered the one with the least work, and of the others with the least load.
+    let (mut known, mut unknown) = (None, None);
     for candidate in candidates.iter() {
         all_limited &= candidate.is_limited();
-        let Some(latency) = candidate.latency_seconds() else {
-            all_known = false;
-            continue;
-        };
-        fastest = fastest.min(latency);
-        let work = load(&candidate) * latency.max(SHORTEST);
-        if best.is_none_or(|(least, _)| work < least) {
-            best = Some((work, candidate));
+        let load = load(&candidate);
+        match candidate.latency_seconds() {
+            Some(latency) => {
+                fastest = fastest.min(latency);
+                keep_less(&mut known, load * latency.max(SHORTEST), candidate);
+            }
+            None => keep_less(&mut unknown, load, candidate),
         }
     }
     if all_limited
@@ -153,15 +153,20 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         // much as it can take.
         return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
     }
-    if all_known {
-        return best.map(|(_, candidate)| candidate);
+    // One that has never answered is worth a try: it is taken for as fast as any.
+    let (_, chosen) = match (known, unknown) {
+        (Some((work, _)), Some(other)) if other.0 * fastest.max(SHORTEST) <= work => other,
+        (known, unknown) => known.or(unknown)?,
+    };
+    Some(chosen)
+}
+
+/// Keeps the one with the smallest value, or of several such the first.
+#[inline]
+fn keep_less<'a>(best: &mut Option<(f64, Candidate<'a>)>, value: f64, candidate: Candidate<'a>) {
+    if best.is_none_or(|(least, _)| value < least) {
+        *best = Some((value, candidate));
     }
-    // One that has never answered is worth a try. If nothing is known of any, all take the same.
-    let unknown = if fastest.is_finite() { fastest } else { 1.0 };
-    candidates.min_by(|candidate| {
-        let latency = candidate.latency_seconds().unwrap_or(unknown);
-        load(candidate) * latency.max(SHORTEST)
-    })
 }
 
 fn most_headroom<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {

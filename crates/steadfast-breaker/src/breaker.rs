@@ -137,7 +137,7 @@ impl CircuitBreaker {
     #[must_use]
     #[inline]
     pub fn would_admit_at(&self, now: Instant) -> bool {
-        self.handle.wait(|| now) == Wait::Nothing
+        self.handle.is_closed() || self.handle.wait(|| now) == Wait::Nothing
     }
 
     /// Returns the state.

@@ -77,6 +77,12 @@ impl Shared {
         self.word().state()
     }
 
+    /// Whether it admits all and its traffic does not grow: all that most requests find.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.word().phase() == Word::CLOSED
+    }
+
     pub(crate) fn is_disabled(&self) -> bool {
         self.word().phase() == Word::DISABLED
     }
@@ -150,7 +156,6 @@ impl Shared {
     }
 
     /// When an attempt may be admitted.
-    #[inline]
     pub(crate) fn wait(&self, now: impl Fn() -> Instant) -> Wait {
         match self.word().phase() {
             Word::CLOSED | Word::DISABLED => Wait::Nothing,
