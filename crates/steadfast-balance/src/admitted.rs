@@ -19,13 +19,11 @@ use crate::member::Member;
 use crate::members::Entry;
 use crate::pool::{Pool, Shared};
 
-/// An attempt before the head of its response. Dropping it, as a caller who leaves does, gives
-/// back what it reserved and notes that it was cancelled.
+/// An attempt before the head of its response. Dropping it before it is settled, as a caller who
+/// leaves does, gives back what it reserved and notes that it was cancelled.
 pub(crate) struct Admitted {
     load: Option<Load>,
-    ticket: Ticket,
     tier: u16,
-    started: Instant,
     asked: Asked,
     /// Keeps the other attempts of the request away, as long as this one is under way.
     place: Option<Place>,
@@ -75,9 +73,7 @@ impl Admitted {
                 permit,
                 ticket,
             }),
-            ticket,
             tier: entry.tier,
-            started: now,
             asked: asked.clone(),
             place,
         }
@@ -102,7 +98,7 @@ impl Admitted {
     }
 
     /// Settles the attempt by the head of its response. A success goes on to its body.
-    pub(crate) fn respond<B>(mut self, pool: &Pool, response: &Response<B>) -> Option<Load> {
+    pub(crate) fn respond<B>(&mut self, pool: &Pool, response: &Response<B>) -> Option<Load> {
         // Before anything is taken: a classifier that panics leaves a cancelled attempt.
         let verdict = verdict_of(&*self.shared().rules.classifier, Ok(response));
         let mut load = self.take()?;
@@ -115,8 +111,7 @@ impl Admitted {
         let member = &*load.member;
         let since_start = member.shared.since_start(now);
         member.used(since_start);
-        let latency = now.saturating_duration_since(self.started);
-        let over = member.succeeded(self.ticket, latency, now);
+        let over = member.succeeded(load.ticket, now);
         if over {
             let endpoint = member.endpoint.name.clone();
             member
@@ -130,7 +125,7 @@ impl Admitted {
             member.quota.learn(&limit, since_start);
             // The endpoint says itself that the next request will be refused.
             if let Some(wait) = limit.pause(None).filter(|wait| !wait.is_zero()) {
-                let wait = member.cooldown.spent(self.ticket, wait, now);
+                let wait = member.cooldown.spent(load.ticket, wait, now);
                 load.tell_of_cooldown(Class::Success, wait);
             }
         }
@@ -142,7 +137,7 @@ impl Admitted {
     }
 
     /// Settles the attempt by the error of the client.
-    pub(crate) fn error(mut self, pool: &Pool, error: &BoxError) {
+    pub(crate) fn error(&mut self, pool: &Pool, error: &BoxError) {
         let verdict = self.shared().rules.classifier.classify(Err(&**error));
         if let Some(load) = self.take() {
             self.fail(pool, load, verdict, None);
@@ -152,7 +147,7 @@ impl Admitted {
     /// Gives back what was reserved, for a request that is not sent. That is no attempt.
     pub(crate) fn give_back(mut self) {
         if let Some(load) = self.take() {
-            load.member.cooldown.unsent(self.ticket);
+            load.member.cooldown.unsent(load.ticket);
         }
     }
 
@@ -169,7 +164,7 @@ impl Admitted {
         self.note(&load, verdict, status, now);
         let member = &*load.member;
         member.used(member.shared.since_start(now));
-        let wait = member.refused(self.ticket, verdict, status, now);
+        let wait = member.refused(load.ticket, verdict, status, now);
         load.settle(verdict, wait);
         if let Some(trail) = &self.asked.trail {
             trail.set_next(load.member.shared.next(&pool.members(), &self.asked, now));
@@ -183,7 +178,7 @@ impl Admitted {
 
     fn note(&self, load: &Load, verdict: Verdict, status: Option<StatusCode>, now: Instant) {
         if let Some(trail) = &self.asked.trail {
-            let mut attempt = Attempt::until(self.started, now, verdict);
+            let mut attempt = Attempt::until(load.ticket.sent(), now, verdict);
             attempt.endpoint = Some(load.member.endpoint.name.clone());
             attempt.tier = self.tier;
             attempt.status = status;
@@ -198,9 +193,9 @@ impl Drop for Admitted {
         let Some(mut load) = self.take() else {
             return;
         };
-        load.member.cooldown.cancelled(self.ticket);
+        load.member.cooldown.cancelled(load.ticket);
         let now = Instant::now();
-        let waited = now.saturating_duration_since(self.started);
+        let waited = load.ticket.age(now);
         let abandoned = load.member.shared.rules.abandoned_after;
         let class = match abandoned {
             Some(after) if waited > after && !self.has_lost() => Class::Timeout,

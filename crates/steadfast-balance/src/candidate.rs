@@ -44,7 +44,8 @@ pub struct Asking<'a> {
     pub(crate) extensions: &'a Extensions,
     pub(crate) wishes: Option<&'a Wishes>,
     pub(crate) now: Instant,
-    pub(crate) since_start: Duration,
+    /// When the pool began.
+    pub(crate) start: Instant,
     /// How far the round of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin) has come.
     pub(crate) round: &'a AtomicU64,
 }
@@ -211,14 +212,14 @@ impl<'a> Candidate<'a> {
     /// Returns how long it has had nothing to do.
     #[must_use]
     pub fn idle(&self) -> Duration {
-        self.entry.member.idle(self.asking.since_start)
+        self.entry.member.idle(|| self.asking.since_start())
     }
 
     /// Returns how much is left of its quota by its own headers, from 0 to 1, after this request.
     #[must_use]
     pub fn headroom(&self) -> Option<f64> {
         let tokens = self.asking.estimated_tokens();
-        (self.entry.member.quota).headroom(tokens, self.asking.since_start)
+        (self.entry.member.quota).headroom(tokens, self.asking.since_start())
     }
 
     /// Returns the requests a second that it was seen to take, if it has been limited lately.
@@ -243,6 +244,10 @@ impl<'a> Candidate<'a> {
 }
 
 impl<'a> Asking<'a> {
+    fn since_start(&self) -> Duration {
+        self.now.saturating_duration_since(self.start)
+    }
+
     /// Returns the extensions of the request.
     #[must_use]
     pub fn extensions(&self) -> &'a Extensions {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::asked::{Allowed, Asked};
 use crate::candidate::{Asking, Candidates, Set};
 use crate::member::{Member, Turn};
-use crate::members::Members;
+use crate::members::{Entry, Members};
 use crate::pool::Shared;
 use crate::queue::Claims;
 use crate::strategy::Sample;
@@ -114,7 +114,7 @@ impl Shared {
             extensions,
             wishes: asked.wishes.as_ref(),
             now,
-            since_start: self.since_start(now),
+            start: self.start,
             round: &self.round,
         };
         let tokens = asked.tokens();
@@ -157,12 +157,10 @@ impl Shared {
         can_take: impl Fn(&Member) -> bool,
     ) -> Option<usize> {
         let (start, entries) = (tier.start, &members.active()[tier]);
-        let can_take = |at: usize| can_take(&entries[at].member);
+        let can_take = |entry: &Entry| can_take(&entry.member);
         let sample = self.rules.strategy.sample();
         if sample == Sample::First {
-            return (0..entries.len())
-                .find(|at| can_take(*at))
-                .map(|at| start + at);
+            return entries.iter().position(can_take).map(|at| start + at);
         }
         let choose = |set: Set<'_>| {
             let candidates = Candidates::new((entries, start), set, asking);
@@ -174,18 +172,18 @@ impl Shared {
             Some(chosen.index())
         };
         if sample == Sample::Two && entries.len() > FEW {
-            if let Some(two) = self.draw_two(entries.len(), can_take) {
+            if let Some(two) = self.draw_two(entries.len(), |at| can_take(&entries[at])) {
                 return choose(Set::Two(two));
             }
         }
-        let bits = |from: usize| {
-            let word = from..entries.len().min(from + 64);
-            word.fold(0, |bits, at| bits | u64::from(can_take(at)) << (at - from))
+        let bits = |word: &[Entry]| {
+            let bit = |(at, entry): (usize, &Entry)| u64::from(can_take(entry)) << at;
+            word.iter().enumerate().map(bit).fold(0, |all, bit| all | bit)
         };
         if entries.len() <= 64 {
-            return choose(Set::Bits(&[bits(0)]));
+            return choose(Set::Bits(&[bits(entries)]));
         }
-        let words: Vec<u64> = (0..entries.len()).step_by(64).map(bits).collect();
+        let words: Vec<u64> = entries.chunks(64).map(bits).collect();
         choose(Set::Bits(&words))
     }
 

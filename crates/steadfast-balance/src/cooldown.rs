@@ -371,6 +371,10 @@ impl Cooldown {
 }
 
 impl Ticket {
+    pub(crate) fn sent(self) -> Instant {
+        self.sent
+    }
+
     /// Returns how long ago the attempt was sent.
     pub(crate) fn age(self, now: Instant) -> Duration {
         now.saturating_duration_since(self.sent)

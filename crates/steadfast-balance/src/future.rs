@@ -10,7 +10,6 @@ use steadfast_core::{BoxError, Class, Classified, Verdict, Watched};
 use tower_service::Service;
 
 use crate::admitted::{Admitted, Load};
-use crate::pool::Pool;
 use crate::rewrite::rewrite;
 use crate::select::Selecting;
 use crate::services::Services;
@@ -26,15 +25,18 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, S::Future, B>,
+        state: State<S::Future, B, S>,
+        // The attempt that is under way.
+        admitted: Option<Admitted>,
+        services: Arc<Services<S>>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, F, B> {
+    enum State<F, B, S> {
         Selecting { selecting: Selecting<S, B> },
-        Calling { #[pin] future: F, admitted: Option<(Admitted, Arc<Pool>)> },
+        Calling { #[pin] future: F },
     }
 }
 
@@ -42,11 +44,14 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
+    #[inline]
     pub(crate) fn new(services: Arc<Services<S>>, request: Request<B>) -> Self {
         Self {
             state: State::Selecting {
-                selecting: Selecting::new(services, request),
+                selecting: Selecting::new(request),
             },
+            admitted: None,
+            services,
         }
     }
 }
@@ -61,45 +66,42 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let StateProj::Selecting { selecting: waiting } = this.state.as_mut().project() {
-            let (mut service, admitted) = match ready!(waiting.poll(cx)) {
-                Ok(selected) => selected,
+        let pool = &this.services.pool;
+        if let StateProj::Selecting { selecting } = this.state.as_mut().project() {
+            let mut service = match ready!(selecting.poll(this.services, this.admitted, cx)) {
+                Ok(service) => service,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            let mut request = waiting.request.take().expect("it was there all the time");
-            let pool = waiting.services.pool.clone();
-            let endpoint = admitted.endpoint();
-            if let Err(error) = rewrite(&mut request, endpoint, &pool.shared.rules.request_root) {
-                admitted.withdraw();
+            let admitted = this.admitted.as_ref().expect("it was selected just now");
+            // Where it lies: a request is large to move.
+            let (request, endpoint) = (selecting.request(), admitted.endpoint());
+            if let Err(error) = rewrite(request, endpoint, &pool.shared.rules.request_root) {
+                this.admitted.take().expect("it is still there").withdraw();
                 let fault = Verdict::new(Class::CallerFault).neutral();
                 return Poll::Ready(Err(Classified::new(fault, error).into()));
             }
             tracing::trace!(endpoint = %endpoint.name, "endpoint chosen");
-            let future = service.call(request);
-            this.state.set(State::Calling {
-                future,
-                admitted: Some((admitted, pool)),
-            });
+            let future = service.call(selecting.take_request());
+            this.state.set(State::Calling { future });
         }
-        let StateProj::Calling { future, admitted } = this.state.project() else {
+        let StateProj::Calling { future } = this.state.project() else {
             unreachable!("an endpoint was chosen above");
         };
         let outcome = ready!(future.poll(cx));
-        let (admitted, pool) = admitted.take().expect("polled after completion");
-        Poll::Ready(match outcome {
-            Ok(response) => {
-                let load = admitted.respond(&pool, &response);
-                Ok(match load {
-                    Some(load) => Watched::response(response, load),
-                    None => response.map(Watched::unwatched),
-                })
-            }
+        let admitted = this.admitted.as_mut().expect("polled after completion");
+        let outcome = match outcome {
+            Ok(response) => Ok(match admitted.respond(pool, &response) {
+                Some(load) => Watched::response(response, load),
+                None => response.map(Watched::unwatched),
+            }),
             Err(error) => {
                 let error = error.into();
-                admitted.error(&pool, &error);
+                admitted.error(pool, &error);
                 Err(error)
             }
-        })
+        };
+        *this.admitted = None;
+        Poll::Ready(outcome)
     }
 }
 

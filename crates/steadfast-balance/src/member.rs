@@ -141,13 +141,13 @@ impl Member {
     }
 
     /// How long it has had nothing to do.
-    pub(crate) fn idle(&self, since_start: Duration) -> Duration {
+    pub(crate) fn idle(&self, since_start: impl FnOnce() -> Duration) -> Duration {
         // One request is enough to find out whether an endpoint has changed.
         if self.in_flight.load(Ordering::Relaxed) > 0 {
             return Duration::ZERO;
         }
         let last_used = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
-        since_start.saturating_sub(last_used)
+        since_start().saturating_sub(last_used)
     }
 
     /// Whether this walk through the queue meets it for the first time. Asked under its lock.
@@ -248,8 +248,8 @@ impl Member {
     }
 
     /// Learns from a success. Returns whether a cooldown has come to its end.
-    pub(crate) fn succeeded(&self, ticket: Ticket, latency: Duration, now: Instant) -> bool {
-        self.latency.record(latency);
+    pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
+        self.latency.record(ticket.age(now));
         self.accepted();
         self.cooldown.succeeded(ticket, now)
     }

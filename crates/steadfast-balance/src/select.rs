@@ -1,6 +1,5 @@
 //! How a request finds its endpoint.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::Request;
@@ -14,20 +13,22 @@ use crate::choose::Found;
 use crate::exhausted::WhenExhausted;
 use crate::hedge::Race;
 use crate::pool::Shared;
+use crate::queue::Key;
 use crate::services::Services;
 use crate::waiting::{View, Waiting};
 
 /// A request that has no endpoint yet.
 pub(crate) struct Selecting<S, B> {
-    pub(crate) services: Arc<Services<S>>,
     /// Taken out when it has one.
-    pub(crate) request: Option<Request<B>>,
+    request: Option<Request<B>>,
     asked: Asked,
-    waiting: Waiting<S>,
+    /// None as long as it has not had to wait: most requests are spared that.
+    waiting: Option<Box<Waiting<S>>>,
 }
 
 impl<S, B> Selecting<S, B> {
-    pub(crate) fn new(services: Arc<Services<S>>, mut request: Request<B>) -> Self {
+    #[inline]
+    pub(crate) fn new(mut request: Request<B>) -> Self {
         let asked = Asked::of(request.extensions());
         if asked.race.is_some() {
             // It is that of the endpoints of this balancer, not of one further in.
@@ -35,10 +36,17 @@ impl<S, B> Selecting<S, B> {
         }
         Self {
             asked,
-            services,
             request: Some(request),
-            waiting: Waiting::new(),
+            waiting: None,
         }
+    }
+
+    pub(crate) fn request(&mut self) -> &mut Request<B> {
+        self.request.as_mut().expect("polled after completion")
+    }
+
+    pub(crate) fn take_request(&mut self) -> Request<B> {
+        self.request.take().expect("polled after completion")
     }
 }
 
@@ -47,10 +55,15 @@ where
     S: Service<Request<B>> + Clone,
     S::Error: Into<BoxError>,
 {
-    /// Finds an endpoint that can take the request, and a service of it that is ready.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(S, Admitted), BoxError>> {
+    /// Finds an endpoint that can take the request, and a service of it that is ready. What was
+    /// reserved there is put into `admitted`.
+    pub(crate) fn poll(
+        &mut self,
+        services: &Services<S>,
+        admitted: &mut Option<Admitted>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S, BoxError>> {
         let Self {
-            services,
             request,
             asked,
             waiting,
@@ -61,12 +74,17 @@ where
         let (pool, members) = (&services.pool, &*reachable.members);
         let shared = &pool.shared;
         let mut allowed = asked.allowed();
-        allowed.hurries = waiting.hurries;
-        let own = waiting.key(allowed.since(now));
-        let claims = shared.queue.claims(own, members.everybody(), now);
+        let mut own = None;
         // Those that were busy are asked along with the others, and may have become free.
-        let mut waited = std::mem::take(&mut waiting.busy);
-        let mut skip = waiting.lost.clone();
+        let (mut waited, mut skip) = (Vec::new(), Vec::new());
+        if let Some(waiting) = waiting {
+            allowed.hurries = waiting.hurries;
+            own = waiting.key();
+            waited = std::mem::take(&mut waiting.busy);
+            skip = waiting.lost.clone();
+        }
+        let own = own.unwrap_or_else(|| Key::behind(allowed.since(now)));
+        let claims = shared.queue.claims(own, members.everybody(), now);
         let found = loop {
             let (ask, not) = ((&allowed, &*asked), (&*skip, &claims));
             let found = shared.choose(members, ask, request.extensions(), not, now);
@@ -89,39 +107,42 @@ where
                 None => reachable.service(at).clone(),
             };
             let Poll::Ready(ready) = service.poll_ready(cx) else {
+                let waiting = waiting.get_or_insert_default();
                 waiting.busy.push((id, service));
                 skip.push(id);
                 continue;
             };
             // Whoever came first may have taken the last place.
-            let admitted = if last_resort {
+            *admitted = if last_resort {
                 Admitted::as_last_resort(entry, asked, now)
             } else {
                 Admitted::try_new(entry, asked, now)
             };
-            match (ready, admitted) {
-                (Ok(()), Some(admitted)) if members.version < pool.version() => {
+            match (ready, &mut *admitted) {
+                (Ok(()), Some(_)) if members.version < pool.version() => {
                     // It may be one that is out of service by now.
-                    admitted.give_back();
+                    admitted.take().expect("it is there").give_back();
                     drop(reachable);
-                    return self.poll(cx);
+                    return self.poll(services, admitted, cx);
                 }
                 (Ok(()), Some(admitted)) => {
-                    tell_of_failover(shared, asked, &admitted, now);
-                    return Poll::Ready(Ok((service, admitted)));
+                    tell_of_failover(shared, asked, admitted, now);
+                    return Poll::Ready(Ok(service));
                 }
                 (Ok(()), None) => {}
-                (Err(error), admitted) => {
+                (Err(error), _) => {
                     let error = error.into();
-                    if let Some(admitted) = admitted {
+                    if let Some(mut admitted) = admitted.take() {
                         admitted.error(pool, &error);
                     }
+                    let waiting = waiting.get_or_insert_default();
                     waiting.error = Some(error);
                     waiting.lost.push(id);
                 }
             }
             skip.push(id);
         };
+        let waiting = waiting.get_or_insert_default();
         if asked.is_hedge() {
             let error = waiting.error.take();
             return Poll::Ready(Err(error.unwrap_or_else(|| no_other(asked))));

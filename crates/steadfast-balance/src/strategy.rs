@@ -132,16 +132,18 @@ impl Pick for Strategy {
 fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
     let (mut all_limited, mut fastest) = (true, f64::INFINITY);
     // Of those that have answered the one with the least work, and of the others with the least load.
-    let (mut known, mut unknown) = (None, None);
+    let (mut known, mut unknown) = (Least::default(), Least::default());
     for candidate in candidates.iter() {
         all_limited &= candidate.is_limited();
         let load = load(&candidate);
-        match candidate.latency_seconds() {
-            Some(latency) => {
-                fastest = fastest.min(latency);
-                keep_less(&mut known, load * latency.max(SHORTEST), candidate);
+        if let Some(latency) = candidate.latency_seconds() {
+            let latency = latency.max(SHORTEST);
+            if latency < fastest {
+                fastest = latency;
             }
-            None => keep_less(&mut unknown, load, candidate),
+            known.take(load * latency, candidate);
+        } else {
+            unknown.take(load, candidate);
         }
     }
     if all_limited
@@ -154,18 +156,35 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
     }
     // One that has never answered is worth a try: it is taken for as fast as any.
-    let (_, chosen) = match (known, unknown) {
-        (Some((work, _)), Some(other)) if other.0 * fastest.max(SHORTEST) <= work => other,
-        (known, unknown) => known.or(unknown)?,
-    };
-    Some(chosen)
+    if unknown.value * fastest <= known.value {
+        unknown.candidate.or(known.candidate)
+    } else {
+        known.candidate.or(unknown.candidate)
+    }
 }
 
-/// Keeps the one with the smallest value, or of several such the first.
-#[inline]
-fn keep_less<'a>(best: &mut Option<(f64, Candidate<'a>)>, value: f64, candidate: Candidate<'a>) {
-    if best.is_none_or(|(least, _)| value < least) {
-        *best = Some((value, candidate));
+/// The candidate with the least value so far, or of several such the first.
+struct Least<'a> {
+    value: f64,
+    candidate: Option<Candidate<'a>>,
+}
+
+impl Default for Least<'_> {
+    fn default() -> Self {
+        Self {
+            value: f64::INFINITY,
+            candidate: None,
+        }
+    }
+}
+
+impl<'a> Least<'a> {
+    #[inline]
+    fn take(&mut self, value: f64, candidate: Candidate<'a>) {
+        if value < self.value {
+            self.value = value;
+            self.candidate = Some(candidate);
+        }
     }
 }
 

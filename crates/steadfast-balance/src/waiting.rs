@@ -69,8 +69,8 @@ pub(crate) struct View<'a> {
     pub(crate) now: Instant,
 }
 
-impl<S> Waiting<S> {
-    pub(crate) fn new() -> Self {
+impl<S> Default for Waiting<S> {
+    fn default() -> Self {
         Self {
             busy: Vec::new(),
             lost: Vec::new(),
@@ -82,11 +82,12 @@ impl<S> Waiting<S> {
             changed: None,
         }
     }
+}
 
-    /// Its place among those who wait, or that which it would have.
-    pub(crate) fn key(&self, since: Instant) -> Key {
-        let place = self.place.as_ref().map(|(place, _)| place.key());
-        place.unwrap_or_else(|| Key::behind(since))
+impl<S> Waiting<S> {
+    /// Its place among those who wait, if it has one.
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.place.as_ref().map(|(place, _)| place.key())
     }
 
     /// Waits for a turn or for a busy service, or gives up. Those in `skip` cannot take it now.

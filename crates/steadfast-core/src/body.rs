@@ -74,24 +74,26 @@ where
 {
     /// Watches `inner` for `guard`.
     pub fn new(inner: B, guard: G) -> Self {
-        let mut guard = Some(guard);
-        if inner.is_end_stream() {
-            end(&mut guard, End::Complete);
-        }
-        Self {
+        Self::with_late(inner, guard, None)
+    }
+
+    #[inline]
+    fn with_late(inner: B, guard: G, late: Option<LateVerdict>) -> Self {
+        let mut watched = Self {
             inner,
-            guard,
-            late: None,
+            guard: Some(guard),
+            late,
+        };
+        if watched.inner.is_end_stream() {
+            end(&mut watched.guard, End::Complete);
         }
+        watched
     }
 
     /// Watches the body of `response` for `guard`.
     pub fn response(response: Response<B>, guard: G) -> Response<Self> {
         let late = response.extensions().get().cloned();
-        response.map(|body| Self {
-            late,
-            ..Self::new(body, guard)
-        })
+        response.map(|body| Self::with_late(body, guard, late))
     }
 }
 

@@ -69,8 +69,8 @@ fn choose_after(
     let asking = Asking {
         extensions: &extensions,
         wishes,
-        now: Instant::now(),
-        since_start: idle,
+        now: pool.shared.start + idle,
+        start: pool.shared.start,
         round: &pool.shared.round,
     };
     let members = pool.members();
