@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
-use steadfast_breaker::Permit;
+use steadfast_breaker::DetachedPermit;
 use steadfast_core::{
     Attempt, BoxError, Class, End, Event, Next, OnEnd, RateLimit, Verdict, verdict_of,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Admitted {
 pub struct Load {
     member: Arc<Member>,
     /// None at an endpoint that was asked although its breaker is open.
-    permit: Option<Permit>,
+    permit: Option<DetachedPermit>,
     ticket: Ticket,
 }
 
@@ -45,7 +45,7 @@ impl Admitted {
     pub(crate) fn try_new(entry: &Entry, asked: &Asked, now: Instant) -> Option<Self> {
         let member = &entry.member;
         let ticket = member.cooldown.try_admit(now)?;
-        let Ok(permit) = member.breaker.try_acquire_at(now) else {
+        let Ok(permit) = member.breaker.try_acquire_detached_at(now) else {
             member.cooldown.unsent(ticket);
             return None;
         };
@@ -60,7 +60,7 @@ impl Admitted {
 
     fn new(
         entry: &Entry,
-        (ticket, permit): (Ticket, Option<Permit>),
+        (ticket, permit): (Ticket, Option<DetachedPermit>),
         asked: &Asked,
         now: Instant,
     ) -> Self {
@@ -110,7 +110,7 @@ impl Admitted {
         self.note(&load, verdict, Some(response.status()), now);
         let member = &*load.member;
         let since_start = member.shared.since_start(now);
-        member.used(since_start);
+        member.traffic.used(since_start);
         let over = member.succeeded(load.ticket, now);
         if over {
             let endpoint = member.endpoint.name.clone();
@@ -130,7 +130,7 @@ impl Admitted {
             }
         }
         if let Some(permit) = &mut load.permit {
-            permit.head(verdict);
+            permit.head(&load.member.breaker, verdict);
         }
         load.member.shared.turned(now);
         Some(load)
@@ -163,7 +163,7 @@ impl Admitted {
         let now = Instant::now();
         self.note(&load, verdict, status, now);
         let member = &*load.member;
-        member.used(member.shared.since_start(now));
+        member.traffic.used(member.shared.since_start(now));
         let wait = member.refused(load.ticket, verdict, status, now);
         load.settle(verdict, wait);
         if let Some(trail) = &self.asked.trail {
@@ -204,7 +204,7 @@ impl Drop for Admitted {
         let verdict = Verdict::new(class);
         self.note(&load, verdict, None, now);
         if let Some(permit) = load.permit.take() {
-            permit.record(verdict);
+            permit.record(&load.member.breaker, verdict);
         }
     }
 }
@@ -219,7 +219,8 @@ impl Load {
         let repeated =
             verdict.class() == Class::Overloaded && verdict.hint().is_some() && wait.is_none();
         if let Some(permit) = self.permit.take() {
-            permit.record(if repeated { verdict.neutral() } else { verdict });
+            let verdict = if repeated { verdict.neutral() } else { verdict };
+            permit.record(&self.member.breaker, verdict);
         }
     }
 
@@ -247,8 +248,10 @@ impl OnEnd for Load {
 impl Drop for Load {
     fn drop(&mut self) {
         // First: whoever is told of a change is to see it.
-        drop(self.permit.take());
-        self.member.leave();
+        if let Some(permit) = self.permit.take() {
+            permit.end(&self.member.breaker);
+        }
+        self.member.traffic.leave();
         if self.member.shared.queue.len() > 0 {
             self.member.shared.turned(Instant::now());
         }
@@ -268,7 +271,6 @@ mod tests {
     use super::*;
     use crate::cooldown::Refusal;
     use crate::pool::tests::pool;
-    use std::sync::atomic::Ordering;
 
     /// Between the look at an endpoint and its reservation the breaker may have opened. The place
     /// after the cooldown was taken by then.
@@ -291,6 +293,6 @@ mod tests {
 
         assert!(Admitted::try_new(entry, &Asked::default(), now).is_none());
         assert!(member.cooldown.would_admit(now));
-        assert_eq!(member.in_flight.load(Ordering::Relaxed), 0);
+        assert_eq!(member.traffic.in_flight(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! What a strategy is shown.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::Extensions;
@@ -193,14 +193,14 @@ impl<'a> Candidate<'a> {
     /// Returns the requests that were sent there and whose response has not ended.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.entry.member.in_flight.load(Ordering::Relaxed)
+        self.entry.member.traffic.in_flight()
     }
 
     /// Returns the moving average of the time to the head of a successful response, if there was
     /// one.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
-        self.entry.member.latency.average()
+        self.entry.member.traffic.latency.average()
     }
 
     /// Returns the share of successes among the last outcomes, 1 if nothing is known.
@@ -212,7 +212,7 @@ impl<'a> Candidate<'a> {
     /// Returns how long it has had nothing to do.
     #[must_use]
     pub fn idle(&self) -> Duration {
-        self.entry.member.idle(|| self.asking.since_start())
+        self.entry.member.traffic.idle(|| self.asking.since_start())
     }
 
     /// Returns how much is left of its quota by its own headers, from 0 to 1, after this request.
@@ -239,7 +239,7 @@ impl<'a> Candidate<'a> {
     }
 
     pub(crate) fn latency_seconds(&self) -> Option<f64> {
-        self.entry.member.latency.seconds()
+        self.entry.member.traffic.latency.seconds()
     }
 }
 

@@ -1,6 +1,5 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadfast_core::{Class, EndpointName, Event, InvalidConfig};
@@ -146,18 +145,7 @@ impl PoolHandle {
     ) -> Result<impl Future<Output = ()> + Send + 'static, InvalidConfig> {
         self.set(name, |entry| entry.service = InService::Draining)?;
         let member = self.member(name)?;
-        Ok(async move {
-            loop {
-                let idle = member.idle.notified();
-                tokio::pin!(idle);
-                // Before the look, so that no end is missed.
-                idle.as_mut().enable();
-                if member.in_flight.load(Ordering::SeqCst) == 0 {
-                    return;
-                }
-                idle.await;
-            }
-        })
+        Ok(async move { member.traffic.drained().await })
     }
 
     /// Sets the weight of an endpoint.

@@ -224,6 +224,7 @@ mod service;
 mod services;
 mod status;
 mod strategy;
+mod traffic;
 mod waiting;
 mod wishes;
 

@@ -8,15 +8,14 @@ use std::time::Duration;
 use http::StatusCode;
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{BreakerEffect, Class, InvalidConfig, Verdict, saturating_add};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::checked::LastCheck;
 use crate::cooldown::{Cooldown, Refusal, Ticket};
 use crate::endpoint::Endpoint;
-use crate::latency::Latency;
 use crate::pool::Shared;
 use crate::quota::Quota;
+use crate::traffic::Traffic;
 use crate::wishes::fnv1a;
 
 /// How long an endpoint whose quota is spent is left alone, at least.
@@ -37,10 +36,7 @@ pub(crate) struct Member {
     pub(crate) breaker: CircuitBreaker,
     pub(crate) cooldown: Cooldown,
     pub(crate) quota: Quota,
-    pub(crate) latency: Latency,
-    pub(crate) in_flight: AtomicU32,
-    /// Wakes those who wait until it has nothing in flight.
-    pub(crate) idle: Notify,
+    pub(crate) traffic: Traffic,
     /// Where it stands in the round of round robin.
     pub(crate) turn: AtomicU64,
     /// The last walk through the queue that has met it.
@@ -51,8 +47,6 @@ pub(crate) struct Member {
     rejections: AtomicU32,
     /// What the last health check has found.
     pub(crate) last_check: LastCheck,
-    /// When an attempt last ended here, in milliseconds since the pool began.
-    last_used: AtomicU64,
 }
 
 /// When an endpoint can take an attempt.
@@ -98,15 +92,12 @@ impl Member {
             breaker,
             cooldown: Cooldown::new(),
             quota: Quota::default(),
-            latency: Latency::new(),
-            in_flight: AtomicU32::new(0),
-            idle: Notify::new(),
+            traffic: Traffic::new(),
             turn: AtomicU64::new(0),
             mark: AtomicU64::new(0),
             wanted_by: AtomicUsize::new(0),
             rejections: AtomicU32::new(0),
             last_check: LastCheck::default(),
-            last_used: AtomicU64::new(0),
         })
     }
 
@@ -140,16 +131,6 @@ impl Member {
         Some(saturating_add(self.shared.start, ready))
     }
 
-    /// How long it has had nothing to do.
-    pub(crate) fn idle(&self, since_start: impl FnOnce() -> Duration) -> Duration {
-        // One request is enough to find out whether an endpoint has changed.
-        if self.in_flight.load(Ordering::Relaxed) > 0 {
-            return Duration::ZERO;
-        }
-        let last_used = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
-        since_start().saturating_sub(last_used)
-    }
-
     /// Whether this walk through the queue meets it for the first time. Asked under its lock.
     pub(crate) fn is_new_to(&self, walk: u64) -> bool {
         self.mark.swap(walk, Ordering::Relaxed) != walk
@@ -157,17 +138,8 @@ impl Member {
 
     /// Counts an attempt that is sent.
     pub(crate) fn enter(&self, tokens: Option<u64>) {
-        // In one order with the version of the endpoints: whoever drains this one sees the attempt,
-        // or the attempt sees that.
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.traffic.enter();
         self.quota.send(tokens);
-    }
-
-    /// Counts an attempt whose response has ended.
-    pub(crate) fn leave(&self) {
-        if self.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.idle.notify_waiters();
-        }
     }
 
     /// Learns from the answer of an attempt that did not succeed. Returns how long the endpoint
@@ -249,14 +221,9 @@ impl Member {
 
     /// Learns from a success. Returns whether a cooldown has come to its end.
     pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
-        self.latency.record(ticket.age(now));
+        self.traffic.latency.record(ticket.age(now));
         self.accepted();
         self.cooldown.succeeded(ticket, now)
-    }
-
-    pub(crate) fn used(&self, since_start: Duration) {
-        let millis = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
-        self.last_used.store(millis, Ordering::Relaxed);
     }
 }
 
@@ -265,7 +232,7 @@ impl fmt::Debug for Member {
         f.debug_struct("Member")
             .field("endpoint", &self.endpoint)
             .field("breaker", &self.breaker)
-            .field("in_flight", &self.in_flight)
+            .field("in_flight", &self.traffic.in_flight())
             .finish_non_exhaustive()
     }
 }

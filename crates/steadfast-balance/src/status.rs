@@ -1,4 +1,3 @@
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadfast_core::{BreakerState, EndpointName};
@@ -86,8 +85,8 @@ impl EndpointStatus {
             rate: member.cooldown.rate(),
             requests: member.quota.requests(since_start),
             tokens: member.quota.tokens(since_start),
-            in_flight: member.in_flight.load(Ordering::Relaxed),
-            latency: member.latency.average(),
+            in_flight: member.traffic.in_flight(),
+            latency: member.traffic.latency.average(),
             checked: member.last_check.at(now),
         }
     }

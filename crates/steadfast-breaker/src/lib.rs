@@ -239,7 +239,7 @@ pub use self::future::ResponseFuture;
 pub use self::grpc::{ByGrpcStatus, GrpcBody};
 pub use self::layer::CircuitBreakerLayer;
 pub use self::machine::TripReason;
-pub use self::permit::Permit;
+pub use self::permit::{DetachedPermit, Permit};
 pub use self::registry::BreakerRegistry;
 pub use self::rules::RateLimits;
 pub use self::service::Breaker;

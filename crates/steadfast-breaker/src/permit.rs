@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use steadfast_core::{BreakerEffect, Verdict};
 
-use crate::breaker::Handle;
+use crate::breaker::{CircuitBreaker, Handle};
 use crate::machine::Admission;
 use crate::sync::now;
 
@@ -20,6 +20,22 @@ pub struct Permit {
     /// Until the attempt is settled. It is moved out for that: a permit whose address is never
     /// taken stays in registers where the attempt takes no time.
     handle: Option<Arc<Handle>>,
+    attempt: Attempt,
+}
+
+/// A [`Permit`] that keeps no reference to its breaker, for those who have the breaker beside it,
+/// as a pool of endpoints has.
+///
+/// Made by [`CircuitBreaker::try_acquire_detached_at`]. It has to be given back to its own breaker,
+/// by [`record`](Self::record) or by [`end`](Self::end). Dropping it keeps the place of a probe
+/// until its [time](crate::CircuitBreakerBuilder::probe_timeout) is over.
+#[derive(Debug)]
+#[must_use = "dropping a permit without its breaker keeps the place of a probe"]
+pub struct DetachedPermit(Attempt);
+
+/// What was admitted.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
     admission: Admission,
     progress: Progress,
 }
@@ -40,8 +56,7 @@ impl Permit {
     pub(crate) fn new(handle: Arc<Handle>, admission: Admission) -> Self {
         Self {
             handle: Some(handle),
-            admission,
-            progress: Progress::Waiting,
+            attempt: Attempt::new(admission),
         }
     }
 
@@ -49,19 +64,19 @@ impl Permit {
     #[inline]
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.admission.place.is_some()
+        self.attempt.is_probe()
     }
 
     /// Whether the breaker has made no transition since it was admitted.
     pub(crate) fn is_current(&self) -> bool {
-        let is_current = |handle: &Arc<Handle>| handle.is_current(&self.admission);
+        let is_current = |handle: &Arc<Handle>| handle.is_current(&self.attempt.admission);
         self.handle.as_ref().is_some_and(is_current)
     }
 
     /// Lets the attempt begin now, if it has waited since it was admitted and still may.
     pub(crate) fn begin(&mut self) -> bool {
-        self.admission.begin(now);
-        let renews = |handle: &Arc<Handle>| handle.renew(&self.admission);
+        self.attempt.admission.begin(now);
+        let renews = |handle: &Arc<Handle>| handle.renew(&self.attempt.admission);
         self.handle.as_ref().is_some_and(renews)
     }
 
@@ -72,12 +87,8 @@ impl Permit {
     /// unless [`record`](Self::record) brings another one.
     #[inline]
     pub fn head(&mut self, verdict: Verdict) {
-        self.admission.stop(now);
-        if !self.is_probe() {
-            self.progress = Progress::Head(verdict);
-        } else if let (Progress::Waiting, Some(handle)) = (self.progress, &self.handle) {
-            self.progress = Progress::Probed;
-            handle.settle(&self.admission, verdict);
+        if let Some(handle) = &self.handle {
+            self.attempt.head(handle, verdict);
         }
     }
 
@@ -86,9 +97,9 @@ impl Permit {
     /// A probe gives its place back, for the same reason as at [`head`](Self::head), and counts
     /// when its verdict comes.
     pub(crate) fn head_without_verdict(&mut self) {
-        self.admission.stop(now);
+        self.attempt.admission.stop(now);
         if let Some(handle) = &self.handle {
-            handle.release(&self.admission);
+            handle.release(&self.attempt.admission);
         }
     }
 
@@ -99,16 +110,87 @@ impl Permit {
     /// Any other verdict on it changes nothing.
     #[inline]
     pub fn record(mut self, verdict: Verdict) {
-        let (handle, admission, progress) = (self.handle.take(), self.admission, self.progress);
+        let (handle, attempt) = (self.handle.take(), self.attempt);
         // Nothing is left that a drop would have to look at.
         mem::forget(self);
-        let Some(handle) = handle else {
-            return;
-        };
-        let is_probed = matches!(progress, Progress::Probed);
+        if let Some(handle) = handle {
+            attempt.record(&handle, verdict);
+        }
+    }
+}
+
+impl DetachedPermit {
+    #[inline]
+    pub(crate) fn new(admission: Admission) -> Self {
+        Self(Attempt::new(admission))
+    }
+
+    /// Returns whether the attempt is a probe of a half-open breaker.
+    #[inline]
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.0.is_probe()
+    }
+
+    /// Takes the verdict on the head of a response, as [`Permit::head`] does.
+    #[inline]
+    pub fn head(&mut self, breaker: &CircuitBreaker, verdict: Verdict) {
+        self.0.head(breaker.handle(), verdict);
+    }
+
+    /// Takes the verdict on the attempt, as [`Permit::record`] does.
+    #[inline]
+    pub fn record(self, breaker: &CircuitBreaker, verdict: Verdict) {
+        self.0.record(breaker.handle(), verdict);
+    }
+
+    /// Ends the attempt, as dropping a [`Permit`] does: by the verdict on its head, or as cancelled.
+    #[inline]
+    pub fn end(self, breaker: &CircuitBreaker) {
+        self.0.end(breaker.handle());
+    }
+}
+
+impl Attempt {
+    #[inline]
+    fn new(admission: Admission) -> Self {
+        Self {
+            admission,
+            progress: Progress::Waiting,
+        }
+    }
+
+    #[inline]
+    fn is_probe(&self) -> bool {
+        self.admission.place.is_some()
+    }
+
+    #[inline]
+    fn head(&mut self, handle: &Handle, verdict: Verdict) {
+        self.admission.stop(now);
+        if !self.is_probe() {
+            self.progress = Progress::Head(verdict);
+        } else if let Progress::Waiting = self.progress {
+            self.progress = Progress::Probed;
+            handle.settle(&self.admission, verdict);
+        }
+    }
+
+    #[inline]
+    fn record(self, handle: &Handle, verdict: Verdict) {
+        let is_probed = matches!(self.progress, Progress::Probed);
         // The second half is what nearly all attempts come to.
-        if is_probed || !handle.has_nothing_to_learn(&admission, verdict) {
-            settle(&handle, admission, is_probed, verdict);
+        if is_probed || !handle.has_nothing_to_learn(&self.admission, verdict) {
+            settle(handle, self.admission, is_probed, verdict);
+        }
+    }
+
+    #[inline]
+    fn end(self, handle: &Handle) {
+        match self.progress {
+            Progress::Waiting => handle.release(&self.admission),
+            Progress::Head(verdict) => self.record(handle, verdict),
+            Progress::Probed => {}
         }
     }
 }
@@ -125,13 +207,8 @@ fn settle(handle: &Handle, admission: Admission, is_probed: bool, verdict: Verdi
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        let Some(handle) = self.handle.take() else {
-            return;
-        };
-        match self.progress {
-            Progress::Waiting => handle.release(&self.admission),
-            Progress::Head(verdict) => settle(&handle, self.admission, false, verdict),
-            Progress::Probed => {}
+        if let Some(handle) = self.handle.take() {
+            self.attempt.end(&handle);
         }
     }
 }

@@ -1,10 +1,8 @@
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Extensions;
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{Class, Verdict};
-use tokio::time::Instant;
 
 use super::*;
 use crate::candidate::Set;
@@ -46,9 +44,9 @@ fn pool(known: &[Known]) -> Pool {
     .unwrap();
     for (entry, known) in pool.members().active().iter().zip(known) {
         let member = &entry.member;
-        member.in_flight.store(known.in_flight, Ordering::Relaxed);
+        (0..known.in_flight).for_each(|_| member.traffic.enter());
         if let Some(latency) = known.latency {
-            member.latency.record(Duration::from_secs_f64(latency));
+            member.traffic.latency.record(Duration::from_secs_f64(latency));
         }
         for _ in 0..known.failures {
             let permit = member.breaker.try_acquire().expect("closed");
