@@ -38,7 +38,10 @@ pub(crate) struct Allowed<'a> {
 }
 
 impl Asked {
-    pub(crate) fn of(extensions: &Extensions) -> Self {
+    /// What the extensions of a request ask for. A race is taken out: it is that of the endpoints of
+    /// this balancer, not of one further in.
+    #[inline]
+    pub(crate) fn take(extensions: &mut Extensions) -> Self {
         // Most requests bring nothing at all.
         if extensions.is_empty() {
             return Self::default();
@@ -47,7 +50,7 @@ impl Asked {
             trail: Trail::of(extensions).cloned(),
             deadline: Deadline::of(extensions),
             wishes: Wishes::of(extensions).cloned(),
-            race: Race::of(extensions).cloned().inspect(Race::balance),
+            race: extensions.remove().inspect(Race::balance),
         }
     }
 

@@ -178,7 +178,10 @@ impl Shared {
         }
         let bits = |word: &[Entry]| {
             let bit = |(at, entry): (usize, &Entry)| u64::from(can_take(entry)) << at;
-            word.iter().enumerate().map(bit).fold(0, |all, bit| all | bit)
+            word.iter()
+                .enumerate()
+                .map(bit)
+                .fold(0, |all, bit| all | bit)
         };
         if entries.len() <= 64 {
             return choose(Set::Bits(&[bits(entries)]));

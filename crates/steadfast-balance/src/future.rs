@@ -9,7 +9,8 @@ use pin_project_lite::pin_project;
 use steadfast_core::{BoxError, Class, Classified, Verdict, Watched};
 use tower_service::Service;
 
-use crate::admitted::{Admitted, Load};
+use crate::asked::Asked;
+use crate::dispatch::{Dispatch, Load};
 use crate::rewrite::rewrite;
 use crate::select::Selecting;
 use crate::services::Services;
@@ -26,8 +27,7 @@ pin_project! {
     {
         #[pin]
         state: State<S::Future, B, S>,
-        // The attempt that is under way.
-        admitted: Option<Admitted>,
+        dispatch: Dispatch,
         services: Arc<Services<S>>,
     }
 }
@@ -45,12 +45,13 @@ where
     S: Service<Request<B>>,
 {
     #[inline]
-    pub(crate) fn new(services: Arc<Services<S>>, request: Request<B>) -> Self {
+    pub(crate) fn new(services: Arc<Services<S>>, mut request: Request<B>) -> Self {
+        let asked = Asked::take(request.extensions_mut());
         Self {
             state: State::Selecting {
                 selecting: Selecting::new(request),
             },
-            admitted: None,
+            dispatch: Dispatch::new(asked),
             services,
         }
     }
@@ -68,15 +69,14 @@ where
         let mut this = self.project();
         let pool = &this.services.pool;
         if let StateProj::Selecting { selecting } = this.state.as_mut().project() {
-            let mut service = match ready!(selecting.poll(this.services, this.admitted, cx)) {
+            let mut service = match ready!(selecting.poll(this.services, this.dispatch, cx)) {
                 Ok(service) => service,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            let admitted = this.admitted.as_ref().expect("it was selected just now");
             // Where it lies: a request is large to move.
-            let (request, endpoint) = (selecting.request(), admitted.endpoint());
+            let (request, endpoint) = (selecting.request(), this.dispatch.endpoint());
             if let Err(error) = rewrite(request, endpoint, &pool.shared.rules.request_root) {
-                this.admitted.take().expect("it is still there").withdraw();
+                this.dispatch.withdraw();
                 let fault = Verdict::new(Class::CallerFault).neutral();
                 return Poll::Ready(Err(Classified::new(fault, error).into()));
             }
@@ -87,21 +87,17 @@ where
         let StateProj::Calling { future } = this.state.project() else {
             unreachable!("an endpoint was chosen above");
         };
-        let outcome = ready!(future.poll(cx));
-        let admitted = this.admitted.as_mut().expect("polled after completion");
-        let outcome = match outcome {
-            Ok(response) => Ok(match admitted.respond(pool, &response) {
+        Poll::Ready(match ready!(future.poll(cx)) {
+            Ok(response) => Ok(match this.dispatch.respond(pool, &response) {
                 Some(load) => Watched::response(response, load),
                 None => response.map(Watched::unwatched),
             }),
             Err(error) => {
                 let error = error.into();
-                admitted.error(pool, &error);
+                this.dispatch.error(pool, &error);
                 Err(error)
             }
-        };
-        *this.admitted = None;
-        Poll::Ready(outcome)
+        })
     }
 }
 

@@ -189,7 +189,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod admitted;
 mod asked;
 mod candidate;
 mod checked;
@@ -197,6 +196,7 @@ mod choose;
 mod cooldown;
 mod credential;
 mod dice;
+mod dispatch;
 mod endpoint;
 mod exhausted;
 #[cfg(feature = "discover")]
@@ -228,10 +228,10 @@ mod traffic;
 mod waiting;
 mod wishes;
 
-pub use self::admitted::Load;
 pub use self::candidate::{Asking, Candidate, Candidates};
 pub use self::checked::{Checked, Finding};
 pub use self::credential::Credential;
+pub use self::dispatch::Load;
 pub use self::endpoint::Endpoint;
 pub use self::exhausted::WhenExhausted;
 pub use self::future::{ResponseBody, ResponseFuture};

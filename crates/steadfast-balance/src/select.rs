@@ -3,13 +3,13 @@
 use std::task::{Context, Poll};
 
 use http::Request;
-use steadfast_core::{BoxError, Class, Event, Exhausted, Verdict};
+use steadfast_core::{BoxError, Class, EndpointName, Event, Exhausted, Verdict};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::admitted::Admitted;
 use crate::asked::Asked;
 use crate::choose::Found;
+use crate::dispatch::Dispatch;
 use crate::exhausted::WhenExhausted;
 use crate::hedge::Race;
 use crate::pool::Shared;
@@ -21,21 +21,14 @@ use crate::waiting::{View, Waiting};
 pub(crate) struct Selecting<S, B> {
     /// Taken out when it has one.
     request: Option<Request<B>>,
-    asked: Asked,
     /// None as long as it has not had to wait: most requests are spared that.
     waiting: Option<Box<Waiting<S>>>,
 }
 
 impl<S, B> Selecting<S, B> {
     #[inline]
-    pub(crate) fn new(mut request: Request<B>) -> Self {
-        let asked = Asked::of(request.extensions());
-        if asked.race.is_some() {
-            // It is that of the endpoints of this balancer, not of one further in.
-            request.extensions_mut().remove::<Race>();
-        }
+    pub(crate) fn new(request: Request<B>) -> Self {
         Self {
-            asked,
             request: Some(request),
             waiting: None,
         }
@@ -56,18 +49,16 @@ where
     S::Error: Into<BoxError>,
 {
     /// Finds an endpoint that can take the request, and a service of it that is ready. What was
-    /// reserved there is put into `admitted`.
+    /// reserved there is kept by `dispatch`.
     pub(crate) fn poll(
         &mut self,
         services: &Services<S>,
-        admitted: &mut Option<Admitted>,
+        dispatch: &mut Dispatch,
         cx: &mut Context<'_>,
     ) -> Poll<Result<S, BoxError>> {
-        let Self {
-            request,
-            asked,
-            waiting,
-        } = self;
+        let Self { request, waiting } = self;
+        let Dispatch { asked, reserved } = &mut *dispatch;
+        let asked = &*asked;
         let now = Instant::now();
         let request = request.as_ref().expect("polled after completion");
         let reachable = services.reachable();
@@ -86,7 +77,7 @@ where
         let own = own.unwrap_or_else(|| Key::behind(allowed.since(now)));
         let claims = shared.queue.claims(own, members.everybody(), now);
         let found = loop {
-            let (ask, not) = ((&allowed, &*asked), (&*skip, &claims));
+            let (ask, not) = ((&allowed, asked), (&*skip, &claims));
             let found = shared.choose(members, ask, request.extensions(), not, now);
             let (at, last_resort) = match found {
                 Found::Endpoint(at) => (at, false),
@@ -113,28 +104,26 @@ where
                 continue;
             };
             // Whoever came first may have taken the last place.
-            *admitted = if last_resort {
-                Admitted::as_last_resort(entry, asked, now)
+            let admitted = if last_resort {
+                reserved.try_admit_as_last_resort(entry, asked, now)
             } else {
-                Admitted::try_new(entry, asked, now)
+                reserved.try_admit(entry, asked, now)
             };
-            match (ready, &mut *admitted) {
-                (Ok(()), Some(_)) if members.version < pool.version() => {
+            match ready {
+                Ok(()) if admitted && members.version < pool.version() => {
                     // It may be one that is out of service by now.
-                    admitted.take().expect("it is there").give_back();
+                    reserved.give_back();
                     drop(reachable);
-                    return self.poll(services, admitted, cx);
+                    return self.poll(services, dispatch, cx);
                 }
-                (Ok(()), Some(admitted)) => {
-                    tell_of_failover(shared, asked, admitted, now);
+                Ok(()) if admitted => {
+                    tell_of_failover(shared, asked, &entry.member.endpoint.name, now);
                     return Poll::Ready(Ok(service));
                 }
-                (Ok(()), None) => {}
-                (Err(error), _) => {
+                Ok(()) => {}
+                Err(error) => {
                     let error = error.into();
-                    if let Some(mut admitted) = admitted.take() {
-                        admitted.error(pool, &error);
-                    }
+                    reserved.error(asked, pool, &error);
                     let waiting = waiting.get_or_insert_default();
                     waiting.error = Some(error);
                     waiting.lost.push(id);
@@ -167,8 +156,7 @@ fn no_other(asked: &Asked) -> BoxError {
     Exhausted::new(trail, verdict, None).into()
 }
 
-fn tell_of_hedge(shared: &Shared, race: &Race, admitted: &Admitted, now: Instant) {
-    let to = &admitted.endpoint().name;
+fn tell_of_hedge(shared: &Shared, race: &Race, to: &EndpointName, now: Instant) {
     if let Some(from) = race.endpoints().into_iter().find(|from| from != to) {
         shared.rules.observers.emit(&Event::Hedge {
             from,
@@ -178,16 +166,15 @@ fn tell_of_hedge(shared: &Shared, race: &Race, admitted: &Admitted, now: Instant
     }
 }
 
-fn tell_of_failover(shared: &Shared, asked: &Asked, admitted: &Admitted, now: Instant) {
+fn tell_of_failover(shared: &Shared, asked: &Asked, to: &EndpointName, now: Instant) {
     if let Some(race) = asked.race.as_ref().filter(|race| race.is_hedge()) {
-        return tell_of_hedge(shared, race, admitted, now);
+        return tell_of_hedge(shared, race, to, now);
     }
     // Most requests are at their first attempt, and the trail is not locked for that.
     let tried = asked.trail.as_ref().filter(|trail| !trail.is_empty());
     let Some(last) = tried.and_then(|trail| trail.last()) else {
         return;
     };
-    let to = &admitted.endpoint().name;
     if let Some(from) = last.endpoint.filter(|from| from != to) {
         let ended = last.started + last.elapsed;
         shared.rules.observers.emit(&Event::Failover {

@@ -319,7 +319,13 @@ impl<'a> View<'a> {
         let deadline = self.asked.deadline?;
         let slowest = self
             .candidates()
-            .filter_map(|member| member.traffic.latency.seldom_more().max(member.cooldown.patience()))
+            .filter_map(|member| {
+                member
+                    .traffic
+                    .latency
+                    .seldom_more()
+                    .max(member.cooldown.patience())
+            })
             .max()
             .unwrap_or_default();
         // The rare slow answer is no reason not to wait at all.

@@ -91,6 +91,7 @@ where
     }
 
     /// Watches the body of `response` for `guard`.
+    #[inline]
     pub fn response(response: Response<B>, guard: G) -> Response<Self> {
         let late = response.extensions().get().cloned();
         response.map(|body| Self::with_late(body, guard, late))

@@ -46,7 +46,10 @@ fn pool(known: &[Known]) -> Pool {
         let member = &entry.member;
         (0..known.in_flight).for_each(|_| member.traffic.enter());
         if let Some(latency) = known.latency {
-            member.traffic.latency.record(Duration::from_secs_f64(latency));
+            member
+                .traffic
+                .latency
+                .record(Duration::from_secs_f64(latency));
         }
         for _ in 0..known.failures {
             let permit = member.breaker.try_acquire().expect("closed");

@@ -1,4 +1,4 @@
-//! An attempt that an endpoint has admitted: what it reserved, and how it is settled.
+//! A request on its way to an endpoint: what it has reserved there, and how that is settled.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,14 +17,22 @@ use crate::endpoint::Endpoint;
 use crate::hedge::{Place, Race};
 use crate::member::Member;
 use crate::members::Entry;
-use crate::pool::{Pool, Shared};
+use crate::pool::Pool;
 
-/// An attempt before the head of its response. Dropping it before it is settled, as a caller who
-/// leaves does, gives back what it reserved and notes that it was cancelled.
-pub(crate) struct Admitted {
+/// A request on its way to an endpoint: what it asks for, and what it has reserved there. Dropping
+/// it before that is settled, as a caller who leaves does, gives it back and notes that the attempt
+/// was cancelled.
+pub(crate) struct Dispatch {
+    pub(crate) asked: Asked,
+    pub(crate) reserved: Reserved,
+}
+
+/// What an attempt has reserved at an endpoint. Nothing before an endpoint has admitted it, and
+/// after it is settled.
+#[derive(Default)]
+pub(crate) struct Reserved {
     load: Option<Load>,
     tier: u16,
-    asked: Asked,
     /// Keeps the other attempts of the request away, as long as this one is under way.
     place: Option<Place>,
 }
@@ -38,53 +46,97 @@ pub struct Load {
     ticket: Ticket,
 }
 
-// ===== impl Admitted =====
+// ===== impl Dispatch =====
 
-impl Admitted {
-    /// Reserves a place at an endpoint, or returns `None` if somebody else took the last one.
-    pub(crate) fn try_new(entry: &Entry, asked: &Asked, now: Instant) -> Option<Self> {
+impl Dispatch {
+    pub(crate) fn new(asked: Asked) -> Self {
+        Self {
+            asked,
+            reserved: Reserved::default(),
+        }
+    }
+
+    /// The endpoint that has admitted it.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.reserved.load().member.endpoint
+    }
+
+    /// Settles the attempt by the head of its response. A success goes on to its body.
+    pub(crate) fn respond<B>(&mut self, pool: &Pool, response: &Response<B>) -> Option<Load> {
+        self.reserved.respond(&self.asked, pool, response)
+    }
+
+    /// Settles the attempt by the error of the client.
+    pub(crate) fn error(&mut self, pool: &Pool, error: &BoxError) {
+        self.reserved.error(&self.asked, pool, error);
+    }
+
+    /// Gives back what was reserved, for a request that will not be sent at all.
+    pub(crate) fn withdraw(&mut self) {
+        if let Some(trail) = &self.asked.trail {
+            trail.set_next(Next::Never);
+        }
+        self.reserved.give_back();
+    }
+}
+
+impl Drop for Dispatch {
+    fn drop(&mut self) {
+        self.reserved.cancel(&self.asked);
+    }
+}
+
+// ===== impl Reserved =====
+
+impl Reserved {
+    /// Reserves a place at an endpoint. Returns `false` if somebody else took the last one.
+    pub(crate) fn try_admit(&mut self, entry: &Entry, asked: &Asked, now: Instant) -> bool {
         let member = &entry.member;
-        let ticket = member.cooldown.try_admit(now)?;
+        let Some(ticket) = member.cooldown.try_admit(now) else {
+            return false;
+        };
         let Ok(permit) = member.breaker.try_acquire_detached_at(now) else {
             member.cooldown.unsent(ticket);
-            return None;
+            return false;
         };
-        Some(Self::new(entry, (ticket, Some(permit)), asked, now))
+        self.admit(entry, (ticket, Some(permit)), asked, now);
+        true
     }
 
     /// Reserves a place although the breaker is open, unless the endpoint is limited.
-    pub(crate) fn as_last_resort(entry: &Entry, asked: &Asked, now: Instant) -> Option<Self> {
-        let ticket = entry.member.cooldown.try_admit(now)?;
-        Some(Self::new(entry, (ticket, None), asked, now))
+    pub(crate) fn try_admit_as_last_resort(
+        &mut self,
+        entry: &Entry,
+        asked: &Asked,
+        now: Instant,
+    ) -> bool {
+        let Some(ticket) = entry.member.cooldown.try_admit(now) else {
+            return false;
+        };
+        self.admit(entry, (ticket, None), asked, now);
+        true
     }
 
-    fn new(
+    fn admit(
+        &mut self,
         entry: &Entry,
         (ticket, permit): (Ticket, Option<DetachedPermit>),
         asked: &Asked,
         now: Instant,
-    ) -> Self {
+    ) {
         entry.member.enter(asked.tokens());
+        self.load = Some(Load {
+            member: entry.member.clone(),
+            permit,
+            ticket,
+        });
+        self.tier = entry.tier;
         let name = &entry.member.endpoint.name;
-        let place = asked.race.as_ref().map(|race| race.enter(name, now));
-        Self {
-            load: Some(Load {
-                member: entry.member.clone(),
-                permit,
-                ticket,
-            }),
-            tier: entry.tier,
-            asked: asked.clone(),
-            place,
-        }
+        self.place = asked.race.as_ref().map(|race| race.enter(name, now));
     }
 
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.load().member.endpoint
-    }
-
-    fn shared(&self) -> &Shared {
-        &self.load().member.shared
+    fn load(&self) -> &Load {
+        self.load.as_ref().expect("an endpoint has admitted it")
     }
 
     /// Ends the attempt.
@@ -93,21 +145,16 @@ impl Admitted {
         self.load.take()
     }
 
-    fn load(&self) -> &Load {
-        self.load.as_ref().expect("it is taken where this ends")
-    }
-
-    /// Settles the attempt by the head of its response. A success goes on to its body.
-    pub(crate) fn respond<B>(&mut self, pool: &Pool, response: &Response<B>) -> Option<Load> {
+    fn respond<B>(&mut self, asked: &Asked, pool: &Pool, response: &Response<B>) -> Option<Load> {
         // Before anything is taken: a classifier that panics leaves a cancelled attempt.
-        let verdict = verdict_of(&*self.shared().rules.classifier, Ok(response));
+        let verdict = verdict_of(&*pool.shared.rules.classifier, Ok(response));
         let mut load = self.take()?;
         if !verdict.is_success() {
-            self.fail(pool, load, verdict, Some(response.status()));
+            self.fail(asked, pool, load, (verdict, Some(response.status())));
             return None;
         }
         let now = Instant::now();
-        self.note(&load, verdict, Some(response.status()), now);
+        self.note(asked, &load, (verdict, Some(response.status())), now);
         let member = &*load.member;
         let since_start = member.shared.since_start(now);
         member.traffic.used(since_start);
@@ -137,74 +184,72 @@ impl Admitted {
     }
 
     /// Settles the attempt by the error of the client.
-    pub(crate) fn error(&mut self, pool: &Pool, error: &BoxError) {
-        let verdict = self.shared().rules.classifier.classify(Err(&**error));
+    pub(crate) fn error(&mut self, asked: &Asked, pool: &Pool, error: &BoxError) {
+        let verdict = pool.shared.rules.classifier.classify(Err(&**error));
         if let Some(load) = self.take() {
-            self.fail(pool, load, verdict, None);
+            self.fail(asked, pool, load, (verdict, None));
         }
     }
 
     /// Gives back what was reserved, for a request that is not sent. That is no attempt.
-    pub(crate) fn give_back(mut self) {
+    pub(crate) fn give_back(&mut self) {
         if let Some(load) = self.take() {
             load.member.cooldown.unsent(load.ticket);
         }
     }
 
-    /// The same for a request that will not be sent at all.
-    pub(crate) fn withdraw(self) {
-        if let Some(trail) = &self.asked.trail {
-            trail.set_next(Next::Never);
-        }
-        self.give_back();
-    }
-
-    fn fail(&self, pool: &Pool, mut load: Load, verdict: Verdict, status: Option<StatusCode>) {
+    fn fail(
+        &self,
+        asked: &Asked,
+        pool: &Pool,
+        mut load: Load,
+        (verdict, status): (Verdict, Option<StatusCode>),
+    ) {
         let now = Instant::now();
-        self.note(&load, verdict, status, now);
+        self.note(asked, &load, (verdict, status), now);
         let member = &*load.member;
         member.traffic.used(member.shared.since_start(now));
         let wait = member.refused(load.ticket, verdict, status, now);
         load.settle(verdict, wait);
-        if let Some(trail) = &self.asked.trail {
-            trail.set_next(load.member.shared.next(&pool.members(), &self.asked, now));
+        if let Some(trail) = &asked.trail {
+            trail.set_next(load.member.shared.next(&pool.members(), asked, now));
         }
     }
 
-    /// Whether it was dropped since another attempt was faster, and not by its caller.
-    fn has_lost(&self) -> bool {
-        self.asked.race.as_ref().is_some_and(Race::is_decided)
-    }
-
-    fn note(&self, load: &Load, verdict: Verdict, status: Option<StatusCode>, now: Instant) {
-        if let Some(trail) = &self.asked.trail {
-            let mut attempt = Attempt::until(load.ticket.sent(), now, verdict);
-            attempt.endpoint = Some(load.member.endpoint.name.clone());
-            attempt.tier = self.tier;
-            attempt.status = status;
-            attempt.hedge = self.asked.is_hedge();
-            trail.note(attempt);
-        }
-    }
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
+    fn cancel(&mut self, asked: &Asked) {
         let Some(mut load) = self.take() else {
             return;
         };
         load.member.cooldown.cancelled(load.ticket);
         let now = Instant::now();
         let waited = load.ticket.age(now);
-        let abandoned = load.member.shared.rules.abandoned_after;
-        let class = match abandoned {
-            Some(after) if waited > after && !self.has_lost() => Class::Timeout,
+        // It was dropped since another attempt was faster, and not by its caller.
+        let has_lost = asked.race.as_ref().is_some_and(Race::is_decided);
+        let class = match load.member.shared.rules.abandoned_after {
+            Some(after) if waited > after && !has_lost => Class::Timeout,
             _ => Class::Cancelled,
         };
         let verdict = Verdict::new(class);
-        self.note(&load, verdict, None, now);
+        self.note(asked, &load, (verdict, None), now);
         if let Some(permit) = load.permit.take() {
             permit.record(&load.member.breaker, verdict);
+        }
+    }
+
+    fn note(
+        &self,
+        asked: &Asked,
+        load: &Load,
+        (verdict, status): (Verdict, Option<StatusCode>),
+        now: Instant,
+    ) {
+        if let Some(trail) = &asked.trail {
+            let mut attempt = Attempt::until(load.ticket.sent(), now, verdict);
+            attempt.endpoint = Some(load.member.endpoint.name.clone());
+            attempt.tier = self.tier;
+            attempt.status = status;
+            attempt.hedge = asked.is_hedge();
+            trail.note(attempt);
         }
     }
 }
@@ -291,7 +336,9 @@ mod tests {
             permit.record(Verdict::new(Class::Timeout));
         }
 
-        assert!(Admitted::try_new(entry, &Asked::default(), now).is_none());
+        let mut dispatch = Dispatch::new(Asked::default());
+        let Dispatch { asked, reserved } = &mut dispatch;
+        assert!(!reserved.try_admit(entry, asked, now));
         assert!(member.cooldown.would_admit(now));
         assert_eq!(member.traffic.in_flight(), 0);
     }
