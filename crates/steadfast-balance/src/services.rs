@@ -11,6 +11,7 @@ use crate::members::Members;
 use crate::pool::Pool;
 
 /// A pool, and for each of its endpoints a service that reaches it.
+#[repr(align(128))]
 pub(crate) struct Services<S> {
     pub(crate) pool: Arc<Pool>,
     make: Box<dyn Fn(&Endpoint) -> S + Send + Sync>,
