@@ -56,6 +56,7 @@ where
     M: BodyMode<B>,
     ResBody: Body,
 {
+    #[inline]
     pub(crate) fn new(
         future: S::Future,
         span: Span,
@@ -79,9 +80,12 @@ where
     type Output = Result<Response<ResponseBody<ResBody>>, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = ready!(self.as_mut().poll_attempts(cx));
-        self.project().state.set(State::Done);
-        Poll::Ready(outcome)
+        // Not taken apart: an answer is large to move.
+        let outcome = self.as_mut().poll_attempts(cx);
+        if outcome.is_ready() {
+            self.project().state.set(State::Done);
+        }
+        outcome
     }
 }
 
@@ -101,11 +105,33 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Calling { future, span } => {
-                    let outcome = ready!(span.in_scope(|| future.poll(cx))).map_err(Into::into);
+                    let outcome = ready!(span.in_scope(|| future.poll(cx)));
                     let Some(retry) = this.retry.as_mut() else {
-                        return Poll::Ready(outcome.map(ResponseBody::passed));
+                        return Poll::Ready(match outcome {
+                            Ok(response) => Ok(ResponseBody::passed(response)),
+                            Err(error) => Err(error.into()),
+                        });
                     };
-                    let step = retry.judge::<B, M>(outcome, span);
+                    let (outcome, verdict) = match outcome {
+                        Ok(response) => {
+                            let verdict = retry.verdict(Ok(&response), span);
+                            if verdict.is_success() {
+                                retry.succeeded(Ok(&response));
+                                return Poll::Ready(Ok(retry.answer(response)));
+                            }
+                            (Ok(response), verdict)
+                        }
+                        Err(error) => {
+                            let error = error.into();
+                            let verdict = retry.verdict(Err(&error), span);
+                            if verdict.is_success() {
+                                retry.succeeded(Err(&error));
+                                return Poll::Ready(Err(error));
+                            }
+                            (Err(error), verdict)
+                        }
+                    };
+                    let step = retry.judge::<B, M>(outcome, verdict);
                     retry.read_ahead(cx);
                     match step {
                         Step::Done(outcome) => return Poll::Ready(outcome),

@@ -73,13 +73,14 @@ pub(crate) enum Step<Res> {
 }
 
 impl<S, C, K, B: Body> Retry<S, C, K, B> {
+    /// Begins with an attempt that was sent at `started`, before which `noted` had been noted.
+    #[inline]
     pub(crate) fn new(
         service: S,
-        head: Parts,
-        body: K,
+        (head, body): (Parts, K),
         shared: Arc<Shared<C>>,
         trail: Trail,
-        noted: usize,
+        (noted, started): (usize, Instant),
     ) -> Self {
         Self {
             service,
@@ -88,7 +89,7 @@ impl<S, C, K, B: Body> Retry<S, C, K, B> {
             shared,
             trail,
             sent: 1,
-            started: Instant::now(),
+            started,
             noted,
             before: noted,
             past: None,
@@ -163,24 +164,26 @@ where
     C: Classify,
     B: Body,
 {
-    /// Judges the outcome of an attempt.
+    /// Returns the verdict on the outcome of an attempt.
+    pub(crate) fn verdict(&self, outcome: Result<&Response<B>, &BoxError>, span: &Span) -> Verdict {
+        let verdict = match outcome {
+            Ok(response) => verdict_of(&*self.shared.classifier, Ok(response)),
+            Err(error) => self.shared.classifier.classify(Err(&**error)),
+        };
+        attempt::record(span, verdict, outcome.ok().map(Response::status));
+        verdict
+    }
+
+    /// Decides what follows an attempt that did not succeed.
     pub(crate) fn judge<ReqBody, M>(
         &mut self,
         outcome: Result<Response<B>, BoxError>,
-        span: &Span,
+        verdict: Verdict,
     ) -> Step<Response<ResponseBody<B>>>
     where
         M: BodyMode<ReqBody, Kept = K>,
     {
-        let verdict = match &outcome {
-            Ok(response) => verdict_of(&*self.shared.classifier, Ok(response)),
-            Err(error) => self.shared.classifier.classify(Err(&**error)),
-        };
-        attempt::record(span, verdict, outcome.as_ref().ok().map(Response::status));
-        if verdict.is_success() {
-            return Step::Done(self.succeed(outcome));
-        }
-        let attempted = self.note(verdict, &outcome);
+        let attempted = self.note(verdict, outcome.as_ref());
         let policy = &self.shared.policy;
         let (limits, mut spent) = match &mut self.past {
             Some(past) => {
@@ -255,12 +258,10 @@ where
         self.give_up(None, verdict)
     }
 
-    fn succeed(
-        &mut self,
-        outcome: Result<Response<B>, BoxError>,
-    ) -> Result<Response<ResponseBody<B>>, BoxError> {
+    /// Settles the request by an attempt that succeeded.
+    pub(crate) fn succeeded(&mut self, outcome: Result<&Response<B>, &BoxError>) {
         if self.sent > 1 {
-            self.note(Verdict::SUCCESS, &outcome);
+            self.note(Verdict::SUCCESS, outcome);
         }
         if let Some(past) = &mut self.past {
             drop(past.at_stake.0.take());
@@ -270,12 +271,16 @@ where
                 budget.deposit(1);
             }
         }
-        outcome.map(|response| self.with_trail(ResponseBody::passed(response)))
+    }
+
+    /// Returns an answer to the caller.
+    pub(crate) fn answer(&self, response: Response<B>) -> Response<ResponseBody<B>> {
+        self.with_trail(ResponseBody::passed(response))
     }
 
     /// Notes an attempt unless a layer below did. Returns whether there was one: a balancer may
     /// refuse a request without asking any endpoint.
-    fn note(&self, verdict: Verdict, outcome: &Result<Response<B>, BoxError>) -> bool {
+    fn note(&self, verdict: Verdict, outcome: Result<&Response<B>, &BoxError>) -> bool {
         if self.trail.len() > self.noted {
             return true;
         }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use http_body::Body;
 use steadfast_core::{BoxError, Classify, DefaultClassifier, Trail};
+use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Span;
 
@@ -101,10 +102,11 @@ where
 
         // The handle that was polled ready makes the call and stays with the request.
         let clone = self.inner.clone();
-        let service = mem::replace(&mut self.inner, clone);
+        let mut service = mem::replace(&mut self.inner, clone);
+        let started = Instant::now();
+        let future = span.in_scope(|| service.call(Request::from_parts(head, body)));
         let shared = self.shared.clone();
-        let mut retry = Retry::new(service, template, kept, shared, trail, noted);
-        let future = span.in_scope(|| retry.service.call(Request::from_parts(head, body)));
+        let retry = Retry::new(service, (template, kept), shared, trail, (noted, started));
         ResponseFuture::new(future, span, Some(retry))
     }
 }
