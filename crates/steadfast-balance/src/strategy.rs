@@ -84,8 +84,9 @@ pub enum Strategy {
     /// times the time that it takes for a success, for its weight.
     ///
     /// An endpoint that fails counts as busier than it is, since failing takes little time: with
-    /// half of its last answers failures, each of its requests counts as four. Of more than 16
-    /// candidates two are drawn at random.
+    /// half of its last answers failures, each of its requests counts as four. One that has never
+    /// answered is taken for as fast as the fastest, and is tried first where that makes it equal. Of
+    /// more than 16 candidates two are drawn at random.
     LeastLoaded,
     /// The one with the best mix of health and latency, 70 to 30: [`Scored`] with its defaults.
     Scored,
@@ -155,7 +156,7 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         // much as it can take.
         return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
     }
-    // One that has never answered is worth a try: it is taken for as fast as any.
+    // One that has never answered is worth a try.
     if unknown.value * fastest <= known.value {
         unknown.candidate.or(known.candidate)
     } else {

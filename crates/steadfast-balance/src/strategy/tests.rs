@@ -117,6 +117,12 @@ fn least_loaded_counts_the_work_that_is_left() {
         2,
         "as fast as the fastest"
     );
+    let idle = Known {
+        in_flight: 0,
+        ..unknown
+    };
+    assert_eq!(choose(&[with(0, 1.0), idle]), 1, "worth a try");
+    assert_eq!(choose(&[idle, idle]), 0, "the first of equals");
 }
 
 #[test]
