@@ -163,6 +163,22 @@
 //!   100 ms.
 //! * A request is in flight until its response body has ended or was dropped.
 //!
+//! # The cost of a healthy request
+//!
+//! No task, no lock and no allocation, but for one: the path of the URI at the endpoint. To choose, a
+//! few words are read of each endpoint of the tier, of up to 16, or of two that are drawn. Where a
+//! strategy looks at more than 64, the set of them is allocated. The clock is read twice, when an
+//! endpoint is chosen and when its answer begins.
+//!
+//! Threads whose requests go to different endpoints write nothing that both of them use but the
+//! reference count of the service that they are clones of. What requests write at an endpoint is its
+//! reference count, the counter of those in flight, the average of their latencies, and the reference
+//! counts of its authority and its credential.
+//!
+//! A request in a [`Trail`](steadfast_core::Trail) takes the lock of that, which no other request
+//! has. Answers with headers of a quota are read, and some atomics keep what they say. Requests that
+//! wait for their turn allocate their place and a timer, and share one short lock.
+//!
 //! # Order
 //!
 //! ```text

@@ -3,9 +3,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, COOKIE, HOST};
-use http::{HeaderValue, Request};
-use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, Strategy};
+use http::Request;
+use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, HedgeLayer, Strategy};
 use tower::balance::p2c::Balance;
 use tower::buffer::Buffer;
 use tower::discover::ServiceList;
@@ -14,6 +13,7 @@ use tower::util::MapRequestLayer;
 use tower::{Layer, Service};
 
 use super::Case;
+use super::by_hand;
 use super::client::Requests;
 use super::request::Body;
 use super::upstream::{Healthy, LeftAlone, Limited, Upstream};
@@ -32,7 +32,11 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("balance", "bare", || Requests::new(Upstream(Healthy))),
         // What is left of ours over this is choosing and accounting.
         Case::new("balance", "bare-rewritten", || {
-            Requests::new(MapRequestLayer::new(rewrite).layer(Upstream(Healthy)))
+            Requests::new(MapRequestLayer::new(by_hand::rewrite).layer(Upstream(Healthy)))
+        }),
+        // What is left over this is choosing, cooldowns, the breaker and live changes.
+        Case::new("balance", "bare-accounted", || {
+            Requests::new(by_hand::Accounted::new(Upstream(Healthy)))
         }),
     ];
     cases.extend(ours());
@@ -48,12 +52,18 @@ fn ours() -> Vec<Case> {
             Requests::new(balancer(count, strategy).layer(Upstream(Healthy)))
         })
     };
+    // Requests are `POST`, so each is one that may be sent twice only by that setting.
+    let hedged = || {
+        let hedge = HedgeLayer::new().hedge_non_idempotent(true);
+        hedge.layer(balancer(8, Strategy::LeastLoaded).layer(Upstream(Healthy)))
+    };
     vec![
         case("ours-3", 3, Strategy::LeastLoaded),
         case("ours-8", 8, Strategy::LeastLoaded),
         case("ours-256", 256, Strategy::LeastLoaded),
         case("ours-8-failover", 8, Strategy::Failover),
         case("ours-8-scored", 8, Strategy::Scored),
+        Case::new("balance", "ours-8-hedged", move || Requests::new(hedged())),
     ]
 }
 
@@ -128,21 +138,6 @@ where
     let list = ServiceList::new::<Request<Body>>(services);
     let completion = CompleteOnResponse::default();
     Balance::new(PeakEwmaDiscover::new(list, DEFAULT_RTT, DECAY, completion))
-}
-
-/// Directs a request to an endpoint as one would do it by hand, for one endpoint that is known.
-fn rewrite(mut request: Request<Body>) -> Request<Body> {
-    let target = request
-        .uri()
-        .path_and_query()
-        .map_or("/", |path| path.as_str());
-    let uri = format!("https://e0.test/v1{target}").parse();
-    *request.uri_mut() = uri.expect("a path");
-    let headers = request.headers_mut();
-    headers.remove(HOST);
-    headers.remove(COOKIE);
-    headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer sk-0"));
-    request
 }
 
 fn work(request: Request<Body>) -> Request<Body> {

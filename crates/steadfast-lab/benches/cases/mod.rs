@@ -2,6 +2,7 @@
 
 mod balance;
 mod breaker;
+mod by_hand;
 mod client;
 mod metrics;
 mod request;
