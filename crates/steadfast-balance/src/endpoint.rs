@@ -183,6 +183,7 @@ impl Endpoint {
             && self.address == other.address
             && self.credential == other.credential
             && self.headers == other.headers
+            && self.breaker.has_rules_of(&other.breaker)
             && self.cost == other.cost
             && self.larger_context == other.larger_context
             && self.pass_credentials == other.pass_credentials

@@ -77,8 +77,8 @@ impl PoolHandle {
 
     /// Replaces all endpoints by these.
     ///
-    /// One that stays the same, in its name, base, credential and headers, keeps its state and its
-    /// connections; so it does if only its tier or weight is another one.
+    /// One that stays the same, in its name, base, credential, headers and the rules of its breaker,
+    /// keeps its state and its connections; so it does if only its tier or weight is another one.
     ///
     /// # Errors
     ///

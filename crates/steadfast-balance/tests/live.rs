@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use http_body_util::BodyExt;
 use steadfast_balance::{Endpoint, InService, PoolHandle, Strategy, WhenExhausted};
+use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{BoxError, Class};
 use support::body::Ending;
 use support::gate::Gates;
@@ -112,6 +113,12 @@ async fn what_stays_the_same_keeps_its_state() {
         InService::Enabled,
         "it is another one"
     );
+
+    let patient = CircuitBreaker::builder().consecutive_failures(70);
+    handle
+        .replace([moved.clone(), endpoint("a").breaker(patient)])
+        .unwrap();
+    assert_eq!(of(&handle, "a").cooling, None, "its breaker is another one");
 
     let error = handle.replace([moved.clone(), moved]).unwrap_err();
     assert_eq!(error.field(), "endpoint[1].name");

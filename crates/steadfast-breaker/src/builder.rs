@@ -240,6 +240,13 @@ impl CircuitBreakerBuilder {
         Ok(CircuitBreaker::from_parts(self.name, rules, self.observers))
     }
 
+    /// Returns whether a breaker of `other` would follow the same rules. Its name and its observers
+    /// are none.
+    #[must_use]
+    pub fn has_rules_of(&self, other: &Self) -> bool {
+        self.rules() == other.rules()
+    }
+
     fn rules(&self) -> Rules {
         let or_longer = || Self::DEFAULT_MAX_RECOVERY_TIMEOUT.max(self.rules.recovery_timeout);
         Rules {
@@ -252,6 +259,15 @@ impl CircuitBreakerBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_are_the_numbers_and_nothing_else() {
+        let builder = CircuitBreaker::builder;
+        assert!(builder().has_rules_of(&builder().name("other")));
+        let explicit = builder().max_recovery_timeout(Duration::from_secs(300));
+        assert!(builder().has_rules_of(&explicit), "the default");
+        assert!(!builder().has_rules_of(&builder().probes(2)));
+    }
 
     fn refused(builder: CircuitBreakerBuilder) -> (String, String) {
         let error = builder.build().expect_err("nonsense");

@@ -11,7 +11,7 @@ use crate::recent::Recent;
 use crate::window::Window;
 
 /// The numbers of a breaker, checked before one is made of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) consecutive_failures: u32,
     /// Opens at so many failures among the last `window` outcomes, if at all.
@@ -35,7 +35,7 @@ pub(crate) struct Rules {
 }
 
 /// A share of bad calls that is too much.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rate {
     pub(crate) share: f64,
     pub(crate) window: Window,
