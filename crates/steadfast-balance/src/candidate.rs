@@ -238,6 +238,11 @@ impl<'a> Candidate<'a> {
         self.entry.member.cooldown.saved(self.asking.now)
     }
 
+    /// Whether no attempt has ended there yet.
+    pub(crate) fn is_untried(&self) -> bool {
+        self.entry.member.traffic.is_untried()
+    }
+
     pub(crate) fn latency_seconds(&self) -> Option<f64> {
         self.entry.member.traffic.latency.seconds()
     }

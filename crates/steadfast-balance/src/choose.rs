@@ -115,7 +115,7 @@ impl Shared {
             wishes: asked.wishes.as_ref(),
             now,
             start: self.start,
-            round: &self.round,
+            round: &self.draws.round,
         };
         let tokens = asked.tokens();
         let is_free = |member: &Member| {
@@ -194,7 +194,7 @@ impl Shared {
     fn draw_two(&self, count: usize, can_take: impl Fn(usize) -> bool) -> Option<[usize; 2]> {
         let mut first = None;
         for _ in 0..DRAWS {
-            let at = self.dice.below(count);
+            let at = self.draws.dice.below(count);
             if first == Some(at) || !can_take(at) {
                 continue;
             }
@@ -240,7 +240,10 @@ impl Shared {
                 last == 0 || since_start.saturating_sub(last) >= LAST_RESORT.as_nanos() as u64;
             due.then_some(since_start.max(1))
         };
-        self.last_resort.fetch_update(order, order, due).ok()?;
+        self.draws
+            .last_resort
+            .fetch_update(order, order, due)
+            .ok()?;
         Some(at)
     }
 }

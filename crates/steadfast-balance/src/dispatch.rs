@@ -209,6 +209,7 @@ impl Reserved {
         self.note(asked, &load, (verdict, status), now);
         let member = &*load.member;
         member.traffic.used(member.shared.since_start(now));
+        member.traffic.was_in_vain();
         let wait = member.refused(load.ticket, verdict, status, now);
         load.settle(verdict, wait);
         if let Some(trail) = &asked.trail {
@@ -220,6 +221,7 @@ impl Reserved {
         let Some(mut load) = self.take() else {
             return;
         };
+        load.member.traffic.was_in_vain();
         load.member.cooldown.cancelled(load.ticket);
         let now = Instant::now();
         let waited = load.ticket.age(now);

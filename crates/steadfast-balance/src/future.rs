@@ -37,6 +37,7 @@ pin_project! {
     enum State<F, B, S> {
         Selecting { selecting: Selecting<S, B> },
         Calling { #[pin] future: F },
+        Done,
     }
 }
 
@@ -65,7 +66,24 @@ where
 {
     type Output = Result<Response<ResponseBody<ResBody>>, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Not taken apart: an answer is large to move.
+        let outcome = self.as_mut().poll_outcome(cx);
+        if outcome.is_ready() {
+            self.project().state.set(State::Done);
+        }
+        outcome
+    }
+}
+
+impl<S, B, ResBody> ResponseFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+    S::Error: Into<BoxError>,
+    ResBody: http_body::Body,
+{
+    #[inline]
+    fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<<Self as Future>::Output> {
         let mut this = self.project();
         let pool = &this.services.pool;
         if let StateProj::Selecting { selecting } = this.state.as_mut().project() {
@@ -85,7 +103,7 @@ where
             this.state.set(State::Calling { future });
         }
         let StateProj::Calling { future } = this.state.project() else {
-            unreachable!("an endpoint was chosen above");
+            panic!("polled after it was ready");
         };
         Poll::Ready(match ready!(future.poll(cx)) {
             Ok(response) => Ok(match this.dispatch.respond(pool, &response) {

@@ -116,7 +116,8 @@ impl<F> EndpointBalanceBuilder<F> {
 
     /// Sets which of several endpoints takes a request.
     ///
-    /// A [`Strategy`](crate::Strategy), a [`Scored`](crate::Scored) with a mix of its own, or any other [`Pick`].
+    /// A [`Strategy`](crate::Strategy), a [`Scored`](crate::Scored) with a mix of its own, or any
+    /// other [`Pick`].
     pub fn strategy(mut self, strategy: impl Pick + 'static) -> Self {
         self.rules.strategy = Arc::new(strategy);
         self

@@ -165,15 +165,17 @@
 //!
 //! # The cost of a healthy request
 //!
-//! No task, no lock and no allocation, but for one: the path of the URI at the endpoint. To choose, a
-//! few words are read of each endpoint of the tier, of up to 16, or of two that are drawn. Where a
-//! strategy looks at more than 64, the set of them is allocated. The clock is read twice, when an
-//! endpoint is chosen and when its answer begins.
+//! No task, no lock and no allocation, but for the path of the URI at the endpoint, and where a head
+//! has no room for another header. The clock is read twice, when an endpoint is chosen and when its
+//! answer begins. To choose, a few words are read of each endpoint of the tier: by `Failover` up to
+//! the first that can take the request, by `LeastLoaded` of up to 16, and of two beyond that. Where
+//! the others have more than 64, the set of those that can take it is allocated.
 //!
-//! Threads whose requests go to different endpoints write nothing that both of them use but the
-//! reference count of the service that they are clones of. What requests write at an endpoint is its
-//! reference count, the counter of those in flight, the average of their latencies, and the reference
-//! counts of its authority and its credential.
+//! Threads whose requests go to different endpoints share only one word that they write: the
+//! reference count of the service that their own are clones of. `RoundRobin` shares its round as well,
+//! and `LeastLoaded` beyond 16 its random numbers. At the endpoint itself a request writes a few words
+//! of one cache line, and reference counts: its own, and those of its authority, its headers and its
+//! credential.
 //!
 //! A request in a [`Trail`](steadfast_core::Trail) takes the lock of that, which no other request
 //! has. Answers with headers of a quota are read, and some atomics keep what they say. Requests that

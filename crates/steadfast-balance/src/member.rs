@@ -37,8 +37,6 @@ pub(crate) struct Member {
     pub(crate) cooldown: Cooldown,
     pub(crate) quota: Quota,
     pub(crate) traffic: Traffic,
-    /// Where it stands in the round of round robin.
-    pub(crate) turn: AtomicU64,
     /// The last walk through the queue that has met it.
     pub(crate) mark: AtomicU64,
     /// How many of the queue want it. Written under its lock.
@@ -93,7 +91,6 @@ impl Member {
             cooldown: Cooldown::new(),
             quota: Quota::default(),
             traffic: Traffic::new(),
-            turn: AtomicU64::new(0),
             mark: AtomicU64::new(0),
             wanted_by: AtomicUsize::new(0),
             rejections: AtomicU32::new(0),

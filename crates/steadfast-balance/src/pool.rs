@@ -31,12 +31,19 @@ pub(crate) struct Shared {
     pub(crate) rules: Rules,
     pub(crate) start: Instant,
     pub(crate) queue: Queue,
+    pub(crate) draws: Draws,
+    pub(crate) ids: AtomicU64,
+}
+
+/// What some choices change, on cache lines of its own: who only looks at the rules does not wait.
+#[repr(align(128))]
+pub(crate) struct Draws {
     pub(crate) dice: Dice,
+    /// How far the round of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin) has come.
     pub(crate) round: AtomicU64,
     /// When the last attempt of a broken pool was let through, in nanoseconds since the start,
     /// and 0 if there was none.
     pub(crate) last_resort: AtomicU64,
-    pub(crate) ids: AtomicU64,
 }
 
 /// What is configured, beside the endpoints.
@@ -78,12 +85,14 @@ impl Default for Rules {
 impl Shared {
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
-            dice: Dice::new(rules.seed.unwrap_or_else(|| fastrand::u64(..))),
+            draws: Draws {
+                dice: Dice::new(rules.seed.unwrap_or_else(|| fastrand::u64(..))),
+                round: AtomicU64::new(0),
+                last_resort: AtomicU64::new(0),
+            },
             rules,
             start: Instant::now(),
             queue: Queue::default(),
-            round: AtomicU64::new(0),
-            last_resort: AtomicU64::new(0),
             ids: AtomicU64::new(0),
         }
     }

@@ -63,7 +63,8 @@ pub(crate) fn rewrite<B>(
     *request.version_mut() = Version::HTTP_11;
 
     let headers = request.headers_mut();
-    // The one that the endpoint's own credential takes the place of need not be removed first.
+    // That which the endpoint's own credential takes the place of, all values of it, need not be
+    // removed first.
     let own = endpoint.credential.as_ref().map(Credential::name);
     remove(headers, |name| {
         is_for_another(name)
@@ -330,6 +331,21 @@ mod tests {
         assert_eq!(sent.headers()[AUTHORIZATION], "Bearer own");
         assert_eq!(sent.headers()["x-api-key"], "caller");
         assert_eq!(sent.uri().query(), Some("key=1"));
+    }
+
+    #[test]
+    fn of_several_credentials_of_the_caller_none_is_left() {
+        let mut sent = Request::get("/chat")
+            .header("authorization", "Bearer one")
+            .header("authorization", "Bearer two")
+            .header("connection", "authorization")
+            .body(())
+            .unwrap();
+        let own = endpoint("http://a.test").api_key(Credential::bearer("own").unwrap());
+        rewrite(&mut sent, &own, "").unwrap();
+        let left: Vec<_> = sent.headers().get_all(AUTHORIZATION).iter().collect();
+        assert_eq!(left, ["Bearer own"]);
+        assert_eq!(sent.headers().len(), 1);
     }
 
     /// `tonic` sends it with each request, and a gRPC server may refuse one without it.

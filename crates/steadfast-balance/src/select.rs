@@ -21,7 +21,7 @@ use crate::waiting::{View, Waiting};
 pub(crate) struct Selecting<S, B> {
     /// Taken out when it has one.
     request: Option<Request<B>>,
-    /// None as long as it has not had to wait: most requests are spared that.
+    /// None as long as nobody had to be passed over: most requests are spared that.
     waiting: Option<Box<Waiting<S>>>,
 }
 
@@ -123,7 +123,9 @@ where
                 Ok(()) => {}
                 Err(error) => {
                     let error = error.into();
-                    reserved.error(asked, pool, &error);
+                    if admitted {
+                        reserved.error(asked, pool, &error);
+                    }
                     let waiting = waiting.get_or_insert_default();
                     waiting.error = Some(error);
                     waiting.lost.push(id);
@@ -131,9 +133,8 @@ where
             }
             skip.push(id);
         };
-        let waiting = waiting.get_or_insert_default();
         if asked.is_hedge() {
-            let error = waiting.error.take();
+            let error = waiting.as_mut().and_then(|waiting| waiting.error.take());
             return Poll::Ready(Err(error.unwrap_or_else(|| no_other(asked))));
         }
         let view = View {
@@ -144,6 +145,7 @@ where
             allowed: &allowed,
             now,
         };
+        let waiting = waiting.get_or_insert_default();
         waiting.poll(view, found, &skip, cx).map(Err)
     }
 }

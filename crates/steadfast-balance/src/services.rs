@@ -11,6 +11,8 @@ use crate::members::Members;
 use crate::pool::Pool;
 
 /// A pool, and for each of its endpoints a service that reaches it.
+///
+/// Apart from its reference count, which each request writes and nobody reads.
 #[repr(align(128))]
 pub(crate) struct Services<S> {
     pub(crate) pool: Arc<Pool>,

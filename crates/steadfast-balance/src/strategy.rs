@@ -85,8 +85,8 @@ pub enum Strategy {
     ///
     /// An endpoint that fails counts as busier than it is, since failing takes little time: with
     /// half of its last answers failures, each of its requests counts as four. One that has never
-    /// answered is taken for as fast as the fastest, and is tried first where that makes it equal. Of
-    /// more than 16 candidates two are drawn at random.
+    /// succeeded is taken for as fast as the fastest; where that makes it equal, it comes first if it
+    /// was never tried, and last if it was. Of more than 16 candidates two are drawn at random.
     LeastLoaded,
     /// The one with the best mix of health and latency, 70 to 30: [`Scored`] with its defaults.
     Scored,
@@ -132,7 +132,7 @@ impl Pick for Strategy {
 
 fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
     let (mut all_limited, mut fastest) = (true, f64::INFINITY);
-    // Of those that have answered the one with the least work, and of the others with the least load.
+    // Of those that have succeeded the one with the least work, and of the others with the least load.
     let (mut known, mut unknown) = (Least::default(), Least::default());
     for candidate in candidates.iter() {
         all_limited &= candidate.is_limited();
@@ -143,8 +143,11 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
                 fastest = latency;
             }
             known.take(load * latency, candidate);
-        } else {
+        } else if candidate.is_untried() {
             unknown.take(load, candidate);
+        } else {
+            // A little more than its equals: it may do nothing but refuse or hang.
+            unknown.take(load * (1.0 + f64::EPSILON), candidate);
         }
     }
     if all_limited
@@ -156,7 +159,7 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         // much as it can take.
         return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
     }
-    // One that has never answered is worth a try.
+    // One that is as good as that, for all that is known, is worth a try.
     if unknown.value * fastest <= known.value {
         unknown.candidate.or(known.candidate)
     } else {

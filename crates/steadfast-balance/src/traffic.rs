@@ -1,6 +1,6 @@
-//! What each request changes at its endpoint.
+//! What each request changes at its endpoint, whatever its limits.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -19,6 +19,10 @@ pub(crate) struct Traffic {
     drained: Notify,
     /// When an attempt last ended, in milliseconds since the pool began.
     last_used: AtomicU64,
+    /// Whether an attempt has ended in anything but a success.
+    in_vain: AtomicBool,
+    /// Where the endpoint stands in the round of round robin.
+    pub(crate) turn: AtomicU64,
 }
 
 /// Somebody who waits until nothing is in flight.
@@ -32,6 +36,8 @@ impl Traffic {
             drains: AtomicU32::new(0),
             drained: Notify::new(),
             last_used: AtomicU64::new(0),
+            in_vain: AtomicBool::new(false),
+            turn: AtomicU64::new(0),
         }
     }
 
@@ -74,6 +80,16 @@ impl Traffic {
     pub(crate) fn used(&self, since_start: Duration) {
         let millis = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
         self.last_used.store(millis, Ordering::Relaxed);
+    }
+
+    /// Notes an attempt that did not succeed.
+    pub(crate) fn was_in_vain(&self) {
+        self.in_vain.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is known: no attempt has ended yet.
+    pub(crate) fn is_untried(&self) -> bool {
+        self.latency.seconds().is_none() && !self.in_vain.load(Ordering::Relaxed)
     }
 
     /// How long there has been nothing to do.

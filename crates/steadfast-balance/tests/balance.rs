@@ -12,7 +12,7 @@ use support::{
     Body, Client, Events, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, exhausted,
     get, get_with, limited, of, ok, only, pool, refused, request, reset, send, status, streamed,
 };
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::{Instant, advance, sleep, timeout};
 use tower::ServiceExt;
 
 /// Sends a request on to other endpoints at once, as a retry layer does. Returns the statuses.
@@ -338,11 +338,28 @@ async fn an_endpoint_that_hangs_from_the_start_gets_one_request_at_a_time() {
         let (service, _) = balance(pool(&["a", "b"]).strategy(strategy), &net);
         for _ in 0..1000 {
             let request = service.clone().oneshot(get());
-            tokio::spawn(tokio::time::timeout(SECOND, request));
+            tokio::spawn(timeout(SECOND, request));
             sleep(10 * MS).await;
         }
         let [a, b] = net.counts(["a", "b"]);
         assert!(a < 50, "{strategy:?} {a} {b}");
+    }
+}
+
+/// One that never succeeds has no latency, and is nothing that a breaker would open for. Taken for
+/// the best of equals, it got every request of a caller who sends one after the other.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_never_succeeds_comes_last_among_equals() {
+    let replies: [fn() -> Reply; 2] = [|| answer(404).into(), Reply::never];
+    for reply in replies {
+        let net = Net::new();
+        net.on("a", |_| Reply::from(ok()).after(20 * MS));
+        net.on("b", move |_| reply());
+        let (service, _) = balance(pool(&["a", "b"]).strategy(Strategy::LeastLoaded), &net);
+        for _ in 0..20 {
+            let _ = timeout(SECOND, service.clone().oneshot(get())).await;
+        }
+        assert_eq!(net.counts(["a", "b"]), [19, 1], "it is tried once");
     }
 }
 

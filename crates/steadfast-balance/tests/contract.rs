@@ -269,6 +269,16 @@ async fn the_error_of_a_lost_endpoint_is_kept_while_another_is_busy() {
 // ===== dropped requests =====
 
 #[tokio::test(start_paused = true)]
+#[should_panic(expected = "polled after it was ready")]
+async fn a_future_that_has_answered_is_not_polled_again() {
+    let net = healthy(&["a"]);
+    let (mut service, _) = balance(pool(&["a"]), &net);
+    let mut response = task::spawn(service.call(get()));
+    let _ = assert_ready_ok!(response.poll());
+    let _ = response.poll();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_future_gives_back_its_place_in_flight() {
     let net = Net::new();
     net.on("a", |_| Reply::never());

@@ -118,22 +118,41 @@ impl CircuitBreaker {
     /// Admits an attempt, as [`try_acquire_at`](Self::try_acquire_at) does, without a reference to
     /// this breaker in its permit.
     ///
-    /// A reference costs two writes that all threads share, which is more than the rest of a healthy
-    /// attempt. Whoever keeps the breaker beside the attempt does without.
+    /// A reference costs two writes to a counter that all who use this handle share, which is more
+    /// than the rest of a healthy attempt. Whoever keeps the breaker beside the attempt does without,
+    /// and gives the permit back also where the attempt is dropped.
     ///
     /// ```
-    /// use steadfast_breaker::CircuitBreaker;
-    /// use steadfast_core::Verdict;
+    /// use steadfast_breaker::{CircuitBreaker, CircuitOpen, DetachedPermit};
+    /// use std::sync::Arc;
     /// use tokio::time::Instant;
     ///
     /// struct Host {
     ///     breaker: CircuitBreaker,
     /// }
     ///
-    /// let host = Host { breaker: CircuitBreaker::new() };
-    /// let permit = host.breaker.try_acquire_detached_at(Instant::now())?;
-    /// permit.record(&host.breaker, Verdict::SUCCESS);
-    /// # Ok::<(), steadfast_breaker::CircuitOpen>(())
+    /// struct Attempt {
+    ///     host: Arc<Host>,
+    ///     permit: Option<DetachedPermit>,
+    /// }
+    ///
+    /// impl Attempt {
+    ///     fn begin(host: &Arc<Host>) -> Result<Self, CircuitOpen> {
+    ///         let permit = host.breaker.try_acquire_detached_at(Instant::now())?;
+    ///         Ok(Self { host: host.clone(), permit: Some(permit) })
+    ///     }
+    /// }
+    ///
+    /// impl Drop for Attempt {
+    ///     fn drop(&mut self) {
+    ///         if let Some(permit) = self.permit.take() {
+    ///             permit.end(&self.host.breaker);
+    ///         }
+    ///     }
+    /// }
+    /// # let host = Arc::new(Host { breaker: CircuitBreaker::new() });
+    /// # drop(Attempt::begin(&host)?);
+    /// # Ok::<(), CircuitOpen>(())
     /// ```
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use steadfast_breaker::CircuitBreaker;
 use support::{
     CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, attempt, due,
 };
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_succeeds_at_its_head() {
@@ -132,6 +132,55 @@ async fn the_verdict_on_the_head_stands_until_another_one_comes() {
     permit.head(FAILURE);
     drop(permit);
     assert_eq!(breaker.state(), OPEN, "the first stands");
+}
+
+/// Each end of a permit, and what is left of the breaker, with and without a reference to it.
+#[tokio::test(start_paused = true)]
+async fn a_detached_permit_ends_as_another_one_does() {
+    for head in [None, Some(SUCCESS), Some(FAILURE)] {
+        for record in [None, Some(SUCCESS), Some(FAILURE)] {
+            for is_probe in [false, true] {
+                let breaker = async || match is_probe {
+                    true => due().await,
+                    false => CircuitBreaker::new(),
+                };
+                let (one, other) = (breaker().await, breaker().await);
+
+                let mut permit = admit(&one);
+                assert_eq!(permit.is_probe(), is_probe);
+                head.into_iter().for_each(|verdict| permit.head(verdict));
+                match record {
+                    Some(verdict) => permit.record(verdict),
+                    None => drop(permit),
+                }
+
+                let mut permit = other.try_acquire_detached_at(Instant::now()).unwrap();
+                assert_eq!(permit.is_probe(), is_probe);
+                head.into_iter()
+                    .for_each(|verdict| permit.head(&other, verdict));
+                match record {
+                    Some(verdict) => permit.record(&other, verdict),
+                    None => permit.end(&other),
+                }
+
+                let seen = |breaker: &CircuitBreaker| {
+                    let places = std::iter::from_fn(|| breaker.try_acquire().ok()).take(5);
+                    let places: Vec<_> = places.collect();
+                    (breaker.state(), breaker.health(), places.len())
+                };
+                assert_eq!(seen(&one), seen(&other), "{head:?} {record:?} {is_probe}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_detached_permit_that_is_lost_keeps_its_place_until_its_time_is_over() {
+    let breaker = due().await;
+    drop(breaker.try_acquire_detached_at(Instant::now()).unwrap());
+    assert!(!breaker.would_admit());
+    advance(30 * SECOND).await;
+    assert!(breaker.would_admit());
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,7 +72,7 @@ fn choose_after(
         wishes,
         now: pool.shared.start + idle,
         start: pool.shared.start,
-        round: &pool.shared.round,
+        round: &pool.shared.draws.round,
     };
     let members = pool.members();
     let entries = members.active();
