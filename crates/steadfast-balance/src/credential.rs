@@ -4,6 +4,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use steadfast_core::InvalidConfig;
 
+use crate::apart;
+
 /// What an endpoint wants to see before it serves: a header with a secret value.
 ///
 /// The value is marked sensitive and shown nowhere.
@@ -46,6 +48,7 @@ impl Credential {
             return Err(InvalidConfig::new("credential", length, reason));
         };
         value.set_sensitive(true);
+        let value = apart::header_value(&value);
         Ok(Self { name, value })
     }
 

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::{EndpointName, InvalidConfig};
 
+use crate::apart;
 use crate::credential::Credential;
 
 /// One place that can serve: a base URI with its credential and its limits.
@@ -99,8 +100,9 @@ impl Endpoint {
     }
 
     /// Adds a header to each request. It replaces what the caller sent under that name.
+    #[allow(clippy::needless_pass_by_value)] // as every other setter takes it
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.insert(name, apart::header_value(&value));
         self
     }
 
@@ -276,7 +278,7 @@ impl Base {
             .map_or(("", None), |path| (path.path(), path.query()));
         Ok(Self {
             scheme,
-            authority,
+            authority: apart::authority(&authority),
             path: path.trim_end_matches('/').to_owned(),
             query: query.map(str::to_owned),
         })

@@ -207,6 +207,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod apart;
 mod asked;
 mod candidate;
 mod checked;

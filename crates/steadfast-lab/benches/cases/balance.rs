@@ -88,8 +88,17 @@ fn apart() -> Vec<Case> {
         Case::new("balance", "bare-1us-apart", || {
             Requests::new(MapRequestLayer::new(work).layer(Upstream(Healthy)))
         }),
+        Case::new("balance", "bare-accounted-1us-apart", || {
+            let balance = by_hand::Accounted::new(Upstream(Healthy));
+            Requests::new(MapRequestLayer::new(work).layer(balance))
+        }),
         Case::new("balance", "ours-8-1us-apart", || {
             let balance = balancer(8, Strategy::LeastLoaded).layer(Upstream(Healthy));
+            Requests::new(MapRequestLayer::new(work).layer(balance))
+        }),
+        // Both at one endpoint.
+        Case::new("balance", "ours-8-failover-1us-apart", || {
+            let balance = balancer(8, Strategy::Failover).layer(Upstream(Healthy));
             Requests::new(MapRequestLayer::new(work).layer(balance))
         }),
     ]
