@@ -18,8 +18,10 @@ use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, now};
 ///
 /// While the breaker is closed and nothing fails, calls only read the word, and an open breaker
 /// rejects without the lock. The atomics are written under the lock, and the word last: who sees a
-/// word sees the rest that belongs to it.
+/// word sees the rest that belongs to it. On cache lines of its own: whatever else is written near
+/// it, no attempt waits for that.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Shared {
     word: AtomicU64,
     /// Until when it is open, in nanoseconds since the epoch.
