@@ -4,8 +4,6 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use steadfast_core::InvalidConfig;
 
-use crate::apart;
-
 /// What an endpoint wants to see before it serves: a header with a secret value.
 ///
 /// The value is marked sensitive and shown nowhere.
@@ -48,12 +46,19 @@ impl Credential {
             return Err(InvalidConfig::new("credential", length, reason));
         };
         value.set_sensitive(true);
-        let value = apart::header_value(&value);
         Ok(Self { name, value })
     }
 
     pub(crate) fn name(&self) -> &HeaderName {
         &self.name
+    }
+
+    pub(crate) fn value(&self) -> &HeaderValue {
+        &self.value
+    }
+
+    pub(crate) fn value_mut(&mut self) -> &mut HeaderValue {
+        &mut self.value
     }
 
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {

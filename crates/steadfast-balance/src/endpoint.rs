@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::{EndpointName, InvalidConfig};
 
-use crate::apart;
+use crate::apart::apart;
 use crate::credential::Credential;
 
 /// One place that can serve: a base URI with its credential and its limits.
@@ -100,9 +100,8 @@ impl Endpoint {
     }
 
     /// Adds a header to each request. It replaces what the caller sent under that name.
-    #[allow(clippy::needless_pass_by_value)] // as every other setter takes it
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, apart::header_value(&value));
+        self.headers.insert(name, value);
         self
     }
 
@@ -189,6 +188,26 @@ impl Endpoint {
             && self.cost == other.cost
             && self.larger_context == other.larger_context
             && self.pass_credentials == other.pass_credentials
+    }
+
+    /// Puts the texts that go into every request where no other endpoint writes.
+    pub(crate) fn set_apart(&mut self) {
+        let own = self.credential.iter().map(Credential::value);
+        let values = self.headers.values().chain(own).map(HeaderValue::as_bytes);
+        let authority = self.base.authority.as_str().as_bytes();
+        let texts: Vec<&[u8]> = [authority].into_iter().chain(values).collect();
+        let mut texts = apart(&texts).into_iter();
+        let mut next = || texts.next().expect("as many as before");
+        if let Ok(authority) = Authority::from_maybe_shared(next()) {
+            self.base.authority = authority;
+        }
+        let own = self.credential.iter_mut().map(Credential::value_mut);
+        for value in self.headers.values_mut().chain(own) {
+            if let Ok(mut apart) = HeaderValue::from_maybe_shared(next()) {
+                apart.set_sensitive(value.is_sensitive());
+                *value = apart;
+            }
+        }
     }
 
     /// Whether a rejected credential is that of the endpoint. The caller's own key may be the bad
@@ -278,7 +297,7 @@ impl Base {
             .map_or(("", None), |path| (path.path(), path.query()));
         Ok(Self {
             scheme,
-            authority: apart::authority(&authority),
+            authority,
             path: path.trim_end_matches('/').to_owned(),
             query: query.map(str::to_owned),
         })
@@ -288,6 +307,20 @@ impl Base {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_set_apart_stays_what_it_is() {
+        let endpoint = Endpoint::new("a", "https://a.test:81/v1")
+            .unwrap()
+            .header(HeaderName::from_static("x-org"), "7".parse().unwrap())
+            .api_key(Credential::bearer("sk").unwrap());
+        let mut apart = endpoint.clone();
+        apart.set_apart();
+        assert!(apart.is_same(&endpoint));
+        let value = apart.credential.as_ref().map(Credential::value);
+        assert!(value.is_some_and(HeaderValue::is_sensitive));
+        assert!(!apart.headers["x-org"].is_sensitive());
+    }
 
     #[test]
     fn refuses_what_is_no_base() {

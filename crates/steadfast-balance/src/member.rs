@@ -70,11 +70,12 @@ impl Turn {
 
 impl Member {
     pub(crate) fn new(
-        endpoint: Endpoint,
+        mut endpoint: Endpoint,
         id: u64,
         shared: &Arc<Shared>,
     ) -> Result<Self, InvalidConfig> {
         endpoint.validate()?;
+        endpoint.set_apart();
         let breaker = endpoint
             .breaker
             .clone()
