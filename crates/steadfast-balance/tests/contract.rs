@@ -2,15 +2,19 @@
 
 mod support;
 
-use std::future::poll_fn;
-use std::sync::Arc;
+use std::future::{Ready, poll_fn};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use steadfast_balance::{
     EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, Plain,
     PoolHandle, ResponseBody, ResponseFuture, Wishes,
 };
-use steadfast_core::{BreakerState, Class, Deadline, Trail};
+use steadfast_core::{
+    BoxError, BreakerState, Class, Classify, Deadline, DefaultClassifier, Trail, classify_fn,
+};
 use support::gate::{Gated, Gates};
 use support::{
     Body, Client, MS, Net, Reply, SECOND, Stream, balance, get, get_with, limited, of, ok, pool,
@@ -229,6 +233,48 @@ async fn endpoints_that_were_all_lost_come_back() {
     let error = assert_ready_err!(first.poll());
     assert_eq!(error.to_string(), "endpoint lost");
     assert_eq!(status(&service, get()).await, 200);
+}
+
+/// Its readiness fails, and before that takes the place that was free. So there was no attempt.
+#[derive(Clone)]
+struct Cooled(Arc<OnceLock<PoolHandle>>);
+
+impl Service<Request<Body>> for Cooled {
+    type Response = Response<Stream>;
+    type Error = BoxError;
+    type Future = Ready<Result<Response<Stream>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let handle = self.0.get().expect("it is set");
+        handle.cool("a", SECOND).expect("there is one");
+        Poll::Ready(Err("endpoint lost".into()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        unreachable!("it is never ready")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_admitted_is_not_classified() {
+    let classified = Arc::new(AtomicUsize::new(0));
+    let count = classified.clone();
+    let layer = pool(&["a"])
+        .classifier(classify_fn(move |outcome| {
+            count.fetch_add(1, Ordering::Relaxed);
+            DefaultClassifier.classify(outcome)
+        }))
+        .build()
+        .unwrap();
+    let handle = Arc::new(OnceLock::new());
+    let service = layer.layer(Cooled(handle.clone()));
+    handle.set(layer.handle()).unwrap();
+    let trail = Trail::new();
+    let error = send(&service, get_with(&trail)).await.unwrap_err();
+    assert_eq!(error.to_string(), "endpoint lost");
+    assert_eq!(classified.load(Ordering::Relaxed), 0);
+    assert!(trail.is_empty(), "no attempt was made");
+    assert_eq!(of(&layer.handle(), "a").health, 1.0);
 }
 
 /// One that waited for a busy endpoint counted a failure of the broken one each time that it
