@@ -15,7 +15,7 @@ use steadfast_balance::{
 use steadfast_core::{
     BoxError, BreakerState, Class, Classify, Deadline, DefaultClassifier, Trail, classify_fn,
 };
-use support::gate::{Gated, Gates};
+use support::gate::{Gated, Gates, gated};
 use support::{
     Body, Client, MS, Net, Reply, SECOND, Stream, balance, get, get_with, limited, of, ok, pool,
     reset, send, status,
@@ -27,21 +27,6 @@ use tower_test::mock;
 
 type Mock = mock::Mock<Request<Body>, Response<Stream>>;
 type Handle = mock::Handle<Request<Body>, Response<Stream>>;
-
-/// A balancer whose endpoints are ready when their gates say so.
-fn gated(
-    builder: EndpointBalanceBuilder,
-    net: &Net,
-    gates: &Gates,
-) -> (EndpointBalance<Gated<Client>>, PoolHandle) {
-    let gates = gates.clone();
-    let layer = builder
-        .endpoint_layer(move |endpoint| gates.layer(endpoint))
-        .build()
-        .expect("valid");
-    let handle = layer.handle();
-    (layer.layer(net.client()), handle)
-}
 
 /// A handle that has reported readiness, and is not called.
 async fn make_ready<S: Service<Request<Body>> + Clone>(service: &S) -> S {

@@ -8,7 +8,7 @@ use http::StatusCode;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
 use steadfast_balance::{PoolHandle, WhenExhausted};
 use steadfast_core::{BreakerState, Class, Event, Exhausted, Next, Trail};
-use support::gate::Gates;
+use support::gate::{Gates, gated};
 use support::{
     Client, Events, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get,
     get_with, limited, of, ok, only, pool, reset, send, status, within,
@@ -191,16 +191,8 @@ async fn waiting_takes_time_and_no_work() {
         WhenExhausted::Wait,
         WhenExhausted::LeastBad,
     ] {
-        let layer = pool(&["a", "b", "c"])
-            .when_exhausted(when)
-            .endpoint_layer({
-                let gates = gates.clone();
-                move |endpoint| gates.layer(endpoint)
-            })
-            .build()
-            .expect("valid");
-        let handle = layer.handle();
-        let service = layer.layer(net.client());
+        let builder = pool(&["a", "b", "c"]).when_exhausted(when);
+        let (service, handle) = gated(builder, &net, &gates);
         for name in ["a", "b"] {
             gates.room(name, 0);
         }
@@ -319,15 +311,8 @@ async fn a_limited_endpoint_is_never_the_least_bad() {
 #[tokio::test(start_paused = true)]
 async fn a_broken_endpoint_is_not_asked_while_another_only_has_to_be_waited_for() {
     let (net, gates) = (Net::new(), Gates::default());
-    let layer = fragile(&["a", "b"])
-        .when_exhausted(WhenExhausted::LeastBad)
-        .endpoint_layer({
-            let gates = gates.clone();
-            move |endpoint| gates.layer(endpoint)
-        })
-        .build()
-        .expect("valid");
-    let (service, handle) = (layer.layer(net.client()), layer.handle());
+    let builder = fragile(&["a", "b"]).when_exhausted(WhenExhausted::LeastBad);
+    let (service, handle) = gated(builder, &net, &gates);
     net.on("a", |_| reset());
     net.on("b", |_| ok());
     while of(&handle, "a").breaker == BreakerState::Closed {

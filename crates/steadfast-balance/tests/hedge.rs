@@ -15,7 +15,7 @@ use steadfast_balance::{
 };
 use steadfast_core::{Attempt, BreakerState, Class, Deadline, Next, RetryBudget, Trail, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429Layer};
-use support::gate::Gates;
+use support::gate::{Gates, gated};
 use support::{
     Body, Client, Events, MS, Net, Reply, SECOND, answer, balance, endpoint, get, get_with,
     limited, of, ok, pool, post, reset, send, status,
@@ -233,12 +233,8 @@ async fn a_request_whose_deadline_comes_first_is_not_hedged() {
 #[tokio::test(start_paused = true)]
 async fn no_second_attempt_begins_after_the_deadline() {
     let (net, gates) = (servers([("a", SECOND), ("b", MS)]), Gates::default());
-    let layers = gates.clone();
-    let layer = pool(&["a", "b"])
-        .endpoint_layer(move |endpoint| layers.layer(endpoint))
-        .build()
-        .expect("valid");
-    let service = hedge().layer(layer.layer(net.client()));
+    let (balance, _) = gated(pool(&["a", "b"]), &net, &gates);
+    let service = hedge().layer(balance);
     gates.room("a", 0);
     gates.room("b", 0);
     let mut request = get();
@@ -351,12 +347,8 @@ async fn a_broken_pool_gives_its_last_resort_to_no_second_attempt() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_its_turn_is_not_hedged() {
     let (net, gates) = (servers([("a", 150 * MS), ("b", MS)]), Gates::default());
-    let layers = gates.clone();
-    let layer = pool(&["a", "b"])
-        .endpoint_layer(move |endpoint| layers.layer(endpoint))
-        .build()
-        .expect("valid");
-    let service = hedge().layer(layer.layer(net.client()));
+    let (balance, _) = gated(pool(&["a", "b"]), &net, &gates);
+    let service = hedge().layer(balance);
     gates.room("a", 0);
     gates.room("b", 0);
     let response = tokio::spawn(service.oneshot(get()));
@@ -373,12 +365,8 @@ async fn a_request_that_waits_for_its_turn_is_not_hedged() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_endpoint_is_not_waited_for() {
     let (net, gates) = (servers([("a", 350 * MS), ("b", MS)]), Gates::default());
-    let layers = gates.clone();
-    let layer = pool(&["a", "b"])
-        .endpoint_layer(move |endpoint| layers.layer(endpoint))
-        .build()
-        .expect("valid");
-    let service = hedge().layer(layer.layer(net.client()));
+    let (balance, _) = gated(pool(&["a", "b"]), &net, &gates);
+    let service = hedge().layer(balance);
     gates.room("b", 0);
     let response = tokio::spawn(service.oneshot(get()));
     sleep(150 * MS).await;
@@ -759,15 +747,11 @@ async fn failures_are_not_measured() {
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_a_turn_is_not_measured() {
     let (net, gates) = (servers([("a", 20 * MS), ("b", MS)]), Gates::default());
-    let layers = gates.clone();
-    let layer = pool(&["a", "b"])
-        .endpoint_layer(move |endpoint| layers.layer(endpoint))
-        .build()
-        .expect("valid");
+    let (balance, _) = gated(pool(&["a", "b"]), &net, &gates);
     let service = HedgeLayer::new()
         .quantile(0.95)
         .expect("valid")
-        .layer(layer.layer(net.client()));
+        .layer(balance);
     gates.room("b", 0);
     for _ in 0..100 {
         gates.room("a", 0);

@@ -11,7 +11,7 @@ use steadfast_balance::{Endpoint, InService, PoolHandle, Strategy, WhenExhausted
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{BoxError, Class};
 use support::body::Ending;
-use support::gate::Gates;
+use support::gate::{Gates, gated};
 use support::{
     Answer, MS, Net, Reply, SECOND, Stream, balance, endpoint, exhausted, get, limited, of, ok,
     pool, refused, send, status, streamed,
@@ -405,11 +405,7 @@ async fn who_waits_for_a_busy_endpoint_is_told_of_changes() {
     for how in ["remove", "add", "disable", "replace"] {
         let net = servers(&["a", "b"], |_| ok().into());
         let gates = Gates::default();
-        let layers = gates.clone();
-        let builder = pool(&["a"]).endpoint_layer(move |endpoint| layers.layer(endpoint));
-        let layer = builder.build().unwrap();
-        let handle = layer.handle();
-        let service = layer.layer(net.client());
+        let (service, handle) = gated(pool(&["a"]), &net, &gates);
         gates.room("a", 0);
         let waits = tokio::spawn(service.oneshot(get()));
         settle().await;
@@ -538,14 +534,8 @@ fn a_change_is_not_missed_by_who_begins_to_wait() {
         for n in 0..500 {
             let net = servers(&["a", "b"], |_| ok().into());
             let gates = Gates::default();
-            let layers = gates.clone();
-            let builder = pool(&["a"])
-                .when_exhausted(WhenExhausted::Wait)
-                .max_wait(90 * SECOND)
-                .endpoint_layer(move |endpoint| layers.layer(endpoint));
-            let layer = builder.build().unwrap();
-            let handle = layer.handle();
-            let service = layer.layer(net.client());
+            let builder = pool(&["a"]).when_exhausted(WhenExhausted::Wait);
+            let (service, handle) = gated(builder.max_wait(90 * SECOND), &net, &gates);
             if busy {
                 gates.room("a", 0);
             } else {

@@ -23,8 +23,8 @@ use steadfast_metrics::{MetricsLayer, Snapshot};
 use steadfast_retry::{RetryOn429Layer, RetryOverride};
 use support::body::Ending;
 use support::{
-    Body, Events, Http, MS, Net, Reply, SECOND, Stream, answer, endpoint, get, limited, ok,
-    refused, reset, send, streamed, with,
+    Body, Events, Http, MS, Net, Reply, SECOND, STRATEGIES, Stream, answer, endpoint, get, limited,
+    ok, refused, reset, send, streamed, with,
 };
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -434,14 +434,7 @@ async fn all_is_well_again(
 async fn nothing_is_lost_whatever_happens() {
     let mut steps = 0;
     for seed in 0..5 {
-        for strategy in [
-            Strategy::Failover,
-            Strategy::RoundRobin,
-            Strategy::LeastLoaded,
-            Strategy::Scored,
-            Strategy::Headroom,
-            Strategy::Sticky,
-        ] {
+        for strategy in STRATEGIES {
             steps += run(seed, strategy, 2_200).await;
         }
     }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use steadfast_balance::{EndpointBalanceLayer, PoolHandle, Strategy};
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{BreakerState, Event};
-use support::gate::Gates;
+use support::gate::{Gates, gated};
 use support::{
     Events, Http, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, get, limited, of, ok,
     pool, post, send, status,
 };
 use tokio::time::{Instant, advance, sleep, timeout};
-use tower::{Layer, ServiceExt};
+use tower::ServiceExt;
 
 /// The `Balance` of tower 0.5 drops an endpoint for good when its `poll_ready` fails, as that of a
 /// client does whose connection was lost. After a moment in which all of them failed it was empty,
@@ -27,16 +27,8 @@ async fn b13_a_pool_whose_endpoints_all_failed_at_once_is_used_again_when_they_a
         for name in ["a", "b", "c"] {
             net.on(name, |_| ok());
         }
-        let layer = pool(&["a", "b", "c"])
-            .strategy(Strategy::LeastLoaded)
-            .endpoint_layer({
-                let gates = gates.clone();
-                move |endpoint| gates.layer(endpoint)
-            })
-            .build()
-            .expect("valid");
-        let handle = layer.handle();
-        let service = layer.layer(net.client());
+        let builder = pool(&["a", "b", "c"]).strategy(Strategy::LeastLoaded);
+        let (service, handle) = gated(builder, &net, &gates);
         for name in ["a", "b", "c"] {
             gates.fail(name, failures);
         }

@@ -10,8 +10,8 @@ use steadfast_balance::{Asking, Candidate, Candidates, EndpointBalance, Endpoint
 use steadfast_balance::{Pick, Strategy, Wishes};
 use steadfast_core::{Class, Trail};
 use support::{
-    Body, Client, MS, Net, Reply, SECOND, balance, endpoint, exhausted, get, limited, of, ok, pool,
-    reset, send, status, with,
+    Body, Client, MS, Net, Reply, SECOND, STRATEGIES, balance, endpoint, exhausted, get, limited,
+    of, ok, pool, reset, send, status, with,
 };
 use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt;
@@ -52,14 +52,7 @@ async fn a_request_goes_only_where_it_wants() {
     let net = Net::new();
     let names = ["a", "b", "c"];
     all_well(&net, names);
-    for strategy in [
-        Strategy::Failover,
-        Strategy::RoundRobin,
-        Strategy::LeastLoaded,
-        Strategy::Scored,
-        Strategy::Headroom,
-        Strategy::Sticky,
-    ] {
+    for strategy in STRATEGIES {
         let builder = EndpointBalanceLayer::builder()
             .endpoints(["a", "b"].map(endpoint))
             .endpoint(endpoint("c").tier(1))

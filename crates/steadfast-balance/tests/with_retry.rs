@@ -15,7 +15,7 @@ use steadfast_core::{
 };
 use steadfast_core::{Classify, Event};
 use steadfast_retry::{ResponseBody, RetryOn429, RetryOn429Layer};
-use support::gate::Gates;
+use support::gate::{Gates, gated};
 use support::{
     Body, Client, Events, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, get, limited,
     of, ok, pool, post, refused, reset, send, status, streamed, with,
@@ -415,12 +415,8 @@ async fn the_trail_has_what_the_balancer_did_by_itself() {
     let net = Net::new();
     servers(&net, &["a", "b"], |_| ok().into());
     let gates = Gates::default();
-    let made = gates.clone();
-    let layer = pool(&["a", "b"])
-        .endpoint_layer(move |endpoint| made.layer(endpoint))
-        .build()
-        .expect("valid");
-    let service = exact().layer(layer.layer(net.client()));
+    let (balancer, _) = gated(pool(&["a", "b"]), &net, &gates);
+    let service = exact().layer(balancer);
     gates.fail("a", 1);
     let answer = send(&service, get()).await;
     assert_eq!(trail(&answer), "a: transport, b: success (200)");
@@ -509,12 +505,7 @@ async fn a_promise_that_was_broken_pays_for_no_retry() {
     let (net, gates) = (Net::new(), Gates::default());
     servers(&net, &["a"], |_| limited("0").into());
     servers(&net, &["b"], |_| Reply::from(limited("1000")).after(SECOND));
-    let made = gates.clone();
-    let layer = pool(&["a", "b"])
-        .endpoint_layer(move |endpoint| made.layer(endpoint))
-        .build()
-        .expect("valid");
-    let balancer = layer.layer(net.client());
+    let (balancer, _) = gated(pool(&["a", "b"]), &net, &gates);
     gates.room("b", 1);
     let mut only = get();
     only.extensions_mut().insert(Wishes::new().only("b"));

@@ -3,9 +3,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use steadfast_balance::Endpoint;
+use steadfast_balance::{Endpoint, EndpointBalance, EndpointBalanceBuilder, PoolHandle};
 use steadfast_core::BoxError;
 use tower::{Layer, Service};
+
+use super::net::{Client, Net};
 
 /// Decides for each endpoint of a test whether its service is ready.
 #[derive(Clone, Default)]
@@ -31,6 +33,21 @@ pub(crate) struct Gated<S> {
 }
 
 struct Place(GateLayer);
+
+/// A balancer whose endpoints are ready when their gates say so.
+pub(crate) fn gated(
+    builder: EndpointBalanceBuilder,
+    net: &Net,
+    gates: &Gates,
+) -> (EndpointBalance<Gated<Client>>, PoolHandle) {
+    let gates = gates.clone();
+    let layer = builder
+        .endpoint_layer(move |endpoint| gates.layer(endpoint))
+        .build()
+        .expect("valid");
+    let handle = layer.handle();
+    (layer.layer(net.client()), handle)
+}
 
 impl Gates {
     pub(crate) fn layer(&self, endpoint: &Endpoint) -> GateLayer {

@@ -13,13 +13,22 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use steadfast_balance::{Endpoint, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
-use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody, Wishes};
+use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody, Strategy, Wishes};
 use steadfast_core::{BoxError, Class, Deadline, Event, Exhausted, Observer, Trail, observer_fn};
 use tower::{Layer, Service, ServiceExt};
 
 pub(crate) use self::body::Stream;
 pub(crate) use self::net::{Client, Net, Reply};
 pub(crate) use self::polls::Polls;
+
+pub(crate) const STRATEGIES: [Strategy; 6] = [
+    Strategy::Failover,
+    Strategy::RoundRobin,
+    Strategy::LeastLoaded,
+    Strategy::Scored,
+    Strategy::Headroom,
+    Strategy::Sticky,
+];
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MS: Duration = Duration::from_millis(1);
