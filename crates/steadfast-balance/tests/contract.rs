@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use steadfast_balance::{
-    EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, Plain,
-    PoolHandle, ResponseBody, ResponseFuture, Wishes,
+    EndpointBalance, EndpointBalanceLayer, MakeEndpointLayer, Plain, PoolHandle, ResponseBody,
+    ResponseFuture, Wishes,
 };
 use steadfast_core::{
     BoxError, BreakerState, Class, Classify, Deadline, DefaultClassifier, Trail, classify_fn,
 };
-use support::gate::{Gated, Gates, gated};
+use support::gate::{Gates, gated};
 use support::{
     Body, Client, MS, Net, Reply, SECOND, Stream, balance, get, get_with, limited, of, ok, pool,
     reset, send, status,
