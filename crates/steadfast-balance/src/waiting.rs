@@ -210,7 +210,8 @@ impl<S> Waiting<S> {
         };
         let until = start_by.map_or(until, |start_by| until.min(start_by));
         let longest = until.saturating_duration_since(came);
-        let overloaded = shared.queue.overloaded(longest, view.now) > OVERLOADED * longest;
+        let overloaded =
+            shared.queue.overloaded(longest, view.now) > longest.saturating_mul(OVERLOADED);
         let until = if overloaded {
             came + longest / STANDING
         } else {
