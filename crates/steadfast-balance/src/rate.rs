@@ -126,15 +126,14 @@ impl Rate {
     /// Learns from a refusal. The first one says nothing: nobody has counted before it.
     pub(crate) fn refused(&mut self, now: Instant) {
         if self.measured.sent > 0.0 {
-            let known = match self.known {
+            let found = match self.known {
                 Some(_) if !self.seeded => Some(self.measured.correct(self.at(now), now)),
                 // What was measured counts, however far it is from what the endpoint says.
-                said => self.measured.first(now).or(said),
+                _ => self.measured.first(now),
             };
-            let known = known.map(|known| known.max(LEAST));
-            self.learn_steadiness(known);
-            self.known = known;
-            self.seeded = false;
+            if let Some(found) = found {
+                self.learn(found.max(LEAST));
+            }
             self.learn_burst(now);
         }
         self.refused = now;
@@ -149,13 +148,15 @@ impl Rate {
         }
     }
 
-    fn learn_steadiness(&mut self, found: Option<f64>) {
-        self.shortest_return = match (self.known, found) {
-            (Some(known), Some(found)) if (found / known - 1.0).abs() < SAME => {
+    fn learn(&mut self, found: f64) {
+        self.shortest_return = match self.known {
+            Some(known) if (found / known - 1.0).abs() < SAME => {
                 (self.shortest_return * STEADIER).min(LONGEST_RETURN)
             }
             _ => SHORTEST_RETURN,
         };
+        self.known = Some(found);
+        self.seeded = false;
     }
 
     /// Tokens that were saved up and spent at once, right after a pause, may have been too many.

@@ -311,3 +311,28 @@ async fn what_an_endpoint_says_counts_until_it_was_measured() {
         assert_eq!(rate.known(), Some(measured));
     }
 }
+
+/// Nobody is turned away for what was only said.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_which_nothing_can_be_measured_confirms_no_claim() {
+    let start = Instant::now();
+    let mut rate = Rate::new(start);
+    rate.refused(start);
+    rate.seed(20.0);
+    rate.pause(start, start);
+    let quiet = start + 30 * SECOND;
+    for _ in 0..3 {
+        assert!(rate.try_send(quiet));
+    }
+    rate.refused(quiet);
+    assert_eq!((rate.known(), rate.confirmed()), (Some(20.0), None));
+
+    rate.pause(quiet, quiet);
+    let second = quiet + SECOND;
+    for _ in 0..40 {
+        rate.send(second);
+    }
+    rate.refused(second);
+    let measured = rate.known().expect("a second and 40 attempts");
+    assert!((39.0..=40.0).contains(&measured), "{measured}");
+}
