@@ -24,7 +24,7 @@ use crate::pool::Shared;
 /// How long a waiter may take to look when it is to. The others go on without it then.
 const GRACE: Duration = Duration::from_millis(100);
 /// What a timer counts. Nobody looks twice in that time.
-const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// A timer that is late by no more than this part of its time stays as it is.
 const SLACK: u32 = 16;
 

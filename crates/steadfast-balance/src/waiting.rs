@@ -15,13 +15,11 @@ use crate::member::{Member, Turn};
 use crate::members::{Entry, Members};
 use crate::outlook::wanted;
 use crate::pool::{Pool, Shared};
-use crate::queue::{Key, Place, Wanted};
+use crate::queue::{Key, Place, TICK, Wanted};
 
 /// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
 /// another request was faster.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// What a timer counts. Nobody looks twice in that time.
-const TICK: Duration = Duration::from_millis(1);
 /// More comes for good than can be served if the queue has been too long for some for so many times
 /// the time that they could wait.
 const OVERLOADED: u32 = 8;

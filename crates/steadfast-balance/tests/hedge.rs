@@ -11,24 +11,31 @@ use http::Request;
 use proptest::prelude::{Just, Strategy as _, prop, prop_oneof, proptest};
 use proptest::test_runner::Config;
 use steadfast_balance::{
-    EndpointBalance, EndpointBalanceBuilder, Hedge, HedgeLayer, PoolHandle, Strategy, Wishes,
+    CopyBody, EndpointBalance, EndpointBalanceBuilder, Hedge, HedgeLayer, PoolHandle, Strategy,
+    Wishes,
 };
-use steadfast_core::{Attempt, BreakerState, Class, Deadline, Next, RetryBudget, Trail, Verdict};
+use steadfast_core::{Attempt, BreakerState, Class, Next, RetryBudget, Trail, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429Layer};
-use support::gate::{Gates, gated};
+use support::gate::{Gated, Gates, gated};
 use support::{
-    Body, Client, Events, MS, Net, Reply, SECOND, answer, balance, endpoint, get, get_with,
-    limited, of, ok, pool, post, reset, send, status,
+    Body, Client, Events, Http, MS, Net, Reply, SECOND, answer, balance, endpoint, get, get_with,
+    limited, of, ok, only, pool, post, reset, send, status, within,
 };
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready_ok, task};
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 const DELAY: Duration = Duration::from_millis(100);
 
 /// A layer that sends again after 100 ms, as often as it is asked to.
 fn hedge() -> HedgeLayer {
     let layer = HedgeLayer::new().after(DELAY);
+    layer.max_share(1.0).expect("valid")
+}
+
+/// A layer that sends again after the time in which 19 of 20 are answered.
+fn hedge_at_p95() -> HedgeLayer {
+    let layer = HedgeLayer::new().quantile(0.95).expect("valid");
     layer.max_share(1.0).expect("valid")
 }
 
@@ -39,6 +46,16 @@ fn stack(
 ) -> (Hedge<EndpointBalance<Client>>, PoolHandle) {
     let (service, handle) = balance(builder, net);
     (layer.layer(service), handle)
+}
+
+fn gated_stack(
+    layer: &HedgeLayer,
+    names: &[&str],
+    net: &Net,
+) -> (Hedge<EndpointBalance<Gated<Client>>>, Gates) {
+    let gates = Gates::default();
+    let (service, _) = gated(pool(names), net, &gates);
+    (layer.layer(service), gates)
 }
 
 /// Servers that answer after these times.
@@ -59,7 +76,7 @@ fn in_flight(handle: &PoolHandle) -> Vec<u32> {
 }
 
 /// Lets the share of further attempts grow to all that can be saved, by requests that are dropped.
-async fn save_up(service: &Hedge<EndpointBalance<Client>>, net: &Net) -> [usize; 3] {
+async fn save_up<S: Http>(service: &S, net: &Net) -> [usize; 3] {
     for _ in 0..20 {
         drop(task::spawn(service.clone().oneshot(post())).poll());
     }
@@ -124,11 +141,7 @@ async fn the_time_is_the_live_percentile_once_there_are_enough_samples() {
     net.on("a", |n| {
         Reply::from(ok()).after(if n % 20 == 19 { SECOND } else { 20 * MS })
     });
-    let layer = HedgeLayer::new()
-        .quantile(0.95)
-        .expect("valid")
-        .max_share(1.0)
-        .expect("valid");
+    let layer = hedge_at_p95();
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..100 {
         assert_eq!(status(&service, get()).await, 200);
@@ -153,11 +166,7 @@ async fn hedging_does_not_make_the_percentile_shorter() {
     net.on("a", |n| {
         Reply::from(ok()).after(Duration::from_millis(n as u64 * 37 % 1_000))
     });
-    let layer = HedgeLayer::new()
-        .quantile(0.95)
-        .expect("valid")
-        .max_share(1.0)
-        .expect("valid");
+    let layer = hedge_at_p95();
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..5_000 {
         assert_eq!(status(&service, get()).await, 200);
@@ -222,9 +231,7 @@ async fn a_request_whose_deadline_comes_first_is_not_hedged() {
     for (left, hedged) in [(DELAY, 0), (DELAY + MS, 1)] {
         let net = servers([("a", SECOND), ("b", MS)]);
         let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
-        let mut request = get();
-        request.extensions_mut().insert(Deadline::after(left));
-        assert_eq!(status(&service, request).await, 200);
+        assert_eq!(status(&service, within(get(), left)).await, 200);
         assert_eq!(net.count("b"), hedged, "{left:?}");
     }
 }
@@ -232,14 +239,11 @@ async fn a_request_whose_deadline_comes_first_is_not_hedged() {
 /// The deadline may pass while a request waits for its turn.
 #[tokio::test(start_paused = true)]
 async fn no_second_attempt_begins_after_the_deadline() {
-    let (net, gates) = (servers([("a", SECOND), ("b", MS)]), Gates::default());
-    let (balance, _) = gated(pool(&["a", "b"]), &net, &gates);
-    let service = hedge().layer(balance);
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
     gates.room("a", 0);
     gates.room("b", 0);
-    let mut request = get();
-    request.extensions_mut().insert(Deadline::after(120 * MS));
-    let response = tokio::spawn(service.oneshot(request));
+    let response = tokio::spawn(service.oneshot(within(get(), 120 * MS)));
     sleep(50 * MS).await;
     gates.room("a", 1);
     sleep(10 * MS).await;
@@ -334,9 +338,7 @@ async fn a_broken_pool_gives_its_last_resort_to_no_second_attempt() {
     let builder = pool(&["b", "a"]).when_exhausted(steadfast_balance::WhenExhausted::LeastBad);
     let (service, endpoints) = stack(&hedge(), builder, &net);
     for _ in 0..7 {
-        let mut request = get();
-        request.extensions_mut().insert(Wishes::new().only("b"));
-        status(&service, request).await;
+        status(&service, only("b")).await;
     }
     assert_eq!(of(&endpoints, "b").breaker, BreakerState::Open);
     assert_eq!(status(&service, get()).await, 200);
@@ -346,9 +348,8 @@ async fn a_broken_pool_gives_its_last_resort_to_no_second_attempt() {
 /// Its time begins when it is sent. Another attempt would only make the queue longer.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_its_turn_is_not_hedged() {
-    let (net, gates) = (servers([("a", 150 * MS), ("b", MS)]), Gates::default());
-    let (balance, _) = gated(pool(&["a", "b"]), &net, &gates);
-    let service = hedge().layer(balance);
+    let net = servers([("a", 150 * MS), ("b", MS)]);
+    let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
     gates.room("a", 0);
     gates.room("b", 0);
     let response = tokio::spawn(service.oneshot(get()));
@@ -364,9 +365,8 @@ async fn a_request_that_waits_for_its_turn_is_not_hedged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_endpoint_is_not_waited_for() {
-    let (net, gates) = (servers([("a", 350 * MS), ("b", MS)]), Gates::default());
-    let (balance, _) = gated(pool(&["a", "b"]), &net, &gates);
-    let service = hedge().layer(balance);
+    let net = servers([("a", 350 * MS), ("b", MS)]);
+    let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
     gates.room("b", 0);
     let response = tokio::spawn(service.oneshot(get()));
     sleep(150 * MS).await;
@@ -380,6 +380,42 @@ async fn a_busy_endpoint_is_not_waited_for() {
     sleep(10 * MS).await;
     assert_eq!(net.counts(["a", "b"]), [1, 1]);
     response.await.expect("no panic").expect("an answer");
+}
+
+/// A layer in between may hold attempts back, so that they come to the balancer in another order.
+#[tokio::test(start_paused = true)]
+async fn attempts_that_overtake_each_other_are_told_apart() {
+    let net = servers(["a", "b", "c"].map(|name| (name, 10 * SECOND)));
+    let (balance, endpoints) = balance(pool(&["a", "b", "c"]), &net);
+    endpoints.disable("c").expect("it is there");
+    let gets = Arc::new(AtomicUsize::new(0));
+    let held = service_fn(move |request: Request<Body>| {
+        let is_second = request.method() == "GET" && gets.fetch_add(1, Ordering::Relaxed) == 1;
+        let balance = balance.clone();
+        Box::pin(async move {
+            if is_second {
+                sleep(150 * MS).await;
+            }
+            balance.oneshot(request).await
+        })
+    });
+    let budget = RetryBudget::new(10);
+    let service = hedge().max_hedges(3).budget(budget.clone()).layer(held);
+    let before = save_up(&service, &net).await;
+
+    let mut response = task::spawn(service.oneshot(get()));
+    for (enabled, expected, left) in [(false, [1, 1, 0], 8), (true, [1, 1, 1], 6)] {
+        if enabled {
+            endpoints.enable("c").expect("it is there");
+        }
+        for _ in 0..6 {
+            assert_pending!(response.poll());
+            advance(50 * MS).await;
+        }
+        let counts = net.counts(["a", "b", "c"]);
+        assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), expected);
+        assert_eq!(budget.available(), left);
+    }
 }
 
 // ===== the one that loses =====
@@ -697,9 +733,7 @@ async fn an_attempt_that_was_not_sent_costs_no_share() {
         assert_eq!(status(&service, get()).await, 200);
     }
     endpoints.enable("b").expect("it is there");
-    for _ in 0..1 {
-        assert_eq!(status(&service, get()).await, 200);
-    }
+    assert_eq!(status(&service, get()).await, 200);
     assert_eq!(net.counts(["a", "b"]), [3, 1]);
 }
 
@@ -732,11 +766,7 @@ async fn failures_are_not_measured() {
         0..150 => Reply::from(answer(404)),
         _ => Reply::from(ok()).after(20 * MS),
     });
-    let layer = HedgeLayer::new()
-        .quantile(0.95)
-        .expect("valid")
-        .max_share(1.0)
-        .expect("valid");
+    let layer = hedge_at_p95();
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..250 {
         status(&service, get()).await;
@@ -746,12 +776,8 @@ async fn failures_are_not_measured() {
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_a_turn_is_not_measured() {
-    let (net, gates) = (servers([("a", 20 * MS), ("b", MS)]), Gates::default());
-    let (balance, _) = gated(pool(&["a", "b"]), &net, &gates);
-    let service = HedgeLayer::new()
-        .quantile(0.95)
-        .expect("valid")
-        .layer(balance);
+    let net = servers([("a", 20 * MS), ("b", MS)]);
+    let (service, gates) = gated_stack(&hedge_at_p95(), &["a", "b"], &net);
     gates.room("b", 0);
     for _ in 0..100 {
         gates.room("a", 0);
@@ -788,33 +814,60 @@ async fn the_loser_is_dropped_with_the_answer_and_not_with_the_future() {
     }
 }
 
-/// One that could go nowhere else, or not in time, is not even copied.
-#[tokio::test(start_paused = true)]
-async fn nothing_is_copied_in_vain() {
+/// Counts the copies that a layer makes.
+fn counted(layer: HedgeLayer) -> (HedgeLayer<impl CopyBody<Body> + Clone>, Arc<AtomicUsize>) {
     let copies = Arc::new(AtomicUsize::new(0));
     let count = copies.clone();
-    let layer = hedge().copy_body(move |body: &Body| {
+    let layer = layer.copy_body(move |body: &Body| {
         count.fetch_add(1, Ordering::Relaxed);
         Some(body.clone())
     });
-    let net = servers([("a", MS)]);
-    let (service, _) = balance(pool(&["a"]), &net);
-    let service = layer.layer(service);
-    let bound: fn() -> Request<Body> = || {
-        let mut request = get();
-        request.extensions_mut().insert(Wishes::new().only("a"));
-        request
-    };
-    let late: fn() -> Request<Body> = || {
-        let mut request = get();
-        request.extensions_mut().insert(Deadline::after(DELAY));
-        request
-    };
-    for (request, expected) in [(bound, 0), (late, 0), (post, 0), (get, 1)] {
-        let request = request();
-        assert_eq!(status(&service, request).await, 200);
+    (layer, copies)
+}
+
+/// One that could go nowhere else, or not in time, is not even copied.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_copied_in_vain() {
+    let none = || hedge().max_share(0.0).expect("valid");
+    let late: fn() -> Request<Body> = || within(get(), DELAY);
+    let bound: fn() -> Request<Body> = || only("a");
+    for (layer, request, expected) in [
+        (hedge(), bound, 0),
+        (hedge(), late, 0),
+        (hedge(), post, 0),
+        (hedge().max_hedges(0), get, 0),
+        (none(), get, 0),
+        (hedge(), get, 1),
+    ] {
+        let (layer, copies) = counted(layer);
+        let net = servers([("a", MS)]);
+        let (service, _) = balance(pool(&["a"]), &net);
+        assert_eq!(status(&layer.layer(service), request()).await, 200);
         assert_eq!(copies.load(Ordering::Relaxed), expected);
     }
+}
+
+/// What it would pay for its second attempt is there for others.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_its_turn_neither_pays_nor_is_copied() {
+    let net = servers([("a", 150 * MS), ("b", MS)]);
+    let budget = RetryBudget::new(2);
+    let (layer, copies) = counted(hedge().budget(budget.clone()));
+    let gates = Gates::default();
+    let (service, _) = gated(pool(&["a", "b"]), &net, &gates);
+    gates.room("a", 0);
+    gates.room("b", 0);
+    let mut response = task::spawn(layer.layer(service).oneshot(get()));
+    for _ in 0..9 {
+        assert_pending!(response.poll());
+        advance(DELAY / 2).await;
+    }
+    assert_eq!(copies.load(Ordering::Relaxed), 1);
+    gates.room("a", 1);
+    gates.room("b", 1);
+    response.await.expect("an answer");
+    assert_eq!((net.counts(["a", "b"]), budget.available()), ([1, 1], 2));
+    assert_eq!(copies.load(Ordering::Relaxed), 2);
 }
 
 /// The share of an attempt that the budget does not pay for is there for another one.
@@ -888,9 +941,7 @@ async fn run(courses: Vec<Course>) {
     net.on("b", |_| ok());
     for name in ["a", "b"] {
         for _ in 0..5 {
-            let mut request: Request<Body> = get();
-            request.extensions_mut().insert(Wishes::new().only(name));
-            assert_eq!(status(&service, request).await, 200, "{name}");
+            assert_eq!(status(&service, only(name)).await, 200, "{name}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use steadfast_balance::{Cloned, EndpointBalance, Hedge, HedgeFuture, HedgeLayer};
 use steadfast_core::RetryBudget;
-use support::{Body, Client, MS, Stream, answer, get, ok, post};
+use support::{Body, Client, MS, Polls, Stream, answer, get, ok, post};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service};
@@ -165,6 +165,41 @@ async fn the_body_of_each_attempt_is_a_copy_and_one_that_cannot_be_copied_is_sen
         assert_eq!(bodies.len(), 1 + usize::from(copies));
         assert_eq!(bodies.first(), bodies.last());
     }
+}
+
+/// Nothing is earned yet for a second attempt, so it is looked for all the time, and there is none.
+#[tokio::test(start_paused = true)]
+async fn a_time_of_zero_does_not_spin() {
+    let layer = HedgeLayer::new()
+        .after(Duration::ZERO)
+        .min_delay(Duration::ZERO);
+    let (mut service, mut handle) = spawn(layer);
+    handle.allow(2);
+    assert_ready_ok!(service.poll_ready());
+    let polls = Polls::default();
+    let mut response = task::spawn(polls.count(service.call(get())));
+    assert_pending!(response.poll());
+    let (_, respond) = handle.next_request().await.expect("a request");
+    for _ in 0..10 {
+        advance(MS).await;
+        assert_pending!(response.poll());
+    }
+    respond.send_response(ok());
+    assert_ready_ok!(response.poll());
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "polled after it was ready")]
+async fn a_future_that_has_answered_is_not_polled_again() {
+    let (mut service, mut handle) = spawn(hedge());
+    handle.allow(1);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(post()));
+    assert_pending!(response.poll());
+    let (_, respond) = handle.next_request().await.expect("a request");
+    respond.send_response(ok());
+    assert_ready_ok!(response.poll());
+    let _ = response.poll();
 }
 
 #[test]

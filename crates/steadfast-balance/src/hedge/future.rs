@@ -41,34 +41,31 @@ where
     }
 }
 
-impl<S, B, C, ResBody> Future for HedgeFuture<S, B, C>
+impl<S, B, C, ResBody> HedgeFuture<S, B, C>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
     S::Error: 'static,
     C: CopyBody<B>,
 {
-    type Output = Result<S::Response, S::Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll_attempts(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, S::Error>> {
         let mut this = self.project();
+        let Some(running) = this.running else {
+            let first = this.first.as_pin_mut();
+            return first.expect("polled after it was ready").poll(cx);
+        };
         if let Some(first) = this.first.as_mut().as_pin_mut() {
             if let Poll::Ready(outcome) = first.poll(cx) {
                 this.first.set(None);
-                let Some(running) = this.running else {
-                    return Poll::Ready(outcome);
-                };
                 if let Some(outcome) = running.first_ended(outcome) {
                     return Poll::Ready(outcome);
                 }
             }
         }
-        let Some(running) = this.running else {
-            return Poll::Pending;
-        };
         loop {
             if let Some(outcome) = running.poll_further(this.first.is_some(), cx) {
-                // Before the answer is returned, so that the record of the request is whole.
-                this.first.set(None);
                 return Poll::Ready(outcome);
             }
             if this.first.is_none() {
@@ -82,6 +79,24 @@ where
             ready!(poll_timer(this.timer.as_mut(), due, cx));
             running.send_again(cx);
         }
+    }
+}
+
+impl<S, B, C, ResBody> Future for HedgeFuture<S, B, C>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+    S::Error: 'static,
+    C: CopyBody<B>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(self.as_mut().poll_attempts(cx));
+        let mut this = self.project();
+        // Before the answer is returned, so that the record of the request is whole.
+        this.first.set(None);
+        *this.running = None;
+        Poll::Ready(outcome)
     }
 }
 

@@ -30,14 +30,20 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Where attempts are under way. The first one is apart, so that a request which is not
-    /// hedged allocates nothing for it.
+    /// Where the first attempt is under way. It is apart from the others, so that a request which
+    /// is not hedged allocates nothing for it.
     first: Option<EndpointName>,
-    further: Vec<(u32, EndpointName)>,
+    /// Those of the others that were sent.
+    further: Vec<Sent>,
     first_sent: Option<Instant>,
     last_sent: Option<Instant>,
-    /// The highest number that was sent.
-    sent: u32,
+}
+
+#[derive(Debug)]
+struct Sent {
+    number: u32,
+    /// Where it is under way.
+    to: Option<EndpointName>,
 }
 
 // ===== impl Race =====
@@ -77,15 +83,11 @@ impl Race {
     /// Says that this attempt is sent to an endpoint.
     pub(crate) fn enter(&self, endpoint: &EndpointName, now: Instant) -> Place {
         let mut state = self.lock();
-        match self.number {
-            0 => {
-                state.first = Some(endpoint.clone());
-                state.first_sent = Some(now);
-            }
-            number => state.further.push((number, endpoint.clone())),
+        if !self.is_hedge() {
+            state.first_sent = Some(now);
         }
         state.last_sent = Some(now);
-        state.sent = state.sent.max(self.number);
+        *state.place(self.number) = Some(endpoint.clone());
         drop(state);
         Place(self.clone())
     }
@@ -93,7 +95,7 @@ impl Race {
     /// The endpoints at which attempts are under way, in the order in which they were sent.
     pub(crate) fn endpoints(&self) -> Vec<EndpointName> {
         let state = self.lock();
-        let further = state.further.iter().map(|(_, endpoint)| endpoint);
+        let further = state.further.iter().filter_map(|sent| sent.to.as_ref());
         state.first.iter().chain(further).cloned().collect()
     }
 
@@ -113,10 +115,16 @@ impl Race {
         sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent))
     }
 
-    /// Whether this attempt was sent to an endpoint. Without a balancer nobody can say that it
-    /// was not.
+    /// Whether this further attempt was sent to an endpoint. Without a balancer nobody can say
+    /// that it was not.
     pub(super) fn was_sent(&self) -> bool {
-        !self.is_balanced() || self.lock().sent >= self.number
+        let is_own = |sent: &Sent| sent.number == self.number;
+        !self.is_balanced() || self.lock().further.iter().any(is_own)
+    }
+
+    /// Whether the first attempt still waits for an endpoint.
+    pub(super) fn waits(&self) -> bool {
+        self.is_balanced() && self.last_sent().is_none()
     }
 
     /// Says that one of the attempts has answered, and the others are not needed any more.
@@ -145,11 +153,24 @@ impl Race {
 impl Drop for Place {
     fn drop(&mut self) {
         let Self(race) = self;
-        let mut state = race.lock();
-        match race.number {
-            0 => state.first = None,
-            own => state.further.retain(|(number, _)| *number != own),
+        *race.lock().place(race.number) = None;
+    }
+}
+
+// ===== impl State =====
+
+impl State {
+    /// Where the attempt of this number is under way.
+    fn place(&mut self, number: u32) -> &mut Option<EndpointName> {
+        if number == 0 {
+            return &mut self.first;
         }
+        let known = self.further.iter().position(|sent| sent.number == number);
+        let at = known.unwrap_or_else(|| {
+            self.further.push(Sent { number, to: None });
+            self.further.len() - 1
+        });
+        &mut self.further[at].to
     }
 }
 

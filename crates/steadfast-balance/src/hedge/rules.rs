@@ -74,6 +74,13 @@ impl Default for Rules {
     }
 }
 
+impl Rules {
+    /// Whether there can be a further attempt at all.
+    fn allow_any(&self) -> bool {
+        self.max_hedges > 0 && self.share != Share::NONE
+    }
+}
+
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules")
@@ -126,8 +133,9 @@ impl<C> Shared<C> {
     /// Whether a request may be sent to several endpoints at the same time.
     pub(super) fn may_hedge(&self, head: &Parts) -> bool {
         let extensions = &head.extensions;
-        // A layer further out may hedge it already.
-        Race::of(extensions).is_none()
+        self.rules.allow_any()
+            // A layer further out may hedge it already.
+            && Race::of(extensions).is_none()
             && !Wishes::of(extensions).is_some_and(Wishes::is_bound)
             && self.rules.safety.of(head)
     }

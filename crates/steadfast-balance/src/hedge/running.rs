@@ -17,6 +17,7 @@ use tower_service::Service;
 use super::copy::CopyBody;
 use super::race::Race;
 use super::rules::{Shared, Stake};
+use crate::queue::TICK;
 
 /// After what part of its delay a request is looked at again that found the share used up.
 const SOON: u32 = 8;
@@ -40,6 +41,8 @@ pub(super) struct Again<S, B> {
     pub(super) delay: Duration,
     /// When it is to be looked at again, after it could not be sent.
     look_again: Option<Instant>,
+    /// How many attempts were made, and how many of them count.
+    made: u32,
     sent: u32,
 }
 
@@ -55,6 +58,10 @@ struct Failed<Res, E> {
 }
 
 impl<S, B> Again<S, B> {
+    fn look_again_in(&mut self, time: Duration, now: Instant) {
+        self.look_again = Some(saturating_add(now, time.max(TICK)));
+    }
+
     pub(super) fn new(service: S, (head, body): (Parts, B), delay: Duration) -> Self {
         Self {
             service,
@@ -62,6 +69,7 @@ impl<S, B> Again<S, B> {
             body,
             delay,
             look_again: None,
+            made: 0,
             sent: 0,
         }
     }
@@ -211,7 +219,11 @@ where
             return;
         };
         let now = Instant::now();
-        again.look_again = Some(saturating_add(now, again.delay));
+        again.look_again_in(again.delay, now);
+        if self.race.waits() {
+            // It would be one more in the queue.
+            return;
+        }
         if Deadline::of(&again.head.extensions).is_some_and(|it| it.remaining(now).is_zero()) {
             self.again = None;
             return;
@@ -219,10 +231,11 @@ where
         let Some(stake) = self.shared.pay() else {
             // Other requests pay for it soon, and those that are slow only by a little end first.
             let soon = (again.delay / SOON).max(self.shared.rules.min_delay);
-            again.look_again = Some(saturating_add(now, soon));
+            again.look_again_in(soon, now);
             return;
         };
-        let race = self.race.further(again.sent + 1);
+        again.made += 1;
+        let race = self.race.further(again.made);
         match again.call(&race, &self.shared.copy, cx) {
             Some(future) => {
                 again.sent += 1;

@@ -19,6 +19,7 @@ pub(super) struct Share(u64);
 pub(super) struct Saved(AtomicU64);
 
 impl Share {
+    pub(super) const NONE: Self = Self(0);
     pub(super) const DEFAULT: Self = Self(ONE / 20);
 
     pub(super) fn new(share: f64) -> Result<Self, InvalidConfig> {
