@@ -171,11 +171,7 @@ impl Queue {
     pub(crate) fn too_long(&self, longest: Duration, now: Instant) {
         let mut state = self.lock();
         match &mut state.full {
-            Some((_, last))
-                if now.saturating_duration_since(*last) <= longest.saturating_mul(2) =>
-            {
-                *last = now;
-            }
+            Some((_, last)) if now.saturating_duration_since(*last) <= 2 * longest => *last = now,
             full => *full = Some((now, now)),
         }
     }
@@ -187,9 +183,7 @@ impl Queue {
             return Duration::ZERO;
         }
         match self.lock().full {
-            Some((first, last))
-                if now.saturating_duration_since(last) <= longest.saturating_mul(2) =>
-            {
+            Some((first, last)) if now.saturating_duration_since(last) <= 2 * longest => {
                 now.saturating_duration_since(first)
             }
             _ => Duration::ZERO,

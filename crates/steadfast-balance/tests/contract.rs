@@ -10,23 +10,21 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use steadfast_balance::{
     EndpointBalance, EndpointBalanceLayer, MakeEndpointLayer, Plain, PoolHandle, ResponseBody,
-    ResponseFuture, Wishes,
+    ResponseFuture,
 };
 use steadfast_core::{
-    BoxError, BreakerState, Class, Classify, Deadline, DefaultClassifier, Trail, classify_fn,
+    BoxError, BreakerState, Class, Classify, DefaultClassifier, Trail, classify_fn,
 };
 use support::gate::{Gates, gated};
+use support::ready::{Handle, Mock, calls_what_was_ready};
 use support::{
-    Body, Client, MS, Net, Reply, SECOND, Stream, balance, get, get_with, limited, of, ok, pool,
-    reset, send, status,
+    Body, Client, MS, Net, Reply, SECOND, Stream, balance, get, get_with, limited, of, ok, only,
+    pool, reset, send, status, within,
 };
 use tokio::time::{advance, sleep, timeout};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt};
 use tower_test::mock;
-
-type Mock = mock::Mock<Request<Body>, Response<Stream>>;
-type Handle = mock::Handle<Request<Body>, Response<Stream>>;
 
 /// A handle that has reported readiness, and is not called.
 async fn make_ready<S: Service<Request<Body>> + Clone>(service: &S) -> S {
@@ -46,23 +44,12 @@ fn healthy(names: &[&str]) -> Net {
 
 // ===== readiness =====
 
-/// The mock panics when a handle is called that did not report readiness itself, so reaching the
-/// end of this test means that the ready handle, and not a clone of it, took the request.
 #[tokio::test(start_paused = true)]
 async fn calls_the_handle_that_was_ready() {
     let layer = pool(&["a"]).build().expect("valid");
     let (mut service, mut handle): (mock::Spawn<EndpointBalance<Mock>>, Handle) =
         mock::spawn_layer(layer);
-    for _ in 0..3 {
-        let mut clone = service.clone();
-        assert_ready_ok!(clone.poll_ready());
-        let mut response = task::spawn(clone.call(get()));
-        assert_pending!(response.poll());
-        let (_, respond) = handle.next_request().await.expect("a request");
-        respond.send_response(ok());
-        assert_ready_ok!(response.poll());
-        assert_ready_ok!(service.poll_ready());
-    }
+    calls_what_was_ready(&mut service, &mut handle, get).await;
 }
 
 /// Which endpoint has to be ready depends on the request, so nothing is known before.
@@ -178,9 +165,7 @@ async fn a_request_waits_for_a_busy_endpoint_no_longer_than_its_deadline() {
     let (net, gates) = (healthy(&["a"]), Gates::default());
     let (service, endpoints) = gated(pool(&["a"]), &net, &gates);
     gates.room("a", 0);
-    let mut request = get();
-    request.extensions_mut().insert(Deadline::after(2 * SECOND));
-
+    let request = within(get(), 2 * SECOND);
     let mut response = task::spawn(service.clone().oneshot(request));
     assert_pending!(response.poll());
     sleep(1999 * MS).await;
@@ -469,9 +454,7 @@ async fn an_endpoint_that_may_not_be_asked_is_not_made_ready() {
     status(&service, get()).await;
     let asked = gates.asked("a");
     assert_eq!(status(&service, get()).await, 200);
-    let mut request = get();
-    request.extensions_mut().insert(Wishes::new().only("a"));
-    send(&service, request).await.expect_err("it cools");
+    send(&service, only("a")).await.expect_err("it cools");
     assert_eq!(gates.asked("a"), asked);
 }
 

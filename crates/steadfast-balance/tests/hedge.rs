@@ -19,7 +19,7 @@ use steadfast_retry::{ReplayBody, RetryOn429Layer};
 use support::gate::{Gated, Gates, gated};
 use support::{
     Body, Client, Events, Http, MS, Net, Reply, SECOND, answer, balance, endpoint, get, get_with,
-    limited, of, ok, only, pool, post, reset, send, status, within,
+    limited, of, ok, only, pool, post, reset, send, status, wishing, within,
 };
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready_ok, task};
@@ -215,9 +215,7 @@ async fn a_request_that_is_bound_to_one_endpoint_is_not_hedged() {
         (Wishes::new().only("a").only("c"), [2, 0, 1]),
         (Wishes::new().not("b"), [3, 0, 2]),
     ] {
-        let mut request = get();
-        request.extensions_mut().insert(wishes);
-        assert_eq!(status(&service, request).await, 200);
+        assert_eq!(status(&service, wishing(wishes)).await, 200);
         assert_eq!(net.counts(["a", "b", "c"]), expected);
     }
     assert_eq!(

@@ -4,17 +4,14 @@ mod support;
 
 use std::time::Duration;
 
-use http::{Request, Response};
 use steadfast_balance::{Cloned, EndpointBalance, Hedge, HedgeFuture, HedgeLayer};
 use steadfast_core::RetryBudget;
-use support::{Body, Client, MS, Polls, Stream, answer, get, ok, post};
+use support::ready::{Handle, Mock, calls_what_was_ready};
+use support::{Body, Client, MS, Polls, answer, get, ok, post};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service};
 use tower_test::mock;
-
-type Mock = mock::Mock<Request<Body>, Response<Stream>>;
-type Handle = mock::Handle<Request<Body>, Response<Stream>>;
 
 const DELAY: Duration = Duration::from_millis(100);
 
@@ -27,22 +24,12 @@ fn spawn(layer: HedgeLayer) -> (mock::Spawn<Hedge<Mock>>, Handle) {
     mock::spawn_layer(layer)
 }
 
-/// The mock panics when a handle is called that did not report readiness itself.
 #[tokio::test(start_paused = true)]
 async fn calls_the_handle_that_was_ready() {
     for request in [get, post] {
         for layer in [hedge(), HedgeLayer::new()] {
             let (mut service, mut handle) = spawn(layer);
-            for _ in 0..3 {
-                let mut clone = service.clone();
-                assert_ready_ok!(clone.poll_ready());
-                let mut response = task::spawn(clone.call(request()));
-                assert_pending!(response.poll());
-                let (_, respond) = handle.next_request().await.expect("a request");
-                respond.send_response(ok());
-                assert_ready_ok!(response.poll());
-                assert_ready_ok!(service.poll_ready());
-            }
+            calls_what_was_ready(&mut service, &mut handle, request).await;
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::Request;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};
 use steadfast_balance::{ResponseFuture, WhenExhausted, Wishes};
-use steadfast_core::{Class, Exhausted, Next, Trail};
+use steadfast_core::{Class, Deadline, Exhausted, Next, Trail};
 use steadfast_retry::RetryOn429Layer;
 use support::{
     Answer, Body, Client, MS, Net, Polls, Reply, SECOND, balance, exhausted, get, get_with,
@@ -416,6 +416,24 @@ async fn a_waiter_gives_up_when_its_time_is_over() {
         }
     }
     assert_eq!((refused, handle.waiting()), (8, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_deadline_is_too_far_away_to_wait_for() {
+    for when in [WhenExhausted::Fail, WhenExhausted::Wait] {
+        let net = Net::new();
+        let builder = pool(&["a"]).max_wait(Duration::MAX).when_exhausted(when);
+        let (service, handle) = limited_pool(builder, &net).await;
+        let in_vain = send(&service, within(get(), MS)).await;
+        assert_eq!(exhausted(in_vain).0, Class::RateLimited);
+        let far = Instant::now() + Duration::from_secs(1 << 62);
+        let mut last = get();
+        last.extensions_mut().insert(Deadline::at(far));
+        for request in [get(), within(get(), Duration::MAX), last] {
+            assert_eq!(status(&service, request).await, 200, "{when:?}");
+        }
+        assert_eq!(handle.waiting(), 0);
+    }
 }
 
 // ===== futures that nobody polls =====

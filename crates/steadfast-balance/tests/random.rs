@@ -23,8 +23,8 @@ use steadfast_metrics::{MetricsLayer, Snapshot};
 use steadfast_retry::{RetryOn429Layer, RetryOverride};
 use support::body::Ending;
 use support::{
-    Body, Events, Http, MS, Net, Reply, SECOND, STRATEGIES, Stream, answer, endpoint, get, limited,
-    ok, refused, reset, send, streamed, with,
+    Body, Events, Http, MS, Net, Reply, SECOND, STRATEGIES, Stream, answer, endpoint, limited, ok,
+    only, refused, reset, send, streamed, with,
 };
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -403,19 +403,14 @@ async fn all_is_well_again(
     }
     sleep(Duration::from_secs(86_400)).await;
     for name in NAMES {
-        let only = || {
-            let mut request = get();
-            request.extensions_mut().insert(Wishes::new().only(name));
-            request
-        };
         // A cooldown ends with a success, and a breaker closes with the third in a row.
         for n in 0..3 {
-            let answer = send(balancer, only()).await;
+            let answer = send(balancer, only(name)).await;
             assert_eq!(answer.expect("it is well").status(), 200, "{name} {n}");
         }
         let start = Instant::now();
         let burst: Vec<_> = (0..LIMIT * 10)
-            .map(|_| tokio::spawn(balancer.clone().oneshot(only())))
+            .map(|_| tokio::spawn(balancer.clone().oneshot(only(name))))
             .collect();
         for request in burst {
             assert_eq!(request.await.unwrap().expect("it is well").status(), 200);

@@ -9,7 +9,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use steadfast_balance::{Endpoint, EndpointBalanceLayer, PoolHandle, Strategy};
 use steadfast_core::{BreakerState, Trail};
-use support::{Client, Http, Net, Reply, answer, endpoint, get_with, limited, ok, reset, streamed};
+use support::{
+    Client, Http, Net, Reply, answer, endpoint, get_with, limited, ok, only, reset, streamed,
+};
 use support::{Stream, with};
 use tokio::time::Instant;
 use tokio_test::task;
@@ -102,10 +104,7 @@ fn come_back(net: &Net, service: &steadfast_balance::EndpointBalance<Client>, ha
     while !is_well() {
         assert!(Instant::now() < end, "{:?}", handle.status());
         for name in NAMES {
-            let mut request = support::get();
-            let only = steadfast_balance::Wishes::new().only(name);
-            request.extensions_mut().insert(only);
-            let _ = task::spawn(service.clone().oneshot(request)).poll();
+            let _ = task::spawn(service.clone().oneshot(only(name))).poll();
         }
         std::thread::yield_now();
     }

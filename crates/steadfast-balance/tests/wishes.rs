@@ -11,18 +11,12 @@ use steadfast_balance::{Pick, Strategy, Wishes};
 use steadfast_core::{Class, Trail};
 use support::{
     Body, Client, MS, Net, Reply, SECOND, STRATEGIES, balance, endpoint, exhausted, get, limited,
-    of, ok, pool, reset, send, status, with,
+    of, ok, only, pool, reset, send, status, wishing, with,
 };
 use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt;
 
 type Balancer = EndpointBalance<Client>;
-
-fn wishing(wishes: Wishes) -> Request<Body> {
-    let mut request = get();
-    request.extensions_mut().insert(wishes);
-    request
-}
 
 fn all_well<const N: usize>(net: &Net, names: [&str; N]) {
     for name in names {
@@ -71,7 +65,7 @@ async fn a_request_goes_only_where_it_wants() {
 
         // It has to be that one, and there is none such.
         handle.cool("b", 7 * SECOND).unwrap();
-        let answer = send(&service, wishing(Wishes::new().only("b"))).await;
+        let answer = send(&service, only("b")).await;
         assert_eq!(exhausted(answer), (Class::RateLimited, Some(7 * SECOND)));
         let nobody = Wishes::new().only("elsewhere");
         let answer = send(&service, wishing(nobody)).await;
@@ -172,10 +166,7 @@ async fn a_key_has_one_home_leaves_it_when_that_cools_and_comes_back() {
     assert!(moved.iter().any(|(to, _)| **to == "c"));
 
     handle.cool("b", Duration::ZERO).unwrap();
-    assert_eq!(
-        status(&service, wishing(Wishes::new().only("b"))).await,
-        200
-    );
+    assert_eq!(status(&service, only("b")).await, 200);
     // Its rate is not known yet, and comes back within a second.
     sleep(SECOND).await;
     assert_eq!(homes(&net, &service).await, first, "and back");
@@ -254,7 +245,7 @@ async fn most_headroom_goes_first() {
     }
     let (service, _) = balance(pool(&names).strategy(Strategy::Headroom), &net);
     for name in names {
-        status(&service, wishing(Wishes::new().only(name))).await;
+        status(&service, only(name)).await;
     }
     let needs = |tokens| wishing(Wishes::new().estimated_tokens(tokens));
     assert_eq!(sent(&net, names, &service, [get()]).await, [0, 1, 0]);
@@ -302,10 +293,7 @@ async fn round_robin_gives_each_its_weight_and_spreads_it() {
     handle.cool("a", 5 * SECOND).unwrap();
     assert_eq!(sent(&net, names, &service, many(300)).await, [0, 200, 100]);
     handle.cool("a", Duration::ZERO).unwrap();
-    assert_eq!(
-        status(&service, wishing(Wishes::new().only("a"))).await,
-        200
-    );
+    assert_eq!(status(&service, only("a")).await, 200);
     sleep(2 * SECOND).await;
     let back = sent(&net, names, &service, many(80)).await;
     assert!((48..=52).contains(&back[0]), "{back:?}");

@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use steadfast_balance::{
-    Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, PoolHandle,
-    Strategy, Wishes,
+    Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, PoolHandle, Strategy,
 };
 use steadfast_core::{
-    BoxError, BreakerState, Class, Classified, Deadline, DefaultClassifier, Exhausted, RetryBudget,
-    Trail, Verdict, classify_fn,
+    BoxError, BreakerState, Class, Classified, DefaultClassifier, Exhausted, RetryBudget, Trail,
+    Verdict, classify_fn,
 };
 use steadfast_core::{Classify, Event};
 use steadfast_retry::{ResponseBody, RetryOn429, RetryOn429Layer};
 use support::gate::{Gates, gated};
 use support::{
     Body, Client, Events, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, get, limited,
-    of, ok, pool, post, refused, reset, send, status, streamed, with,
+    of, ok, only, pool, post, refused, reset, send, status, streamed, with, within,
 };
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
@@ -161,10 +160,10 @@ async fn a_request_waits_no_longer_than_its_caller_does() {
             .endpoints(["a", "b"].map(endpoint))
             .endpoint(endpoint("c").tier(1));
         let (service, _) = stack(&exact(), builder, &net);
-        let mut request = post();
-        if let Some(deadline) = deadline {
-            request.extensions_mut().insert(Deadline::after(deadline));
-        }
+        let request = match deadline {
+            Some(deadline) => within(post(), deadline),
+            None => post(),
+        };
         let start = Instant::now();
         let answer = send(&service, request).await;
         let slept = start.elapsed();
@@ -227,11 +226,7 @@ async fn a_request_that_waited_in_vain_knows_the_latest_recovery() {
     let net = Net::new();
     net.on("a", |n| limited(if n == 0 { "2" } else { "50" }));
     let (service, _) = stack(&exact(), pool(&["a"]), &net);
-    let in_a_hurry = || {
-        let mut request = post();
-        request.extensions_mut().insert(Deadline::after(SECOND));
-        request
-    };
+    let in_a_hurry = || within(post(), SECOND);
     assert_eq!(status(&service, in_a_hurry()).await, 429);
     let waiting = tokio::spawn(service.clone().oneshot(post()));
     sleep(2 * SECOND).await;
@@ -254,9 +249,7 @@ async fn requests_that_have_time_come_in_after_the_first_one() {
         });
         let pool = pool(&["a"]).max_wait(max_wait);
         let (service, _) = stack(&exact().max_wait(max_wait), pool, &net);
-        let mut once = post();
-        once.extensions_mut()
-            .insert(Deadline::after(Duration::ZERO));
+        let once = within(post(), Duration::ZERO);
         assert_eq!(status(&service, once).await, 429);
         let hung: Vec<_> = (0..20)
             .map(|_| tokio::spawn(service.clone().oneshot(post())))
@@ -507,9 +500,7 @@ async fn a_promise_that_was_broken_pays_for_no_retry() {
     servers(&net, &["b"], |_| Reply::from(limited("1000")).after(SECOND));
     let (balancer, _) = gated(pool(&["a", "b"]), &net, &gates);
     gates.room("b", 1);
-    let mut only = get();
-    only.extensions_mut().insert(Wishes::new().only("b"));
-    tokio::spawn(balancer.clone().oneshot(only));
+    tokio::spawn(balancer.clone().oneshot(only("b")));
     sleep(MS).await;
 
     // It waits for b to have room, and then b is limited.

@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod gate;
 pub(crate) mod net;
 pub(crate) mod polls;
+pub(crate) mod ready;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -107,11 +108,15 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
     Endpoint::new(name, &base).expect("valid").breaker(breaker)
 }
 
+pub(crate) fn wishing(wishes: Wishes) -> Request<Body> {
+    let mut request = get();
+    request.extensions_mut().insert(wishes);
+    request
+}
+
 /// A request that may go to this endpoint only.
 pub(crate) fn only(name: &str) -> Request<Body> {
-    let mut request = get();
-    request.extensions_mut().insert(Wishes::new().only(name));
-    request
+    wishing(Wishes::new().only(name))
 }
 
 pub(crate) fn within(mut request: Request<Body>, wait: Duration) -> Request<Body> {
