@@ -32,15 +32,18 @@ pub(crate) struct Dispatch {
 #[derive(Default)]
 pub(crate) struct Reserved {
     load: Option<Load>,
-    tier: u16,
     /// Keeps the other attempts of the request away, as long as this one is under way.
     place: Option<Place>,
 }
+
+/// What an attempt came to, and by which answer.
+type Told = (Verdict, Option<StatusCode>);
 
 /// A place among the requests in flight, with the breaker's permit. It goes with the response
 /// to the end of its body.
 pub struct Load {
     member: Arc<Member>,
+    tier: u16,
     /// None at an endpoint that was asked although its breaker is open.
     permit: Option<DetachedPermit>,
     ticket: Ticket,
@@ -127,10 +130,10 @@ impl Reserved {
         entry.member.enter(asked.tokens());
         self.load = Some(Load {
             member: entry.member.clone(),
+            tier: entry.tier,
             permit,
             ticket,
         });
-        self.tier = entry.tier;
         let name = &entry.member.endpoint.name;
         self.place = asked.race.as_ref().map(|race| race.enter(name, now));
     }
@@ -148,13 +151,15 @@ impl Reserved {
     fn respond<B>(&mut self, asked: &Asked, pool: &Pool, response: &Response<B>) -> Option<Load> {
         // Before anything is taken: a classifier that panics leaves a cancelled attempt.
         let verdict = verdict_of(&*pool.shared.rules.classifier, Ok(response));
-        let mut load = self.take()?;
         if !verdict.is_success() {
-            self.fail(asked, pool, load, (verdict, Some(response.status())));
+            let load = self.take()?;
+            load.fail(asked, pool, (verdict, Some(response.status())));
             return None;
         }
+        // Where it lies, and moved once: to the response.
+        let load = self.load.as_mut()?;
         let now = Instant::now();
-        self.note(asked, &load, (verdict, Some(response.status())), now);
+        load.note(asked, (verdict, Some(response.status())), now);
         let member = &*load.member;
         let since_start = member.shared.since_start(now);
         member.traffic.used(since_start);
@@ -180,14 +185,14 @@ impl Reserved {
             permit.head(&load.member.breaker, verdict);
         }
         load.member.shared.turned(now);
-        Some(load)
+        self.take()
     }
 
     /// Settles the attempt by the error of the client.
     pub(crate) fn error(&mut self, asked: &Asked, pool: &Pool, error: &BoxError) {
         let verdict = pool.shared.rules.classifier.classify(Err(&**error));
         if let Some(load) = self.take() {
-            self.fail(asked, pool, load, (verdict, None));
+            load.fail(asked, pool, (verdict, None));
         }
     }
 
@@ -195,25 +200,6 @@ impl Reserved {
     pub(crate) fn give_back(&mut self) {
         if let Some(load) = self.take() {
             load.member.cooldown.unsent(load.ticket);
-        }
-    }
-
-    fn fail(
-        &self,
-        asked: &Asked,
-        pool: &Pool,
-        mut load: Load,
-        (verdict, status): (Verdict, Option<StatusCode>),
-    ) {
-        let now = Instant::now();
-        self.note(asked, &load, (verdict, status), now);
-        let member = &*load.member;
-        member.traffic.used(member.shared.since_start(now));
-        member.traffic.was_in_vain();
-        let wait = member.refused(load.ticket, verdict, status, now);
-        load.settle(verdict, wait);
-        if let Some(trail) = &asked.trail {
-            trail.set_next(load.member.shared.next(&pool.members(), asked, now));
         }
     }
 
@@ -232,26 +218,9 @@ impl Reserved {
             _ => Class::Cancelled,
         };
         let verdict = Verdict::new(class);
-        self.note(asked, &load, (verdict, None), now);
+        load.note(asked, (verdict, None), now);
         if let Some(permit) = load.permit.take() {
             permit.record(&load.member.breaker, verdict);
-        }
-    }
-
-    fn note(
-        &self,
-        asked: &Asked,
-        load: &Load,
-        (verdict, status): (Verdict, Option<StatusCode>),
-        now: Instant,
-    ) {
-        if let Some(trail) = &asked.trail {
-            let mut attempt = Attempt::until(load.ticket.sent(), now, verdict);
-            attempt.endpoint = Some(load.member.endpoint.name.clone());
-            attempt.tier = self.tier;
-            attempt.status = status;
-            attempt.hedge = asked.is_hedge();
-            trail.note(attempt);
         }
     }
 }
@@ -259,6 +228,31 @@ impl Reserved {
 // ===== impl Load =====
 
 impl Load {
+    /// Settles an attempt that did not succeed.
+    fn fail(mut self, asked: &Asked, pool: &Pool, (verdict, status): Told) {
+        let now = Instant::now();
+        self.note(asked, (verdict, status), now);
+        let member = &*self.member;
+        member.traffic.used(member.shared.since_start(now));
+        member.traffic.was_in_vain();
+        let wait = member.refused(self.ticket, verdict, status, now);
+        self.settle(verdict, wait);
+        if let Some(trail) = &asked.trail {
+            trail.set_next(self.member.shared.next(&pool.members(), asked, now));
+        }
+    }
+
+    fn note(&self, asked: &Asked, (verdict, status): Told, now: Instant) {
+        if let Some(trail) = &asked.trail {
+            let mut attempt = Attempt::until(self.ticket.sent(), now, verdict);
+            attempt.endpoint = Some(self.member.endpoint.name.clone());
+            attempt.tier = self.tier;
+            attempt.status = status;
+            attempt.hedge = asked.is_hedge();
+            trail.note(attempt);
+        }
+    }
+
     /// Records a verdict that is no success, after which the endpoint is left alone for `wait`.
     fn settle(&mut self, verdict: Verdict, wait: Option<Duration>) {
         self.tell_of_cooldown(verdict.class(), wait);
@@ -283,7 +277,7 @@ impl Load {
 }
 
 impl OnEnd for Load {
-    fn on_end(mut self, end: End) {
+    fn on_end(&mut self, end: End) {
         // The permit keeps the verdict of the head, which stands unless the body breaks.
         if let End::Broken(verdict) = end {
             let wait = self.member.broke(self.ticket, verdict, Instant::now());

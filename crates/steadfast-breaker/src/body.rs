@@ -14,14 +14,15 @@ pub type ResponseBody<B> = Watched<B, BodyEnd>;
 /// Holds the permit of a response until its body ends.
 #[derive(Debug)]
 pub struct BodyEnd {
-    permit: Permit,
+    /// Until the end is known.
+    permit: Option<Permit>,
     complete: Option<Verdict>,
 }
 
 impl BodyEnd {
     pub(crate) fn new(permit: Permit) -> Self {
         Self {
-            permit,
+            permit: Some(permit),
             complete: None,
         }
     }
@@ -34,14 +35,14 @@ impl BodyEnd {
 }
 
 impl OnEnd for BodyEnd {
-    fn on_end(self, end: End) {
+    fn on_end(&mut self, end: End) {
         let verdict = match end {
             End::Broken(verdict) => Some(verdict),
             _ => self.complete,
         };
         // Without one the permit is dropped, and the verdict on the head stands.
-        if let Some(verdict) = verdict {
-            self.permit.record(verdict);
+        if let (Some(permit), Some(verdict)) = (self.permit.take(), verdict) {
+            permit.record(verdict);
         }
     }
 }

@@ -20,12 +20,12 @@ pub enum End {
     Broken(Verdict),
 }
 
-/// Is told how a response body ended.
+/// Is told how a response body ended, and dropped then.
 ///
 /// Dropped without that if the body was dropped first.
 pub trait OnEnd {
-    /// Called at most once.
-    fn on_end(self, end: End);
+    /// Called at most once. Where it lies, as a guard may be large to move.
+    fn on_end(&mut self, end: End);
 }
 
 /// A verdict that shows only while a body is read, although no read of it fails: an event of a
@@ -178,8 +178,9 @@ impl<B: fmt::Debug, G> fmt::Debug for Watched<B, G> {
 }
 
 fn end<G: OnEnd>(guard: &mut Option<G>, end: End) {
-    if let Some(guard) = guard.take() {
-        guard.on_end(end);
+    if let Some(told) = guard {
+        told.on_end(end);
+        *guard = None;
     }
 }
 
@@ -207,7 +208,7 @@ mod tests {
     }
 
     impl OnEnd for Guard {
-        fn on_end(mut self, end: End) {
+        fn on_end(&mut self, end: End) {
             self.1 = true;
             self.0.0.lock().unwrap().push(Some(end));
         }

@@ -56,7 +56,7 @@ impl Running {
 }
 
 impl OnEnd for Running {
-    fn on_end(mut self, end: End) {
+    fn on_end(&mut self, end: End) {
         if let End::Broken(verdict) = end {
             self.class = verdict.class();
         }

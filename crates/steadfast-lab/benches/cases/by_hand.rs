@@ -109,7 +109,7 @@ impl Known {
 }
 
 impl OnEnd for InFlight {
-    fn on_end(self, _: End) {}
+    fn on_end(&mut self, _: End) {}
 }
 
 impl Drop for InFlight {
