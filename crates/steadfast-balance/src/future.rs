@@ -66,35 +66,22 @@ where
 {
     type Output = Result<Response<ResponseBody<ResBody>>, BoxError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Not taken apart: an answer is large to move.
-        let outcome = self.as_mut().poll_outcome(cx);
-        if outcome.is_ready() {
-            self.project().state.set(State::Done);
-        }
-        outcome
-    }
-}
-
-impl<S, B, ResBody> ResponseFuture<S, B>
-where
-    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
-    S::Error: Into<BoxError>,
-    ResBody: http_body::Body,
-{
-    #[inline]
-    fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<<Self as Future>::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let pool = &this.services.pool;
         if let StateProj::Selecting { selecting } = this.state.as_mut().project() {
             let mut service = match ready!(selecting.poll(this.services, this.dispatch, cx)) {
                 Ok(service) => service,
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) => {
+                    this.state.set(State::Done);
+                    return Poll::Ready(Err(error));
+                }
             };
             // Where it lies: a request is large to move.
             let (request, endpoint) = (selecting.request(), this.dispatch.endpoint());
             if let Err(error) = rewrite(request, endpoint, &pool.shared.rules.request_root) {
                 this.dispatch.withdraw();
+                this.state.set(State::Done);
                 let fault = Verdict::new(Class::CallerFault).neutral();
                 return Poll::Ready(Err(Classified::new(fault, error).into()));
             }
@@ -102,20 +89,25 @@ where
             let future = service.call(selecting.take_request());
             this.state.set(State::Calling { future });
         }
-        let StateProj::Calling { future } = this.state.project() else {
+        let StateProj::Calling { future } = this.state.as_mut().project() else {
             panic!("polled after it was ready");
         };
-        Poll::Ready(match ready!(future.poll(cx)) {
-            Ok(response) => Ok(match this.dispatch.respond(pool, &response) {
-                Some(load) => Watched::response(response, load),
-                None => response.map(Watched::unwatched),
-            }),
-            Err(error) => {
+        match future.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => {
+                this.state.set(State::Done);
                 let error = error.into();
                 this.dispatch.error(pool, &error);
-                Err(error)
+                Poll::Ready(Err(error))
             }
-        })
+            Poll::Ready(Ok(response)) => {
+                this.state.set(State::Done);
+                match this.dispatch.respond(pool, &response) {
+                    Some(load) => Poll::Ready(Ok(Watched::response(response, load))),
+                    None => Poll::Ready(Ok(response.map(Watched::unwatched))),
+                }
+            }
+        }
     }
 }
 

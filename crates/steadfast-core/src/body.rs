@@ -1,7 +1,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
@@ -138,22 +138,24 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        match &frame {
-            Some(Ok(_)) => {
+        // Only looked at, and returned as it came.
+        let polled = this.inner.as_mut().poll_frame(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(_))) => {
                 if let Some(verdict) = this.late.as_ref().and_then(LateVerdict::get) {
                     end(this.guard, End::Broken(verdict));
                 } else if this.inner.is_end_stream() {
                     end(this.guard, End::Complete);
                 }
             }
-            None => end(this.guard, End::Complete),
-            Some(Err(error)) => end(
+            Poll::Ready(None) => end(this.guard, End::Complete),
+            Poll::Ready(Some(Err(error))) => end(
                 this.guard,
                 End::Broken(verdict_of_error(&DefaultClassifier, error)),
             ),
         }
-        Poll::Ready(frame)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
