@@ -119,23 +119,25 @@ impl Cooldown {
 
     /// Admits an attempt, unless the endpoint cools, is being probed, or has had all that its rate
     /// allows.
+    #[inline]
     pub(crate) fn try_admit(&self, now: Instant) -> Option<Ticket> {
         let word = self.word.load(Ordering::Acquire);
-        if word & 1 == 0 {
-            return Some(Ticket {
-                generation: word >> 1,
-                pass: Pass::Free,
-                sent: now,
-            });
-        }
+        let (generation, pass) = match word & 1 {
+            0 => (word >> 1, Pass::Free),
+            _ => self.try_admit_limited(now)?,
+        };
+        Some(Ticket {
+            generation,
+            pass,
+            sent: now,
+        })
+    }
+
+    fn try_admit_limited(&self, now: Instant) -> Option<(u64, Pass)> {
         let mut state = self.lock();
         let pass = state.admit(now);
         self.publish(&state);
-        Some(Ticket {
-            generation: state.generation,
-            pass: pass?,
-            sent: now,
-        })
+        Some((state.generation, pass?))
     }
 
     /// Whether the state is anything but `Clear`.

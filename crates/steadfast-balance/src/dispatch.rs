@@ -120,6 +120,7 @@ impl Reserved {
         true
     }
 
+    #[inline]
     fn admit(
         &mut self,
         entry: &Entry,
