@@ -279,7 +279,7 @@ impl Load {
 
 impl OnEnd for Load {
     fn on_end(&mut self, end: End) {
-        // The permit keeps the verdict of the head, which stands unless the body breaks.
+        // The verdict on the head stands unless the body breaks.
         if let End::Broken(verdict) = end {
             let wait = self.member.broke(self.ticket, verdict, Instant::now());
             self.settle(verdict, wait);

@@ -7,7 +7,7 @@ use crate::Permit;
 /// The body of a response that came through a breaker made by
 /// [`CircuitBreakerLayer::http`](crate::CircuitBreakerLayer::http).
 ///
-/// If it breaks, the attempt failed, although its head was a success. If it is read to its end or
+/// If it breaks, the attempt failed, and its head was no success. If it is read to its end or
 /// dropped before, the verdict on the head stands.
 pub type ResponseBody<B> = Watched<B, BodyEnd>;
 

@@ -30,13 +30,17 @@ impl Excess {
         (0.0..=1.0).contains(&share) && (1..Self::ONE).contains(&Self::thousandths(share))
     }
 
-    pub(crate) fn push(&mut self, failed: bool) {
-        self.sum = if failed {
-            // No more than the limit is told apart.
-            (self.sum + Self::ONE - self.share).min(self.limit)
-        } else {
-            self.sum.saturating_sub(self.share)
-        };
+    /// Counts a success. Returns what it has taken off.
+    pub(crate) fn succeed(&mut self) -> u64 {
+        let taken = self.sum.min(self.share);
+        self.sum -= taken;
+        taken
+    }
+
+    /// Counts a failure, of an attempt that has taken so much off before as a success.
+    pub(crate) fn fail(&mut self, taken: u64) {
+        // No more than the limit is told apart.
+        self.sum = (self.sum + taken + Self::ONE - self.share).min(self.limit);
     }
 
     pub(crate) fn is_reached(&self) -> bool {
@@ -80,8 +84,24 @@ mod tests {
         // Four failures are 3 beyond a quarter, and there is no rounding on the way.
         let mut excess = Excess::new(3, 0.25);
         for n in 1..=4 {
-            excess.push(true);
+            excess.fail(0);
             assert_eq!(excess.is_reached(), n == 4);
+        }
+    }
+
+    /// The sum is then that of the calls with a failure in the place of the success.
+    #[test]
+    fn a_success_that_is_taken_back_has_taken_nothing_off() {
+        for before in 0..3 {
+            let (mut turned, mut failed) = (Excess::new(5, 0.2), Excess::new(5, 0.2));
+            for _ in 0..before {
+                turned.fail(0);
+                failed.fail(0);
+            }
+            let taken = turned.succeed();
+            turned.fail(taken);
+            failed.fail(0);
+            assert_eq!(turned.sum, failed.sum);
         }
     }
 
@@ -96,7 +116,11 @@ mod tests {
             let mut excess = Excess::new(failures, f64::from(percent) / 100.0);
             let mut seen = Vec::new();
             for failed in outcomes {
-                excess.push(failed);
+                if failed {
+                    excess.fail(0);
+                } else {
+                    excess.succeed();
+                }
                 seen.push(failed);
                 let beyond = |window: &[bool]| {
                     let bad = window.iter().filter(|&&bad| bad).count() as i64;

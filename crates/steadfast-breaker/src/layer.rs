@@ -78,10 +78,10 @@ impl CircuitBreakerLayer<ByGrpcStatus> {
     /// | `OK` and the others, by which a server that works refuses a call | a success |
     ///
     /// A head with a status of HTTP other than `200` and none of gRPC counts as with
-    /// [`http`](Self::http). A `200` says nothing: an attempt waits for its trailers, and if there
-    /// is no status in them either that is `UNKNOWN`. A body that is dropped before them is no
-    /// verdict. A probe gives its place back at its head, for its body may be a stream of minutes,
-    /// and counts when its status comes.
+    /// [`http`](Self::http). A `200` is taken for a success until its trailers come. If there is no
+    /// status in them either that is `UNKNOWN`, and if the body is dropped before them the success
+    /// stands. A probe gives its place back at its head, for its body may be a stream of minutes,
+    /// and counts when its status comes; dropped before, it is none.
     pub fn grpc(breaker: CircuitBreaker) -> Self {
         Self::with_mode(breaker, ByGrpcStatus::default())
     }

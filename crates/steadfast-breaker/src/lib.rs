@@ -114,11 +114,14 @@
 //! Of the 5xx, 501 and 505 are successes: the server works and says so. [`classify_with`] and
 //! [`classifier`] change these rules.
 //!
-//! With [`http`] the end of an attempt is the end of its body. A body that breaks is a failure,
-//! and one that is read to its end or dropped leaves the verdict on the head as it was. A probe is
-//! settled at its head, since its body may be a stream of minutes; if that breaks later, it is one
-//! more failure, unless the breaker has opened meanwhile. With [`grpc`] it gives its place back there
-//! and counts when its status comes.
+//! With [`http`] an attempt is settled at its head, since its body may be a stream of minutes:
+//! failures, which come at the head, would else meet no success until the first stream has ended. If
+//! the body breaks later, the success is taken back: there is a failure in its place in every
+//! window, and the row of failures goes on that it had ended. A body that is read to its end or
+//! dropped leaves all as it was. With [`grpc`] a head without a status is taken for a success in the
+//! same way until the status comes. A probe gives its place back at its head, and counts there, with
+//! [`grpc`] when its status comes; if its body breaks, it is one more failure. What was admitted
+//! before the breaker opened changes nothing any more.
 //!
 //! [`new`]: CircuitBreakerLayer::new
 //! [`http`]: CircuitBreakerLayer::http

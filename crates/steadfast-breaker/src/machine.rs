@@ -94,6 +94,15 @@ pub(crate) enum Timing {
     Took(u64),
 }
 
+/// What a success has cleared, in case that its attempt fails after all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cleared {
+    /// The length of the run of failures that it ended.
+    run: u32,
+    /// What it took off the excess.
+    excess: u32,
+}
+
 /// A transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -103,6 +112,10 @@ pub(crate) struct Change {
 }
 
 impl Admission {
+    pub(crate) fn is_probe(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// How long the attempt has taken at `now`.
     pub(crate) fn elapsed(&self, now: Instant) -> Option<Duration> {
         match self.timing {
@@ -237,15 +250,20 @@ impl Machine {
     }
 
     /// Counts a success of an attempt of the current generation.
-    pub(crate) fn succeed(&mut self, admission: &Admission, now: Instant) {
+    pub(crate) fn succeed(&mut self, admission: &Admission, now: Instant) -> Cleared {
+        let mut cleared = Cleared::default();
         if admission.generation != self.generation {
-            return;
+            return cleared;
         }
         self.release(admission);
         match &mut self.phase {
             Phase::Closed { .. } => {
-                self.run.end();
-                self.push(false);
+                self.recent.push(false);
+                let excess = self.excess.as_mut().map_or(0, Excess::succeed);
+                cleared = Cleared {
+                    run: self.run.end(),
+                    excess: u32::try_from(excess).unwrap_or(u32::MAX),
+                };
             }
             Phase::HalfOpen { successes } => {
                 *successes += 1;
@@ -255,11 +273,12 @@ impl Machine {
             }
             Phase::Open { .. } | Phase::Disabled | Phase::Isolated => {}
         }
+        cleared
     }
 
     /// Counts a failure of an attempt of the current generation. Returns whether it counts.
     pub(crate) fn fail(&mut self, admission: &Admission, verdict: Verdict, now: Instant) -> bool {
-        admission.generation == self.generation && self.count_failure(admission, verdict, now)
+        admission.generation == self.generation && self.count_failure(admission, None, verdict, now)
     }
 
     /// Whether the breaker has opened since the attempt was admitted, or was given an order.
@@ -267,14 +286,17 @@ impl Machine {
         admission.generation < self.opened
     }
 
-    /// Counts that a probe which had succeeded failed after all. Returns whether it counts.
+    /// Counts that an attempt which had succeeded failed after all. Returns whether it counts.
     pub(crate) fn fail_late(
         &mut self,
         admission: &Admission,
+        cleared: Cleared,
         verdict: Verdict,
         now: Instant,
     ) -> bool {
-        !self.is_before_opening(admission) && self.count_failure(admission, verdict, now)
+        // The success of a probe was that of another phase, or is forgotten by now.
+        let cleared = (!admission.is_probe()).then_some(cleared);
+        !self.is_before_opening(admission) && self.count_failure(admission, cleared, verdict, now)
     }
 
     /// Opens because the counters of a rate say so.
@@ -343,13 +365,27 @@ impl Machine {
         }
     }
 
-    fn count_failure(&mut self, admission: &Admission, verdict: Verdict, now: Instant) -> bool {
+    /// Counts a failure, in the place of the success that has `cleared` something before.
+    fn count_failure(
+        &mut self,
+        admission: &Admission,
+        cleared: Option<Cleared>,
+        verdict: Verdict,
+        now: Instant,
+    ) -> bool {
         match self.phase {
             Phase::Closed { .. } => {
-                if !self.run.fail(verdict.class(), admission.run) {
+                let Cleared { run, excess } = cleared.unwrap_or_default();
+                if !self.run.fail(verdict.class(), admission.run, run) {
                     return false;
                 }
-                self.push(true);
+                match cleared {
+                    Some(_) => self.recent.turn(),
+                    None => self.recent.push(true),
+                }
+                if let Some(sum) = &mut self.excess {
+                    sum.fail(excess.into());
+                }
                 let in_recent = |failures| self.recent.failures() >= failures;
                 if self.run.length() >= self.rules.consecutive_failures {
                     self.trip(TripReason::ConsecutiveFailures, verdict.hint(), now);
@@ -405,13 +441,6 @@ impl Machine {
             },
             None,
         );
-    }
-
-    fn push(&mut self, failed: bool) {
-        self.recent.push(failed);
-        if let Some(excess) = &mut self.excess {
-            excess.push(failed);
-        }
     }
 
     fn clear(&mut self) {

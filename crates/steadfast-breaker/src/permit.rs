@@ -4,10 +4,10 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use steadfast_core::{BreakerEffect, Verdict};
+use steadfast_core::Verdict;
 
 use crate::breaker::{CircuitBreaker, Handle};
-use crate::machine::Admission;
+use crate::machine::{Admission, Cleared};
 use crate::sync::now;
 
 /// The right to make one attempt, which ends with a verdict.
@@ -29,8 +29,7 @@ pub struct Permit {
 /// Made by [`CircuitBreaker::try_acquire_detached_at`]. It has to be given back to its own breaker,
 /// by [`record`](Self::record) or by [`end`](Self::end), also by an attempt that is dropped: one that
 /// is lost keeps the place of a probe until its
-/// [time](crate::CircuitBreakerBuilder::probe_timeout) is over, and the verdict on its head is lost
-/// with it. With another breaker it would free or settle what is not its own.
+/// [time](crate::CircuitBreakerBuilder::probe_timeout) is over. With another breaker it would free or settle what is not its own.
 #[derive(Debug)]
 #[must_use = "dropping a permit without its breaker keeps the place of a probe"]
 pub struct DetachedPermit(Attempt);
@@ -47,10 +46,10 @@ struct Attempt {
 enum Progress {
     /// Nothing is known.
     Waiting,
-    /// The head has this verdict, which stands unless another one follows.
-    Head(Verdict),
-    /// A probe, which was settled at its head.
-    Probed,
+    /// The head was a success, which is taken back if the attempt fails after all.
+    Succeeded(Cleared),
+    /// The head was none. That stands.
+    Settled,
 }
 
 impl Permit {
@@ -84,9 +83,9 @@ impl Permit {
 
     /// Takes the verdict on the head of a response whose body still runs.
     ///
-    /// A probe is settled by it and gives its place back, because the body may be a stream of
-    /// minutes. For another attempt the verdict is kept: it counts when the permit is dropped,
-    /// unless [`record`](Self::record) brings another one.
+    /// It counts at once, as the body may be a stream of minutes: failures, which come at the
+    /// head, would be counted long before the successes. A probe gives its place back. Only the
+    /// first head counts.
     #[inline]
     pub fn head(&mut self, verdict: Verdict) {
         if let Some(handle) = &self.handle {
@@ -94,22 +93,31 @@ impl Permit {
         }
     }
 
-    /// Takes that the head of a response has come and says nothing yet.
+    /// Takes that the head of a response has come and says nothing yet, which is taken for a
+    /// success until more is known.
     ///
     /// A probe gives its place back, for the same reason as at [`head`](Self::head), and counts
     /// when its verdict comes.
     pub(crate) fn head_without_verdict(&mut self) {
-        self.attempt.admission.stop(now);
-        if let Some(handle) = &self.handle {
+        let Some(handle) = &self.handle else {
+            return;
+        };
+        if self.attempt.is_probe() {
+            self.attempt.admission.stop(now);
             handle.release(&self.attempt.admission);
+        } else {
+            self.attempt.head(handle, Verdict::SUCCESS);
         }
     }
 
     /// Takes the verdict on the attempt.
     ///
-    /// For a probe that was settled at its [`head`](Self::head), a failure is one more failure of
-    /// the state that the breaker is in now, unless it has opened since the probe was admitted.
-    /// Any other verdict on it changes nothing.
+    /// After a [`head`](Self::head) that was a success, a failure takes the place of that: the row
+    /// of failures goes on as if there had been none, and so do the windows. If it was that of a
+    /// probe, it is one more failure of the state that the breaker is in now. Either way it counts
+    /// only if the breaker has not opened since the attempt was admitted. Any other verdict after
+    /// the head changes nothing, but for a rate limit if those
+    /// [count](crate::CircuitBreakerBuilder::rate_limits).
     #[inline]
     pub fn record(mut self, verdict: Verdict) {
         let (handle, attempt) = (self.handle.take(), self.attempt);
@@ -146,7 +154,7 @@ impl DetachedPermit {
         self.0.record(breaker.handle(), verdict);
     }
 
-    /// Ends the attempt, as dropping a [`Permit`] does: by the verdict on its head, or as cancelled.
+    /// Ends the attempt, as dropping a [`Permit`] does: as cancelled, unless its head has come.
     #[inline]
     pub fn end(self, breaker: &CircuitBreaker) {
         self.0.end(breaker.handle());
@@ -164,45 +172,53 @@ impl Attempt {
 
     #[inline]
     fn is_probe(&self) -> bool {
-        self.admission.place.is_some()
+        self.admission.is_probe()
     }
 
     #[inline]
     fn head(&mut self, handle: &Handle, verdict: Verdict) {
-        self.admission.stop(now);
-        if !self.is_probe() {
-            self.progress = Progress::Head(verdict);
-        } else if let Progress::Waiting = self.progress {
-            self.progress = Progress::Probed;
-            handle.settle(&self.admission, verdict);
+        if !matches!(self.progress, Progress::Waiting) {
+            return;
         }
+        self.admission.stop(now);
+        // This is what nearly all attempts come to.
+        let cleared = if handle.has_nothing_to_learn(&self.admission, verdict) {
+            Some(Cleared::default())
+        } else {
+            handle.settle(&self.admission, verdict)
+        };
+        self.progress = cleared.map_or(Progress::Settled, Progress::Succeeded);
     }
 
     #[inline]
     fn record(self, handle: &Handle, verdict: Verdict) {
-        let is_probed = matches!(self.progress, Progress::Probed);
-        // The second half is what nearly all attempts come to.
-        if is_probed || !handle.has_nothing_to_learn(&self.admission, verdict) {
-            settle(handle, self.admission, is_probed, verdict);
+        let waits = matches!(self.progress, Progress::Waiting);
+        // This is what nearly all attempts come to.
+        if !waits || !handle.has_nothing_to_learn(&self.admission, verdict) {
+            settle(handle, self, verdict);
         }
     }
 
     #[inline]
     fn end(self, handle: &Handle) {
-        match self.progress {
-            Progress::Waiting => handle.release(&self.admission),
-            Progress::Head(verdict) => self.record(handle, verdict),
-            Progress::Probed => {}
+        if let Progress::Waiting = self.progress {
+            handle.release(&self.admission);
         }
     }
 }
 
 #[inline(never)]
-fn settle(handle: &Handle, admission: Admission, is_probed: bool, verdict: Verdict) {
-    if !is_probed {
-        handle.settle(&admission, verdict);
-    } else if matches!(verdict.breaker(), BreakerEffect::Failure) {
-        handle.fail_late(&admission, verdict);
+fn settle(handle: &Handle, attempt: Attempt, verdict: Verdict) {
+    let Attempt {
+        admission,
+        progress,
+    } = attempt;
+    match progress {
+        Progress::Waiting => {
+            handle.settle(&admission, verdict);
+        }
+        Progress::Succeeded(cleared) => handle.settle_late(&admission, cleared, verdict),
+        Progress::Settled => {}
     }
 }
 

@@ -66,6 +66,19 @@ impl Rates {
         reason
     }
 
+    /// Counts a failure in the place of a success, and returns the rule that is broken now.
+    pub(crate) fn turn(&self) -> Option<TripReason> {
+        let (rate, counter) = self.failures.as_ref()?;
+        let now = if counter.needs_time() {
+            now()
+        } else {
+            self.epoch
+        };
+        counter.turn(now);
+        let (bad, all) = counter.counts(now);
+        rate.is_reached(bad, all).then_some(TripReason::FailureRate)
+    }
+
     pub(crate) fn clear(&self) {
         if let Some((_, counter)) = &self.failures {
             counter.clear();

@@ -27,6 +27,11 @@ impl Recent {
         self.bits = (self.bits << 1 | u64::from(failed)) & self.mask;
     }
 
+    /// Turns the newest success into a failure.
+    pub(crate) fn turn(&mut self) {
+        self.bits |= self.bits.wrapping_add(1) & self.mask;
+    }
+
     pub(crate) fn clear(&mut self) {
         self.bits = 0;
     }
@@ -57,6 +62,30 @@ mod tests {
         }
         window.clear();
         assert_eq!(window.failures(), 0);
+    }
+
+    #[test]
+    fn a_success_that_is_taken_back_becomes_a_failure() {
+        for size in [3, Recent::MAX] {
+            let mut window = Recent::new(size);
+            for failed in [false, true] {
+                window.push(failed);
+            }
+            for failures in 2..size {
+                window.turn();
+                assert_eq!(window.failures(), failures);
+            }
+            window.turn();
+            window.turn();
+            assert_eq!(window.failures(), size, "all that fit");
+        }
+        let mut window = Recent::new(3);
+        for failed in [false, true, true] {
+            window.push(failed);
+        }
+        window.turn();
+        window.push(false);
+        assert_eq!(window.failures(), 2, "the oldest, which was good, has left");
     }
 
     proptest! {

@@ -42,7 +42,7 @@ pub struct ByResult {
 #[derive(Clone, Copy)]
 pub struct ByResultFn<F>(pub(crate) F);
 
-/// Reads the status of HTTP responses, and settles at the end of their bodies.
+/// Reads the status of HTTP responses, and learns of bodies that break.
 ///
 /// Made by [`CircuitBreakerLayer::http`](crate::CircuitBreakerLayer::http).
 #[derive(Clone, Copy, Debug, Default)]

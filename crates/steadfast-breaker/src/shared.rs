@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::announcer::Announcer;
-use crate::machine::{Admission, Machine, Order, Phase, Timing, TripReason, Wait};
+use crate::machine::{Admission, Cleared, Machine, Order, Phase, Timing, TripReason, Wait};
 use crate::rates::Rates;
 use crate::rules::{RateLimits, Rules};
 use crate::run::Run;
@@ -182,27 +182,39 @@ impl Shared {
             && self.word().is_clean_for(admission)
     }
 
-    /// Takes the verdict on an attempt.
-    pub(crate) fn settle(&self, admission: &Admission, verdict: Verdict) {
+    /// Takes the verdict on an attempt. Returns what it has cleared, if it is a success.
+    pub(crate) fn settle(&self, admission: &Admission, verdict: Verdict) -> Option<Cleared> {
         if self.has_nothing_to_learn(admission, verdict) {
-            return;
+            return Some(Cleared::default());
         }
         match verdict.breaker() {
-            BreakerEffect::Success => self.succeed(admission, verdict),
+            BreakerEffect::Success => return self.succeed(admission, verdict),
             BreakerEffect::Failure => self.fail(admission, verdict),
             _ => self.settle_neutral(admission, verdict),
         }
+        None
     }
 
-    /// Takes the failure of a probe that had succeeded.
-    pub(crate) fn fail_late(&self, admission: &Admission, verdict: Verdict) {
+    /// Takes another verdict on an attempt that had succeeded.
+    pub(crate) fn settle_late(&self, admission: &Admission, cleared: Cleared, verdict: Verdict) {
+        match verdict.breaker() {
+            BreakerEffect::Success => {}
+            BreakerEffect::Failure => self.fail_late(admission, cleared, verdict),
+            _ if self.is_current(admission) => {
+                self.limit(admission, verdict, Self::turn);
+            }
+            _ => {}
+        }
+    }
+
+    fn fail_late(&self, admission: &Admission, cleared: Cleared, verdict: Verdict) {
         let now = now();
         self.step(|machine| {
             if machine.is_before_opening(admission) {
                 return self.count_late();
             }
-            let counts = machine.fail_late(admission, verdict, now);
-            self.count_failure(counts, machine, admission, verdict, now);
+            let counts = machine.fail_late(admission, cleared, verdict, now);
+            self.count_failure(counts, machine, verdict, now, || self.turn(admission));
         });
     }
 
@@ -239,23 +251,27 @@ impl Shared {
         self.step(|machine| machine.order(order, now));
     }
 
-    fn succeed(&self, admission: &Admission, verdict: Verdict) {
+    fn succeed(&self, admission: &Admission, verdict: Verdict) -> Option<Cleared> {
         let word = self.word();
         if word.generation() != admission.generation {
-            return self.count_late();
+            self.count_late();
+            return None;
         }
-        if admission.place.is_some() {
+        if admission.is_probe() {
             // Half-open has no rates: a probe that is too slow has failed.
             if self.is_slow(admission) {
-                return self.fail(admission, verdict);
+                self.fail(admission, verdict);
+                return None;
             }
         } else if let Some(reason) = self.count(admission, Some(false)) {
-            return self.trip(admission, reason, verdict);
+            self.trip(admission, reason, verdict);
+            return None;
         }
-        if !word.is_clean() {
-            let now = now();
-            self.step_of(admission, |machine| machine.succeed(admission, now));
+        if word.is_clean() {
+            return Some(Cleared::default());
         }
+        let now = now();
+        self.step_of(admission, |machine| machine.succeed(admission, now))
     }
 
     fn fail(&self, admission: &Admission, verdict: Verdict) {
@@ -265,7 +281,9 @@ impl Shared {
         let now = now();
         self.step_of(admission, |machine| {
             let counts = machine.fail(admission, verdict, now);
-            self.count_failure(counts, machine, admission, verdict, now);
+            self.count_failure(counts, machine, verdict, now, || {
+                self.count(admission, Some(true))
+            });
         });
     }
 
@@ -275,14 +293,14 @@ impl Shared {
         &self,
         counts: bool,
         machine: &mut Machine,
-        admission: &Admission,
         verdict: Verdict,
         now: Instant,
+        count: impl FnOnce() -> Option<TripReason>,
     ) {
         if !counts || !matches!(machine.phase(), Phase::Closed { .. }) {
             return;
         }
-        if let Some(reason) = self.count(admission, Some(true)) {
+        if let Some(reason) = count() {
             machine.trip_by_rate(reason, verdict, now);
         }
     }
@@ -300,36 +318,52 @@ impl Shared {
         if !self.is_current(admission) {
             return self.count_late();
         }
-        let limited = matches!(verdict.class(), Class::RateLimited);
-        match (self.rate_limits, verdict.hint()) {
-            (RateLimits::OpenUntilHint, Some(hint)) if limited && !hint.is_zero() => {
-                let now = now();
-                self.step_of(admission, |machine| machine.hold(admission, hint, now));
+        let count_bad = |shared: &Self, admission: &_| shared.count(admission, Some(true));
+        if self.limit(admission, verdict, count_bad) {
+            return;
+        }
+        // Neither a success nor a failure, but it has taken its time.
+        if !admission.is_probe() && verdict.class() != Class::Cancelled {
+            if let Some(reason) = self.count(admission, None) {
+                self.trip(admission, reason, verdict);
             }
-            (RateLimits::Count, _) if limited && admission.place.is_none() => {
-                if let Some(reason) = self.count(admission, Some(true)) {
-                    self.trip(admission, reason, verdict);
-                }
-            }
-            // Neither a success nor a failure, but it has taken its time.
-            _ if admission.place.is_none() && verdict.class() != Class::Cancelled => {
-                if let Some(reason) = self.count(admission, None) {
-                    self.trip(admission, reason, verdict);
-                }
-            }
-            _ => {}
         }
     }
 
+    /// Does what is to be done for a rate limit, if the verdict is one and there is something.
+    fn limit(
+        &self,
+        admission: &Admission,
+        verdict: Verdict,
+        count_bad: impl FnOnce(&Self, &Admission) -> Option<TripReason>,
+    ) -> bool {
+        if !matches!(verdict.class(), Class::RateLimited) {
+            return false;
+        }
+        match (self.rate_limits, verdict.hint()) {
+            (RateLimits::OpenUntilHint, Some(hint)) if !hint.is_zero() => {
+                let now = now();
+                self.step_of(admission, |machine| machine.hold(admission, hint, now));
+            }
+            (RateLimits::Count, _) if !admission.is_probe() => {
+                if let Some(reason) = count_bad(self, admission) {
+                    self.trip(admission, reason, verdict);
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// Makes one step with the verdict on an attempt, unless a transition came first.
-    fn step_of(&self, admission: &Admission, step: impl FnOnce(&mut Machine)) {
+    fn step_of<T>(&self, admission: &Admission, step: impl FnOnce(&mut Machine) -> T) -> Option<T> {
         self.step(|machine| {
             if machine.generation() == admission.generation {
-                step(machine);
-            } else {
-                self.count_late();
+                return Some(step(machine));
             }
-        });
+            self.count_late();
+            None
+        })
     }
 
     /// Counts a verdict that changes nothing, as it is on an attempt from before a transition.
@@ -345,6 +379,14 @@ impl Shared {
     /// Counts an attempt for the rates, and returns the one that is too high now.
     fn count(&self, admission: &Admission, failed: Option<bool>) -> Option<TripReason> {
         self.rates.as_ref()?.count(failed, admission)
+    }
+
+    /// Counts for the rates that an attempt failed which was counted as a success, if it was.
+    fn turn(&self, admission: &Admission) -> Option<TripReason> {
+        if admission.is_probe() {
+            return self.count(admission, Some(true));
+        }
+        self.rates.as_ref()?.turn()
     }
 
     /// How much longer it is open, without the lock. `None` if its time is over.

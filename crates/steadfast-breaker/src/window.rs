@@ -134,6 +134,17 @@ impl Counter {
         }
     }
 
+    /// Turns the newest good call into a bad one, or adds one if there is none any more.
+    pub(crate) fn turn(&self, now: Instant) {
+        let turned = match self {
+            Self::Calls(ring) => ring.turn(),
+            Self::Time(ring) => ring.turn(now),
+        };
+        if !turned {
+            self.push(true, now);
+        }
+    }
+
     /// The bad calls, and all calls.
     pub(crate) fn counts(&self, now: Instant) -> (u64, u64) {
         match self {
@@ -178,6 +189,31 @@ impl CallRing {
         {
             self.bad.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Turns the newest good call into a bad one, if there is one.
+    fn turn(&self) -> bool {
+        let count = self.count.load(Ordering::Relaxed);
+        let mut left = count.min(self.size);
+        while left > 0 {
+            // From the newest back, a word or what is left of it at a time.
+            let newest = (count - 1 - (count.min(self.size) - left)) % self.size;
+            let low = (newest % 64 + 1).min(left);
+            let in_word = (u64::MAX >> (64 - low)) << (newest % 64 + 1 - low);
+            let word = &self.bits[usize::try_from(newest / 64).unwrap_or_default()];
+            let good = !word.load(Ordering::Relaxed) & in_word;
+            if good == 0 {
+                left -= low;
+                continue;
+            }
+            let mask = 1 << (63 - good.leading_zeros());
+            // If another thread was faster the word is looked at again.
+            if word.fetch_or(mask, Ordering::Relaxed) & mask == 0 {
+                self.bad.fetch_add(1, Ordering::Relaxed);
+                return true;
+            }
+        }
+        false
     }
 
     fn counts(&self) -> (u64, u64) {
@@ -234,6 +270,19 @@ impl TimeRing {
         }
     }
 
+    /// Turns the newest good call into a bad one, if there is one.
+    fn turn(&self, now: Instant) -> bool {
+        let tick = self.tick_at(now);
+        let ticks = (0..BUCKETS as u64).map_while(|ago| tick.checked_sub(ago));
+        let mut live = ticks.filter_map(|tick| {
+            let bucket = self.bucket(tick);
+            (bucket.tick.load(Ordering::Acquire) == tick).then_some(bucket)
+        });
+        let turn = |counts: u64| (counts >> 32 < counts % BAD).then_some(counts + BAD);
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+        live.any(|bucket| bucket.counts.fetch_update(set, fetch, turn).is_ok())
+    }
+
     fn counts(&self, now: Instant) -> (u64, u64) {
         let tick = self.tick_at(now);
         let live = |bucket: &&Bucket| {
@@ -287,6 +336,10 @@ mod tests {
         ] {
             assert_eq!(ring.counts(start + seconds * SECOND), expected, "{seconds}");
         }
+        // What was turned counts as old as it is, and never twice.
+        assert!(ring.turn(start + 14 * SECOND));
+        assert_eq!(ring.counts(start + 14 * SECOND), (1, 1));
+        assert!(!ring.turn(start + 14 * SECOND) && !ring.turn(start + 15 * SECOND));
         // Years later, with a bucket that was used before.
         let later = start + 100_000_000 * SECOND;
         ring.push(true, later);
@@ -361,18 +414,27 @@ mod tests {
         #[test]
         fn counts_what_a_list_counts(
             size in 1..200u32,
-            calls in prop::collection::vec(any::<bool>(), 0..600),
+            calls in prop::collection::vec(prop::option::of(any::<bool>()), 0..600),
             clear in prop::option::of(0..600usize),
         ) {
             let ring = CallRing::new(size);
             let mut list = VecDeque::new();
-            for (n, &bad) in calls.iter().enumerate() {
+            for (n, &call) in calls.iter().enumerate() {
                 if clear == Some(n) {
                     ring.clear();
                     list.clear();
                 }
-                ring.push(bad);
-                list.push_back(bad);
+                if let Some(bad) = call {
+                    ring.push(bad);
+                    list.push_back(bad);
+                } else {
+                    // The newest good one was none.
+                    let newest = list.iter().rposition(|bad| !bad);
+                    prop_assert_eq!(ring.turn(), newest.is_some());
+                    if let Some(newest) = newest {
+                        list[newest] = true;
+                    }
+                }
                 if list.len() > size as usize {
                     list.pop_front();
                 }

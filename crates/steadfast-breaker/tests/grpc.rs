@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, GrpcBody};
-use support::{CLOSED, HALF_OPEN, OPEN, SUCCESS};
+use support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SUCCESS, attempt};
 use tower::{Layer, ServiceExt};
 
 struct Frames(VecDeque<Frame<Bytes>>);
@@ -134,4 +134,29 @@ async fn a_body_that_is_dropped_before_its_status_says_nothing() {
     drop(response);
     breaker.try_acquire().expect("a place").record(SUCCESS);
     assert_eq!(breaker.state(), HALF_OPEN, "one of two");
+}
+
+/// A stream of minutes has no status for as long. Its head is taken for a success until then.
+#[tokio::test(start_paused = true)]
+async fn calls_that_run_end_a_row_of_failures_unless_their_status_is_one() {
+    for code in ["0", "14"] {
+        let breaker = CircuitBreaker::new();
+        for _ in 0..4 {
+            attempt(&breaker, FAILURE);
+        }
+        let client = tower::service_fn(move |_: Request<()>| {
+            let frames = [Frame::trailers(status(code))];
+            async { Ok::<_, Infallible>(Response::new(Frames(frames.into()))) }
+        });
+        let client = CircuitBreakerLayer::grpc(breaker.clone()).layer(client);
+        let response = client.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(breaker.state(), CLOSED);
+        response.into_body().collect().await.unwrap();
+        let expected = if code == "0" { CLOSED } else { OPEN };
+        assert_eq!(breaker.state(), expected, "{code}");
+        if code == "0" {
+            attempt(&breaker, FAILURE);
+            assert_eq!(breaker.state(), CLOSED, "the first of a row");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use steadfast_breaker::CircuitBreaker;
+use steadfast_breaker::{CircuitBreaker, Window};
 use support::{
     CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, attempt, due,
 };
@@ -111,27 +111,48 @@ async fn a_probe_that_breaks_after_the_breaker_has_opened_again_is_old_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_verdict_on_the_head_stands_until_another_one_comes() {
-    let breaker = CircuitBreaker::builder()
-        .consecutive_failures(1)
-        .build()
-        .unwrap();
+async fn a_head_counts_at_once_and_the_first_one_only() {
+    let sensitive = || CircuitBreaker::builder().consecutive_failures(1).build();
+    let breaker = sensitive().unwrap();
     let mut permit = admit(&breaker);
     permit.head(FAILURE);
-    assert_eq!(breaker.state(), CLOSED, "kept and not counted");
-    permit.head(SUCCESS);
-    permit.record(NEUTRAL);
+    assert_eq!(breaker.state(), OPEN);
+
+    let breaker = sensitive().unwrap();
+    let mut permit = admit(&breaker);
+    permit.head(NEUTRAL);
+    permit.head(FAILURE);
+    permit.record(FAILURE);
     assert_eq!(breaker.state(), CLOSED);
 
     let mut permit = admit(&breaker);
-    permit.head(FAILURE);
-    permit.record(SUCCESS);
-    assert_eq!(breaker.state(), CLOSED, "the second counts");
+    permit.head(SUCCESS);
+    permit.record(NEUTRAL);
+    assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
+}
 
-    let mut permit = admit(&breaker);
-    permit.head(FAILURE);
-    drop(permit);
-    assert_eq!(breaker.state(), OPEN, "the first stands");
+/// In each window there is a failure in the place of the success, and not both.
+#[tokio::test(start_paused = true)]
+async fn a_success_that_is_taken_back_is_one_failure_to_each_rule() {
+    let builder = || CircuitBreaker::builder().consecutive_failures(100);
+    let in_time = Window::time(10 * SECOND).min_calls(5);
+    for (rule, opens_at) in [
+        (builder().consecutive_failures(5), 5),
+        (builder().failures_of_last(5, 5), 5),
+        (builder().failure_rate(1.0, Window::calls(5)), 5),
+        (builder().failure_rate(1.0, in_time), 5),
+        // Each is eight tenths of one beyond the share.
+        (builder().excess_failures(4, 0.2), 5),
+    ] {
+        let breaker = rule.build().unwrap();
+        for n in 1..=opens_at {
+            assert_eq!(breaker.state(), CLOSED, "before {n}: {breaker:?}");
+            let mut stream = admit(&breaker);
+            stream.head(SUCCESS);
+            stream.record(FAILURE);
+        }
+        assert_eq!(breaker.state(), OPEN, "{breaker:?}");
+    }
 }
 
 /// Each end of a permit, and what is left of the breaker, with and without a reference to it.
@@ -181,17 +202,4 @@ async fn a_detached_permit_that_is_lost_keeps_its_place_until_its_time_is_over()
     assert!(!breaker.would_admit());
     advance(30 * SECOND).await;
     assert!(breaker.would_admit());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_that_succeeded_at_its_head_ends_a_row_when_it_is_dropped() {
-    let breaker = CircuitBreaker::new();
-    let mut stream = admit(&breaker);
-    stream.head(SUCCESS);
-    for _ in 0..4 {
-        attempt(&breaker, FAILURE);
-    }
-    drop(stream);
-    attempt(&breaker, FAILURE);
-    assert_eq!(breaker.state(), CLOSED);
 }

@@ -64,9 +64,19 @@ struct Attempt {
     /// How many transitions there had been.
     generation: usize,
     probe: bool,
-    /// A probe that was settled by its head.
-    probed: bool,
-    head: Option<Verdict>,
+    head: Head,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Head {
+    Waited,
+    Succeeded {
+        /// The failures that it ended the row of.
+        run: usize,
+        /// What it took off the excess, in hundredths of a call.
+        taken: u32,
+    },
+    Settled,
 }
 
 struct Model {
@@ -88,10 +98,11 @@ struct Model {
     places: Vec<(usize, u64)>,
     probes_succeeded: u32,
     outcomes: VecDeque<bool>,
-    /// All outcomes since it closed.
-    known: Vec<bool>,
-    /// The failures since the last success: their steps and classes.
-    run: Vec<(usize, Class)>,
+    /// Failures beyond the share, in hundredths of a call.
+    excess: u32,
+    /// The failures since the last success, and the step in which they began.
+    run: usize,
+    run_began: usize,
     run_has_lost: bool,
     /// When each call ended that was not cancelled, and whether it failed.
     calls: Vec<(u64, bool)>,
@@ -113,8 +124,9 @@ impl Model {
             places: Vec::new(),
             probes_succeeded: 0,
             outcomes: VecDeque::new(),
-            known: Vec::new(),
-            run: Vec::new(),
+            excess: 0,
+            run: 0,
+            run_began: 0,
             run_has_lost: false,
             calls: Vec::new(),
         }
@@ -150,98 +162,93 @@ impl Model {
             admitted: self.step,
             generation: self.transitions,
             probe,
-            probed: false,
-            head: None,
+            head: Head::Waited,
         })
     }
 
     fn head(&mut self, attempt: &mut Attempt, verdict: Verdict) {
-        if !attempt.probe {
-            attempt.head = Some(verdict);
-        } else if !attempt.probed {
-            attempt.probed = true;
-            self.settle(attempt, verdict);
+        if let Head::Waited = attempt.head {
+            attempt.head = self.settle(attempt, verdict);
         }
     }
 
     fn record(&mut self, attempt: Attempt, verdict: Verdict) {
-        if !attempt.probed {
-            self.settle(&attempt, verdict);
-        } else if verdict.breaker() == BreakerEffect::Failure {
-            if self.opened <= attempt.generation {
-                self.fail(&attempt, verdict.class());
-            } else {
+        let is_failure = verdict.breaker() == BreakerEffect::Failure;
+        match attempt.head {
+            Head::Waited => {
+                self.settle(&attempt, verdict);
+            }
+            Head::Succeeded { .. } if is_failure && self.opened > attempt.generation => {
                 self.late += 1;
             }
-        }
-    }
-
-    fn drop(&mut self, attempt: Attempt) {
-        match attempt.head {
-            Some(verdict) => self.settle(&attempt, verdict),
-            None => self.places.retain(|place| place.0 != attempt.id),
-        }
-    }
-
-    fn settle(&mut self, attempt: &Attempt, verdict: Verdict) {
-        self.places.retain(|place| place.0 != attempt.id);
-        if attempt.generation != self.transitions {
-            self.late += 1;
-            return;
-        }
-        match verdict.breaker() {
-            BreakerEffect::Success => self.succeed(),
-            BreakerEffect::Failure => self.fail(attempt, verdict.class()),
+            Head::Succeeded { .. } if is_failure => self.fail(&attempt, verdict.class()),
             _ => {}
         }
     }
 
-    fn succeed(&mut self) {
+    fn drop(&mut self, attempt: Attempt) {
+        self.places.retain(|place| place.0 != attempt.id);
+    }
+
+    fn settle(&mut self, attempt: &Attempt, verdict: Verdict) -> Head {
+        self.places.retain(|place| place.0 != attempt.id);
+        if attempt.generation != self.transitions {
+            self.late += 1;
+            return Head::Settled;
+        }
+        match verdict.breaker() {
+            BreakerEffect::Success => return self.succeed(),
+            BreakerEffect::Failure => self.fail(attempt, verdict.class()),
+            _ => {}
+        }
+        Head::Settled
+    }
+
+    fn succeed(&mut self) -> Head {
+        let mut head = Head::Succeeded { run: 0, taken: 0 };
         if self.state == CLOSED {
-            self.run.clear();
+            let share = self.config.excess.map_or(0, |(_, percent)| percent);
+            let taken = self.excess.min(share);
+            head = Head::Succeeded {
+                run: self.run,
+                taken,
+            };
+            self.run = 0;
+            self.excess -= taken;
             self.push(false);
             self.calls.push((self.now, false));
-            return;
+            return head;
         }
         self.probes_succeeded += 1;
         if self.probes_succeeded == self.config.successes {
             self.go(CLOSED);
             self.closed = Some(self.now);
-            self.run.clear();
+            self.run = 0;
             self.outcomes.clear();
-            self.known.clear();
+            self.excess = 0;
             self.calls.clear();
         }
+        head
+    }
+
+    /// The calls that a rate is taken from.
+    fn live(&self) -> impl DoubleEndedIterator<Item = usize> + use<> {
+        let rate = self.config.rate;
+        let (calls, now) = (self.calls.clone(), self.now);
+        (0..calls.len()).filter(move |&at| match rate.map(|rate| rate.span) {
+            Some(Span::Calls(size)) => at + size >= calls.len(),
+            Some(Span::Ticks(tick)) => now / tick - calls[at].0 / tick < 10,
+            None => false,
+        })
     }
 
     fn is_rate_reached(&self) -> bool {
         let Some(rate) = self.config.rate else {
             return false;
         };
-        let live: Vec<_> = match rate.span {
-            Span::Calls(size) => {
-                let first = self.calls.len().saturating_sub(size);
-                self.calls[first..].iter().collect()
-            }
-            Span::Ticks(tick) => {
-                let live = |call: &&(u64, bool)| self.now / tick - call.0 / tick < 10;
-                self.calls.iter().filter(live).collect()
-            }
-        };
-        let failed = live.iter().filter(|call| call.1).count();
+        let live: Vec<_> = self.live().collect();
+        let failed = live.iter().filter(|&&at| self.calls[at].1).count();
         live.len() >= rate.min_calls && failed * 100 >= rate.percent * live.len()
-    }
-
-    fn is_excess_reached(&self) -> bool {
-        let Some((failures, percent)) = self.config.excess else {
-            return false;
-        };
-        // From the newest back, each window that ends now.
-        let mut failed = 0;
-        self.known.iter().rev().zip(1..).any(|(&is_bad, calls)| {
-            failed += u32::from(is_bad);
-            100 * failed >= 100 * failures + percent * calls
-        })
     }
 
     fn fail(&mut self, attempt: &Attempt, class: Class) {
@@ -252,25 +259,37 @@ impl Model {
             self.open();
             return;
         }
-        if class == Class::Transport {
-            let older = self.run.first().is_none_or(|run| attempt.admitted < run.0);
-            if self.run.is_empty() {
-                self.run_has_lost = true;
-            } else if older && self.run_has_lost {
+        // A probe succeeded before the breaker closed, which has forgotten that.
+        let cleared = match attempt.head {
+            Head::Succeeded { run, taken } if !attempt.probe => Some((run, taken)),
+            _ => None,
+        };
+        let (run, taken) = cleared.unwrap_or_default();
+        let lost = class == Class::Transport;
+        if self.run == 0 {
+            self.run_began = self.step;
+            self.run_has_lost = lost;
+        } else if lost && attempt.admitted < self.run_began {
+            if self.run_has_lost {
                 return;
-            } else if older {
-                self.run_has_lost = true;
             }
-        } else if self.run.is_empty() {
-            self.run_has_lost = false;
+            self.run_has_lost = true;
         }
-        self.run.push((self.step, class));
-        self.push(true);
-        self.calls.push((self.now, true));
+        self.run = self.run.max(run) + 1;
+        let share = self.config.excess.map_or(0, |(_, percent)| percent);
+        let limit = self.config.excess.map_or(0, |(failures, _)| 100 * failures);
+        self.excess = (self.excess + taken + 100 - share).min(limit);
+        match cleared {
+            Some(_) => self.turn(),
+            None => {
+                self.push(true);
+                self.calls.push((self.now, true));
+            }
+        }
         let failures = self.outcomes.iter().filter(|&&failed| failed).count();
-        if self.run.len() >= self.config.consecutive as usize
+        if self.run >= self.config.consecutive as usize
             || failures >= self.config.failures as usize
-            || self.is_excess_reached()
+            || limit > 0 && self.excess >= limit
             || self.is_rate_reached()
         {
             let healthy = self.closed.map_or(u64::MAX, |closed| self.now - closed);
@@ -280,13 +299,28 @@ impl Model {
         }
     }
 
+    /// Makes a failure of the newest success, in each window.
+    fn turn(&mut self) {
+        match self.outcomes.iter().rposition(|failed| !failed) {
+            Some(newest) => self.outcomes[newest] = true,
+            // What is not known yet counts as a success.
+            None if self.outcomes.len() < self.config.window as usize => {
+                self.outcomes.push_front(true);
+            }
+            None => {}
+        }
+        match self.live().rev().find(|&at| !self.calls[at].1) {
+            Some(newest) => self.calls[newest].1 = true,
+            None => self.calls.push((self.now, true)),
+        }
+    }
+
     fn open_time(&self) -> u64 {
         let time = self.config.recovery << self.reopened.min(20);
         time.min(self.config.max_recovery)
     }
 
     fn push(&mut self, failed: bool) {
-        self.known.push(failed);
         self.outcomes.push_back(failed);
         if self.outcomes.len() > self.config.window as usize {
             self.outcomes.pop_front();
