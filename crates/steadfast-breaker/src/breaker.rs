@@ -216,8 +216,8 @@ impl CircuitBreaker {
 
     /// Returns the time until an attempt may be admitted, or `None` if one would be now.
     ///
-    /// If all places of a half-open breaker are taken that is the time until the first of them is
-    /// reclaimed; a verdict may free one sooner. An [isolated](Self::isolate) breaker has no such
+    /// If all places of a half-open breaker are taken that is a second, or less if one of them is
+    /// reclaimed sooner: a verdict may free one at any time. An [isolated](Self::isolate) breaker has no such
     /// time, which is [`Duration::MAX`].
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {

@@ -62,7 +62,8 @@ impl CircuitOpen {
         }
     }
 
-    /// Returns the time until an attempt may be admitted, if that is known.
+    /// Returns the time until an attempt may be admitted, if that is known. While a probe runs that
+    /// is a second at most, after which it may have been answered.
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
         self.retry_in

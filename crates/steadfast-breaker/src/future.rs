@@ -90,7 +90,7 @@ where
             } => {
                 let result = ready!(inner.poll(cx));
                 let permit = attempt.permit.take().expect("polled after it was ready");
-                Poll::Ready(mode.settle(permit, result).map_err(Into::into))
+                Poll::Ready(mode.settle(permit, result))
             }
             StateProj::Rejected { open } => {
                 let open = open.take().expect("polled after it was ready");

@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use steadfast_core::{BoxError, verdict_of};
 use steadfast_core::{BreakerEffect, Class, DefaultClassifier, LateVerdict, Verdict, Watched};
-use steadfast_core::{verdict_of, verdict_of_error};
 
 use crate::Permit;
 use crate::body::{BodyEnd, ResponseBody};
-use crate::settle::{Settle, sealed};
+use crate::settle::{Settle, sealed, settle_error};
 
 /// Reads the status of gRPC, in the head of a response or in its trailers.
 ///
@@ -40,7 +40,7 @@ impl<B, E> Settle<Response<B>, E> for ByGrpcStatus
 where
     B: Body,
     B::Error: 'static,
-    E: 'static,
+    E: Into<BoxError>,
 {
     type Response = Response<ResponseBody<GrpcBody<B>>>;
 
@@ -48,13 +48,10 @@ where
         &self,
         mut permit: Permit,
         result: Result<Response<B>, E>,
-    ) -> Result<Self::Response, E> {
+    ) -> Result<Self::Response, BoxError> {
         let response = match result {
             Ok(response) => response,
-            Err(error) => {
-                permit.record(verdict_of_error(&DefaultClassifier, &error));
-                return Err(error);
-            }
+            Err(error) => return Err(settle_error(&DefaultClassifier, permit, error)),
         };
         let status = verdict_of_status(response.headers());
         let waits = status.is_none() && response.status() == StatusCode::OK;

@@ -73,7 +73,7 @@
 //! | closed | 5 failures in a row, or another rule that is set | opens |
 //! | open | an attempt | is rejected with [`CircuitOpen`], and nothing is sent |
 //! | open | the first attempt after the open time | half-open, and the attempt is a probe |
-//! | half-open | an attempt while all places are taken | is rejected |
+//! | half-open | an attempt while all places are taken | is rejected, and told to ask again in a second at most |
 //! | half-open | 3 probes succeed | closes, and knows nothing of what was before |
 //! | half-open | a probe fails | opens, for twice as long as the last time |
 //! | closed | the `recovery_timeout` passes in good health | the next open time is a step shorter again |
@@ -176,9 +176,9 @@
 //!
 //! Requests of HTTP/2 share a connection. If it is lost, fifty of them fail in one moment, and to
 //! count fifty failures would open the breaker in front of a service that is fine. So of the
-//! failures with the class [`Transport`](steadfast_core::Class::Transport) one counts for all
-//! attempts that were admitted before the current row of failures began. Attempts that begin
-//! after that and are lost too count each.
+//! failures with the class [`Transport`](steadfast_core::Class::Transport) one counts for all that
+//! come within a second and were admitted before the current row of failures began. Attempts that
+//! begin after that and are lost too count each.
 //!
 //! # The cost of a healthy service
 //!

@@ -215,7 +215,10 @@ impl Machine {
             self.enter(Phase::HalfOpen { successes: 0 }, None);
         }
         let place = match &mut self.phase {
-            Phase::HalfOpen { .. } => Some(self.places.take(now).map_err(Some)?),
+            Phase::HalfOpen { .. } => {
+                let taken = self.places.take(now);
+                Some(taken.map_err(|wait| Some(until_probed(wait)))?)
+            }
             Phase::Closed { ramp, .. } => {
                 if let Some(wait) = ramp.as_mut().and_then(|ramp| ramp.admit(now).err()) {
                     return Err(Some(wait));
@@ -243,7 +246,7 @@ impl Machine {
             Phase::Open { until } => Wait::For(Some(until.saturating_duration_since(now))),
             Phase::HalfOpen { .. } => match self.places.wait(now) {
                 None => Wait::Nothing,
-                wait => Wait::For(wait),
+                wait => Wait::For(wait.map(until_probed)),
             },
             Phase::Isolated => Wait::For(None),
         }
@@ -376,7 +379,7 @@ impl Machine {
         match self.phase {
             Phase::Closed { .. } => {
                 let Cleared { run, excess } = cleared.unwrap_or_default();
-                if !self.run.fail(verdict.class(), admission.run, run) {
+                if !self.run.fail(verdict.class(), admission.run, run, now) {
                     return false;
                 }
                 match cleared {
@@ -478,6 +481,14 @@ pub(crate) enum Wait {
     Nothing,
     /// In this time, if that is known.
     For(Option<Duration>),
+}
+
+/// After what time whoever met a probe is to ask again. That may be answered at any time, and what
+/// is known is only when its place is reclaimed.
+const PROBED: Duration = Duration::from_secs(1);
+
+fn until_probed(reclaimed: Duration) -> Duration {
+    reclaimed.min(PROBED)
 }
 
 /// A server that asks for more has made a mistake.

@@ -1,19 +1,27 @@
 //! Failures in a row, where one lost connection counts once.
 
+use std::time::Duration;
+
 use steadfast_core::Class;
+use tokio::time::Instant;
+
+/// Within what time attempts are lost that were lost together. Those of a service that hangs fail
+/// one after the other, as the timeout of each ends, and may be classified no better.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// The failures since the last success.
 ///
 /// A lost HTTP/2 connection fails all its requests at once, which is one event and not fifty. So
-/// of the connections lost by attempts that were admitted before the run began, one counts.
+/// of the attempts that are lost within a second, and were admitted before the run began, one counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Run {
     /// How many runs have begun. An attempt remembers it, and so knows whether it is older than
     /// the current run.
     number: u32,
     length: u32,
-    /// An attempt from before the run has lost its connection.
-    lost: bool,
+    /// When the last attempt counted that lost its connection, of those from before the run and the
+    /// first of it.
+    lost: Option<Instant>,
 }
 
 impl Run {
@@ -32,13 +40,23 @@ impl Run {
     /// Returns whether a failure of an attempt that was admitted when `admitted_in` was the
     /// number of the run counts. `cleared` is the length of the run that the same attempt had ended
     /// as a success: that goes on then.
-    pub(crate) fn fail(&mut self, class: Class, admitted_in: u32, cleared: u32) -> bool {
+    pub(crate) fn fail(
+        &mut self,
+        class: Class,
+        admitted_in: u32,
+        cleared: u32,
+        now: Instant,
+    ) -> bool {
         let lost = matches!(class, Class::Transport);
         if self.length == 0 {
             self.number = (self.number + 1) & Self::MASK;
-            self.lost = lost;
-        } else if lost && admitted_in != self.number && std::mem::replace(&mut self.lost, true) {
-            return false;
+            self.lost = lost.then_some(now);
+        } else if lost && admitted_in != self.number {
+            let together = |last| now.saturating_duration_since(last) < TOGETHER;
+            if self.lost.is_some_and(together) {
+                return false;
+            }
+            self.lost = Some(now);
         }
         self.length = self.length.max(cleared).saturating_add(1);
         true
@@ -54,72 +72,94 @@ impl Run {
 mod tests {
     use super::*;
 
-    #[test]
-    fn attempts_that_are_lost_together_count_once() {
+    #[tokio::test(start_paused = true)]
+    async fn attempts_that_are_lost_together_count_once() {
+        let now = Instant::now();
         let mut run = Run::default();
         let admitted_in = run.number();
         for _ in 0..50 {
-            run.fail(Class::Transport, admitted_in, 0);
+            run.fail(Class::Transport, admitted_in, 0, now);
         }
         assert_eq!(run.length(), 1);
     }
 
-    #[test]
-    fn attempts_that_are_lost_one_after_another_count_each() {
+    #[tokio::test(start_paused = true)]
+    async fn attempts_that_are_lost_one_after_another_count_each() {
+        let now = Instant::now();
         let mut run = Run::default();
         for _ in 0..5 {
             let admitted_in = run.number();
-            run.fail(Class::Transport, admitted_in, 0);
+            run.fail(Class::Transport, admitted_in, 0, now);
         }
         assert_eq!(run.length(), 5);
     }
 
-    #[test]
-    fn a_lost_connection_counts_beside_another_failure() {
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_connection_counts_beside_another_failure() {
+        let now = Instant::now();
         let mut run = Run::default();
         let before = run.number();
-        assert!(run.fail(Class::ServerError, before, 0));
+        assert!(run.fail(Class::ServerError, before, 0, now));
         assert!(
-            run.fail(Class::Transport, before, 0),
+            run.fail(Class::Transport, before, 0, now),
             "the first that is lost"
         );
-        assert!(!run.fail(Class::Transport, before, 0), "the second");
-        assert!(run.fail(Class::Timeout, before, 0), "no lost connection");
+        assert!(!run.fail(Class::Transport, before, 0, now), "the second");
+        assert!(
+            run.fail(Class::Timeout, before, 0, now),
+            "no lost connection"
+        );
         assert_eq!(run.length(), 3);
     }
 
-    #[test]
-    fn a_success_starts_the_count_again() {
+    #[tokio::test(start_paused = true)]
+    async fn a_success_starts_the_count_again() {
+        let now = Instant::now();
         let mut run = Run::default();
         let before = run.number();
-        run.fail(Class::Transport, before, 0);
+        run.fail(Class::Transport, before, 0, now);
         run.end();
         assert_eq!(run.length(), 0);
         assert!(
-            run.fail(Class::Transport, before, 0),
+            run.fail(Class::Transport, before, 0, now),
             "of a new run the first"
         );
         assert_eq!(run.length(), 1);
     }
 
     /// Bodies that break one after the other, each of which has begun with a good head.
-    #[test]
-    fn a_success_that_is_taken_back_has_not_ended_the_run() {
+    #[tokio::test(start_paused = true)]
+    async fn a_success_that_is_taken_back_has_not_ended_the_run() {
+        let now = Instant::now();
         let mut run = Run::default();
         for length in 1..6 {
             let (admitted_in, cleared) = (run.number(), run.end());
-            assert!(run.fail(Class::Transport, admitted_in, cleared));
+            assert!(run.fail(Class::Transport, admitted_in, cleared, now));
             assert_eq!(run.length(), length);
         }
         let (before, cleared) = (run.number(), run.end());
         assert!(
-            run.fail(Class::Transport, before, 0),
+            run.fail(Class::Transport, before, 0, now),
             "of a new run the first"
         );
         assert!(
-            !run.fail(Class::Transport, before, cleared),
+            !run.fail(Class::Transport, before, cleared, now),
             "lost together"
         );
         assert_eq!(run.length(), 1);
+    }
+
+    /// One in ten milliseconds is given up, ten seconds after each began.
+    #[tokio::test(start_paused = true)]
+    async fn attempts_that_are_lost_over_seconds_count_once_a_second() {
+        let start = Instant::now();
+        let mut run = Run::default();
+        let before = run.number();
+        for n in 0..500 {
+            let now = start + n * Duration::from_millis(10);
+            let counts = run.fail(Class::Transport, before, 0, now);
+            assert_eq!(counts, n % 100 == 0, "{n}");
+        }
+        assert_eq!(run.length(), 5);
     }
 }

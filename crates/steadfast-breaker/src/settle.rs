@@ -1,13 +1,13 @@
 //! How the end of a call becomes a verdict.
 
-use std::any::Any;
+use std::error::Error;
 use std::fmt;
 
 use http::Response;
 use http_body::Body;
 use steadfast_core::{
-    BoxError, BreakerEffect, Class, Classified, Classify, DefaultClassifier, Verdict, Watched,
-    verdict_of, verdict_of_error,
+    BoxError, BreakerEffect, Class, Classified, Classify, DefaultClassifier, Exhausted, Verdict,
+    Watched, verdict_of,
 };
 
 use crate::Permit;
@@ -24,13 +24,14 @@ pub trait Settle<Res, E>: sealed::Sealed {
 
     /// Settles `permit` by `result`, or hands it on to the response.
     #[doc(hidden)]
-    fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Self::Response, E>;
+    fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Self::Response, BoxError>;
 }
 
 /// Takes `Ok` for a success and `Err` for a failure, whatever is in them.
 ///
-/// An error that a layer further in has [classified](Classified) keeps its verdict. So the
-/// rejection of one breaker is no failure to another one around it.
+/// An error that a layer further in has [classified](Classified) keeps its verdict, and so does
+/// what a balancer or a retry layer gives up with. So the rejection of one breaker is no failure to
+/// another one around it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByResult {
     _private: (),
@@ -58,26 +59,24 @@ pub(crate) mod sealed {
 
 // ===== impl ByResult =====
 
-impl<Res, E: 'static> Settle<Res, E> for ByResult {
+impl<Res, E: Into<BoxError>> Settle<Res, E> for ByResult {
     type Response = Res;
 
-    fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Res, E> {
+    fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Res, BoxError> {
+        // What an error is can be seen only of the boxed one.
+        let result = result.map_err(Into::into);
         permit.record(match &result {
             Ok(_) => Verdict::SUCCESS,
-            Err(error) => classified(error).unwrap_or(Verdict::new(Class::ServerError)),
+            Err(error) => classified(&**error).unwrap_or(Verdict::new(Class::ServerError)),
         });
         result
     }
 }
 
 /// The verdict of a layer further in.
-fn classified<E: 'static>(error: &E) -> Option<Verdict> {
-    let error = error as &dyn Any;
-    let found = match error.downcast_ref::<BoxError>() {
-        Some(boxed) => Classified::find(&**boxed),
-        None => error.downcast_ref(),
-    };
-    found.map(Classified::verdict)
+fn classified(error: &(dyn Error + 'static)) -> Option<Verdict> {
+    let classified = Classified::find(error).map(Classified::verdict);
+    classified.or_else(|| Exhausted::find(error).map(Exhausted::verdict))
 }
 
 // ===== impl ByResultFn =====
@@ -85,12 +84,13 @@ fn classified<E: 'static>(error: &E) -> Option<Verdict> {
 impl<F, Res, E> Settle<Res, E> for ByResultFn<F>
 where
     F: Fn(Result<&Res, &E>) -> Verdict,
+    E: Into<BoxError>,
 {
     type Response = Res;
 
-    fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Res, E> {
+    fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Res, BoxError> {
         permit.record((self.0)(result.as_ref()));
-        result
+        result.map_err(Into::into)
     }
 }
 
@@ -102,23 +102,35 @@ impl<F> fmt::Debug for ByResultFn<F> {
     }
 }
 
+/// Asks a classifier about an error, which it can only if that is boxed.
+pub(crate) fn settle_error<C: Classify>(
+    classifier: &C,
+    permit: Permit,
+    error: impl Into<BoxError>,
+) -> BoxError {
+    let error = error.into();
+    permit.record(classifier.classify(Err(&*error)));
+    error
+}
+
 // ===== impl ByResponse =====
 
 impl<C, B, E> Settle<Response<B>, E> for ByResponse<C>
 where
     C: Classify,
     B: Body,
-    E: 'static,
+    E: Into<BoxError>,
 {
     type Response = Response<ResponseBody<B>>;
 
-    fn settle(&self, permit: Permit, result: Result<Response<B>, E>) -> Result<Self::Response, E> {
+    fn settle(
+        &self,
+        permit: Permit,
+        result: Result<Response<B>, E>,
+    ) -> Result<Self::Response, BoxError> {
         match result {
             Ok(response) => Ok(self.settle_head(permit, response)),
-            Err(error) => {
-                permit.record(verdict_of_error(&self.0, &error));
-                Err(error)
-            }
+            Err(error) => Err(settle_error(&self.0, permit, error)),
         }
     }
 }

@@ -17,7 +17,7 @@ use steadfast_core::{
 };
 use support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SECOND, SUCCESS, attempt, due, trip};
 use tokio::time::advance;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// A stream of events. It ends only when it is polled once more, as a real one does.
 struct Events(VecDeque<Result<&'static str, BoxError>>);
@@ -143,6 +143,51 @@ async fn a_classifier_may_decide() {
         response.map_err(BoxError::from)
     }));
     service.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(breaker.state(), OPEN);
+}
+
+/// The error of a client is seldom a boxed one.
+#[derive(Debug)]
+struct Own(std::io::Error);
+
+impl std::fmt::Display for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the client failed")
+    }
+}
+
+impl std::error::Error for Own {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_is_asked_about_errors_of_any_type() {
+    let own = async |_: Request<()>| {
+        let kind = std::io::ErrorKind::ConnectionRefused;
+        Err::<Response<Empty<Bytes>>, _>(Own(kind.into()))
+    };
+    let breaker = sensitive();
+    let client_side = classify_fn(|outcome| match outcome {
+        Err(error) if error.is::<Own>() => Verdict::new(Class::CallerFault),
+        other => DefaultClassifier.classify(other),
+    });
+    let layer = CircuitBreakerLayer::http(breaker.clone()).classifier(client_side);
+    let service = layer.layer(service_fn(own));
+    let error = service.oneshot(Request::new(())).await.unwrap_err();
+    assert!(error.is::<Own>(), "it is passed on");
+    assert_eq!(breaker.state(), CLOSED);
+
+    // Those that are refused together count each, unlike those that are lost.
+    let breaker = CircuitBreaker::new();
+    let service = CircuitBreakerLayer::http(breaker.clone()).layer(service_fn(own));
+    let mut running: Vec<_> = (0..5)
+        .map(|_| tokio_test::task::spawn(service.clone().call(Request::new(()))))
+        .collect();
+    for attempt in &mut running {
+        assert!(attempt.poll().is_ready());
+    }
     assert_eq!(breaker.state(), OPEN);
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
-use steadfast_core::{BoxError, BreakerEffect, Class, Classified, Verdict};
+use steadfast_core::{BoxError, BreakerEffect, Class, Classified, Exhausted, Trail, Verdict};
 use support::{CLOSED, HALF_OPEN, OPEN, SECOND, due, rejection, trip};
 use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -93,6 +93,10 @@ async fn an_error_keeps_the_verdict_of_the_edge() {
         .oneshot(())
         .await
         .unwrap_err();
+    let verdict = Verdict::new(Class::RateLimited);
+    let given_up = async |(): ()| Err::<(), _>(Exhausted::new(Trail::new(), verdict, None));
+    let service = layer.layer(service_fn(given_up));
+    service.oneshot(()).await.unwrap_err();
     assert_eq!(breaker.state(), CLOSED);
 }
 

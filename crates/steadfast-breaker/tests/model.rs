@@ -103,7 +103,8 @@ struct Model {
     /// The failures since the last success, and the step in which they began.
     run: usize,
     run_began: usize,
-    run_has_lost: bool,
+    /// When an attempt was last lost that counted for all that are lost with it.
+    run_lost: Option<u64>,
     /// When each call ended that was not cancelled, and whether it failed.
     calls: Vec<(u64, bool)>,
 }
@@ -127,7 +128,7 @@ impl Model {
             excess: 0,
             run: 0,
             run_began: 0,
-            run_has_lost: false,
+            run_lost: None,
             calls: Vec::new(),
         }
     }
@@ -136,9 +137,10 @@ impl Model {
         let live = || self.places.iter().filter(|place| place.1 > self.now);
         match self.state {
             BreakerState::Open if self.until > self.now => Some(self.until - self.now),
-            BreakerState::HalfOpen if live().count() >= self.config.probes as usize => {
-                live().map(|place| place.1 - self.now).min()
-            }
+            BreakerState::HalfOpen if live().count() >= self.config.probes as usize => live()
+                .map(|place| place.1 - self.now)
+                .min()
+                .map(|wait| wait.min(1_000)),
             _ => None,
         }
     }
@@ -268,12 +270,12 @@ impl Model {
         let lost = class == Class::Transport;
         if self.run == 0 {
             self.run_began = self.step;
-            self.run_has_lost = lost;
+            self.run_lost = lost.then_some(self.now);
         } else if lost && attempt.admitted < self.run_began {
-            if self.run_has_lost {
+            if self.run_lost.is_some_and(|at| self.now - at < 1_000) {
                 return;
             }
-            self.run_has_lost = true;
+            self.run_lost = Some(self.now);
         }
         self.run = self.run.max(run) + 1;
         let share = self.config.excess.map_or(0, |(_, percent)| percent);
