@@ -140,7 +140,8 @@ impl CircuitBreakerBuilder {
     /// longer, whatever came of them.
     ///
     /// Off by default. A call takes until its verdict, and one over HTTP until the head of its
-    /// response. One that is cancelled is no call.
+    /// response. One that is cancelled is no call. A probe that is so slow has failed, whatever the
+    /// share is: a service that comes back has to be quick.
     pub fn slow_calls(mut self, slow: Duration, share: f64, window: Window) -> Self {
         self.rules.slow_calls = Some((slow, Rate { share, window }));
         self
@@ -171,7 +172,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Sets the longest time that the breaker stays open.
+    /// Sets the longest time that the breaker stays open, unless the answer that opens it asks for
+    /// more.
     ///
     /// If it is not set, it is [`DEFAULT_MAX_RECOVERY_TIMEOUT`], or the
     /// [`recovery_timeout`](Self::recovery_timeout) if that is longer.

@@ -138,7 +138,7 @@
 //! | [`excess_failures`](CircuitBreakerBuilder::excess_failures), [`failure_rate`](CircuitBreakerBuilder::failure_rate), [`slow_calls`](CircuitBreakerBuilder::slow_calls), [`ramp`](CircuitBreakerBuilder::ramp) | off | the same |
 //! | [`rate_limits`](CircuitBreakerBuilder::rate_limits) | neutral | what refuses works |
 //! | [`recovery_timeout`](CircuitBreakerBuilder::recovery_timeout) | 60 s | a restart usually fits in |
-//! | [`max_recovery_timeout`](CircuitBreakerBuilder::max_recovery_timeout) | 5 min | no recovery goes unnoticed for longer |
+//! | [`max_recovery_timeout`](CircuitBreakerBuilder::max_recovery_timeout) | 5 min | no recovery goes unnoticed for longer, but for a hint |
 //! | [`probes`](CircuitBreakerBuilder::probes) | 1 | what comes up again is asked by one attempt at a time |
 //! | [`success_threshold`](CircuitBreakerBuilder::success_threshold) | 3 | one success may be luck |
 //! | [`probe_timeout`](CircuitBreakerBuilder::probe_timeout) | 30 s | a probe that hangs must not block the recovery |

@@ -29,7 +29,8 @@ pub struct Permit {
 /// Made by [`CircuitBreaker::try_acquire_detached_at`]. It has to be given back to its own breaker,
 /// by [`record`](Self::record) or by [`end`](Self::end), also by an attempt that is dropped: one that
 /// is lost keeps the place of a probe until its
-/// [time](crate::CircuitBreakerBuilder::probe_timeout) is over. With another breaker it would free or settle what is not its own.
+/// [time](crate::CircuitBreakerBuilder::probe_timeout) is over. With another breaker it would free
+/// or settle what is not its own.
 #[derive(Debug)]
 #[must_use = "dropping a permit without its breaker keeps the place of a probe"]
 pub struct DetachedPermit(Attempt);

@@ -32,6 +32,12 @@ use crate::{CircuitBreaker, CircuitBreakerBuilder};
 /// # Ok::<(), steadfast_core::InvalidConfig>(())
 /// ```
 ///
+/// # Names
+///
+/// Where events become metrics, each [name](CircuitBreakerBuilder::name) is a series that stays, as
+/// does its last state when its breaker goes. So name breakers by their keys only where those are
+/// few, and give all of them one name otherwise.
+///
 /// # Cost
 ///
 /// A key that is known costs a read lock for the time of a lookup, and the clone of a

@@ -72,8 +72,8 @@
 //! The names are constants in [`names`]. In the first part of the table the metrics of attempts
 //! have the label `endpoint` as well. The labels `outcome` and `class` have the 14 values of
 //! [`Class::as_str`](steadfast_core::Class::as_str), the label `to` of a transition has 3, and the
-//! names of endpoints are those of the configuration. No label is made of what a request or a
-//! server says.
+//! names of endpoints and breakers are those of the configuration. No label is made of what a request
+//! or a server says.
 //!
 //! | Name | Type, unit | Labels | What it counts | When the caller leaves |
 //! |---|---|---|---|---|
@@ -128,6 +128,11 @@
 //!   outside whether a reader who stops has enough.
 //! * An error that no classifier knows is `transport`, and one that is neither boxed nor one of
 //!   [`steadfast_core`] cannot be looked into.
+//! * A request that a breaker alone rejects counts as one attempt, `overloaded`. Only a balancer and a
+//!   retry layer say how many there were.
+//! * An exporter that forgets series which were idle, as that for Prometheus does with an
+//!   `idle_timeout`, forgets those of a layer for good: it looks them up once. Exempt `steadfast_*`,
+//!   whose labels are few.
 //! * Token counts and models are not measured. They are in bodies, which pass unread.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
