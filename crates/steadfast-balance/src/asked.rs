@@ -29,7 +29,7 @@ pub(crate) struct Allowed<'a> {
     /// It does not wait for one endpoint while another one could take it.
     pub(crate) hurries: bool,
     tried: Vec<Attempt>,
-    /// The endpoints at which another attempt of the request is under way.
+    /// The endpoints that are left to other attempts of the request.
     elsewhere: Vec<EndpointName>,
     is_hedge: bool,
     /// The last attempt ended just now and another endpoint was promised, so the same one would
@@ -63,13 +63,23 @@ impl Asked {
         self.race.as_ref().is_some_and(Race::is_hedge)
     }
 
+    /// What is allowed once the attempts that run now have failed. The next one is no hedge.
+    pub(crate) fn allowed_after_all(&self) -> Allowed<'_> {
+        let race = self.race.as_ref();
+        Allowed {
+            elsewhere: race.map(Race::endpoints).unwrap_or_default(),
+            is_hedge: false,
+            ..self.allowed()
+        }
+    }
+
     pub(crate) fn allowed(&self) -> Allowed<'_> {
         let trail = self.trail.as_ref().filter(|trail| !trail.is_empty());
         Allowed {
             wishes: self.wishes.as_ref(),
             hurries: false,
             tried: trail.map(Trail::attempts).unwrap_or_default(),
-            elsewhere: self.race.as_ref().map(Race::endpoints).unwrap_or_default(),
+            elsewhere: self.race.as_ref().map(Race::taken).unwrap_or_default(),
             is_hedge: self.is_hedge(),
             moves: trail.is_some_and(|trail| trail.last_next() == Some(Next::Now)),
         }
@@ -77,12 +87,6 @@ impl Asked {
 }
 
 impl Allowed<'_> {
-    /// What is allowed once the attempts that run now have failed. The next one is no hedge.
-    pub(crate) fn after_all(mut self) -> Self {
-        self.is_hedge = false;
-        self
-    }
-
     pub(crate) fn tokens(&self) -> Option<u64> {
         self.wishes.and_then(Wishes::tokens)
     }

@@ -199,6 +199,9 @@ impl Reserved {
 
     /// Gives back what was reserved, for a request that is not sent. That is no attempt.
     pub(crate) fn give_back(&mut self) {
+        if let Some(place) = self.place.take() {
+            place.unsent();
+        }
         if let Some(load) = self.take() {
             load.member.cooldown.unsent(load.ticket);
         }

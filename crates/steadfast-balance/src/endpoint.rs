@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
-use steadfast_core::{EndpointName, InvalidConfig};
+use steadfast_core::{EndpointName, InvalidConfig, Observers};
 
 use crate::apart::apart;
 use crate::credential::Credential;
@@ -173,7 +173,17 @@ impl Endpoint {
                 "must not be negative",
             ));
         }
-        Ok(())
+        self.build_breaker(Observers::new()).map(drop)
+    }
+
+    /// Builds a breaker that has its name.
+    pub(crate) fn build_breaker(
+        &self,
+        observers: Observers,
+    ) -> Result<CircuitBreaker, InvalidConfig> {
+        let builder = self.breaker.clone().name(self.name.clone());
+        let built = builder.observers(observers).build();
+        built.map_err(|error| error.within("breaker"))
     }
 
     /// Whether it is the same place, reached in the same way, though perhaps of another tier or

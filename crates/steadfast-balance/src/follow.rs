@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 
+use steadfast_core::InvalidConfig;
 use tower::discover::{Change, Discover};
 
 use crate::endpoint::Endpoint;
@@ -17,7 +18,8 @@ impl PoolHandle {
     ///
     /// An endpoint that is misconfigured, or has the name of another one, is passed over with a
     /// `tracing` event at level `info`. What an `Insert` under a known key would have replaced
-    /// stays then.
+    /// stays then. It is tried again when something else that the stream has put there goes: during
+    /// a rolling update the new one often comes before the old one has gone.
     ///
     /// ```
     /// use std::convert::Infallible;
@@ -58,6 +60,7 @@ impl PoolHandle {
             let mut placed = Placed::<D::Key> {
                 pool,
                 ids: Vec::new(),
+                passed_over: Vec::new(),
             };
             while let Some(change) = poll_fn(|cx| changes.as_mut().poll_discover(cx)).await {
                 match change? {
@@ -74,24 +77,48 @@ impl PoolHandle {
 struct Placed<K> {
     pool: PoolHandle,
     ids: Vec<(K, u64)>,
+    /// What could not be put there, as its name was taken.
+    passed_over: Vec<(K, Endpoint)>,
 }
 
 impl<K: Eq> Placed<K> {
     fn insert(&mut self, key: K, endpoint: Endpoint) {
-        let known = self.ids.iter_mut().find(|(known, _)| *known == key);
+        self.passed_over.retain(|(known, _)| *known != key);
         let name = endpoint.name().clone();
-        let put = self.pool.put(known.as_ref().map(|(_, id)| *id), endpoint);
-        match (put, known) {
-            (Ok(id), Some(known)) => known.1 = id,
-            (Ok(id), None) => self.ids.push((key, id)),
-            (Err(error), _) => tracing::info!(endpoint = %name, %error, "endpoint passed over"),
+        if let Err((error, key, endpoint)) = self.put(key, endpoint) {
+            tracing::info!(endpoint = %name, %error, "endpoint passed over");
+            self.passed_over.push((key, endpoint));
+        } else {
+            // What was there under this key may have had the name of another one.
+            self.try_again();
         }
     }
 
     fn remove(&mut self, key: &K) {
+        self.passed_over.retain(|(known, _)| known != key);
         if let Some(at) = self.ids.iter().position(|(known, _)| known == key) {
             let (_, id) = self.ids.swap_remove(at);
             self.pool.take(id);
+            self.try_again();
+        }
+    }
+
+    fn put(&mut self, key: K, endpoint: Endpoint) -> Result<(), (InvalidConfig, K, Endpoint)> {
+        let known = self.ids.iter_mut().find(|(known, _)| *known == key);
+        let old = known.as_ref().map(|(_, id)| *id);
+        match (self.pool.put(old, endpoint.clone()), known) {
+            (Ok(id), Some(known)) => known.1 = id,
+            (Ok(id), None) => self.ids.push((key, id)),
+            (Err(error), _) => return Err((error, key, endpoint)),
+        }
+        Ok(())
+    }
+
+    fn try_again(&mut self) {
+        for (key, endpoint) in std::mem::take(&mut self.passed_over) {
+            if let Err((_, key, endpoint)) = self.put(key, endpoint) {
+                self.passed_over.push((key, endpoint));
+            }
         }
     }
 }

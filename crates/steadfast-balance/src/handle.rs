@@ -127,7 +127,8 @@ impl PoolHandle {
         self.set(name, |entry| entry.service = InService::Enabled)
     }
 
-    /// Takes an endpoint out of service, and waits until all that runs there has ended.
+    /// Takes an endpoint out of service, and waits until all that runs there has ended, the bodies
+    /// of successes included.
     ///
     /// It stays among the others, out of service, until it is [enabled](Self::enable) or
     /// [removed](Self::remove).

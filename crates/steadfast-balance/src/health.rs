@@ -5,6 +5,7 @@ mod request;
 mod watch;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -74,8 +75,10 @@ struct Rules {
     unhealthy: u32,
 }
 
-/// Begins a check of an endpoint.
+/// Begins a check of one endpoint.
 type Check = Box<dyn Fn(&Endpoint) -> Checking + Send>;
+/// Makes what begins the checks of an endpoint.
+type MakeCheck = Box<dyn Fn(&Endpoint) -> Check + Send>;
 
 // ===== impl HealthCheck =====
 
@@ -171,7 +174,10 @@ impl HealthCheck {
     /// Starts a task that sends a `GET` request through `client`, with the headers and the
     /// credential of the endpoint, and reads its response to the end.
     ///
-    /// The layers of the endpoints are not passed. A check is no request in flight.
+    /// The [layers of the endpoints](crate::EndpointBalanceBuilder::endpoint_layer) are not passed:
+    /// a check must not wait for a limit that requests have used up, nor be counted for one. Where
+    /// they do more than that, as with an address or a credential that they know, take
+    /// [`start_each`](Self::start_each). A check is no request in flight.
     ///
     /// # Errors
     ///
@@ -194,6 +200,60 @@ impl HealthCheck {
         ResBody::Error: Into<BoxError>,
         ResBody::Data: Send,
     {
+        self.start_each(pool, move |_| client.clone())
+    }
+
+    /// Starts a task that sends its requests through a client for each endpoint, which is made
+    /// once and kept as long as the endpoint is in service.
+    ///
+    /// ```
+    /// # use http::{HeaderValue, Request, Response};
+    /// # use std::convert::Infallible;
+    /// # use steadfast_balance::{Endpoint, EndpointBalanceLayer, HealthCheck};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let pool = EndpointBalanceLayer::builder().build_empty()?.handle();
+    /// # let client = tower::service_fn(async |_: Request<String>| {
+    /// #     Ok::<_, Infallible>(Response::new(String::new()))
+    /// # });
+    /// // As in the balancer's `endpoint_layer`.
+    /// let region = |endpoint: &Endpoint| {
+    ///     let name = HeaderValue::from_str(endpoint.name().as_str()).ok();
+    ///     move |mut request: Request<String>| {
+    ///         request.headers_mut().extend(name.clone().map(|it| ("x-region".parse().ok(), it)));
+    ///         request
+    ///     }
+    /// };
+    /// let checks = HealthCheck::new().start_each(&pool, move |endpoint| {
+    ///     tower::ServiceBuilder::new().map_request(region(endpoint)).service(client.clone())
+    /// })?;
+    /// # drop(checks);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field if something is misconfigured.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a Tokio runtime. A panic in `make` ends all checks.
+    pub fn start_each<M, S, B, ResBody>(
+        &self,
+        pool: &PoolHandle,
+        make: M,
+    ) -> Result<HealthChecks, InvalidConfig>
+    where
+        M: Fn(&Endpoint) -> S + Send + 'static,
+        S: Service<Request<B>, Response = Response<ResBody>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Default + Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+        ResBody::Data: Send,
+    {
         if !self.path.starts_with('/') || self.path.parse::<PathAndQuery>().is_err() {
             let reason = "must be a path that begins with a slash";
             return Err(InvalidConfig::new("path", &self.path, reason));
@@ -203,10 +263,11 @@ impl HealthCheck {
             status: self.status,
             classifier: pool.pool().shared.rules.classifier.clone(),
         };
-        self.spawn(
-            pool,
-            Box::new(move |endpoint| check.begin(endpoint, client.clone())),
-        )
+        let make_check = move |endpoint: &Endpoint| -> Check {
+            let (check, client) = (check.clone(), make(endpoint));
+            Box::new(move |endpoint| check.begin(endpoint, client.clone()))
+        };
+        self.spawn(pool, Box::new(make_check))
     }
 
     /// Starts a task that asks `check`, which may look at an endpoint in any way. An error is a
@@ -226,11 +287,11 @@ impl HealthCheck {
         check: C,
     ) -> Result<HealthChecks, InvalidConfig>
     where
-        C: Fn(&Endpoint) -> F + Send + 'static,
+        C: Fn(&Endpoint) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         let classifier = pool.pool().shared.rules.classifier.clone();
-        let begin = move |endpoint: &Endpoint| -> Checking {
+        let begin = Arc::new(move |endpoint: &Endpoint| -> Checking {
             let (running, classifier) = (check(endpoint), classifier.clone());
             Box::pin(async move {
                 match running.await {
@@ -238,14 +299,18 @@ impl HealthCheck {
                     Err(error) => Outcome::unexpected(classifier.classify(Err(&*error))),
                 }
             })
+        });
+        let make_check = move |_: &Endpoint| -> Check {
+            let begin = begin.clone();
+            Box::new(move |endpoint| begin(endpoint))
         };
-        self.spawn(pool, Box::new(begin))
+        self.spawn(pool, Box::new(make_check))
     }
 
-    fn spawn(&self, pool: &PoolHandle, check: Check) -> Result<HealthChecks, InvalidConfig> {
+    fn spawn(&self, pool: &PoolHandle, make: MakeCheck) -> Result<HealthChecks, InvalidConfig> {
         self.rules.validate()?;
         let rng = self.seed.map_or_else(Rng::new, Rng::with_seed);
-        let checker = Checker::new(pool.pool().clone(), self.rules, check, rng);
+        let checker = Checker::new(pool.pool().clone(), self.rules, make, rng);
         Ok(HealthChecks(tokio::spawn(checker)))
     }
 }

@@ -198,7 +198,8 @@ impl<F> EndpointBalanceBuilder<F> {
     }
 
     /// Puts layers between the balancer and its client, made for each endpoint: a limit of its
-    /// own, a timeout, metrics.
+    /// own, a timeout, metrics. To make them should be quick: the first requests after a change of
+    /// the endpoints wait for it.
     ///
     /// ```
     /// use steadfast_balance::{Endpoint, EndpointBalanceLayer};
@@ -214,10 +215,15 @@ impl<F> EndpointBalanceBuilder<F> {
     where
         G: Fn(&Endpoint) -> L,
     {
+        self.endpoint_layer_by(MakeLayerFn(make))
+    }
+
+    /// Puts layers between the balancer and its client, by a type that can be named.
+    pub fn endpoint_layer_by<T: MakeEndpointLayer>(self, make: T) -> EndpointBalanceBuilder<T> {
         EndpointBalanceBuilder {
             endpoints: self.endpoints,
             rules: self.rules,
-            endpoint_layer: MakeLayerFn(make),
+            endpoint_layer: make,
         }
     }
 

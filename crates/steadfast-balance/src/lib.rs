@@ -161,7 +161,8 @@
 //!   cooldown keeps its place until it would have been refused.
 //! * A future that waits for its turn and is held without being polled loses it to others after
 //!   100 ms.
-//! * A request is in flight until its response body has ended or was dropped.
+//! * A request is in flight until its response body has ended or was dropped, or until the head of
+//!   one that did not succeed: such a body may be kept while the next attempt runs.
 //!
 //! # The cost of a healthy request
 //!

@@ -76,13 +76,7 @@ impl Member {
     ) -> Result<Self, InvalidConfig> {
         endpoint.validate()?;
         endpoint.set_apart();
-        let breaker = endpoint
-            .breaker
-            .clone()
-            .name(endpoint.name.clone())
-            .observers(shared.rules.observers.clone())
-            .build()
-            .map_err(|error| error.within("breaker"))?;
+        let breaker = endpoint.build_breaker(shared.rules.observers.clone())?;
         Ok(Self {
             id,
             name_hash: fnv1a(endpoint.name.as_str().as_bytes()),

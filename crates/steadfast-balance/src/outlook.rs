@@ -32,7 +32,7 @@ impl Shared {
 
     /// Says when the next attempt of a request can be taken, after one that did not succeed.
     pub(crate) fn next(&self, members: &Members, asked: &Asked, now: Instant) -> Next {
-        let allowed = asked.allowed().after_all();
+        let allowed = asked.allowed_after_all();
         let tokens = asked.tokens();
         let key = Key::behind(allowed.since(now));
         let claims = self.queue.claims(key, members.everybody(), now);

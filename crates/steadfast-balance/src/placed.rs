@@ -39,6 +39,11 @@ impl PoolHandle {
         });
         debug_assert!(taken.is_ok(), "nothing in there can fail");
     }
+
+    /// Whether the endpoint with this id is there, in service or not.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        find(&self.pool().members().all, id).is_some()
+    }
 }
 
 fn find(all: &[Entry], id: u64) -> Option<usize> {

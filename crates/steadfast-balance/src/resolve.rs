@@ -176,8 +176,9 @@ impl PoolHandle {
     ///
     /// The future never ends; spawn it, or poll it beside something else. An address that is still
     /// there at the next answer keeps its endpoint and its state, a new one gets an endpoint, and
-    /// one that has gone loses it, while what runs there comes to its end. Other endpoints are left
-    /// alone. When the resolver fails, finds nothing, or does not answer for 10 s, the endpoints
+    /// one that has gone loses it, while what runs there comes to its end. One that somebody has
+    /// removed comes back with the next answer: [`disable`](Self::disable) keeps it out. Other
+    /// endpoints are left alone. When the resolver fails, finds nothing, or does not answer for 10 s, the endpoints
     /// stay, and it is asked again after 1 s, doubling to the interval.
     ///
     /// # Errors
@@ -223,6 +224,8 @@ impl PoolHandle {
 
 impl Known {
     fn follow(&mut self, addresses: &[SocketAddr]) {
+        // Somebody may have taken one out, or all with `replace`.
+        self.ids.retain(|(_, id)| self.pool.has(*id));
         // First those that come, so that there is no moment without any.
         for address in addresses {
             if !self.ids.iter().any(|(known, _)| known == address) {
@@ -243,7 +246,7 @@ impl Known {
         let name = endpoint.name().clone();
         match self.pool.put(None, endpoint) {
             Ok(id) => self.ids.push((address, id)),
-            // Only a name can be taken. It is tried again with the next answer.
+            // The rest is valid, but its name can be taken. It is tried again with the next answer.
             Err(error) => tracing::info!(endpoint = %name, %error, "endpoint passed over"),
         }
     }

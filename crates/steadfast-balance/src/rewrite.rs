@@ -121,11 +121,24 @@ fn remove_named(headers: &mut HeaderMap) {
     }
 }
 
-/// The URI at the endpoint. There is none for a target without a path, such as `*`, and for one
-/// that gets too long.
+/// Whether a path leads out of where it begins: what else a server has is not for callers, who
+/// would come there with the endpoint's credential.
+fn climbs(path: &str) -> bool {
+    // Most paths have nothing of the kind.
+    if !path.contains("..") && !path.contains('%') {
+        return false;
+    }
+    let path = path.to_ascii_lowercase().replace("%2e", ".");
+    let path = path.replace("%2f", "/").replace("%5c", "\\");
+    path.split(['/', '\\']).any(|segment| segment == "..")
+}
+
+/// The URI at the endpoint. There is none for a target without a path, such as `*` or `models`, for
+/// one that leads out of the base with `..`, and for one that gets too long.
 fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, InvalidTarget> {
     let path = strip_root(uri.path(), root);
-    if !path.is_empty() && !path.starts_with('/') {
+    let has_path = uri.path().starts_with('/') && (path.is_empty() || path.starts_with('/'));
+    if !has_path || climbs(path) {
         return Err(InvalidTarget(()));
     }
     let own = uri.query().unwrap_or_default();
@@ -363,11 +376,35 @@ mod tests {
     fn what_has_no_place_at_the_endpoint_gets_no_credential() {
         let long = format!("http://b.test/{}", "x".repeat(65_500));
         let base = format!("http://a.test/{}", "y".repeat(100));
-        for uri in ["*", &long] {
+        for uri in [
+            "*",
+            &long,
+            // Without a slash it is a host.
+            "models",
+            "a.test:443",
+            "/../admin",
+            "/chat/..",
+            "/%2e%2E/admin",
+            "/a%2f.%2e%5Cadmin",
+            "/v1/../../admin",
+        ] {
             let mut request = Request::options(uri).body(()).unwrap();
             let own = endpoint(&base).api_key(Credential::bearer("own").unwrap());
-            rewrite(&mut request, &own, "").unwrap_err();
-            assert!(request.headers().is_empty());
+            let refused = rewrite(&mut request, &own, "").is_err();
+            assert!(refused && request.headers().is_empty(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn names_with_dots_are_names() {
+        for path in [
+            "/models/gpt-4.1",
+            "/a..b/...",
+            "/.well-known/%2e",
+            "/100%25/.",
+        ] {
+            let expected = ["http://a.test/v1", path].concat();
+            assert_eq!(rewritten(path, "http://a.test/v1", ""), expected);
         }
     }
 
@@ -375,9 +412,11 @@ mod tests {
         #[test]
         fn every_request_reaches_its_endpoint(path in "(/[a-z0-9%._~-]{0,8}){1,4}", query in "[a-z0-9=&%]{0,12}") {
             let uri = format!("{path}?{query}");
-            if uri.parse::<Uri>().is_ok() {
-                let sent = rewritten(&uri, "http://a.test:81/base", "/v1");
-                prop_assert!(sent.starts_with("http://a.test:81/base"), "{sent}");
+            if uri.parse::<Uri>().is_ok() && !climbs(&path) {
+                let sent: Uri = rewritten(&uri, "http://a.test:81/base", "/v1").parse().unwrap();
+                let authority = sent.authority().map(|authority| authority.as_str());
+                prop_assert_eq!(authority, Some("a.test:81"));
+                prop_assert_eq!(sent.path(), ["/base", &path].concat());
             }
         }
     }

@@ -129,6 +129,28 @@ async fn an_endpoint_that_cannot_be_used_is_passed_over() {
     assert_eq!(setup.names(), ["own", "a", "b"], "it goes on");
 }
 
+/// As in a rolling update, with a key for each instance and one name for all.
+#[tokio::test(start_paused = true)]
+async fn what_was_passed_over_comes_when_its_name_is_free() {
+    let setup = setup();
+    let at = |host: &str| Endpoint::new("a", host).unwrap();
+    setup.insert(1, at("http://old.test")).await;
+    setup.insert(2, at("http://new.test")).await;
+    setup.insert(3, at("http://third.test")).await;
+    setup.remove(3).await;
+    assert_eq!(of(&setup.handle, "a").base, "http://old.test");
+    setup.remove(1).await;
+    assert_eq!(setup.names(), ["own", "a"]);
+    assert_eq!(of(&setup.handle, "a").base, "http://new.test");
+    // Also if the old one only takes another name.
+    setup.insert(4, at("http://next.test")).await;
+    setup.insert(2, endpoint("b")).await;
+    assert_eq!(setup.names(), ["own", "b", "a"]);
+    setup.remove(2).await;
+    setup.remove(4).await;
+    assert_eq!(setup.names(), ["own"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_others_have_put_there_is_left_alone() {
     let setup = setup();

@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Request, StatusCode};
 use steadfast_balance::{Credential, Endpoint, EndpointBalance, EndpointBalanceBuilder, Finding};
 use steadfast_balance::{HealthCheck, HealthChecks, PoolHandle, WhenExhausted};
 use steadfast_core::{BoxError, BreakerState, Class, Classified, Verdict};
@@ -15,6 +16,7 @@ use support::{
     limited, of, ok, pool, refused, reset, send, status, streamed,
 };
 use tokio::time::{Instant, sleep};
+use tower::Layer;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -212,6 +214,51 @@ async fn failures_from_before_a_trip_do_not_count_after_it() {
     );
     sleep(10 * SECOND).await;
     assert_eq!(setup.breaker("a"), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_that_pass_come_between_failures() {
+    let setup = setup(pool(&["a"]), &["a"]);
+    setup
+        .checks
+        .on("a", |n| answer(if (2..5).contains(&n) { 200 } else { 500 }));
+    let _checks = setup.start(&every_ten_seconds());
+    sleep(11 * SECOND).await;
+    setup.open_breaker("a").await;
+    sleep(30 * SECOND).await;
+    assert_eq!(setup.breaker("a"), BreakerState::Closed, "after three");
+    sleep(20 * SECOND).await;
+    assert_eq!(setup.finding("a"), Some(Finding::Failed));
+    assert_eq!(setup.breaker("a"), BreakerState::Closed, "two in a row");
+    sleep(10 * SECOND).await;
+    assert_eq!(setup.breaker("a"), BreakerState::Open);
+}
+
+/// It is not for checks to take what a breaker that has just closed lets through.
+#[tokio::test(start_paused = true)]
+async fn a_check_leaves_a_ramp_as_it_is() {
+    let admitted = async |checks: bool| {
+        let ramp = Endpoint::default_breaker().jitter(0.0).ramp(100 * SECOND);
+        let setup = setup(pool(&[]).endpoint(endpoint("a").breaker(ramp)), &["a"]);
+        setup.open_breaker("a").await;
+        setup.requests.on("a", |_| ok());
+        sleep(6 * SECOND).await;
+        for _ in 0..3 {
+            assert_eq!(setup.status().await, 200);
+        }
+        let often = HealthCheck::new().jitter(0.0).interval(100 * MS);
+        let _checks = checks.then(|| setup.start(&often));
+        let before = setup.requests.count("a");
+        for _ in 0..400 {
+            setup.status().await;
+            sleep(50 * MS).await;
+        }
+        assert_eq!(setup.checks.count("a") > 150, checks);
+        setup.requests.count("a") - before
+    };
+    let (with, without) = (admitted(true).await, admitted(false).await);
+    assert!(without > 0 && without < 400, "{without}");
+    assert_eq!(with, without);
 }
 
 /// While the check ran, requests have opened the breaker and their probes do well.
@@ -664,6 +711,36 @@ async fn a_check_may_be_ones_own() {
     let closed = BreakerState::Closed;
     assert_eq!(breakers, [closed, BreakerState::Open, closed]);
     drop(checks);
+}
+
+/// Whatever the layers of an endpoint know of it, such as its address, its checks can know too.
+#[tokio::test(start_paused = true)]
+async fn each_endpoint_may_have_a_client_of_its_own_for_its_checks() {
+    let setup = setup(pool(&["a", "b"]), &["a", "b"]);
+    let made = Arc::new(Mutex::new(Vec::new()));
+    let (log, client) = (made.clone(), setup.checks.client());
+    let make = move |endpoint: &Endpoint| {
+        let name = endpoint.name().to_string();
+        log.lock().unwrap().push(name.clone());
+        let sign = move |mut request: Request<Body>| {
+            let name = name.parse().expect("a header");
+            request.headers_mut().insert("x-signed-for", name);
+            request
+        };
+        tower::util::MapRequestLayer::new(sign).layer(client.clone())
+    };
+    let _checks = every_ten_seconds()
+        .start_each::<_, _, Body, _>(&setup.handle, make)
+        .unwrap();
+    sleep(15 * SECOND).await;
+    setup.handle.set_weight("a", 2.0).unwrap();
+    sleep(10 * SECOND).await;
+    assert_eq!(*made.lock().unwrap(), ["a", "b"], "once");
+    for name in ["a", "b"] {
+        let sent = setup.checks.sent(name);
+        assert_eq!(sent.len(), 3);
+        assert!(sent.iter().all(|sent| sent.headers["x-signed-for"] == name));
+    }
 }
 
 /// A check with a client that has limits of its own waits for it, within its timeout.

@@ -622,6 +622,18 @@ async fn a_second_attempt_does_not_go_back_to_an_endpoint_that_failed() {
     assert_eq!(net.counts(["a", "b"]), [0, 1]);
 }
 
+/// Nobody keeps a record of the request here, and the hedge comes without a backoff.
+#[tokio::test(start_paused = true)]
+async fn a_further_attempt_goes_nowhere_where_one_has_failed() {
+    let net = servers(["a", "c"].map(|name| (name, 10 * SECOND)));
+    net.on("b", |_| answer(500));
+    let (service, _) = stack(&hedge().max_hedges(2), pool(&["a", "b", "c"]), &net);
+    let before = save_up(&service, &net).await;
+    assert_eq!(status(&service, get()).await, 200);
+    let counts = net.counts(["a", "b", "c"]);
+    assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), [1; 3]);
+}
+
 /// Which endpoints are taken is known of the outer pool. The inner one has others, or the same.
 #[tokio::test(start_paused = true)]
 async fn a_balancer_further_in_may_send_both_attempts_to_one_endpoint() {

@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
-use steadfast_balance::{Credential, Endpoint, PoolHandle, Resolve, ResolvedAddr, Strategy};
+use steadfast_balance::{
+    Credential, Endpoint, InService, PoolHandle, Resolve, ResolvedAddr, Strategy,
+};
+use steadfast_breaker::CircuitBreaker;
 use support::{Body, MS, Net, Reply, SECOND, balance, get, of, ok, pool, status};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -117,6 +120,26 @@ async fn each_address_has_an_endpoint_and_keeps_it_while_it_is_there() {
     );
     sleep(30 * SECOND).await;
     assert_eq!(names(&handle), ["own", "api@[::1]:8443"]);
+}
+
+/// As a configuration that is read again does, which knows nothing of addresses.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_somebody_has_taken_out_comes_back_with_the_next_answer() {
+    let dns = Dns::of([Ok(&["127.0.0.1:8443", "127.0.0.2:8443"])]);
+    let handle = handle();
+    let _resolves = start(&handle, dns.resolve(api()));
+    sleep(MS).await;
+    handle.disable("api@127.0.0.2:8443").unwrap();
+    handle.remove("api@127.0.0.1:8443").unwrap();
+    sleep(30 * SECOND).await;
+    let all = ["own", "api@127.0.0.2:8443", "api@127.0.0.1:8443"];
+    assert_eq!(names(&handle), all);
+    let kept = of(&handle, "api@127.0.0.2:8443");
+    assert_eq!(kept.service, InService::Disabled, "that keeps one out");
+    handle.replace([support::endpoint("other")]).unwrap();
+    sleep(30 * SECOND).await;
+    let all = ["other", "api@127.0.0.1:8443", "api@127.0.0.2:8443"];
+    assert_eq!(names(&handle), all);
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,6 +250,9 @@ fn nonsense_is_refused() {
         "interval"
     );
     assert_eq!(refused(dns.resolve(api().weight(0.0))).field(), "weight");
+    let never = CircuitBreaker::builder().consecutive_failures(0);
+    let error = refused(dns.resolve(api().breaker(never)));
+    assert_eq!(error.field(), "breaker.consecutive_failures");
 }
 
 /// The URI keeps the name, and the client and the layers of an endpoint see the address.

@@ -9,7 +9,7 @@ use steadfast_core::saturating_add;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::watch::Watch;
-use super::{Check, Rules};
+use super::{MakeCheck, Rules};
 use crate::members::{Entry, InService};
 use crate::pool::Pool;
 
@@ -17,7 +17,7 @@ use crate::pool::Pool;
 pub(super) struct Checker {
     pool: Arc<Pool>,
     rules: Rules,
-    check: Check,
+    make: MakeCheck,
     rng: Rng,
     watches: Vec<Watch>,
     /// The version of the endpoints that are watched.
@@ -27,12 +27,12 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn new(pool: Arc<Pool>, rules: Rules, check: Check, rng: Rng) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, rules: Rules, make: MakeCheck, rng: Rng) -> Self {
         Self {
             changed: changed(&pool),
             pool,
             rules,
-            check,
+            make,
             rng,
             watches: Vec::new(),
             version: None,
@@ -56,7 +56,8 @@ impl Checker {
                 .position(|watch| watch.member.id == entry.member.id);
             known.map(|at| before.swap_remove(at)).unwrap_or_else(|| {
                 let due = saturating_add(now, self.rules.first(&mut self.rng));
-                Watch::new(entry.member.clone(), due)
+                let check = (self.make)(&entry.member.endpoint);
+                Watch::new(entry.member.clone(), check, due)
             })
         };
         let in_service = |entry: &&Entry| entry.service == InService::Enabled;
@@ -84,12 +85,9 @@ impl Future for Checker {
         let this = &mut *self;
         loop {
             this.poll_changed(cx);
-            let (rules, check) = (&this.rules, &this.check);
-            let rng = &mut this.rng;
+            let (rules, rng) = (&this.rules, &mut this.rng);
             let watches = this.watches.iter_mut();
-            let next = watches
-                .filter_map(|watch| watch.poll((rules, check), rng, cx))
-                .min();
+            let next = watches.filter_map(|watch| watch.poll(rules, rng, cx)).min();
             let Some(next) = next else {
                 return Poll::Pending;
             };

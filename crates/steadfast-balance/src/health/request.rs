@@ -13,6 +13,7 @@ use super::watch::{Checking, Outcome};
 use crate::endpoint::Endpoint;
 use crate::rewrite::rewrite;
 
+#[derive(Clone)]
 pub(super) struct RequestCheck {
     pub(super) path: String,
     pub(super) status: Option<StatusCode>,

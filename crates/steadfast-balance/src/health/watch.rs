@@ -28,6 +28,7 @@ pub(super) struct Watch {
     pub(super) member: Arc<Member>,
     pub(super) due: Instant,
     running: Option<Running>,
+    check: Check,
     /// Failures in a row while the breaker was closed.
     failed: u32,
     /// The bench that checks have looked at, and how many in a row passed.
@@ -91,9 +92,10 @@ impl Outcome {
 // ===== impl Watch =====
 
 impl Watch {
-    pub(super) fn new(member: Arc<Member>, due: Instant) -> Self {
+    pub(super) fn new(member: Arc<Member>, check: Check, due: Instant) -> Self {
         Self {
             member,
+            check,
             due,
             running: None,
             failed: 0,
@@ -106,14 +108,14 @@ impl Watch {
     /// the check itself does not say so.
     pub(super) fn poll(
         &mut self,
-        (rules, check): (&Rules, &Check),
+        rules: &Rules,
         rng: &mut Rng,
         cx: &mut Context<'_>,
     ) -> Option<Instant> {
         let now = Instant::now();
         if self.running.is_none() && self.due <= now {
             self.due = saturating_add(now, rules.next(rng));
-            self.running = self.begin(rules, check, now);
+            self.running = self.begin(rules, now);
         }
         let Some(running) = &mut self.running else {
             return Some(self.due);
@@ -129,18 +131,21 @@ impl Watch {
     }
 
     /// Begins a check, unless it would only use up quota or the breaker has no place for it.
-    fn begin(&mut self, rules: &Rules, check: &Check, now: Instant) -> Option<Running> {
+    fn begin(&self, rules: &Rules, now: Instant) -> Option<Running> {
         let bench = match self.member.cooldown.cooling(now) {
             Some(Cooling::Limited) => return None,
             Some(Cooling::Benched(bench)) if self.is_refuted(bench) => return None,
             Some(Cooling::Benched(bench)) => Some(bench),
             None => None,
         };
-        let permit = self.member.breaker.try_acquire().ok()?;
+        // A check is no attempt: it leaves the window of a closed breaker as it is, and its ramp.
+        let probe = match self.member.breaker.state() {
+            BreakerState::Closed => None,
+            _ => Some(self.member.breaker.try_acquire().ok()?),
+        };
         Some(Running {
-            check: Box::pin(timeout(rules.timeout, check(&self.member.endpoint))),
-            // A check is no attempt: it leaves the window of a closed breaker as it is.
-            probe: permit.is_probe().then_some(permit),
+            check: Box::pin(timeout(rules.timeout, (self.check)(&self.member.endpoint))),
+            probe: probe.filter(Permit::is_probe),
             bench,
         })
     }
@@ -157,6 +162,9 @@ impl Watch {
     fn settle(&mut self, rules: &Rules, running: Running, outcome: Outcome) {
         let now = Instant::now();
         self.tell(outcome, now);
+        if outcome.finding != Finding::Failed {
+            self.failed = 0;
+        }
         match running.probe {
             Some(probe) if outcome.finding != Finding::Unknown => probe.record(outcome.verdict),
             Some(probe) => drop(probe),
@@ -171,7 +179,6 @@ impl Watch {
     /// Opens a closed breaker when enough checks in a row have failed.
     fn count(&mut self, rules: &Rules, outcome: Outcome) {
         if outcome.finding != Finding::Failed {
-            self.failed = 0;
             return;
         }
         self.failed += 1;

@@ -30,9 +30,9 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Where the first attempt is under way. It is apart from the others, so that a request which
-    /// is not hedged allocates nothing for it.
-    first: Option<EndpointName>,
+    /// The first attempt, if it was sent. It is apart from the others, so that a request which is
+    /// not hedged allocates nothing for it.
+    first: Option<Sent>,
     /// Those of the others that were sent.
     further: Vec<Sent>,
     first_sent: Option<Instant>,
@@ -42,8 +42,9 @@ struct State {
 #[derive(Debug)]
 struct Sent {
     number: u32,
-    /// Where it is under way.
-    to: Option<EndpointName>,
+    to: EndpointName,
+    /// Whether it is still under way.
+    runs: bool,
 }
 
 // ===== impl Race =====
@@ -87,16 +88,31 @@ impl Race {
             state.first_sent = Some(now);
         }
         state.last_sent = Some(now);
-        *state.place(self.number) = Some(endpoint.clone());
+        state.put(Sent {
+            number: self.number,
+            to: endpoint.clone(),
+            runs: true,
+        });
         drop(state);
         Place(self.clone())
     }
 
     /// The endpoints at which attempts are under way, in the order in which they were sent.
     pub(crate) fn endpoints(&self) -> Vec<EndpointName> {
+        self.sent_to(|sent| sent.runs)
+    }
+
+    /// The endpoints to which this attempt does not go: a further one goes nowhere where one has
+    /// been, as it comes without a backoff.
+    pub(crate) fn taken(&self) -> Vec<EndpointName> {
+        self.sent_to(|sent| sent.runs || self.is_hedge())
+    }
+
+    fn sent_to(&self, wanted: impl Fn(&Sent) -> bool) -> Vec<EndpointName> {
         let state = self.lock();
-        let further = state.further.iter().filter_map(|sent| sent.to.as_ref());
-        state.first.iter().chain(further).cloned().collect()
+        let all = state.first.iter().chain(&state.further);
+        let wanted = all.filter(|sent| wanted(sent));
+        wanted.map(|sent| sent.to.clone()).collect()
     }
 
     /// When the first attempt was last sent to an endpoint.
@@ -150,27 +166,44 @@ impl Race {
 
 // ===== impl Place =====
 
+impl Place {
+    /// Gives the place up, as the attempt is not sent.
+    pub(crate) fn unsent(self) {
+        let Self(race) = &self;
+        race.lock().forget(race.number);
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let Self(race) = self;
-        *race.lock().place(race.number) = None;
+        if let Some(sent) = race.lock().sent(race.number) {
+            sent.runs = false;
+        }
     }
 }
 
 // ===== impl State =====
 
 impl State {
-    /// Where the attempt of this number is under way.
-    fn place(&mut self, number: u32) -> &mut Option<EndpointName> {
-        if number == 0 {
-            return &mut self.first;
+    /// Notes an attempt. A layer in between may send it several times, one after the other.
+    fn put(&mut self, sent: Sent) {
+        match self.sent(sent.number) {
+            Some(known) => *known = sent,
+            None if sent.number == 0 => self.first = Some(sent),
+            None => self.further.push(sent),
         }
-        let known = self.further.iter().position(|sent| sent.number == number);
-        let at = known.unwrap_or_else(|| {
-            self.further.push(Sent { number, to: None });
-            self.further.len() - 1
-        });
-        &mut self.further[at].to
+    }
+
+    fn sent(&mut self, number: u32) -> Option<&mut Sent> {
+        let mut all = self.first.iter_mut().chain(&mut self.further);
+        all.find(|sent| sent.number == number)
+    }
+
+    /// Forgets an attempt.
+    fn forget(&mut self, number: u32) {
+        self.first.take_if(|sent| sent.number == number);
+        self.further.retain(|sent| sent.number != number);
     }
 }
 
