@@ -5,6 +5,7 @@ use std::io;
 use std::time::SystemTime;
 
 use http::{Extensions, HeaderMap, Response, StatusCode};
+use tokio::time::error::Elapsed;
 
 use crate::BoxError;
 use crate::chain::chain;
@@ -122,8 +123,21 @@ where
 /// | the rest | `Success` |
 ///
 /// The header `x-amzn-errortype` of AWS counts before the status. An error that is neither
-/// [`Classified`] nor [`Exhausted`] is `Connect` if a refused connection is among its sources, and
-/// `Transport` otherwise.
+/// [`Classified`] nor [`Exhausted`] is `Connect` if a refused connection is among its sources,
+/// `Timeout` if that of [`tokio::time::timeout`] is, and `Transport` otherwise. That of
+/// `tower::timeout` is such another one: who has that in the stack says so.
+///
+/// ```
+/// use steadfast_core::{Class, Classify, DefaultClassifier, Verdict, classify_fn};
+/// use tower::timeout::error::Elapsed;
+///
+/// let classifier = classify_fn(|outcome| match outcome {
+///     Err(error) if error.is::<Elapsed>() => Verdict::new(Class::Timeout),
+///     other => DefaultClassifier.classify(other),
+/// });
+/// # let error: tower::BoxError = Elapsed::new().into();
+/// # assert_eq!(classifier.classify(Err(&*error)).class(), Class::Timeout);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultClassifier;
 
@@ -211,6 +225,8 @@ fn classify_error(error: &(dyn Error + 'static)) -> Verdict {
                 Some(error.verdict())
             } else if let Some(error) = error.downcast_ref::<Exhausted>() {
                 Some(error.verdict())
+            } else if error.is::<Elapsed>() {
+                Some(Verdict::new(Class::Timeout))
             } else {
                 let kind = error.downcast_ref::<io::Error>()?.kind();
                 (kind == io::ErrorKind::ConnectionRefused).then_some(Verdict::new(Class::Connect))

@@ -47,7 +47,7 @@ fn leading_duration(text: &str) -> Option<Duration> {
             - after
                 .trim_start_matches(|c: char| c.is_ascii_alphabetic())
                 .len();
-        if number == 0 || !is_unit(&after[..unit]) {
+        if number == 0 || unit_of(&after[..unit]).is_none() {
             break;
         }
         end = text.len() - after.len() + unit;
@@ -69,33 +69,42 @@ fn is_digit(c: char) -> bool {
     c.is_ascii_digit() || c == '.'
 }
 
-fn is_unit(word: &str) -> bool {
-    matches!(
-        word,
-        "ms" | "s"
-            | "sec"
-            | "secs"
-            | "second"
-            | "seconds"
-            | "m"
-            | "min"
-            | "mins"
-            | "minute"
-            | "minutes"
-            | "h"
-            | "hr"
-            | "hrs"
-            | "hour"
-            | "hours"
-            | "d"
-            | "day"
-            | "days"
-    )
+/// The seconds of a unit.
+fn unit_of(word: &str) -> Option<f64> {
+    Some(match word {
+        "ns" => 1e-9,
+        "us" | "\u{b5}s" | "\u{3bc}s" => 1e-6,
+        "ms" => 1e-3,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600.0,
+        "d" | "day" | "days" => 86_400.0,
+        _ => return None,
+    })
 }
 
 /// Reads `1h2m3.5s`, `6m0s` or `120ms`. A number without a unit is not one.
+///
+/// Not by `humantime`: its parser panics at `18446744073709551615s1000ms`, which a server may send,
+/// and refuses fractions of more than nine digits, which Python prints.
 pub(crate) fn go_duration(text: &str) -> Option<Duration> {
-    sane(humantime::parse_duration(text.trim()).ok()?)
+    let mut rest = text.trim();
+    let mut all = (!rest.is_empty()).then_some(Duration::ZERO)?;
+    while !rest.is_empty() {
+        let number;
+        (number, rest) = split_at_end_of(rest, is_digit);
+        let unit;
+        (unit, rest) = split_at_end_of(rest.trim_start(), char::is_alphabetic);
+        let part = Duration::try_from_secs_f64(decimal(number)? * unit_of(unit)?);
+        all = all.checked_add(part.ok()?)?;
+        rest = rest.trim_start();
+    }
+    sane(all)
+}
+
+/// Splits a text after the characters with which it begins.
+fn split_at_end_of(text: &str, is_in: fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.len() - text.trim_start_matches(is_in).len())
 }
 
 /// Reads a whole or decimal number of seconds.
@@ -136,6 +145,8 @@ mod tests {
         for (text, expected) in [
             ("Please try again in 20s", ms(20_000)),
             ("Please try again in 7.66s. Need more?", ms(7_660)),
+            ("try again in 12.0000000000001s", ms(12_000)),
+            ("try again in 18446744073709551615s1000ms", None),
             ("Please try again in 120ms.", ms(120)),
             ("Please retry in 10h17m5.72s", ms(37_025_720)),
             ("Please retry after 37 seconds.", ms(37_000)),
@@ -176,6 +187,12 @@ mod tests {
             ("2m59.56s", ms(179_560)),
             ("7.66s", ms(7_660)),
             ("34.074824224s", Some(Duration::new(34, 74_824_224))),
+            ("0.30000000000000004s", ms(300)),
+            ("1.5\u{b5}s", Some(Duration::from_nanos(1_500))),
+            ("18446744073709551615s1000ms", None),
+            ("18446744073709551615s 18446744073709551615s", None),
+            ("1s2", None),
+            ("s", None),
             ("8000h", Some(Duration::from_secs(8000 * 3600))),
             ("99999h", None),
             ("12", None),
@@ -206,6 +223,13 @@ mod tests {
                     prop_assert!(wait <= MAX_HINT);
                 }
             }
+        }
+
+        #[test]
+        fn no_number_of_any_unit_panics(
+            text in "([0-9]{1,20}(\\.[0-9]{1,20})?(ns|us|ms|s|m|h|d|y)){1,3}",
+        ) {
+            prop_assert!(go_duration(&text).is_none_or(|wait| wait <= MAX_HINT));
         }
 
         #[test]

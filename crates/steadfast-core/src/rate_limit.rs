@@ -9,6 +9,8 @@ use crate::hint::{decimal, go_duration, milliseconds, sane, seconds};
 
 /// More buckets than this are ignored; the most talkative provider sends seven.
 const MAX_BUCKETS: usize = 12;
+/// How Anthropic names the window, of those of five hours and of seven days, that counts now.
+const UNIFIED: &str = "unified";
 
 /// The rate-limit headers of one response.
 ///
@@ -92,8 +94,12 @@ impl<'a> RateLimit<'a> {
     pub(crate) fn of_refusal(headers: &'a HeaderMap, now: SystemTime) -> Self {
         let mut limit = Self::from_headers(headers, now);
         if limit.buckets().all(|bucket| bucket.remaining.is_none()) {
+            // Of several windows the one under this name is the one that refuses.
+            let unified = limit.buckets().any(|bucket| bucket.name == UNIFIED);
             for bucket in limit.buckets.iter_mut().flatten() {
-                bucket.assume_spent_if_reset();
+                if !unified || bucket.name == UNIFIED {
+                    bucket.assume_spent_if_reset();
+                }
             }
         }
         limit

@@ -83,8 +83,9 @@
 //! | [`safe_if`] | methods and keys | RFC 9110, section 9.2.2 |
 //! | [`attempt_header`](RetryOn429Layer::attempt_header) | none | servers see no difference between attempts |
 //!
-//! One request can differ: a [`Deadline`] in its extensions bounds all its attempts and waits, and
-//! a [`RetryOverride`] has attempts, a wait and a safety of its own, or no retry at all.
+//! One request can differ: with a [`Deadline`] in its extensions it waits for nothing that comes
+//! later, and no attempt begins later, though one that has begun is not ended by it. A
+//! [`RetryOverride`] has attempts, a wait and a safety of its own, or no retry at all.
 //!
 //! # Waits
 //!

@@ -4,7 +4,7 @@ use http::Extensions;
 
 /// What is different for one request, in its extensions.
 ///
-/// What it does not say is as the layer has it. How long all attempts may take is said by a
+/// What it does not say is as the layer has it. Until when attempts may begin is said by a
 /// [`Deadline`](steadfast_core::Deadline).
 ///
 /// ```

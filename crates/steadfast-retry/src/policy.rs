@@ -94,6 +94,22 @@ pub(crate) struct Outcome {
     pub(crate) first: bool,
 }
 
+impl Outcome {
+    fn must_not_be_repeated(&self, limits: Limits) -> bool {
+        self.attempted && !limits.safe && !self.verdict.proves_unprocessed()
+    }
+
+    /// Whether nobody knows if the request was processed, and to do that twice is not safe.
+    pub(crate) fn may_have_been_done(&self, limits: Limits) -> bool {
+        let class = self.verdict.class();
+        let says_nothing = matches!(
+            class,
+            Class::Timeout | Class::Transport | Class::ServerError | Class::Overloaded
+        );
+        says_nothing && self.must_not_be_repeated(limits)
+    }
+}
+
 /// What to do now.
 #[derive(Debug)]
 pub(crate) enum Decision {
@@ -137,7 +153,7 @@ impl Policy {
             attempted,
             ..
         } = outcome;
-        if attempted && !limits.safe && !verdict.proves_unprocessed() {
+        if outcome.must_not_be_repeated(limits) {
             return Decision::GiveUp;
         }
         match next {

@@ -12,7 +12,7 @@ use steadfast_core::BoxError;
 mod recording;
 
 pub use self::recording::BodySuperseded;
-use self::recording::{Read, Reader, Recording, into_bytes};
+use self::recording::{CHUNK, Read, Reader, Recording, SMALL, into_bytes};
 
 /// A request body that can be sent again.
 ///
@@ -41,6 +41,9 @@ enum Repr<B: Body> {
 struct Live<B: Body> {
     /// What was read early, and how many bytes that are.
     read: VecDeque<Result<Frame<Bytes>, B::Error>>,
+    /// Follows that, as far as it came in small frames: millions of those would be more memory than
+    /// their bytes.
+    tail: BytesMut,
     size: u64,
     /// What the body said of its size at first, and how many bytes of it were sent.
     hint: SizeHint,
@@ -82,6 +85,7 @@ where
         let small = hint.exact().is_some_and(|size| size <= limit);
         let mut this = Self(Repr::Live(Live {
             read: VecDeque::new(),
+            tail: BytesMut::new(),
             size: 0,
             hint,
             sent: 0,
@@ -125,11 +129,12 @@ where
                     live.ended = true;
                     break;
                 }
-                Some(Err(error)) => live.read.push_back(Err(error)),
+                Some(Err(error)) => live.push(Err(error)),
                 Some(Ok(frame)) => match into_bytes(frame).into_data() {
                     // The usual case, which needs no queue.
                     Ok(data)
-                        if live.read.is_empty()
+                        if live.size == 0
+                            && live.read.is_empty()
                             && live.body.is_end_stream()
                             && (live.hint.lower()..=live.limit).contains(&(data.len() as u64)) =>
                     {
@@ -138,16 +143,14 @@ where
                     }
                     // Nothing limits the number of those.
                     Ok(data) if data.is_empty() => {}
-                    Ok(data) => {
-                        live.size += data.len() as u64;
-                        live.read.push_back(Ok(Frame::data(data)));
-                    }
-                    Err(frame) => live.read.push_back(Ok(frame)),
+                    Ok(data) => live.push_data(data),
+                    Err(frame) => live.push(Ok(frame)),
                 },
             }
         }
         // One that ended before its time must not pass for a shorter one that is whole.
         let whole = live.size >= live.hint.lower();
+        live.seal();
         if whole && live.read.iter().all(Result::is_ok) && live.size <= live.limit {
             *self = Self::join(std::mem::take(&mut live.read));
         }
@@ -218,10 +221,11 @@ where
                 // What the caller has read already is no part of what is sent.
                 let hint = live.size_hint();
                 // Replaced below.
-                let Self(Repr::Live(live)) = std::mem::replace(self, Self::held(Bytes::new()))
+                let Self(Repr::Live(mut live)) = std::mem::replace(self, Self::held(Bytes::new()))
                 else {
                     unreachable!("it was live")
                 };
+                live.seal();
                 let read = live.read.into_iter().filter_map(Result::ok);
                 let recording = Recording::new(live.body, live.ended, hint, live.limit, read);
                 let first = recording.read().expect("it is short, and was not sent");
@@ -261,6 +265,7 @@ where
                 Read::Alone(body) => {
                     let mut live = Live {
                         read: VecDeque::new(),
+                        tail: BytesMut::new(),
                         size: 0,
                         hint: reader.hint(),
                         sent: reader.sent(),
@@ -279,7 +284,10 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Repr::Held { data, trailers } => data.is_empty() && trailers.is_none(),
-            Repr::Live(live) => live.read.is_empty() && (live.ended || live.body.is_end_stream()),
+            Repr::Live(live) => {
+                let is_sent = live.read.is_empty() && live.tail.is_empty();
+                is_sent && (live.ended || live.body.is_end_stream())
+            }
             Repr::Recorded(reader) => reader.is_end_stream(),
         }
     }
@@ -318,10 +326,37 @@ impl<B: Body + Unpin> Live<B> {
         self.read.iter().all(Result::is_ok) && self.hint.lower().max(self.size) <= self.limit
     }
 
+    fn push_data(&mut self, data: Bytes) {
+        self.size += data.len() as u64;
+        if data.len() >= SMALL {
+            return self.push(Ok(Frame::data(data)));
+        }
+        self.tail.extend_from_slice(&data);
+        if self.tail.len() >= CHUNK {
+            self.seal();
+        }
+    }
+
+    fn push(&mut self, frame: Result<Frame<Bytes>, B::Error>) {
+        self.seal();
+        self.read.push_back(frame);
+    }
+
+    /// Makes a frame of the tail.
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            let data = self.tail.split().freeze();
+            self.read.push_back(Ok(Frame::data(data)));
+        }
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
     where
         B::Error: Into<BoxError>,
     {
+        if self.read.is_empty() {
+            self.seal();
+        }
         let frame = match self.read.pop_front() {
             Some(frame) => {
                 self.size -= data_len(frame.as_ref().ok());

@@ -219,6 +219,14 @@ where
                 }
                 _ => verdict,
             };
+            if let Some(past) = self
+                .past
+                .as_mut()
+                .filter(|_| known.may_have_been_done(limits))
+            {
+                // An earlier refusal would say that it was not, and be sent again further out.
+                (past.answer, past.error) = (None, None);
+            }
             return Step::Done(self.give_up(Some(outcome), verdict));
         };
         let past = self.past.get_or_insert_with(|| Box::new(Past::new(limits)));

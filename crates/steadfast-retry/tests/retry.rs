@@ -94,6 +94,10 @@ fn refused() -> BoxError {
     io::Error::from(io::ErrorKind::ConnectionRefused).into()
 }
 
+fn connect() -> BoxError {
+    io::Error::from(io::ErrorKind::ConnectionRefused).into()
+}
+
 fn reset() -> BoxError {
     io::Error::from(io::ErrorKind::ConnectionReset).into()
 }
@@ -213,6 +217,35 @@ async fn an_error_after_several_attempts_tells_what_happened() {
 async fn the_error_of_a_lone_attempt_is_passed_on_as_it_is() {
     let (outcome, _) = send(layer(), request("POST"), vec![Err(reset())]).await;
     assert!(outcome.unwrap_err().is::<io::Error>());
+}
+
+/// Whoever gets the refusal of the first attempt takes the request for one that was not processed,
+/// and sends it again: the second attempt may have done it.
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_done_is_not_told_as_a_refusal() {
+    let answers = vec![Ok(limited("1")), Err(reset())];
+    let (outcome, sent) = send(layer(), request("POST"), answers).await;
+    let error = outcome.expect_err("nobody knows");
+    let exhausted = Exhausted::find(&*error).expect("after two attempts");
+    assert_eq!(sent.len(), 2);
+    assert_eq!(exhausted.verdict().class(), Class::Transport);
+    assert!(
+        error
+            .source()
+            .is_some_and(|source| source.is::<io::Error>())
+    );
+
+    let answers = vec![Ok(limited("1")), Ok(answer(500))];
+    let (outcome, _) = send(layer(), request("POST"), answers).await;
+    assert_eq!(outcome.unwrap().status(), 500);
+
+    // What says that nothing was done, and what may be done twice.
+    let answers = vec![Ok(limited("1")), Err(connect())];
+    let (outcome, _) = send(layer().max_attempts(2), request("POST"), answers).await;
+    assert_eq!(outcome.unwrap().status(), 429);
+    let answers = vec![Ok(limited("1")), Err(reset())];
+    let (outcome, _) = send(layer().max_attempts(2), request("PUT"), answers).await;
+    assert_eq!(outcome.unwrap().status(), 429);
 }
 
 #[tokio::test(start_paused = true)]

@@ -177,6 +177,15 @@ fn reads_the_buckets_of_every_dialect() {
             ms(20_000),
         ),
         (
+            "Anthropic: the window that counts, of two",
+            &[
+                ("anthropic-ratelimit-unified-7d-reset", "1893456000"),
+                ("anthropic-ratelimit-unified-5h-reset", &*epoch),
+                ("anthropic-ratelimit-unified-reset", &*epoch),
+            ],
+            ms(20_000),
+        ),
+        (
             "Groq: requests of a day",
             &[
                 ("x-ratelimit-limit-requests", "14400"),

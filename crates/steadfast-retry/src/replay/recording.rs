@@ -16,8 +16,8 @@ use super::{data_len, rest_of};
 
 /// Frames below this size are copied into one chunk: each of them may keep a whole read buffer
 /// alive, and millions of them would be more memory than their bytes.
-const SMALL: usize = 1024;
-const CHUNK: usize = 16 * 1024;
+pub(super) const SMALL: usize = 1024;
+pub(super) const CHUNK: usize = 16 * 1024;
 
 /// What the attempts of a request share of a body that comes while it is sent.
 pub(super) struct Recording<B: Body>(Arc<Shared<B>>);
@@ -34,6 +34,8 @@ struct State<B: Body> {
     attempt: u32,
     source: Source<B>,
     record: Record,
+    /// Whether the attempt in charge may still be sending.
+    sending: bool,
     /// Whether a further attempt may come.
     wanted: bool,
     /// What the body said when it broke.
@@ -117,6 +119,7 @@ impl<B: Body + Unpin> Recording<B> {
                     false => Source::Idle(source),
                 },
                 record,
+                sending: false,
                 wanted: true,
                 broken: None,
                 waker: None,
@@ -136,6 +139,7 @@ impl<B: Body + Unpin> Recording<B> {
             return None;
         }
         state.attempt += 1;
+        state.sending = true;
         let attempt = state.attempt;
         let waker = state.waker.take();
         drop(state);
@@ -160,8 +164,7 @@ impl<B: Body + Unpin> Recording<B> {
 
     /// Whether an attempt may still be sending the body.
     pub(super) fn is_open(&self) -> bool {
-        let state = self.lock();
-        matches!(state.source, Source::Idle(_) | Source::Polled)
+        self.lock().sending
     }
 
     /// Says that there will be no further attempt.
@@ -222,6 +225,7 @@ where
             }
             Source::Ended => {
                 state.source = Source::Ended;
+                state.sending = false;
                 if mem::replace(&mut self.trailers_sent, true) {
                     return Poll::Ready(Read::End);
                 }
@@ -327,6 +331,15 @@ where
     /// How many bytes this attempt has sent.
     pub(super) fn sent(&self) -> u64 {
         self.sent
+    }
+}
+
+impl<B: Body> Drop for Reader<B> {
+    fn drop(&mut self) {
+        let mut state = self.recording.lock();
+        if state.attempt == self.attempt {
+            state.sending = false;
+        }
     }
 }
 

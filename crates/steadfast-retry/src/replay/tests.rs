@@ -126,6 +126,33 @@ fn frames_without_data_are_not_kept() {
     assert!(live.read.is_empty());
 }
 
+/// A client may send its request a byte at a time. Each frame would take a hundred bytes.
+#[tokio::test]
+async fn small_frames_are_kept_together() {
+    const FRAMES: usize = 100_000;
+    let mut frames: Vec<Option<&'static [u8]>> = vec![Some(b"x"); FRAMES];
+    frames.insert(FRAMES / 2, None);
+    let script_of = |ends: bool| {
+        let mut body = script(&frames, None);
+        body.frames.extend((!ends).then_some(None));
+        body
+    };
+    let limit = FRAMES as u64;
+    let mut body = ReplayBody::new(script_of(false), limit);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    while let Repr::Live(live) = &body.0 {
+        assert!(live.read.len() <= FRAMES / CHUNK + 1, "{}", live.read.len());
+        let _ = body.poll_hold(&mut cx);
+    }
+    let (sent, _) = send(body).await.unwrap();
+    assert_eq!(sent, vec![b'x'; FRAMES]);
+
+    // Too large in the end, it is passed on as it came.
+    let body = ReplayBody::new(script_of(true), limit - 1).hold().await;
+    assert!(body.data().is_none());
+    assert_eq!(send(body).await.unwrap().0.len(), FRAMES);
+}
+
 /// The body of a request that a server passes on comes while it is passed on.
 #[tokio::test]
 async fn a_body_that_comes_later_can_be_waited_for() {
