@@ -136,6 +136,10 @@
 //! so waits up to 250 ms for it to be read. An answer that takes longer, or is larger, breaks if it
 //! is the one that is returned in the end.
 //!
+//! What is returned is the last answer of the lowest tier, or an error if there was none. Only a last
+//! attempt that may have done what must not be done twice is returned as it is: an earlier refusal
+//! would say that nothing was done.
+//!
 //! # What can be seen
 //!
 //! Each attempt runs in a `tracing` span `attempt`, at level `debug`, with
