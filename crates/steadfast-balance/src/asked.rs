@@ -31,6 +31,8 @@ pub(crate) struct Allowed<'a> {
     tried: Vec<Attempt>,
     /// The endpoints that are left to other attempts of the request.
     elsewhere: Vec<EndpointName>,
+    /// The ids of those whose services have failed to become ready: they are not asked again.
+    pub(crate) lost: Vec<u64>,
     is_hedge: bool,
     /// The last attempt ended just now and another endpoint was promised, so the same one would
     /// be asked without any backoff.
@@ -80,6 +82,7 @@ impl Asked {
             hurries: false,
             tried: trail.map(Trail::attempts).unwrap_or_default(),
             elsewhere: self.race.as_ref().map(Race::taken).unwrap_or_default(),
+            lost: Vec::new(),
             is_hedge: self.is_hedge(),
             moves: trail.is_some_and(|trail| trail.last_next() == Some(Next::Now)),
         }
@@ -93,7 +96,8 @@ impl Allowed<'_> {
 
     /// Whether every endpoint may take it.
     pub(crate) fn is_anybody(&self) -> bool {
-        self.wishes.is_none() && self.tried.is_empty() && self.elsewhere.is_empty()
+        let is_new = self.tried.is_empty() && self.elsewhere.is_empty() && self.lost.is_empty();
+        self.wishes.is_none() && is_new
     }
 
     /// Since when the request is under way.
@@ -184,7 +188,9 @@ impl Allowed<'_> {
 
     fn is_wanted(&self, member: &Member) -> bool {
         let name = &member.endpoint.name;
-        self.wishes.is_none_or(|wishes| wishes.allow(name)) && !self.elsewhere.contains(name)
+        self.wishes.is_none_or(|wishes| wishes.allow(name))
+            && !self.elsewhere.contains(name)
+            && !self.lost.contains(&member.id)
     }
 }
 

@@ -101,7 +101,9 @@ impl<'a> Candidates<'a> {
         let mut best: Option<(Candidate<'a>, T)> = None;
         for candidate in self.iter() {
             let value = value(&candidate);
-            if best.as_ref().is_none_or(|(_, least)| value < *least) {
+            let is_number = |value: &T| value.partial_cmp(value).is_some();
+            let is_less = |least: &T| value < *least || is_number(&value) && !is_number(least);
+            if best.as_ref().is_none_or(|(_, least)| is_less(least)) {
                 best = Some((candidate, value));
             }
         }

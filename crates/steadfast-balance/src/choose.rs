@@ -216,7 +216,7 @@ impl Shared {
         let mut best: Option<(Instant, usize)> = None;
         for (at, entry) in members.active().iter().enumerate() {
             let member = &*entry.member;
-            if !allowed.allows_new(members, member) || skip.contains(&member.id) {
+            if !allowed.allows_new(members, member) {
                 continue;
             }
             // One that is isolated by hand is not to be asked.
@@ -224,11 +224,13 @@ impl Shared {
                 return None;
             }
             match member.turn(None, now) {
+                Turn::Broken(_) if skip.contains(&member.id) => {}
                 Turn::Broken(ready) => {
                     best = best
                         .filter(|(best, _)| *best <= ready)
                         .or(Some((ready, at)));
                 }
+                // It is well, though its service may be busy.
                 _ => return None,
             }
         }

@@ -234,6 +234,8 @@ impl Cooldown {
         let mut state = self.current(ticket)?;
         state.advance(now);
         let streak = state.streak_with(ticket);
+        // Who says that it may be asked at once, and refuses that, has given no hint.
+        let hint = hint.filter(|hint| !hint.is_zero() || streak == 0);
         let wait = hint.unwrap_or_else(|| {
             let factor = 2u32.saturating_pow(streak);
             let wait = FIRST_WITHOUT_HINT.saturating_mul(factor);

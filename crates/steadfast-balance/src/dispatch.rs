@@ -128,7 +128,7 @@ impl Reserved {
         asked: &Asked,
         now: Instant,
     ) {
-        entry.member.enter(asked.tokens());
+        entry.member.enter(asked.tokens(), now);
         self.load = Some(Load {
             member: entry.member.clone(),
             tier: entry.tier,

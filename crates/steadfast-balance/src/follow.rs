@@ -85,12 +85,10 @@ impl<K: Eq> Placed<K> {
     fn insert(&mut self, key: K, endpoint: Endpoint) {
         self.passed_over.retain(|(known, _)| *known != key);
         let name = endpoint.name().clone();
-        if let Err((error, key, endpoint)) = self.put(key, endpoint) {
-            tracing::info!(endpoint = %name, %error, "endpoint passed over");
-            self.passed_over.push((key, endpoint));
-        } else {
+        match self.put(key, endpoint) {
             // What was there under this key may have had the name of another one.
-            self.try_again();
+            Ok(()) => self.try_again(),
+            Err(error) => tracing::info!(endpoint = %name, %error, "endpoint passed over"),
         }
     }
 
@@ -103,22 +101,25 @@ impl<K: Eq> Placed<K> {
         }
     }
 
-    fn put(&mut self, key: K, endpoint: Endpoint) -> Result<(), (InvalidConfig, K, Endpoint)> {
+    /// Puts an endpoint into the pool, or keeps it until its name may be free.
+    fn put(&mut self, key: K, endpoint: Endpoint) -> Result<(), InvalidConfig> {
         let known = self.ids.iter_mut().find(|(known, _)| *known == key);
         let old = known.as_ref().map(|(_, id)| *id);
         match (self.pool.put(old, endpoint.clone()), known) {
             (Ok(id), Some(known)) => known.1 = id,
             (Ok(id), None) => self.ids.push((key, id)),
-            (Err(error), _) => return Err((error, key, endpoint)),
+            (Err(error), _) => {
+                self.passed_over.push((key, endpoint));
+                return Err(error);
+            }
         }
         Ok(())
     }
 
     fn try_again(&mut self) {
         for (key, endpoint) in std::mem::take(&mut self.passed_over) {
-            if let Err((_, key, endpoint)) = self.put(key, endpoint) {
-                self.passed_over.push((key, endpoint));
-            }
+            // It was told of already, and is kept again.
+            let _ = self.put(key, endpoint);
         }
     }
 }

@@ -189,7 +189,8 @@ impl PoolHandle {
                 wait,
             });
         }
-        self.0.shared.turned(now);
+        // Those, too, who wait for a busy service of another endpoint.
+        self.0.shared.queue.wake_all(now);
         Ok(())
     }
 

@@ -129,9 +129,9 @@ impl Member {
     }
 
     /// Counts an attempt that is sent.
-    pub(crate) fn enter(&self, tokens: Option<u64>) {
+    pub(crate) fn enter(&self, tokens: Option<u64>, now: Instant) {
         self.traffic.enter();
-        self.quota.send(tokens);
+        self.quota.send(tokens, || self.shared.since_start(now));
     }
 
     /// Learns from the answer of an attempt that did not succeed. Returns how long the endpoint

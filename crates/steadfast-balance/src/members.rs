@@ -23,6 +23,8 @@ pub(crate) struct Entry {
     pub(crate) member: Arc<Member>,
     pub(crate) tier: u16,
     pub(crate) weight: f64,
+    /// Its weight as a part of the largest one of its tier.
+    pub(crate) share: f64,
     pub(crate) service: InService,
 }
 
@@ -55,6 +57,12 @@ impl Members {
                 Some(last) if active[last.start].tier == entry.tier => last.end = at + 1,
                 _ => tiers.push(at..at + 1),
             }
+        }
+        for tier in &tiers {
+            let tier = &mut active[tier.clone()];
+            let largest = tier.iter().map(|entry| entry.weight).fold(0.0, f64::max);
+            tier.iter_mut()
+                .for_each(|entry| entry.share = entry.weight / largest);
         }
         Self {
             version,
@@ -90,6 +98,7 @@ impl Entry {
         Self {
             tier: member.endpoint.tier,
             weight: member.endpoint.weight,
+            share: 1.0,
             member: Arc::new(member),
             service: InService::Enabled,
         }

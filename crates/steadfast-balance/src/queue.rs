@@ -18,7 +18,7 @@ use steadfast_core::saturating_add;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::member::{Member, Turn};
+use crate::member::Member;
 use crate::pool::Shared;
 
 /// How long a waiter may take to look when it is to. The others go on without it then.
@@ -65,7 +65,7 @@ struct Waiter {
     wanted: Wanted,
     tokens: Option<u64>,
     waker: Waker,
-    /// Endpoints whose services are not ready, and wake it themselves, or are lost.
+    /// Endpoints whose services are not ready, and wake it themselves.
     busy: Vec<u64>,
     /// When it is to look, if it is: since its timer ends then, or since it was told to.
     looks: Option<Instant>,
@@ -145,12 +145,13 @@ impl Queue {
             if waiter.is_absent(now) {
                 continue;
             }
-            let is_whole = waiter.tokens.is_none() && Arc::ptr_eq(&waiter.wanted, all);
-            if is_whole {
+            let is_whole = waiter.tokens.is_none() && waiter.busy.is_empty();
+            if is_whole && Arc::ptr_eq(&waiter.wanted, all) {
                 return Claims::All;
             }
-            let wanted = waiter.wanted.iter();
-            let suitable = wanted.filter(|member| waiter.lacks_tokens_at(member, now).is_none());
+            let suitable = waiter
+                .claimed()
+                .filter(|member| waiter.lacks_tokens_at(member, now).is_none());
             ids.extend(
                 suitable
                     .filter(|member| member.is_new_to(walk))
@@ -350,7 +351,7 @@ impl State {
                 continue;
             }
             let mut looks = None::<Instant>;
-            for member in waiter.wanted.iter() {
+            for member in waiter.claimed() {
                 let mark = member.mark.load(Ordering::Relaxed);
                 if mark == twice {
                     continue;
@@ -365,7 +366,6 @@ impl State {
                         member.mark.store(mark, Ordering::Relaxed);
                         match member.turn(waiter.tokens, now) {
                             turn if !is_first => saturating_add(turn.at().unwrap_or(now), GRACE),
-                            Turn::Now if waiter.busy.contains(&member.id) => continue,
                             turn => turn.at().unwrap_or(now),
                         }
                     }
@@ -383,6 +383,13 @@ impl State {
 }
 
 impl Waiter {
+    /// The endpoints that it waits for in this queue. One whose service is not ready has a queue of
+    /// its own, and wakes it.
+    fn claimed(&self) -> impl Iterator<Item = &Arc<Member>> {
+        let wanted = self.wanted.iter();
+        wanted.filter(|member| !self.busy.contains(&member.id))
+    }
+
     fn is_absent(&self, now: Instant) -> bool {
         self.looks
             .is_some_and(|looks| now.saturating_duration_since(looks) >= GRACE)

@@ -37,14 +37,17 @@ pub(crate) struct Quota {
 #[derive(Debug)]
 struct Window {
     limit: AtomicU64,
+    /// How much there was at `since`.
     remaining: AtomicU64,
-    /// When it was said, and when the reset is.
     since: AtomicU64,
+    /// When there is more, of one that does not fill steadily.
     reset: AtomicU64,
-    /// The reset is when it is full, and it fills steadily until then.
-    steady: AtomicU64,
+    /// How much comes in a second, of one that does: the bits of an `f64`.
+    rate: AtomicU64,
 }
 
+/// What part of a quota is left at most when it is nearly used up.
+const NEARLY: u64 = 10;
 /// Nothing is known.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -55,7 +58,7 @@ impl Default for Window {
             remaining: AtomicU64::new(UNKNOWN),
             since: AtomicU64::new(0),
             reset: AtomicU64::new(UNKNOWN),
-            steady: AtomicU64::new(0),
+            rate: AtomicU64::new(0),
         }
     }
 }
@@ -86,10 +89,10 @@ impl Quota {
     }
 
     /// Counts what is sent, so that a crowd between two answers is seen.
-    pub(crate) fn send(&self, tokens: Option<u64>) {
-        self.requests.take(1);
+    pub(crate) fn send(&self, tokens: Option<u64>, now: impl Fn() -> Duration) {
+        self.requests.take(1, &now);
         if let Some(tokens) = tokens {
-            self.tokens.take(tokens);
+            self.tokens.take(tokens, &now);
         }
     }
 
@@ -108,7 +111,8 @@ impl Quota {
         }
     }
 
-    /// The requests a second that a quota allows which fills steadily.
+    /// The requests a second that a quota allows which fills steadily and is nearly used up. One that
+    /// is not has refused nobody: it may be that of a day.
     pub(crate) fn rate(&self, now: Duration) -> Option<f64> {
         self.requests.rate(now)
     }
@@ -124,28 +128,42 @@ impl Quota {
 
 impl Window {
     fn learn(&self, limit: Option<u64>, remaining: u64, reset: Option<Reset>, now: Duration) {
-        let (reset, steady) = match reset {
-            Some(Reset::UntilFull(wait)) => (nanos(now.saturating_add(wait)), 1),
-            Some(Reset::UntilWindow(wait)) => (nanos(now.saturating_add(wait)), 0),
-            _ => (UNKNOWN, 0),
+        let missing = limit.unwrap_or_default().saturating_sub(remaining) as f64;
+        let (reset, rate) = match reset {
+            Some(Reset::UntilFull(wait)) if missing > 0.0 && !wait.is_zero() => {
+                (UNKNOWN, missing / wait.as_secs_f64())
+            }
+            Some(Reset::UntilFull(wait) | Reset::UntilWindow(wait)) => {
+                (nanos(now.saturating_add(wait)), 0.0)
+            }
+            _ => (UNKNOWN, 0.0),
         };
         let order = Ordering::Relaxed;
         self.limit.store(limit.unwrap_or(UNKNOWN), order);
         self.since.store(nanos(now), order);
         self.reset.store(reset, order);
-        self.steady.store(steady, order);
+        self.rate.store(rate.to_bits(), order);
         self.remaining.store(remaining.min(UNKNOWN - 1), order);
     }
 
-    fn take(&self, amount: u64) {
+    fn take(&self, amount: u64, now: &impl Fn() -> Duration) {
         // Most endpoints say nothing of a quota, and cost only a look.
         if self.remaining.load(Ordering::Relaxed) == UNKNOWN {
             return;
         }
         let order = Ordering::Relaxed;
-        let _ = self.remaining.fetch_update(order, order, |remaining| {
-            (remaining != UNKNOWN).then(|| remaining.saturating_sub(amount))
-        });
+        let now = now();
+        // What has come back by now is there to be taken.
+        let Some(window) = self.look(now) else {
+            return;
+        };
+        if window.reset == Some(Duration::ZERO) {
+            // Nobody has said when the window ends that has begun then.
+            self.reset.store(UNKNOWN, order);
+        }
+        self.since.store(nanos(now), order);
+        self.remaining
+            .store(window.remaining.saturating_sub(amount), order);
     }
 
     fn look(&self, now: Duration) -> Option<QuotaWindow> {
@@ -155,29 +173,32 @@ impl Window {
             return None;
         }
         let known = |value: &AtomicU64| Some(value.load(order)).filter(|value| *value != UNKNOWN);
-        let reset = known(&self.reset).map(|at| at.saturating_sub(nanos(now)));
         let limit = known(&self.limit);
-        let fills_steadily = self.steady.load(order) == 1;
+        let rate = f64::from_bits(self.rate.load(order));
+        if let Some(limit) = limit.filter(|_| rate > 0.0) {
+            let since = Duration::from_nanos(self.since.load(order));
+            let come = rate * now.saturating_sub(since).as_secs_f64();
+            // The cast saturates, and more than the limit does not come.
+            let remaining = remaining.saturating_add(come as u64);
+            let remaining = remaining.min(limit.max(self.remaining.load(order)));
+            let missing = limit.saturating_sub(remaining) as f64;
+            return Some(QuotaWindow {
+                limit: Some(limit),
+                remaining,
+                reset: Duration::try_from_secs_f64(missing / rate).ok(),
+                fills_steadily: true,
+            });
+        }
+        let reset = known(&self.reset).map(|at| at.saturating_sub(nanos(now)));
         let remaining = match (limit, reset) {
             (Some(limit), Some(0)) => limit.max(remaining),
-            (Some(limit), Some(left)) if fills_steadily => {
-                let missing = limit.saturating_sub(remaining) as f64;
-                let whole = self
-                    .reset
-                    .load(order)
-                    .saturating_sub(self.since.load(order));
-                let filled = 1.0 - left as f64 / whole.max(1) as f64;
-                // Rounded, the sum may be more than the limit.
-                let filled = (missing * filled.clamp(0.0, 1.0)) as u64;
-                remaining.saturating_add(filled).min(limit.max(remaining))
-            }
             _ => remaining,
         };
         Some(QuotaWindow {
             limit,
             remaining,
             reset: reset.map(Duration::from_nanos),
-            fills_steadily,
+            fills_steadily: false,
         })
     }
 
@@ -204,12 +225,9 @@ impl Window {
 
     fn rate(&self, now: Duration) -> Option<f64> {
         let window = self.look(now)?;
-        let missing = window.limit?.saturating_sub(window.remaining);
-        let wait = window
-            .reset
-            .filter(|_| window.fills_steadily)?
-            .as_secs_f64();
-        (missing > 0 && wait > 0.0).then(|| missing as f64 / wait)
+        let is_used_up = window.remaining <= window.limit? / NEARLY;
+        let rate = f64::from_bits(self.rate.load(Ordering::Relaxed));
+        (rate > 0.0 && is_used_up).then_some(rate)
     }
 }
 
@@ -242,7 +260,7 @@ mod tests {
     #[test]
     fn knows_nothing_without_headers() {
         let quota = learned(&[("retry-after", "3")]);
-        quota.send(Some(5));
+        quota.send(Some(5), || SECOND);
         assert_eq!(quota.requests(SECOND), None);
         assert_eq!(quota.headroom(Some(1), SECOND), None);
         assert_eq!(quota.ready_at(1, SECOND), None);
@@ -289,11 +307,51 @@ mod tests {
         assert_eq!(quota.ready_at(200, SECOND), None);
         assert_eq!(quota.ready_at(600, SECOND), Some(5 * SECOND));
         assert_eq!(quota.ready_at(1001, SECOND), None, "it never fits");
-        quota.send(Some(200));
+        quota.send(Some(200), || SECOND);
         assert!(
             quota.ready_at(200, SECOND).is_some(),
             "it was sent meanwhile"
         );
+    }
+
+    /// Between two answers there may be many requests, and time passes.
+    #[test]
+    fn what_is_sent_is_counted_against_what_has_come_back() {
+        let quota = learned(&[
+            ("x-ratelimit-limit-tokens", "1000"),
+            ("x-ratelimit-remaining-tokens", "100"),
+            ("x-ratelimit-reset-tokens", "9s"),
+            ("ratelimit-limit", "10"),
+            ("ratelimit-remaining", "0"),
+            ("ratelimit-reset", "5"),
+        ]);
+        let later = 11 * SECOND / 2;
+        assert_eq!(quota.ready_at(500, later), None);
+        quota.send(Some(500), || later);
+        assert_eq!(quota.tokens(later).expect("known").remaining, 50);
+        assert_eq!(quota.ready_at(500, later), Some(10 * SECOND));
+        quota.send(Some(0), || 8 * SECOND);
+        assert_eq!(quota.tokens(8 * SECOND).expect("known").remaining, 300);
+        let full = quota.tokens(100 * SECOND).expect("known");
+        assert_eq!((full.remaining, full.reset), (1000, Some(Duration::ZERO)));
+
+        for left in [8, 7, 6] {
+            quota.send(None, || 8 * SECOND);
+            assert_eq!(quota.requests(9 * SECOND).expect("known").remaining, left);
+        }
+    }
+
+    /// Groq's are those of a day: 30 a minute are allowed beside them.
+    #[test]
+    fn a_quota_that_is_hardly_used_says_nothing_of_a_rate() {
+        for (remaining, rate) in [("14370", None), ("1441", None), ("1440", Some(12.96))] {
+            let quota = learned(&[
+                ("x-ratelimit-limit-requests", "14400"),
+                ("x-ratelimit-remaining-requests", remaining),
+                ("x-ratelimit-reset-requests", "1000s"),
+            ]);
+            assert_eq!(quota.rate(SECOND), rate, "{remaining}");
+        }
     }
 
     /// The largest number that a header can say once made the sum too large.
@@ -327,8 +385,8 @@ mod tests {
             );
             let _ = quota.ready_at(u64::MAX, now);
         }
-        quota.send(Some(u64::MAX));
-        assert_eq!(quota.tokens(Duration::ZERO).expect("known").remaining, 0);
+        quota.send(Some(u64::MAX), || SECOND);
+        assert_eq!(quota.tokens(SECOND).expect("known").remaining, 0);
     }
 
     #[test]

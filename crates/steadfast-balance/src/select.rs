@@ -72,7 +72,7 @@ where
             allowed.hurries = waiting.hurries;
             own = waiting.key();
             waited = std::mem::take(&mut waiting.busy);
-            skip = waiting.lost.clone();
+            allowed.lost.clone_from(&waiting.lost);
         }
         let own = own.unwrap_or_else(|| Key::behind(allowed.since(now)));
         let claims = shared.queue.claims(own, members.everybody(), now);
@@ -129,6 +129,7 @@ where
                     let waiting = waiting.get_or_insert_default();
                     waiting.error = Some(error);
                     waiting.lost.push(id);
+                    allowed.lost.push(id);
                 }
             }
             skip.push(id);

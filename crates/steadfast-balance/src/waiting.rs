@@ -162,8 +162,7 @@ impl<S> Waiting<S> {
         came: Instant,
         cx: &mut Context<'_>,
     ) -> Instant {
-        let busy = self.busy.iter().map(|(id, _)| id).chain(&self.lost);
-        let busy = busy.copied().collect();
+        let busy = self.busy.iter().map(|(id, _)| *id).collect();
         let (place, patience) = self.place.get_or_insert_with(|| {
             let (since, tokens) = (view.allowed.since(came), view.asked.tokens());
             let place = Place::join(view.shared, since, tokens, cx.waker());

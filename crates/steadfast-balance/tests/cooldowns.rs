@@ -316,6 +316,21 @@ async fn an_endpoint_that_always_refuses_is_asked_once_a_cooldown() {
     assert!(net.count("a") <= 103, "{}", net.count("a"));
 }
 
+/// It says that it may be asked at once, and refuses that.
+#[tokio::test(start_paused = true)]
+async fn a_hint_of_nothing_is_believed_once() {
+    let net = Net::new();
+    net.on("a", |_| limited("0"));
+    let (service, handle) = balance(pool(&["a"]), &net);
+    for seconds in [0, 2, 4, 8] {
+        assert_eq!(status(&service, get()).await, 429);
+        let wait = Duration::from_secs(seconds);
+        let expected = (seconds > 0).then_some(wait);
+        assert_eq!(cooling(&handle, "a"), expected);
+        advance(wait).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_hint_each_refusal_after_a_cooldown_doubles_it() {
     let net = Net::new();

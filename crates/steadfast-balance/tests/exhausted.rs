@@ -338,6 +338,25 @@ async fn a_broken_endpoint_is_not_asked_while_another_only_has_to_be_waited_for(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broken_endpoint_is_not_asked_while_another_is_only_busy() {
+    let (net, gates) = (Net::new(), Gates::default());
+    let builder = fragile(&["a", "b"]).when_exhausted(WhenExhausted::LeastBad);
+    let (service, handle) = gated(builder, &net, &gates);
+    net.on("a", |_| reset());
+    net.on("b", |_| ok());
+    while of(&handle, "a").breaker == BreakerState::Closed {
+        assert_eq!(status(&service, only("a")).await, 0);
+    }
+    let before = net.count("a");
+    gates.room("b", 0);
+    let waits = tokio::spawn(service.oneshot(get()));
+    sleep(SECOND).await;
+    gates.room("b", 1);
+    assert_eq!(waits.await.unwrap().unwrap().status(), 200);
+    assert_eq!((net.count("a"), net.count("b")), (before, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_is_never_kept_by_a_pool_without_endpoints() {
     for when in [
         WhenExhausted::Fail,

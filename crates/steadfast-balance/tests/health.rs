@@ -11,12 +11,13 @@ use steadfast_balance::{Credential, Endpoint, EndpointBalance, EndpointBalanceBu
 use steadfast_balance::{HealthCheck, HealthChecks, PoolHandle, WhenExhausted};
 use steadfast_core::{BoxError, BreakerState, Class, Classified, Verdict};
 use support::body::Ending;
+use support::gate::{Gates, gated};
 use support::{
     Body, Client, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, exhausted, get,
     limited, of, ok, pool, refused, reset, send, status, streamed,
 };
 use tokio::time::{Instant, sleep};
-use tower::Layer;
+use tower::{Layer, ServiceExt};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -615,6 +616,27 @@ async fn a_bench_that_ran_out_too_early_is_no_fault_of_a_check() {
     setup.requests.on("a", |_| ok());
     sleep(10 * SECOND).await;
     assert_eq!(setup.status().await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_busy_endpoint_is_told_when_a_check_ends_a_bench() {
+    let (requests, checks, gates) = (Net::new(), Net::new(), Gates::default());
+    let (service, handle) = gated(pool(&["b", "a"]), &requests, &gates);
+    requests.on("a", |_| ok());
+    requests.on("b", |n| answer(if n == 0 { 402 } else { 200 }));
+    checks.on("b", |_| ok());
+    assert_eq!(status(&service, get()).await, 402);
+    gates.room("a", 0);
+    let waits = tokio::spawn(service.oneshot(get()));
+    sleep(SECOND).await;
+    assert!(!waits.is_finished());
+    let _checks = every_ten_seconds()
+        .start::<_, Body, _>(&handle, checks.client())
+        .unwrap();
+    sleep(MS).await;
+    assert!(waits.is_finished());
+    assert_eq!(waits.await.unwrap().unwrap().status(), 200);
+    assert_eq!(requests.counts(["a", "b"]), [0, 2]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use steadfast_balance::{Endpoint, InService, PoolHandle, Strategy, WhenExhausted};
@@ -426,6 +427,21 @@ async fn who_waits_for_a_busy_endpoint_is_told_of_changes() {
         }
         assert_eq!(net.count("a"), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_busy_endpoint_is_told_that_another_is_back() {
+    let net = servers(&["a", "b"], |_| ok().into());
+    let gates = Gates::default();
+    let (service, handle) = gated(pool(&["a", "b"]), &net, &gates);
+    gates.room("a", 0);
+    handle.cool("b", 600 * SECOND).unwrap();
+    let waits = tokio::spawn(service.oneshot(get()));
+    settle().await;
+    assert!(!waits.is_finished());
+    handle.cool("b", Duration::ZERO).unwrap();
+    assert_eq!(at_once(waits).await.unwrap().status(), 200);
+    assert_eq!(net.counts(["a", "b"]), [0, 1]);
 }
 
 /// The service of a removed endpoint goes once nobody uses it, and not before.

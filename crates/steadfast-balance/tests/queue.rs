@@ -12,8 +12,9 @@ use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};
 use steadfast_balance::{ResponseFuture, WhenExhausted, Wishes};
 use steadfast_core::{Class, Deadline, Exhausted, Next, Trail};
 use steadfast_retry::RetryOn429Layer;
+use support::gate::{Gated, Gates, gated};
 use support::{
-    Answer, Body, Client, MS, Net, Polls, Reply, SECOND, balance, exhausted, get, get_with,
+    Answer, Body, Client, Http, MS, Net, Polls, Reply, SECOND, balance, exhausted, get, get_with,
     limited, of, ok, only, pool, send, status, with, within,
 };
 use tokio::task::JoinHandle;
@@ -31,7 +32,7 @@ fn ten_a_second(n: usize) -> Reply {
     let tells = [
         ("x-ratelimit-limit-requests", "10"),
         ("x-ratelimit-remaining-requests", "1"),
-        ("x-ratelimit-reset-requests", "1s"),
+        ("x-ratelimit-reset-requests", "900ms"),
     ];
     Reply::from(match n {
         0 => with(ok(), &tells),
@@ -44,14 +45,18 @@ fn ten_a_second(n: usize) -> Reply {
 async fn limited_pool(builder: EndpointBalanceBuilder, net: &Net) -> (Balancer, PoolHandle) {
     net.on("a", ten_a_second);
     let (service, handle) = balance(builder, net);
-    assert_eq!(status(&service, only("a")).await, 200);
-    assert_eq!(status(&service, only("a")).await, 429);
-    advance(SECOND).await;
-    while of(&handle, "a").admissible {
-        assert_eq!(status(&service, only("a")).await, 200);
-    }
-    assert_eq!(of(&handle, "a").rate, Some(10.0));
+    use_up(&service, &handle).await;
     (service, handle)
+}
+
+async fn use_up(service: &impl Http, handle: &PoolHandle) {
+    assert_eq!(status(service, only("a")).await, 200);
+    assert_eq!(status(service, only("a")).await, 429);
+    advance(SECOND).await;
+    while of(handle, "a").admissible {
+        assert_eq!(status(service, only("a")).await, 200);
+    }
+    assert_eq!(of(handle, "a").rate, Some(10.0));
 }
 
 /// The request with a name of its own.
@@ -488,6 +493,51 @@ async fn several_that_do_not_look_hold_nobody_up_either() {
     assert_eq!(handle.waiting(), held.len());
     drop(held);
     assert_eq!(handle.waiting(), 0);
+}
+
+/// Its service has a queue of its own, and this one is not for it.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_busy_service_holds_nobody_up() {
+    let (net, gates) = (Net::new(), Gates::default());
+    let (service, handle) = limited_gate(&net, &gates).await;
+    gates.room("a", 0);
+    let mut held = tokio_test::task::spawn(service.clone().call(get()));
+    assert!(held.poll().is_pending());
+    advance(SECOND).await;
+    assert!(held.poll().is_pending(), "it is its turn, and all are busy");
+    gates.room("a", 5);
+    let start = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+    assert!(start.elapsed() <= SECOND, "{:?}", start.elapsed());
+    drop(held);
+    assert_eq!((handle.waiting(), gates.free("a")), (0, 5));
+}
+
+/// On arrival that is an error, too.
+#[tokio::test(start_paused = true)]
+async fn who_loses_the_endpoint_that_it_waited_for_is_told_so_and_holds_nobody_up() {
+    let (net, gates) = (Net::new(), Gates::default());
+    let (service, handle) = limited_gate(&net, &gates).await;
+    let start = Instant::now();
+    let waiters = [(); 2].map(|()| tokio::spawn(service.clone().oneshot(get())));
+    sleep(MS).await;
+    gates.fail("a", 1);
+    let [first, second] = waiters;
+    let error = first.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "endpoint lost");
+    assert_eq!(second.await.unwrap().unwrap().status(), 200);
+    assert!(start.elapsed() <= SECOND / 2, "{:?}", start.elapsed());
+    assert_eq!(handle.waiting(), 0);
+}
+
+/// An endpoint with a learned rate of ten a second and no turn left, whose service has a gate.
+async fn limited_gate(net: &Net, gates: &Gates) -> (EndpointBalance<Gated<Client>>, PoolHandle) {
+    net.on("a", ten_a_second);
+    let (service, handle) = gated(pool(&["a"]), net, gates);
+    use_up(&service, &handle).await;
+    (service, handle)
 }
 
 // ===== what waiting costs =====

@@ -187,7 +187,7 @@ fn tokens(remaining: &'static str) -> [(&'static str, &'static str); 3] {
     [
         ("x-ratelimit-limit-tokens", "1000"),
         ("x-ratelimit-remaining-tokens", remaining),
-        ("x-ratelimit-reset-tokens", "10s"),
+        ("x-ratelimit-reset-tokens", "9s"),
     ]
 }
 
@@ -227,7 +227,7 @@ async fn an_endpoint_with_too_few_tokens_is_passed_over_until_it_has_them() {
     assert_eq!(class, Class::RateLimited);
     let retry_in = retry_in.expect("known");
     assert!(
-        (5 * SECOND..=6 * SECOND).contains(&retry_in),
+        (9 * SECOND..=10 * SECOND).contains(&retry_in),
         "{retry_in:?}"
     );
     advance(retry_in).await;

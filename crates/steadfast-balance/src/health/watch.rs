@@ -162,6 +162,7 @@ impl Watch {
     fn settle(&mut self, rules: &Rules, running: Running, outcome: Outcome) {
         let now = Instant::now();
         self.tell(outcome, now);
+        let was_out = running.probe.is_some() || running.bench.is_some();
         if outcome.finding != Finding::Failed {
             self.failed = 0;
         }
@@ -173,7 +174,12 @@ impl Watch {
         if let Some(bench) = running.bench {
             self.look_at_bench(rules, bench, outcome, now);
         }
-        self.member.shared.turned(now);
+        if was_out && self.member.is_admissible(None, now) {
+            // Those, too, who wait for a busy service of another endpoint.
+            self.member.shared.queue.wake_all(now);
+        } else {
+            self.member.shared.turned(now);
+        }
     }
 
     /// Opens a closed breaker when enough checks in a row have failed.

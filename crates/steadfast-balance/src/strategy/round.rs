@@ -5,8 +5,11 @@ use std::sync::atomic::Ordering;
 
 use crate::candidate::{Asking, Candidate, Candidates};
 
-/// The step of an endpoint of weight 1.
+/// The step of an endpoint of the largest weight.
 const STEP: f64 = 1_048_576.0;
+
+/// The step of an endpoint that has a millionth of a millionth of the largest weight, or less.
+const LONGEST: f64 = STEP * 1e12;
 
 pub(super) fn next<'a>(request: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
     let order = Ordering::Relaxed;
@@ -27,6 +30,6 @@ pub(super) fn next<'a>(request: &Asking<'a>, candidates: Candidates<'a>) -> Opti
 }
 
 fn step(candidate: &Candidate<'_>) -> u64 {
-    // A weight is positive, and the cast saturates.
-    (STEP / candidate.weight()).max(1.0) as u64
+    // A share is positive, and the cast saturates.
+    (STEP / candidate.entry().share).min(LONGEST) as u64
 }

@@ -210,6 +210,20 @@ fn scored_spares_money_if_it_is_told_to() {
     }
 }
 
+/// Tokens a minute, for example.
+#[test]
+fn round_robin_keeps_the_proportions_of_any_weights() {
+    for unit in [1e-6, 1.0, 1e6, 1e30] {
+        let weights = [1.0, 0.6].map(|weight| Known {
+            weight: weight * unit,
+            ..KNOWN
+        });
+        let pool = pool(&weights);
+        let second: usize = (0..160).map(|_| choose(&pool, &Strategy::RoundRobin)).sum();
+        assert_eq!(second, 60, "{unit}");
+    }
+}
+
 #[test]
 fn round_robin_spreads_a_large_weight_over_the_round() {
     let with = |weight| Known { weight, ..KNOWN };
@@ -263,7 +277,10 @@ fn headroom_takes_what_is_left_most() {
     }
     assert_eq!(choose(&pool, &Strategy::Headroom), 1);
     for _ in 0..50 {
-        members.active()[1].member.quota.send(None);
+        members.active()[1]
+            .member
+            .quota
+            .send(None, || Duration::ZERO);
     }
     assert_eq!(choose(&pool, &Strategy::Headroom), 2, "20 are left of 70");
 }
@@ -315,4 +332,23 @@ fn sticky_without_a_key_is_least_loaded() {
 fn a_strategy_may_be_an_object() {
     fn is_object_safe(_: &dyn Pick) {}
     is_object_safe(&Strategy::Failover);
+}
+
+#[test]
+fn a_value_that_is_no_number_is_larger_than_any() {
+    struct By([f64; 3]);
+    impl Pick for By {
+        fn pick<'a>(&self, _: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+            candidates.min_by(|candidate| self.0[candidate.index()])
+        }
+    }
+    let pool = pool(&[KNOWN; 3]);
+    for (values, expected) in [
+        ([f64::NAN, 2.0, 1.0], 2),
+        ([2.0, f64::NAN, 3.0], 0),
+        ([f64::NAN; 3], 0),
+        ([f64::NAN, f64::INFINITY, f64::NAN], 1),
+    ] {
+        assert_eq!(choose(&pool, &By(values)), expected, "{values:?}");
+    }
 }
