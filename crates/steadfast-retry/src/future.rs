@@ -195,7 +195,8 @@ where
     if !retry.has_more_to_read::<B, M>() {
         return State::Asking;
     }
-    let limit = sleep(retry.time_left().min(MAX_READING));
+    // Half of it at most, so that there is time for the attempt.
+    let limit = sleep((retry.time_left() / 2).min(MAX_READING));
     retry.begin_wait();
     State::Reading { limit }
 }

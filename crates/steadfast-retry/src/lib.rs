@@ -146,7 +146,7 @@
 //! `http.request.resend_count` from the second on (as OpenTelemetry has it),
 //! `http.response.status_code` and the `class` of its verdict. Each wait is an
 //! [`Event::Retry`](steadfast_core::Event), told to [`observer`](RetryOn429Layer::observer)s and at
-//! `debug`. [`RetryBudget::available`] is a number for a dashboard.
+//! `debug`, and at that level is said why a request is given up. [`RetryBudget::available`] is a number for a dashboard.
 //!
 //! # Readiness, clones and dropped requests
 //!

@@ -113,7 +113,8 @@ impl Outcome {
 /// What to do now.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    GiveUp,
+    /// For this reason.
+    GiveUp(&'static str),
     /// Try again after `wait`, which may be zero.
     Again {
         wait: Duration,
@@ -154,10 +155,10 @@ impl Policy {
             ..
         } = outcome;
         if outcome.must_not_be_repeated(limits) {
-            return Decision::GiveUp;
+            return Decision::GiveUp("to send it twice is not safe");
         }
         match next {
-            Some(Next::Never) => Decision::GiveUp,
+            Some(Next::Never) => Decision::GiveUp("no endpoint may take it"),
             Some(Next::Now) if attempted => self.move_on(outcome, limits, spent, now),
             // Who says so and then asks nobody would be asked again at once, and for ever.
             Some(Next::Now) => self.wait(outcome, Duration::ZERO, limits, spent, now),
@@ -171,7 +172,7 @@ impl Policy {
             }
             // A layer of another kind may be below, and more than this one knows. Without its
             // word, only the same endpoint can be meant.
-            None | Some(_) => Decision::GiveUp,
+            None | Some(_) => Decision::GiveUp("its outcome allows no other attempt"),
         }
     }
 
@@ -179,8 +180,11 @@ impl Policy {
     fn move_on(&self, outcome: Outcome, limits: Limits, spent: Spent, now: Instant) -> Decision {
         let counts = !outcome.verdict.class().is_refusal();
         let late = |deadline: Deadline| deadline.remaining(now).is_zero();
-        if counts && spent.attempts >= limits.max_attempts || limits.deadline.is_some_and(late) {
-            return Decision::GiveUp;
+        if counts && spent.attempts >= limits.max_attempts {
+            return Decision::GiveUp("no attempt is left");
+        }
+        if limits.deadline.is_some_and(late) {
+            return Decision::GiveUp("its deadline has come");
         }
         let price = if counts { RetryBudget::MOVE_COST } else { 0 };
         self.pay(outcome, price, Duration::ZERO, counts)
@@ -197,12 +201,12 @@ impl Policy {
     ) -> Decision {
         let Outcome { verdict, owed, .. } = outcome;
         if owed && spent.attempts >= limits.max_attempts {
-            return Decision::GiveUp;
+            return Decision::GiveUp("no attempt is left");
         }
         let deadline = limits.deadline;
         let left = limits.time_left(spent, now);
         let Some(spare) = left.checked_sub(floor) else {
-            return Decision::GiveUp;
+            return Decision::GiveUp("the wait does not fit the time that is left");
         };
         let spare = if deadline.is_some() { spare / 2 } else { spare };
         let drawn = self.draw(verdict, if owed { spent.waits } else { 0 }, spent);
@@ -210,7 +214,7 @@ impl Policy {
         let wait = whole_millis(floor, more).max(TICK);
         // A wait that ends with the deadline would leave no time for the attempt.
         if wait > left || deadline.is_some() && wait == left {
-            return Decision::GiveUp;
+            return Decision::GiveUp("the wait does not fit the time that is left");
         }
         let price = match verdict.class() {
             Class::RateLimited => RetryBudget::THROTTLED_COST,
@@ -229,7 +233,7 @@ impl Policy {
         let cost = match &self.budget {
             Some(budget) => match budget.try_withdraw(cost) {
                 Some(withdrawal) => Some(withdrawal),
-                None => return Decision::GiveUp,
+                None => return Decision::GiveUp("the budget is spent"),
             },
             None => None,
         };

@@ -47,8 +47,9 @@ pub(crate) struct Retry<S, C, K, B: Body> {
 struct Past<B: Body> {
     limits: Limits,
     spent: Spent,
-    /// The last verdict.
+    /// The last verdict, and when it was given.
     verdict: Verdict,
+    judged: Instant,
     waits_since: Option<Instant>,
     /// What the next attempt costs. It comes back if that is not made.
     reserved: Option<Withdrawal>,
@@ -206,32 +207,24 @@ where
             first: self.trail.is_empty(),
         };
         // What the trail forgets looks untried again, and moving to that is free.
-        let decision = if self.trail.len() < Trail::MAX_ATTEMPTS && M::is_whole(&self.body) {
+        let decision = if self.trail.len() >= Trail::MAX_ATTEMPTS {
+            Decision::GiveUp("it was sent too often")
+        } else if M::is_whole(&self.body) {
             policy.decide(known, limits, spent, now)
         } else {
-            Decision::GiveUp
+            Decision::GiveUp("its body is too large to be kept")
         };
-        let Decision::Again { wait, counts, cost } = decision else {
-            let verdict = match known.next {
-                Some(Next::At(at)) => {
-                    let wait = at.saturating_duration_since(now);
-                    verdict.with_hint(Some(wait).filter(|wait| !wait.is_zero()))
-                }
-                _ => verdict,
-            };
-            if let Some(past) = self
-                .past
-                .as_mut()
-                .filter(|_| known.may_have_been_done(limits))
-            {
-                // An earlier refusal would say that it was not, and be sent again further out.
-                (past.answer, past.error) = (None, None);
+        let (wait, counts, cost) = match decision {
+            Decision::Again { wait, counts, cost } => (wait, counts, cost),
+            Decision::GiveUp(reason) => {
+                let (class, attempts) = (verdict.class(), self.trail.len());
+                tracing::debug!(%class, attempts, reason, "request given up");
+                return Step::Done(self.end(outcome, known, limits, now));
             }
-            return Step::Done(self.give_up(Some(outcome), verdict));
         };
         let past = self.past.get_or_insert_with(|| Box::new(Past::new(limits)));
         past.spent = spent;
-        past.verdict = verdict;
+        (past.verdict, past.judged) = (verdict, now);
         past.keep(&self.trail, outcome);
         // What was paid for an attempt that nobody took is still paid for.
         past.reserved = match (past.reserved.take(), cost) {
@@ -251,6 +244,32 @@ where
         Step::Again(wait)
     }
 
+    /// Ends the request with the outcome of its last attempt, or a better one from before.
+    fn end(
+        &mut self,
+        outcome: Result<Response<B>, BoxError>,
+        known: Outcome,
+        limits: Limits,
+        now: Instant,
+    ) -> Result<Response<ResponseBody<B>>, BoxError> {
+        let verdict = match known.next {
+            Some(Next::At(at)) => {
+                let wait = at.saturating_duration_since(now);
+                known
+                    .verdict
+                    .with_hint(Some(wait).filter(|wait| !wait.is_zero()))
+            }
+            _ => known.verdict,
+        };
+        if let Some(past) = &mut self.past {
+            if known.may_have_been_done(limits) {
+                // An earlier refusal would say that it was not, and be sent again further out.
+                (past.answer, past.error) = (None, None);
+            }
+        }
+        self.give_up(Some(outcome), verdict)
+    }
+
     /// Ends the request because no further attempt could be made: its service did not become
     /// ready, or too much of its body had been sent meanwhile.
     pub(crate) fn no_attempt(
@@ -262,7 +281,11 @@ where
             // That nobody could be asked says less than the error of any attempt.
             keep_lowest(&mut past.error, u32::MAX, || error);
         }
-        let verdict = past.verdict;
+        // A part of the time that it names has passed.
+        let waited = Instant::now().saturating_duration_since(past.judged);
+        let hint = past.verdict.hint();
+        let left = hint.and_then(|hint| hint.checked_sub(waited));
+        let verdict = past.verdict.with_hint(left.filter(|left| !left.is_zero()));
         self.give_up(None, verdict)
     }
 
@@ -350,6 +373,7 @@ impl<B: Body> Past<B> {
             limits,
             spent: Spent::FIRST_ATTEMPT,
             verdict: Verdict::SUCCESS,
+            judged: Instant::now(),
             waits_since: None,
             reserved: None,
             at_stake: AtStake::default(),

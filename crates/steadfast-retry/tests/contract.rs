@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use steadfast_core::RetryBudget;
+use steadfast_core::{Class, Classified, Exhausted, RetryBudget, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429};
 use support::{Body, Handle, Mock, SECOND, answer, layer, limited, request};
 use tokio::time::advance;
@@ -135,6 +135,29 @@ async fn a_retry_that_was_sent_is_paid_for_although_its_caller_leaves() {
     let _hangs = handle.next_request().await.expect("the second attempt");
     drop(response);
     assert_eq!(budget.available(), 500 - 14);
+}
+
+/// The instant that the first attempt has named is long over.
+#[tokio::test(start_paused = true)]
+async fn a_recovery_that_has_passed_is_not_told_of() {
+    let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
+        mock::spawn_layer(layer());
+    handle.allow(2);
+    assert_ready_ok!(service.poll_ready());
+    let mut response = task::spawn(service.call(request("GET")));
+    for _ in 0..2 {
+        let (_, respond) = handle.next_request().await.expect("a request");
+        let open = Verdict::new(Class::Overloaded).with_hint(Some(5 * SECOND));
+        respond.send_error(Classified::new(open.neutral(), "the circuit is open"));
+        assert_pending!(response.poll());
+        advance(10 * SECOND).await;
+        assert_pending!(response.poll());
+    }
+    // It is not ready before the request has waited for as long as it may.
+    advance(20 * SECOND).await;
+    let error = assert_ready_err!(response.poll());
+    let exhausted = Exhausted::find(&*error).expect("typed");
+    assert_eq!((exhausted.trail().len(), exhausted.retry_in()), (2, None));
 }
 
 /// Takes ten seconds to become ready, but for the first time, and then refuses.

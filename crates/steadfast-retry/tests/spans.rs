@@ -20,6 +20,7 @@ struct Spans(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     spans: Vec<Vec<String>>,
+    events: Vec<Vec<String>>,
     entered: Vec<u64>,
 }
 
@@ -34,7 +35,8 @@ impl Visit for Fields<'_> {
 impl Subscriber for Spans {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // As a filter does that names the span.
-        metadata.is_span() && metadata.name() == "attempt"
+        let is_own = metadata.target().starts_with("steadfast_retry");
+        metadata.is_span() && metadata.name() == "attempt" || metadata.is_event() && is_own
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
@@ -61,7 +63,11 @@ impl Subscriber for Spans {
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
-    fn event(&self, _: &Event<'_>) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Vec::new();
+        event.record(&mut Fields(&mut fields));
+        self.0.lock().unwrap().events.push(fields);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,4 +116,38 @@ async fn each_attempt_has_a_span() {
         [[1], [2], [3]],
         "the client runs in it"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_a_request_is_given_up_is_said() {
+    for (layer, method, status, reason) in [
+        (
+            RetryOn429Layer::new(),
+            "POST",
+            500,
+            "to send it twice is not safe",
+        ),
+        (
+            RetryOn429Layer::new().max_attempts(2),
+            "GET",
+            503,
+            "no attempt is left",
+        ),
+        (
+            RetryOn429Layer::new(),
+            "GET",
+            404,
+            "its outcome allows no other attempt",
+        ),
+    ] {
+        let spans = Spans::default();
+        let _guard = tracing::subscriber::set_default(spans.clone());
+        let client = tower::service_fn(move |_: http::Request<_>| async move {
+            Ok::<_, BoxError>(answer(status))
+        });
+        let service = ServiceBuilder::new().layer(layer).service(client);
+        service.oneshot(request(method)).await.unwrap();
+        let events = spans.0.lock().unwrap().events.concat();
+        assert!(events.contains(&format!("reason={reason:?}")), "{events:?}");
+    }
 }

@@ -47,7 +47,7 @@ fn spent(attempts: u32) -> Spent {
 /// The wait of a decision, or `None` if it is to give up.
 fn wait(decision: &Decision) -> Option<Duration> {
     match decision {
-        Decision::GiveUp => None,
+        Decision::GiveUp(_) => None,
         Decision::Again { wait, .. } => Some(*wait),
     }
 }
