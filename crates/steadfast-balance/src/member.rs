@@ -14,6 +14,7 @@ use crate::checked::LastCheck;
 use crate::cooldown::{Cooldown, Refusal, Ticket};
 use crate::endpoint::Endpoint;
 use crate::pool::Shared;
+use crate::queue::Lacking;
 use crate::quota::Quota;
 use crate::traffic::Traffic;
 use crate::wishes::fnv1a;
@@ -39,6 +40,7 @@ pub(crate) struct Member {
     pub(crate) traffic: Traffic,
     /// The last walk through the queue that has met it.
     pub(crate) mark: AtomicU64,
+    pub(crate) lacking: Lacking,
     /// How many of the queue want it. Written under its lock.
     pub(crate) wanted_by: AtomicUsize,
     /// How often in a row the endpoint rejected its own credential.
@@ -87,6 +89,7 @@ impl Member {
             quota: Quota::default(),
             traffic: Traffic::new(),
             mark: AtomicU64::new(0),
+            lacking: Lacking::default(),
             wanted_by: AtomicUsize::new(0),
             rejections: AtomicU32::new(0),
             last_check: LastCheck::default(),

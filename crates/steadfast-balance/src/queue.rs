@@ -9,7 +9,7 @@
 //! timers are too late by now.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -69,6 +69,14 @@ struct Waiter {
     busy: Vec<u64>,
     /// When it is to look, if it is: since its timer ends then, or since it was told to.
     looks: Option<Instant>,
+}
+
+/// What a walk knows of those who wait until an endpoint has enough tokens for them. Written under
+/// the lock of the queue.
+#[derive(Debug, Default)]
+pub(crate) struct Lacking {
+    mark: AtomicU64,
+    least: AtomicU64,
 }
 
 /// A place in the queue. Dropping it passes the turn on.
@@ -357,8 +365,12 @@ impl State {
                     continue;
                 }
                 let at = match waiter.lacks_tokens_at(member, now) {
-                    // It has no claim to that one before, and others may use it.
-                    Some(at) => at,
+                    // It has no claim to that one before, and others may use it. Those who need as
+                    // much as one before look after that one.
+                    Some(at) => match member.lacking.meet(waiter.tokens, (once, twice)) {
+                        Some(late) => saturating_add(at, late),
+                        None => continue,
+                    },
                     None => {
                         left -= 1;
                         let is_first = mark != once;
@@ -379,6 +391,23 @@ impl State {
             }
         }
         next
+    }
+}
+
+impl Lacking {
+    /// Returns how late one who lacks so many tokens looks in a walk: in time who needs less than
+    /// all before it, a little later the first of the others, and the rest not by itself.
+    fn meet(&self, tokens: Option<u64>, (once, twice): (u64, u64)) -> Option<Duration> {
+        let (order, tokens) = (Ordering::Relaxed, tokens.unwrap_or_default());
+        let mark = self.mark.load(order);
+        let is_new = mark != once && mark != twice;
+        if is_new || tokens < self.least.load(order) {
+            self.least.store(tokens, order);
+            self.mark.store(if is_new { once } else { mark }, order);
+            return Some(Duration::ZERO);
+        }
+        self.mark.store(twice, order);
+        (mark == once).then_some(GRACE)
     }
 }
 

@@ -178,7 +178,8 @@ impl PoolHandle {
     /// there at the next answer keeps its endpoint and its state, a new one gets an endpoint, and
     /// one that has gone loses it, while what runs there comes to its end. One that somebody has
     /// removed comes back with the next answer: [`disable`](Self::disable) keeps it out. Other
-    /// endpoints are left alone. When the resolver fails, finds nothing, or does not answer for 10 s, the endpoints
+    /// endpoints are left alone. So this is for names whose answers have all addresses. Where each has
+    /// a few of many, endpoints would come and go, and what is known of them with them. When the resolver fails, finds nothing, or does not answer for 10 s, the endpoints
     /// stay, and it is asked again after 1 s, doubling to the interval.
     ///
     /// # Errors

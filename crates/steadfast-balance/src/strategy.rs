@@ -91,7 +91,8 @@ pub enum Strategy {
     /// The one with the best mix of health and latency, 70 to 30: [`Scored`] with its defaults.
     Scored,
     /// The one with most left of its quota, by the headers of its own answers. Of several such,
-    /// and where nothing is known, the least loaded one.
+    /// and where nothing is known, the least loaded one. One that says nothing of a quota counts as
+    /// full, and so comes first: put it into a tier of its own beside those that do.
     Headroom,
     /// The same one for the same [key](crate::Wishes::sticky_key), so that its caches stay warm.
     ///

@@ -572,6 +572,39 @@ async fn a_thousand_waiters_are_woken_a_few_times_each() {
     assert_eq!(handle.waiting(), 0);
 }
 
+/// Of those who need as much, one is woken when it may be there.
+#[tokio::test(start_paused = true)]
+async fn a_hundred_who_lack_tokens_are_woken_a_few_times_each() {
+    let net = Net::new();
+    let tells = [
+        ("x-ratelimit-limit-tokens", "1000"),
+        ("x-ratelimit-remaining-tokens", "100"),
+        ("x-ratelimit-reset-tokens", "9s"),
+    ];
+    net.on("a", move |n| if n == 0 { with(ok(), &tells) } else { ok() });
+    let builder = pool(&["a"])
+        .max_wait(1_000 * SECOND)
+        .when_exhausted(WhenExhausted::Wait);
+    let (service, handle) = balance(builder, &net);
+    assert_eq!(status(&service, get()).await, 200);
+    let (polls, start) = (Polls::default(), Instant::now());
+    let crowd: Vec<_> = (0..100)
+        .map(|n| {
+            let wishes = Wishes::new().estimated_tokens(400 + n % 3);
+            let future = service.clone().oneshot(support::wishing(wishes));
+            tokio::spawn(polls.count(future))
+        })
+        .collect();
+    for request in crowd {
+        assert_eq!(request.await.unwrap().unwrap().status(), 200);
+    }
+    // A hundred come back each second.
+    let took = start.elapsed();
+    assert!(took > 390 * SECOND && took < 410 * SECOND, "{took:?}");
+    assert!(polls.get() <= 7 * 100, "{} polls", polls.get());
+    assert_eq!(handle.waiting(), 0);
+}
+
 /// The same as answers come back, each of which may have brought a turn.
 #[tokio::test(start_paused = true)]
 async fn answers_do_not_wake_those_behind_the_head() {

@@ -72,8 +72,8 @@
 //! The names are constants in [`names`]. In the first part of the table the metrics of attempts
 //! have the label `endpoint` as well. The labels `outcome` and `class` have the 14 values of
 //! [`Class::as_str`](steadfast_core::Class::as_str), the label `to` of a transition has 3, and the
-//! names of endpoints and breakers are those of the configuration. No label is made of what a request
-//! or a server says.
+//! names of endpoints and breakers are those of the configuration, with the address where endpoints
+//! come from a name. No label is made of what a request or a server says.
 //!
 //! | Name | Type, unit | Labels | What it counts | When the caller leaves |
 //! |---|---|---|---|---|
