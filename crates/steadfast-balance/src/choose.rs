@@ -41,7 +41,7 @@ impl Shared {
     pub(crate) fn look<T>(
         &self,
         members: &Members,
-        allowed: &Allowed<'_>,
+        (allowed, skip): (&Allowed<'_>, &[u64]),
         now: Instant,
         mut find: impl FnMut(Range<usize>, &dyn Fn(&Member) -> bool) -> Option<T>,
     ) -> Result<T, Found> {
@@ -61,7 +61,7 @@ impl Shared {
             }
             if self.prefers_to_wait()
                 && !allowed.hurries
-                && self.is_soon(members, tier.clone(), allowed, now)
+                && self.is_soon(members, tier.clone(), (allowed, skip), now)
             {
                 return Err(Found::WorthWaiting(tier.end));
             }
@@ -82,7 +82,7 @@ impl Shared {
         &self,
         members: &Members,
         tier: Range<usize>,
-        allowed: &Allowed<'_>,
+        (allowed, skip): (&Allowed<'_>, &[u64]),
         now: Instant,
     ) -> bool {
         let bound = saturating_add(allowed.since(now), self.rules.prefer_wait_below);
@@ -92,7 +92,9 @@ impl Shared {
                 || allowed.allows_before_next_tier(self, members, member);
             match member.turn(allowed.tokens(), now) {
                 Turn::Paced(at) | Turn::Limited(at) => may && at <= bound,
-                _ => false,
+                // Whose turn it is has not looked yet.
+                Turn::Now => may && !skip.contains(&member.id),
+                Turn::Broken(_) => false,
             }
         })
     }
@@ -140,7 +142,7 @@ impl Shared {
                 return Found::Endpoint(at);
             }
         }
-        self.look(members, allowed, now, |tier, allows| {
+        self.look(members, (allowed, skip), now, |tier, allows| {
             self.pick(members, tier, &asking, |member| {
                 is_free(member) && allows(member)
             })
@@ -267,12 +269,15 @@ mod tests {
         let members = pool.members();
         let asked = Asked::default();
         let looks = Cell::new(0);
-        let found = pool
-            .shared
-            .look(&members, &asked.allowed(), Instant::now(), |tier, _| {
+        let found = pool.shared.look(
+            &members,
+            (&asked.allowed(), &[]),
+            Instant::now(),
+            |tier, _| {
                 looks.set(looks.get() + 1);
                 (members.active()[tier.start].tier > 0).then_some(tier.start)
-            });
+            },
+        );
         assert_eq!((found, looks.get()), (Ok(1), 2));
     }
 

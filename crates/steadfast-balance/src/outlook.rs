@@ -43,7 +43,7 @@ impl Shared {
                 .map(|entry| Allowed::allows_new(&allowed, members, &entry.member))
         };
         // Whoever is asked again at once must not come back to where it was, but for an accident.
-        match self.look(members, &allowed, now, find) {
+        match self.look(members, (&allowed, &[]), now, find) {
             Ok(true) => return Next::Now,
             Ok(false) if self.rules.quick_retry && self.is_quick(members, &allowed, now) => {
                 return Next::Now;

@@ -13,7 +13,7 @@ use support::{
     Client, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get, limited, of,
     ok, only, post, send, status, with, within,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt};
 
 type Balancer = EndpointBalance<Client>;
@@ -198,6 +198,24 @@ async fn a_request_that_waits_for_a_better_endpoint_leaves_the_others_to_the_oth
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(waits.await.unwrap().unwrap().status(), 200);
     assert_eq!(net.counts(["a", "c"]), [1, 1]);
+}
+
+/// Its turn has come, and it has not looked yet.
+#[tokio::test(start_paused = true)]
+async fn who_comes_in_the_moment_of_a_turn_waits_behind_it() {
+    let net = Net::new();
+    all_well(&net);
+    let builder = tiers(&["a", "c"]).prefer_wait_below(3 * SECOND);
+    let (_, service, handle) = stack(builder, &net);
+    handle.cool("a", 2 * SECOND).unwrap();
+    let mut waits = tokio_test::task::spawn(service.clone().oneshot(get()));
+    assert!(waits.poll().is_pending());
+    advance(2 * SECOND).await;
+    let mut behind = tokio_test::task::spawn(service.clone().oneshot(get()));
+    assert!(behind.poll().is_pending());
+    assert_eq!(waits.await.unwrap().status(), 200);
+    assert_eq!(behind.await.unwrap().status(), 200);
+    assert_eq!(net.counts(["a", "c"]), [2, 0]);
 }
 
 /// The time of the first attempt counts, too.
