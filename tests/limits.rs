@@ -285,6 +285,36 @@ async fn a_spent_quota_benches_its_endpoint() {
     }
 }
 
+/// Providers repeat the model that they were asked for, which is any text of the caller: one such
+/// request could bench every endpoint for a day.
+#[tokio::test]
+async fn a_model_with_the_name_of_a_spent_quota_cools_nobody() {
+    for model in [
+        "free-models-per-day",
+        "too many tokens per day",
+        "credit balance is too low, try again in 20 hours",
+    ] {
+        let [a, b] = upstreams(["a", "b"]).await;
+        let text = format!("The model `{model}` does not exist or you do not have access to it.");
+        let error = serde_json::json!({
+            "error": { "message": text, "type": "invalid_request_error", "code": "model_not_found" }
+        });
+        for upstream in [&a, &b] {
+            let json = [("content-type", "application/json")];
+            upstream.set(Reply::raw(404, json, error.to_string()));
+        }
+        let ai = stack([&a, &b]).build().unwrap();
+        let response = ai.send(chat(false)).await.unwrap();
+        assert_eq!(
+            Trail::of(response.extensions()).unwrap().to_string(),
+            "a: model_unavailable (404), b: model_unavailable (404)",
+        );
+        for status in ai.status() {
+            assert_eq!(status.cooling, None, "{} by {model}", status.name);
+        }
+    }
+}
+
 /// A stack is a tower service, and tiers are used in their order.
 #[tokio::test]
 async fn a_higher_tier_is_for_when_the_lower_cannot() {

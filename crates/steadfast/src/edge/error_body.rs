@@ -19,12 +19,14 @@ const QUOTA: &[&str] = &[
     "quota_exceeded",
     "servicequotaexceededexception",
 ];
-/// Phrases that mean the same where there is no code for it.
-const QUOTA_PHRASES: &[&str] = &[
-    "credit balance is too low",
+/// How the texts of refusals begin that mean the same and have no code for it. Further on there may
+/// be text of the caller, such as a model with the name of a quota.
+const QUOTA_OF_A_DAY: &[&str] = &[
     "too many tokens per day",
-    "free-models-per-day",
+    "rate limit exceeded: free-models-per-day",
 ];
+/// So does a spent credit with Anthropic, whose code says no more than that the request is invalid.
+const CREDIT: &[&str] = &["your credit balance is too low"];
 const RATE: &[&str] = &[
     "rate_limit_exceeded",
     "rate_limit_error",
@@ -70,7 +72,7 @@ struct Said {
     /// Codes and types, in lower case.
     codes: Vec<String>,
     /// In lower case.
-    message: String,
+    messages: Vec<String>,
     hint: Option<Duration>,
 }
 
@@ -83,16 +85,16 @@ pub(crate) fn refine(verdict: Verdict, headers: &HeaderMap, body: &[u8]) -> Verd
     // What is meant for everyone comes before what is meant for readers, and a bucket that is
     // empty comes last.
     let explicit = RateLimit::from_headers(headers, SystemTime::now()).retry_after();
-    let hint = explicit.or(said.hint).or(verdict.hint());
-    verdict
-        .with_class(said.class(verdict.class()))
-        .with_hint(hint)
+    let class = said.class(verdict.class());
+    let hint = explicit.or(said.hint(class)).or(verdict.hint());
+    verdict.with_class(class).with_hint(hint)
 }
 
 /// The verdict on an error that came after `200`, as an event of a stream.
 pub(crate) fn verdict_of_error_value(error: &Value) -> Verdict {
     let said = Said::gather(error);
-    Verdict::new(said.class(Class::ServerError)).with_hint(said.hint)
+    let class = said.class(Class::ServerError);
+    Verdict::new(class).with_hint(said.hint(class))
 }
 
 impl Said {
@@ -103,7 +105,6 @@ impl Said {
         if let Some(error) = value.get("error") {
             said.read(error);
         }
-        said.hint = said.hint.or_else(|| hint_in_text(&said.message));
         said
     }
 
@@ -125,8 +126,7 @@ impl Said {
         }
         for place in [error, &error["message"], &error["detail"]] {
             if let Some(text) = place.as_str() {
-                self.message.push_str(&text.to_ascii_lowercase());
-                self.message.push('\n');
+                self.messages.push(text.to_ascii_lowercase());
             }
         }
         for detail in error["details"].as_array().into_iter().flatten() {
@@ -178,11 +178,15 @@ impl Said {
                 | Class::QuotaExhausted
                 | Class::ServerError
         );
+        let limited = class == Class::RateLimited || self.has(RATE);
         if class == Class::QuotaExhausted
-            || refused && (self.has(QUOTA) || self.message_has(QUOTA_PHRASES))
+            || refused && (self.has(QUOTA) || limited && self.message_begins(QUOTA_OF_A_DAY))
+            || class == Class::CallerFault
+                && self.codes == ["error", "invalid_request_error"]
+                && self.message_begins(CREDIT)
         {
             Class::QuotaExhausted
-        } else if class == Class::RateLimited || self.has(RATE) {
+        } else if limited {
             Class::RateLimited
         } else if self.has(OVERLOADED) {
             Class::Overloaded
@@ -206,12 +210,29 @@ impl Said {
         }
     }
 
+    /// How long an error of this class asks to wait. Text counts only if a status or a code has
+    /// said that it is about waiting: it may repeat what the caller sent.
+    fn hint(&self, class: Class) -> Option<Duration> {
+        let waits = matches!(
+            class,
+            Class::RateLimited | Class::Overloaded | Class::ServerError
+        );
+        let in_text = || self.messages.iter().find_map(|text| hint_in_text(text));
+        (self.hint).or_else(|| (waits || self.has(QUOTA)).then(in_text).flatten())
+    }
+
     fn has(&self, codes: &[&str]) -> bool {
         self.codes.iter().any(|said| codes.contains(&&**said))
     }
 
     fn message_has(&self, phrases: &[&str]) -> bool {
-        phrases.iter().any(|phrase| self.message.contains(phrase))
+        let has = |text: &String| phrases.iter().any(|phrase| text.contains(phrase));
+        self.messages.iter().any(has)
+    }
+
+    fn message_begins(&self, phrases: &[&str]) -> bool {
+        let begins = |text: &String| phrases.iter().any(|phrase| text.starts_with(phrase));
+        self.messages.iter().any(begins)
     }
 }
 
@@ -368,6 +389,24 @@ mod tests {
                 404,
                 r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#,
                 Class::ModelUnavailable,
+                None,
+            ),
+            (
+                404,
+                r#"{"error":{"message":"The model `credit balance is too low, try again in 20 hours` does not exist","code":"model_not_found"}}"#,
+                Class::ModelUnavailable,
+                None,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"Rate limit reached for `free-models-per-day`. Try again in 2s","code":"rate_limit_exceeded"}}"#,
+                Class::RateLimited,
+                Some(2_000),
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"tools.0.name: `your credit balance is too low` is no name"}}"#,
+                Class::CallerFault,
                 None,
             ),
             (
