@@ -266,6 +266,35 @@ async fn a_reader_who_stops_at_an_error_event_has_seen_a_failure() {
     assert_idle(&ai);
 }
 
+const EVENT_STREAM: [(&str, &str); 1] = [("content-type", "text/event-stream")];
+
+/// Some relays end a stream in order after its error, and all of it comes in one piece.
+#[tokio::test]
+async fn an_error_event_and_done_in_one_chunk_are_no_answer() {
+    let [primary, backup] = upstreams(["primary", "backup"]).await;
+    let body = "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: [DONE]\n\n";
+    primary.next(Reply::raw(200, EVENT_STREAM, body));
+    let ai = stack([&primary, &backup]).build().unwrap();
+    let response = ai.send(chat(true)).await.unwrap();
+    assert_eq!(served_by(&response), "backup");
+    assert!(status_of(&ai, "primary").health < 1.0);
+}
+
+#[tokio::test]
+async fn an_error_event_in_the_chunk_of_the_first_token_is_a_failure() {
+    let [primary] = upstreams(["primary"]).await;
+    let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n\
+                data: {\"error\":{\"message\":\"boom\"}}\n\n";
+    primary.set(Reply::raw(200, EVENT_STREAM, body));
+    let ai = stack([&primary]).build().unwrap();
+    let mut body = ai.send(chat(true)).await.unwrap().into_body();
+    body.frame().await.expect("a frame").expect("no error yet");
+    drop(body);
+    assert_eq!(ai.snapshot().other_errors, 1);
+    assert!(status_of(&ai, "primary").health < 1.0);
+    assert_idle(&ai);
+}
+
 /// `200`, the right content type, and not a word.
 #[tokio::test]
 async fn a_stream_without_a_word_is_no_answer() {

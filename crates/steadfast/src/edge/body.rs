@@ -70,8 +70,11 @@ impl<B> EdgeBody<B> {
     }
 
     /// Looks into the frames that come from here on, and tells `late` if one of them says that the
-    /// endpoint failed.
+    /// endpoint failed, or one before them has.
     pub(crate) fn watch(&mut self, stream: Stream, late: LateVerdict) {
+        if let Some(verdict) = stream.failed() {
+            late.set(verdict);
+        }
         self.stream = Some((stream, late));
     }
 }

@@ -84,6 +84,10 @@ impl Stream {
 
 impl Known {
     fn learn(&mut self, data: Data<'_>) {
+        // Some relays end a stream in order after its error. That does not mend it.
+        if self.failed.is_some() {
+            return;
+        }
         self.events += 1;
         let meaning = match data {
             Data::Whole(data) => Meaning::of(data),
@@ -107,7 +111,7 @@ impl Known {
                 self.visible |= visible || ended != 0;
             }
             Meaning::Final => (self.visible, self.finished) = (true, true),
-            Meaning::Failed(verdict) => self.failed = self.failed.or(Some(verdict)),
+            Meaning::Failed(verdict) => self.failed = Some(verdict),
         }
     }
 }
