@@ -171,6 +171,22 @@ async fn a_limited_endpoint_is_left_for_the_next_one_and_the_answer_says_so() {
     assert_eq!(first.counts().requests, 1, "it cools");
 }
 
+/// The body is in memory already, so that it can be sent again.
+#[tokio::test]
+async fn a_large_body_is_taken_by_the_next_one_too() {
+    let [first, second] = upstreams(["first", "second"]).await;
+    first.set(Reply::rate_limited(Hint::RetryAfter(MINUTE)));
+    let gateway = Gateway::over(&[&first, &second]).await;
+    let asked = format!(
+        r#"{{"model":"m","messages":[],"pad":"{}"}}"#,
+        "x".repeat(2 << 20)
+    );
+    let answer = gateway.post(CHAT, &asked).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["x-upstream"], "second");
+    assert_eq!(second.log()[0].body, asked);
+}
+
 #[tokio::test]
 async fn where_all_are_limited_the_last_answer_passes_with_its_hint() {
     let [first, second] = upstreams(["first", "second"]).await;

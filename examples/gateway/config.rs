@@ -9,6 +9,8 @@ use serde::Deserialize;
 use steadfast::AiStack;
 use steadfast::config::{EndpointConfig, StackConfig};
 
+use super::forward::MAX_BODY;
+
 /// A configuration that works.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -66,10 +68,12 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let in_text = |error| ConfigError::in_text(&error, None, text);
         let file = toml::Deserializer::parse(text).map_err(in_text)?;
-        let file: File = serde_path_to_error::deserialize(file).map_err(|error| {
+        let mut file: File = serde_path_to_error::deserialize(file).map_err(|error| {
             let path = error.path().to_string();
             ConfigError::in_text(&error.into_inner(), Some(path), text)
         })?;
+        // They are in memory anyway.
+        file.stack.retry.replay_limit.get_or_insert(MAX_BODY as u64);
         let stack = file.stack.builder(&file.endpoint);
         let stack = stack.and_then(|stack| stack.build());
         Ok(Self {

@@ -119,6 +119,8 @@ pub struct RetryConfig {
     /// How long a request may take until its stream begins or its whole answer ends.
     #[serde(deserialize_with = "duration")]
     pub deadline: Option<Duration>,
+    /// The size of the largest body, in bytes, that is kept for further attempts.
+    pub replay_limit: Option<u64>,
 }
 
 /// The breaker of an endpoint. What is not set is as in [`Endpoint::default_breaker`].
@@ -178,6 +180,9 @@ impl RetryConfig {
         if self.max_delay.is_some_and(|delay| delay.is_zero()) {
             let reason = "must be longer than zero";
             return Err(InvalidConfig::new("max_delay", "0s", reason));
+        }
+        if let Some(bytes) = self.replay_limit {
+            layer = layer.replay_limit(bytes);
         }
         // A longer base than the default maximum raises the maximum, and the other way round.
         let base = self.base_delay.unwrap_or(
@@ -386,6 +391,7 @@ mod tests {
             ("[stack.retry]\nbase_delay = '0s'", "stack.retry.base_delay"),
             ("[stack.retry]\nmax_delay = '0s'", "stack.retry.max_delay"),
             ("[stack.retry]\ndeadline = '0s'", "stack.retry.deadline"),
+            ("[stack.retry]\nreplay_limit = '1 MiB'", "replay_limit"),
             ("[stack.retry]\nretries = 3", "retries"),
             ("[[endpoint]]\nurl = 'http://127.0.0.1:1'", "name"),
             ("[[endpoint]]\nname = 'a'", "url"),
