@@ -188,6 +188,21 @@ async fn the_callers_own_deadline_counts_and_not_that_of_the_stack() {
     }
 }
 
+/// What a request asks for is read from its body however large that is, as long as it is there.
+#[tokio::test(start_paused = true)]
+async fn a_large_body_that_asks_for_a_stream_is_not_waited_for_like_a_whole_answer() {
+    for size in [1 << 10, 2 << 20] {
+        let ai = answering(Duration::from_secs(3600), 200, "text/event-stream", || {
+            text("")
+        });
+        let body = format!(r#"{{"pad":"{}","stream":true}}"#, "x".repeat(size));
+        let request = Request::post("/v1/chat/completions").body(body).unwrap();
+        let start = Instant::now();
+        ai.send(request).await.expect_err("nobody answers");
+        assert_eq!(start.elapsed(), 30 * SECOND, "{size}");
+    }
+}
+
 /// A client of ours is told how long an error is, as it came.
 #[tokio::test]
 async fn an_error_that_was_read_keeps_its_length() {

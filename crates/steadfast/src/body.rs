@@ -1,7 +1,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,7 +13,11 @@ use steadfast_retry::ReplayBody;
 /// A body of any kind, as [`AiStack`](crate::AiStack) takes it.
 // Clients such as reqwest want bodies to be `Sync`. The lock makes it so, and is never contended:
 // who polls the body has it for himself.
-pub struct AnyBody(Mutex<UnsyncBoxBody<Bytes, BoxError>>);
+pub struct AnyBody {
+    /// The first frame, if it was read to look at it.
+    first: Option<Result<Frame<Bytes>, BoxError>>,
+    rest: Mutex<UnsyncBoxBody<Bytes, BoxError>>,
+}
 
 /// The body of the requests that the client under an [`AiStack`](crate::AiStack) sends.
 pub type RequestBody = ReplayBody<AnyBody>;
@@ -41,15 +45,39 @@ impl AnyBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Mutex::new(body.map_err(Into::into).boxed_unsync()))
+        Self {
+            first: None,
+            rest: Mutex::new(body.map_err(Into::into).boxed_unsync()),
+        }
+    }
+
+    /// Returns the data of a body that is in memory in one piece, which is not empty.
+    pub(crate) fn in_one_piece(&mut self) -> Option<Bytes> {
+        // One that is not there yet is polled again later, with a waker that works.
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(frame) = Pin::new(&mut *self).poll_frame(&mut cx) {
+            self.first = frame;
+        }
+        let first = self.first.as_ref()?.as_ref().ok()?;
+        let whole = self.lock().is_end_stream();
+        first.data_ref().filter(|_| whole).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, UnsyncBoxBody<Bytes, BoxError>> {
+        // A body that panicked is for its reader to judge.
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AnyBody {
-    fn lock(&self) -> MutexGuard<'_, UnsyncBoxBody<Bytes, BoxError>> {
-        // A body that panicked is for its reader to judge.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// The size of a body of which some data was read early.
+pub(crate) fn with_read<'a>(rest: &SizeHint, read: impl Iterator<Item = &'a Bytes>) -> SizeHint {
+    let read: u64 = read.map(|data| data.len() as u64).sum();
+    let mut hint = SizeHint::new();
+    hint.set_lower(rest.lower().saturating_add(read));
+    if let Some(upper) = rest.upper() {
+        hint.set_upper(upper.saturating_add(read));
     }
+    hint
 }
 
 impl Body for AnyBody {
@@ -60,16 +88,20 @@ impl Body for AnyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let body = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        Pin::new(body).poll_frame(cx)
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        let rest = self.rest.get_mut().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(rest).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lock().is_end_stream()
+        self.first.is_none() && self.lock().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.lock().size_hint()
+        let first = self.first.iter().flatten().filter_map(Frame::data_ref);
+        with_read(&self.lock().size_hint(), first)
     }
 }
 

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
@@ -47,12 +48,10 @@ pin_project! {
 }
 
 impl Rules {
-    fn prepare(&self, mut head: Parts, body: RequestBody) -> Request<RequestBody> {
-        let wanted = body.data().map(|data| Wanted::of(data)).unwrap_or_default();
-
+    fn prepare(&self, mut head: Parts, body: RequestBody, wanted: &Wanted) -> Request<RequestBody> {
         // What the caller has said already counts.
         let extensions = &mut head.extensions;
-        match Operation::of(&head.method, head.uri.path(), &wanted) {
+        match Operation::of(&head.method, head.uri.path(), wanted) {
             Operation::Stateless => {
                 let given = RetryOverride::of(extensions);
                 extensions.insert(given.or(RetryOverride::new().safe(true)));
@@ -86,6 +85,10 @@ impl Rules {
     }
 }
 
+fn wanted(data: Option<&Bytes>) -> Wanted {
+    data.map(|data| Wanted::of(data)).unwrap_or_default()
+}
+
 fn accepts_events(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
@@ -116,14 +119,19 @@ where
     }
 
     fn call(&mut self, request: Request<AnyBody>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
         let limit = self.rules.replay_limit;
+        // What is too large to be kept can be looked into all the same.
+        let is_large = body.size_hint().exact().is_some_and(|size| size > limit);
+        let large = is_large.then(|| body.in_one_piece()).flatten();
         let body = RequestBody::new(body, limit);
         if let (Some(wait), None) = (self.rules.deadline, Deadline::of(&head.extensions)) {
             head.extensions.insert(Deadline::after(wait));
         }
-        if body.data().is_some() || !self.rules.is_worth_reading(&head.headers, &body) {
-            let request = self.rules.prepare(head, body);
+        let data = body.data().or(large.as_ref());
+        if data.is_some() || !self.rules.is_worth_reading(&head.headers, &body) {
+            let wanted = wanted(data);
+            let request = self.rules.prepare(head, body, &wanted);
             return PrepareFuture::Calling {
                 future: self.inner.call(request),
             };
@@ -143,7 +151,8 @@ where
                     })?,
                     None => body.await,
                 };
-                inner.oneshot(rules.prepare(head, body)).await
+                let wanted = wanted(body.data());
+                inner.oneshot(rules.prepare(head, body, &wanted)).await
             }),
         }
     }

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use steadfast_core::{BoxError, Classified, LateVerdict};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::body::with_read;
 use crate::edge::limits::Limit;
 use crate::edge::stream::Stream;
 use crate::edge::transport::classified_body;
@@ -197,14 +198,7 @@ where
             .rest
             .as_ref()
             .map_or(SizeHint::with_exact(0), Body::size_hint);
-        let read = self.read.iter().filter_map(Frame::data_ref);
-        let read: u64 = read.map(|data| data.len() as u64).sum();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(read));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(read));
-        }
-        hint
+        with_read(&rest, self.read.iter().filter_map(Frame::data_ref))
     }
 }
 
