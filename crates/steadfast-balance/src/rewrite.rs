@@ -124,13 +124,13 @@ fn remove_named(headers: &mut HeaderMap) {
 /// Whether a path leads out of where it begins: what else a server has is not for callers, who
 /// would come there with the endpoint's credential.
 fn climbs(path: &str) -> bool {
-    // Most paths have nothing of the kind.
-    if !path.contains("..") && !path.contains('%') {
-        return false;
+    let is_up = |path: &str| path.split(['/', '\\']).any(|segment| segment == "..");
+    // Most paths have neither, and one look for each is all that they pay.
+    if !path.contains('%') {
+        return path.contains('.') && is_up(path);
     }
     let path = path.to_ascii_lowercase().replace("%2e", ".");
-    let path = path.replace("%2f", "/").replace("%5c", "\\");
-    path.split(['/', '\\']).any(|segment| segment == "..")
+    is_up(&path.replace("%2f", "/").replace("%5c", "\\"))
 }
 
 /// The URI at the endpoint. There is none for a target without a path, such as `*` or `models`, for
