@@ -295,6 +295,25 @@ async fn an_error_event_in_the_chunk_of_the_first_token_is_a_failure() {
     assert_idle(&ai);
 }
 
+/// One caller with a bad prompt could otherwise open the breaker of every endpoint.
+#[tokio::test]
+async fn a_caller_at_fault_is_no_failure_of_the_endpoint_in_a_stream_either() {
+    let [primary, backup] = upstreams(["primary", "backup"]).await;
+    let body = "data: {\"type\":\"response.created\",\"response\":{}}\n\n\
+                data: {\"type\":\"response.failed\",\"response\":\
+                {\"error\":{\"code\":\"invalid_prompt\",\"message\":\"bad\"}}}\n\n";
+    primary.set(Reply::raw(200, EVENT_STREAM, body));
+    let ai = stack([&primary, &backup]).build().unwrap();
+    for _ in 0..10 {
+        let response = ai.send(chat(true)).await.unwrap();
+        assert_eq!(served_by(&response), "primary");
+        assert_eq!(read(response).await.expect("as it came"), body);
+    }
+    assert_eq!(status_of(&ai, "primary").breaker, BreakerState::Closed);
+    assert!((status_of(&ai, "primary").health - 1.0).abs() < f64::EPSILON);
+    assert_eq!(backup.counts().requests, 0);
+}
+
 /// `200`, the right content type, and not a word.
 #[tokio::test]
 async fn a_stream_without_a_word_is_no_answer() {

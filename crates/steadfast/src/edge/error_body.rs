@@ -58,12 +58,34 @@ const CONTEXT: &[&str] = &[
 const POLICY: &[&str] = &[
     "content_filter",
     "content_policy_violation",
+    "image_content_policy_violation",
     "responsibleaipolicyviolation",
 ];
 const MODEL: &[&str] = &[
     "model_not_found",
     "deploymentnotfound",
     "model_not_available",
+];
+
+/// What the caller did wrong, where there is no status to say so. A lone `400` is not among them:
+/// vLLM sends it in streams when its engine fails.
+const CALLER: &[&str] = &[
+    "invalid_request_error",
+    "invalid_argument",
+    "invalid_prompt",
+    "empty_image_file",
+    "failed_to_download_image",
+    "image_file_not_found",
+    "image_file_too_large",
+    "image_parse_error",
+    "image_too_large",
+    "image_too_small",
+    "invalid_base64_image",
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_image_mode",
+    "invalid_image_url",
+    "unsupported_image_media_type",
 ];
 
 /// What an error says about itself, gathered from wherever its dialect puts it.
@@ -93,7 +115,11 @@ pub(crate) fn refine(verdict: Verdict, headers: &HeaderMap, body: &[u8]) -> Verd
 /// The verdict on an error that came after `200`, as an event of a stream.
 pub(crate) fn verdict_of_error_value(error: &Value) -> Verdict {
     let said = Said::gather(error);
-    let class = said.class(Class::ServerError);
+    let class = said.class(if said.has(CALLER) {
+        Class::CallerFault
+    } else {
+        Class::ServerError
+    });
     Verdict::new(class).with_hint(said.hint(class))
 }
 

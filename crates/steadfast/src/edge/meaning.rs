@@ -293,6 +293,41 @@ mod tests {
                 Class::ServerError,
             ),
             (
+                "OpenAI responses, a prompt",
+                r#"{"type":"response.failed","response":{"error":{"code":"invalid_prompt","message":"x"}}}"#,
+                Class::CallerFault,
+            ),
+            (
+                "OpenAI responses, an image",
+                r#"{"type":"response.failed","response":{"error":{"code":"image_file_too_large","message":"x"}}}"#,
+                Class::CallerFault,
+            ),
+            (
+                "OpenAI responses, what an image shows",
+                r#"{"type":"response.failed","response":{"error":{"code":"image_content_policy_violation","message":"x"}}}"#,
+                Class::ContentPolicy,
+            ),
+            (
+                "Anthropic, a request",
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"x"}}"#,
+                Class::CallerFault,
+            ),
+            (
+                "Anthropic, a prompt",
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens"}}"#,
+                Class::ContextTooLong,
+            ),
+            (
+                "Gemini, a request",
+                r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"x"}}"#,
+                Class::CallerFault,
+            ),
+            (
+                "vLLM, whose engine failed",
+                r#"{"error":{"object":"error","message":"x","type":"BadRequestError","code":400}}"#,
+                Class::ServerError,
+            ),
+            (
                 "Anthropic",
                 r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
                 Class::Overloaded,
