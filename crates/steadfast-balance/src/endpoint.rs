@@ -100,6 +100,10 @@ impl Endpoint {
     }
 
     /// Adds a header to each request. It replaces what the caller sent under that name.
+    ///
+    /// A key belongs into [`api_key`](Self::api_key), by [`Credential::header`] under any name: only
+    /// of that one it is known that it is the endpoint's own. One that is set here, or by a layer, is
+    /// not left alone when it is rejected, and no other endpoint is tried for it.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
