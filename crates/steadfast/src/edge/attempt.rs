@@ -90,7 +90,7 @@ where
             Ok(None) | Err(_) => break,
         }
     }
-    let verdict = refine(verdict, response.headers(), &text);
+    let verdict = refine(verdict, response.status(), response.headers(), &text);
     response.extensions_mut().insert(verdict);
     response
 }

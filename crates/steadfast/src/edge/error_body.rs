@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use steadfast_core::{Class, RateLimit, Verdict, hint_in_text};
 
@@ -16,6 +16,7 @@ const QUOTA: &[&str] = &[
     "contract_spend_limit_reached",
     "enforced_spend_limit_reached",
     "billing_error",
+    "blocked_api_access",
     "quota_exceeded",
     "servicequotaexceededexception",
 ];
@@ -67,6 +68,8 @@ const MODEL: &[&str] = &[
     "model_not_available",
 ];
 
+/// Something is missing, and the text tells whether it is the model.
+const MISSING: &[&str] = &["not_found", "not_found_error", "notfounderror"];
 /// What the caller did wrong, where there is no status to say so. A lone `400` is not among them:
 /// vLLM sends it in streams when its engine fails.
 const CALLER: &[&str] = &[
@@ -96,14 +99,22 @@ struct Said {
     /// In lower case.
     messages: Vec<String>,
     hint: Option<Duration>,
+    /// Its status is 404.
+    missing: bool,
 }
 
 /// Refines the verdict on a status and its headers by what the body says.
-pub(crate) fn refine(verdict: Verdict, headers: &HeaderMap, body: &[u8]) -> Verdict {
+pub(crate) fn refine(
+    verdict: Verdict,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Verdict {
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         return verdict;
     };
-    let said = Said::gather(&value);
+    let mut said = Said::gather(&value);
+    said.missing = status == StatusCode::NOT_FOUND;
     // What is meant for everyone comes before what is meant for readers, and a bucket that is
     // empty comes last.
     let explicit = RateLimit::from_headers(headers, SystemTime::now()).retry_after();
@@ -218,15 +229,20 @@ impl Said {
             Class::Overloaded
         } else if self.has(CONTEXT)
             || class == Class::CallerFault
-                && self.message_has(&["prompt is too long", "maximum context length"])
+                && self.message_has(&[
+                    "prompt is too long",
+                    "maximum context length",
+                    "exceeds the maximum number of tokens",
+                ])
         {
             Class::ContextTooLong
         } else if self.has(POLICY) {
             Class::ContentPolicy
         } else if self.has(MODEL)
-            || class == Class::CallerFault
-                && self.codes.iter().any(|code| code == "not_found_error")
-                && self.message_has(&["model"])
+            || class == Class::CallerFault && self.has(MISSING) && self.message_has(&["model"])
+            || self.missing
+                && self.message_begins(&["the model "])
+                && self.message_has(&["does not exist"])
         {
             Class::ModelUnavailable
         } else if self.has(UNAUTHORIZED) && class != Class::ServerError {
@@ -265,14 +281,13 @@ impl Said {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::StatusCode;
     use proptest::prelude::*;
     use steadfast_core::{Classify, DefaultClassifier, Head};
 
     fn verdict(status: u16, headers: &HeaderMap, body: &str) -> Verdict {
         let status = StatusCode::from_u16(status).unwrap();
         let verdict = DefaultClassifier.classify(Ok(Head::new(status, headers)));
-        refine(verdict, headers, body.as_bytes())
+        refine(verdict, status, headers, body.as_bytes())
     }
 
     /// The table of error bodies in the facts about providers.
@@ -439,6 +454,48 @@ mod tests {
                 404,
                 r#"{"type":"error","error":{"type":"not_found_error","message":"model: claude-x"}}"#,
                 Class::ModelUnavailable,
+                None,
+            ),
+            (
+                403,
+                r#"{"error":{"message":"x","type":"invalid_request_error","code":"blocked_api_access"}}"#,
+                Class::QuotaExhausted,
+                None,
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}"#,
+                Class::ContextTooLong,
+                None,
+            ),
+            (
+                404,
+                r#"{"error":{"code":404,"message":"models/x is not found for API version v1beta","status":"NOT_FOUND"}}"#,
+                Class::ModelUnavailable,
+                None,
+            ),
+            (
+                404,
+                r#"{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","param":null,"code":404}"#,
+                Class::ModelUnavailable,
+                None,
+            ),
+            (
+                404,
+                r#"{"error":{"message":"The model 'x' does not exist","type":"invalid_request_error"}}"#,
+                Class::ModelUnavailable,
+                None,
+            ),
+            (
+                422,
+                r#"{"error":{"message":"The model `x` does not exist here"}}"#,
+                Class::CallerFault,
+                None,
+            ),
+            (
+                404,
+                r#"{"error":{"code":404,"message":"Requested entity was not found.","status":"NOT_FOUND"}}"#,
+                Class::CallerFault,
                 None,
             ),
             (
