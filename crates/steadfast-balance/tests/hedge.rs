@@ -11,8 +11,8 @@ use http::Request;
 use proptest::prelude::{Just, Strategy as _, prop, prop_oneof, proptest};
 use proptest::test_runner::Config;
 use steadfast_balance::{
-    CopyBody, EndpointBalance, EndpointBalanceBuilder, Hedge, HedgeLayer, PoolHandle, Strategy,
-    Wishes,
+    CopyBody, Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, Hedge,
+    HedgeLayer, PoolHandle, Strategy, Wishes,
 };
 use steadfast_core::{Attempt, BreakerState, Class, Next, RetryBudget, Trail, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429Layer};
@@ -575,6 +575,27 @@ async fn a_retry_after_both_failed_knows_both() {
         let moved = format!("{last} to c server_error");
         assert_eq!(events.take(), ["a and b after 100ms", &moved]);
     }
+}
+
+/// The last to fail was another attempt, of a later tier.
+#[tokio::test(start_paused = true)]
+async fn the_answer_of_the_lowest_tier_is_returned_whichever_attempt_ended_last() {
+    let net = Net::new();
+    net.on("a", |_| Reply::from(limited("1000")).after(150 * MS));
+    net.on("b", |_| Reply::from(answer(401)).after(60 * MS));
+    net.on("c", |_| answer(401));
+    let with_key = |name: &str| {
+        let key = Credential::bearer(name).expect("valid");
+        endpoint(name).api_key(key)
+    };
+    let builder = EndpointBalanceLayer::builder()
+        .endpoint(with_key("a"))
+        .endpoints(["b", "c"].map(|name| with_key(name).tier(1)));
+    let (service, _) = balance(builder, &net);
+    let layer = hedge().copy_body(ReplayBody::<Body>::try_clone);
+    let client = RetryOn429Layer::new().layer(layer.layer(service));
+    assert_eq!(status(&client, get()).await, 429);
+    assert_eq!(net.counts(["a", "b", "c"]), [1; 3]);
 }
 
 /// The first attempt's endpoint is not the way out for a request whose other attempt is there.

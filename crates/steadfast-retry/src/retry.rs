@@ -5,7 +5,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, Request, Response, StatusCode};
 use http_body::Body;
 use steadfast_core::{
     Attempt, BoxError, Classify, Event, Exhausted, Next, SameEndpoint, Trail, Verdict, Withdrawal,
@@ -222,10 +222,12 @@ where
                 return Step::Done(self.end(outcome, known, limits, now));
             }
         };
+        let status = outcome.as_ref().ok().map(Response::status);
+        let tier = self.tier_of(verdict, status);
         let past = self.past.get_or_insert_with(|| Box::new(Past::new(limits)));
         past.spent = spent;
         (past.verdict, past.judged) = (verdict, now);
-        past.keep(&self.trail, outcome);
+        past.keep(tier, outcome);
         // What was paid for an attempt that nobody took is still paid for.
         past.reserved = match (past.reserved.take(), cost) {
             (Some(paid), Some(more)) => Some(paid.join(more)),
@@ -335,7 +337,7 @@ where
         let (answer, error) = match (last, self.past.take()) {
             (Some(Ok(response)), past) => {
                 let answer = past.and_then(|past| past.answer);
-                let tier = tier_of(&self.trail);
+                let tier = self.tier_of(verdict, Some(response.status()));
                 match answer.filter(|(lowest, _)| *lowest < tier) {
                     Some((_, answer)) => (Some(ResponseBody::kept(answer)), None),
                     None => (Some(ResponseBody::passed(response)), None),
@@ -345,7 +347,8 @@ where
             (last, past) => {
                 let mut past = past.expect("an attempt was made");
                 if let Some(last) = last {
-                    past.keep(&self.trail, last);
+                    let status = last.as_ref().ok().map(Response::status);
+                    past.keep(self.tier_of(verdict, status), last);
                 }
                 let answer = past.answer.map(|(_, answer)| ResponseBody::kept(answer));
                 (answer, past.error.map(|(_, error)| error))
@@ -357,6 +360,20 @@ where
             (None, Some(error)) if self.sent == 1 && self.trail.len() <= 1 => Err(error),
             (None, error) => Err(Exhausted::new(self.trail.clone(), verdict, error).into()),
         }
+    }
+
+    /// The tier of the attempt that had this outcome. Of several that ran at the same time another
+    /// one may have ended last.
+    fn tier_of(&self, verdict: Verdict, status: Option<StatusCode>) -> u32 {
+        let is_it = |attempt: &&Attempt| {
+            attempt.verdict.class() == verdict.class() && attempt.status == status
+        };
+        let found = self.trail.with_attempts(|attempts| {
+            let new = attempts.skip(self.noted);
+            new.filter(is_it).last().map(|attempt| attempt.tier)
+        });
+        let last = || self.trail.last().map_or(0, |last| last.tier);
+        u32::from(found.unwrap_or_else(last))
     }
 
     fn with_trail(&self, mut response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
@@ -405,8 +422,7 @@ impl<B: Body> Past<B> {
 
     /// Keeps an answer until a better one comes: the last one of the lowest tier, which is the
     /// root of the trouble and not the noise of the last fallback.
-    fn keep(&mut self, trail: &Trail, outcome: Result<Response<B>, BoxError>) {
-        let tier = tier_of(trail);
+    fn keep(&mut self, tier: u32, outcome: Result<Response<B>, BoxError>) {
         match outcome {
             Ok(response) => keep_lowest(&mut self.answer, tier, || response.map(ReadAhead::new)),
             // That nobody was asked says less than the error of any attempt.
@@ -424,10 +440,6 @@ impl Drop for AtStake {
             cost.spend();
         }
     }
-}
-
-fn tier_of(trail: &Trail) -> u32 {
-    trail.last().map_or(0, |last| u32::from(last.tier))
 }
 
 fn keep_lowest<T>(kept: &mut Option<(u32, T)>, tier: u32, new: impl FnOnce() -> T) {
