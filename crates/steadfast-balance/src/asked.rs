@@ -77,6 +77,7 @@ impl Asked {
 
     pub(crate) fn allowed(&self) -> Allowed<'_> {
         let trail = self.trail.as_ref().filter(|trail| !trail.is_empty());
+        let next = trail.and_then(Trail::last_next);
         Allowed {
             wishes: self.wishes.as_ref(),
             hurries: false,
@@ -84,7 +85,7 @@ impl Asked {
             elsewhere: self.race.as_ref().map(Race::taken).unwrap_or_default(),
             lost: Vec::new(),
             is_hedge: self.is_hedge(),
-            moves: trail.is_some_and(|trail| trail.last_next() == Some(Next::Now)),
+            moves: matches!(next, Some(Next::Now | Next::AgainNow)),
         }
     }
 }

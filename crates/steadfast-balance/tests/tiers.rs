@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Response;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
 use steadfast_balance::{PoolHandle, WhenExhausted};
-use steadfast_core::{BoxError, Class, Trail};
+use steadfast_core::{BoxError, Class, RetryBudget, Trail};
 use steadfast_retry::{RetryOn429, RetryOn429Layer};
 use support::{
     Client, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get, limited, of,
@@ -293,6 +293,27 @@ async fn a_lone_failure_is_repeated_once_and_at_once_before_the_next_tier() {
         assert_eq!(start.elapsed(), Duration::ZERO, "{code}: it slept");
         assert_eq!(net.counts(["a", "c"]), [2, 0], "{code}");
     }
+}
+
+/// It is a retry at the same endpoint, and not a move.
+#[tokio::test(start_paused = true)]
+async fn a_repetition_costs_what_a_retry_costs() {
+    let net = Net::new();
+    all_well(&net);
+    net.on("a", |n| {
+        if n == 0 {
+            answer(500).into()
+        } else {
+            Reply::never()
+        }
+    });
+    let (service, _) = balance(tiers(&["a", "c"]).quick_retry(true), &net);
+    let budget = RetryBudget::default();
+    let client = RetryOn429Layer::new().budget(budget.clone()).layer(service);
+    let running = tokio::spawn(client.oneshot(get()));
+    sleep(MS).await;
+    assert_eq!((net.count("a"), budget.available()), (2, 500 - 14));
+    running.abort();
 }
 
 #[tokio::test(start_paused = true)]

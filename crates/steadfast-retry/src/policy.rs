@@ -159,9 +159,18 @@ impl Policy {
         }
         match next {
             Some(Next::Never) => Decision::GiveUp("no endpoint may take it"),
-            Some(Next::Now) if attempted => self.move_on(outcome, limits, spent, now),
+            Some(Next::Now) if attempted => {
+                let refused = verdict.class().is_refusal();
+                let price = if refused { 0 } else { RetryBudget::MOVE_COST };
+                self.at_once(outcome, price, limits, spent, now)
+            }
+            Some(Next::AgainNow) if attempted => {
+                self.at_once(outcome, RetryBudget::RETRY_COST, limits, spent, now)
+            }
             // Who says so and then asks nobody would be asked again at once, and for ever.
-            Some(Next::Now) => self.wait(outcome, Duration::ZERO, limits, spent, now),
+            Some(Next::Now | Next::AgainNow) => {
+                self.wait(outcome, Duration::ZERO, limits, spent, now)
+            }
             Some(Next::At(at)) => {
                 let floor = at.saturating_duration_since(now);
                 self.wait(outcome, floor, limits, spent, now)
@@ -176,8 +185,15 @@ impl Policy {
         }
     }
 
-    /// Another endpoint can take the request at once.
-    fn move_on(&self, outcome: Outcome, limits: Limits, spent: Spent, now: Instant) -> Decision {
+    /// An endpoint can take the request at once.
+    fn at_once(
+        &self,
+        outcome: Outcome,
+        price: u32,
+        limits: Limits,
+        spent: Spent,
+        now: Instant,
+    ) -> Decision {
         let counts = !outcome.verdict.class().is_refusal();
         let late = |deadline: Deadline| deadline.remaining(now).is_zero();
         if counts && spent.attempts >= limits.max_attempts {
@@ -186,7 +202,6 @@ impl Policy {
         if limits.deadline.is_some_and(late) {
             return Decision::GiveUp("its deadline has come");
         }
-        let price = if counts { RetryBudget::MOVE_COST } else { 0 };
         self.pay(outcome, price, Duration::ZERO, counts)
     }
 
