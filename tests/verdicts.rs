@@ -99,6 +99,25 @@ async fn what_is_kept_at_one_endpoint_stays_there() {
     assert_eq!(served_by(&ai.send(request).await.unwrap()), "b");
 }
 
+/// What was kept there is gone with it, and there is no other place for what comes next.
+#[tokio::test]
+async fn what_is_kept_goes_to_the_next_endpoint_once_the_first_is_removed() {
+    let (ai, [a, b]) = two(Reply::ok()).await;
+    let kept = || {
+        let request = Request::post("/v1/responses");
+        request.body(r#"{"model":"m"}"#.to_owned()).unwrap()
+    };
+    assert_eq!(served_by(&ai.send(kept()).await.unwrap()), "a");
+    ai.endpoints().remove("a").unwrap();
+    assert_eq!(served_by(&ai.send(kept()).await.unwrap()), "b");
+    ai.endpoints().add(endpoint(&a)).unwrap();
+    assert_eq!(served_by(&ai.send(kept()).await.unwrap()), "a");
+    ai.endpoints().replace([endpoint(&b)]).unwrap();
+    assert_eq!(served_by(&ai.send(kept()).await.unwrap()), "b");
+    ai.endpoints().replace([]).unwrap();
+    ai.send(kept()).await.expect_err("there is nobody");
+}
+
 #[tokio::test]
 async fn a_model_that_is_missing_here_may_be_there() {
     let [a, b] = upstreams(["a", "b"]).await;

@@ -27,6 +27,8 @@ use crate::status::EndpointStatus;
 /// pool.set_weight("b", 2.0)?;
 /// pool.disable("a")?;
 /// assert!(!pool.status()[0].admissible);
+/// pool.remove("a")?;
+/// assert!(pool.first().is_some_and(|name| name == "b") && !pool.contains("a"));
 /// # Ok::<(), steadfast_core::InvalidConfig>(())
 /// ```
 #[derive(Clone)]
@@ -45,6 +47,19 @@ impl PoolHandle {
         let members = self.0.members();
         let status = |entry: &Entry| EndpointStatus::of(entry, now);
         members.all.iter().map(status).collect()
+    }
+
+    /// Returns the name of the first endpoint, in the order of the configuration.
+    #[must_use]
+    pub fn first(&self) -> Option<EndpointName> {
+        let members = self.0.members();
+        (members.all.first()).map(|entry| entry.member.endpoint.name.clone())
+    }
+
+    /// Returns whether there is an endpoint of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        find(&self.0.members().all, name).is_ok()
     }
 
     /// Returns how many requests wait for their turn at limited endpoints.

@@ -67,8 +67,8 @@
 //! answer [`Exhausted`].
 //!
 //! Paths that mean something at one endpoint only (files, batches, threads, stored responses) stay
-//! at the first one, and wait for it if it cools. The caller's own credentials reach no endpoint that is not told to
-//! [pass them on](Endpoint::pass_credentials).
+//! at the first one, and wait for it if it cools. Once that is removed they go to the one which is the first then.
+//! The caller's own credentials reach no endpoint that is not told to [pass them on](Endpoint::pass_credentials).
 //!
 //! # Defaults
 //!

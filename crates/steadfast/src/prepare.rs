@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_balance::Wishes;
+use steadfast_balance::{PoolHandle, Wishes};
 use steadfast_core::{BoxError, Class, Classified, Deadline, EndpointName, Verdict};
 use steadfast_retry::RetryOverride;
 use tokio::time::{Instant, timeout_at};
@@ -31,8 +31,9 @@ pub(crate) struct Prepare<S> {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    /// Where requests go that mean something at one endpoint only.
+    /// Where requests go that mean something at one endpoint only, while it is among the endpoints.
     pub(crate) home: EndpointName,
+    pub(crate) endpoints: PoolHandle,
     pub(crate) deadline: Option<Duration>,
     pub(crate) replay_limit: u64,
 }
@@ -58,8 +59,8 @@ impl Rules {
             }
             Operation::Stateful => {
                 let wishes = Wishes::of(extensions).cloned().unwrap_or_default();
-                if !wishes.is_restricted() {
-                    extensions.insert(wishes.only(self.home.clone()));
+                if let (false, Some(home)) = (wishes.is_restricted(), self.home()) {
+                    extensions.insert(wishes.only(home));
                 }
             }
             _ => {}
@@ -73,6 +74,14 @@ impl Rules {
         let identity = HeaderValue::from_static("identity");
         head.headers.insert(ACCEPT_ENCODING, identity);
         Request::from_parts(head, body)
+    }
+
+    fn home(&self) -> Option<EndpointName> {
+        if self.endpoints.contains(self.home.as_ref()) {
+            Some(self.home.clone())
+        } else {
+            self.endpoints.first()
+        }
     }
 
     /// Whether to wait for a body that is still coming: it decides where the request may go, and

@@ -257,14 +257,15 @@ impl AiStackBuilder {
                 (MetricsLayer::attempts(endpoint.name().clone()), edge)
             })
             .build()?;
+        let endpoints = balance.handle();
         let rules = Rules {
             home: self.home.ok_or_else(no_endpoint)?,
+            endpoints: endpoints.clone(),
             deadline: self.deadline,
             replay_limit: self.retry.get_replay_limit(),
         };
         let retry = self.retry.prepared_body().observers(&observers);
         let metrics = MetricsLayer::requests();
-        let endpoints = balance.handle();
         let balance = balance.layer(client);
         let inner = match self.hedge {
             Some(hedge) => {
