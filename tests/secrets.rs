@@ -119,6 +119,28 @@ async fn an_endpoint_that_rejects_its_own_key_is_benched_after_three_times() {
     assert!(status_of(&ai, "a").cooling.is_some());
 }
 
+/// Google says `400` for a key that is none.
+#[tokio::test]
+async fn an_endpoint_that_rejects_its_own_key_with_400_is_benched_too() {
+    let [a, b] = upstreams(["a", "b"]).await;
+    let body = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#;
+    a.set(Reply::raw(
+        400,
+        [("content-type", "application/json")],
+        body,
+    ));
+    let ai = AiStack::builder()
+        .endpoint(endpoint(&a).api_key(key("key-of-a")))
+        .endpoint(endpoint(&b).api_key(key("key-of-b")))
+        .build()
+        .unwrap();
+    for _ in 0..5 {
+        assert_eq!(served_by(&ai.send(chat(false)).await.unwrap()), "b");
+    }
+    assert_eq!(a.counts().requests, 3);
+    assert!(status_of(&ai, "a").cooling.is_some());
+}
+
 #[tokio::test]
 async fn nothing_that_is_printed_shows_a_key() {
     let [a] = upstreams(["a"]).await;

@@ -44,7 +44,7 @@
 //! | a success that says `remaining: 0` | cools until its own reset |
 //! | a success that says how many tokens remain | is passed over by requests that [need more](Wishes::estimated_tokens) |
 //! | `402`, or a spent quota | is left alone for 30 min, or its hint if that is longer |
-//! | three `401` in a row to its own credential | is left alone for 1 min, doubling to 30 min; not if it is also passed the caller's |
+//! | its own credential rejected three times in a row, but by `403` | is left alone for 1 min, doubling to 30 min; not if it is also passed the caller's |
 //! | an error, a timeout, `5xx` | its breaker counts a failure |
 //! | a body that breaks after `200` | its breaker counts a failure |
 //! | anything else | it works |

@@ -146,7 +146,8 @@ impl Member {
         status: Option<StatusCode>,
         now: Instant,
     ) -> Option<Duration> {
-        let rejected = status == Some(StatusCode::UNAUTHORIZED);
+        let rejected = verdict.class() == Class::Unauthorized
+            && status.is_some_and(|status| status != StatusCode::FORBIDDEN);
         let failed = matches!(verdict.breaker(), BreakerEffect::Failure);
         if status.is_some() && !rejected && !failed {
             self.accepted();
