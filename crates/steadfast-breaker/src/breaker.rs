@@ -1,10 +1,11 @@
 //! The breaker as a value.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::{BreakerState, EndpointName, Observers};
+use steadfast_core::{BreakerState, Class, EndpointName, Observers, Verdict};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::machine::{Order, TripReason, Wait};
 use crate::rules::Rules;
 use crate::shared::Shared;
 use crate::sync::now;
-use crate::{CircuitBreakerBuilder, CircuitOpen, DetachedPermit, Permit};
+use crate::{CallError, CircuitBreakerBuilder, CircuitOpen, DetachedPermit, Permit};
 
 /// Decides from the outcomes of attempts whether the next attempt is worth making.
 ///
@@ -172,6 +173,43 @@ impl CircuitBreaker {
             Ok(admission) => Ok(Permit::new(self.handle.clone(), admission)),
             Err(wait) => Err(CircuitOpen::of(self.handle.clone(), wait)),
         }
+    }
+
+    /// Makes an attempt unless it is rejected, and takes `Ok` for a success and `Err` for a failure.
+    ///
+    /// A future that is dropped before its end is a cancelled attempt. Where an `Err` is no fault of
+    /// the service, or an `Ok` says that it failed, take [`try_acquire`](Self::try_acquire) and record
+    /// what it was.
+    ///
+    /// ```
+    /// use std::io;
+    /// use steadfast_breaker::{CallError, CircuitBreaker};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn load(key: u32) -> io::Result<u32> { if key > 0 { Ok(key) } else { Err(io::ErrorKind::NotFound.into()) } }
+    /// let breaker = CircuitBreaker::builder().consecutive_failures(1).build()?;
+    /// assert_eq!(breaker.call(load(1)).await?, 1);
+    /// assert!(matches!(breaker.call(load(0)).await, Err(CallError::Failed(_))));
+    /// assert!(matches!(breaker.call(load(1)).await, Err(CallError::Open(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the attempt, or why there was none.
+    pub async fn call<T, E>(
+        &self,
+        attempt: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, CallError<E>> {
+        let permit = self.try_acquire().map_err(CallError::Open)?;
+        let result = attempt.await;
+        permit.record(match &result {
+            Ok(_) => Verdict::SUCCESS,
+            Err(_) => Verdict::new(Class::ServerError),
+        });
+        result.map_err(CallError::Failed)
     }
 
     /// Returns whether [`try_acquire`](Self::try_acquire) would admit an attempt now.

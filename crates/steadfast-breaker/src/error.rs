@@ -115,6 +115,34 @@ impl fmt::Debug for CircuitOpen {
     }
 }
 
+/// Why a [call](crate::CircuitBreaker::call) has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError<E> {
+    /// It was rejected, and nothing was done.
+    Open(CircuitOpen),
+    /// It was made, and failed.
+    Failed(E),
+}
+
+impl<E> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open(_) => "the call was rejected",
+            Self::Failed(_) => "the call failed",
+        })
+    }
+}
+
+impl<E: Error + 'static> Error for CallError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Open(open) => Some(open),
+            Self::Failed(error) => Some(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,6 +65,9 @@
 //! # }
 //! ```
 //!
+//! Without tower, [`CircuitBreaker::call`] does the same for a future, and
+//! [`CircuitBreaker::try_acquire`] for whatever knows better what a success is.
+//!
 //! # Behavior
 //!
 //! | State | What happens | Effect |
@@ -237,7 +240,7 @@ mod window;
 pub use self::body::ResponseBody;
 pub use self::breaker::CircuitBreaker;
 pub use self::builder::CircuitBreakerBuilder;
-pub use self::error::CircuitOpen;
+pub use self::error::{CallError, CircuitOpen};
 pub use self::future::ResponseFuture;
 pub use self::grpc::{ByGrpcStatus, GrpcBody};
 pub use self::layer::CircuitBreakerLayer;

@@ -2,9 +2,10 @@
 
 mod support;
 
+use std::io;
 use std::time::Duration;
 
-use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder, CircuitOpen, Permit};
+use steadfast_breaker::{CallError, CircuitBreaker, CircuitBreakerBuilder, CircuitOpen, Permit};
 use steadfast_core::{BreakerState, Class, Verdict};
 use support::{
     CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, admit_many, attempt,
@@ -53,6 +54,34 @@ async fn a_fault_of_the_caller_shows_that_the_endpoint_works() {
         attempt(&breaker, Verdict::new(Class::CallerFault));
     }
     assert_eq!(breaker.state(), CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_an_attempt_of_a_future() {
+    let breaker = due().await;
+    // One that is dropped gives its place back.
+    let mut dropped =
+        tokio_test::task::spawn(breaker.call(std::future::pending::<Result<(), ()>>()));
+    assert!(dropped.poll().is_pending());
+    let error = breaker
+        .call(async { Ok::<_, io::Error>(()) })
+        .await
+        .unwrap_err();
+    assert!(CircuitOpen::find(&error).is_some());
+    assert_eq!(error.to_string(), "the call was rejected");
+    drop(dropped);
+    for n in 0..3 {
+        assert_eq!(
+            breaker.call(async { Ok::<_, io::Error>(n) }).await.unwrap(),
+            n
+        );
+    }
+    assert_eq!(breaker.state(), CLOSED);
+    for _ in 0..5 {
+        let failed = breaker.call(async { Err::<(), _>(7) }).await;
+        assert_eq!(failed, Err(CallError::Failed(7)));
+    }
+    assert_eq!(breaker.state(), OPEN);
 }
 
 #[tokio::test(start_paused = true)]
