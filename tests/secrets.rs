@@ -13,6 +13,8 @@ fn with_credentials(request: Request<String>) -> Request<String> {
         ("x-api-key", "caller-secret"),
         ("api-key", "caller-secret"),
         ("x-goog-api-key", "caller-secret"),
+        ("openai-organization", "org-caller-secret"),
+        ("openai-project", "proj-caller-secret"),
         ("cookie", "session=caller-secret"),
         ("proxy-authorization", "caller-secret"),
     ] {
@@ -68,6 +70,10 @@ async fn an_endpoint_that_is_told_to_gets_the_callers_credentials() {
         Some("Bearer caller-secret")
     );
     assert_eq!(received.header("x-api-key"), Some("caller-secret"));
+    assert_eq!(
+        received.header("openai-organization"),
+        Some("org-caller-secret")
+    );
     assert_eq!(
         received.path_and_query,
         "/v1/chat/completions?user=7&key=caller-secret"

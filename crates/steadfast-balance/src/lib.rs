@@ -44,7 +44,7 @@
 //! | a success that says `remaining: 0` | cools until its own reset |
 //! | a success that says how many tokens remain | is passed over by requests that [need more](Wishes::estimated_tokens) |
 //! | `402`, or a spent quota | is left alone for 30 min, or its hint if that is longer |
-//! | its own credential rejected three times in a row, but by `403` | is left alone for 1 min, doubling to 30 min; not if it is also passed the caller's |
+//! | three rejections of its own credential in a row, by any status but `403` | is left alone for 1 min, doubling to 30 min; not if it is also passed the caller's |
 //! | an error, a timeout, `5xx` | its breaker counts a failure |
 //! | a body that breaks after `200` | its breaker counts a failure |
 //! | anything else | it works |
@@ -97,8 +97,8 @@
 //! The path of the endpoint is put before that of the request, in place of the
 //! [request root](EndpointBalanceBuilder::request_root). Headers that are meant for one
 //! connection or for another host are removed, and so are the caller's credentials:
-//! `authorization`, `x-api-key`, `api-key`, `x-goog-api-key`, `cookie`, and the query parameter
-//! `key`. Then the endpoint's own headers and credential are added. No endpoint sees what is
+//! `authorization`, `x-api-key`, `api-key`, `x-goog-api-key`, `cookie`, `openai-organization`,
+//! `openai-project`, and the query parameter `key`. Then the endpoint's own headers and credential are added. No endpoint sees what is
 //! meant for another. A request whose target has no place behind that path, `*` or one that gets
 //! too long, is not sent at all: its future ends with a `CallerFault`.
 //!

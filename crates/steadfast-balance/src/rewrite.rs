@@ -10,13 +10,20 @@ use crate::credential::Credential;
 use crate::endpoint::{Base, Endpoint};
 use crate::resolved::ResolvedAddr;
 
-/// What a caller may prove itself with. It is meant for the caller's own server, and no endpoint
-/// gets it unasked.
+/// What a caller may prove itself with, and what names an account of it. It is meant for the caller's
+/// own server, and no endpoint gets it unasked.
 fn is_credential(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
         name,
-        "authorization" | "cookie" | "api-key" | "x-api-key" | "x-goog-api-key"
+        "authorization"
+            | "cookie"
+            | "api-key"
+            | "x-api-key"
+            | "x-goog-api-key"
+            // With the endpoint's own key they are a mismatch, which is answered with `401`.
+            | "openai-organization"
+            | "openai-project"
     )
 }
 
@@ -303,6 +310,8 @@ mod tests {
             .header("x-api-key", "caller")
             .header("api-key", "caller")
             .header("x-goog-api-key", "caller")
+            .header("openai-organization", "org-caller")
+            .header("openai-project", "proj-caller")
             .header("cookie", "session=caller")
             .header("proxy-authorization", "caller")
             .header("host", "gateway.test")
