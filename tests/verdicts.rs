@@ -99,6 +99,26 @@ async fn what_is_kept_at_one_endpoint_stays_there() {
     assert_eq!(served_by(&ai.send(request).await.unwrap()), "b");
 }
 
+#[tokio::test]
+async fn the_request_root_can_be_set() {
+    let [a] = upstreams(["a"]).await;
+    let base = a.url().replace("/v1", "");
+    for (root, path) in [
+        ("", "/v1/models"),
+        ("/api", "/v1/models"),
+        ("/v1", "/models"),
+    ] {
+        let ai = AiStack::builder()
+            .balance(|balance| balance.request_root(root))
+            .endpoint(steadfast::Endpoint::new("a", &base).unwrap())
+            .build()
+            .unwrap();
+        let request = Request::get("/v1/models").body(String::new()).unwrap();
+        ai.send(request).await.unwrap();
+        assert_eq!(a.log().last().unwrap().path_and_query, path, "{root:?}");
+    }
+}
+
 /// What was kept there is gone with it, and there is no other place for what comes next.
 #[tokio::test]
 async fn what_is_kept_goes_to_the_next_endpoint_once_the_first_is_removed() {

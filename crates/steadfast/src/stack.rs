@@ -55,7 +55,7 @@ impl AiStack {
     /// Begins a stack without endpoints, with the defaults of each layer.
     pub fn builder() -> AiStackBuilder {
         AiStackBuilder {
-            balance: EndpointBalanceLayer::builder(),
+            balance: EndpointBalanceLayer::builder().request_root("/v1"),
             home: None,
             hedge: None,
             timeouts: Timeouts::DEFAULT,
@@ -149,7 +149,8 @@ impl AiStackBuilder {
     }
 
     /// Changes other settings of the balancer: what becomes of a request that no endpoint can take,
-    /// how long one waits for its turn or for a better tier.
+    /// how long one waits for its turn or for a better tier, what the path of a request begins with
+    /// (`/v1`).
     ///
     /// ```
     /// use std::time::Duration;
@@ -251,7 +252,6 @@ impl AiStackBuilder {
         };
         let balance = self
             .balance
-            .request_root("/v1")
             .observers(&observers)
             .endpoint_layer(move |endpoint: &Endpoint| {
                 (MetricsLayer::attempts(endpoint.name().clone()), edge)
