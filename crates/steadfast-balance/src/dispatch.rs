@@ -176,8 +176,9 @@ impl Reserved {
         if RateLimit::may_be_in(response.headers()) {
             let limit = RateLimit::from_headers(response.headers(), SystemTime::now());
             member.quota.learn(&limit, since_start);
-            // The endpoint says itself that the next request will be refused.
-            if let Some(wait) = limit.pause(None).filter(|wait| !wait.is_zero()) {
+            // The endpoint says itself that the next request will be refused, if that needs as much.
+            let pause = limit.pause(asked.tokens());
+            if let Some(wait) = pause.filter(|wait| !wait.is_zero()) {
                 let wait = member.cooldown.spent(load.ticket, wait, now);
                 load.tell_of_cooldown(Class::Success, wait);
             }

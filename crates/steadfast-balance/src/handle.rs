@@ -209,6 +209,28 @@ impl PoolHandle {
         Ok(())
     }
 
+    /// Opens the breaker of an endpoint as if it had failed too often: another instance has seen that,
+    /// say. It recovers as it always does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn trip(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.member(name)?.breaker.trip();
+        Ok(())
+    }
+
+    /// Closes the breaker of an endpoint, which forgets all that it has seen.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn reset(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.member(name)?.breaker.reset();
+        self.0.shared.queue.wake_all(Instant::now());
+        Ok(())
+    }
+
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.0
     }

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, PoolHandle};
+use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, PoolHandle, Wishes};
 use steadfast_core::{Class, Classified, Event, Trail, Verdict};
 use support::body::Ending;
 use support::{
@@ -369,6 +369,26 @@ async fn a_success_that_says_that_nothing_remains_cools_before_the_refusal() {
     advance(MS).await;
     status(&service, get()).await;
     assert_eq!(net.counts(["a", "b"]), [2, 1]);
+}
+
+/// The next request probably needs as many tokens as this one, and not all that there can be.
+#[tokio::test(start_paused = true)]
+async fn a_success_that_has_spent_the_tokens_cools_until_there_are_as_many() {
+    let spent = [
+        ("x-ratelimit-limit-tokens", "1000"),
+        ("x-ratelimit-remaining-tokens", "0"),
+        ("x-ratelimit-reset-tokens", "60s"),
+    ];
+    for (wishes, wait) in [
+        (Wishes::new(), 60 * SECOND),
+        (Wishes::new().estimated_tokens(100), 6 * SECOND),
+    ] {
+        let net = Net::new();
+        net.on("a", move |_| with(ok(), &spent));
+        let (service, handle) = balance(pool(&["a"]), &net);
+        assert_eq!(status(&service, support::wishing(wishes)).await, 200);
+        assert_eq!(cooling(&handle, "a"), Some(wait));
+    }
 }
 
 #[tokio::test(start_paused = true)]

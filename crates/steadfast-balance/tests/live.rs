@@ -10,7 +10,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use steadfast_balance::{Endpoint, InService, PoolHandle, Strategy, WhenExhausted};
 use steadfast_breaker::CircuitBreaker;
-use steadfast_core::{BoxError, Class};
+use steadfast_core::{BoxError, BreakerState, Class};
 use support::body::Ending;
 use support::gate::{Gates, gated};
 use support::{
@@ -442,6 +442,31 @@ async fn who_waits_for_a_busy_endpoint_is_told_that_another_is_back() {
     handle.cool("b", Duration::ZERO).unwrap();
     assert_eq!(at_once(waits).await.unwrap().status(), 200);
     assert_eq!(net.counts(["a", "b"]), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_is_opened_and_closed_by_hand() {
+    let net = servers(&["a", "b"], |_| ok().into());
+    let gates = Gates::default();
+    let (service, handle) = gated(pool(&["a", "b"]), &net, &gates);
+    handle.trip("a").unwrap();
+    assert_eq!(of(&handle, "a").breaker, BreakerState::Open);
+    assert_eq!(status(&service, get()).await, 200);
+    // Who waits for a busy service is told that another is back.
+    gates.room("b", 0);
+    let waits = tokio::spawn(service.oneshot(get()));
+    settle().await;
+    assert!(!waits.is_finished());
+    handle.reset("a").unwrap();
+    assert_eq!(at_once(waits).await.unwrap().status(), 200);
+    assert_eq!(net.counts(["a", "b"]), [1, 1]);
+    for name in ["trip", "reset"] {
+        let unknown = match name {
+            "trip" => handle.trip("c"),
+            _ => handle.reset("c"),
+        };
+        assert_eq!(unknown.unwrap_err().field(), "name", "{name}");
+    }
 }
 
 /// The service of a removed endpoint goes once nobody uses it, and not before.
