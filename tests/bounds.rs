@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use stack_tests::{SECOND, chat, stack, upstreams};
-use steadfast::{AiStack, Deadline, Endpoint, RequestBody, Timeouts};
+use steadfast::{AiStack, Class, Classified, Deadline, Endpoint, RequestBody, Timeouts};
 use steadfast_testkit::Reply;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_stream::{Stream, StreamExt};
@@ -126,6 +126,53 @@ async fn a_preamble_without_end_is_held_back_so_far_and_no_further() {
             assert_eq!(start.elapsed(), waited, "{count} {name}");
         }
     }
+}
+
+/// A server that says that it is there, and nothing else, keeps a reader waiting no longer than one
+/// that takes its time for a whole answer.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_only_says_that_it_is_there_ends() {
+    const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+    for alive in [": keep-alive\n\n", "data: {\"type\":\"ping\"}\n\n", "\n"] {
+        let ai = answering(Duration::ZERO, 200, "text/event-stream", || {
+            let token = tokio_stream::iter([Bytes::from_static(TOKEN.as_bytes())]);
+            let alive = tokio_stream::iter(std::iter::repeat_n(
+                Bytes::from_static(alive.as_bytes()),
+                1000,
+            ));
+            frames(token.chain(Box::pin(alive.throttle(10 * SECOND))))
+        });
+        let start = Instant::now();
+        let body = ai.send(chat(true)).await.expect("a token").into_body();
+        let error = body.collect().await.expect_err("it does not move");
+        let classified = Classified::find(&*error).expect("the edge says what it was");
+        assert_eq!(classified.verdict().class(), Class::Timeout, "{alive:?}");
+        assert_eq!(start.elapsed(), 600 * SECOND, "{alive:?}");
+    }
+}
+
+/// A tool that a model calls may be written for minutes before it is sent.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_moves_now_and_then_goes_on() {
+    const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+    const DONE: &str = "data: [DONE]\n\n";
+    let ai = answering(Duration::ZERO, 200, "text/event-stream", || {
+        let alive = std::iter::repeat_n(": keep-alive\n\n", 50);
+        let part = || std::iter::once(TOKEN).chain(alive.clone());
+        let chunks = part().chain(part()).chain([DONE]);
+        let chunks: Vec<_> = chunks
+            .map(|text| Bytes::from_static(text.as_bytes()))
+            .collect();
+        frames(Box::pin(tokio_stream::iter(chunks).throttle(10 * SECOND)))
+    });
+    let start = Instant::now();
+    let mut body = ai.send(chat(true)).await.expect("a token").into_body();
+    // A slow reader in between takes none of that time.
+    body.frame().await.expect("a frame").expect("no error");
+    sleep(3_600 * SECOND).await;
+    body.collect().await.expect("it moved in time");
+    assert!(start.elapsed() > 3_600 * SECOND);
+    assert_eq!(ai.snapshot().successful, 1);
 }
 
 /// A reader who comes back after the total gets what is there, and what comes soon.

@@ -13,7 +13,9 @@ use steadfast_core::InvalidConfig;
 /// | `idle` | between two chunks of a stream, while one is awaited | 60 s | 60 s | 60 s | 60 s |
 /// | `total` | from the start to the end of an answer that is no stream | 10 min | 10 s | 30 s | 60 s |
 ///
-/// A stream has no total: it may run as long as it moves. A whole answer has a long one by
+/// A stream has no total: it may run as long as it moves. Pings and comments do not move it. They
+/// show that the server is there, which is enough for as long as `total`, or `idle` if that is longer:
+/// a call of a tool may be written for minutes before it is sent. A whole answer has a long one by
 /// default, since a completion may take minutes, and giving up early bills it again.
 ///
 /// [`SHORT`]: Timeouts::SHORT

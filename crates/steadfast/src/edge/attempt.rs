@@ -127,14 +127,14 @@ where
         }
         if let Some(verdict) = stream.failed().filter(|_| !stream.is_visible()) {
             // It is an answer, and may be the best there is: then it is passed on as it came.
-            body.set_clock(Clock::Idle(limits.idle));
+            body.set_clock(Clock::UntilOr(limits.total, limits.idle));
             response.extensions_mut().insert(verdict);
             return Ok(response);
         }
     }
     body.set_clock(Clock::Idle(limits.idle));
     let late = LateVerdict::new();
-    body.watch(stream, late.clone());
+    body.watch(stream, late.clone(), limits.alive);
     response.extensions_mut().insert(late);
     Ok(response)
 }

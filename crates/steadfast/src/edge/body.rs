@@ -22,11 +22,20 @@ pub(crate) struct EdgeBody<B> {
     rest: Option<B>,
     clock: Clock,
     timer: Option<Pin<Box<Sleep>>>,
-    /// The timer runs for the read that is pending now.
-    pending: Option<Limit>,
+    /// The timer runs for the read that is pending now, since that instant.
+    pending: Option<(Limit, Instant)>,
     /// What broke it, to be told after what was read before.
     broken: Option<BoxError>,
-    stream: Option<(Stream, LateVerdict)>,
+    watched: Option<Watched>,
+}
+
+/// A stream whose events are looked into as they pass.
+struct Watched {
+    stream: Stream,
+    late: LateVerdict,
+    /// How long it may only say that the server is there, and how much of that is left.
+    alive: Duration,
+    left: Duration,
 }
 
 /// How long to wait for the next frame.
@@ -37,7 +46,7 @@ pub(crate) enum Clock {
     /// The same, but a reader who asks only later gets so long: that it is slow is no fault of the
     /// endpoint.
     UntilOr(Limit, Duration),
-    /// For so long, again for each frame.
+    /// For so long, again for each frame; less if what is left of a stream's `alive` is less.
     Idle(Duration),
 }
 
@@ -50,7 +59,7 @@ impl<B> EdgeBody<B> {
             timer: None,
             pending: None,
             broken: None,
-            stream: None,
+            watched: None,
         }
     }
 
@@ -71,12 +80,17 @@ impl<B> EdgeBody<B> {
     }
 
     /// Looks into the frames that come from here on, and tells `late` if one of them says that the
-    /// endpoint failed, or one before them has.
-    pub(crate) fn watch(&mut self, stream: Stream, late: LateVerdict) {
+    /// endpoint failed, or one before them has. Pings and comments may fill `alive`.
+    pub(crate) fn watch(&mut self, stream: Stream, late: LateVerdict, alive: Duration) {
         if let Some(verdict) = stream.failed() {
             late.set(verdict);
         }
-        self.stream = Some((stream, late));
+        self.watched = Some(Watched {
+            stream,
+            late,
+            alive,
+            left: alive,
+        });
     }
 }
 
@@ -101,7 +115,9 @@ where
                 return Poll::Ready(Some(Err(late.into())));
             }
         };
-        self.pending = None;
+        if let (Some((_, since)), Some(watched)) = (self.pending.take(), &mut self.watched) {
+            watched.left = watched.left.saturating_sub(since.elapsed());
+        }
         Poll::Ready(match frame {
             Some(Ok(frame)) => Some(Ok(frame)),
             Some(Err(error)) => {
@@ -119,18 +135,23 @@ where
     /// reader is no slow endpoint.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Classified> {
         let limit = match self.pending {
-            Some(limit) => limit,
+            Some((limit, _)) => limit,
             None => {
-                let limit = match self.clock {
-                    Clock::Until(limit) => limit,
-                    Clock::UntilOr(limit, _) if limit.at > Instant::now() => limit,
-                    Clock::UntilOr(_, idle) | Clock::Idle(idle) => Limit::idle(idle),
+                let now = Instant::now();
+                let limit = match (self.clock, &self.watched) {
+                    (Clock::Until(limit), _) => limit,
+                    (Clock::UntilOr(limit, _), _) if limit.at > now => limit,
+                    (Clock::Idle(idle), Some(watched)) if watched.left < idle => {
+                        Limit::idle(watched.left, watched.alive)
+                    }
+                    (Clock::UntilOr(_, idle) | Clock::Idle(idle), _) => Limit::idle(idle, idle),
                 };
                 match &mut self.timer {
                     Some(timer) => timer.as_mut().reset(limit.at),
                     None => self.timer = Some(Box::pin(sleep_until(limit.at))),
                 }
-                *self.pending.insert(limit)
+                self.pending = Some((limit, now));
+                limit
             }
         };
         let timer = self.timer.as_mut().expect("it was set with the limit");
@@ -158,25 +179,28 @@ where
             return Poll::Ready(Some(Err(error)));
         }
         let frame = ready!(self.poll_rest(cx));
-        let Some((stream, late)) = &mut self.stream else {
+        let Some(watched) = &mut self.watched else {
             return Poll::Ready(frame);
         };
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    stream.read(data);
+                    watched.stream.read(data);
+                    if watched.stream.take_moved() {
+                        watched.left = watched.alive;
+                    }
                     // Its reader may stop at this frame.
-                    if let Some(verdict) = stream.failed() {
-                        late.set(verdict);
+                    if let Some(verdict) = watched.stream.failed() {
+                        watched.late.set(verdict);
                     }
                 }
             }
-            Some(Err(_)) => self.stream = None,
+            Some(Err(_)) => self.watched = None,
             // The connection ended in order; that is not yet the end of an answer.
             None => {
-                stream.finish();
-                let broken = stream.broken();
-                self.stream = None;
+                watched.stream.finish();
+                let broken = watched.stream.broken();
+                self.watched = None;
                 return Poll::Ready(broken.map(|broken| Err(broken.into())));
             }
         }
@@ -187,10 +211,7 @@ where
         self.read.is_empty()
             && self.broken.is_none()
             && self.rest.as_ref().is_none_or(Body::is_end_stream)
-            && self
-                .stream
-                .as_ref()
-                .is_none_or(|(stream, _)| stream.broken().is_none())
+            && (self.watched.as_ref()).is_none_or(|watched| watched.stream.broken().is_none())
     }
 
     fn size_hint(&self) -> SizeHint {

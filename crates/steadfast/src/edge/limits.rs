@@ -14,6 +14,8 @@ pub(crate) struct Limits {
     pub(crate) first_token: Limit,
     pub(crate) total: Limit,
     pub(crate) idle: Duration,
+    /// How long a stream may only say that the server is there.
+    pub(crate) alive: Duration,
     /// Whether the caller asked for a stream.
     pub(crate) streaming: bool,
 }
@@ -54,6 +56,7 @@ impl Limits {
             first_token: limit(TimeoutPhase::FirstToken, timeouts.first_token),
             total,
             idle: timeouts.idle,
+            alive: timeouts.idle.max(timeouts.total),
             streaming,
         }
     }
@@ -65,9 +68,10 @@ impl Limits {
 }
 
 impl Limit {
-    pub(crate) fn idle(idle: Duration) -> Self {
+    /// What is left of the time for the next part of a stream.
+    pub(crate) fn idle(left: Duration, idle: Duration) -> Self {
         Self {
-            at: saturating_add(Instant::now(), idle),
+            at: saturating_add(Instant::now(), left),
             late: AttemptTimeout::new(TimeoutPhase::Idle, idle),
         }
     }

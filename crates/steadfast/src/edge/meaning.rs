@@ -8,7 +8,9 @@ use crate::edge::error_body::verdict_of_error_value;
 /// What the data of one event tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Meaning {
-    /// Something before the answer: a role, a ping, an announcement.
+    /// The server is still there, and that is all.
+    Ping,
+    /// Something before the answer: a role, an announcement.
     Preamble,
     /// Something that the reader shows.
     Visible,
@@ -76,8 +78,8 @@ fn error_in(value: &Value) -> Option<&Value> {
 fn of_type(kind: &str, value: &Value) -> Meaning {
     match kind {
         "message_stop" | "response.completed" | "response.incomplete" => Meaning::Final,
+        "ping" => Meaning::Ping,
         "message_start"
-        | "ping"
         | "content_block_stop"
         | "response.created"
         | "response.in_progress"
@@ -233,7 +235,7 @@ mod tests {
                 r#"{"type":"message_start","message":{}}"#,
                 Meaning::Preamble,
             ),
-            (r#"{"type":"ping"}"#, Meaning::Preamble),
+            (r#"{"type":"ping"}"#, Meaning::Ping),
             (
                 r#"{"type":"content_block_start","content_block":{"type":"text","text":""}}"#,
                 Meaning::Preamble,

@@ -19,6 +19,8 @@ struct Known {
     dialect: bool,
     /// An event was not looked into, so the end may have been missed.
     unsure: bool,
+    /// There was an event, since that was asked last, that says more than that the server is there.
+    moved: bool,
     visible: bool,
     finished: bool,
     /// The choices that have begun, and those that have ended, a bit each.
@@ -60,6 +62,11 @@ impl Stream {
         self.known.events
     }
 
+    /// Whether it has moved since this was asked last: a ping does not move it.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.known.moved)
+    }
+
     /// Whether the reader has something to show.
     pub(crate) fn is_visible(&self) -> bool {
         self.known.visible
@@ -97,8 +104,9 @@ impl Known {
             }
         };
         self.dialect |= meaning != Meaning::Unknown;
+        self.moved |= meaning != Meaning::Ping;
         match meaning {
-            Meaning::Preamble => {}
+            Meaning::Ping | Meaning::Preamble => {}
             // What is not understood is not held back.
             Meaning::Visible | Meaning::Unknown => self.visible = true,
             Meaning::Choices {
