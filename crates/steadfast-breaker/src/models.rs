@@ -117,6 +117,22 @@ fn a_success_beside_a_failure_leaves_one_of_two_states() {
     });
 }
 
+/// One attempt succeeds at its head and breaks, beside one that fails: a row of two in every order.
+#[test]
+fn a_success_that_is_taken_back_leaves_no_gap_in_a_row() {
+    loom::model(|| {
+        let shared = breaker(2, 1);
+        let [stream, bad] = [admit(&shared), admit(&shared)].map(|it| it.expect("closed"));
+        let other = spawn(&shared, move |shared| {
+            shared.settle(&bad, FAILURE);
+        });
+        let cleared = shared.settle(&stream, Verdict::SUCCESS);
+        shared.settle_late(&stream, cleared.expect("a success"), FAILURE);
+        other.join().unwrap();
+        assert_eq!(shared.state(), BreakerState::Open);
+    });
+}
+
 #[test]
 fn a_verdict_from_before_a_transition_changes_nothing() {
     for verdict in [FAILURE, Verdict::SUCCESS] {
