@@ -344,7 +344,12 @@ mod tests {
     }
 
     fn build(text: &str) -> Result<AiStackBuilder, String> {
-        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+        // The text of a format's error quotes the line that it is about, and so names every field.
+        let config = toml::Deserializer::parse(text).map_err(|error| error.message().to_owned())?;
+        let config: Config = serde_path_to_error::deserialize(config).map_err(|error| {
+            let path = error.path().to_string();
+            format!("{path}: {}", error.into_inner().message())
+        })?;
         let builder = config.stack.builder(&config.endpoint);
         builder.map_err(|error| error.to_string())
     }
@@ -374,16 +379,22 @@ mod tests {
     fn what_is_wrong_is_named() {
         const ENDPOINT: &str = "[[endpoint]]\nname = 'a'\nurl = 'http://127.0.0.1:1/v1'\n";
         for (text, named) in [
-            ("[stack]\nstrategy = 'fastest'", "strategy"),
-            ("[stack]\ntimeouts = 'quick'", "timeouts"),
-            ("[stack]\ntimeouts = { head = '2 bananas' }", "head"),
-            ("[stack]\ntimeouts = { body = '2s' }", "body"),
+            ("[stack]\nstrategy = 'fastest'", "stack.strategy"),
+            ("[stack]\ntimeouts = 'quick'", "stack.timeouts"),
+            (
+                "[stack]\ntimeouts = { head = '2 bananas' }",
+                "stack.timeouts.head",
+            ),
+            ("[stack]\ntimeouts = { body = '2s' }", "stack.timeouts.body"),
             ("[stack]\ntimeouts = { idle = '0s' }", "stack.timeouts.idle"),
             (
                 "[stack.retry]\nmax_attempts = 0",
                 "stack.retry.max_attempts",
             ),
-            ("[stack.retry]\nmax_attempts = -1", "max_attempts"),
+            (
+                "[stack.retry]\nmax_attempts = -1",
+                "stack.retry.max_attempts",
+            ),
             (
                 "[stack.retry]\nbase_delay = '9s'\nmax_delay = '1s'",
                 "stack.retry.max_delay",
@@ -391,10 +402,19 @@ mod tests {
             ("[stack.retry]\nbase_delay = '0s'", "stack.retry.base_delay"),
             ("[stack.retry]\nmax_delay = '0s'", "stack.retry.max_delay"),
             ("[stack.retry]\ndeadline = '0s'", "stack.retry.deadline"),
-            ("[stack.retry]\nreplay_limit = '1 MiB'", "replay_limit"),
-            ("[stack.retry]\nretries = 3", "retries"),
-            ("[[endpoint]]\nurl = 'http://127.0.0.1:1'", "name"),
-            ("[[endpoint]]\nname = 'a'", "url"),
+            (
+                "[stack.retry]\nreplay_limit = '1 MiB'",
+                "stack.retry.replay_limit",
+            ),
+            ("[stack.retry]\nretries = 3", "stack.retry.retries"),
+            (
+                "[[endpoint]]\nurl = 'http://127.0.0.1:1'",
+                "endpoint[0]: missing field `name`",
+            ),
+            (
+                "[[endpoint]]\nname = 'a'",
+                "endpoint[0]: missing field `url`",
+            ),
             (
                 "[[endpoint]]\nname = 'a'\nurl = 'nowhere'",
                 "endpoint[0].url",
@@ -403,7 +423,7 @@ mod tests {
                 "[[endpoint]]\nname = ''\nurl = 'http://127.0.0.1:1'",
                 "endpoint[0].name",
             ),
-            (&format!("{ENDPOINT}tier = -1"), "tier"),
+            (&format!("{ENDPOINT}tier = -1"), "endpoint[0].tier"),
             (
                 &format!("{ENDPOINT}api_key_env = 'NOT_SET_ANYWHERE'"),
                 "endpoint[0].api_key_env",
@@ -414,15 +434,15 @@ mod tests {
             ),
             (
                 &format!("{ENDPOINT}[endpoint.breaker]\nrecovery_timeout = 'soon'"),
-                "recovery_timeout",
+                "endpoint[0].breaker.recovery_timeout",
             ),
             (
                 &format!("{ENDPOINT}[endpoint.breaker]\nfailures = 1"),
-                "failures",
+                "endpoint[0].breaker.failures",
             ),
         ] {
             let error = build(text).expect_err(text);
-            assert!(error.contains(named), "{text}: {error}");
+            assert!(error.starts_with(named), "{text}: {error}");
         }
     }
 
