@@ -11,7 +11,11 @@ use http_body_util::Full;
 use stack_tests::{
     SECOND, assert_idle, chat, endpoint, limited, read, served_by, stack, upstreams,
 };
-use steadfast::{AiStack, Deadline, Endpoint, Exhausted, RequestBody, RetryOn429Layer, Trail};
+use steadfast::balance::HealthCheck;
+use steadfast::{
+    AiStack, Deadline, Endpoint, Exhausted, RequestBody, RetryOn429Layer, Timeouts, Trail,
+    default_client,
+};
 use steadfast_testkit::{Hint, Reply, Upstream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
@@ -283,6 +287,27 @@ async fn a_spent_quota_benches_its_endpoint() {
             .expect("a bench");
         assert!(cooling > 29 * 60 * SECOND, "{dialect:?}: {cooling:?}");
     }
+}
+
+#[tokio::test]
+async fn a_check_by_the_client_of_a_stack_ends_a_bench() {
+    use steadfast_testkit::Dialect;
+    let [primary] = upstreams(["primary"]).await;
+    primary.next(Reply::quota_spent(Dialect::OpenAi));
+    let ai = stack([&primary]).build().unwrap();
+    assert_eq!(ai.send(chat(false)).await.unwrap().status(), 429);
+    assert!(!stack_tests::status_of(&ai, "primary").admissible);
+
+    let client = default_client(&Timeouts::DEFAULT);
+    let checks = HealthCheck::new()
+        .interval(SECOND / 50)
+        .start(ai.endpoints(), client)
+        .unwrap();
+    while !stack_tests::status_of(&ai, "primary").admissible {
+        tokio::time::sleep(SECOND / 100).await;
+    }
+    assert_eq!(ai.send(chat(false)).await.unwrap().status(), 200);
+    drop(checks);
 }
 
 /// Providers repeat the model that they were asked for, which is any text of the caller: one such

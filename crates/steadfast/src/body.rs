@@ -5,8 +5,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty};
 use steadfast_core::BoxError;
 use steadfast_retry::ReplayBody;
 
@@ -78,6 +78,13 @@ pub(crate) fn with_read<'a>(rest: &SizeHint, read: impl Iterator<Item = &'a Byte
         hint.set_upper(upper.saturating_add(read));
     }
     hint
+}
+
+/// An empty body.
+impl Default for AnyBody {
+    fn default() -> Self {
+        Self::new(Empty::new())
+    }
 }
 
 impl Body for AnyBody {
