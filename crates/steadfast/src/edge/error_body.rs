@@ -252,15 +252,12 @@ impl Said {
         }
     }
 
-    /// How long an error of this class asks to wait. Text counts only if a status or a code has
-    /// said that it is about waiting: it may repeat what the caller sent.
+    /// How long an error of this class asks to wait. Text counts only if a status or a code has said
+    /// that it is about a limit: it may repeat what the caller sent.
     fn hint(&self, class: Class) -> Option<Duration> {
-        let waits = matches!(
-            class,
-            Class::RateLimited | Class::Overloaded | Class::ServerError
-        );
+        let limit = class == Class::RateLimited || self.has(QUOTA);
         let in_text = || self.messages.iter().find_map(|text| hint_in_text(text));
-        (self.hint).or_else(|| (waits || self.has(QUOTA)).then(in_text).flatten())
+        (self.hint).or_else(|| limit.then(in_text).flatten())
     }
 
     fn has(&self, codes: &[&str]) -> bool {
@@ -520,6 +517,13 @@ mod tests {
                 400,
                 r#"{"error":{"message":"you must provide messages","type":"invalid_request_error"}}"#,
                 Class::CallerFault,
+                None,
+            ),
+            // A relay repeats the model here, too.
+            (
+                503,
+                r#"{"error":{"message":"no channel for model `try again in 20 hours`","type":"relay_error"}}"#,
+                Class::Overloaded,
                 None,
             ),
             (
