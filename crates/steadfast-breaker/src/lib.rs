@@ -119,10 +119,10 @@
 //!
 //! With [`http`] an attempt is settled at its head, since its body may be a stream of minutes:
 //! failures, which come at the head, would else meet no success until the first stream has ended. If
-//! the body breaks later, the success is taken back: there is a failure in its place in every
-//! window, and the row of failures goes on that it had ended. A body that is read to its end or
+//! the body breaks later, the success is taken back: there is a failure in the place of the newest one
+//! in every window, and the row of failures goes on unless another success has ended it. A body that is read to its end or
 //! dropped leaves all as it was. With [`grpc`] a head without a status is taken for a success in the
-//! same way until the status comes. A probe gives its place back at its head, and counts there, with
+//! same way until the status comes, and stays one if that is neutral. A probe gives its place back at its head, and counts there, with
 //! [`grpc`] when its status comes; if its body breaks, it is one more failure. What was admitted
 //! before the breaker opened changes nothing any more.
 //!

@@ -97,8 +97,6 @@ pub(crate) enum Timing {
 /// What a success has cleared, in case that its attempt fails after all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cleared {
-    /// The length of the run of failures that it ended.
-    run: u32,
     /// What it took off the excess.
     excess: u32,
 }
@@ -263,10 +261,8 @@ impl Machine {
             Phase::Closed { .. } => {
                 self.recent.push(false);
                 let excess = self.excess.as_mut().map_or(0, Excess::succeed);
-                cleared = Cleared {
-                    run: self.run.end(),
-                    excess: u32::try_from(excess).unwrap_or(u32::MAX),
-                };
+                self.run.end();
+                cleared.excess = u32::try_from(excess).unwrap_or(u32::MAX);
             }
             Phase::HalfOpen { successes } => {
                 *successes += 1;
@@ -378,12 +374,16 @@ impl Machine {
     ) -> bool {
         match self.phase {
             Phase::Closed { .. } => {
-                let Cleared { run, excess } = cleared.unwrap_or_default();
-                if !self.run.fail(verdict.class(), admission.run, run, now) {
+                if !self.run.fail(verdict.class(), admission.run, now) {
                     return false;
                 }
+                let Cleared { excess } = cleared.unwrap_or_default();
                 match cleared {
-                    Some(_) => self.recent.turn(),
+                    // The row goes on that no other success has ended.
+                    Some(_) => {
+                        self.recent.turn();
+                        self.run.restore(self.recent.row());
+                    }
                     None => self.recent.push(true),
                 }
                 if let Some(sum) = &mut self.excess {

@@ -113,8 +113,8 @@ impl Permit {
 
     /// Takes the verdict on the attempt.
     ///
-    /// After a [`head`](Self::head) that was a success, a failure takes the place of that: the row
-    /// of failures goes on as if there had been none, and so do the windows. If it was that of a
+    /// After a [`head`](Self::head) that was a success, a failure takes the place of that in all
+    /// windows, and the row of failures goes on that no other success has ended. If it was that of a
     /// probe, it is one more failure of the state that the breaker is in now. Either way it counts
     /// only if the breaker has not opened since the attempt was admitted. Any other verdict after
     /// the head changes nothing, but for a rate limit if those

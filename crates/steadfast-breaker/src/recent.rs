@@ -32,6 +32,11 @@ impl Recent {
         self.bits |= self.bits.wrapping_add(1) & self.mask;
     }
 
+    /// How many failures there are since the last success, as far as it reaches.
+    pub(crate) fn row(&self) -> u32 {
+        self.bits.trailing_ones()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.bits = 0;
     }
@@ -83,9 +88,15 @@ mod tests {
         for failed in [false, true, true] {
             window.push(failed);
         }
+        assert_eq!(window.row(), 2);
         window.turn();
+        assert_eq!(window.row(), 3);
         window.push(false);
-        assert_eq!(window.failures(), 2, "the oldest, which was good, has left");
+        assert_eq!(
+            (window.failures(), window.row()),
+            (2, 0),
+            "the oldest has left"
+        );
     }
 
     proptest! {

@@ -38,15 +38,8 @@ impl Run {
     }
 
     /// Returns whether a failure of an attempt that was admitted when `admitted_in` was the
-    /// number of the run counts. `cleared` is the length of the run that the same attempt had ended
-    /// as a success: that goes on then.
-    pub(crate) fn fail(
-        &mut self,
-        class: Class,
-        admitted_in: u32,
-        cleared: u32,
-        now: Instant,
-    ) -> bool {
+    /// number of the run counts.
+    pub(crate) fn fail(&mut self, class: Class, admitted_in: u32, now: Instant) -> bool {
         let lost = matches!(class, Class::Transport);
         if self.length == 0 {
             self.number = (self.number + 1) & Self::MASK;
@@ -58,13 +51,18 @@ impl Run {
             }
             self.lost = Some(now);
         }
-        self.length = self.length.max(cleared).saturating_add(1);
+        self.length = self.length.saturating_add(1);
         true
     }
 
-    /// Ends the run, as a success does. Returns how long it was.
-    pub(crate) fn end(&mut self) -> u32 {
-        std::mem::take(&mut self.length)
+    /// Makes it so long at least: a success that had ended it was none.
+    pub(crate) fn restore(&mut self, length: u32) {
+        self.length = self.length.max(length);
+    }
+
+    /// Ends the run, as a success does.
+    pub(crate) fn end(&mut self) {
+        self.length = 0;
     }
 }
 
@@ -78,7 +76,7 @@ mod tests {
         let mut run = Run::default();
         let admitted_in = run.number();
         for _ in 0..50 {
-            run.fail(Class::Transport, admitted_in, 0, now);
+            run.fail(Class::Transport, admitted_in, now);
         }
         assert_eq!(run.length(), 1);
     }
@@ -89,7 +87,7 @@ mod tests {
         let mut run = Run::default();
         for _ in 0..5 {
             let admitted_in = run.number();
-            run.fail(Class::Transport, admitted_in, 0, now);
+            run.fail(Class::Transport, admitted_in, now);
         }
         assert_eq!(run.length(), 5);
     }
@@ -99,16 +97,13 @@ mod tests {
         let now = Instant::now();
         let mut run = Run::default();
         let before = run.number();
-        assert!(run.fail(Class::ServerError, before, 0, now));
+        assert!(run.fail(Class::ServerError, before, now));
         assert!(
-            run.fail(Class::Transport, before, 0, now),
+            run.fail(Class::Transport, before, now),
             "the first that is lost"
         );
-        assert!(!run.fail(Class::Transport, before, 0, now), "the second");
-        assert!(
-            run.fail(Class::Timeout, before, 0, now),
-            "no lost connection"
-        );
+        assert!(!run.fail(Class::Transport, before, now), "the second");
+        assert!(run.fail(Class::Timeout, before, now), "no lost connection");
         assert_eq!(run.length(), 3);
     }
 
@@ -117,34 +112,12 @@ mod tests {
         let now = Instant::now();
         let mut run = Run::default();
         let before = run.number();
-        run.fail(Class::Transport, before, 0, now);
+        run.fail(Class::Transport, before, now);
         run.end();
         assert_eq!(run.length(), 0);
         assert!(
-            run.fail(Class::Transport, before, 0, now),
+            run.fail(Class::Transport, before, now),
             "of a new run the first"
-        );
-        assert_eq!(run.length(), 1);
-    }
-
-    /// Bodies that break one after the other, each of which has begun with a good head.
-    #[tokio::test(start_paused = true)]
-    async fn a_success_that_is_taken_back_has_not_ended_the_run() {
-        let now = Instant::now();
-        let mut run = Run::default();
-        for length in 1..6 {
-            let (admitted_in, cleared) = (run.number(), run.end());
-            assert!(run.fail(Class::Transport, admitted_in, cleared, now));
-            assert_eq!(run.length(), length);
-        }
-        let (before, cleared) = (run.number(), run.end());
-        assert!(
-            run.fail(Class::Transport, before, 0, now),
-            "of a new run the first"
-        );
-        assert!(
-            !run.fail(Class::Transport, before, cleared, now),
-            "lost together"
         );
         assert_eq!(run.length(), 1);
     }
@@ -157,7 +130,7 @@ mod tests {
         let before = run.number();
         for n in 0..500 {
             let now = start + n * Duration::from_millis(10);
-            let counts = run.fail(Class::Transport, before, 0, now);
+            let counts = run.fail(Class::Transport, before, now);
             assert_eq!(counts, n % 100 == 0, "{n}");
         }
         assert_eq!(run.length(), 5);

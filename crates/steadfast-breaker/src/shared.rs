@@ -255,7 +255,8 @@ impl Shared {
         let word = self.word();
         if word.generation() != admission.generation {
             self.count_late();
-            return None;
+            // A probe that breaks is a failure of whatever the breaker is by then.
+            return admission.is_probe().then(Cleared::default);
         }
         if admission.is_probe() {
             // Half-open has no rates: a probe that is too slow has failed.

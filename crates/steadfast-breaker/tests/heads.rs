@@ -181,6 +181,63 @@ async fn a_success_that_is_taken_back_is_one_failure_to_each_rule() {
     }
 }
 
+/// What other successes have ended stays ended.
+#[tokio::test(start_paused = true)]
+async fn a_row_does_not_go_on_over_the_success_of_others() {
+    let breaker = CircuitBreaker::new();
+    for _ in 0..4 {
+        attempt(&breaker, FAILURE);
+    }
+    let mut stream = admit(&breaker);
+    stream.head(SUCCESS);
+    for _ in 0..100 {
+        attempt(&breaker, SUCCESS);
+    }
+    stream.record(LOST);
+    assert_eq!((breaker.state(), breaker.health()), (CLOSED, 0.95));
+}
+
+/// Each of them begins between two others that end.
+#[tokio::test(start_paused = true)]
+async fn streams_that_all_break_are_a_row_however_many_run() {
+    for count in [1, 2, 10, 50] {
+        let breaker = CircuitBreaker::new();
+        let stream = || {
+            let mut stream = admit(&breaker);
+            stream.head(SUCCESS);
+            stream
+        };
+        let mut streams: VecDeque<_> = (0..count).map(|_| stream()).collect();
+        for n in 1..=5 {
+            assert_eq!(breaker.state(), CLOSED, "before {n} of {count}");
+            streams.pop_front().expect("one").record(FAILURE);
+            if n < 5 {
+                streams.push_back(stream());
+            }
+        }
+        assert_eq!(breaker.state(), OPEN, "{count}");
+    }
+}
+
+/// Another probe has closed the breaker before its head came.
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_head_is_late_and_breaks_is_one_more_failure() {
+    let breaker = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .success_threshold(1)
+        .probes(2)
+        .build()
+        .unwrap();
+    breaker.trip();
+    advance(60 * SECOND).await;
+    let (first, mut second) = (admit(&breaker), admit(&breaker));
+    first.record(SUCCESS);
+    assert_eq!(breaker.state(), CLOSED);
+    second.head(SUCCESS);
+    second.record(LOST);
+    assert_eq!(breaker.state(), OPEN);
+}
+
 /// Each end of a permit, and what is left of the breaker, with and without a reference to it.
 #[tokio::test(start_paused = true)]
 async fn a_detached_permit_ends_as_another_one_does() {

@@ -71,8 +71,6 @@ struct Attempt {
 enum Head {
     Waited,
     Succeeded {
-        /// The failures that it ended the row of.
-        run: usize,
         /// What it took off the excess, in hundredths of a call.
         taken: u32,
     },
@@ -196,7 +194,11 @@ impl Model {
         self.places.retain(|place| place.0 != attempt.id);
         if attempt.generation != self.transitions {
             self.late += 1;
-            return Head::Settled;
+            let is_good = verdict.breaker() == BreakerEffect::Success;
+            return match is_good && attempt.probe {
+                true => Head::Succeeded { taken: 0 },
+                false => Head::Settled,
+            };
         }
         match verdict.breaker() {
             BreakerEffect::Success => return self.succeed(),
@@ -207,14 +209,11 @@ impl Model {
     }
 
     fn succeed(&mut self) -> Head {
-        let mut head = Head::Succeeded { run: 0, taken: 0 };
+        let mut head = Head::Succeeded { taken: 0 };
         if self.state == CLOSED {
             let share = self.config.excess.map_or(0, |(_, percent)| percent);
             let taken = self.excess.min(share);
-            head = Head::Succeeded {
-                run: self.run,
-                taken,
-            };
+            head = Head::Succeeded { taken };
             self.run = 0;
             self.excess -= taken;
             self.push(false);
@@ -263,10 +262,10 @@ impl Model {
         }
         // A probe succeeded before the breaker closed, which has forgotten that.
         let cleared = match attempt.head {
-            Head::Succeeded { run, taken } if !attempt.probe => Some((run, taken)),
+            Head::Succeeded { taken } if !attempt.probe => Some(taken),
             _ => None,
         };
-        let (run, taken) = cleared.unwrap_or_default();
+        let taken = cleared.unwrap_or_default();
         let lost = class == Class::Transport;
         if self.run == 0 {
             self.run_began = self.step;
@@ -277,12 +276,16 @@ impl Model {
             }
             self.run_lost = Some(self.now);
         }
-        self.run = self.run.max(run) + 1;
+        self.run += 1;
         let share = self.config.excess.map_or(0, |(_, percent)| percent);
         let limit = self.config.excess.map_or(0, |(failures, _)| 100 * failures);
         self.excess = (self.excess + taken + 100 - share).min(limit);
         match cleared {
-            Some(_) => self.turn(),
+            Some(_) => {
+                self.turn();
+                let row = self.outcomes.iter().rev().take_while(|failed| **failed);
+                self.run = self.run.max(row.count());
+            }
             None => {
                 self.push(true);
                 self.calls.push((self.now, true));

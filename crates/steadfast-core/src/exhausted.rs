@@ -50,10 +50,10 @@ impl Exhausted {
         self.verdict
     }
 
-    /// Returns the time until the soonest endpoint recovers, if that is known.
+    /// Returns the time until the soonest endpoint recovers, if that is known and not over.
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
-        self.verdict.hint()
+        self.verdict.hint().filter(|wait| !wait.is_zero())
     }
 
     /// Makes the answer of an HTTP server that cannot serve a request for this reason: `503`, with

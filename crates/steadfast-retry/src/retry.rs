@@ -257,9 +257,7 @@ where
         let verdict = match known.next {
             Some(Next::At(at)) => {
                 let wait = at.saturating_duration_since(now);
-                known
-                    .verdict
-                    .with_hint(Some(wait).filter(|wait| !wait.is_zero()))
+                known.verdict.with_hint(Some(wait))
             }
             _ => known.verdict,
         };
@@ -286,8 +284,9 @@ where
         // A part of the time that it names has passed.
         let waited = Instant::now().saturating_duration_since(past.judged);
         let hint = past.verdict.hint();
-        let left = hint.and_then(|hint| hint.checked_sub(waited));
-        let verdict = past.verdict.with_hint(left.filter(|left| !left.is_zero()));
+        // With nothing left it still proves that nothing was done.
+        let left = hint.map(|hint| hint.saturating_sub(waited));
+        let verdict = past.verdict.with_hint(left);
         self.give_up(None, verdict)
     }
 

@@ -158,6 +158,7 @@ async fn a_recovery_that_has_passed_is_not_told_of() {
     let error = assert_ready_err!(response.poll());
     let exhausted = Exhausted::find(&*error).expect("typed");
     assert_eq!((exhausted.trail().len(), exhausted.retry_in()), (2, None));
+    assert!(exhausted.verdict().proves_unprocessed(), "nothing was done");
 }
 
 /// Takes ten seconds to become ready, but for the first time, and then refuses.

@@ -271,6 +271,9 @@ where
             (true, Poll::Pending) => (None, state.waker.replace(own)),
             (true, _) => (None, None),
         };
+        let has_more = matches!(&frame, Poll::Pending)
+            || matches!(&frame, Poll::Ready(Some(Ok(frame))) if !frame.is_trailers() && !ended);
+        state.sending &= has_more || !in_charge;
         let read = match frame {
             Poll::Pending => {
                 state.source = Source::Idle(source);
