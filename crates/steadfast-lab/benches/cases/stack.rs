@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use http::{Request, Response};
 use steadfast::AiStack;
-use steadfast_balance::EndpointBalanceLayer;
+use steadfast_balance::{EndpointBalanceLayer, PoolHandle};
 use steadfast_metrics::MetricsLayer;
 use steadfast_retry::RetryOn429Layer;
 use tower::buffer::BufferLayer;
 use tower::retry::RetryLayer;
 use tower::timeout::TimeoutLayer;
-use tower::{Layer, ServiceBuilder};
+use tower::util::MapRequestLayer;
+use tower::{Layer, Service, ServiceBuilder};
 
 use super::Case;
 use super::balance::{BUFFER, endpoints, p2c};
 use super::client::Requests;
+use super::request::Body;
 use super::tower_policy::TowerPolicy;
 use super::tower_resilience::breaker_layer;
 use super::upstream::{BusyFirst, Healthy, Plan, Upstream};
@@ -22,29 +25,73 @@ const ENDPOINTS: usize = 3;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let bare = Case::new("stack", "bare", || Requests::new(Upstream(Healthy)));
-    let mut cases = vec![bare];
-    cases.extend(stacks("stack", || Healthy));
-    cases.extend(stacks("stack-retry", BusyFirst::default));
+    let mut cases = vec![
+        Case::new("stack", "bare", || Requests::new(Upstream(Healthy))),
+        Case::new("stack", "ours", || Requests::new(stack(Healthy))),
+        Case::new("stack", "ours-layers", || Requests::new(layers(Healthy).0)),
+    ];
+    cases.extend(peers("stack", || Healthy));
+    cases.extend([
+        Case::new("stack-retry", "ours", || {
+            let stack = stack(BusyFirst::default());
+            let again = asked_again(stack.endpoints().clone());
+            Requests::new(again.layer(stack))
+        }),
+        Case::new("stack-retry", "ours-layers", || {
+            let (layers, pool) = layers(BusyFirst::default());
+            Requests::new(asked_again(pool).layer(layers))
+        }),
+    ]);
+    cases.extend(peers("stack-retry", BusyFirst::default));
     cases
 }
 
-fn stacks<P: Plan>(group: &'static str, plan: fn() -> P) -> Vec<Case> {
+fn stack<P: Plan>(plan: P) -> AiStack {
+    let stack = AiStack::builder().endpoints(endpoints(ENDPOINTS));
+    stack
+        .build_on(Upstream(plan))
+        .expect("a valid configuration")
+}
+
+fn layers<P: Plan>(
+    plan: P,
+) -> (
+    impl Service<
+        Request<Body>,
+        Response = Response<impl http_body::Body + Send>,
+        Error: Send,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static,
+    PoolHandle,
+) {
+    let balance = EndpointBalanceLayer::builder().endpoints(endpoints(ENDPOINTS));
+    let balance = balance.build().expect("a valid configuration");
+    let pool = balance.handle();
+    let service = ServiceBuilder::new()
+        .layer(MetricsLayer::requests())
+        .layer(RetryOn429Layer::new())
+        .layer(balance)
+        .service(Upstream(plan));
+    (service, pool)
+}
+
+/// Lets the first endpoint be asked by each request, and refuse it: one that refuses whenever it is
+/// asked is left alone for longer each time, whatever it says.
+fn asked_again(
+    pool: PoolHandle,
+) -> MapRequestLayer<impl Fn(Request<Body>) -> Request<Body> + Clone> {
+    MapRequestLayer::new(move |request| {
+        let ended = pool.cool("e0", Duration::ZERO);
+        ended.expect("there is such an endpoint");
+        request
+    })
+}
+
+fn peers<P: Plan>(group: &'static str, plan: fn() -> P) -> Vec<Case> {
     let upstream = move || Upstream(plan());
     vec![
-        Case::new(group, "ours", move || {
-            let stack = AiStack::builder().endpoints(endpoints(ENDPOINTS));
-            Requests::new(stack.build_on(upstream()).expect("a valid configuration"))
-        }),
-        Case::new(group, "ours-layers", move || {
-            let balance = EndpointBalanceLayer::builder().endpoints(endpoints(ENDPOINTS));
-            let service = ServiceBuilder::new()
-                .layer(MetricsLayer::requests())
-                .layer(RetryOn429Layer::new())
-                .layer(balance.build().expect("a valid configuration"))
-                .service(upstream());
-            Requests::new(service)
-        }),
         // Retries have to be inside, as the balancer cannot be cloned: none moves on.
         Case::single(group, "tower-and-tower-resilience", move || {
             let upstream = upstream();
