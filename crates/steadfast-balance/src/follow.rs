@@ -117,9 +117,16 @@ impl<K: Eq> Placed<K> {
     }
 
     fn try_again(&mut self) {
-        for (key, endpoint) in std::mem::take(&mut self.passed_over) {
-            // It was told of already, and is kept again.
-            let _ = self.put(key, endpoint);
+        // One that gets its place may leave a name to another one.
+        let mut goes_on = true;
+        while goes_on {
+            let again = std::mem::take(&mut self.passed_over);
+            let before = again.len();
+            for (key, endpoint) in again {
+                // It was told of already, and is kept again.
+                let _ = self.put(key, endpoint);
+            }
+            goes_on = self.passed_over.len() < before;
         }
     }
 }

@@ -21,6 +21,7 @@ use self::request::RequestCheck;
 use self::watch::{Checking, Outcome};
 use crate::endpoint::Endpoint;
 use crate::handle::PoolHandle;
+use crate::rewrite::climbs;
 
 /// Asks endpoints from time to time whether they work, without waiting for a request to find out.
 ///
@@ -254,8 +255,10 @@ impl HealthCheck {
         ResBody::Error: Into<BoxError>,
         ResBody::Data: Send,
     {
-        if !self.path.starts_with('/') || self.path.parse::<PathAndQuery>().is_err() {
-            let reason = "must be a path that begins with a slash";
+        let path = self.path.parse::<PathAndQuery>();
+        let is_sent = path.is_ok_and(|path| !climbs(path.path()));
+        if !self.path.starts_with('/') || !is_sent {
+            let reason = "must be a path that begins with a slash, without `..`";
             return Err(InvalidConfig::new("path", &self.path, reason));
         }
         let check = RequestCheck {

@@ -40,8 +40,8 @@
 //!
 //! | What an endpoint answers | What follows for it |
 //! |---|---|
-//! | `429` and its relatives | cools for as long as its hint says, at most a day; without a hint 1 s, doubling to 1 min each time that the attempt after it is refused too |
-//! | a success that says `remaining: 0` | cools until its own reset |
+//! | `429` and its relatives | cools for as long as its hint says, at most a day; without a hint, or with one of nothing that is given again, 1 s, doubling to 1 min each time that the attempt after it is refused too |
+//! | a success that says `remaining: 0` | cools until its own reset, or until there are as many tokens as that request [needed](Wishes::estimated_tokens) |
 //! | a success that says how many tokens remain | is passed over by requests that [need more](Wishes::estimated_tokens) |
 //! | `402`, or a spent quota | is left alone for 30 min, or its hint if that is longer |
 //! | three rejections of its own credential in a row, by any status but `403` | is left alone for 1 min, doubling to 30 min; not if it is also passed the caller's |
@@ -99,8 +99,8 @@
 //! connection or for another host are removed, and so are the caller's credentials:
 //! `authorization`, `x-api-key`, `api-key`, `x-goog-api-key`, `cookie`, `openai-organization`,
 //! `openai-project`, and the query parameter `key`. Then the endpoint's own headers and credential are added. No endpoint sees what is
-//! meant for another. A request whose target has no place behind that path, `*` or one that gets
-//! too long, is not sent at all: its future ends with a `CallerFault`.
+//! meant for another. A request whose target has no place behind that path, `*` or one without a
+//! slash, with a segment `..`, or too long, is not sent at all: its future ends with a `CallerFault`.
 //!
 //! # When nobody can take a request
 //!

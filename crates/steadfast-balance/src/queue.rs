@@ -35,6 +35,8 @@ pub(crate) type Wanted = Arc<[Arc<Member>]>;
 pub(crate) struct Queue {
     /// All that a request reads while nobody waits.
     len: AtomicUsize,
+    /// How often everyone was told to look again.
+    told: AtomicUsize,
     state: Mutex<State>,
     /// Wakes those who wait for a busy service and not here.
     changed: Notify,
@@ -117,6 +119,12 @@ impl Key {
 impl Queue {
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
+    }
+
+    /// Is another number once everyone was told to look again.
+    #[inline]
+    pub(crate) fn told(&self) -> usize {
+        self.told.load(Ordering::SeqCst)
     }
 
     /// How many wait before somebody with this key who wants what those want.
@@ -209,8 +217,9 @@ impl Queue {
         wake_all(wake);
     }
 
-    /// Tells everyone to look again, since there are other endpoints now.
+    /// Tells everyone to look again, since there are other endpoints now, or one is back early.
     pub(crate) fn wake_all(&self, now: Instant) {
+        self.told.fetch_add(1, Ordering::SeqCst);
         // Who joins after this lock was held sees the change.
         let mut wake = Vec::new();
         for waiter in self.lock().waiters.values_mut() {

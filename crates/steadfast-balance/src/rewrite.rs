@@ -130,7 +130,7 @@ fn remove_named(headers: &mut HeaderMap) {
 
 /// Whether a path leads out of where it begins: what else a server has is not for callers, who
 /// would come there with the endpoint's credential.
-fn climbs(path: &str) -> bool {
+pub(crate) fn climbs(path: &str) -> bool {
     let is_up = |path: &str| path.split(['/', '\\']).any(|segment| segment == "..");
     // Most paths have neither, and one look for each is all that they pay.
     if !path.contains('%') {

@@ -64,6 +64,7 @@ where
         let reachable = services.reachable();
         let (pool, members) = (&services.pool, &*reachable.members);
         let shared = &pool.shared;
+        let told = shared.queue.told();
         let mut allowed = asked.allowed();
         let mut own = None;
         // Those that were busy are asked along with the others, and may have become free.
@@ -144,6 +145,7 @@ where
             members,
             asked,
             allowed: &allowed,
+            told,
             now,
         };
         let waiting = waiting.get_or_insert_default();

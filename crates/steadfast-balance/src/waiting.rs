@@ -64,6 +64,8 @@ pub(crate) struct View<'a> {
     pub(crate) members: &'a Members,
     pub(crate) asked: &'a Asked,
     pub(crate) allowed: &'a Allowed<'a>,
+    /// How often all were told to look again, before it looked.
+    pub(crate) told: usize,
     pub(crate) now: Instant,
 }
 
@@ -248,9 +250,9 @@ impl<S> Waiting<S> {
 }
 
 impl<'a> View<'a> {
-    /// Whether there are other endpoints by now.
+    /// Whether there are other endpoints by now, or all were told to look again.
     fn is_old(self) -> bool {
-        self.members.version < self.pool.version()
+        self.members.version < self.pool.version() || self.told != self.shared.queue.told()
     }
 
     /// The endpoints that a request may go to, without a pause for what it has tried.

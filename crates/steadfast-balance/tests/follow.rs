@@ -149,6 +149,14 @@ async fn what_was_passed_over_comes_when_its_name_is_free() {
     setup.remove(2).await;
     setup.remove(4).await;
     assert_eq!(setup.names(), ["own"]);
+
+    // One that takes its new name leaves its old one to another.
+    setup.insert(1, endpoint("a")).await;
+    setup.insert(2, endpoint("b")).await;
+    setup.insert(3, endpoint("a")).await;
+    setup.insert(1, endpoint("b")).await;
+    setup.remove(2).await;
+    assert_eq!(setup.names(), ["own", "b", "a"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -163,6 +163,7 @@ fn nonsense_is_refused() {
         (HealthCheck::new().path("models"), "path"),
         (HealthCheck::new().path("/a b"), "path"),
         (HealthCheck::new().path(""), "path"),
+        (HealthCheck::new().path("/../health"), "path"),
     ] {
         let started = check.start::<_, Body, _>(&setup.handle, setup.checks.client());
         assert_eq!(started.unwrap_err().field(), field);
