@@ -98,9 +98,10 @@
 //! [request root](EndpointBalanceBuilder::request_root). Headers that are meant for one
 //! connection or for another host are removed, and so are the caller's credentials:
 //! `authorization`, `x-api-key`, `api-key`, `x-goog-api-key`, `cookie`, `openai-organization`,
-//! `openai-project`, and the query parameter `key`. Then the endpoint's own headers and credential are added. No endpoint sees what is
-//! meant for another. A request whose target has no place behind that path, `*` or one without a
-//! slash, with a segment `..`, or too long, is not sent at all: its future ends with a `CallerFault`.
+//! `openai-project`, and the query parameter `key`. Then the endpoint's own headers and credential
+//! are added. No endpoint sees what is meant for another. A request whose target has no place behind
+//! that path, `*` or one without a slash, with a segment `..`, or too long, is not sent at all: its
+//! future ends with a `CallerFault`.
 //!
 //! # When nobody can take a request
 //!

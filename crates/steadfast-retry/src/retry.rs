@@ -254,13 +254,16 @@ where
         limits: Limits,
         now: Instant,
     ) -> Result<Response<ResponseBody<B>>, BoxError> {
-        let verdict = match known.next {
+        let told = match known.next {
             Some(Next::At(at)) => {
                 let wait = at.saturating_duration_since(now);
                 known.verdict.with_hint(Some(wait))
             }
             _ => known.verdict,
         };
+        // When some endpoint is back is no word of the one that was asked: it proves nothing of that.
+        let proves_as_much = told.proves_unprocessed() == known.verdict.proves_unprocessed();
+        let verdict = if proves_as_much { told } else { known.verdict };
         if let Some(past) = &mut self.past {
             if known.may_have_been_done(limits) {
                 // An earlier refusal would say that it was not, and be sent again further out.

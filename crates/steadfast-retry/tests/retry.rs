@@ -248,6 +248,27 @@ async fn what_may_have_been_done_is_not_told_as_a_refusal() {
     assert_eq!(outcome.unwrap().status(), 429);
 }
 
+/// When an endpoint is back is known of the balancer. That is no word of the one that was asked.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_another_endpoint_proves_nothing() {
+    for wait in [0, 60] {
+        let client = tower::service_fn(move |request: Request<ReplayBody<Body>>| async move {
+            let trail = Trail::of(request.extensions()).expect("one that may be retried");
+            if trail.is_empty() {
+                return Ok(limited("1"));
+            }
+            trail.set_next(Next::At(Instant::now() + wait * SECOND));
+            let verdict = Verdict::new(Class::Overloaded);
+            Err(BoxError::from(Classified::new(verdict, "it went away")))
+        });
+        let service = ServiceBuilder::new().layer(layer()).service(client);
+        let error = service.oneshot(request("POST")).await.expect_err("unsafe");
+        let exhausted = Exhausted::find(&*error).expect("after two attempts");
+        assert_eq!(exhausted.trail().len(), 2);
+        assert!(!exhausted.verdict().proves_unprocessed(), "{wait}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_tells_more_than_a_later_error() {
     let answers = vec![Ok(answer(503)), Err(reset()), Err(reset())];
