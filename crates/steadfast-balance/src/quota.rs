@@ -161,7 +161,19 @@ impl Window {
             // Nobody has said when the window ends that has begun then.
             self.reset.store(UNKNOWN, order);
         }
-        self.since.store(nanos(now), order);
+        // The part of one that has come by now is kept, unless it is full.
+        let (since, rate) = (
+            self.since.load(order),
+            f64::from_bits(self.rate.load(order)),
+        );
+        let come = window.remaining.saturating_sub(self.remaining.load(order));
+        let took = Duration::try_from_secs_f64(come as f64 / rate).unwrap_or(now);
+        let is_full = window.limit.is_none_or(|limit| window.remaining >= limit);
+        let since = match is_full {
+            true => nanos(now),
+            false => since.saturating_add(nanos(took)).min(nanos(now)),
+        };
+        self.since.store(since, order);
         self.remaining
             .store(window.remaining.saturating_sub(amount), order);
     }
@@ -339,6 +351,25 @@ mod tests {
             quota.send(None, || 8 * SECOND);
             assert_eq!(quota.requests(9 * SECOND).expect("known").remaining, left);
         }
+    }
+
+    #[test]
+    fn what_comes_back_between_two_sends_is_not_lost() {
+        let quota = learned(&[
+            ("x-ratelimit-limit-requests", "10"),
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", "10s"),
+            ("x-ratelimit-limit-tokens", "10"),
+            ("x-ratelimit-remaining-tokens", "0"),
+            ("x-ratelimit-reset-tokens", "10s"),
+        ]);
+        for n in 1..=25 {
+            quota.send(Some(0), || SECOND + n * SECOND / 5);
+        }
+        assert_eq!(quota.tokens(6 * SECOND).expect("known").remaining, 5);
+        // Whoever takes each one that comes leaves none, and what comes next is there in time.
+        assert_eq!(quota.requests(6 * SECOND).expect("known").remaining, 0);
+        assert_eq!(quota.requests(7 * SECOND).expect("known").remaining, 1);
     }
 
     /// Groq's are those of a day: 30 a minute are allowed beside them.

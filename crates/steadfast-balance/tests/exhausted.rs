@@ -8,7 +8,7 @@ use http::StatusCode;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
 use steadfast_balance::{PoolHandle, WhenExhausted};
 use steadfast_core::{BreakerState, Class, Event, Exhausted, Next, Trail};
-use support::gate::{Gates, gated};
+use support::gate::{Gated, Gates, gated};
 use support::{
     Client, Events, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get,
     get_with, limited, of, ok, only, pool, reset, send, status, within,
@@ -307,17 +307,23 @@ async fn a_limited_endpoint_is_never_the_least_bad() {
     }
 }
 
-/// Another one is well, and only busy for the moment.
-#[tokio::test(start_paused = true)]
-async fn a_broken_endpoint_is_not_asked_while_another_only_has_to_be_waited_for() {
-    let (net, gates) = (Net::new(), Gates::default());
+/// A pool that takes the least bad, whose endpoint `a` is broken and `b` is well.
+async fn broken_and_well(net: &Net, gates: &Gates) -> (EndpointBalance<Gated<Client>>, PoolHandle) {
     let builder = fragile(&["a", "b"]).when_exhausted(WhenExhausted::LeastBad);
-    let (service, handle) = gated(builder, &net, &gates);
+    let (service, handle) = gated(builder, net, gates);
     net.on("a", |_| reset());
     net.on("b", |_| ok());
     while of(&handle, "a").breaker == BreakerState::Closed {
         assert_eq!(status(&service, only("a")).await, 0);
     }
+    (service, handle)
+}
+
+/// Another one is well, and only busy for the moment.
+#[tokio::test(start_paused = true)]
+async fn a_broken_endpoint_is_not_asked_while_another_only_has_to_be_waited_for() {
+    let (net, gates) = (Net::new(), Gates::default());
+    let (service, handle) = broken_and_well(&net, &gates).await;
     // It has just come through a cooldown, and the answer to the first attempt is awaited.
     handle.cool("b", SECOND).unwrap();
     sleep(SECOND).await;
@@ -340,13 +346,7 @@ async fn a_broken_endpoint_is_not_asked_while_another_only_has_to_be_waited_for(
 #[tokio::test(start_paused = true)]
 async fn a_broken_endpoint_is_not_asked_while_another_is_only_busy() {
     let (net, gates) = (Net::new(), Gates::default());
-    let builder = fragile(&["a", "b"]).when_exhausted(WhenExhausted::LeastBad);
-    let (service, handle) = gated(builder, &net, &gates);
-    net.on("a", |_| reset());
-    net.on("b", |_| ok());
-    while of(&handle, "a").breaker == BreakerState::Closed {
-        assert_eq!(status(&service, only("a")).await, 0);
-    }
+    let (service, _) = broken_and_well(&net, &gates).await;
     let before = net.count("a");
     gates.room("b", 0);
     let waits = tokio::spawn(service.oneshot(get()));
