@@ -10,14 +10,14 @@ use crate::hedge::Race;
 use crate::member::Member;
 use crate::members::Members;
 use crate::pool::Shared;
-use crate::wishes::Wishes;
+use crate::wishes::RoutingOptions;
 
 /// What a request brings along: its record, and where it wants to go.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) trail: Option<Trail>,
     pub(crate) deadline: Option<Deadline>,
-    pub(crate) wishes: Option<Wishes>,
+    pub(crate) wishes: Option<RoutingOptions>,
     /// The other attempts that run at the same time.
     pub(crate) race: Option<Race>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Asked {
 /// What that allows at one moment.
 #[derive(Debug)]
 pub(crate) struct Allowed<'a> {
-    wishes: Option<&'a Wishes>,
+    wishes: Option<&'a RoutingOptions>,
     /// It does not wait for one endpoint while another one could take it.
     pub(crate) hurries: bool,
     tried: Vec<Attempt>,
@@ -51,13 +51,13 @@ impl Asked {
         Self {
             trail: Trail::of(extensions).cloned(),
             deadline: Deadline::of(extensions),
-            wishes: Wishes::of(extensions).cloned(),
+            wishes: RoutingOptions::of(extensions).cloned(),
             race: extensions.remove().inspect(Race::balance),
         }
     }
 
     pub(crate) fn tokens(&self) -> Option<u64> {
-        self.wishes.as_ref().and_then(Wishes::tokens)
+        self.wishes.as_ref().and_then(RoutingOptions::tokens)
     }
 
     /// Whether it is a further attempt, while the first one runs.
@@ -85,14 +85,14 @@ impl Asked {
             elsewhere: self.race.as_ref().map(Race::taken).unwrap_or_default(),
             lost: Vec::new(),
             is_hedge: self.is_hedge(),
-            moves: matches!(next, Some(Next::Now | Next::AgainNow)),
+            moves: matches!(next, Some(Next::Now | Next::RetrySameNow)),
         }
     }
 }
 
 impl Allowed<'_> {
     pub(crate) fn tokens(&self) -> Option<u64> {
-        self.wishes.and_then(Wishes::tokens)
+        self.wishes.and_then(RoutingOptions::tokens)
     }
 
     /// Whether every endpoint may take it.
@@ -109,7 +109,7 @@ impl Allowed<'_> {
     }
 
     pub(crate) fn prefers(&self, member: &Member) -> bool {
-        let preferred = self.wishes.and_then(Wishes::preferred);
+        let preferred = self.wishes.and_then(RoutingOptions::preferred);
         preferred.is_some_and(|name| *name == member.endpoint.name)
     }
 

@@ -9,7 +9,7 @@ use steadfast_core::EndpointName;
 use tokio::time::Instant;
 
 use crate::members::Entry;
-use crate::wishes::Wishes;
+use crate::wishes::RoutingOptions;
 
 /// The endpoints of one tier that could take a request now.
 #[derive(Clone, Copy)]
@@ -18,7 +18,7 @@ pub struct Candidates<'a> {
     /// Where the tier begins among all endpoints.
     start: usize,
     set: Set<'a>,
-    asking: &'a Asking<'a>,
+    asking: &'a PickContext<'a>,
 }
 
 /// Which of a tier they are.
@@ -35,14 +35,14 @@ pub(crate) enum Set<'a> {
 pub struct Candidate<'a> {
     entry: &'a Entry,
     index: usize,
-    asking: &'a Asking<'a>,
+    asking: &'a PickContext<'a>,
 }
 
 /// The request that a strategy chooses an endpoint for.
 #[derive(Clone, Copy)]
-pub struct Asking<'a> {
+pub struct PickContext<'a> {
     pub(crate) extensions: &'a Extensions,
-    pub(crate) wishes: Option<&'a Wishes>,
+    pub(crate) wishes: Option<&'a RoutingOptions>,
     pub(crate) now: Instant,
     /// When the pool began.
     pub(crate) start: Instant,
@@ -54,7 +54,7 @@ impl<'a> Candidates<'a> {
     pub(crate) fn new(
         (tier, start): (&'a [Entry], usize),
         set: Set<'a>,
-        asking: &'a Asking<'a>,
+        asking: &'a PickContext<'a>,
     ) -> Self {
         Self {
             tier,
@@ -151,7 +151,7 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    pub(crate) fn new(entry: &'a Entry, index: usize, asking: &'a Asking<'a>) -> Self {
+    pub(crate) fn new(entry: &'a Entry, index: usize, asking: &'a PickContext<'a>) -> Self {
         Self {
             entry,
             index,
@@ -250,7 +250,7 @@ impl<'a> Candidate<'a> {
     }
 }
 
-impl<'a> Asking<'a> {
+impl<'a> PickContext<'a> {
     fn since_start(&self) -> Duration {
         self.now.saturating_duration_since(self.start)
     }
@@ -261,16 +261,16 @@ impl<'a> Asking<'a> {
         self.extensions
     }
 
-    /// Returns a hash of its [sticky key](Wishes::sticky_key), if it has one.
+    /// Returns a hash of its [sticky key](RoutingOptions::affinity_key), if it has one.
     #[must_use]
-    pub fn sticky_key(&self) -> Option<u64> {
-        self.wishes.and_then(Wishes::key)
+    pub fn affinity_key(&self) -> Option<u64> {
+        self.wishes.and_then(RoutingOptions::key)
     }
 
-    /// Returns the [tokens](Wishes::estimated_tokens) that it will probably use, if it says so.
+    /// Returns the [tokens](RoutingOptions::estimated_tokens) that it will probably use, if it says so.
     #[must_use]
     pub fn estimated_tokens(&self) -> Option<u64> {
-        self.wishes.and_then(Wishes::tokens)
+        self.wishes.and_then(RoutingOptions::tokens)
     }
 
     /// Returns the time of this choice.
@@ -297,9 +297,9 @@ impl fmt::Debug for Candidate<'_> {
     }
 }
 
-impl fmt::Debug for Asking<'_> {
+impl fmt::Debug for PickContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asking")
+        f.debug_struct("PickContext")
             .field("wishes", &self.wishes)
             .finish_non_exhaustive()
     }

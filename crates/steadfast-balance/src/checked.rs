@@ -9,9 +9,9 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct Checked {
+pub struct CheckResult {
     /// What it has found.
-    pub finding: Finding,
+    pub finding: CheckOutcome,
     /// How long ago that was.
     #[cfg_attr(
         feature = "serde",
@@ -25,7 +25,7 @@ pub struct Checked {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum Finding {
+pub enum CheckOutcome {
     /// The endpoint does its work.
     Passed,
     /// It does not.
@@ -37,13 +37,13 @@ pub enum Finding {
 
 /// Where the last check is noted. It is written once in an interval and read for a snapshot.
 #[derive(Debug, Default)]
-pub(crate) struct LastCheck(Mutex<Option<(Finding, Instant)>>);
+pub(crate) struct LastCheck(Mutex<Option<(CheckOutcome, Instant)>>);
 
 impl LastCheck {
-    pub(crate) fn at(&self, now: Instant) -> Option<Checked> {
+    pub(crate) fn at(&self, now: Instant) -> Option<CheckResult> {
         // The value is written whole, so a panic cannot have broken it.
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.map(|(finding, at)| Checked {
+        last.map(|(finding, at)| CheckResult {
             finding,
             ago: now.saturating_duration_since(at),
         })
@@ -51,7 +51,7 @@ impl LastCheck {
 
     /// Notes what was found. Returns what it was before.
     #[cfg(feature = "health")]
-    pub(crate) fn note(&self, finding: Finding, now: Instant) -> Option<Finding> {
+    pub(crate) fn note(&self, finding: CheckOutcome, now: Instant) -> Option<CheckOutcome> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.replace((finding, now)).map(|(before, _)| before)
     }

@@ -9,7 +9,7 @@ use steadfast_core::saturating_add;
 use tokio::time::Instant;
 
 use crate::asked::{Allowed, Asked};
-use crate::candidate::{Asking, Candidates, Set};
+use crate::candidate::{PickContext, Candidates, Set};
 use crate::member::{Member, Turn};
 use crate::members::{Entry, Members};
 use crate::pool::Shared;
@@ -112,7 +112,7 @@ impl Shared {
         if matches!(claims, Claims::All) {
             return Found::Nobody;
         }
-        let asking = Asking {
+        let asking = PickContext {
             extensions,
             wishes: asked.wishes.as_ref(),
             now,
@@ -155,7 +155,7 @@ impl Shared {
         &self,
         members: &Members,
         tier: Range<usize>,
-        asking: &Asking<'_>,
+        asking: &PickContext<'_>,
         can_take: impl Fn(&Member) -> bool,
     ) -> Option<usize> {
         let (start, entries) = (tier.start, &members.active()[tier]);

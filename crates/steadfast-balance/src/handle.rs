@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::endpoint::{Endpoint, check_weight};
 use crate::member::Member;
-use crate::members::{Entry, InService};
+use crate::members::{Entry, EndpointMode};
 use crate::pool::Pool;
 use crate::status::EndpointStatus;
 
@@ -130,7 +130,7 @@ impl PoolHandle {
     ///
     /// Returns an error if there is none of this name.
     pub fn disable(&self, name: &str) -> Result<(), InvalidConfig> {
-        self.set(name, |entry| entry.service = InService::Disabled)
+        self.set(name, |entry| entry.service = EndpointMode::Disabled)
     }
 
     /// Puts an endpoint into service that was disabled or drained.
@@ -139,7 +139,7 @@ impl PoolHandle {
     ///
     /// Returns an error if there is none of this name.
     pub fn enable(&self, name: &str) -> Result<(), InvalidConfig> {
-        self.set(name, |entry| entry.service = InService::Enabled)
+        self.set(name, |entry| entry.service = EndpointMode::Enabled)
     }
 
     /// Takes an endpoint out of service, and waits until all that runs there has ended, the bodies
@@ -159,7 +159,7 @@ impl PoolHandle {
         &self,
         name: &str,
     ) -> Result<impl Future<Output = ()> + Send + 'static, InvalidConfig> {
-        self.set(name, |entry| entry.service = InService::Draining)?;
+        self.set(name, |entry| entry.service = EndpointMode::Draining)?;
         let member = self.member(name)?;
         Ok(async move { member.traffic.drained().await })
     }

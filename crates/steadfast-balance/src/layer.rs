@@ -19,7 +19,7 @@ use crate::strategy::Pick;
 /// an example.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is applied to a service"]
-pub struct EndpointBalanceLayer<F = Plain> {
+pub struct EndpointBalanceLayer<F = NoEndpointLayer> {
     pool: Arc<Pool>,
     endpoint_layer: F,
 }
@@ -27,7 +27,7 @@ pub struct EndpointBalanceLayer<F = Plain> {
 /// Configures an [`EndpointBalanceLayer`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
-pub struct EndpointBalanceBuilder<F = Plain> {
+pub struct EndpointBalanceBuilder<F = NoEndpointLayer> {
     endpoints: Vec<Endpoint>,
     rules: Rules,
     endpoint_layer: F,
@@ -44,7 +44,7 @@ pub trait MakeEndpointLayer {
 
 /// Puts no layer between the balancer and its client.
 #[derive(Clone, Copy, Debug)]
-pub struct Plain(());
+pub struct NoEndpointLayer(());
 
 /// Makes endpoint layers with a closure.
 #[derive(Clone, Copy)]
@@ -61,7 +61,7 @@ impl EndpointBalanceLayer {
         EndpointBalanceBuilder {
             endpoints: Vec::new(),
             rules: Rules::default(),
-            endpoint_layer: Plain(()),
+            endpoint_layer: NoEndpointLayer(()),
         }
     }
 }
@@ -274,7 +274,7 @@ impl<F> fmt::Debug for EndpointBalanceBuilder<F> {
 
 // ===== impl MakeEndpointLayer =====
 
-impl MakeEndpointLayer for Plain {
+impl MakeEndpointLayer for NoEndpointLayer {
     type Layer = Identity;
 
     fn make_layer(&self, _: &Endpoint) -> Identity {

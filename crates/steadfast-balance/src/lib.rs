@@ -41,8 +41,8 @@
 //! | What an endpoint answers | What follows for it |
 //! |---|---|
 //! | `429` and its relatives | cools for as long as its hint says, at most a day; without a hint, or with one of nothing that is given again, 1 s, doubling to 1 min each time that the attempt after it is refused too |
-//! | a success that says `remaining: 0` | cools until its own reset, or until there are as many tokens as that request [needed](Wishes::estimated_tokens) |
-//! | a success that says how many tokens remain | is passed over by requests that [need more](Wishes::estimated_tokens) |
+//! | a success that says `remaining: 0` | cools until its own reset, or until there are as many tokens as that request [needed](RoutingOptions::estimated_tokens) |
+//! | a success that says how many tokens remain | is passed over by requests that [need more](RoutingOptions::estimated_tokens) |
 //! | `402`, or a spent quota | is left alone for 30 min, or its hint if that is longer |
 //! | three rejections of its own credential in a row, by any status but `403` | is left alone for 1 min, doubling to 30 min; not if it is also passed the caller's |
 //! | an error, a timeout, `5xx` | its breaker counts a failure |
@@ -90,7 +90,7 @@
 //! answers [allow](steadfast_core::Class) that. Two settings keep it in its tier:
 //! [`prefer_wait_below`](EndpointBalanceBuilder::prefer_wait_below) waits for a limit that is soon
 //! over, and [`quick_retry`](EndpointBalanceBuilder::quick_retry) repeats a lone `5xx`. A request
-//! says by its [`Wishes`] where it may not go, or where it would like to.
+//! says by its [`RoutingOptions`] where it may not go, or where it would like to.
 //!
 //! # What is sent
 //!
@@ -204,7 +204,7 @@
 //! # Limits
 //!
 //! A rate counts requests. Where a few very large ones use up what many small ones need, set
-//! [`estimated_tokens`](Wishes::estimated_tokens), so that they go where their headers say that
+//! [`estimated_tokens`](RoutingOptions::estimated_tokens), so that they go where their headers say that
 //! there is room.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -249,8 +249,8 @@ mod traffic;
 mod waiting;
 mod wishes;
 
-pub use self::candidate::{Asking, Candidate, Candidates};
-pub use self::checked::{Checked, Finding};
+pub use self::candidate::{PickContext, Candidate, Candidates};
+pub use self::checked::{CheckResult, CheckOutcome};
 pub use self::credential::Credential;
 pub use self::dispatch::Load;
 pub use self::endpoint::Endpoint;
@@ -261,16 +261,16 @@ pub use self::handle::PoolHandle;
 pub use self::health::{HealthCheck, HealthChecks};
 pub use self::hedge::{Cloned, CopyBody, CopyBodyFn, Hedge, HedgeFuture, HedgeLayer};
 pub use self::layer::{
-    EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, Plain,
+    EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, NoEndpointLayer,
 };
-pub use self::members::InService;
+pub use self::members::EndpointMode;
 pub use self::quota::QuotaWindow;
 pub use self::resolve::Resolve;
 pub use self::resolved::ResolvedAddr;
 pub use self::service::EndpointBalance;
 pub use self::status::EndpointStatus;
 pub use self::strategy::{Pick, Sample, Scored, Strategy};
-pub use self::wishes::Wishes;
+pub use self::wishes::RoutingOptions;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

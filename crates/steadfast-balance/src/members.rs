@@ -25,7 +25,7 @@ pub(crate) struct Entry {
     pub(crate) weight: f64,
     /// Its weight as a part of the largest one of its tier.
     pub(crate) share: f64,
-    pub(crate) service: InService,
+    pub(crate) service: EndpointMode,
 }
 
 /// Whether an endpoint takes requests.
@@ -33,7 +33,7 @@ pub(crate) struct Entry {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum InService {
+pub enum EndpointMode {
     /// It takes requests.
     Enabled,
     /// It takes none, until it is enabled again.
@@ -46,7 +46,7 @@ impl Members {
     pub(crate) fn new(version: u64, all: Vec<Entry>) -> Self {
         let mut active: Vec<Entry> = all
             .iter()
-            .filter(|entry| entry.service == InService::Enabled)
+            .filter(|entry| entry.service == EndpointMode::Enabled)
             .cloned()
             .collect();
         // A stable sort: the order of the configuration stays.
@@ -100,7 +100,7 @@ impl Entry {
             weight: member.endpoint.weight,
             share: 1.0,
             member: Arc::new(member),
-            service: InService::Enabled,
+            service: EndpointMode::Enabled,
         }
     }
 }

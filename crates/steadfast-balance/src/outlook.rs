@@ -46,7 +46,7 @@ impl Shared {
         match self.look(members, (&allowed, &[]), now, find) {
             Ok(true) => return Next::Now,
             Ok(false) if self.rules.quick_retry && self.is_quick(members, &allowed, now) => {
-                return Next::AgainNow;
+                return Next::RetrySameNow;
             }
             Ok(false) => return Next::At(now),
             Err(_) => {}

@@ -3,8 +3,8 @@ use std::time::Duration;
 use steadfast_core::{BreakerState, EndpointName};
 use tokio::time::Instant;
 
-use crate::checked::Checked;
-use crate::members::{Entry, InService};
+use crate::checked::CheckResult;
+use crate::members::{Entry, EndpointMode};
 use crate::quota::QuotaWindow;
 
 /// What is known of one endpoint. With the feature `serde` it can be written down: durations as
@@ -25,7 +25,7 @@ pub struct EndpointStatus {
     /// What a request costs there, 1 if nothing was set.
     pub cost: f64,
     /// Whether it takes requests at all.
-    pub service: InService,
+    pub service: EndpointMode,
     /// Whether it could take a request now.
     pub admissible: bool,
     /// The state of its breaker.
@@ -60,7 +60,7 @@ pub struct EndpointStatus {
     )]
     pub latency: Option<Duration>,
     /// What the last [health check](crate#health-checks) has found, if there was one.
-    pub checked: Option<Checked>,
+    pub checked: Option<CheckResult>,
 }
 
 impl EndpointStatus {
@@ -74,7 +74,7 @@ impl EndpointStatus {
             weight: entry.weight,
             cost: member.endpoint.cost,
             service: entry.service,
-            admissible: entry.service == InService::Enabled && member.is_admissible(None, now),
+            admissible: entry.service == EndpointMode::Enabled && member.is_admissible(None, now),
             breaker: member.breaker.state(),
             retry_in: member.breaker.retry_in(),
             health: member.breaker.health(),

@@ -8,7 +8,7 @@ pub use self::scored::Scored;
 
 use std::sync::Arc;
 
-use crate::candidate::{Asking, Candidate, Candidates};
+use crate::candidate::{PickContext, Candidate, Candidates};
 
 /// Chooses among the endpoints that could take a request.
 ///
@@ -16,13 +16,13 @@ use crate::candidate::{Asking, Candidate, Candidates};
 /// one's own may keep a state of its own, as calls share it.
 ///
 /// ```
-/// use steadfast_balance::{Asking, Candidate, Candidates, Endpoint, EndpointBalanceLayer, Pick};
+/// use steadfast_balance::{PickContext, Candidate, Candidates, Endpoint, EndpointBalanceLayer, Pick};
 ///
 /// /// Spends what is cheap first.
 /// struct Cheapest;
 ///
 /// impl Pick for Cheapest {
-///     fn pick<'a>(&self, _: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+///     fn pick<'a>(&self, _: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
 ///         candidates.min_by(Candidate::cost)
 ///     }
 /// }
@@ -38,7 +38,7 @@ pub trait Pick: Send + Sync {
     /// in the order of the configuration.
     ///
     /// Called on the way of every request, so it must neither block nor panic.
-    fn pick<'a>(&self, request: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>>;
+    fn pick<'a>(&self, request: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>>;
 
     /// Returns how many candidates it needs to see. Fewer cost less.
     fn sample(&self) -> Sample {
@@ -47,7 +47,7 @@ pub trait Pick: Send + Sync {
 }
 
 impl<P: Pick + ?Sized> Pick for Arc<P> {
-    fn pick<'a>(&self, request: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+    fn pick<'a>(&self, request: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         (**self).pick(request, candidates)
     }
 
@@ -94,7 +94,7 @@ pub enum Strategy {
     /// and where nothing is known, the least loaded one. One that says nothing of a quota counts as
     /// full, and so comes first: put it into a tier of its own beside those that do.
     Headroom,
-    /// The same one for the same [key](crate::Wishes::sticky_key), so that its caches stay warm.
+    /// The same one for the same [key](crate::RoutingOptions::affinity_key), so that its caches stay warm.
     ///
     /// By rendezvous hashing: when an endpoint comes or goes, only its own keys move. Requests
     /// without a key go to the least loaded one.
@@ -108,14 +108,14 @@ const LEAST_HEALTH: f64 = 0.1;
 const SHORTEST: f64 = 1e-6;
 
 impl Pick for Strategy {
-    fn pick<'a>(&self, request: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+    fn pick<'a>(&self, request: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         match self {
             Self::Failover => None,
             Self::RoundRobin => round::next(request, candidates),
             Self::LeastLoaded => least_loaded(candidates),
             Self::Scored => Scored::default().pick(request, candidates),
             Self::Headroom => most_headroom(candidates),
-            Self::Sticky => match request.sticky_key() {
+            Self::Sticky => match request.affinity_key() {
                 Some(key) => rendezvous::owner(key, candidates),
                 None => least_loaded(candidates),
             },

@@ -6,27 +6,27 @@ use steadfast_core::EndpointName;
 /// What a request asks of the balancer, by its extensions.
 ///
 /// ```
-/// use steadfast_balance::Wishes;
+/// use steadfast_balance::RoutingOptions;
 ///
 /// let mut request = http::Request::new(());
-/// let wishes = Wishes::new().not("us-east").sticky_key("conversation-17").estimated_tokens(1200);
+/// let wishes = RoutingOptions::new().exclude("us-east").affinity_key("conversation-17").estimated_tokens(1200);
 /// request.extensions_mut().insert(wishes);
 /// ```
 ///
 /// Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wishes(Arc<Wanted>);
+pub struct RoutingOptions(Arc<Wanted>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Wanted {
     only: Vec<EndpointName>,
     not: Vec<EndpointName>,
     prefer: Option<EndpointName>,
-    sticky_key: Option<u64>,
+    affinity_key: Option<u64>,
     tokens: Option<u64>,
 }
 
-impl Wishes {
+impl RoutingOptions {
     /// Creates wishes that ask for nothing.
     #[must_use]
     pub fn new() -> Self {
@@ -51,7 +51,7 @@ impl Wishes {
 
     /// Forbids this endpoint.
     #[must_use]
-    pub fn not(self, name: impl Into<EndpointName>) -> Self {
+    pub fn exclude(self, name: impl Into<EndpointName>) -> Self {
         self.with(|wanted| wanted.not.push(name.into()))
     }
 
@@ -65,9 +65,9 @@ impl Wishes {
     /// Sets what [`Strategy::Sticky`](crate::Strategy::Sticky) goes by: requests with the same key
     /// go to the same endpoint while that can take them.
     #[must_use]
-    pub fn sticky_key(self, key: impl AsRef<[u8]>) -> Self {
+    pub fn affinity_key(self, key: impl AsRef<[u8]>) -> Self {
         let hash = fnv1a(key.as_ref());
-        self.with(|wanted| wanted.sticky_key = Some(hash))
+        self.with(|wanted| wanted.affinity_key = Some(hash))
     }
 
     /// Sets how many tokens of a language model the request will probably use, prompt and answer
@@ -98,7 +98,7 @@ impl Wishes {
     }
 
     pub(crate) fn key(&self) -> Option<u64> {
-        self.0.sticky_key
+        self.0.affinity_key
     }
 
     pub(crate) fn tokens(&self) -> Option<u64> {
@@ -126,10 +126,10 @@ mod tests {
     #[test]
     fn names_are_allowed_and_forbidden() {
         let (a, b) = (EndpointName::new("a"), EndpointName::new("b"));
-        assert!(Wishes::new().allow(&a));
-        let only = Wishes::new().only("a");
+        assert!(RoutingOptions::new().allow(&a));
+        let only = RoutingOptions::new().only("a");
         assert!(only.allow(&a) && !only.allow(&b) && only.is_restricted());
-        let not = only.only("b").not("a");
+        let not = only.only("b").exclude("a");
         assert!(!not.allow(&a) && not.allow(&b));
     }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use steadfast_balance::{
-    EndpointBalance, EndpointBalanceLayer, MakeEndpointLayer, Plain, PoolHandle, ResponseBody,
+    EndpointBalance, EndpointBalanceLayer, MakeEndpointLayer, NoEndpointLayer, PoolHandle, ResponseBody,
     ResponseFuture,
 };
 use steadfast_core::{
@@ -462,11 +462,11 @@ async fn an_endpoint_that_may_not_be_asked_is_not_made_ready() {
 #[expect(dead_code, reason = "it only has to compile")]
 fn keeps_auto_traits<S: Send + Sync>(
     service: EndpointBalance<S>,
-    layer: EndpointBalanceLayer<Plain>,
+    layer: EndpointBalanceLayer<NoEndpointLayer>,
     body: ResponseBody<Stream>,
     handle: PoolHandle,
 ) where
-    Plain: MakeEndpointLayer,
+    NoEndpointLayer: MakeEndpointLayer,
 {
     fn check<T: Send + Sync + Clone>(_: T) {}
     fn check_send<T: Send + Unpin>(_: T) {}

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, PoolHandle, Wishes};
+use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, PoolHandle, RoutingOptions};
 use steadfast_core::{Class, Classified, Event, Trail, Verdict};
 use support::body::Ending;
 use support::{
@@ -380,8 +380,8 @@ async fn a_success_that_has_spent_the_tokens_cools_until_there_are_as_many() {
         ("x-ratelimit-reset-tokens", "60s"),
     ];
     for (wishes, wait) in [
-        (Wishes::new(), 60 * SECOND),
-        (Wishes::new().estimated_tokens(100), 6 * SECOND),
+        (RoutingOptions::new(), 60 * SECOND),
+        (RoutingOptions::new().estimated_tokens(100), 6 * SECOND),
     ] {
         let net = Net::new();
         net.on("a", move |_| with(ok(), &spent));

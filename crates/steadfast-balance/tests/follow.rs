@@ -5,7 +5,7 @@ mod support;
 
 use std::convert::Infallible;
 
-use steadfast_balance::{Endpoint, EndpointBalance, InService, PoolHandle};
+use steadfast_balance::{Endpoint, EndpointBalance, EndpointMode, PoolHandle};
 use support::{
     Client, MS, Net, Reply, SECOND, balance, endpoint, get, limited, of, ok, pool, status,
 };
@@ -175,7 +175,7 @@ async fn what_others_have_put_there_is_left_alone() {
     setup.insert(2, endpoint("b")).await;
     setup.handle.disable("b").unwrap();
     setup.insert(2, endpoint("b").weight(2.0)).await;
-    assert_eq!(of(&setup.handle, "b").service, InService::Disabled);
+    assert_eq!(of(&setup.handle, "b").service, EndpointMode::Disabled);
     setup.handle.remove("b").unwrap();
     setup.insert(2, endpoint("b")).await;
     assert_eq!(setup.names(), ["own", "a", "b"], "it is put there again");

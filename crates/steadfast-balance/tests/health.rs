@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use steadfast_balance::{Credential, Endpoint, EndpointBalance, EndpointBalanceBuilder, Finding};
+use steadfast_balance::{Credential, Endpoint, EndpointBalance, EndpointBalanceBuilder, CheckOutcome};
 use steadfast_balance::{HealthCheck, HealthChecks, PoolHandle, WhenExhausted};
 use steadfast_core::{BoxError, BreakerState, Class, Classified, Verdict};
 use support::body::Ending;
@@ -60,7 +60,7 @@ impl Setup {
         status(&self.service, get()).await
     }
 
-    fn finding(&self, name: &str) -> Option<Finding> {
+    fn finding(&self, name: &str) -> Option<CheckOutcome> {
         of(&self.handle, name)
             .checked
             .map(|checked| checked.finding)
@@ -105,7 +105,7 @@ async fn a_check_asks_for_the_models_with_the_endpoints_own_credential() {
     let sent = &setup.checks.sent("b")[0];
     assert_eq!(sent.uri, "http://b.test/models");
     assert!(sent.headers.is_empty());
-    assert_eq!(setup.finding("a"), Some(Finding::Passed));
+    assert_eq!(setup.finding("a"), Some(CheckOutcome::Passed));
     assert_eq!(of(&setup.handle, "a").checked.unwrap().ago, MS);
 }
 
@@ -188,7 +188,7 @@ async fn an_endpoint_is_taken_out_after_so_many_failures_in_a_row() {
         1.0,
         "the window is that of requests"
     );
-    assert_eq!(setup.finding("a"), Some(Finding::Failed));
+    assert_eq!(setup.finding("a"), Some(CheckOutcome::Failed));
     assert_eq!(setup.status().await, 200);
     assert_eq!(setup.requests.count("a"), 1);
 
@@ -230,7 +230,7 @@ async fn probes_that_pass_come_between_failures() {
     sleep(30 * SECOND).await;
     assert_eq!(setup.breaker("a"), BreakerState::Closed, "after three");
     sleep(20 * SECOND).await;
-    assert_eq!(setup.finding("a"), Some(Finding::Failed));
+    assert_eq!(setup.finding("a"), Some(CheckOutcome::Failed));
     assert_eq!(setup.breaker("a"), BreakerState::Closed, "two in a row");
     sleep(10 * SECOND).await;
     assert_eq!(setup.breaker("a"), BreakerState::Open);
@@ -275,17 +275,17 @@ async fn a_check_from_before_a_transition_opens_nothing() {
     sleep(6 * SECOND).await;
     assert_eq!(setup.status().await, 200);
     sleep(14 * SECOND).await;
-    assert_eq!(setup.finding("a"), Some(Finding::Failed));
+    assert_eq!(setup.finding("a"), Some(CheckOutcome::Failed));
     assert_eq!(setup.breaker("a"), BreakerState::HalfOpen);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_and_what_says_nothing() {
-    use Finding::{Failed, Passed, Unknown};
+    use CheckOutcome::{Failed, Passed, Unknown};
     let strict = every_ten_seconds().expect_status(StatusCode::NO_CONTENT);
     let lost = || Reply::from(streamed(Stream::of(["[1,"]).broken(reset())));
     let endless = || Reply::from(streamed(Stream::of(["[1,"]).end(Ending::Never)));
-    let cases: [(fn() -> Reply, Finding, Finding); 10] = [
+    let cases: [(fn() -> Reply, CheckOutcome, CheckOutcome); 10] = [
         (|| ok().into(), Passed, Failed),
         (|| answer(204).into(), Passed, Passed),
         (|| answer(500).into(), Failed, Failed),
@@ -325,7 +325,7 @@ async fn a_check_that_takes_too_long_has_failed() {
     sleep(2 * MS).await;
     assert_eq!(
         (setup.finding("a"), setup.checks.running("a")),
-        (Some(Finding::Failed), 0)
+        (Some(CheckOutcome::Failed), 0)
     );
     assert_eq!(setup.breaker("a"), BreakerState::Open);
 }
@@ -375,7 +375,7 @@ async fn a_probe_that_says_nothing_gives_its_place_back() {
     setup.checks.on("a", |_| answer(429));
     let _checks = setup.start(&every_ten_seconds().interval(6 * SECOND));
     sleep(7 * SECOND).await;
-    assert_eq!(setup.finding("a"), Some(Finding::Unknown));
+    assert_eq!(setup.finding("a"), Some(CheckOutcome::Unknown));
     assert_eq!(setup.breaker("a"), BreakerState::HalfOpen);
     for _ in 0..2 {
         assert_eq!(setup.status().await, 200);
@@ -459,7 +459,7 @@ async fn a_check_brings_back_an_endpoint_whose_quota_was_spent() {
         .on("a", |n| answer(if n == 1 { 500 } else { 200 }));
     let _checks = setup.start(&every_ten_seconds().healthy(2));
     sleep(30 * SECOND - MS).await;
-    assert_eq!(setup.finding("a"), Some(Finding::Passed));
+    assert_eq!(setup.finding("a"), Some(CheckOutcome::Passed));
     let class = exhausted(send(&setup.service, get()).await).0;
     assert_eq!(class, Class::RateLimited, "not twice in a row");
 
@@ -563,7 +563,7 @@ async fn a_check_from_before_a_bench_does_not_end_it() {
     setup.handle.cool("a", Duration::ZERO).unwrap();
     assert_eq!(setup.status().await, 402);
     sleep(2 * SECOND).await;
-    assert_eq!(setup.finding("a"), Some(Finding::Passed));
+    assert_eq!(setup.finding("a"), Some(CheckOutcome::Passed));
     assert!(of(&setup.handle, "a").cooling.is_some());
 }
 
@@ -728,7 +728,7 @@ async fn a_check_may_be_ones_own() {
     assert_eq!(setup.finding("a"), None);
     sleep(2 * MS).await;
     let found = ["a", "b", "c"].map(|name| setup.finding(name).unwrap());
-    assert_eq!(found, [Finding::Passed, Finding::Failed, Finding::Unknown]);
+    assert_eq!(found, [CheckOutcome::Passed, CheckOutcome::Failed, CheckOutcome::Unknown]);
     sleep(20 * SECOND).await;
     let breakers = ["a", "b", "c"].map(|name| setup.breaker(name));
     let closed = BreakerState::Closed;

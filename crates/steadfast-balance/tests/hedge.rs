@@ -12,7 +12,7 @@ use proptest::prelude::{Just, Strategy as _, prop, prop_oneof, proptest};
 use proptest::test_runner::Config;
 use steadfast_balance::{
     CopyBody, Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, Hedge,
-    HedgeLayer, PoolHandle, Strategy, Wishes,
+    HedgeLayer, PoolHandle, Strategy, RoutingOptions,
 };
 use steadfast_core::{Attempt, BreakerState, Class, Next, RetryBudget, Trail, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429Layer};
@@ -211,9 +211,9 @@ async fn a_request_that_is_bound_to_one_endpoint_is_not_hedged() {
     let builder = pool(&["a", "b", "c"]).observer(events.observer());
     let (service, _) = stack(&hedge(), builder, &net);
     for (wishes, expected) in [
-        (Wishes::new().only("a"), [1, 0, 0]),
-        (Wishes::new().only("a").only("c"), [2, 0, 1]),
-        (Wishes::new().not("b"), [3, 0, 2]),
+        (RoutingOptions::new().only("a"), [1, 0, 0]),
+        (RoutingOptions::new().only("a").only("c"), [2, 0, 1]),
+        (RoutingOptions::new().exclude("b"), [3, 0, 2]),
     ] {
         assert_eq!(status(&service, wishing(wishes)).await, 200);
         assert_eq!(net.counts(["a", "b", "c"]), expected);

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use steadfast_balance::{Endpoint, InService, PoolHandle, Strategy, WhenExhausted};
+use steadfast_balance::{Endpoint, EndpointMode, PoolHandle, Strategy, WhenExhausted};
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{BoxError, BreakerState, Class};
 use support::body::Ending;
@@ -111,7 +111,7 @@ async fn what_stays_the_same_keeps_its_state() {
     assert_eq!((a.cooling, a.tier, a.weight), (Some(60 * SECOND), 3, 2.0));
     assert_eq!(
         of(&handle, "b").service,
-        InService::Enabled,
+        EndpointMode::Enabled,
         "it is another one"
     );
 
@@ -273,7 +273,7 @@ async fn a_drain_ends_when_the_last_body_ends() {
     let second = send(&service, get()).await.unwrap().into_body();
 
     let mut drain = task::spawn(handle.drain("a").unwrap());
-    assert_eq!(of(&handle, "a").service, InService::Draining);
+    assert_eq!(of(&handle, "a").service, EndpointMode::Draining);
     assert_eq!(
         exhausted(send(&service, get()).await),
         (Class::Overloaded, None)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::Request;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};
-use steadfast_balance::{ResponseFuture, WhenExhausted, Wishes};
+use steadfast_balance::{ResponseFuture, WhenExhausted, RoutingOptions};
 use steadfast_core::{Class, Deadline, Exhausted, Next, Trail};
 use steadfast_retry::RetryOn429Layer;
 use support::gate::{Gated, Gates, gated};
@@ -234,7 +234,7 @@ async fn a_request_that_is_too_large_for_an_endpoint_keeps_nobody_away_from_it()
     assert_eq!(status(&service, only("b")).await, 200);
 
     let mut large = get();
-    let wishes = Wishes::new().estimated_tokens(500);
+    let wishes = RoutingOptions::new().estimated_tokens(500);
     large.extensions_mut().insert(wishes);
     let mut large = waiter(&service, large);
     assert_eq!(handle.waiting(), 1);
@@ -347,7 +347,7 @@ async fn who_comes_back_is_not_refused_for_those_who_came_after_it() {
     learn_rate(&service, &handle, "a").await;
     let trail = Trail::new();
     let mut request = get_with(&trail);
-    request.extensions_mut().insert(Wishes::new().only("b"));
+    request.extensions_mut().insert(RoutingOptions::new().only("b"));
     let first = spawn(&service, request);
     sleep(MS).await;
     let crowd: Vec<_> = (0..100).map(|_| spawn(&service, only("a"))).collect();
@@ -590,7 +590,7 @@ async fn a_hundred_who_lack_tokens_are_woken_a_few_times_each() {
     let (polls, start) = (Polls::default(), Instant::now());
     let crowd: Vec<_> = (0..100)
         .map(|n| {
-            let wishes = Wishes::new().estimated_tokens(400 + n % 3);
+            let wishes = RoutingOptions::new().estimated_tokens(400 + n % 3);
             let future = service.clone().oneshot(support::wishing(wishes));
             tokio::spawn(polls.count(future))
         })

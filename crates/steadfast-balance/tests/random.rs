@@ -13,8 +13,8 @@ use fastrand::Rng;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use steadfast_balance::{
-    Credential, Endpoint, EndpointBalanceLayer, InService, PoolHandle, Strategy, WhenExhausted,
-    Wishes,
+    Credential, Endpoint, EndpointBalanceLayer, EndpointMode, PoolHandle, Strategy, WhenExhausted,
+    RoutingOptions,
 };
 use steadfast_core::{
     BoxError, BreakerState, Class, Classified, Deadline, Event, Exhausted, Trail, Verdict,
@@ -133,14 +133,14 @@ fn random_request(dice: &Dice) -> (Request<Body>, Trail) {
     (request, trail)
 }
 
-fn random_wishes(dice: &Dice) -> Wishes {
-    let (wishes, name) = (Wishes::new(), dice.pick(&NAMES));
+fn random_wishes(dice: &Dice) -> RoutingOptions {
+    let (wishes, name) = (RoutingOptions::new(), dice.pick(&NAMES));
     match dice.below(6) {
         0 => wishes.only(name),
         1 => wishes.only(name).only(dice.pick(&NAMES)).prefer(name),
-        2 => wishes.not(name).not(dice.pick(&NAMES)),
-        3 => wishes.prefer(name).not(dice.pick(&NAMES)),
-        4 => wishes.sticky_key([dice.below(20) as u8]),
+        2 => wishes.exclude(name).exclude(dice.pick(&NAMES)),
+        3 => wishes.prefer(name).exclude(dice.pick(&NAMES)),
+        4 => wishes.affinity_key([dice.below(20) as u8]),
         _ => wishes.estimated_tokens(dice.pick(&[1, 100, 900, 2000])),
     }
 }
@@ -266,7 +266,7 @@ fn all_in_service(handle: &PoolHandle) {
         let status = handle.status().into_iter().find(|one| one.name == *name);
         match status.map(|status| status.service) {
             None => handle.add(random_endpoint(n)).expect("valid"),
-            Some(InService::Enabled) => {}
+            Some(EndpointMode::Enabled) => {}
             Some(_) => handle.enable(name).expect("it is there"),
         }
     }

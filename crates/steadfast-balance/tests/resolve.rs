@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::Request;
 use steadfast_balance::{
-    Credential, Endpoint, InService, PoolHandle, Resolve, ResolvedAddr, Strategy,
+    Credential, Endpoint, EndpointMode, PoolHandle, Resolve, ResolvedAddr, Strategy,
 };
 use steadfast_breaker::CircuitBreaker;
 use support::{Body, MS, Net, Reply, SECOND, balance, get, of, ok, pool, status};
@@ -135,7 +135,7 @@ async fn an_address_that_somebody_has_taken_out_comes_back_with_the_next_answer(
     let all = ["own", "api@127.0.0.2:8443", "api@127.0.0.1:8443"];
     assert_eq!(names(&handle), all);
     let kept = of(&handle, "api@127.0.0.2:8443");
-    assert_eq!(kept.service, InService::Disabled, "that keeps one out");
+    assert_eq!(kept.service, EndpointMode::Disabled, "that keeps one out");
     handle.replace([support::endpoint("other")]).unwrap();
     sleep(30 * SECOND).await;
     let all = ["other", "api@127.0.0.1:8443", "api@127.0.0.2:8443"];

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
-use steadfast_balance::{Asking, Candidate, Candidates, EndpointBalance, EndpointBalanceLayer};
-use steadfast_balance::{Pick, Strategy, Wishes};
+use steadfast_balance::{PickContext, Candidate, Candidates, EndpointBalance, EndpointBalanceLayer};
+use steadfast_balance::{Pick, Strategy, RoutingOptions};
 use steadfast_core::{Class, Trail};
 use support::{
     Body, Client, MS, Net, Reply, SECOND, STRATEGIES, balance, endpoint, exhausted, get, limited,
@@ -52,25 +52,25 @@ async fn a_request_goes_only_where_it_wants() {
             .endpoint(endpoint("c").tier(1))
             .strategy(strategy);
         let (service, handle) = balance(builder, &net);
-        let five = |wishes: Wishes| (0..5).map(move |_| wishing(wishes.clone()));
-        let b = sent(&net, names, &service, five(Wishes::new().only("b"))).await;
+        let five = |wishes: RoutingOptions| (0..5).map(move |_| wishing(wishes.clone()));
+        let b = sent(&net, names, &service, five(RoutingOptions::new().only("b"))).await;
         assert_eq!(b, [0, 5, 0], "{strategy:?}");
-        let c = sent(&net, names, &service, five(Wishes::new().only("c"))).await;
+        let c = sent(&net, names, &service, five(RoutingOptions::new().only("c"))).await;
         assert_eq!(c, [0, 0, 5], "{strategy:?}: whatever its tier");
-        let not = five(Wishes::new().not("a").not("b"));
+        let not = five(RoutingOptions::new().exclude("a").exclude("b"));
         let not = sent(&net, names, &service, not).await;
         assert_eq!(not, [0, 0, 5], "{strategy:?}");
-        let either = five(Wishes::new().only("a").only("c").not("a"));
+        let either = five(RoutingOptions::new().only("a").only("c").exclude("a"));
         assert_eq!(sent(&net, names, &service, either).await, [0, 0, 5]);
 
         // It has to be that one, and there is none such.
         handle.cool("b", 7 * SECOND).unwrap();
         let answer = send(&service, only("b")).await;
         assert_eq!(exhausted(answer), (Class::RateLimited, Some(7 * SECOND)));
-        let nobody = Wishes::new().only("elsewhere");
+        let nobody = RoutingOptions::new().only("elsewhere");
         let answer = send(&service, wishing(nobody)).await;
         assert_eq!(exhausted(answer), (Class::Overloaded, None));
-        let nobody = Wishes::new().not("a").not("b").not("c");
+        let nobody = RoutingOptions::new().exclude("a").exclude("b").exclude("c");
         let answer = send(&service, wishing(nobody)).await;
         assert_eq!(exhausted(answer), (Class::Overloaded, None));
     }
@@ -88,7 +88,7 @@ async fn a_preferred_endpoint_comes_first_whatever_its_tier_while_it_can_take_it
             .prefer_wait_below(SECOND)
             .strategy(strategy);
         let (service, handle) = balance(builder, &net);
-        let prefer = |name: &str| wishing(Wishes::new().prefer(name).not("b"));
+        let prefer = |name: &str| wishing(RoutingOptions::new().prefer(name).exclude("b"));
         let c = sent(&net, names, &service, [prefer("c"), prefer("c")]).await;
         assert_eq!(c, [0, 0, 2], "{strategy:?}");
         handle.cool("c", SECOND).unwrap();
@@ -112,7 +112,7 @@ async fn a_preferred_endpoint_that_was_tried_is_not_preferred_any_more() {
     let (service, _) = balance(pool(&["a", "b"]), &net);
     let trail = Trail::new();
     let mut request = support::get_with(&trail);
-    request.extensions_mut().insert(Wishes::new().prefer("b"));
+    request.extensions_mut().insert(RoutingOptions::new().prefer("b"));
     assert_eq!(status(&service, request.clone()).await, 429);
     assert_eq!(status(&service, request).await, 200);
     assert_eq!(trail.to_string(), "b: rate_limited (429), a: success (200)");
@@ -121,7 +121,7 @@ async fn a_preferred_endpoint_that_was_tried_is_not_preferred_any_more() {
 // ===== sticky =====
 
 fn keyed(key: usize) -> Request<Body> {
-    wishing(Wishes::new().sticky_key(key.to_string()))
+    wishing(RoutingOptions::new().affinity_key(key.to_string()))
 }
 
 /// Where requests with the first keys go.
@@ -204,7 +204,7 @@ async fn an_endpoint_with_too_few_tokens_is_passed_over_until_it_has_them() {
     });
     net.on("b", |_| ok());
     let (service, handle) = balance(pool(&names), &net);
-    let needs = |tokens| wishing(Wishes::new().estimated_tokens(tokens));
+    let needs = |tokens| wishing(RoutingOptions::new().estimated_tokens(tokens));
     assert_eq!(sent(&net, names, &service, [get()]).await, [1, 0]);
 
     assert_eq!(sent(&net, names, &service, [needs(101)]).await, [0, 1]);
@@ -247,7 +247,7 @@ async fn most_headroom_goes_first() {
     for name in names {
         status(&service, only(name)).await;
     }
-    let needs = |tokens| wishing(Wishes::new().estimated_tokens(tokens));
+    let needs = |tokens| wishing(RoutingOptions::new().estimated_tokens(tokens));
     assert_eq!(sent(&net, names, &service, [get()]).await, [0, 1, 0]);
     // What is sent counts before the next answer does.
     for name in names {
@@ -313,7 +313,7 @@ struct Cheapest(Arc<Mutex<Vec<String>>>);
 struct Spends;
 
 impl Pick for Cheapest {
-    fn pick<'a>(&self, asking: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+    fn pick<'a>(&self, asking: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         let mut shown: Vec<_> = candidates
             .iter()
             .map(|one| one.name().to_string())
@@ -344,7 +344,7 @@ async fn a_strategy_of_ones_own_sees_who_could_take_the_request_and_decides() {
 
     assert_eq!(sent(&net, names, &service, [get()]).await, [0, 1, 0, 0]);
     assert_eq!(asked(), ["a b c None"]);
-    let mut spends = wishing(Wishes::new().not("a").estimated_tokens(9));
+    let mut spends = wishing(RoutingOptions::new().exclude("a").estimated_tokens(9));
     spends.extensions_mut().insert(Spends);
     assert_eq!(sent(&net, names, &service, [spends]).await, [0, 0, 1, 0]);
     assert_eq!(asked(), ["b c Some(9)"]);
@@ -367,7 +367,7 @@ async fn a_strategy_of_ones_own_sees_who_could_take_the_request_and_decides() {
 async fn a_strategy_that_has_no_opinion_gets_the_first() {
     struct Nothing;
     impl Pick for Nothing {
-        fn pick<'a>(&self, _: &Asking<'a>, _: Candidates<'a>) -> Option<Candidate<'a>> {
+        fn pick<'a>(&self, _: &PickContext<'a>, _: Candidates<'a>) -> Option<Candidate<'a>> {
             None
         }
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{CircuitOpen, Permit, Settle};
 
 pin_project! {
-    /// The response future of [`Breaker`](crate::Breaker).
+    /// The response future of [`CircuitBreakerService`](crate::CircuitBreakerService).
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, M> {

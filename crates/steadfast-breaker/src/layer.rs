@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast_core::{Classify, DefaultClassifier, Verdict};
 use tower_layer::Layer;
 
-use crate::{Breaker, ByGrpcStatus, ByResponse, ByResult, ByResultFn, CircuitBreaker};
+use crate::{CircuitBreakerService, ByGrpcStatus, ByResponse, ByResult, ByResultFn, CircuitBreaker};
 
 /// Puts a [`CircuitBreaker`] around a service.
 ///
@@ -140,10 +140,10 @@ impl<M> CircuitBreakerLayer<M> {
 }
 
 impl<S, M: Clone> Layer<S> for CircuitBreakerLayer<M> {
-    type Service = Breaker<S, M>;
+    type Service = CircuitBreakerService<S, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Breaker::new(
+        CircuitBreakerService::new(
             inner,
             self.breaker.clone(),
             self.mode.clone(),

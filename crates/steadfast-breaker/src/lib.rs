@@ -248,7 +248,7 @@ pub use self::machine::TripReason;
 pub use self::permit::{DetachedPermit, Permit};
 pub use self::registry::BreakerRegistry;
 pub use self::rules::RateLimits;
-pub use self::service::Breaker;
+pub use self::service::CircuitBreakerService;
 pub use self::settle::{ByResponse, ByResult, ByResultFn, Settle};
 pub use self::window::Window;
 

@@ -14,7 +14,7 @@ use crate::{ByResult, CircuitBreaker, ResponseFuture, Settle};
 /// Made by [`CircuitBreakerLayer`](crate::CircuitBreakerLayer). See the [crate docs](crate) for an
 /// example.
 #[derive(Debug)]
-pub struct Breaker<S, M = ByResult> {
+pub struct CircuitBreakerService<S, M = ByResult> {
     inner: S,
     breaker: CircuitBreaker,
     mode: M,
@@ -23,7 +23,7 @@ pub struct Breaker<S, M = ByResult> {
     turn: Option<Turn>,
 }
 
-impl<S, M> Breaker<S, M> {
+impl<S, M> CircuitBreakerService<S, M> {
     pub(crate) fn new(
         inner: S,
         breaker: CircuitBreaker,
@@ -61,7 +61,7 @@ impl<S, M> Breaker<S, M> {
     }
 }
 
-impl<S, M, Req> Service<Req> for Breaker<S, M>
+impl<S, M, Req> Service<Req> for CircuitBreakerService<S, M>
 where
     S: Service<Req>,
     S::Error: Into<BoxError>,
@@ -98,7 +98,7 @@ where
     }
 }
 
-impl<S: Clone, M: Clone> Clone for Breaker<S, M> {
+impl<S: Clone, M: Clone> Clone for CircuitBreakerService<S, M> {
     fn clone(&self) -> Self {
         Self::new(
             self.inner.clone(),

@@ -13,7 +13,7 @@ use steadfast_core::{
 use crate::Permit;
 use crate::body::{BodyEnd, ResponseBody};
 
-/// What a [`Breaker`](crate::Breaker) makes of the result of its inner service.
+/// What a [`CircuitBreakerService`](crate::CircuitBreakerService) makes of the result of its inner service.
 ///
 /// A type parameter and not a rule by response type: one rule for every response and another one
 /// for `Response<B>` would overlap. Implemented by [`ByResult`], [`ByResultFn`] and

@@ -7,7 +7,7 @@ mod support;
 use std::future::{Pending, pending};
 use std::task::{Context, Poll};
 
-use steadfast_breaker::{Breaker, CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+use steadfast_breaker::{CircuitBreakerService, CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 use support::{HALF_OPEN, admit, due, trip};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::Service;
@@ -16,7 +16,7 @@ use tower_test::mock;
 type Mock = mock::Mock<&'static str, &'static str>;
 type Handle = mock::Handle<&'static str, &'static str>;
 
-fn spawn(breaker: &CircuitBreaker) -> (mock::Spawn<Breaker<Mock>>, Handle) {
+fn spawn(breaker: &CircuitBreaker) -> (mock::Spawn<CircuitBreakerService<Mock>>, Handle) {
     mock::spawn_layer(CircuitBreakerLayer::new(breaker.clone()))
 }
 
@@ -147,7 +147,7 @@ async fn an_inner_service_that_panics_gives_its_place_back() {
 
 /// Compiles only while the middleware adds no bounds of its own to these traits.
 #[allow(dead_code)]
-fn keeps_auto_traits<S: Send + Sync + Clone, M: Send + Sync + Clone>(service: Breaker<S, M>) {
+fn keeps_auto_traits<S: Send + Sync + Clone, M: Send + Sync + Clone>(service: CircuitBreakerService<S, M>) {
     fn check<T: Send + Sync + Clone>(_: T) {}
     check(service);
 }

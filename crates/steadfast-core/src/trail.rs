@@ -61,7 +61,7 @@ pub enum Next {
     /// Another endpoint can take it at once.
     Now,
     /// The same endpoint is to be asked again at once, as its failure may have been an accident.
-    AgainNow,
+    RetrySameNow,
     /// Some endpoint can take it at this instant, which may have passed already.
     At(Instant),
     /// No endpoint will take this request again.

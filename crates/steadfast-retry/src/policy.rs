@@ -164,11 +164,11 @@ impl Policy {
                 let price = if refused { 0 } else { RetryBudget::MOVE_COST };
                 self.at_once(outcome, price, limits, spent, now)
             }
-            Some(Next::AgainNow) if attempted => {
+            Some(Next::RetrySameNow) if attempted => {
                 self.at_once(outcome, RetryBudget::RETRY_COST, limits, spent, now)
             }
             // Who says so and then asks nobody would be asked again at once, and for ever.
-            Some(Next::Now | Next::AgainNow) => {
+            Some(Next::Now | Next::RetrySameNow) => {
                 self.wait(outcome, Duration::ZERO, limits, spent, now)
             }
             Some(Next::At(at)) => {

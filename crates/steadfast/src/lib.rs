@@ -141,9 +141,9 @@ pub use steadfast_metrics as metrics;
 pub use steadfast_retry as retry;
 
 pub use steadfast_balance::{
-    Asking, Candidate, Candidates, Credential, Endpoint, EndpointBalanceLayer, EndpointStatus,
-    HedgeLayer, InService, Pick, PoolHandle, QuotaWindow, Sample, Scored, Strategy, WhenExhausted,
-    Wishes,
+    PickContext, Candidate, Candidates, Credential, Endpoint, EndpointBalanceLayer, EndpointStatus,
+    HedgeLayer, EndpointMode, Pick, PoolHandle, QuotaWindow, Sample, Scored, Strategy, WhenExhausted,
+    RoutingOptions,
 };
 pub use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 pub use steadfast_core::{

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_balance::{PoolHandle, Wishes};
+use steadfast_balance::{PoolHandle, RoutingOptions};
 use steadfast_core::{BoxError, Class, Classified, Deadline, EndpointName, Verdict};
 use steadfast_retry::RetryOverride;
 use tokio::time::{Instant, timeout_at};
@@ -58,7 +58,7 @@ impl Rules {
                 extensions.insert(given.or(RetryOverride::new().safe(true)));
             }
             Operation::Stateful => {
-                let wishes = Wishes::of(extensions).cloned().unwrap_or_default();
+                let wishes = RoutingOptions::of(extensions).cloned().unwrap_or_default();
                 if let (false, Some(home)) = (wishes.is_restricted(), self.home()) {
                     extensions.insert(wishes.only(home));
                 }

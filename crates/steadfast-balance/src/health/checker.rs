@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::watch::Watch;
 use super::{MakeCheck, Rules};
-use crate::members::{Entry, InService};
+use crate::members::{Entry, EndpointMode};
 use crate::pool::Pool;
 
 /// Never ends. Dropping it drops the checks that run.
@@ -60,7 +60,7 @@ impl Checker {
                 Watch::new(entry.member.clone(), check, due)
             })
         };
-        let in_service = |entry: &&Entry| entry.service == InService::Enabled;
+        let in_service = |entry: &&Entry| entry.service == EndpointMode::Enabled;
         self.watches = members
             .all
             .iter()

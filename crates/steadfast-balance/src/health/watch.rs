@@ -10,7 +10,7 @@ use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict, saturating_add
 use tokio::time::{Instant, Timeout, timeout};
 
 use super::{Check, Rules};
-use crate::checked::Finding;
+use crate::checked::CheckOutcome;
 use crate::cooldown::bench::{Bench, Cooling};
 use crate::member::Member;
 
@@ -20,7 +20,7 @@ pub(super) type Checking = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// What a check has found, and what a breaker is told if it was a probe.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome {
-    finding: Finding,
+    finding: CheckOutcome,
     verdict: Verdict,
 }
 
@@ -49,21 +49,21 @@ struct Running {
 impl Outcome {
     pub(super) fn passed() -> Self {
         Self {
-            finding: Finding::Passed,
+            finding: CheckOutcome::Passed,
             verdict: Verdict::new(Class::Success),
         }
     }
 
     pub(super) fn unknown() -> Self {
         Self {
-            finding: Finding::Unknown,
+            finding: CheckOutcome::Unknown,
             verdict: Verdict::new(Class::Cancelled),
         }
     }
 
     fn failed(verdict: Verdict) -> Self {
         Self {
-            finding: Finding::Failed,
+            finding: CheckOutcome::Failed,
             verdict,
         }
     }
@@ -163,11 +163,11 @@ impl Watch {
         let now = Instant::now();
         self.tell(outcome, now);
         let was_out = running.probe.is_some() || running.bench.is_some();
-        if outcome.finding != Finding::Failed {
+        if outcome.finding != CheckOutcome::Failed {
             self.failed = 0;
         }
         match running.probe {
-            Some(probe) if outcome.finding != Finding::Unknown => probe.record(outcome.verdict),
+            Some(probe) if outcome.finding != CheckOutcome::Unknown => probe.record(outcome.verdict),
             Some(probe) => drop(probe),
             None => self.count(rules, outcome),
         }
@@ -184,7 +184,7 @@ impl Watch {
 
     /// Opens a closed breaker when enough checks in a row have failed.
     fn count(&mut self, rules: &Rules, outcome: Outcome) {
-        if outcome.finding != Finding::Failed {
+        if outcome.finding != CheckOutcome::Failed {
             return;
         }
         self.failed += 1;
@@ -204,8 +204,8 @@ impl Watch {
             _ => 0,
         };
         let passed = match outcome.finding {
-            Finding::Passed => before + 1,
-            Finding::Failed | Finding::Unknown => 0,
+            CheckOutcome::Passed => before + 1,
+            CheckOutcome::Failed | CheckOutcome::Unknown => 0,
         };
         self.bench = Some((bench, passed));
         if passed >= rules.healthy && self.member.cooldown.end_bench(bench, now) {

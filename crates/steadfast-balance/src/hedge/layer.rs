@@ -48,7 +48,7 @@ use super::share::Share;
 ///
 /// Those that may be sent twice: their method is idempotent, or they have an `idempotency-key`,
 /// or [one](Self::hedge_non_idempotent) of the [rules](Self::safe_if) says so. Not those that
-/// [`Wishes::only`](crate::Wishes::only) binds to one endpoint, and not those whose
+/// [`RoutingOptions::only`](crate::RoutingOptions::only) binds to one endpoint, and not those whose
 /// [`Deadline`](steadfast_core::Deadline) comes first.
 ///
 /// The first attempt takes the request with it, so whoever may be hedged costs a copy of the head

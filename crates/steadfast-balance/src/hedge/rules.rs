@@ -13,7 +13,7 @@ use super::digest::Digest;
 use super::race::Race;
 use super::share::{Saved, Share};
 use crate::hedge::HedgeLayer;
-use crate::wishes::Wishes;
+use crate::wishes::RoutingOptions;
 
 /// What is configured.
 #[derive(Clone)]
@@ -136,7 +136,7 @@ impl<C> Shared<C> {
         self.rules.allow_any()
             // A layer further out may hedge it already.
             && Race::of(extensions).is_none()
-            && !Wishes::of(extensions).is_some_and(Wishes::is_bound)
+            && !RoutingOptions::of(extensions).is_some_and(RoutingOptions::is_bound)
             && self.rules.safety.of(head)
     }
 

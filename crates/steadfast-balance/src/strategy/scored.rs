@@ -1,6 +1,6 @@
 use steadfast_core::InvalidConfig;
 
-use crate::candidate::{Asking, Candidate, Candidates};
+use crate::candidate::{PickContext, Candidate, Candidates};
 use crate::strategy::Pick;
 
 /// Chooses by a mix of health, latency and cost.
@@ -94,7 +94,7 @@ fn work(candidate: &Candidate<'_>) -> Option<f64> {
 }
 
 impl Pick for Scored {
-    fn pick<'a>(&self, _: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+    fn pick<'a>(&self, _: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         let mut best = Best {
             work: f64::INFINITY,
             cost: f64::INFINITY,

@@ -9,7 +9,7 @@ use crate::candidate::Set;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::tests::shared;
-use crate::wishes::Wishes;
+use crate::wishes::RoutingOptions;
 
 /// What is known of an endpoint.
 #[derive(Clone, Copy)]
@@ -63,11 +63,11 @@ fn pool(known: &[Known]) -> Pool {
 fn choose_after(
     pool: &Pool,
     strategy: &dyn Pick,
-    wishes: Option<&Wishes>,
+    wishes: Option<&RoutingOptions>,
     idle: Duration,
 ) -> usize {
     let extensions = Extensions::new();
-    let asking = Asking {
+    let asking = PickContext {
         extensions: &extensions,
         wishes,
         now: pool.shared.start + idle,
@@ -242,7 +242,7 @@ fn round_robin_spreads_a_large_weight_over_the_round() {
 fn who_was_away_does_not_catch_up_in_round_robin() {
     let pool = pool(&[KNOWN, KNOWN]);
     pool.edit(|all, _| {
-        all[1].service = crate::members::InService::Disabled;
+        all[1].service = crate::members::EndpointMode::Disabled;
         Ok(())
     })
     .unwrap();
@@ -250,7 +250,7 @@ fn who_was_away_does_not_catch_up_in_round_robin() {
         assert_eq!(choose(&pool, &Strategy::RoundRobin), 0);
     }
     pool.edit(|all, _| {
-        all[1].service = crate::members::InService::Enabled;
+        all[1].service = crate::members::EndpointMode::Enabled;
         Ok(())
     })
     .unwrap();
@@ -290,7 +290,7 @@ fn sticky_keeps_a_key_where_it_is() {
     let with = |weight| Known { weight, ..KNOWN };
     let four = pool(&[with(1.0), with(1.0), with(1.0), with(2.0)]);
     let owner = |pool: &Pool, key: u32| {
-        let wishes = Wishes::new().sticky_key(key.to_le_bytes());
+        let wishes = RoutingOptions::new().affinity_key(key.to_le_bytes());
         choose_after(pool, &Strategy::Sticky, Some(&wishes), Duration::ZERO)
     };
     let owners: Vec<_> = (0..5_000).map(|key| owner(&four, key)).collect();
@@ -305,7 +305,7 @@ fn sticky_keeps_a_key_where_it_is() {
     }
     // Without the third, only its own keys move.
     four.edit(|all, _| {
-        all[2].service = crate::members::InService::Disabled;
+        all[2].service = crate::members::EndpointMode::Disabled;
         Ok(())
     })
     .unwrap();
@@ -338,7 +338,7 @@ fn a_strategy_may_be_an_object() {
 fn a_value_that_is_no_number_is_larger_than_any() {
     struct By([f64; 3]);
     impl Pick for By {
-        fn pick<'a>(&self, _: &Asking<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+        fn pick<'a>(&self, _: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
             candidates.min_by(|candidate| self.0[candidate.index()])
         }
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use steadfast_balance::{Endpoint, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
-use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody, Strategy, Wishes};
+use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody, Strategy, RoutingOptions};
 use steadfast_core::{BoxError, Class, Deadline, Event, Exhausted, Observer, Trail, observer_fn};
 use tower::{Layer, Service, ServiceExt};
 
@@ -108,7 +108,7 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
     Endpoint::new(name, &base).expect("valid").breaker(breaker)
 }
 
-pub(crate) fn wishing(wishes: Wishes) -> Request<Body> {
+pub(crate) fn wishing(wishes: RoutingOptions) -> Request<Body> {
     let mut request = get();
     request.extensions_mut().insert(wishes);
     request
@@ -116,7 +116,7 @@ pub(crate) fn wishing(wishes: Wishes) -> Request<Body> {
 
 /// A request that may go to this endpoint only.
 pub(crate) fn only(name: &str) -> Request<Body> {
-    wishing(Wishes::new().only(name))
+    wishing(RoutingOptions::new().only(name))
 }
 
 pub(crate) fn within(mut request: Request<Body>, wait: Duration) -> Request<Body> {
