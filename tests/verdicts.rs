@@ -2,7 +2,9 @@
 
 use http::Request;
 use stack_tests::{SECOND, chat, endpoint, read, served_by, stack, upstreams};
-use steadfast::{AiStack, Backoff, RetryOn429Layer, RetryOverride, Timeouts, Trail, RoutingOptions};
+use steadfast::{
+    AiStack, Backoff, RetryOn429Layer, RetryOverride, RoutingOptions, Timeouts, Trail,
+};
 use steadfast_testkit::{Reply, Upstream};
 
 fn retry() -> RetryOn429Layer {
@@ -95,7 +97,9 @@ async fn what_is_kept_at_one_endpoint_stays_there() {
     assert_eq!(b.counts().requests, 0);
 
     let mut request = chat(false);
-    request.extensions_mut().insert(RoutingOptions::new().only("b"));
+    request
+        .extensions_mut()
+        .insert(RoutingOptions::new().only("b"));
     assert_eq!(served_by(&ai.send(request).await.unwrap()), "b");
 }
 

@@ -71,6 +71,7 @@ fn answered(attempts: &[Attempt]) -> Option<&Attempt> {
 mod tests {
     use super::*;
     use axum::http::StatusCode;
+    use steadfast::core::layer::RecordAttempts;
     use steadfast::{Class, Verdict};
     use tokio::time::Instant;
 
@@ -108,11 +109,11 @@ mod tests {
     fn one_attempt_is_not_worth_a_header() {
         let trail = Trail::new();
         let mut headers = HeaderMap::new();
-        trail.note(attempt("primary", 0, Some(200), Class::Success));
+        trail.record(attempt("primary", 0, Some(200), Class::Success));
         tell_attempts(&mut headers, &trail);
         assert!(headers.is_empty());
 
-        trail.note(attempt("primary", 0, Some(200), Class::Success));
+        trail.record(attempt("primary", 0, Some(200), Class::Success));
         tell_attempts(&mut headers, &trail);
         assert_eq!(headers[ATTEMPTS], "2");
     }
@@ -121,11 +122,11 @@ mod tests {
     fn a_name_may_be_anything() {
         let trail = Trail::new();
         let mut headers = HeaderMap::new();
-        trail.note(attempt("a\nb", 0, Some(200), Class::Success));
+        trail.record(attempt("a\nb", 0, Some(200), Class::Success));
         tell_endpoint(&mut headers, &trail);
         assert!(headers.is_empty());
 
-        trail.note(attempt("süd", 0, Some(200), Class::Success));
+        trail.record(attempt("süd", 0, Some(200), Class::Success));
         tell_endpoint(&mut headers, &trail);
         assert_eq!(headers[ENDPOINT].as_bytes(), "süd".as_bytes());
     }

@@ -6,11 +6,11 @@ use steadfast_core::{
 };
 use tokio::time::Instant;
 
-use crate::hedge::Race;
 use crate::member::Member;
 use crate::members::Members;
 use crate::pool::Shared;
-use crate::wishes::RoutingOptions;
+use steadfast_core::RoutingOptions;
+use steadfast_core::layer::{AttemptGroup, RecordAttempts};
 
 /// What a request brings along: its record, and where it wants to go.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Asked {
     pub(crate) deadline: Option<Deadline>,
     pub(crate) wishes: Option<RoutingOptions>,
     /// The other attempts that run at the same time.
-    pub(crate) race: Option<Race>,
+    pub(crate) group: Option<AttemptGroup>,
 }
 
 /// What that allows at one moment.
@@ -40,7 +40,7 @@ pub(crate) struct Allowed<'a> {
 }
 
 impl Asked {
-    /// What the extensions of a request ask for. A race is taken out: it is that of the endpoints of
+    /// What the extensions of a request ask for. A group is taken out: it is that of the endpoints of
     /// this balancer, not of one further in.
     #[inline]
     pub(crate) fn take(extensions: &mut Extensions) -> Self {
@@ -52,7 +52,7 @@ impl Asked {
             trail: Trail::of(extensions).cloned(),
             deadline: Deadline::of(extensions),
             wishes: RoutingOptions::of(extensions).cloned(),
-            race: extensions.remove().inspect(Race::balance),
+            group: extensions.remove().inspect(AttemptGroup::set_balanced),
         }
     }
 
@@ -62,14 +62,14 @@ impl Asked {
 
     /// Whether it is a further attempt, while the first one runs.
     pub(crate) fn is_hedge(&self) -> bool {
-        self.race.as_ref().is_some_and(Race::is_hedge)
+        self.group.as_ref().is_some_and(AttemptGroup::is_hedge)
     }
 
     /// What is allowed once the attempts that run now have failed. The next one is no hedge.
     pub(crate) fn allowed_after_all(&self) -> Allowed<'_> {
-        let race = self.race.as_ref();
+        let group = self.group.as_ref();
         Allowed {
-            elsewhere: race.map(Race::endpoints).unwrap_or_default(),
+            elsewhere: group.map(AttemptGroup::endpoints).unwrap_or_default(),
             is_hedge: false,
             ..self.allowed()
         }
@@ -82,7 +82,11 @@ impl Asked {
             wishes: self.wishes.as_ref(),
             hurries: false,
             tried: trail.map(Trail::attempts).unwrap_or_default(),
-            elsewhere: self.race.as_ref().map(Race::taken).unwrap_or_default(),
+            elsewhere: self
+                .group
+                .as_ref()
+                .map(AttemptGroup::excluded)
+                .unwrap_or_default(),
             lost: Vec::new(),
             is_hedge: self.is_hedge(),
             moves: matches!(next, Some(Next::Now | Next::RetrySameNow)),
@@ -189,7 +193,7 @@ impl Allowed<'_> {
 
     fn is_wanted(&self, member: &Member) -> bool {
         let name = &member.endpoint.name;
-        self.wishes.is_none_or(|wishes| wishes.allow(name))
+        self.wishes.is_none_or(|wishes| wishes.allows(name))
             && !self.elsewhere.contains(name)
             && !self.lost.contains(&member.id)
     }

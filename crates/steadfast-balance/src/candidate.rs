@@ -9,7 +9,7 @@ use steadfast_core::EndpointName;
 use tokio::time::Instant;
 
 use crate::members::Entry;
-use crate::wishes::RoutingOptions;
+use steadfast_core::RoutingOptions;
 
 /// The endpoints of one tier that could take a request now.
 #[derive(Clone, Copy)]
@@ -264,7 +264,7 @@ impl<'a> PickContext<'a> {
     /// Returns a hash of its [sticky key](RoutingOptions::affinity_key), if it has one.
     #[must_use]
     pub fn affinity_key(&self) -> Option<u64> {
-        self.wishes.and_then(RoutingOptions::key)
+        self.wishes.and_then(RoutingOptions::affinity_hash)
     }
 
     /// Returns the [tokens](RoutingOptions::estimated_tokens) that it will probably use, if it says so.

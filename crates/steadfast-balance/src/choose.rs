@@ -9,7 +9,7 @@ use steadfast_core::saturating_add;
 use tokio::time::Instant;
 
 use crate::asked::{Allowed, Asked};
-use crate::candidate::{PickContext, Candidates, Set};
+use crate::candidate::{Candidates, PickContext, Set};
 use crate::member::{Member, Turn};
 use crate::members::{Entry, Members};
 use crate::pool::Shared;

@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use crate::asked::Asked;
 use crate::cooldown::Ticket;
 use crate::endpoint::Endpoint;
-use crate::hedge::{Place, Race};
 use crate::member::Member;
 use crate::members::Entry;
 use crate::pool::Pool;
+use steadfast_core::layer::{AttemptGroup, AttemptSlot, RecordAttempts};
 
 /// A request on its way to an endpoint: what it asks for, and what it has reserved there. Dropping
 /// it before that is settled, as a caller who leaves does, gives it back and notes that the attempt
@@ -33,7 +33,7 @@ pub(crate) struct Dispatch {
 pub(crate) struct Reserved {
     load: Option<Load>,
     /// Keeps the other attempts of the request away, as long as this one is under way.
-    place: Option<Place>,
+    place: Option<AttemptSlot>,
 }
 
 /// What an attempt came to, and by which answer.
@@ -136,7 +136,7 @@ impl Reserved {
             ticket,
         });
         let name = &entry.member.endpoint.name;
-        self.place = asked.race.as_ref().map(|race| race.enter(name, now));
+        self.place = asked.group.as_ref().map(|group| group.enter(name, now));
     }
 
     fn load(&self) -> &Load {
@@ -217,7 +217,7 @@ impl Reserved {
         let now = Instant::now();
         let waited = load.ticket.age(now);
         // It was dropped since another attempt was faster, and not by its caller.
-        let has_lost = asked.race.as_ref().is_some_and(Race::is_decided);
+        let has_lost = asked.group.as_ref().is_some_and(AttemptGroup::is_decided);
         let class = match load.member.shared.rules.abandoned_after {
             Some(after) if waited > after && !has_lost => Class::Timeout,
             _ => Class::Cancelled,
@@ -254,7 +254,7 @@ impl Load {
             attempt.tier = self.tier;
             attempt.status = status;
             attempt.hedge = asked.is_hedge();
-            trail.note(attempt);
+            trail.record(attempt);
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::endpoint::{Endpoint, check_weight};
 use crate::member::Member;
-use crate::members::{Entry, EndpointMode};
+use crate::members::{EndpointMode, Entry};
 use crate::pool::Pool;
 use crate::status::EndpointStatus;
 

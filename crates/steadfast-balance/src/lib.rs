@@ -189,7 +189,7 @@
 //! request ──▶ retry ──▶ hedge ──▶ balance ──▶ (layers of the endpoint) ──▶ client
 //! ```
 //!
-//! [`HedgeLayer`] is there for those who want it: it sends a request that takes longer than most
+//! `HedgeLayer` of `steadfast-hedge` is there for those who want it: it sends a request that takes longer than most
 //! to a second endpoint.
 //!
 //! # Features
@@ -226,7 +226,6 @@ mod future;
 mod handle;
 #[cfg(feature = "health")]
 mod health;
-mod hedge;
 mod latency;
 mod layer;
 mod member;
@@ -247,10 +246,9 @@ mod status;
 mod strategy;
 mod traffic;
 mod waiting;
-mod wishes;
 
-pub use self::candidate::{PickContext, Candidate, Candidates};
-pub use self::checked::{CheckResult, CheckOutcome};
+pub use self::candidate::{Candidate, Candidates, PickContext};
+pub use self::checked::{CheckOutcome, CheckResult};
 pub use self::credential::Credential;
 pub use self::dispatch::Load;
 pub use self::endpoint::Endpoint;
@@ -259,7 +257,6 @@ pub use self::future::{ResponseBody, ResponseFuture};
 pub use self::handle::PoolHandle;
 #[cfg(feature = "health")]
 pub use self::health::{HealthCheck, HealthChecks};
-pub use self::hedge::{Cloned, CopyBody, CopyBodyFn, Hedge, HedgeFuture, HedgeLayer};
 pub use self::layer::{
     EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, NoEndpointLayer,
 };
@@ -270,7 +267,6 @@ pub use self::resolved::ResolvedAddr;
 pub use self::service::EndpointBalance;
 pub use self::status::EndpointStatus;
 pub use self::strategy::{Pick, Sample, Scored, Strategy};
-pub use self::wishes::RoutingOptions;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

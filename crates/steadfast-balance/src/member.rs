@@ -17,7 +17,7 @@ use crate::pool::Shared;
 use crate::queue::Lacking;
 use crate::quota::Quota;
 use crate::traffic::Traffic;
-use crate::wishes::fnv1a;
+use steadfast_core::layer::stable_hash;
 
 /// How long an endpoint whose quota is spent is left alone, at least.
 const QUOTA_BENCH: Duration = Duration::from_secs(30 * 60);
@@ -81,7 +81,7 @@ impl Member {
         let breaker = endpoint.build_breaker(shared.rules.observers.clone())?;
         Ok(Self {
             id,
-            name_hash: fnv1a(endpoint.name.as_str().as_bytes()),
+            name_hash: stable_hash(endpoint.name.as_str().as_bytes()),
             shared: shared.clone(),
             endpoint,
             breaker,

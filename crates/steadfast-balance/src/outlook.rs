@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{Class, Event, Exhausted, Next, Verdict};
 use tokio::time::Instant;
 

@@ -11,11 +11,11 @@ use crate::asked::Asked;
 use crate::choose::Found;
 use crate::dispatch::Dispatch;
 use crate::exhausted::WhenExhausted;
-use crate::hedge::Race;
 use crate::pool::Shared;
 use crate::queue::Key;
 use crate::services::Services;
 use crate::waiting::{View, Waiting};
+use steadfast_core::layer::AttemptGroup;
 
 /// A request that has no endpoint yet.
 pub(crate) struct Selecting<S, B> {
@@ -161,19 +161,19 @@ fn no_other(asked: &Asked) -> BoxError {
     Exhausted::new(trail, verdict, None).into()
 }
 
-fn tell_of_hedge(shared: &Shared, race: &Race, to: &EndpointName, now: Instant) {
-    if let Some(from) = race.endpoints().into_iter().find(|from| from != to) {
+fn tell_of_hedge(shared: &Shared, group: &AttemptGroup, to: &EndpointName, now: Instant) {
+    if let Some(from) = group.endpoints().into_iter().find(|from| from != to) {
         shared.rules.observers.emit(&Event::Hedge {
             from,
             to: to.clone(),
-            after: race.age(now),
+            after: group.age(now),
         });
     }
 }
 
 fn tell_of_failover(shared: &Shared, asked: &Asked, to: &EndpointName, now: Instant) {
-    if let Some(race) = asked.race.as_ref().filter(|race| race.is_hedge()) {
-        return tell_of_hedge(shared, race, to, now);
+    if let Some(group) = asked.group.as_ref().filter(|group| group.is_hedge()) {
+        return tell_of_hedge(shared, group, to, now);
     }
     // Most requests are at their first attempt, and the trail is not locked for that.
     let tried = asked.trail.as_ref().filter(|trail| !trail.is_empty());

@@ -4,7 +4,7 @@ use steadfast_core::{BreakerState, EndpointName};
 use tokio::time::Instant;
 
 use crate::checked::CheckResult;
-use crate::members::{Entry, EndpointMode};
+use crate::members::{EndpointMode, Entry};
 use crate::quota::QuotaWindow;
 
 /// What is known of one endpoint. With the feature `serde` it can be written down: durations as

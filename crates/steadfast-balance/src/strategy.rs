@@ -8,7 +8,7 @@ pub use self::scored::Scored;
 
 use std::sync::Arc;
 
-use crate::candidate::{PickContext, Candidate, Candidates};
+use crate::candidate::{Candidate, Candidates, PickContext};
 
 /// Chooses among the endpoints that could take a request.
 ///
@@ -38,7 +38,11 @@ pub trait Pick: Send + Sync {
     /// in the order of the configuration.
     ///
     /// Called on the way of every request, so it must neither block nor panic.
-    fn pick<'a>(&self, request: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>>;
+    fn pick<'a>(
+        &self,
+        request: &PickContext<'a>,
+        candidates: Candidates<'a>,
+    ) -> Option<Candidate<'a>>;
 
     /// Returns how many candidates it needs to see. Fewer cost less.
     fn sample(&self) -> Sample {
@@ -47,7 +51,11 @@ pub trait Pick: Send + Sync {
 }
 
 impl<P: Pick + ?Sized> Pick for Arc<P> {
-    fn pick<'a>(&self, request: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+    fn pick<'a>(
+        &self,
+        request: &PickContext<'a>,
+        candidates: Candidates<'a>,
+    ) -> Option<Candidate<'a>> {
         (**self).pick(request, candidates)
     }
 
@@ -94,7 +102,7 @@ pub enum Strategy {
     /// and where nothing is known, the least loaded one. One that says nothing of a quota counts as
     /// full, and so comes first: put it into a tier of its own beside those that do.
     Headroom,
-    /// The same one for the same [key](crate::RoutingOptions::affinity_key), so that its caches stay warm.
+    /// The same one for the same [key](steadfast_core::RoutingOptions::affinity_key), so that its caches stay warm.
     ///
     /// By rendezvous hashing: when an endpoint comes or goes, only its own keys move. Requests
     /// without a key go to the least loaded one.
@@ -108,7 +116,11 @@ const LEAST_HEALTH: f64 = 0.1;
 const SHORTEST: f64 = 1e-6;
 
 impl Pick for Strategy {
-    fn pick<'a>(&self, request: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+    fn pick<'a>(
+        &self,
+        request: &PickContext<'a>,
+        candidates: Candidates<'a>,
+    ) -> Option<Candidate<'a>> {
         match self {
             Self::Failover => None,
             Self::RoundRobin => round::next(request, candidates),

@@ -3,6 +3,7 @@
 mod support;
 
 use std::time::Duration;
+use steadfast_core::layer::RecordAttempts;
 
 use http::header::AUTHORIZATION;
 use steadfast_balance::{Credential, Endpoint, EndpointBalance, EndpointBalanceLayer, Strategy};

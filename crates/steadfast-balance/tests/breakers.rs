@@ -3,6 +3,7 @@
 mod support;
 
 use http_body_util::BodyExt;
+use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{BreakerState, Class, Exhausted, Next, Trail};
 use support::body::Ending;
 use support::{

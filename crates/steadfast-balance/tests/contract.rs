@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use steadfast_balance::{
-    EndpointBalance, EndpointBalanceLayer, MakeEndpointLayer, NoEndpointLayer, PoolHandle, ResponseBody,
-    ResponseFuture,
+    EndpointBalance, EndpointBalanceLayer, MakeEndpointLayer, NoEndpointLayer, PoolHandle,
+    ResponseBody, ResponseFuture,
 };
 use steadfast_core::{
     BoxError, BreakerState, Class, Classify, DefaultClassifier, Trail, classify_fn,

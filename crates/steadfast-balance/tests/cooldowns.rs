@@ -3,9 +3,11 @@
 mod support;
 
 use std::time::Duration;
+use steadfast_core::layer::RecordAttempts;
 
 use http_body_util::BodyExt;
-use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, PoolHandle, RoutingOptions};
+use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, PoolHandle};
+use steadfast_core::RoutingOptions;
 use steadfast_core::{Class, Classified, Event, Trail, Verdict};
 use support::body::Ending;
 use support::{

@@ -3,6 +3,7 @@
 mod support;
 
 use std::time::Duration;
+use steadfast_core::layer::RecordAttempts;
 
 use http::StatusCode;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};

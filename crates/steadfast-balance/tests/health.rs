@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use steadfast_balance::{Credential, Endpoint, EndpointBalance, EndpointBalanceBuilder, CheckOutcome};
+use steadfast_balance::{
+    CheckOutcome, Credential, Endpoint, EndpointBalance, EndpointBalanceBuilder,
+};
 use steadfast_balance::{HealthCheck, HealthChecks, PoolHandle, WhenExhausted};
 use steadfast_core::{BoxError, BreakerState, Class, Classified, Verdict};
 use support::body::Ending;
@@ -728,7 +730,14 @@ async fn a_check_may_be_ones_own() {
     assert_eq!(setup.finding("a"), None);
     sleep(2 * MS).await;
     let found = ["a", "b", "c"].map(|name| setup.finding(name).unwrap());
-    assert_eq!(found, [CheckOutcome::Passed, CheckOutcome::Failed, CheckOutcome::Unknown]);
+    assert_eq!(
+        found,
+        [
+            CheckOutcome::Passed,
+            CheckOutcome::Failed,
+            CheckOutcome::Unknown
+        ]
+    );
     sleep(20 * SECOND).await;
     let breakers = ["a", "b", "c"].map(|name| setup.breaker(name));
     let closed = BreakerState::Closed;

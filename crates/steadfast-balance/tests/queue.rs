@@ -6,10 +6,12 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
+use steadfast_core::layer::RecordAttempts;
 
 use http::Request;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};
-use steadfast_balance::{ResponseFuture, WhenExhausted, RoutingOptions};
+use steadfast_balance::{ResponseFuture, WhenExhausted};
+use steadfast_core::RoutingOptions;
 use steadfast_core::{Class, Deadline, Exhausted, Next, Trail};
 use steadfast_retry::RetryOn429Layer;
 use support::gate::{Gated, Gates, gated};
@@ -347,7 +349,9 @@ async fn who_comes_back_is_not_refused_for_those_who_came_after_it() {
     learn_rate(&service, &handle, "a").await;
     let trail = Trail::new();
     let mut request = get_with(&trail);
-    request.extensions_mut().insert(RoutingOptions::new().only("b"));
+    request
+        .extensions_mut()
+        .insert(RoutingOptions::new().only("b"));
     let first = spawn(&service, request);
     sleep(MS).await;
     let crowd: Vec<_> = (0..100).map(|_| spawn(&service, only("a"))).collect();

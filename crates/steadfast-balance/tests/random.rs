@@ -14,8 +14,8 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use steadfast_balance::{
     Credential, Endpoint, EndpointBalanceLayer, EndpointMode, PoolHandle, Strategy, WhenExhausted,
-    RoutingOptions,
 };
+use steadfast_core::RoutingOptions;
 use steadfast_core::{
     BoxError, BreakerState, Class, Classified, Deadline, Event, Exhausted, Trail, Verdict,
 };

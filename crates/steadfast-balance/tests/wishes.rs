@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
-use steadfast_balance::{PickContext, Candidate, Candidates, EndpointBalance, EndpointBalanceLayer};
-use steadfast_balance::{Pick, Strategy, RoutingOptions};
+use steadfast_balance::{
+    Candidate, Candidates, EndpointBalance, EndpointBalanceLayer, PickContext,
+};
+use steadfast_balance::{Pick, Strategy};
+use steadfast_core::RoutingOptions;
 use steadfast_core::{Class, Trail};
 use support::{
     Body, Client, MS, Net, Reply, SECOND, STRATEGIES, balance, endpoint, exhausted, get, limited,
@@ -112,7 +115,9 @@ async fn a_preferred_endpoint_that_was_tried_is_not_preferred_any_more() {
     let (service, _) = balance(pool(&["a", "b"]), &net);
     let trail = Trail::new();
     let mut request = support::get_with(&trail);
-    request.extensions_mut().insert(RoutingOptions::new().prefer("b"));
+    request
+        .extensions_mut()
+        .insert(RoutingOptions::new().prefer("b"));
     assert_eq!(status(&service, request.clone()).await, 429);
     assert_eq!(status(&service, request).await, 200);
     assert_eq!(trail.to_string(), "b: rate_limited (429), a: success (200)");
@@ -313,7 +318,11 @@ struct Cheapest(Arc<Mutex<Vec<String>>>);
 struct Spends;
 
 impl Pick for Cheapest {
-    fn pick<'a>(&self, asking: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+    fn pick<'a>(
+        &self,
+        asking: &PickContext<'a>,
+        candidates: Candidates<'a>,
+    ) -> Option<Candidate<'a>> {
         let mut shown: Vec<_> = candidates
             .iter()
             .map(|one| one.name().to_string())

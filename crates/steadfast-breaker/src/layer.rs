@@ -5,7 +5,9 @@ use std::time::Duration;
 use steadfast_core::{Classify, DefaultClassifier, Verdict};
 use tower_layer::Layer;
 
-use crate::{CircuitBreakerService, ByGrpcStatus, ByResponse, ByResult, ByResultFn, CircuitBreaker};
+use crate::{
+    ByGrpcStatus, ByResponse, ByResult, ByResultFn, CircuitBreaker, CircuitBreakerService,
+};
 
 /// Puts a [`CircuitBreaker`] around a service.
 ///

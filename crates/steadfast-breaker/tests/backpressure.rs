@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use steadfast_breaker::{CircuitBreakerService, CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitBreakerService, CircuitOpen};
 use support::{FAILURE, HALF_OPEN, OPEN, SUCCESS};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
@@ -20,7 +20,12 @@ fn breaker() -> CircuitBreaker {
     builder.success_threshold(1).build().unwrap()
 }
 
-fn spawn(breaker: &CircuitBreaker) -> (mock::Spawn<CircuitBreakerService<Mock>>, mock::Handle<(), ()>) {
+fn spawn(
+    breaker: &CircuitBreaker,
+) -> (
+    mock::Spawn<CircuitBreakerService<Mock>>,
+    mock::Handle<(), ()>,
+) {
     mock::spawn_layer(CircuitBreakerLayer::new(breaker.clone()).backpressure())
 }
 

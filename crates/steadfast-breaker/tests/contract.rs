@@ -7,7 +7,7 @@ mod support;
 use std::future::{Pending, pending};
 use std::task::{Context, Poll};
 
-use steadfast_breaker::{CircuitBreakerService, CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitBreakerService, CircuitOpen};
 use support::{HALF_OPEN, admit, due, trip};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::Service;
@@ -147,7 +147,9 @@ async fn an_inner_service_that_panics_gives_its_place_back() {
 
 /// Compiles only while the middleware adds no bounds of its own to these traits.
 #[allow(dead_code)]
-fn keeps_auto_traits<S: Send + Sync + Clone, M: Send + Sync + Clone>(service: CircuitBreakerService<S, M>) {
+fn keeps_auto_traits<S: Send + Sync + Clone, M: Send + Sync + Clone>(
+    service: CircuitBreakerService<S, M>,
+) {
     fn check<T: Send + Sync + Clone>(_: T) {}
     check(service);
 }

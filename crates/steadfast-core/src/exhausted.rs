@@ -99,6 +99,7 @@ impl Error for Exhausted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::RecordAttempts;
     use crate::{Attempt, Class};
     use tokio::time::Instant;
 
@@ -109,7 +110,7 @@ mod tests {
         let error = Exhausted::new(trail.clone(), limited, None);
         assert_eq!(error.to_string(), "no endpoint can take the request");
 
-        trail.note(Attempt {
+        trail.record(Attempt {
             endpoint: Some("primary".into()),
             ..Attempt::new(Instant::now(), Verdict::new(Class::Connect))
         });

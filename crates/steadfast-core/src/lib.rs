@@ -29,7 +29,7 @@
 //! | request extensions | [`Deadline`] | anybody | retry, balance |
 //! | request extensions | [`Trail`] | retry | retry, balance |
 //! | response extensions | [`Verdict`] | the classifier next to the client | every layer |
-//! | response extensions | [`LateVerdict`] | the same, for a stream whose events it reads | every layer |
+//! | response extensions | [`LateVerdict`](layer::LateVerdict) | the same, for a stream whose events it reads | every layer |
 //! | response extensions | [`Trail`] | retry, after more than one attempt | metrics, the caller |
 //! | errors | [`Classified`], [`Exhausted`] | the edge; retry and balance | every layer, the caller |
 //!
@@ -38,36 +38,44 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod body;
 mod budget;
 mod chain;
 mod class;
 mod classify;
+mod classify_layer;
 mod deadline;
 mod endpoint;
 mod event;
 mod exhausted;
 mod hint;
 mod invalid;
+pub mod layer;
 mod rate_limit;
+mod routing;
+mod safety;
 mod trail;
 mod unavailable;
 mod verdict;
 
-pub use self::body::{End, LateVerdict, OnEnd, Watched};
+// Until every layer has moved to `layer`.
 pub use self::budget::{RetryBudget, Withdrawal};
 pub use self::chain::find_error;
 pub use self::class::{BreakerEffect, Class, OtherEndpoint, SameEndpoint};
 pub use self::classify::{
     Classify, ClassifyFn, DefaultClassifier, Head, classify_fn, verdict_of, verdict_of_error,
 };
+pub use self::classify_layer::{ClassifyFuture, ClassifyLayer, ClassifyService};
 pub use self::deadline::{Deadline, saturating_add};
 pub use self::endpoint::EndpointName;
 pub use self::event::{BreakerState, Event, Observer, Observers, observer_fn};
 pub use self::exhausted::Exhausted;
 pub use self::hint::hint_in_text;
 pub use self::invalid::InvalidConfig;
+#[doc(hidden)]
+pub use self::layer::{End, LateVerdict, OnEnd, Watched};
 pub use self::rate_limit::{Bucket, RateLimit, Reset, Unit};
+pub use self::routing::RoutingOptions;
+pub use self::safety::Safety;
 pub use self::trail::{Attempt, Next, Trail};
 pub use self::unavailable::unavailable;
 pub use self::verdict::{Classified, Verdict};

@@ -15,23 +15,23 @@ use crate::verdict::Verdict;
 /// request that took more than one attempt, and in [`Exhausted`](crate::Exhausted). Clones share
 /// one record. A trail is for one request: a second one with it is not retried.
 #[derive(Clone, Default)]
-pub struct Trail(Arc<Shared>);
+pub struct Trail(pub(crate) Arc<Record>);
 
 #[derive(Default)]
-struct Shared {
-    retried: AtomicBool,
+pub(crate) struct Record {
+    pub(crate) retried: AtomicBool,
     /// Attempts that were made, of which the oldest may be forgotten.
-    count: AtomicUsize,
+    pub(crate) count: AtomicUsize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     /// The first attempt is kept apart, so that a request with one attempt allocates nothing.
     first: Option<Attempt>,
     more: Vec<Attempt>,
-    next: Option<Next>,
-    last_next: Option<Next>,
+    pub(crate) next: Option<Next>,
+    pub(crate) last_next: Option<Next>,
 }
 
 /// One try of a request at one endpoint.
@@ -86,20 +86,6 @@ impl Trail {
         extensions.get()
     }
 
-    /// Notes an attempt.
-    pub fn note(&self, attempt: Attempt) {
-        let mut state = self.lock();
-        self.0.count.fetch_add(1, Ordering::Release);
-        if state.first.is_none() {
-            state.first = Some(attempt);
-            return;
-        }
-        if state.more.len() + 1 == Self::MAX_ATTEMPTS {
-            state.more.remove(0);
-        }
-        state.more.push(attempt);
-    }
-
     /// Returns the number of attempts so far.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -148,45 +134,24 @@ impl Trail {
         })
     }
 
-    /// Sets when the next attempt can be taken. The layer that knows the endpoints says it.
-    pub fn set_next(&self, next: Next) {
-        let mut state = self.lock();
-        state.next = Some(next);
-        state.last_next = Some(next);
-    }
-
-    /// Returns what was said last about the next attempt, whether it was taken out or not.
-    #[must_use]
-    pub fn last_next(&self) -> Option<Next> {
-        self.lock().last_next
-    }
-
-    /// Takes out when the next attempt can be taken, if a layer said so since the last call.
-    #[must_use]
-    pub fn take_next(&self) -> Option<Next> {
-        self.lock().next.take()
-    }
-
-    /// Takes charge of retrying this request. Only the first layer that asks gets it, so that
-    /// nested retry layers do not multiply attempts.
-    #[must_use]
-    pub fn take_charge(&self) -> bool {
-        !self.0.retried.swap(true, Ordering::Relaxed)
-    }
-
-    /// Returns whether a layer has taken charge of retrying this request.
-    #[must_use]
-    pub fn is_taken(&self) -> bool {
-        self.0.retried.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // Values are pushed and replaced whole, so a panic cannot have broken them.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    pub(crate) fn push(&mut self, attempt: Attempt) {
+        if self.first.is_none() {
+            self.first = Some(attempt);
+            return;
+        }
+        if self.more.len() + 1 == Trail::MAX_ATTEMPTS {
+            self.more.remove(0);
+        }
+        self.more.push(attempt);
+    }
+
     fn attempts(&self) -> impl Iterator<Item = &Attempt> {
         self.first.iter().chain(&self.more)
     }
@@ -252,6 +217,7 @@ impl fmt::Display for Attempt {
 mod tests {
     use super::*;
     use crate::Class;
+    use crate::layer::RecordAttempts;
 
     fn attempt(endpoint: &str, class: Class) -> Attempt {
         Attempt {
@@ -264,10 +230,10 @@ mod tests {
     fn tells_the_attempts_in_order() {
         let trail = Trail::new();
         assert!(trail.is_empty());
-        trail.note(attempt("primary", Class::RateLimited));
+        trail.record(attempt("primary", Class::RateLimited));
         let mut last = attempt("backup", Class::Success);
         last.status = Some(StatusCode::OK);
-        trail.note(last);
+        trail.record(last);
 
         assert_eq!(trail.len(), 2);
         assert_eq!(
@@ -284,7 +250,7 @@ mod tests {
     fn a_retry_at_the_same_endpoint_is_no_failover() {
         let trail = Trail::new();
         for endpoint in ["a", "a", "b", "a"] {
-            trail.note(attempt(endpoint, Class::Transport));
+            trail.record(attempt(endpoint, Class::Transport));
         }
         assert_eq!(trail.failovers(), 2);
     }
@@ -293,11 +259,11 @@ mod tests {
     #[test]
     fn a_hedge_is_no_failover() {
         let trail = Trail::new();
-        trail.note(Attempt {
+        trail.record(Attempt {
             hedge: true,
             ..attempt("b", Class::Success)
         });
-        trail.note(attempt("a", Class::Cancelled));
+        trail.record(attempt("a", Class::Cancelled));
         assert_eq!(trail.failovers(), 0);
     }
 
@@ -305,7 +271,7 @@ mod tests {
     fn a_request_that_never_gives_up_does_not_fill_the_memory() {
         let trail = Trail::new();
         for n in 0..1000 {
-            trail.note(attempt(&n.to_string(), Class::RateLimited));
+            trail.record(attempt(&n.to_string(), Class::RateLimited));
         }
         let attempts = trail.attempts();
         assert_eq!((trail.len(), attempts.len()), (1000, Trail::MAX_ATTEMPTS));
@@ -325,9 +291,9 @@ mod tests {
     #[test]
     fn one_layer_is_in_charge() {
         let trail = Trail::new();
-        assert!(!trail.is_taken());
-        assert!(trail.take_charge());
-        assert!(trail.is_taken());
-        assert!(!trail.clone().take_charge());
+        assert!(!trail.is_claimed());
+        assert!(trail.claim_retries());
+        assert!(trail.is_claimed());
+        assert!(!trail.clone().claim_retries());
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderName, Request, Response, StatusCode};
 use http_body::Body;
+use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{
     Attempt, BoxError, Classify, Event, Exhausted, Next, SameEndpoint, Trail, Verdict, Withdrawal,
     verdict_of,
@@ -326,7 +327,7 @@ where
         };
         let mut attempt = Attempt::new(self.started, verdict);
         attempt.status = status;
-        self.trail.note(attempt);
+        self.trail.record(attempt);
         true
     }
 

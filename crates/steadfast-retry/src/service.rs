@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
+use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{BoxError, Classify, DefaultClassifier, Trail};
 use tokio::time::Instant;
 use tower_service::Service;
@@ -71,7 +72,7 @@ where
         let (mut head, body) = request.into_parts();
         let mut body = self.mode.prepare(body);
         let trail = Trail::of(&head.extensions).cloned();
-        if trail.as_ref().is_some_and(Trail::is_taken) {
+        if trail.as_ref().is_some_and(RecordAttempts::is_claimed) {
             // A layer further out retries, and says which attempt this is.
             let future = self.inner.call(Request::from_parts(head, body));
             return ResponseFuture::new(future, Span::none(), None);
@@ -98,7 +99,7 @@ where
             head.extensions.insert(trail.clone());
             trail
         });
-        let _ = trail.take_charge();
+        let _ = trail.claim_retries();
 
         // The handle that was polled ready makes the call and stays with the request.
         let clone = self.inner.clone();

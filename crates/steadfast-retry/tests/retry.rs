@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use steadfast_core::layer::RecordAttempts;
 
 use bytes::Bytes;
 use http::{HeaderName, Request, Response};
@@ -542,7 +543,7 @@ async fn balanced_by(
             let mut attempt = Attempt::new(Instant::now(), verdict);
             attempt.endpoint = Some(endpoint.into());
             attempt.tier = tier;
-            trail.note(attempt);
+            trail.record(attempt);
         }
         trail.set_next(next);
         async move { answer }

@@ -137,18 +137,21 @@ pub use self::timeouts::{AttemptTimeout, TimeoutPhase, Timeouts};
 pub use steadfast_balance as balance;
 pub use steadfast_breaker as breaker;
 pub use steadfast_core as core;
+pub use steadfast_hedge as hedge;
 pub use steadfast_metrics as metrics;
 pub use steadfast_retry as retry;
 
 pub use steadfast_balance::{
-    PickContext, Candidate, Candidates, Credential, Endpoint, EndpointBalanceLayer, EndpointStatus,
-    HedgeLayer, EndpointMode, Pick, PoolHandle, QuotaWindow, Sample, Scored, Strategy, WhenExhausted,
-    RoutingOptions,
+    Candidate, Candidates, Credential, Endpoint, EndpointBalanceLayer, EndpointMode,
+    EndpointStatus, Pick, PickContext, PoolHandle, QuotaWindow, Sample, Scored, Strategy,
+    WhenExhausted,
 };
 pub use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+pub use steadfast_core::RoutingOptions;
 pub use steadfast_core::{
     BoxError, Class, Classified, Deadline, Event, Exhausted, InvalidConfig, Observer, Trail,
     Verdict, observer_fn,
 };
+pub use steadfast_hedge::HedgeLayer;
 pub use steadfast_metrics::{MetricsLayer, Snapshot};
 pub use steadfast_retry::{Backoff, Jitter, RetryOn429Layer, RetryOverride};

@@ -7,10 +7,10 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use steadfast_balance::{
-    Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, EndpointStatus, HedgeLayer, Pick,
-    PoolHandle,
+    Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, EndpointStatus, Pick, PoolHandle,
 };
 use steadfast_core::{BoxError, EndpointName, InvalidConfig, Observer, Observers};
+use steadfast_hedge::HedgeLayer;
 use steadfast_metrics::{EventMetrics, MetricsLayer, Snapshot};
 use steadfast_retry::{RetryOn429Layer, RetryOverride};
 use tower::util::{BoxCloneSyncService, ServiceExt};

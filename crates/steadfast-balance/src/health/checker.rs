@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::watch::Watch;
 use super::{MakeCheck, Rules};
-use crate::members::{Entry, EndpointMode};
+use crate::members::{EndpointMode, Entry};
 use crate::pool::Pool;
 
 /// Never ends. Dropping it drops the checks that run.

@@ -167,7 +167,9 @@ impl Watch {
             self.failed = 0;
         }
         match running.probe {
-            Some(probe) if outcome.finding != CheckOutcome::Unknown => probe.record(outcome.verdict),
+            Some(probe) if outcome.finding != CheckOutcome::Unknown => {
+                probe.record(outcome.verdict)
+            }
             Some(probe) => drop(probe),
             None => self.count(rules, outcome),
         }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::candidate::{PickContext, Candidate, Candidates};
+use crate::candidate::{Candidate, Candidates, PickContext};
 
 /// The step of an endpoint of the largest weight.
 const STEP: f64 = 1_048_576.0;
@@ -11,7 +11,10 @@ const STEP: f64 = 1_048_576.0;
 /// The step of an endpoint that has a millionth of a millionth of the largest weight, or less.
 const LONGEST: f64 = STEP * 1e12;
 
-pub(super) fn next<'a>(request: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+pub(super) fn next<'a>(
+    request: &PickContext<'a>,
+    candidates: Candidates<'a>,
+) -> Option<Candidate<'a>> {
     let order = Ordering::Relaxed;
     let round = request.round.load(order);
     // Who was away begins a step behind the others at most, and does not catch up.

@@ -1,6 +1,6 @@
 use steadfast_core::InvalidConfig;
 
-use crate::candidate::{PickContext, Candidate, Candidates};
+use crate::candidate::{Candidate, Candidates, PickContext};
 use crate::strategy::Pick;
 
 /// Chooses by a mix of health, latency and cost.

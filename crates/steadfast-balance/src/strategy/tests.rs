@@ -9,7 +9,7 @@ use crate::candidate::Set;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::tests::shared;
-use crate::wishes::RoutingOptions;
+use steadfast_core::RoutingOptions;
 
 /// What is known of an endpoint.
 #[derive(Clone, Copy)]
@@ -338,7 +338,11 @@ fn a_strategy_may_be_an_object() {
 fn a_value_that_is_no_number_is_larger_than_any() {
     struct By([f64; 3]);
     impl Pick for By {
-        fn pick<'a>(&self, _: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
+        fn pick<'a>(
+            &self,
+            _: &PickContext<'a>,
+            candidates: Candidates<'a>,
+        ) -> Option<Candidate<'a>> {
             candidates.min_by(|candidate| self.0[candidate.index()])
         }
     }

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use steadfast_balance::{Endpoint, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
-use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody, Strategy, RoutingOptions};
+use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody, Strategy};
+use steadfast_core::RoutingOptions;
 use steadfast_core::{BoxError, Class, Deadline, Event, Exhausted, Observer, Trail, observer_fn};
 use tower::{Layer, Service, ServiceExt};
 

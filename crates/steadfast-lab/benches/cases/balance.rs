@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use http::Request;
-use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, HedgeLayer, Strategy};
+use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, Strategy};
+use steadfast_hedge::HedgeLayer;
 use tower::balance::p2c::Balance;
 use tower::buffer::Buffer;
 use tower::discover::ServiceList;

@@ -1,10 +1,9 @@
 //! The layers of this workspace, with each strategy.
 
-use steadfast_balance::{
-    Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, HedgeLayer, Strategy,
-};
+use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Strategy};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::Deadline;
+use steadfast_hedge::HedgeLayer;
 use steadfast_retry::{Backoff, Jitter, RetryOn429Layer};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder};

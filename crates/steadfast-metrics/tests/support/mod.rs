@@ -5,6 +5,7 @@ mod ledger;
 mod seen;
 
 use http::{Request, Response, StatusCode};
+use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{Attempt, BoxError, Class, Exhausted, Trail, Verdict};
 use steadfast_metrics::{Metrics, MetricsLayer, ResponseBody};
 use tokio::time::Instant;
@@ -78,7 +79,7 @@ pub(crate) fn trail(endpoints: &[&'static str]) -> Trail {
         let verdict = Verdict::new(Class::RateLimited);
         let mut attempt = Attempt::new(Instant::now(), verdict);
         attempt.endpoint = Some(endpoint.into());
-        trail.note(attempt);
+        trail.record(attempt);
     }
     trail
 }

@@ -20,7 +20,7 @@ const UNKNOWN: u64 = u64::MAX;
 ///
 /// It is rounded up, by a 32nd at most, so that no more than the rest takes longer.
 #[derive(Debug)]
-pub(super) struct Digest {
+pub(crate) struct Digest {
     windows: [[AtomicU32; BUCKETS]; 2],
     recorded: AtomicU32,
     /// In microseconds.
@@ -28,7 +28,7 @@ pub(super) struct Digest {
 }
 
 impl Digest {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             windows: array::from_fn(|_| array::from_fn(|_| AtomicU32::new(0))),
             recorded: AtomicU32::new(0),
@@ -37,7 +37,7 @@ impl Digest {
     }
 
     /// Counts a latency, and now and then finds the `quantile` of all.
-    pub(super) fn record(&self, latency: Duration, quantile: f64) {
+    pub(crate) fn record(&self, latency: Duration, quantile: f64) {
         let before = self.recorded.fetch_add(1, Ordering::Relaxed);
         self.window(before)[bucket(latency)].fetch_add(1, Ordering::Relaxed);
         // Each number comes once, so one thread does what follows. Others may record meanwhile, and
@@ -54,7 +54,7 @@ impl Digest {
     }
 
     /// Returns the quantile, once enough latencies are known.
-    pub(super) fn quantile(&self) -> Option<Duration> {
+    pub(crate) fn quantile(&self) -> Option<Duration> {
         match self.quantile.load(Ordering::Relaxed) {
             UNKNOWN => None,
             micros => Some(Duration::from_micros(micros)),

@@ -11,18 +11,18 @@ const BURST: u64 = 50;
 ///
 /// It is rounded down, so that there are never more of them than the share says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share(u64);
+pub(crate) struct Share(u64);
 
 /// A bucket that requests fill and further attempts empty. It starts empty, so at no time have
 /// there been more further attempts than the share of all requests so far.
 #[derive(Debug, Default)]
-pub(super) struct Saved(AtomicU64);
+pub(crate) struct Saved(AtomicU64);
 
 impl Share {
-    pub(super) const NONE: Self = Self(0);
-    pub(super) const DEFAULT: Self = Self(ONE / 20);
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const DEFAULT: Self = Self(ONE / 20);
 
-    pub(super) fn new(share: f64) -> Result<Self, InvalidConfig> {
+    pub(crate) fn new(share: f64) -> Result<Self, InvalidConfig> {
         // `contains` is false for NaN, which two comparisons would let through.
         if (0.0..=1.0).contains(&share) {
             Ok(Self((share * ONE as f64) as u64))
@@ -34,18 +34,18 @@ impl Share {
 
 impl Saved {
     /// Counts a request.
-    pub(super) fn earn(&self, share: Share) {
+    pub(crate) fn earn(&self, share: Share) {
         self.put(share.0);
     }
 
     /// Pays for a further attempt, if there is enough.
-    pub(super) fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         let take = |saved: u64| saved.checked_sub(ONE);
         self.update(take)
     }
 
     /// Returns what was paid for an attempt that was not sent.
-    pub(super) fn give_back(&self) {
+    pub(crate) fn give_back(&self) {
         self.put(ONE);
     }
 

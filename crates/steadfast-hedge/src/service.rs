@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 use http::request::Parts;
 use http::{Request, Response};
 use steadfast_core::Deadline;
+use steadfast_core::layer::AttemptGroup;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::copy::{Cloned, CopyBody};
-use super::future::HedgeFuture;
-use super::race::Race;
-use super::rules::Shared;
-use super::running::{Again, Running};
+use crate::copy::{Cloned, CopyBody};
+use crate::future::HedgeFuture;
+use crate::rules::Shared;
+use crate::running::{Again, Running};
 
 /// Sends a request to a second endpoint when the first is slow to answer.
 ///
@@ -24,7 +24,7 @@ pub struct Hedge<S, C = Cloned> {
 }
 
 impl<S, C> Hedge<S, C> {
-    pub(super) fn new(inner: S, shared: Shared<C>) -> Self {
+    pub(crate) fn new(inner: S, shared: Shared<C>) -> Self {
         Self {
             inner,
             shared: Arc::new(shared),
@@ -88,11 +88,11 @@ where
             let first = self.inner.call(Request::from_parts(head, body));
             return HedgeFuture::new(first, None);
         }
-        let race = Race::new();
-        head.extensions.insert(race.clone());
+        let group = AttemptGroup::new();
+        head.extensions.insert(group.clone());
         let service = again.as_mut().map_or(&mut self.inner, |it| &mut it.service);
         let first = service.call(Request::from_parts(head, body));
-        let running = Running::new(self.shared.clone(), race, now, again);
+        let running = Running::new(self.shared.clone(), group, now, again);
         HedgeFuture::new(first, Some(running))
     }
 }

@@ -1,14 +1,13 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use steadfast_core::{Classify, InvalidConfig, RetryBudget};
+use steadfast_core::{InvalidConfig, RetryBudget, Safety};
 use tower_layer::Layer;
 
-use super::copy::{Cloned, CopyBodyFn};
-use super::rules::{Delay, Rules, Safety, Shared};
-use super::service::Hedge;
-use super::share::Share;
+use crate::copy::{Cloned, CopyBodyFn};
+use crate::rules::{Delay, Rules, Shared};
+use crate::service::Hedge;
+use crate::share::Share;
 
 /// Applies [`Hedge`] to a balancer.
 ///
@@ -21,8 +20,9 @@ use super::share::Share;
 /// ```
 /// use http::{Request, Response};
 /// use std::convert::Infallible;
-/// use steadfast_balance::{Endpoint, EndpointBalanceLayer, HedgeLayer, Strategy};
+/// use steadfast_balance::{Endpoint, EndpointBalanceLayer, Strategy};
 /// use steadfast_core::RetryBudget;
+/// use steadfast_hedge::HedgeLayer;
 /// use tower::{ServiceBuilder, ServiceExt};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -48,7 +48,7 @@ use super::share::Share;
 ///
 /// Those that may be sent twice: their method is idempotent, or they have an `idempotency-key`,
 /// or [one](Self::hedge_non_idempotent) of the [rules](Self::safe_if) says so. Not those that
-/// [`RoutingOptions::only`](crate::RoutingOptions::only) binds to one endpoint, and not those whose
+/// [`RoutingOptions::only`](steadfast_core::RoutingOptions::only) binds to one endpoint, and not those whose
 /// [`Deadline`](steadfast_core::Deadline) comes first.
 ///
 /// The first attempt takes the request with it, so whoever may be hedged costs a copy of the head
@@ -74,7 +74,7 @@ use super::share::Share;
 ///
 /// The [`Trail`](steadfast_core::Trail) has all of them. A dropped attempt is `Cancelled`: it says
 /// nothing to the breaker of its endpoint, whatever
-/// [`abandoned_after`](crate::EndpointBalanceBuilder::abandoned_after) says, and its latency is
+/// `abandoned_after` says, and its latency is
 /// left out there. An endpoint that hangs is found out by the requests that are not hedged, of
 /// which the share leaves enough.
 ///
@@ -99,7 +99,7 @@ use super::share::Share;
 /// request ──▶ retry ──▶ hedge ──▶ balance ──▶ (layers of the endpoint) ──▶ client
 /// ```
 ///
-/// Around another service than [`EndpointBalance`](crate::EndpointBalance) it works too, but then
+/// Around another service than a balancer of `steadfast-balance` it works too, but then
 /// nobody keeps the second attempt away from where the first one is.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
@@ -197,22 +197,16 @@ impl<C> HedgeLayer<C> {
     /// doing it twice does no harm.
     pub fn hedge_non_idempotent(mut self, hedge: bool) -> Self {
         self.rules.safety = if hedge {
-            Safety::All
+            Safety::always()
         } else {
-            Safety::Idempotent
+            Safety::idempotent()
         };
         self
     }
 
     /// Sets which requests may be sent twice, in place of the rule about methods and keys.
     pub fn safe_if(mut self, is_safe: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.rules.safety = Safety::Of(Arc::new(is_safe));
-        self
-    }
-
-    /// Replaces the classifier. It has to agree with that of the balancer.
-    pub fn classifier(mut self, classifier: impl Classify + Send + Sync + 'static) -> Self {
-        self.rules.classifier = Arc::new(classifier);
+        self.rules.safety = Safety::when(is_safe);
         self
     }
 

@@ -8,8 +8,8 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
-use super::copy::CopyBody;
-use super::running::Running;
+use crate::copy::CopyBody;
+use crate::running::Running;
 
 pin_project! {
     /// The response future of [`Hedge`](crate::Hedge).
@@ -32,7 +32,7 @@ impl<S, B, C> HedgeFuture<S, B, C>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(first: S::Future, running: Option<Running<S, B, C>>) -> Self {
+    pub(crate) fn new(first: S::Future, running: Option<Running<S, B, C>>) -> Self {
         Self {
             first: Some(first),
             timer: None,

@@ -1,13 +1,13 @@
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::classify::{DefaultClassifier, verdict_of_error};
+use super::classified_outcome::verdict_of_error;
+use super::late_verdict::LateVerdict;
 use crate::verdict::Verdict;
 
 /// How a response body ended.
@@ -26,30 +26,6 @@ pub enum End {
 pub trait OnEnd {
     /// Called at most once. Where it lies, as a guard may be large to move.
     fn on_end(&mut self, end: End);
-}
-
-/// A verdict that shows only while a body is read, although no read of it fails: an event of a
-/// stream may say that the endpoint failed. The edge puts it into the extensions of the response.
-#[derive(Clone, Debug, Default)]
-pub struct LateVerdict(Arc<OnceLock<Verdict>>);
-
-impl LateVerdict {
-    /// Creates a verdict that is not known yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets the verdict. The first one counts.
-    pub fn set(&self, verdict: Verdict) {
-        let _ = self.0.set(verdict);
-    }
-
-    /// Returns the verdict, once it is known.
-    #[must_use]
-    pub fn get(&self) -> Option<Verdict> {
-        self.0.get().copied()
-    }
 }
 
 pin_project! {
@@ -150,10 +126,9 @@ where
                 }
             }
             Poll::Ready(None) => end(this.guard, End::Complete),
-            Poll::Ready(Some(Err(error))) => end(
-                this.guard,
-                End::Broken(verdict_of_error(&DefaultClassifier, error)),
-            ),
+            Poll::Ready(Some(Err(error))) => {
+                end(this.guard, End::Broken(verdict_of_error(error)));
+            }
         }
         polled
     }
@@ -192,7 +167,7 @@ mod tests {
     use crate::{BoxError, Class, Classified};
     use bytes::Bytes;
     use http_body_util::{BodyExt, Empty, Full, StreamBody};
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<Option<End>>>>);

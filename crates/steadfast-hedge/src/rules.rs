@@ -1,53 +1,40 @@
 //! The rules: which requests are hedged, when, and for what price. No service, no future.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, Method};
-use steadfast_core::{Classify, Deadline, DefaultClassifier, RetryBudget, Withdrawal};
+use steadfast_core::layer::AttemptGroup;
+use steadfast_core::{Deadline, RetryBudget, RoutingOptions, Safety, Withdrawal};
 use tokio::time::Instant;
 
-use super::digest::Digest;
-use super::race::Race;
-use super::share::{Saved, Share};
-use crate::hedge::HedgeLayer;
-use crate::wishes::RoutingOptions;
+use crate::digest::Digest;
+use crate::layer::HedgeLayer;
+use crate::share::{Saved, Share};
 
 /// What is configured.
 #[derive(Clone)]
-pub(super) struct Rules {
-    pub(super) delay: Delay,
-    pub(super) min_delay: Duration,
-    pub(super) max_hedges: u32,
-    pub(super) share: Share,
-    pub(super) budget: Option<RetryBudget>,
-    pub(super) safety: Safety,
-    pub(super) classifier: Arc<dyn Classify + Send + Sync>,
+pub(crate) struct Rules {
+    pub(crate) delay: Delay,
+    pub(crate) min_delay: Duration,
+    pub(crate) max_hedges: u32,
+    pub(crate) share: Share,
+    pub(crate) budget: Option<RetryBudget>,
+    pub(crate) safety: Safety,
 }
 
 /// After what time a request is sent again.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Delay {
+pub(crate) enum Delay {
     Quantile(f64),
     Fixed(Duration),
 }
 
-/// Which requests may be sent twice.
-#[derive(Clone)]
-pub(super) enum Safety {
-    /// Those whose method is idempotent or which have an `idempotency-key`.
-    Idempotent,
-    All,
-    Of(Arc<dyn Fn(&Parts) -> bool + Send + Sync>),
-}
-
 /// What all clones of a service share.
 #[derive(Debug)]
-pub(super) struct Shared<C> {
-    pub(super) rules: Rules,
-    pub(super) copy: C,
+pub(crate) struct Shared<C> {
+    pub(crate) rules: Rules,
+    pub(crate) copy: C,
     saved: Saved,
     /// Absent where the delay is fixed, and nothing has to be measured.
     digest: Option<Box<Digest>>,
@@ -56,7 +43,7 @@ pub(super) struct Shared<C> {
 /// What a further attempt costs. It comes back if that succeeds or was not sent, and not if its
 /// caller leaves: servers that hang would otherwise get more load, and all of it for free.
 #[derive(Debug)]
-pub(super) struct Stake(Option<Withdrawal>);
+pub(crate) struct Stake(Option<Withdrawal>);
 
 // ===== impl Rules =====
 
@@ -68,8 +55,7 @@ impl Default for Rules {
             max_hedges: 1,
             share: Share::DEFAULT,
             budget: None,
-            safety: Safety::Idempotent,
-            classifier: Arc::new(DefaultClassifier),
+            safety: Safety::default(),
         }
     }
 }
@@ -93,25 +79,10 @@ impl fmt::Debug for Rules {
     }
 }
 
-impl Safety {
-    fn of(&self, head: &Parts) -> bool {
-        match self {
-            Self::All => true,
-            Self::Idempotent => head.method.is_idempotent() || has_key(&head.headers, &head.method),
-            Self::Of(is_safe) => is_safe(head),
-        }
-    }
-}
-
-/// A key on another method has no meaning.
-fn has_key(headers: &HeaderMap, method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PATCH) && headers.contains_key("idempotency-key")
-}
-
 // ===== impl Shared =====
 
 impl<C> Shared<C> {
-    pub(super) fn new(rules: Rules, copy: C) -> Self {
+    pub(crate) fn new(rules: Rules, copy: C) -> Self {
         let measures = matches!(rules.delay, Delay::Quantile(_));
         Self {
             rules,
@@ -121,27 +92,27 @@ impl<C> Shared<C> {
         }
     }
 
-    pub(super) fn measures(&self) -> bool {
+    pub(crate) fn measures(&self) -> bool {
         self.digest.is_some()
     }
 
     /// Counts a request, from which a share of a further attempt is saved.
-    pub(super) fn count(&self) {
+    pub(crate) fn count(&self) {
         self.saved.earn(self.rules.share);
     }
 
     /// Whether a request may be sent to several endpoints at the same time.
-    pub(super) fn may_hedge(&self, head: &Parts) -> bool {
+    pub(crate) fn may_hedge(&self, head: &Parts) -> bool {
         let extensions = &head.extensions;
         self.rules.allow_any()
             // A layer further out may hedge it already.
-            && Race::of(extensions).is_none()
-            && !RoutingOptions::of(extensions).is_some_and(RoutingOptions::is_bound)
-            && self.rules.safety.of(head)
+            && AttemptGroup::of(extensions).is_none()
+            && !RoutingOptions::of(extensions).is_some_and(RoutingOptions::is_pinned)
+            && self.rules.safety.allows(head)
     }
 
     /// After what time a request would be sent again, if that is known and comes in time.
-    pub(super) fn delay(&self, deadline: Option<Deadline>, now: Instant) -> Option<Duration> {
+    pub(crate) fn delay(&self, deadline: Option<Deadline>, now: Instant) -> Option<Duration> {
         let delay = match (self.rules.delay, &self.digest) {
             (Delay::Fixed(delay), _) => delay,
             (Delay::Quantile(_), digest) => digest.as_ref()?.quantile()?,
@@ -152,14 +123,14 @@ impl<C> Shared<C> {
     }
 
     /// Learns how long an attempt took, or at least took.
-    pub(super) fn record(&self, latency: Duration) {
+    pub(crate) fn record(&self, latency: Duration) {
         if let (Some(digest), Delay::Quantile(quantile)) = (&self.digest, self.rules.delay) {
             digest.record(latency, quantile);
         }
     }
 
     /// Pays for a further attempt, if its share and the budget allow one.
-    pub(super) fn pay(&self) -> Option<Stake> {
+    pub(crate) fn pay(&self) -> Option<Stake> {
         if !self.saved.take() {
             return None;
         }
@@ -174,7 +145,7 @@ impl<C> Shared<C> {
     }
 
     /// Takes back what was paid for an attempt that was not sent.
-    pub(super) fn refund(&self, stake: Stake) {
+    pub(crate) fn refund(&self, stake: Stake) {
         self.saved.give_back();
         stake.give_back();
     }
@@ -183,7 +154,7 @@ impl<C> Shared<C> {
 // ===== impl Stake =====
 
 impl Stake {
-    pub(super) fn give_back(mut self) {
+    pub(crate) fn give_back(mut self) {
         drop(self.0.take());
     }
 }

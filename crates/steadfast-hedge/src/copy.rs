@@ -11,11 +11,11 @@ pub trait CopyBody<B> {
 
 /// Clones bodies.
 #[derive(Clone, Copy, Debug)]
-pub struct Cloned(pub(super) ());
+pub struct Cloned(pub(crate) ());
 
 /// Copies bodies with a closure.
 #[derive(Clone, Copy)]
-pub struct CopyBodyFn<F>(pub(super) F);
+pub struct CopyBodyFn<F>(pub(crate) F);
 
 impl<B: Clone> CopyBody<B> for Cloned {
     fn copy(&self, body: &B) -> Option<B> {

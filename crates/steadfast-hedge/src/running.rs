@@ -8,24 +8,21 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Request, Response};
-use steadfast_core::{
-    Class, Deadline, OtherEndpoint, saturating_add, verdict_of, verdict_of_error,
-};
+use steadfast_core::layer::{AttemptGroup, TICK, verdict_of, verdict_of_error};
+use steadfast_core::{Class, Deadline, OtherEndpoint, saturating_add};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::copy::CopyBody;
-use super::race::Race;
-use super::rules::{Shared, Stake};
-use crate::queue::TICK;
+use crate::copy::CopyBody;
+use crate::rules::{Shared, Stake};
 
 /// After what part of its delay a request is looked at again that found the share used up.
 const SOON: u32 = 8;
 
 /// A request whose first attempt is measured, and which may have further ones.
-pub(super) struct Running<S: Service<Request<B>>, B, C> {
+pub(crate) struct Running<S: Service<Request<B>>, B, C> {
     shared: Arc<Shared<C>>,
-    race: Race,
+    group: AttemptGroup,
     called: Instant,
     again: Option<Again<S, B>>,
     further: Vec<Further<S::Future>>,
@@ -34,11 +31,11 @@ pub(super) struct Running<S: Service<Request<B>>, B, C> {
 }
 
 /// What is kept to send a request again.
-pub(super) struct Again<S, B> {
-    pub(super) service: S,
-    pub(super) head: Parts,
-    pub(super) body: B,
-    pub(super) delay: Duration,
+pub(crate) struct Again<S, B> {
+    pub(crate) service: S,
+    pub(crate) head: Parts,
+    pub(crate) body: B,
+    pub(crate) delay: Duration,
     /// When it is to be looked at again, after it could not be sent.
     look_again: Option<Instant>,
     /// How many attempts were made, and how many of them count.
@@ -48,7 +45,7 @@ pub(super) struct Again<S, B> {
 
 struct Further<F> {
     future: Pin<Box<F>>,
-    race: Race,
+    group: AttemptGroup,
     stake: Stake,
 }
 
@@ -62,7 +59,7 @@ impl<S, B> Again<S, B> {
         self.look_again = Some(saturating_add(now, time.max(TICK)));
     }
 
-    pub(super) fn new(service: S, (head, body): (Parts, B), delay: Duration) -> Self {
+    pub(crate) fn new(service: S, (head, body): (Parts, B), delay: Duration) -> Self {
         Self {
             service,
             head,
@@ -76,15 +73,15 @@ impl<S, B> Again<S, B> {
 }
 
 impl<S: Service<Request<B>>, B, C> Running<S, B, C> {
-    pub(super) fn new(
+    pub(crate) fn new(
         shared: Arc<Shared<C>>,
-        race: Race,
+        group: AttemptGroup,
         called: Instant,
         again: Option<Again<S, B>>,
     ) -> Self {
         Self {
             shared,
-            race,
+            group,
             called,
             again,
             further: Vec::new(),
@@ -93,26 +90,26 @@ impl<S: Service<Request<B>>, B, C> Running<S, B, C> {
     }
 
     /// When the request is to be sent again, if it is.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         let again = self.again.as_ref()?;
         if again.sent >= self.shared.rules.max_hedges {
             return None;
         }
-        let since = self.race.last_sent().unwrap_or(self.called);
+        let since = self.group.last_sent().unwrap_or(self.called);
         Some(saturating_add(since, again.delay).max(again.look_again.unwrap_or(since)))
     }
 
     /// Returns the best outcome, once no attempt is under way.
-    pub(super) fn give_up(&mut self) -> Option<Result<S::Response, S::Error>> {
+    pub(crate) fn give_up(&mut self) -> Option<Result<S::Response, S::Error>> {
         if !self.further.is_empty() {
             return None;
         }
         self.failed.take().map(|failed| failed.outcome)
     }
 
-    /// Ends the race for all but the one that has answered.
+    /// Ends the group for all but the one that has answered.
     fn decide(&mut self) {
-        self.race.decide();
+        self.group.set_decided();
         self.again = None;
         // What they cost is spent.
         self.further.clear();
@@ -120,7 +117,7 @@ impl<S: Service<Request<B>>, B, C> Running<S, B, C> {
 
     /// Learns how long the first attempt took, or took at least.
     fn measure(&self) {
-        let since = self.race.first_sent().unwrap_or(self.called);
+        let since = self.group.first_sent().unwrap_or(self.called);
         self.shared
             .record(Instant::now().saturating_duration_since(since));
     }
@@ -133,11 +130,11 @@ where
     C: CopyBody<B>,
 {
     /// Takes the outcome of the first attempt. Returns it if it counts.
-    pub(super) fn first_ended(
+    pub(crate) fn first_ended(
         &mut self,
         outcome: Result<S::Response, S::Error>,
     ) -> Option<Result<S::Response, S::Error>> {
-        let class = self.judge(&outcome);
+        let class = Self::class_of(&outcome);
         if class == Class::Success {
             self.measure();
         }
@@ -152,7 +149,7 @@ where
     }
 
     /// Polls the further attempts. Returns the outcome of one that succeeds.
-    pub(super) fn poll_further(
+    pub(crate) fn poll_further(
         &mut self,
         first_runs: bool,
         cx: &mut Context<'_>,
@@ -163,10 +160,10 @@ where
                 at += 1;
                 continue;
             };
-            let Further { race, stake, .. } = self.further.remove(at);
-            if !race.was_sent() {
+            let Further { group, stake, .. } = self.further.remove(at);
+            if !group.was_sent() {
                 self.unsent(stake);
-            } else if self.judge(&outcome) == Class::Success {
+            } else if Self::class_of(&outcome) == Class::Success {
                 stake.give_back();
                 if first_runs {
                     // It took longer than the quantile, which is all that has to be known of it.
@@ -189,11 +186,10 @@ where
         }
     }
 
-    fn judge(&self, outcome: &Result<S::Response, S::Error>) -> Class {
-        let classifier = &*self.shared.rules.classifier;
+    fn class_of(outcome: &Result<S::Response, S::Error>) -> Class {
         let verdict = match outcome {
-            Ok(response) => verdict_of(classifier, Ok(response)),
-            Err(error) => verdict_of_error(classifier, error),
+            Ok(response) => verdict_of(Ok(response)),
+            Err(error) => verdict_of_error(error),
         };
         verdict.class()
     }
@@ -214,13 +210,13 @@ where
     C: CopyBody<B>,
 {
     /// Sends the request again, if that is allowed and its service is ready now.
-    pub(super) fn send_again(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn send_again(&mut self, cx: &mut Context<'_>) {
         let Some(again) = &mut self.again else {
             return;
         };
         let now = Instant::now();
         again.look_again_in(again.delay, now);
-        if self.race.waits() {
+        if self.group.is_waiting() {
             // It would be one more in the queue.
             return;
         }
@@ -235,13 +231,13 @@ where
             return;
         };
         again.made += 1;
-        let race = self.race.further(again.made);
-        match again.call(&race, &self.shared.copy, cx) {
+        let group = self.group.hedge(again.made);
+        match again.call(&group, &self.shared.copy, cx) {
             Some(future) => {
                 again.sent += 1;
                 self.further.push(Further {
                     future: Box::pin(future),
-                    race,
+                    group,
                     stake,
                 });
             }
@@ -257,7 +253,7 @@ where
     /// Sends the request unless its service is busy or its body cannot be copied any more.
     fn call(
         &mut self,
-        race: &Race,
+        group: &AttemptGroup,
         copy: &impl CopyBody<B>,
         cx: &mut Context<'_>,
     ) -> Option<S::Future> {
@@ -266,7 +262,7 @@ where
         };
         let body = copy.copy(&self.body)?;
         let mut head = self.head.clone();
-        head.extensions.insert(race.clone());
+        head.extensions.insert(group.clone());
         Some(self.service.call(Request::from_parts(head, body)))
     }
 }

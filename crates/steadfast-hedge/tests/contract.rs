@@ -1,11 +1,13 @@
 //! The promises of `tower_service::Service` that the hedge layer keeps, around any service.
 
+#[path = "../../steadfast-balance/tests/support/mod.rs"]
 mod support;
 
 use std::time::Duration;
 
-use steadfast_balance::{Cloned, EndpointBalance, Hedge, HedgeFuture, HedgeLayer};
+use steadfast_balance::EndpointBalance;
 use steadfast_core::RetryBudget;
+use steadfast_hedge::{Cloned, Hedge, HedgeFuture, HedgeLayer};
 use support::ready::{Handle, Mock, calls_what_was_ready};
 use support::{Body, Client, MS, answer, get, ok, post};
 use tokio::time::advance;

@@ -1,20 +1,23 @@
 //! What a caller sees of a hedge layer over the balancer.
 
+#[path = "../../steadfast-balance/tests/support/mod.rs"]
 mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
+use steadfast_core::layer::RecordAttempts;
 
 use http::Request;
 use proptest::prelude::{Just, Strategy as _, prop, prop_oneof, proptest};
 use proptest::test_runner::Config;
 use steadfast_balance::{
-    CopyBody, Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, Hedge,
-    HedgeLayer, PoolHandle, Strategy, RoutingOptions,
+    Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, PoolHandle, Strategy,
 };
+use steadfast_core::RoutingOptions;
 use steadfast_core::{Attempt, BreakerState, Class, Next, RetryBudget, Trail, Verdict};
+use steadfast_hedge::{CopyBody, Hedge, HedgeLayer};
 use steadfast_retry::{ReplayBody, RetryOn429Layer};
 use support::gate::{Gated, Gates, gated};
 use support::{
@@ -637,7 +640,7 @@ async fn a_second_attempt_does_not_go_back_to_an_endpoint_that_failed() {
     let trail = Trail::new();
     let mut failed = Attempt::new(Instant::now(), Verdict::new(Class::Transport));
     failed.endpoint = Some("a".into());
-    trail.note(failed);
+    trail.record(failed);
     trail.set_next(Next::At(Instant::now()));
     assert_eq!(status(&service, get_with(&trail)).await, 200);
     assert_eq!(net.counts(["a", "b"]), [0, 1]);

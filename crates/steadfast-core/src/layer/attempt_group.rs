@@ -1,0 +1,267 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::Extensions;
+use tokio::time::Instant;
+
+use crate::endpoint::EndpointName;
+
+/// The concurrent attempts of one request: the first attempt and its hedges.
+///
+/// A hedging layer inserts it into the extensions of each attempt's request. A balancer records
+/// the endpoint of each attempt in it, and sends the other attempts to other endpoints.
+#[derive(Clone, Debug)]
+pub struct AttemptGroup {
+    shared: Arc<Shared>,
+    /// 0 for the first attempt.
+    number: u32,
+}
+
+/// An attempt that is in flight at an endpoint. Dropping the slot ends the attempt.
+#[derive(Debug)]
+pub struct AttemptSlot(AttemptGroup);
+
+#[derive(Debug, Default)]
+struct Shared {
+    is_balanced: AtomicBool,
+    is_decided: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The first attempt, once it is sent. A field of its own, so that a request without hedges
+    /// allocates nothing.
+    first: Option<Sent>,
+    /// The hedges that were sent.
+    further: Vec<Sent>,
+    first_sent: Option<Instant>,
+    last_sent: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    number: u32,
+    to: EndpointName,
+    in_flight: bool,
+}
+
+// ===== impl AttemptGroup =====
+
+impl AttemptGroup {
+    /// Creates a group with the first attempt.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::default(),
+            number: 0,
+        }
+    }
+
+    /// Returns the group in the extensions of a request.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// Adds hedge `number`, counted from 1.
+    #[must_use]
+    pub fn hedge(&self, number: u32) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            number,
+        }
+    }
+
+    /// Marks the group as balanced: a balancer records the endpoint of each attempt.
+    pub fn set_balanced(&self) {
+        self.shared.is_balanced.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether this attempt is a hedge.
+    #[must_use]
+    pub fn is_hedge(&self) -> bool {
+        self.number > 0
+    }
+
+    /// Records that this attempt is sent to `endpoint`.
+    #[must_use]
+    pub fn enter(&self, endpoint: &EndpointName, now: Instant) -> AttemptSlot {
+        let mut state = self.lock();
+        if !self.is_hedge() {
+            state.first_sent = Some(now);
+        }
+        state.last_sent = Some(now);
+        state.put(Sent {
+            number: self.number,
+            to: endpoint.clone(),
+            in_flight: true,
+        });
+        drop(state);
+        AttemptSlot(self.clone())
+    }
+
+    /// Returns the endpoints of the attempts in flight, in the order of sending.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<EndpointName> {
+        self.sent_to(|sent| sent.in_flight)
+    }
+
+    /// Returns the endpoints that this attempt must not use: those of the attempts in flight, and
+    /// for a hedge, which has no backoff, those of all earlier attempts.
+    #[must_use]
+    pub fn excluded(&self) -> Vec<EndpointName> {
+        self.sent_to(|sent| sent.in_flight || self.is_hedge())
+    }
+
+    fn sent_to(&self, wanted: impl Fn(&Sent) -> bool) -> Vec<EndpointName> {
+        let state = self.lock();
+        let all = state.first.iter().chain(&state.further);
+        let wanted = all.filter(|sent| wanted(sent));
+        wanted.map(|sent| sent.to.clone()).collect()
+    }
+
+    /// Returns when the first attempt was last sent.
+    #[must_use]
+    pub fn first_sent(&self) -> Option<Instant> {
+        self.lock().first_sent
+    }
+
+    /// Returns when any attempt was last sent.
+    #[must_use]
+    pub fn last_sent(&self) -> Option<Instant> {
+        self.lock().last_sent
+    }
+
+    /// Returns the time since the first attempt was sent.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Duration {
+        let sent = self.first_sent();
+        sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent))
+    }
+
+    /// Returns whether this hedge was sent. Without a balancer it is assumed to be.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        let is_own = |sent: &Sent| sent.number == self.number;
+        !self.is_balanced() || self.lock().further.iter().any(is_own)
+    }
+
+    /// Returns whether the first attempt is still waiting for an endpoint.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.is_balanced() && self.last_sent().is_none()
+    }
+
+    /// Marks the request as answered: attempts that are dropped now have lost.
+    pub fn set_decided(&self) {
+        self.shared.is_decided.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether one of the attempts has answered the request.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.shared.is_decided.load(Ordering::Relaxed)
+    }
+
+    fn is_balanced(&self) -> bool {
+        self.shared.is_balanced.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is complete before anything can panic.
+        let state = self.shared.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for AttemptGroup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// ===== impl AttemptSlot =====
+
+impl AttemptSlot {
+    /// Removes the attempt from the group: it is not sent.
+    pub fn unsent(self) {
+        let Self(group) = &self;
+        group.lock().forget(group.number);
+    }
+}
+
+impl Drop for AttemptSlot {
+    fn drop(&mut self) {
+        let Self(group) = self;
+        if let Some(sent) = group.lock().sent(group.number) {
+            sent.in_flight = false;
+        }
+    }
+}
+
+// ===== impl State =====
+
+impl State {
+    /// Records an attempt. A layer in between may send it several times in sequence.
+    fn put(&mut self, sent: Sent) {
+        match self.sent(sent.number) {
+            Some(known) => *known = sent,
+            None if sent.number == 0 => self.first = Some(sent),
+            None => self.further.push(sent),
+        }
+    }
+
+    fn sent(&mut self, number: u32) -> Option<&mut Sent> {
+        let mut all = self.first.iter_mut().chain(&mut self.further);
+        all.find(|sent| sent.number == number)
+    }
+
+    /// Removes an attempt.
+    fn forget(&mut self, number: u32) {
+        self.first.take_if(|sent| sent.number == number);
+        self.further.retain(|sent| sent.number != number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<EndpointName> {
+        names.iter().map(|name| EndpointName::new(name)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn group_lists_the_endpoints_of_attempts_in_flight() {
+        let first = AttemptGroup::new();
+        let second = first.hedge(1);
+        assert!(second.is_hedge() && !first.is_hedge());
+        assert_eq!(first.endpoints(), names(&[]));
+
+        let now = Instant::now();
+        let slots = (
+            first.enter(&"a".into(), now),
+            second.enter(&"b".into(), now),
+        );
+        assert_eq!(second.endpoints(), names(&["a", "b"]));
+        drop(slots.0);
+        assert_eq!(first.endpoints(), names(&["b"]));
+        drop(slots.1);
+        assert_eq!(first.endpoints(), names(&[]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hedge_without_balancer_counts_as_sent() {
+        let group = AttemptGroup::new();
+        let hedge = group.hedge(1);
+        assert!(hedge.was_sent());
+        group.set_balanced();
+        assert!(!hedge.was_sent());
+        let _slot = group.enter(&"a".into(), Instant::now());
+        assert!(!hedge.was_sent());
+        let _slot = hedge.enter(&"b".into(), Instant::now());
+        assert!(hedge.was_sent());
+    }
+}

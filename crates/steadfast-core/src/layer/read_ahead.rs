@@ -1,0 +1,170 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// A body whose first frames can be read before it is passed on.
+    ///
+    /// As a [`Body`] it yields the frames that were read ahead, and then the rest. It ends after an
+    /// error.
+    pub struct ReadAhead<B: Body> {
+        frames: VecDeque<Result<Frame<B::Data>, B::Error>>,
+        // Absent after the end or an error.
+        #[pin]
+        rest: Option<B>,
+    }
+}
+
+impl<B: Body> ReadAhead<B> {
+    /// Wraps `body`, of which nothing has been read.
+    pub fn new(body: B) -> Self {
+        Self {
+            frames: VecDeque::new(),
+            rest: Some(body),
+        }
+    }
+
+    /// Reads one frame ahead and keeps it.
+    ///
+    /// Returns the outcome of the read, or `None` at the end of the body.
+    pub fn poll_ahead(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<&Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(poll_rest(this.rest.as_mut(), cx));
+        Poll::Ready(frame.map(|frame| {
+            this.frames.push_back(frame);
+            &this.frames[this.frames.len() - 1]
+        }))
+    }
+
+    /// Returns whether the wrapped body has ended or has failed.
+    pub fn is_read(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// Returns the frames that were read ahead and not yet yielded, in their order.
+    pub fn frames(&self) -> impl Iterator<Item = &Result<Frame<B::Data>, B::Error>> {
+        self.frames.iter()
+    }
+
+    /// Returns the wrapped body, unless it has ended or has failed.
+    pub fn rest(&self) -> Option<&B> {
+        self.rest.as_ref()
+    }
+}
+
+impl<B: Body> Body for ReadAhead<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        match this.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => poll_rest(this.rest, cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.as_ref();
+        let rest = rest.map_or(SizeHint::with_exact(0), Body::size_hint);
+        let ahead: u64 = (self.frames.iter().flatten())
+            .filter_map(Frame::data_ref)
+            .map(|data| bytes::Buf::remaining(data) as u64)
+            .sum();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(ahead));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(ahead));
+        }
+        hint
+    }
+}
+
+fn poll_rest<B: Body>(
+    mut rest: Pin<&mut Option<B>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    let Some(body) = rest.as_mut().as_pin_mut() else {
+        return Poll::Ready(None);
+    };
+    let frame = ready!(body.poll_frame(cx));
+    if !matches!(frame, Some(Ok(_))) {
+        rest.set(None);
+    }
+    Poll::Ready(frame)
+}
+
+/// Frames are not printed: they may be secret.
+impl<B: Body> fmt::Debug for ReadAhead<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadAhead")
+            .field("frames", &self.frames.len())
+            .field("is_read", &self.is_read())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, StreamBody};
+    use std::task::Waker;
+
+    type Item = Result<Frame<Bytes>, &'static str>;
+
+    fn data(text: &'static str) -> Item {
+        Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+    }
+
+    fn body(
+        items: Vec<Item>,
+    ) -> Pin<Box<ReadAhead<impl Body<Data = Bytes, Error = &'static str>>>> {
+        let mut items = items.into_iter();
+        let stream = tokio_test::stream_mock::StreamMockBuilder::new();
+        let stream = items
+            .by_ref()
+            .fold(stream, |stream, item| stream.next(item));
+        Box::pin(ReadAhead::new(StreamBody::new(stream.build())))
+    }
+
+    fn read<B: Body>(body: &mut Pin<Box<ReadAhead<B>>>) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(body.as_mut().poll_ahead(&mut cx), Poll::Ready(Some(_)))
+    }
+
+    #[tokio::test]
+    async fn frames_read_ahead_come_first() {
+        let mut body = body(vec![data("a"), data("b"), data("c")]);
+        assert!(read(&mut body) && read(&mut body));
+        assert_eq!(body.frames().count(), 2);
+        assert_eq!(body.size_hint().lower(), 2);
+        let bytes = body.collect().await.expect("no error").to_bytes();
+        assert_eq!(bytes, "abc");
+    }
+
+    #[tokio::test]
+    async fn error_read_ahead_comes_after_the_frames_before_it() {
+        let mut body = body(vec![data("a"), Err("reset")]);
+        assert!(read(&mut body) && read(&mut body) && !read(&mut body));
+        assert!(body.is_read() && !body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), Some(1));
+        assert!(body.frame().await.expect("a frame").is_ok());
+        assert_eq!(body.frame().await.expect("an error").unwrap_err(), "reset");
+        assert!(body.frame().await.is_none() && body.is_end_stream());
+    }
+}

@@ -1,0 +1,57 @@
+use std::sync::atomic::Ordering;
+
+use crate::trail::{Attempt, Next, Trail};
+
+/// The write access to a [`Trail`], which only layers have.
+pub trait RecordAttempts {
+    /// Appends an attempt.
+    fn record(&self, attempt: Attempt);
+
+    /// Sets when the next attempt is possible. The layer that knows the endpoints calls this.
+    fn set_next(&self, next: Next);
+
+    /// Returns the last value of [`set_next`](Self::set_next), whether it was taken or not.
+    fn last_next(&self) -> Option<Next>;
+
+    /// Takes the value of [`set_next`](Self::set_next), if there was a call since the last
+    /// `take_next`.
+    fn take_next(&self) -> Option<Next>;
+
+    /// Claims the retries of this request.
+    ///
+    /// Returns `true` for the first caller only, so nested retry layers do not multiply attempts.
+    fn claim_retries(&self) -> bool;
+
+    /// Returns whether a layer has claimed the retries of this request.
+    fn is_claimed(&self) -> bool;
+}
+
+impl RecordAttempts for Trail {
+    fn record(&self, attempt: Attempt) {
+        let mut state = self.lock();
+        self.0.count.fetch_add(1, Ordering::Release);
+        state.push(attempt);
+    }
+
+    fn set_next(&self, next: Next) {
+        let mut state = self.lock();
+        state.next = Some(next);
+        state.last_next = Some(next);
+    }
+
+    fn last_next(&self) -> Option<Next> {
+        self.lock().last_next
+    }
+
+    fn take_next(&self) -> Option<Next> {
+        self.lock().next.take()
+    }
+
+    fn claim_retries(&self) -> bool {
+        !self.0.retried.swap(true, Ordering::Relaxed)
+    }
+
+    fn is_claimed(&self) -> bool {
+        self.0.retried.load(Ordering::Relaxed)
+    }
+}
