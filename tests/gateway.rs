@@ -576,7 +576,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (
             "[stack]\ntimeouts = { idle = '0s' }\n",
             "",
-            "stack.timeouts.idle must",
+            "stack.timeouts.idle: must",
         ),
         (
             "[stack]\ntimeouts = { body = '1s' }\n",
@@ -586,7 +586,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (
             "[stack.retry]\nmax_attempts = 0\n",
             "",
-            "stack.retry.max_attempts must",
+            "stack.retry.max_attempts: must",
         ),
         (
             "[stack.retry]\nmax_attempts = 'x'\n",
@@ -603,12 +603,12 @@ fn what_is_wrong_is_named_in_one_line() {
         (
             "",
             "api_key_env = 'NOT_SET_ANYWHERE'\n",
-            "endpoint[0].api_key_env must",
+            "endpoint[0].api_key_env: must",
         ),
         (
             "",
             "[endpoint.breaker]\nconsecutive_failures = 0\n",
-            "endpoint[0].breaker.consecutive_failures must",
+            "endpoint[0].breaker.consecutive_failures: must",
         ),
         (
             "",
@@ -623,12 +623,12 @@ fn what_is_wrong_is_named_in_one_line() {
         (
             "",
             "[[endpoint]]\nname = 'b'\nurl = 'b'\n",
-            "endpoint[1].url must",
+            "endpoint[1].url: must",
         ),
         (
             "",
             "[[endpoint]]\nname = 'a'\nurl = 'http://127.0.0.1:1'\n",
-            "endpoint[1].name must",
+            "endpoint[1].name: must",
         ),
     ] {
         let text = format!("{LISTEN}{before}{ENDPOINT}{after}");
@@ -639,7 +639,7 @@ fn what_is_wrong_is_named_in_one_line() {
     }
     for (text, expected) in [
         (ENDPOINT, "missing field `listen`"),
-        (LISTEN, "endpoint must be there"),
+        (LISTEN, "endpoint: must be there"),
         ("listen = ", "line 1: "),
         ("listen = 'nowhere'", "line 1: listen: "),
     ] {

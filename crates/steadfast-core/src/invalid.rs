@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// A value that a builder refuses, with the name of its field.
+/// A configuration value that a builder rejects, with the name of its field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidConfig {
     field: String,
@@ -9,7 +9,7 @@ pub struct InvalidConfig {
 }
 
 impl InvalidConfig {
-    /// Creates the error. The value is printed as it is, so it must not be a secret.
+    /// Creates the error. The message contains `value`, so it must not be a secret.
     pub fn new(field: impl Into<String>, value: impl fmt::Display, reason: &'static str) -> Self {
         Self {
             field: field.into(),
@@ -31,22 +31,32 @@ impl InvalidConfig {
         &self.field
     }
 
-    /// Returns the value that was refused.
+    /// Returns the rejected value.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// Returns what a good value looks like.
+    /// Returns the rule that the value breaks.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         self.reason
     }
 }
 
+/// Prints `breaker.probes: must be at least 1, got 0`.
 impl fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}, got {:?}", self.field, self.reason, self.value)
+        let Self {
+            field,
+            value,
+            reason,
+        } = self;
+        if value.is_empty() {
+            return write!(f, r#"{field}: {reason}, got """#);
+        }
+        // Escaped, since a value may contain line breaks, and messages are written to logs.
+        write!(f, "{field}: {reason}, got {}", value.escape_debug())
     }
 }
 
@@ -57,11 +67,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_the_field_the_rule_and_the_value() {
+    fn message_contains_field_rule_and_value() {
         let error = InvalidConfig::new("probes", 0, "must be at least 1").within("breaker");
         assert_eq!(
             error.to_string(),
-            r#"breaker.probes must be at least 1, got "0""#
+            "breaker.probes: must be at least 1, got 0"
         );
+    }
+
+    #[test]
+    fn empty_value_is_quoted_and_line_break_is_escaped() {
+        for (value, expected) in [
+            ("", r#"name: must not be empty, got """#),
+            ("a\nb", r"name: must not be empty, got a\nb"),
+        ] {
+            let error = InvalidConfig::new("name", value, "must not be empty");
+            assert_eq!(error.to_string(), expected);
+        }
     }
 }

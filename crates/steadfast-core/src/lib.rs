@@ -55,6 +55,7 @@ mod routing;
 mod safety;
 mod trail;
 mod unavailable;
+mod unknown_endpoint;
 mod verdict;
 
 // Until every layer has moved to `layer`.
@@ -78,6 +79,7 @@ pub use self::routing::RoutingOptions;
 pub use self::safety::Safety;
 pub use self::trail::{Attempt, Next, Trail};
 pub use self::unavailable::unavailable;
+pub use self::unknown_endpoint::UnknownEndpoint;
 pub use self::verdict::{Classified, Verdict};
 
 /// A type-erased error, the same type as `tower::BoxError`.

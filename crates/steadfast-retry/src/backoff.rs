@@ -295,7 +295,7 @@ mod tests {
         let error = Backoff::new(2 * SECOND, SECOND).unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"max_delay must not be below base_delay, got "1s""#
+            "max_delay: must not be below base_delay, got 1s"
         );
         assert_eq!(Backoff::list([]).unwrap_err().field(), "delays");
     }
