@@ -9,8 +9,8 @@ use steadfast_balance::{
     Credential, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, PoolHandle, Strategy,
 };
 use steadfast_core::{
-    BoxError, BreakerState, Class, Classified, DefaultClassifier, Exhausted, RetryBudget, Trail,
-    Verdict, classify_fn,
+    BoxError, BreakerState, Class, Classified, ClassifyLayer, DefaultClassifier, Exhausted,
+    RetryBudget, Trail, Verdict, classify_fn,
 };
 use steadfast_core::{Classify, Event};
 use steadfast_retry::{ResponseBody, RetryOn429, RetryOn429Layer};
@@ -553,8 +553,9 @@ async fn a_request_does_not_go_round_in_a_large_pool() {
     let builder = EndpointBalanceLayer::builder()
         .endpoints(names.iter().map(|name| endpoint(name)))
         .classifier(gone());
-    let (service, _) = balance(builder, &net);
-    let service = exact().classifier(gone()).layer(service);
+    let client = ClassifyLayer::new(gone()).layer(net.client());
+    let service = builder.build().expect("valid").layer(client);
+    let service = exact().layer(service);
     let answer: Result<_, BoxError> = service.oneshot(post()).await;
     assert_eq!(answer.unwrap().status(), 404);
     let sent: usize = names.iter().map(|name| net.count(name)).sum();

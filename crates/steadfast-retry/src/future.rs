@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_core::{BoxError, Classify};
+use steadfast_core::BoxError;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 use tracing::Span;
@@ -19,7 +19,7 @@ use crate::retry::{Retry, Step};
 pin_project! {
     /// The response future of [`RetryOn429`](crate::RetryOn429).
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, C, M, B, ResBody>
+    pub struct ResponseFuture<S, M, B, ResBody>
     where
         S: Service<Request<M::Body>>,
         M: BodyMode<B>,
@@ -28,7 +28,7 @@ pin_project! {
         #[pin]
         state: State<S::Future>,
         // Absent where the request cannot be sent again.
-        retry: Option<Retry<S, C, M::Kept, ResBody>>,
+        retry: Option<Retry<S, M::Kept, ResBody>>,
     }
 }
 
@@ -50,7 +50,7 @@ pin_project! {
 /// whose body still comes.
 const MAX_READING: Duration = Duration::from_millis(250);
 
-impl<S, C, M, B, ResBody> ResponseFuture<S, C, M, B, ResBody>
+impl<S, M, B, ResBody> ResponseFuture<S, M, B, ResBody>
 where
     S: Service<Request<M::Body>>,
     M: BodyMode<B>,
@@ -60,7 +60,7 @@ where
     pub(crate) fn new(
         future: S::Future,
         span: Span,
-        retry: Option<Retry<S, C, M::Kept, ResBody>>,
+        retry: Option<Retry<S, M::Kept, ResBody>>,
     ) -> Self {
         Self {
             state: State::Calling { future, span },
@@ -69,11 +69,10 @@ where
     }
 }
 
-impl<S, C, M, B, ResBody> Future for ResponseFuture<S, C, M, B, ResBody>
+impl<S, M, B, ResBody> Future for ResponseFuture<S, M, B, ResBody>
 where
     S: Service<Request<M::Body>, Response = Response<ResBody>>,
     S::Error: Into<BoxError>,
-    C: Classify,
     M: BodyMode<B>,
     ResBody: Body,
 {
@@ -89,11 +88,10 @@ where
     }
 }
 
-impl<S, C, M, B, ResBody> ResponseFuture<S, C, M, B, ResBody>
+impl<S, M, B, ResBody> ResponseFuture<S, M, B, ResBody>
 where
     S: Service<Request<M::Body>, Response = Response<ResBody>>,
     S::Error: Into<BoxError>,
-    C: Classify,
     M: BodyMode<B>,
     ResBody: Body,
 {
@@ -135,7 +133,7 @@ where
                     retry.read_ahead(cx);
                     match step {
                         Step::Done(outcome) => return Poll::Ready(outcome),
-                        Step::Again(Duration::ZERO) => before_attempt::<S, C, M, B, _>(retry),
+                        Step::Again(Duration::ZERO) => before_attempt::<S, M, B, _>(retry),
                         Step::Again(wait) => State::Sleeping { sleep: sleep(wait) },
                     }
                 }
@@ -143,7 +141,7 @@ where
                     ready!(sleep.poll(cx));
                     let retry = this.retry.as_mut().expect("only a retry gets here");
                     retry.end_wait();
-                    before_attempt::<S, C, M, B, _>(retry)
+                    before_attempt::<S, M, B, _>(retry)
                 }
                 StateProj::Reading { limit } => {
                     let retry = this.retry.as_mut().expect("only a retry gets here");
@@ -155,7 +153,7 @@ where
                 }
                 StateProj::Asking => {
                     let retry = this.retry.as_mut().expect("only a retry gets here");
-                    match ask::<S, C, M, B, _>(retry, cx) {
+                    match ask::<S, M, B, _>(retry, cx) {
                         Poll::Ready(Ok(calling)) => calling,
                         Poll::Ready(Err(error)) => return Poll::Ready(retry.no_attempt(error)),
                         Poll::Pending => {
@@ -167,7 +165,7 @@ where
                 }
                 StateProj::Readying { limit } => {
                     let retry = this.retry.as_mut().expect("only a retry gets here");
-                    match ask::<S, C, M, B, _>(retry, cx) {
+                    match ask::<S, M, B, _>(retry, cx) {
                         Poll::Ready(Ok(calling)) => calling,
                         Poll::Ready(Err(error)) => return Poll::Ready(retry.no_attempt(error)),
                         Poll::Pending => {
@@ -184,9 +182,7 @@ where
 }
 
 /// What comes between the end of a wait and the next attempt.
-fn before_attempt<S, C, M, B, ResBody>(
-    retry: &mut Retry<S, C, M::Kept, ResBody>,
-) -> State<S::Future>
+fn before_attempt<S, M, B, ResBody>(retry: &mut Retry<S, M::Kept, ResBody>) -> State<S::Future>
 where
     S: Service<Request<M::Body>>,
     M: BodyMode<B>,
@@ -203,8 +199,8 @@ where
 
 /// Makes the service ready and sends the request again. Fails if the service does, or if too much
 /// of the body was sent meanwhile.
-fn ask<S, C, M, B, ResBody>(
-    retry: &mut Retry<S, C, M::Kept, ResBody>,
+fn ask<S, M, B, ResBody>(
+    retry: &mut Retry<S, M::Kept, ResBody>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<State<S::Future>, Option<BoxError>>>
 where
@@ -223,7 +219,7 @@ where
     Poll::Ready(Ok(State::Calling { future, span }))
 }
 
-impl<S, C, M, B, ResBody> fmt::Debug for ResponseFuture<S, C, M, B, ResBody>
+impl<S, M, B, ResBody> fmt::Debug for ResponseFuture<S, M, B, ResBody>
 where
     S: Service<Request<M::Body>>,
     M: BodyMode<B>,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::request::Parts;
-use steadfast_core::{Classify, DefaultClassifier, Observer, Observers, RetryBudget};
+use steadfast_core::{Observer, Observers, RetryBudget, Safety};
 use tower_layer::Layer;
 
 use crate::backoff::Backoff;
 use crate::mode::{CloneBody, Prepared, Replay};
-use crate::policy::{Chance, Policy, Safety};
+use crate::policy::{Chance, Policy};
 use crate::retry::Shared;
 use crate::service::RetryOn429;
 
@@ -18,9 +18,8 @@ use crate::service::RetryOn429;
 /// Services made by one layer share its budget. See the [crate docs](crate) for an example.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
-pub struct RetryOn429Layer<C = DefaultClassifier, M = Replay> {
+pub struct RetryOn429Layer<M = Replay> {
     config: Config,
-    classifier: Arc<C>,
     mode: M,
 }
 
@@ -60,12 +59,11 @@ impl RetryOn429Layer {
                 max_wait: Self::DEFAULT_MAX_WAIT,
                 backoff: Backoff::default(),
                 budget: Some(RetryBudget::default()),
-                safety: Safety::Idempotent,
+                safety: Safety::idempotent(),
                 observers: Observers::new(),
                 random: Random::Entropy,
                 attempt_header: None,
             },
-            classifier: Arc::new(DefaultClassifier),
             mode: Replay {
                 limit: Self::DEFAULT_REPLAY_LIMIT,
             },
@@ -79,7 +77,7 @@ impl Default for RetryOn429Layer {
     }
 }
 
-impl<C, M> RetryOn429Layer<C, M> {
+impl<M> RetryOn429Layer<M> {
     /// Sets the attempts of a request in all. The first is always made, so 0 is the same as 1 and
     /// turns retrying off.
     ///
@@ -124,9 +122,9 @@ impl<C, M> RetryOn429Layer<C, M> {
     /// not idempotent. Do so only where doing it twice does no harm.
     pub fn retry_non_idempotent(mut self, retry: bool) -> Self {
         self.config.safety = if retry {
-            Safety::All
+            Safety::always()
         } else {
-            Safety::Idempotent
+            Safety::idempotent()
         };
         self
     }
@@ -144,7 +142,7 @@ impl<C, M> RetryOn429Layer<C, M> {
     /// });
     /// ```
     pub fn safe_if(mut self, is_safe: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.config.safety = Safety::Of(Arc::new(is_safe));
+        self.config.safety = Safety::when(is_safe);
         self
     }
 
@@ -179,39 +177,28 @@ impl<C, M> RetryOn429Layer<C, M> {
         self
     }
 
-    /// Replaces the classifier.
-    pub fn classifier<T: Classify>(self, classifier: T) -> RetryOn429Layer<T, M> {
-        RetryOn429Layer {
-            config: self.config,
-            classifier: Arc::new(classifier),
-            mode: self.mode,
-        }
-    }
-
     /// Keeps bodies as they are and clones them, for a client that is typed over a body of its
     /// own. Every request can then be sent again, and its whole body is kept meanwhile.
-    pub fn clone_body(self) -> RetryOn429Layer<C, CloneBody> {
+    pub fn clone_body(self) -> RetryOn429Layer<CloneBody> {
         RetryOn429Layer {
             config: self.config,
-            classifier: self.classifier,
             mode: CloneBody(()),
         }
     }
 }
 
-impl<C, M> RetryOn429Layer<C, M> {
+impl<M> RetryOn429Layer<M> {
     /// Takes requests whose body is a [`ReplayBody`](crate::ReplayBody) already, for a caller who
     /// looks into it first.
-    pub fn prepared_body(self) -> RetryOn429Layer<C, Prepared> {
+    pub fn prepared_body(self) -> RetryOn429Layer<Prepared> {
         RetryOn429Layer {
             config: self.config,
-            classifier: self.classifier,
             mode: Prepared(()),
         }
     }
 }
 
-impl<C> RetryOn429Layer<C, Replay> {
+impl RetryOn429Layer<Replay> {
     /// Sets the size of a body, in bytes, that is kept for further attempts. A request with a
     /// larger one gets a single attempt.
     pub fn replay_limit(mut self, bytes: u64) -> Self {
@@ -226,8 +213,8 @@ impl<C> RetryOn429Layer<C, Replay> {
     }
 }
 
-impl<S, C, M: Clone> Layer<S> for RetryOn429Layer<C, M> {
-    type Service = RetryOn429<S, C, M>;
+impl<S, M: Clone> Layer<S> for RetryOn429Layer<M> {
+    type Service = RetryOn429<S, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let config = self.config.clone();
@@ -246,7 +233,6 @@ impl<S, C, M: Clone> Layer<S> for RetryOn429Layer<C, M> {
         };
         let shared = Shared {
             policy,
-            classifier: self.classifier.clone(),
             attempt_header: config.attempt_header,
         };
         RetryOn429::new(inner, Arc::new(shared), self.mode.clone())

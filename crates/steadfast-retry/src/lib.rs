@@ -43,8 +43,8 @@
 //!
 //! # Behavior
 //!
-//! What an answer means is said by [`Class`](steadfast_core::Class) and its table, and can be
-//! changed with [`classifier`](RetryOn429Layer::classifier).
+//! [`Class`](steadfast_core::Class) lists the classes of answers. A
+//! [`ClassifyLayer`](steadfast_core::ClassifyLayer) next to the client changes the classification.
 //!
 //! | The answer | The request |
 //! |---|---|

@@ -4,18 +4,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, request::Parts};
+use http::request::Parts;
+use steadfast_core::layer::TICK;
 use steadfast_core::{
-    Class, Deadline, Next, Observers, RetryBudget, SameEndpoint, Verdict, Withdrawal,
+    Class, Deadline, Next, Observers, RetryBudget, Safety, SameEndpoint, Verdict, Withdrawal,
 };
 use tokio::time::Instant;
 
 use crate::backoff::{Backoff, Wait};
 use crate::overrides::RetryOverride;
-
-/// The shortest wait, as a timer counts. Whoever cannot take a request now would otherwise be asked
-/// again at once, and for ever.
-const TICK: Duration = Duration::from_millis(1);
 
 /// What a layer and all its services share.
 pub(crate) struct Policy {
@@ -26,15 +23,6 @@ pub(crate) struct Policy {
     pub(crate) safety: Safety,
     pub(crate) observers: Observers,
     pub(crate) chance: Chance,
-}
-
-/// Which requests are safe to repeat although they may have been processed.
-#[derive(Clone)]
-pub(crate) enum Safety {
-    /// Those whose method is idempotent or which have an `idempotency-key`.
-    Idempotent,
-    All,
-    Of(Arc<dyn Fn(&Parts) -> bool + Send + Sync>),
 }
 
 /// Where random numbers from 0 up to 1 come from.
@@ -137,7 +125,7 @@ impl Policy {
             max_attempts: given.max_attempts.unwrap_or(self.max_attempts),
             max_wait: given.max_wait.unwrap_or(self.max_wait),
             deadline: Deadline::of(&head.extensions),
-            safe: given.safe.unwrap_or_else(|| self.safety.of(head)),
+            safe: given.safe.unwrap_or_else(|| self.safety.allows(head)),
         }
     }
 
@@ -288,28 +276,6 @@ impl fmt::Debug for Policy {
     }
 }
 
-impl fmt::Debug for Safety {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Idempotent => "Idempotent",
-            Self::All => "All",
-            Self::Of(_) => "Of(_)",
-        })
-    }
-}
-
-impl Safety {
-    fn of(&self, head: &Parts) -> bool {
-        match self {
-            Self::All => true,
-            Self::Idempotent => {
-                head.method.is_idempotent() || has_idempotency_key(&head.headers, &head.method)
-            }
-            Self::Of(is_safe) => is_safe(head),
-        }
-    }
-}
-
 impl Chance {
     pub(crate) fn seeded(rng: fastrand::Rng) -> Self {
         Self::Seeded(Mutex::new(rng))
@@ -338,11 +304,6 @@ fn may_repeat(rule: SameEndpoint, spent: Spent) -> bool {
         SameEndpoint::OnceAfterBackoff => spent.once <= 1,
         _ => false,
     }
-}
-
-/// A `GET` needs no key, and a key on a method that is not `POST` or `PATCH` has no meaning.
-fn has_idempotency_key(headers: &HeaderMap, method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PATCH) && headers.contains_key("idempotency-key")
 }
 
 #[cfg(test)]

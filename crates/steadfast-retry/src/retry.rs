@@ -7,10 +7,9 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderName, Request, Response, StatusCode};
 use http_body::Body;
-use steadfast_core::layer::RecordAttempts;
+use steadfast_core::layer::{RecordAttempts, verdict_of};
 use steadfast_core::{
-    Attempt, BoxError, Classify, Event, Exhausted, Next, SameEndpoint, Trail, Verdict, Withdrawal,
-    verdict_of,
+    Attempt, BoxError, Event, Exhausted, Next, SameEndpoint, Trail, Verdict, Withdrawal,
 };
 use tokio::time::Instant;
 use tracing::Span;
@@ -21,18 +20,17 @@ use crate::mode::BodyMode;
 use crate::policy::{Decision, Limits, Outcome, Policy, Spent};
 
 /// What all requests of a service share.
-pub(crate) struct Shared<C> {
+pub(crate) struct Shared {
     pub(crate) policy: Policy,
-    pub(crate) classifier: Arc<C>,
     pub(crate) attempt_header: Option<HeaderName>,
 }
 
 /// A request that can be sent again, and what became of it so far.
-pub(crate) struct Retry<S, C, K, B: Body> {
+pub(crate) struct Retry<S, K, B: Body> {
     pub(crate) service: S,
     head: Parts,
     body: K,
-    shared: Arc<Shared<C>>,
+    shared: Arc<Shared>,
     trail: Trail,
     /// How often it was sent, when last, and how many attempts had been noted then.
     sent: u32,
@@ -74,13 +72,13 @@ pub(crate) enum Step<Res> {
     Again(Duration),
 }
 
-impl<S, C, K, B: Body> Retry<S, C, K, B> {
+impl<S, K, B: Body> Retry<S, K, B> {
     /// Begins with an attempt that was sent at `started`, before which `noted` had been noted.
     #[inline]
     pub(crate) fn new(
         service: S,
         (head, body): (Parts, K),
-        shared: Arc<Shared<C>>,
+        shared: Arc<Shared>,
         trail: Trail,
         (noted, started): (usize, Instant),
     ) -> Self {
@@ -161,16 +159,15 @@ impl<S, C, K, B: Body> Retry<S, C, K, B> {
     }
 }
 
-impl<S, C, K, B> Retry<S, C, K, B>
+impl<S, K, B> Retry<S, K, B>
 where
-    C: Classify,
     B: Body,
 {
     /// Returns the verdict on the outcome of an attempt.
     pub(crate) fn verdict(&self, outcome: Result<&Response<B>, &BoxError>, span: &Span) -> Verdict {
         let verdict = match outcome {
-            Ok(response) => verdict_of(&*self.shared.classifier, Ok(response)),
-            Err(error) => self.shared.classifier.classify(Err(&**error)),
+            Ok(response) => verdict_of(Ok(response)),
+            Err(error) => verdict_of::<B>(Err(&**error)),
         };
         attempt::record(span, verdict, outcome.ok().map(Response::status));
         verdict

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use http_body::Body;
 use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{BoxError, Classify, DefaultClassifier, Trail};
+use steadfast_core::{BoxError, Trail};
 use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Span;
@@ -21,14 +21,14 @@ use crate::retry::{Retry, Shared};
 ///
 /// Made by [`RetryOn429Layer`](crate::RetryOn429Layer). See the [crate docs](crate) for an
 /// example.
-pub struct RetryOn429<S, C = DefaultClassifier, M = Replay> {
+pub struct RetryOn429<S, M = Replay> {
     inner: S,
-    shared: Arc<Shared<C>>,
+    shared: Arc<Shared>,
     mode: M,
 }
 
-impl<S, C, M> RetryOn429<S, C, M> {
-    pub(crate) fn new(inner: S, shared: Arc<Shared<C>>, mode: M) -> Self {
+impl<S, M> RetryOn429<S, M> {
+    pub(crate) fn new(inner: S, shared: Arc<Shared>, mode: M) -> Self {
         Self {
             inner,
             shared,
@@ -52,17 +52,16 @@ impl<S, C, M> RetryOn429<S, C, M> {
     }
 }
 
-impl<S, C, M, B, ResBody> Service<Request<B>> for RetryOn429<S, C, M>
+impl<S, M, B, ResBody> Service<Request<B>> for RetryOn429<S, M>
 where
     S: Service<Request<M::Body>, Response = Response<ResBody>> + Clone,
     S::Error: Into<BoxError>,
-    C: Classify,
     M: BodyMode<B>,
     ResBody: Body,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = BoxError;
-    type Future = ResponseFuture<S, C, M, B, ResBody>;
+    type Future = ResponseFuture<S, M, B, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -112,7 +111,7 @@ where
     }
 }
 
-impl<S: Clone, C, M: Clone> Clone for RetryOn429<S, C, M> {
+impl<S: Clone, M: Clone> Clone for RetryOn429<S, M> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -122,7 +121,7 @@ impl<S: Clone, C, M: Clone> Clone for RetryOn429<S, C, M> {
     }
 }
 
-impl<S: fmt::Debug, C, M> fmt::Debug for RetryOn429<S, C, M> {
+impl<S: fmt::Debug, M> fmt::Debug for RetryOn429<S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryOn429")
             .field("inner", &self.inner)

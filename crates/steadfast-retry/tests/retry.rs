@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt;
 use steadfast_core::{
-    Attempt, BoxError, Class, Classified, Classify, Deadline, DefaultClassifier, Event, Exhausted,
-    Next, RetryBudget, Trail, Verdict, classify_fn, observer_fn,
+    Attempt, BoxError, Class, Classified, Classify, ClassifyLayer, Deadline, DefaultClassifier,
+    Event, Exhausted, Next, RetryBudget, Trail, Verdict, classify_fn, observer_fn,
 };
 use steadfast_retry::{Backoff, ReplayBody, ResponseBody, RetryOn429Layer, RetryOverride};
 use support::{Body, SECOND, answer, layer, limited, request};
@@ -472,7 +472,8 @@ async fn a_closure_can_judge_otherwise() {
     });
     let (client, sent) = client(vec![Ok(answer(404)), Ok(answer(200))]);
     let service = ServiceBuilder::new()
-        .layer(layer().classifier(classifier))
+        .layer(layer())
+        .layer(ClassifyLayer::new(classifier))
         .service(client);
     assert_eq!(service.oneshot(request("GET")).await.unwrap().status(), 200);
     assert_eq!(sent.lock().unwrap().len(), 2);
@@ -536,7 +537,7 @@ async fn balanced_by(
             .pop_front()
             .expect("no more requests");
         let verdict = match &answer {
-            Ok(response) => steadfast_core::verdict_of(&DefaultClassifier, Ok(response)),
+            Ok(response) => steadfast_core::layer::verdict_of(Ok(response)),
             Err(error) => DefaultClassifier.classify(Err(&**error)),
         };
         if !endpoint.is_empty() {

@@ -1,7 +1,9 @@
 //! Retries alone, straight over the HTTP client: no balancer and no breaker hides what they do.
 
 use http::{Request, Response};
-use steadfast_core::{BoxError, Class, Classify, Deadline, DefaultClassifier, classify_fn};
+use steadfast_core::{
+    BoxError, Class, Classify, ClassifyLayer, Deadline, DefaultClassifier, classify_fn,
+};
 use steadfast_retry::RetryOn429Layer;
 use tower::retry::Retry;
 use tower::util::BoxCloneSyncService;
@@ -32,10 +34,10 @@ pub(crate) fn retry_only() -> Vec<Box<dyn Policy>> {
         of(
             "steadfast-retry-timeouts",
             "the same, with a classifier that says of a timeout that it may be repeated",
-            |setup| ours(setup, repeat_timeouts(layer(setup))),
+            |setup| repeat_timeouts(setup, layer(setup)),
         ),
         of("steadfast-no-budget", "that, without its budget", |setup| {
-            ours(setup, repeat_timeouts(layer(setup).without_budget()))
+            repeat_timeouts(setup, layer(setup).without_budget())
         }),
         of(
             "tower-retry",
@@ -80,20 +82,18 @@ fn layer(setup: &Setup) -> RetryOn429Layer {
 }
 
 /// What the owner of an API does who knows that its requests may be done twice.
-fn repeat_timeouts(layer: RetryOn429Layer) -> RetryOn429Layer<impl Classify> {
-    layer.classifier(classify_fn(|outcome| {
+fn repeat_timeouts(setup: &Setup, layer: RetryOn429Layer) -> Client {
+    let classify = ClassifyLayer::new(classify_fn(|outcome| {
         let verdict = DefaultClassifier.classify(outcome);
         match verdict.class() {
             Class::Timeout => verdict.with_should_retry(Some(true)),
             _ => verdict,
         }
-    }))
+    }));
+    without_body(layer.clone_body().layer(classify.layer(setup.http())))
 }
 
-fn ours<C>(setup: &Setup, layer: RetryOn429Layer<C>) -> Client
-where
-    C: Classify + Send + Sync + 'static,
-{
+fn ours(setup: &Setup, layer: RetryOn429Layer) -> Client {
     without_body(layer.clone_body().layer(setup.http()))
 }
 

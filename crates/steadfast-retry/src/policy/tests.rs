@@ -10,7 +10,7 @@ fn policy() -> Policy {
         max_wait: 30 * SECOND,
         backoff: Backoff::default(),
         budget: Some(RetryBudget::default()),
-        safety: Safety::Idempotent,
+        safety: Safety::idempotent(),
         observers: Observers::new(),
         // Each wait is as long as it can be.
         chance: Chance::Given(Arc::new(|| 1.0)),
@@ -267,11 +267,11 @@ fn a_request_is_safe_by_method_key_extension_or_configuration() {
         request.body(()).unwrap().into_parts().0
     };
     let all = Policy {
-        safety: Safety::All,
+        safety: Safety::always(),
         ..policy()
     };
     let searches = || Policy {
-        safety: Safety::Of(Arc::new(|head| head.uri.path().ends_with("search"))),
+        safety: Safety::when(|head| head.uri.path().ends_with("search")),
         ..policy()
     };
     for (policy, head, expected) in [
