@@ -1,6 +1,6 @@
 //! The promises of `tower_service::Service` that the hedge layer keeps, around any service.
 
-#[path = "../../steadfast-balance/tests/support/mod.rs"]
+#[path = "../../steadfast-balance/tests/it/support/mod.rs"]
 mod support;
 
 use std::time::Duration;

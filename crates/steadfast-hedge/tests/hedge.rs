@@ -1,6 +1,6 @@
 //! What a caller sees of a hedge layer over the balancer.
 
-#[path = "../../steadfast-balance/tests/support/mod.rs"]
+#[path = "../../steadfast-balance/tests/it/support/mod.rs"]
 mod support;
 
 use std::sync::Arc;

@@ -1,7 +1,4 @@
 //! What health checks do to endpoints, and what they leave alone.
-#![cfg(feature = "health")]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,14 +9,15 @@ use steadfast_balance::{
 };
 use steadfast_balance::{HealthCheck, HealthChecks, PoolHandle, WhenExhausted};
 use steadfast_core::{BoxError, BreakerState, Class, Classified, Verdict};
-use support::body::Ending;
-use support::gate::{Gates, gated};
-use support::{
+use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt};
+
+use crate::support::body::Ending;
+use crate::support::gate::{Gates, gated};
+use crate::support::{
     Body, Client, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, exhausted, get,
     limited, of, ok, pool, refused, reset, send, status, streamed,
 };
-use tokio::time::{Instant, sleep};
-use tower::{Layer, ServiceExt};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

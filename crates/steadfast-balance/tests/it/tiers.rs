@@ -1,7 +1,5 @@
 //! When a request goes to an endpoint of a higher tier, and when it does not yet.
 
-mod support;
-
 use std::time::Duration;
 
 use http::Response;
@@ -9,12 +7,13 @@ use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, EndpointBalance
 use steadfast_balance::{PoolHandle, WhenExhausted};
 use steadfast_core::{BoxError, Class, RetryBudget, Trail};
 use steadfast_retry::{RetryOn429, RetryOn429Layer};
-use support::{
+use tokio::time::{Instant, advance, sleep};
+use tower::{Layer, ServiceExt};
+
+use crate::support::{
     Client, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get, limited, of,
     ok, only, post, send, status, with, within,
 };
-use tokio::time::{Instant, advance, sleep};
-use tower::{Layer, ServiceExt};
 
 type Balancer = EndpointBalance<Client>;
 
@@ -347,7 +346,7 @@ async fn another_endpoint_of_the_tier_comes_before_a_repetition() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_accident_is_not_repeated() {
-    let timeout: fn() -> Response<support::Stream> = || answer(504);
+    let timeout: fn() -> Response<crate::support::Stream> = || answer(504);
     for first in [
         || limited("1"),
         || limited("0"),

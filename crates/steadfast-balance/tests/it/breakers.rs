@@ -1,17 +1,16 @@
 //! What a caller sees of endpoints that are broken, and how a request ends for its endpoint.
 
-mod support;
-
 use http_body_util::BodyExt;
 use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{BreakerState, Class, Exhausted, Next, Trail};
-use support::body::Ending;
-use support::{
+use tokio::time::{advance, sleep, timeout};
+use tower::ServiceExt;
+
+use crate::support::body::Ending;
+use crate::support::{
     Events, MS, Net, Reply, SECOND, Stream, answer, balance, exhausted, get, get_with, of, ok,
     pool, refused, reset, send, status, streamed, with,
 };
-use tokio::time::{advance, sleep, timeout};
-use tower::ServiceExt;
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_opens_after_seven_failures_and_closes_by_probes() {
@@ -333,7 +332,7 @@ async fn a_broken_pool_is_neutral_and_not_worth_a_wait() {
 async fn a_limit_beside_a_broken_endpoint_is_worth_a_wait() {
     let net = Net::new();
     net.on("a", |_| reset());
-    net.on("b", |_| support::limited("60"));
+    net.on("b", |_| crate::support::limited("60"));
     let (service, _) = balance(pool(&["a", "b"]), &net);
     for _ in 0..8 {
         status(&service, get()).await;

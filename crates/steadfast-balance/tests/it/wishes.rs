@@ -1,7 +1,5 @@
 //! What a request may ask for, and what a strategy makes of real requests.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,12 +10,13 @@ use steadfast_balance::{
 use steadfast_balance::{Pick, Strategy};
 use steadfast_core::RoutingOptions;
 use steadfast_core::{Class, Trail};
-use support::{
+use tokio::time::{Instant, advance, sleep};
+use tower::ServiceExt;
+
+use crate::support::{
     Body, Client, MS, Net, Reply, SECOND, STRATEGIES, balance, endpoint, exhausted, get, limited,
     of, ok, only, pool, reset, send, status, wishing, with,
 };
-use tokio::time::{Instant, advance, sleep};
-use tower::ServiceExt;
 
 type Balancer = EndpointBalance<Client>;
 
@@ -114,7 +113,7 @@ async fn a_preferred_endpoint_that_was_tried_is_not_preferred_any_more() {
     net.on("b", |_| limited("0"));
     let (service, _) = balance(pool(&["a", "b"]), &net);
     let trail = Trail::new();
-    let mut request = support::get_with(&trail);
+    let mut request = crate::support::get_with(&trail);
     request
         .extensions_mut()
         .insert(RoutingOptions::new().prefer("b"));

@@ -1,28 +1,27 @@
 //! What a caller sees of the queue: who waits for a turn at a limited endpoint, in which order they
 //! are served, and who does not wait.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
-use steadfast_core::layer::RecordAttempts;
 
 use http::Request;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};
 use steadfast_balance::{ResponseFuture, WhenExhausted};
 use steadfast_core::RoutingOptions;
+use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{Class, Deadline, Exhausted, Next, Trail};
 use steadfast_retry::RetryOn429Layer;
-use support::gate::{Gated, Gates, gated};
-use support::{
-    Answer, Body, Client, Http, MS, Net, Polls, Reply, SECOND, balance, exhausted, get, get_with,
-    limited, of, ok, only, pool, send, status, with, within,
-};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep, timeout};
 use tokio_test::task::Spawn;
 use tower::{Layer, Service, ServiceExt};
+
+use crate::support::gate::{Gated, Gates, gated};
+use crate::support::{
+    Answer, Body, Client, Http, MS, Net, Polls, Reply, SECOND, balance, exhausted, get, get_with,
+    limited, of, ok, only, pool, send, status, with, within,
+};
 
 type Balancer = EndpointBalance<Client>;
 type Waiter = Spawn<ResponseFuture<Client, Body>>;
@@ -595,7 +594,7 @@ async fn a_hundred_who_lack_tokens_are_woken_a_few_times_each() {
     let crowd: Vec<_> = (0..100)
         .map(|n| {
             let wishes = RoutingOptions::new().estimated_tokens(400 + n % 3);
-            let future = service.clone().oneshot(support::wishing(wishes));
+            let future = service.clone().oneshot(crate::support::wishing(wishes));
             tokio::spawn(polls.count(future))
         })
         .collect();

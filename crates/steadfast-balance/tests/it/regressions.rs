@@ -1,7 +1,5 @@
 //! Bugs that others had, or that we had: each with its story.
 
-mod support;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,13 +7,14 @@ use std::time::Duration;
 use steadfast_balance::{EndpointBalanceLayer, PoolHandle, Strategy};
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{BreakerState, Event};
-use support::gate::{Gates, gated};
-use support::{
+use tokio::time::{Instant, advance, sleep, timeout};
+use tower::ServiceExt;
+
+use crate::support::gate::{Gates, gated};
+use crate::support::{
     Events, Http, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, get, limited, of, ok,
     pool, post, send, status,
 };
-use tokio::time::{Instant, advance, sleep, timeout};
-use tower::ServiceExt;
 
 /// The `Balance` of tower 0.5 drops an endpoint for good when its `poll_ready` fails, as that of a
 /// client does whose connection was lost. After a moment in which all of them failed it was empty,
@@ -62,7 +61,7 @@ async fn b13_a_pool_whose_endpoints_all_failed_at_once_is_used_again_when_they_a
 async fn b13_a_pool_that_starts_with_all_endpoints_down_finds_them_when_they_come() {
     let net = Net::new();
     for name in ["a", "b"] {
-        net.on(name, |_| support::refused());
+        net.on(name, |_| crate::support::refused());
     }
     let (service, handle) = balance(pool(&["a", "b"]), &net);
     for _ in 0..100 {

@@ -1,7 +1,5 @@
 //! Many requests with random fates: whatever happens to them, nothing that they reserved is lost.
 
-mod support;
-
 use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,15 +19,16 @@ use steadfast_core::{
 };
 use steadfast_metrics::{MetricsLayer, Snapshot};
 use steadfast_retry::{RetryOn429Layer, RetryOverride};
-use support::body::Ending;
-use support::{
-    Body, Events, Http, MS, Net, Reply, SECOND, STRATEGIES, Stream, answer, endpoint, limited, ok,
-    only, refused, reset, send, streamed, with,
-};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, timeout};
 use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer, ServiceBuilder, ServiceExt};
+
+use crate::support::body::Ending;
+use crate::support::{
+    Body, Events, Http, MS, Net, Reply, SECOND, STRATEGIES, Stream, answer, endpoint, limited, ok,
+    only, refused, reset, send, streamed, with,
+};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const LIMIT: usize = 3;
@@ -118,7 +117,7 @@ fn said_in_the_stream(dice: &Dice) -> BoxError {
 
 fn random_request(dice: &Dice) -> (Request<Body>, Trail) {
     let trail = Trail::new();
-    let mut request = support::request(dice.pick(&["GET", "POST"]));
+    let mut request = crate::support::request(dice.pick(&["GET", "POST"]));
     let extensions = request.extensions_mut();
     extensions.insert(trail.clone());
     if dice.one_in(4) {
@@ -381,7 +380,7 @@ async fn run(seed: u64, strategy: Strategy, requests: usize) -> usize {
     assert_eq!(handle.waiting(), 0, "seed {seed}");
     all_in_service(&handle);
     for name in NAMES {
-        let in_flight = support::of(&handle, name).in_flight;
+        let in_flight = crate::support::of(&handle, name).in_flight;
         assert_eq!(
             (in_flight, net.running(name)),
             (0, 0),

@@ -1,7 +1,5 @@
 //! The promises of `tower_service::Service` that every layer of the workspace keeps.
 
-mod support;
-
 use std::future::{Ready, poll_fn};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,16 +13,17 @@ use steadfast_balance::{
 use steadfast_core::{
     BoxError, BreakerState, Class, Classify, DefaultClassifier, Trail, classify_fn,
 };
-use support::gate::{Gates, gated};
-use support::ready::{Handle, Mock, calls_what_was_ready};
-use support::{
-    Body, Client, MS, Net, Reply, SECOND, Stream, balance, get, get_with, limited, of, ok, only,
-    pool, reset, send, status, within,
-};
 use tokio::time::{advance, sleep, timeout};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt};
 use tower_test::mock;
+
+use crate::support::gate::{Gates, gated};
+use crate::support::ready::{Handle, Mock, calls_what_was_ready};
+use crate::support::{
+    Body, Client, MS, Net, Reply, SECOND, Stream, balance, get, get_with, limited, of, ok, only,
+    pool, reset, send, status, within,
+};
 
 /// A handle that has reported readiness, and is not called.
 async fn make_ready<S: Service<Request<Body>> + Clone>(service: &S) -> S {
@@ -85,10 +84,10 @@ async fn poll_ready_takes_no_place_after_a_cooldown() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_endpoint_does_not_block_the_others() {
     let (net, gates) = (healthy(&["a", "b", "c"]), Gates::default());
-    let endpoints = ["a", "b"].map(support::endpoint);
+    let endpoints = ["a", "b"].map(crate::support::endpoint);
     let builder = EndpointBalanceLayer::builder()
         .endpoints(endpoints)
-        .endpoint(support::endpoint("c").tier(1));
+        .endpoint(crate::support::endpoint("c").tier(1));
     let (service, _) = gated(builder, &net, &gates);
 
     gates.room("a", 0);
@@ -172,7 +171,7 @@ async fn a_request_waits_for_a_busy_endpoint_no_longer_than_its_deadline() {
     assert_pending!(response.poll());
     sleep(2 * MS).await;
     assert!(response.is_woken(), "its time is over");
-    let (class, _) = support::exhausted(assert_ready!(response.poll()));
+    let (class, _) = crate::support::exhausted(assert_ready!(response.poll()));
     assert_eq!(class, Class::RateLimited, "busy, and not broken");
     assert_eq!(of(&endpoints, "a").health, 1.0);
 }

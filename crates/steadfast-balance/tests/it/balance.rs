@@ -1,20 +1,19 @@
 //! What a caller sees of the choice: which endpoint a request goes to, and what is sent there.
 
-mod support;
-
 use std::time::Duration;
-use steadfast_core::layer::RecordAttempts;
 
 use http::header::AUTHORIZATION;
 use steadfast_balance::{Credential, Endpoint, EndpointBalance, EndpointBalanceLayer, Strategy};
+use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{Class, Next, Trail};
-use support::body::Ending;
-use support::{
+use tokio::time::{Instant, advance, sleep, timeout};
+use tower::ServiceExt;
+
+use crate::support::body::Ending;
+use crate::support::{
     Body, Client, Events, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, exhausted,
     get, get_with, limited, of, ok, only, pool, refused, request, reset, send, status, streamed,
 };
-use tokio::time::{Instant, advance, sleep, timeout};
-use tower::ServiceExt;
 
 /// Sends a request on to other endpoints at once, as a retry layer does. Returns the statuses.
 async fn pass_on(

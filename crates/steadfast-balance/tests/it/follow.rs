@@ -1,20 +1,18 @@
 //! Endpoints that come and go as a stream of changes says.
-#![cfg(feature = "discover")]
-
-mod support;
 
 use std::convert::Infallible;
 
 use steadfast_balance::{Endpoint, EndpointBalance, EndpointMode, PoolHandle};
-use support::{
-    Client, MS, Net, Reply, SECOND, balance, endpoint, get, limited, of, ok, pool, status,
-};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::ServiceExt;
 use tower::discover::Change;
+
+use crate::support::{
+    Client, MS, Net, Reply, SECOND, balance, endpoint, get, limited, of, ok, pool, status,
+};
 
 type Item = Result<Change<u32, Endpoint>, &'static str>;
 

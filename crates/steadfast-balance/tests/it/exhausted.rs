@@ -1,21 +1,20 @@
 //! What becomes of requests that no endpoint can take: they end, wait, or go to the least bad one.
 
-mod support;
-
 use std::time::Duration;
-use steadfast_core::layer::RecordAttempts;
 
 use http::StatusCode;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
 use steadfast_balance::{PoolHandle, WhenExhausted};
+use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{BreakerState, Class, Event, Exhausted, Next, Trail};
-use support::gate::{Gated, Gates, gated};
-use support::{
+use tokio::time::{Instant, advance, sleep, timeout};
+use tower::{Layer, ServiceExt};
+
+use crate::support::gate::{Gated, Gates, gated};
+use crate::support::{
     Client, Events, MS, Net, Polls, Reply, SECOND, answer, balance, endpoint, exhausted, get,
     get_with, limited, of, ok, only, pool, reset, send, status, within,
 };
-use tokio::time::{Instant, advance, sleep, timeout};
-use tower::{Layer, ServiceExt};
 
 type Balancer = EndpointBalance<Client>;
 

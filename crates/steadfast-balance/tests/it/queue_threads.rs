@@ -1,15 +1,14 @@
 //! The queue of waiting requests under threads, with real time. No test waits for it.
 
-mod support;
-
 use std::hint::spin_loop;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
 use steadfast_balance::WhenExhausted;
-use support::{Net, SECOND, balance, get, ok, pool, status};
 use tokio::time::{Instant, timeout};
+
+use crate::support::{Net, SECOND, balance, get, ok, pool, status};
 
 const ROUNDS: u32 = 4_000;
 

@@ -1,7 +1,5 @@
 //! What changes of the endpoints do to requests that are under way.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
@@ -11,17 +9,18 @@ use http_body_util::BodyExt;
 use steadfast_balance::{Endpoint, EndpointMode, PoolHandle, Strategy, WhenExhausted};
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{BoxError, BreakerState, Class};
-use support::body::Ending;
-use support::gate::{Gates, gated};
-use support::{
-    Answer, MS, Net, Reply, SECOND, Stream, balance, endpoint, exhausted, get, limited, of, ok,
-    pool, refused, send, status, streamed,
-};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer, ServiceExt};
+
+use crate::support::body::Ending;
+use crate::support::gate::{Gates, gated};
+use crate::support::{
+    Answer, MS, Net, Reply, SECOND, Stream, balance, endpoint, exhausted, get, limited, of, ok,
+    pool, refused, send, status, streamed,
+};
 
 /// Lets all tasks run that can.
 async fn settle() {

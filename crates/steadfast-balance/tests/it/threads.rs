@@ -1,7 +1,5 @@
 //! Requests of several threads at once, which meet between one step of the balancer and the next.
 
-mod support;
-
 use std::sync::Barrier;
 use std::task::Poll;
 use std::time::Duration;
@@ -9,13 +7,14 @@ use std::time::Duration;
 use fastrand::Rng;
 use steadfast_balance::{Endpoint, EndpointBalanceLayer, PoolHandle, Strategy};
 use steadfast_core::{BreakerState, Trail};
-use support::{
-    Client, Http, Net, Reply, answer, endpoint, get_with, limited, ok, only, reset, streamed,
-};
-use support::{Stream, with};
 use tokio::time::Instant;
 use tokio_test::task;
 use tower::ServiceExt;
+
+use crate::support::{
+    Client, Http, Net, Reply, answer, endpoint, get_with, limited, ok, only, reset, streamed,
+};
+use crate::support::{Stream, with};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const THREADS: u64 = 4;
@@ -62,7 +61,7 @@ fn run(strategy: Strategy) {
         .endpoints(NAMES.map(|name| endpoint(name).breaker(breaker())))
         .strategy(strategy)
         .max_wait(Duration::ZERO);
-    let (service, handle) = support::balance(builder, &net);
+    let (service, handle) = crate::support::balance(builder, &net);
     let start = Barrier::new(THREADS as usize);
     let attempts: usize = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)

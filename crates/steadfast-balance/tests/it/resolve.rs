@@ -1,7 +1,5 @@
 //! Endpoints from the addresses of a name.
 
-mod support;
-
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -13,10 +11,11 @@ use steadfast_balance::{
     Credential, Endpoint, EndpointMode, PoolHandle, Resolve, ResolvedAddr, Strategy,
 };
 use steadfast_breaker::CircuitBreaker;
-use support::{Body, MS, Net, Reply, SECOND, balance, get, of, ok, pool, status};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
+
+use crate::support::{Body, MS, Net, Reply, SECOND, balance, get, of, ok, pool, status};
 
 type Answer = io::Result<Vec<SocketAddr>>;
 
@@ -136,7 +135,7 @@ async fn an_address_that_somebody_has_taken_out_comes_back_with_the_next_answer(
     assert_eq!(names(&handle), all);
     let kept = of(&handle, "api@127.0.0.2:8443");
     assert_eq!(kept.service, EndpointMode::Disabled, "that keeps one out");
-    handle.replace([support::endpoint("other")]).unwrap();
+    handle.replace([crate::support::endpoint("other")]).unwrap();
     sleep(30 * SECOND).await;
     let all = ["other", "api@127.0.0.1:8443", "api@127.0.0.2:8443"];
     assert_eq!(names(&handle), all);

@@ -1,7 +1,5 @@
 //! What a caller sees of a retry layer over the balancer: the way of a request in production.
 
-mod support;
-
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -14,13 +12,14 @@ use steadfast_core::{
 };
 use steadfast_core::{Classify, Event};
 use steadfast_retry::{ResponseBody, RetryOn429, RetryOn429Layer};
-use support::gate::{Gates, gated};
-use support::{
+use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt};
+
+use crate::support::gate::{Gates, gated};
+use crate::support::{
     Body, Client, Events, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, get, limited,
     of, ok, only, pool, post, refused, reset, send, status, streamed, with, within,
 };
-use tokio::time::{Instant, sleep};
-use tower::{Layer, ServiceExt};
 
 type Client429 = RetryOn429<EndpointBalance<Client>>;
 
@@ -307,7 +306,7 @@ async fn a_caller_gets_each_of_these_after_one_attempt() {
         }
         let (service, _) = stack(&exact(), pool(&["a", "b"]), &net);
         let start = Instant::now();
-        let answer = send(&service, support::request(method)).await;
+        let answer = send(&service, crate::support::request(method)).await;
         assert_eq!(trail(&answer), "");
         assert_eq!(response(answer).status(), code);
         assert_eq!(net.counts(["a", "b"]), [1, 0], "{method} {code}");

@@ -1,21 +1,20 @@
 //! What a caller sees of limits: who is left alone, for how long, and how it comes back.
 
-mod support;
-
 use std::time::Duration;
-use steadfast_core::layer::RecordAttempts;
 
 use http_body_util::BodyExt;
 use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, PoolHandle};
 use steadfast_core::RoutingOptions;
+use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{Class, Classified, Event, Trail, Verdict};
-use support::body::Ending;
-use support::{
+use tokio::time::{advance, sleep};
+use tower::ServiceExt;
+
+use crate::support::body::Ending;
+use crate::support::{
     Events, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, exhausted, get, limited, of,
     ok, pool, post, reset, send, status, streamed, with,
 };
-use tokio::time::{advance, sleep};
-use tower::ServiceExt;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -129,7 +128,10 @@ async fn an_answer_from_before_changes_nothing() {
 // ===== the way back =====
 
 /// Sends as many requests as an endpoint takes at once, and returns their number.
-async fn wave(service: &steadfast_balance::EndpointBalance<support::Client>, net: &Net) -> usize {
+async fn wave(
+    service: &steadfast_balance::EndpointBalance<crate::support::Client>,
+    net: &Net,
+) -> usize {
     let before = net.count("a");
     let tasks: Vec<_> = (0..100)
         .map(|_| tokio::spawn(service.clone().oneshot(get())))
@@ -388,7 +390,7 @@ async fn a_success_that_has_spent_the_tokens_cools_until_there_are_as_many() {
         let net = Net::new();
         net.on("a", move |_| with(ok(), &spent));
         let (service, handle) = balance(pool(&["a"]), &net);
-        assert_eq!(status(&service, support::wishing(wishes)).await, 200);
+        assert_eq!(status(&service, crate::support::wishing(wishes)).await, 200);
         assert_eq!(cooling(&handle, "a"), Some(wait));
     }
 }
@@ -596,7 +598,7 @@ async fn the_soonest_recovery_is_told_and_when_to_send_again() {
     assert_eq!(status(&service, get()).await, 429);
     assert_eq!(status(&service, get()).await, 429);
     let trail = Trail::new();
-    let answer = send(&service, support::get_with(&trail)).await;
+    let answer = send(&service, crate::support::get_with(&trail)).await;
     assert_eq!(exhausted(answer), (Class::RateLimited, Some(2 * SECOND)));
     let soon = tokio::time::Instant::now() + 2 * SECOND;
     assert_eq!(trail.take_next(), Some(steadfast_core::Next::At(soon)));
