@@ -8,13 +8,13 @@ use http::Extensions;
 use steadfast_core::EndpointName;
 use tokio::time::Instant;
 
-use crate::members::Entry;
+use crate::snapshot::ActiveEndpoint;
 use steadfast_core::RoutingOptions;
 
 /// The endpoints of one tier that could take a request now.
 #[derive(Clone, Copy)]
 pub struct Candidates<'a> {
-    tier: &'a [Entry],
+    tier: &'a [ActiveEndpoint],
     /// Where the tier begins among all endpoints.
     start: usize,
     set: Set<'a>,
@@ -33,7 +33,7 @@ pub(crate) enum Set<'a> {
 /// An endpoint that could take a request now. Every look at it is a look at its present state.
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
-    entry: &'a Entry,
+    entry: &'a ActiveEndpoint,
     index: usize,
     asking: &'a PickContext<'a>,
 }
@@ -52,7 +52,7 @@ pub struct PickContext<'a> {
 
 impl<'a> Candidates<'a> {
     pub(crate) fn new(
-        (tier, start): (&'a [Entry], usize),
+        (tier, start): (&'a [ActiveEndpoint], usize),
         set: Set<'a>,
         asking: &'a PickContext<'a>,
     ) -> Self {
@@ -151,7 +151,11 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    pub(crate) fn new(entry: &'a Entry, index: usize, asking: &'a PickContext<'a>) -> Self {
+    pub(crate) fn new(
+        entry: &'a ActiveEndpoint,
+        index: usize,
+        asking: &'a PickContext<'a>,
+    ) -> Self {
         Self {
             entry,
             index,
@@ -159,7 +163,7 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    pub(crate) fn entry(&self) -> &'a Entry {
+    pub(crate) fn entry(&self) -> &'a ActiveEndpoint {
         self.entry
     }
 
@@ -171,7 +175,7 @@ impl<'a> Candidate<'a> {
     /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &'a EndpointName {
-        &self.entry.member.endpoint.name
+        &self.entry.state.config.name
     }
 
     /// Returns its tier, which is that of all candidates.
@@ -189,64 +193,64 @@ impl<'a> Candidate<'a> {
     /// Returns what a request costs there, 1 if nothing was set.
     #[must_use]
     pub fn cost(&self) -> f64 {
-        self.entry.member.endpoint.cost
+        self.entry.state.config.cost
     }
 
     /// Returns the requests that were sent there and whose response has not ended.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.entry.member.traffic.in_flight()
+        self.entry.state.load.in_flight()
     }
 
     /// Returns the moving average of the time to the head of a successful response, if there was
     /// one.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
-        self.entry.member.traffic.latency.average()
+        self.entry.state.load.latency.average()
     }
 
     /// Returns the share of successes among the last outcomes, 1 if nothing is known.
     #[must_use]
     pub fn health(&self) -> f64 {
-        self.entry.member.breaker.health()
+        self.entry.state.breaker.health()
     }
 
     /// Returns how long it has had nothing to do.
     #[must_use]
     pub fn idle(&self) -> Duration {
-        self.entry.member.traffic.idle(|| self.asking.since_start())
+        self.entry.state.load.idle(|| self.asking.since_start())
     }
 
     /// Returns how much is left of its quota by its own headers, from 0 to 1, after this request.
     #[must_use]
     pub fn headroom(&self) -> Option<f64> {
         let tokens = self.asking.estimated_tokens();
-        (self.entry.member.quota).headroom(tokens, self.asking.since_start())
+        (self.entry.state.quota).headroom(tokens, self.asking.since_start())
     }
 
     /// Returns the requests a second that it was seen to take, if it has been limited lately.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
-        self.entry.member.cooldown.rate()
+        self.entry.state.cooldown.rate()
     }
 
     /// Whether it is or was limited lately.
     pub(crate) fn is_limited(&self) -> bool {
-        self.entry.member.cooldown.is_busy()
+        self.entry.state.cooldown.is_busy()
     }
 
     /// How many seconds of its rate it has saved up, if it is limited.
     pub(crate) fn saved(&self) -> Option<f64> {
-        self.entry.member.cooldown.saved(self.asking.now)
+        self.entry.state.cooldown.saved(self.asking.now)
     }
 
     /// Whether no attempt has ended there yet.
     pub(crate) fn is_untried(&self) -> bool {
-        self.entry.member.traffic.is_untried()
+        self.entry.state.load.is_untried()
     }
 
     pub(crate) fn latency_seconds(&self) -> Option<f64> {
-        self.entry.member.traffic.latency.seconds()
+        self.entry.state.load.latency.seconds()
     }
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::{EndpointName, InvalidConfig, Observers};
 
-use crate::apart::apart;
+use crate::cache_padded::apart;
 use crate::credential::Credential;
 
 /// One place that can serve: a base URI with its credential and its limits.

@@ -9,14 +9,14 @@ use pin_project_lite::pin_project;
 use steadfast_core::{BoxError, Class, Classified, Verdict, Watched};
 use tower_service::Service;
 
-use crate::asked::Asked;
-use crate::dispatch::{Dispatch, Load};
+use crate::in_flight::{InFlight, LoadGuard};
+use crate::request_context::RequestContext;
 use crate::rewrite::rewrite;
 use crate::select::Selecting;
 use crate::services::Services;
 
 /// The body of a response: the endpoint counts it as in flight until it ends.
-pub type ResponseBody<B> = Watched<B, Load>;
+pub type ResponseBody<B> = Watched<B, LoadGuard>;
 
 pin_project! {
     /// The response future of [`EndpointBalance`](crate::EndpointBalance).
@@ -27,7 +27,7 @@ pin_project! {
     {
         #[pin]
         state: State<S::Future, B, S>,
-        dispatch: Dispatch,
+        in_flight: InFlight,
         services: Arc<Services<S>>,
     }
 }
@@ -47,12 +47,12 @@ where
 {
     #[inline]
     pub(crate) fn new(services: Arc<Services<S>>, mut request: Request<B>) -> Self {
-        let asked = Asked::take(request.extensions_mut());
+        let context = RequestContext::take(request.extensions_mut());
         Self {
             state: State::Selecting {
                 selecting: Selecting::new(request),
             },
-            dispatch: Dispatch::new(asked),
+            in_flight: InFlight::new(context),
             services,
         }
     }
@@ -70,7 +70,7 @@ where
         let mut this = self.project();
         let pool = &this.services.pool;
         if let StateProj::Selecting { selecting } = this.state.as_mut().project() {
-            let mut service = match ready!(selecting.poll(this.services, this.dispatch, cx)) {
+            let mut service = match ready!(selecting.poll(this.services, this.in_flight, cx)) {
                 Ok(service) => service,
                 Err(error) => {
                     this.state.set(State::Done);
@@ -78,9 +78,9 @@ where
                 }
             };
             // Where it lies: a request is large to move.
-            let (request, endpoint) = (selecting.request(), this.dispatch.endpoint());
-            if let Err(error) = rewrite(request, endpoint, &pool.shared.rules.request_root) {
-                this.dispatch.withdraw();
+            let (request, endpoint) = (selecting.request(), this.in_flight.endpoint());
+            if let Err(error) = rewrite(request, endpoint, &pool.shared.config.request_root) {
+                this.in_flight.withdraw();
                 this.state.set(State::Done);
                 let fault = Verdict::new(Class::CallerFault).neutral();
                 return Poll::Ready(Err(Classified::new(fault, error).into()));
@@ -97,12 +97,12 @@ where
             Poll::Ready(Err(error)) => {
                 this.state.set(State::Done);
                 let error = error.into();
-                this.dispatch.error(pool, &error);
+                this.in_flight.error(pool, &error);
                 Poll::Ready(Err(error))
             }
             Poll::Ready(Ok(response)) => {
                 this.state.set(State::Done);
-                match this.dispatch.respond(pool, &response) {
+                match this.in_flight.respond(pool, &response) {
                     Some(load) => Poll::Ready(Ok(Watched::response(response, load))),
                     None => Poll::Ready(Ok(response.map(Watched::unwatched))),
                 }

@@ -6,9 +6,9 @@ use steadfast_core::{Class, EndpointName, Event, InvalidConfig};
 use tokio::time::Instant;
 
 use crate::endpoint::{Endpoint, check_weight};
-use crate::member::Member;
-use crate::members::{EndpointMode, Entry};
+use crate::endpoint_state::EndpointState;
 use crate::pool::Pool;
+use crate::snapshot::{ActiveEndpoint, EndpointMode};
 use crate::status::EndpointStatus;
 
 /// Reads the state of a balancer's endpoints, and changes them while requests run.
@@ -44,28 +44,28 @@ impl PoolHandle {
     #[must_use]
     pub fn status(&self) -> Vec<EndpointStatus> {
         let now = Instant::now();
-        let members = self.0.members();
-        let status = |entry: &Entry| EndpointStatus::of(entry, now);
-        members.all.iter().map(status).collect()
+        let snapshot = self.0.snapshot();
+        let status = |entry: &ActiveEndpoint| EndpointStatus::of(entry, now);
+        snapshot.all.iter().map(status).collect()
     }
 
     /// Returns the name of the first endpoint, in the order of the configuration.
     #[must_use]
     pub fn first(&self) -> Option<EndpointName> {
-        let members = self.0.members();
-        (members.all.first()).map(|entry| entry.member.endpoint.name.clone())
+        let snapshot = self.0.snapshot();
+        (snapshot.all.first()).map(|entry| entry.state.config.name.clone())
     }
 
     /// Returns whether there is an endpoint of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        find(&self.0.members().all, name).is_ok()
+        find(&self.0.snapshot().all, name).is_ok()
     }
 
     /// Returns how many requests wait for their turn at limited endpoints.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.0.shared.queue.len()
+        self.0.shared.signals.queue.len()
     }
 
     /// Adds an endpoint behind the others of its tier.
@@ -107,13 +107,13 @@ impl PoolHandle {
             let before = std::mem::take(all);
             for (n, endpoint) in endpoints.into_iter().enumerate() {
                 let within = |error: InvalidConfig| error.within(&format!("endpoint[{n}]"));
-                let same = |entry: &&Entry| entry.member.endpoint.is_same(&endpoint);
+                let same = |entry: &&ActiveEndpoint| entry.state.config.is_same(&endpoint);
                 let known = before.iter().find(same).cloned();
                 let (tier, weight) = (endpoint.tier, endpoint.weight);
                 check_weight(weight).map_err(within)?;
                 new(all, endpoint).map_err(within)?;
                 if let (Some(known), Some(added)) = (known, all.last_mut()) {
-                    *added = Entry {
+                    *added = ActiveEndpoint {
                         tier,
                         weight,
                         ..known
@@ -160,8 +160,8 @@ impl PoolHandle {
         name: &str,
     ) -> Result<impl Future<Output = ()> + Send + 'static, InvalidConfig> {
         self.set(name, |entry| entry.service = EndpointMode::Draining)?;
-        let member = self.member(name)?;
-        Ok(async move { member.traffic.drained().await })
+        let endpoint = self.find(name)?;
+        Ok(async move { endpoint.load.drained().await })
     }
 
     /// Sets the weight of an endpoint.
@@ -192,20 +192,20 @@ impl PoolHandle {
     ///
     /// Returns an error if there is none of this name.
     pub fn cool(&self, name: &str, wait: Duration) -> Result<(), InvalidConfig> {
-        let member = self.member(name)?;
+        let endpoint = self.find(name)?;
         let now = Instant::now();
         if wait.is_zero() {
-            member.cooldown.end(now);
+            endpoint.cooldown.end(now);
         } else {
-            let wait = member.cooldown.order(wait, now);
-            self.0.shared.rules.observers.emit(&Event::Cooldown {
-                endpoint: member.endpoint.name.clone(),
+            let wait = endpoint.cooldown.order(wait, now);
+            self.0.shared.signals.observers.emit(&Event::Cooldown {
+                endpoint: endpoint.config.name.clone(),
                 class: Class::RateLimited,
                 wait,
             });
         }
         // Those, too, who wait for a busy service of another endpoint.
-        self.0.shared.queue.wake_all(now);
+        self.0.shared.signals.queue.wake_all(now);
         Ok(())
     }
 
@@ -216,7 +216,7 @@ impl PoolHandle {
     ///
     /// Returns an error if there is none of this name.
     pub fn trip(&self, name: &str) -> Result<(), InvalidConfig> {
-        self.member(name)?.breaker.trip();
+        self.find(name)?.breaker.trip();
         Ok(())
     }
 
@@ -226,8 +226,8 @@ impl PoolHandle {
     ///
     /// Returns an error if there is none of this name.
     pub fn reset(&self, name: &str) -> Result<(), InvalidConfig> {
-        self.member(name)?.breaker.reset();
-        self.0.shared.queue.wake_all(Instant::now());
+        self.find(name)?.breaker.reset();
+        self.0.shared.signals.queue.wake_all(Instant::now());
         Ok(())
     }
 
@@ -235,13 +235,17 @@ impl PoolHandle {
         &self.0
     }
 
-    pub(crate) fn member(&self, name: &str) -> Result<Arc<Member>, InvalidConfig> {
-        let members = self.0.members();
-        let at = find(&members.all, name)?;
-        Ok(members.all[at].member.clone())
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<EndpointState>, InvalidConfig> {
+        let snapshot = self.0.snapshot();
+        let at = find(&snapshot.all, name)?;
+        Ok(snapshot.all[at].state.clone())
     }
 
-    fn set(&self, name: &str, change: impl FnOnce(&mut Entry)) -> Result<(), InvalidConfig> {
+    fn set(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut ActiveEndpoint),
+    ) -> Result<(), InvalidConfig> {
         self.0.edit(|all, _| {
             let at = find(all, name)?;
             change(&mut all[at]);
@@ -250,8 +254,8 @@ impl PoolHandle {
     }
 }
 
-fn find(all: &[Entry], name: &str) -> Result<usize, InvalidConfig> {
-    let known = |entry: &Entry| entry.member.endpoint.name == *name;
+fn find(all: &[ActiveEndpoint], name: &str) -> Result<usize, InvalidConfig> {
+    let known = |entry: &ActiveEndpoint| entry.state.config.name == *name;
     all.iter()
         .position(known)
         .ok_or_else(|| InvalidConfig::new("name", EndpointName::new(name), "is no endpoint's"))

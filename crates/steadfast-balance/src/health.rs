@@ -264,7 +264,7 @@ impl HealthCheck {
         let check = RequestCheck {
             path: self.path.clone(),
             status: self.status,
-            classifier: pool.pool().shared.rules.classifier.clone(),
+            classifier: pool.pool().shared.config.classifier.clone(),
         };
         let make_check = move |endpoint: &Endpoint| -> Check {
             let (check, client) = (check.clone(), make(endpoint));
@@ -293,7 +293,7 @@ impl HealthCheck {
         C: Fn(&Endpoint) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        let classifier = pool.pool().shared.rules.classifier.clone();
+        let classifier = pool.pool().shared.config.classifier.clone();
         let begin = Arc::new(move |endpoint: &Endpoint| -> Checking {
             let (running, classifier) = (check(endpoint), classifier.clone());
             Box::pin(async move {

@@ -5,10 +5,12 @@ use std::time::Duration;
 use steadfast_core::{Classify, InvalidConfig, Observer, Observers};
 use tower_layer::{Identity, Layer};
 
+use crate::config::{DEFAULT_MAX_WAIT, PoolConfig};
+use crate::context::PoolContext;
 use crate::endpoint::Endpoint;
 use crate::exhausted::WhenExhausted;
 use crate::handle::PoolHandle;
-use crate::pool::{Pool, Rules, Shared};
+use crate::pool::Pool;
 use crate::service::EndpointBalance;
 use crate::services::Services;
 use crate::strategy::Pick;
@@ -29,7 +31,7 @@ pub struct EndpointBalanceLayer<F = NoEndpointLayer> {
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct EndpointBalanceBuilder<F = NoEndpointLayer> {
     endpoints: Vec<Endpoint>,
-    rules: Rules,
+    config: PoolConfig,
     endpoint_layer: F,
 }
 
@@ -54,13 +56,13 @@ pub struct MakeLayerFn<F>(F);
 
 impl EndpointBalanceLayer {
     /// How long a request without a deadline waits for its turn at most, if not set.
-    pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
+    pub const DEFAULT_MAX_WAIT: Duration = DEFAULT_MAX_WAIT;
 
     /// Begins a balancer without endpoints, with [`Strategy::Failover`](crate::Strategy::Failover).
     pub fn builder() -> EndpointBalanceBuilder {
         EndpointBalanceBuilder {
             endpoints: Vec::new(),
-            rules: Rules::default(),
+            config: PoolConfig::default(),
             endpoint_layer: NoEndpointLayer(()),
         }
     }
@@ -119,39 +121,39 @@ impl<F> EndpointBalanceBuilder<F> {
     /// A [`Strategy`](crate::Strategy), a [`Scored`](crate::Scored) with a mix of its own, or any
     /// other [`Pick`].
     pub fn strategy(mut self, strategy: impl Pick + 'static) -> Self {
-        self.rules.strategy = Arc::new(strategy);
+        self.config.strategy = Arc::new(strategy);
         self
     }
 
     /// Replaces the classifier.
     pub fn classifier(mut self, classifier: impl Classify + Send + Sync + 'static) -> Self {
-        self.rules.classifier = Arc::new(classifier);
+        self.config.classifier = Arc::new(classifier);
         self
     }
 
     /// Adds an observer, which is told of breakers, cooldowns, failovers and an exhausted pool.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
-        self.rules.observers.add(observer);
+        self.config.observers.add(observer);
         self
     }
 
     /// Adds observers.
     pub fn observers(mut self, observers: &Observers) -> Self {
-        self.rules.observers.extend(observers);
+        self.config.observers.extend(observers);
         self
     }
 
     /// Sets the start of the caller's paths that the base path of the endpoint replaces, such as
     /// `/v1`. A path that does not begin with it is put behind the base path as it is.
     pub fn request_root(mut self, root: impl Into<String>) -> Self {
-        self.rules.request_root = root.into();
+        self.config.request_root = root.into();
         self
     }
 
     /// Sets what becomes of a request that no endpoint can take, [`WhenExhausted::Fail`] if not
     /// set.
     pub fn when_exhausted(mut self, when_exhausted: WhenExhausted) -> Self {
-        self.rules.when_exhausted = when_exhausted;
+        self.config.when_exhausted = when_exhausted;
         self
     }
 
@@ -163,7 +165,7 @@ impl<F> EndpointBalanceBuilder<F> {
     /// One that has a deadline waits until an answer would probably come too late, and is refused
     /// at once if its turn would be later than that.
     pub fn max_wait(mut self, max_wait: Duration) -> Self {
-        self.rules.max_wait = max_wait;
+        self.config.max_wait = max_wait;
         self
     }
 
@@ -171,21 +173,21 @@ impl<F> EndpointBalanceBuilder<F> {
     /// that takes no longer than `wait` in all. Zero if not set: a request does not wait while
     /// somebody could take it.
     pub fn prefer_wait_below(mut self, wait: Duration) -> Self {
-        self.rules.prefer_wait_below = wait;
+        self.config.prefer_wait_below = wait;
         self
     }
 
     /// Sends a request that met a lone `5xx` to the same endpoint once more, at once, before one of
     /// a higher tier gets it. Off if not set.
     pub fn quick_retry(mut self, quick_retry: bool) -> Self {
-        self.rules.quick_retry = quick_retry;
+        self.config.quick_retry = quick_retry;
         self
     }
 
     /// Sets where its random numbers begin, for a run that can be repeated. They are used only to
     /// draw two endpoints of many.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.rules.seed = Some(seed);
+        self.config.seed = Some(seed);
         self
     }
 
@@ -193,7 +195,7 @@ impl<F> EndpointBalanceBuilder<F> {
     /// of its endpoint, for a stack with a timeout of its own outside. Off by default: a caller
     /// who leaves says nothing about an endpoint.
     pub fn abandoned_after(mut self, wait: Duration) -> Self {
-        self.rules.abandoned_after = Some(wait);
+        self.config.abandoned_after = Some(wait);
         self
     }
 
@@ -222,7 +224,7 @@ impl<F> EndpointBalanceBuilder<F> {
     pub fn endpoint_layer_by<T: MakeEndpointLayer>(self, make: T) -> EndpointBalanceBuilder<T> {
         EndpointBalanceBuilder {
             endpoints: self.endpoints,
-            rules: self.rules,
+            config: self.config,
             endpoint_layer: make,
         }
     }
@@ -249,14 +251,14 @@ impl<F> EndpointBalanceBuilder<F> {
     /// Returns an error that names the field if two endpoints have the same name, or if something
     /// is misconfigured.
     pub fn build_empty(self) -> Result<EndpointBalanceLayer<F>, InvalidConfig> {
-        let mut rules = self.rules;
-        let root = &mut rules.request_root;
+        let mut config = self.config;
+        let root = &mut config.request_root;
         root.truncate(root.trim_end_matches('/').len());
         if !root.is_empty() && !root.starts_with('/') {
             let reason = "must begin with a slash";
             return Err(InvalidConfig::new("request_root", root, reason));
         }
-        let pool = Pool::new(Shared::new(rules), self.endpoints)?;
+        let pool = Pool::new(PoolContext::new(config), self.endpoints)?;
         Ok(EndpointBalanceLayer {
             pool: Arc::new(pool),
             endpoint_layer: self.endpoint_layer,

@@ -209,62 +209,68 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod apart;
-mod asked;
+mod cache_padded;
 mod candidate;
-mod checked;
-mod choose;
+mod check_result;
+mod config;
+mod connect_addr;
+mod context;
 mod cooldown;
 mod credential;
 mod dice;
-mod dispatch;
+mod discover;
 mod endpoint;
+mod endpoint_state;
 mod exhausted;
 #[cfg(feature = "discover")]
 mod follow;
+mod forecast;
 mod future;
 mod handle;
 #[cfg(feature = "health")]
 mod health;
+mod in_flight;
 mod latency;
 mod layer;
-mod member;
-mod members;
-mod outlook;
-mod placed;
+mod load_stats;
 mod pool;
 mod queue;
+mod queue_marks;
 mod quota;
 mod rate;
+mod request_context;
 mod resolve;
-mod resolved;
 mod rewrite;
 mod select;
+mod selector;
+#[cfg(feature = "serde")]
+mod serialize;
 mod service;
 mod services;
+mod signals;
+mod snapshot;
 mod status;
 mod strategy;
-mod traffic;
 mod waiting;
 
 pub use self::candidate::{Candidate, Candidates, PickContext};
-pub use self::checked::{CheckOutcome, CheckResult};
+pub use self::check_result::{CheckOutcome, CheckResult};
+pub use self::connect_addr::ResolvedAddr;
 pub use self::credential::Credential;
-pub use self::dispatch::Load;
 pub use self::endpoint::Endpoint;
 pub use self::exhausted::WhenExhausted;
 pub use self::future::{ResponseBody, ResponseFuture};
 pub use self::handle::PoolHandle;
 #[cfg(feature = "health")]
 pub use self::health::{HealthCheck, HealthChecks};
+pub use self::in_flight::LoadGuard;
 pub use self::layer::{
     EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, NoEndpointLayer,
 };
-pub use self::members::EndpointMode;
 pub use self::quota::QuotaWindow;
 pub use self::resolve::Resolve;
-pub use self::resolved::ResolvedAddr;
 pub use self::service::EndpointBalance;
+pub use self::snapshot::EndpointMode;
 pub use self::status::EndpointStatus;
 pub use self::strategy::{Pick, Sample, Scored, Strategy};
 

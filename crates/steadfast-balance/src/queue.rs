@@ -9,7 +9,7 @@
 //! timers are too late by now.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -18,25 +18,23 @@ use steadfast_core::saturating_add;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::member::Member;
-use crate::pool::Shared;
+use crate::endpoint_state::EndpointState;
+use crate::queue_marks::GRACE;
 
-/// How long a waiter may take to look when it is to. The others go on without it then.
-const GRACE: Duration = Duration::from_millis(100);
 /// What a timer counts. Nobody looks twice in that time.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// A timer that is late by no more than this part of its time stays as it is.
 const SLACK: u32 = 16;
 
 /// The endpoints that somebody wants.
-pub(crate) type Wanted = Arc<[Arc<Member>]>;
+pub(crate) type Wanted = Arc<[Arc<EndpointState>]>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     /// All that a request reads while nobody waits.
     len: AtomicUsize,
     /// How often everyone was told to look again.
-    told: AtomicUsize,
+    epoch: AtomicUsize,
     state: Mutex<State>,
     /// Wakes those who wait for a busy service and not here.
     changed: Notify,
@@ -73,21 +71,6 @@ struct Waiter {
     looks: Option<Instant>,
 }
 
-/// What a walk knows of those who wait until an endpoint has enough tokens for them. Written under
-/// the lock of the queue.
-#[derive(Debug, Default)]
-pub(crate) struct Lacking {
-    mark: AtomicU64,
-    least: AtomicU64,
-}
-
-/// A place in the queue. Dropping it passes the turn on.
-#[derive(Debug)]
-pub(crate) struct Place {
-    shared: Arc<Shared>,
-    key: Key,
-}
-
 /// Which endpoints belong to those who wait already.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Claims {
@@ -99,11 +82,11 @@ pub(crate) enum Claims {
 
 impl Claims {
     #[inline]
-    pub(crate) fn has(&self, member: &Member) -> bool {
+    pub(crate) fn has(&self, endpoint: &EndpointState) -> bool {
         match self {
             Self::None => false,
             Self::All => true,
-            Self::Some(ids) => ids.binary_search(&member.id).is_ok(),
+            Self::Some(ids) => ids.binary_search(&endpoint.id).is_ok(),
         }
     }
 }
@@ -123,22 +106,22 @@ impl Queue {
 
     /// Is another number once everyone was told to look again.
     #[inline]
-    pub(crate) fn told(&self) -> usize {
-        self.told.load(Ordering::SeqCst)
+    pub(crate) fn epoch(&self) -> usize {
+        self.epoch.load(Ordering::SeqCst)
     }
 
     /// How many wait before somebody with this key who wants what those want.
     pub(crate) fn ahead<'a>(
         &self,
         key: Key,
-        wanted: impl Iterator<Item = &'a Arc<Member>>,
+        wanted: impl Iterator<Item = &'a Arc<EndpointState>>,
     ) -> usize {
         let len = self.len();
         if len == 0 {
             return 0;
         }
         // Who waits for two of them is counted twice, and that is too many at most.
-        let rivals = wanted.map(|member| member.wanted_by.load(Ordering::Relaxed));
+        let rivals = wanted.map(|endpoint| endpoint.queue_marks.wanted_by.load(Ordering::Relaxed));
         let most = rivals.sum::<usize>().min(len);
         let state = self.lock();
         let is_last = state.waiters.keys().next_back() < Some(&key);
@@ -167,11 +150,11 @@ impl Queue {
             }
             let suitable = waiter
                 .claimed()
-                .filter(|member| waiter.lacks_tokens_at(member, now).is_none());
+                .filter(|endpoint| waiter.lacks_tokens_at(endpoint, now).is_none());
             ids.extend(
                 suitable
-                    .filter(|member| member.is_new_to(walk))
-                    .map(|member| member.id),
+                    .filter(|endpoint| endpoint.queue_marks.is_new_to(walk))
+                    .map(|endpoint| endpoint.id),
             );
             if ids.len() >= state.wanted[0] {
                 break;
@@ -219,7 +202,7 @@ impl Queue {
 
     /// Tells everyone to look again, since there are other endpoints now, or one is back early.
     pub(crate) fn wake_all(&self, now: Instant) {
-        self.told.fetch_add(1, Ordering::SeqCst);
+        self.epoch.fetch_add(1, Ordering::SeqCst);
         // Who joins after this lock was held sees the change.
         let mut wake = Vec::new();
         for waiter in self.lock().waiters.values_mut() {
@@ -234,21 +217,9 @@ impl Queue {
         self.changed.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is whole before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Place {
-    /// Joins the queue behind all who wait since `since` or longer.
-    pub(crate) fn join(
-        shared: &Arc<Shared>,
-        since: Instant,
-        tokens: Option<u64>,
-        waker: &Waker,
-    ) -> Self {
-        let mut state = shared.queue.lock();
+    /// Adds a waiter behind all that have waited since `since` or longer.
+    pub(crate) fn join(&self, since: Instant, tokens: Option<u64>, waker: &Waker) -> Key {
+        let mut state = self.lock();
         state.last += 1;
         let key = Key {
             since,
@@ -262,41 +233,31 @@ impl Place {
             looks: None,
         };
         state.waiters.insert(key, waiter);
-        shared
-            .queue
-            .len
-            .store(state.waiters.len(), Ordering::Release);
-        Self {
-            shared: shared.clone(),
-            key,
-        }
+        self.len.store(state.waiters.len(), Ordering::Release);
+        key
     }
 
-    pub(crate) fn key(&self) -> Key {
-        self.key
-    }
-
-    /// Goes on waiting, for these endpoints. Returns when to look again, if that is for this one
-    /// to do. The services of those in `busy` wake it themselves.
+    /// Continues to wait for these endpoints. Returns when the waiter is to look again, if that is
+    /// left to it. The services of those in `busy` wake it themselves.
     pub(crate) fn wait(
         &self,
-        wanted: Wanted,
-        busy: Vec<u64>,
+        key: Key,
+        (wanted, busy): (Wanted, Vec<u64>),
         waker: &Waker,
         now: Instant,
     ) -> Option<Instant> {
         let mut wake = Vec::new();
         let next = {
-            let mut state = self.shared.queue.lock();
-            state.want(self.key, wanted);
-            if let Some(waiter) = state.waiters.get_mut(&self.key) {
+            let mut state = self.lock();
+            state.want(key, wanted);
+            if let Some(waiter) = state.waiters.get_mut(&key) {
                 waiter.looks = None;
                 waiter.busy = busy;
                 waiter.waker.clone_from(waker);
             }
-            let next = state.walk(Some(self.key), now, &mut wake);
+            let next = state.walk(Some(key), now, &mut wake);
             let next = next.map(|next| next.max(now + TICK));
-            if let Some(waiter) = state.waiters.get_mut(&self.key) {
+            if let Some(waiter) = state.waiters.get_mut(&key) {
                 waiter.looks = next;
             }
             next
@@ -304,20 +265,23 @@ impl Place {
         wake_all(wake);
         next
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let queue = &self.shared.queue;
+    /// Removes a waiter, and passes its slot on.
+    pub(crate) fn leave(&self, key: Key) {
         let mut wake = Vec::new();
         {
-            let mut state = queue.lock();
-            state.want(self.key, Arc::default());
-            state.waiters.remove(&self.key);
-            queue.len.store(state.waiters.len(), Ordering::Release);
+            let mut state = self.lock();
+            state.want(key, Arc::default());
+            state.waiters.remove(&key);
+            self.len.store(state.waiters.len(), Ordering::Release);
             state.walk(None, Instant::now(), &mut wake);
         }
         wake_all(wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is whole before anything can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -337,15 +301,18 @@ impl State {
         }
         let before = std::mem::replace(&mut waiter.wanted, wanted);
         let order = Ordering::Relaxed;
-        for member in waiter.wanted.iter() {
-            if let Some(count) = self.wanted.get_mut(member.wanted_by.fetch_add(1, order)) {
+        for endpoint in waiter.wanted.iter() {
+            if let Some(count) = self
+                .wanted
+                .get_mut(endpoint.queue_marks.wanted_by.fetch_add(1, order))
+            {
                 *count += 1;
             }
         }
-        for member in before.iter() {
+        for endpoint in before.iter() {
             if let Some(count) = self
                 .wanted
-                .get_mut(member.wanted_by.fetch_sub(1, order) - 1)
+                .get_mut(endpoint.queue_marks.wanted_by.fetch_sub(1, order) - 1)
             {
                 *count -= 1;
             }
@@ -368,15 +335,19 @@ impl State {
                 continue;
             }
             let mut looks = None::<Instant>;
-            for member in waiter.claimed() {
-                let mark = member.mark.load(Ordering::Relaxed);
+            for endpoint in waiter.claimed() {
+                let mark = endpoint.queue_marks.mark.load(Ordering::Relaxed);
                 if mark == twice {
                     continue;
                 }
-                let at = match waiter.lacks_tokens_at(member, now) {
+                let at = match waiter.lacks_tokens_at(endpoint, now) {
                     // It has no claim to that one before, and others may use it. Those who need as
                     // much as one before look after that one.
-                    Some(at) => match member.lacking.meet(waiter.tokens, (once, twice)) {
+                    Some(at) => match endpoint
+                        .queue_marks
+                        .lacking
+                        .meet(waiter.tokens, (once, twice))
+                    {
                         Some(late) => saturating_add(at, late),
                         None => continue,
                     },
@@ -384,8 +355,8 @@ impl State {
                         left -= 1;
                         let is_first = mark != once;
                         let mark = if is_first { once } else { twice };
-                        member.mark.store(mark, Ordering::Relaxed);
-                        match member.turn(waiter.tokens, now) {
+                        endpoint.queue_marks.mark.store(mark, Ordering::Relaxed);
+                        match endpoint.turn(waiter.tokens, now) {
                             turn if !is_first => saturating_add(turn.at().unwrap_or(now), GRACE),
                             turn => turn.at().unwrap_or(now),
                         }
@@ -403,29 +374,12 @@ impl State {
     }
 }
 
-impl Lacking {
-    /// Returns how late one who lacks so many tokens looks in a walk: in time who needs less than
-    /// all before it, a little later the first of the others, and the rest not by itself.
-    fn meet(&self, tokens: Option<u64>, (once, twice): (u64, u64)) -> Option<Duration> {
-        let (order, tokens) = (Ordering::Relaxed, tokens.unwrap_or_default());
-        let mark = self.mark.load(order);
-        let is_new = mark != once && mark != twice;
-        if is_new || tokens < self.least.load(order) {
-            self.least.store(tokens, order);
-            self.mark.store(if is_new { once } else { mark }, order);
-            return Some(Duration::ZERO);
-        }
-        self.mark.store(twice, order);
-        (mark == once).then_some(GRACE)
-    }
-}
-
 impl Waiter {
     /// The endpoints that it waits for in this queue. One whose service is not ready has a queue of
     /// its own, and wakes it.
-    fn claimed(&self) -> impl Iterator<Item = &Arc<Member>> {
+    fn claimed(&self) -> impl Iterator<Item = &Arc<EndpointState>> {
         let wanted = self.wanted.iter();
-        wanted.filter(|member| !self.busy.contains(&member.id))
+        wanted.filter(|endpoint| !self.busy.contains(&endpoint.id))
     }
 
     fn is_absent(&self, now: Instant) -> bool {
@@ -451,9 +405,9 @@ impl Waiter {
     }
 
     /// When an endpoint has enough tokens for it, if it has not now.
-    fn lacks_tokens_at(&self, member: &Member, now: Instant) -> Option<Instant> {
+    fn lacks_tokens_at(&self, endpoint: &EndpointState, now: Instant) -> Option<Instant> {
         self.tokens
-            .and_then(|tokens| member.has_tokens_at(tokens, now))
+            .and_then(|tokens| endpoint.has_tokens_at(tokens, now))
     }
 }
 

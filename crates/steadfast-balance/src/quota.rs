@@ -17,7 +17,10 @@ pub struct QuotaWindow {
     /// How long it takes until there is more, if that is known. Zero if that time has passed.
     #[cfg_attr(
         feature = "serde",
-        serde(rename = "reset_seconds", serialize_with = "crate::status::seconds")
+        serde(
+            rename = "reset_seconds",
+            serialize_with = "crate::serialize::optional_seconds"
+        )
     )]
     pub reset: Option<Duration>,
     /// Whether it fills steadily until then. Otherwise nothing comes before.

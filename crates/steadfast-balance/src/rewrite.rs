@@ -6,9 +6,9 @@ use http::header::{CONNECTION, TE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, uri};
 
+use crate::connect_addr::ResolvedAddr;
 use crate::credential::Credential;
 use crate::endpoint::{Base, Endpoint};
-use crate::resolved::ResolvedAddr;
 
 /// What a caller may prove itself with, and what names an account of it. It is meant for the caller's
 /// own server, and no endpoint gets it unasked.

@@ -7,12 +7,12 @@ use steadfast_core::{BoxError, Class, EndpointName, Event, Exhausted, Verdict};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::asked::Asked;
-use crate::choose::Found;
-use crate::dispatch::Dispatch;
+use crate::context::PoolContext;
 use crate::exhausted::WhenExhausted;
-use crate::pool::Shared;
+use crate::in_flight::InFlight;
 use crate::queue::Key;
+use crate::request_context::RequestContext;
+use crate::selector::Selection;
 use crate::services::Services;
 use crate::waiting::{View, Waiting};
 use steadfast_core::layer::AttemptGroup;
@@ -53,47 +53,47 @@ where
     pub(crate) fn poll(
         &mut self,
         services: &Services<S>,
-        dispatch: &mut Dispatch,
+        in_flight: &mut InFlight,
         cx: &mut Context<'_>,
     ) -> Poll<Result<S, BoxError>> {
         let Self { request, waiting } = self;
-        let Dispatch { asked, reserved } = &mut *dispatch;
-        let asked = &*asked;
+        let InFlight { context, reserved } = &mut *in_flight;
+        let context = &*context;
         let now = Instant::now();
         let request = request.as_ref().expect("polled after completion");
         let reachable = services.reachable();
-        let (pool, members) = (&services.pool, &*reachable.members);
+        let (pool, snapshot) = (&services.pool, &*reachable.snapshot);
         let shared = &pool.shared;
-        let told = shared.queue.told();
-        let mut allowed = asked.allowed();
+        let epoch = shared.signals.queue.epoch();
+        let mut eligibility = context.eligibility();
         let mut own = None;
         // Those that were busy are asked along with the others, and may have become free.
         let (mut waited, mut skip) = (Vec::new(), Vec::new());
         if let Some(waiting) = waiting {
-            allowed.hurries = waiting.hurries;
+            eligibility.hurries = waiting.hurries;
             own = waiting.key();
             waited = std::mem::take(&mut waiting.busy);
-            allowed.lost.clone_from(&waiting.lost);
+            eligibility.lost.clone_from(&waiting.lost);
         }
-        let own = own.unwrap_or_else(|| Key::behind(allowed.since(now)));
-        let claims = shared.queue.claims(own, members.everybody(), now);
+        let own = own.unwrap_or_else(|| Key::behind(eligibility.since(now)));
+        let claims = shared.signals.queue.claims(own, snapshot.everybody(), now);
         let found = loop {
-            let (ask, not) = ((&allowed, asked), (&*skip, &claims));
-            let found = shared.choose(members, ask, request.extensions(), not, now);
+            let (ask, not) = ((&eligibility, context), (&*skip, &claims));
+            let found = shared.choose(snapshot, ask, request.extensions(), not, now);
             let (at, last_resort) = match found {
-                Found::Endpoint(at) => (at, false),
-                _ if shared.rules.when_exhausted == WhenExhausted::LeastBad
-                    && !asked.is_hedge() =>
+                Selection::Endpoint(at) => (at, false),
+                _ if shared.config.when_exhausted == WhenExhausted::LeastBad
+                    && !context.is_hedge() =>
                 {
-                    match shared.least_bad(members, &allowed, &skip, now) {
+                    match shared.least_bad(snapshot, &eligibility, &skip, now) {
                         Some(at) => (at, true),
                         None => break found,
                     }
                 }
                 _ => break found,
             };
-            let entry = &members.active()[at];
-            let id = entry.member.id;
+            let entry = &snapshot.active()[at];
+            let id = entry.state.id;
             let mut service = match waited.iter().position(|(known, _)| *known == id) {
                 Some(known) => waited.swap_remove(known).1,
                 None => reachable.service(at).clone(),
@@ -106,46 +106,46 @@ where
             };
             // Whoever came first may have taken the last place.
             let admitted = if last_resort {
-                reserved.try_admit_as_last_resort(entry, asked, now)
+                reserved.try_admit_as_last_resort(entry, context, now)
             } else {
-                reserved.try_admit(entry, asked, now)
+                reserved.try_admit(entry, context, now)
             };
             match ready {
-                Ok(()) if admitted && members.version < pool.version() => {
+                Ok(()) if admitted && snapshot.version < pool.version() => {
                     // It may be one that is out of service by now.
                     reserved.give_back();
                     drop(reachable);
-                    return self.poll(services, dispatch, cx);
+                    return self.poll(services, in_flight, cx);
                 }
                 Ok(()) if admitted => {
-                    tell_of_failover(shared, asked, &entry.member.endpoint.name, now);
+                    tell_of_failover(shared, context, &entry.state.config.name, now);
                     return Poll::Ready(Ok(service));
                 }
                 Ok(()) => {}
                 Err(error) => {
                     let error = error.into();
                     if admitted {
-                        reserved.error(asked, pool, &error);
+                        reserved.error(context, pool, &error);
                     }
                     let waiting = waiting.get_or_insert_default();
                     waiting.error = Some(error);
                     waiting.lost.push(id);
-                    allowed.lost.push(id);
+                    eligibility.lost.push(id);
                 }
             }
             skip.push(id);
         };
-        if asked.is_hedge() {
+        if context.is_hedge() {
             let error = waiting.as_mut().and_then(|waiting| waiting.error.take());
-            return Poll::Ready(Err(error.unwrap_or_else(|| no_other(asked))));
+            return Poll::Ready(Err(error.unwrap_or_else(|| no_other(context))));
         }
         let view = View {
             pool,
             shared,
-            members,
-            asked,
-            allowed: &allowed,
-            told,
+            snapshot,
+            context,
+            eligibility: &eligibility,
+            epoch,
             now,
         };
         let waiting = waiting.get_or_insert_default();
@@ -155,15 +155,15 @@ where
 
 /// Ends a further attempt which no other endpoint can take at once. Nobody sees the error, as the
 /// first attempt goes on.
-fn no_other(asked: &Asked) -> BoxError {
+fn no_other(context: &RequestContext) -> BoxError {
     let verdict = Verdict::new(Class::Overloaded).neutral();
-    let trail = asked.trail.clone().unwrap_or_default();
+    let trail = context.trail.clone().unwrap_or_default();
     Exhausted::new(trail, verdict, None).into()
 }
 
-fn tell_of_hedge(shared: &Shared, group: &AttemptGroup, to: &EndpointName, now: Instant) {
+fn tell_of_hedge(shared: &PoolContext, group: &AttemptGroup, to: &EndpointName, now: Instant) {
     if let Some(from) = group.endpoints().into_iter().find(|from| from != to) {
-        shared.rules.observers.emit(&Event::Hedge {
+        shared.signals.observers.emit(&Event::Hedge {
             from,
             to: to.clone(),
             after: group.age(now),
@@ -171,18 +171,23 @@ fn tell_of_hedge(shared: &Shared, group: &AttemptGroup, to: &EndpointName, now: 
     }
 }
 
-fn tell_of_failover(shared: &Shared, asked: &Asked, to: &EndpointName, now: Instant) {
-    if let Some(group) = asked.group.as_ref().filter(|group| group.is_hedge()) {
+fn tell_of_failover(
+    shared: &PoolContext,
+    context: &RequestContext,
+    to: &EndpointName,
+    now: Instant,
+) {
+    if let Some(group) = context.group.as_ref().filter(|group| group.is_hedge()) {
         return tell_of_hedge(shared, group, to, now);
     }
     // Most requests are at their first attempt, and the trail is not locked for that.
-    let tried = asked.trail.as_ref().filter(|trail| !trail.is_empty());
+    let tried = context.trail.as_ref().filter(|trail| !trail.is_empty());
     let Some(last) = tried.and_then(|trail| trail.last()) else {
         return;
     };
     if let Some(from) = last.endpoint.filter(|from| from != to) {
         let ended = last.started + last.elapsed;
-        shared.rules.observers.emit(&Event::Failover {
+        shared.signals.observers.emit(&Event::Failover {
             from,
             to: to.clone(),
             class: last.verdict.class(),

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::endpoint::Endpoint;
-use crate::member::Member;
-use crate::members::Members;
+use crate::endpoint_state::EndpointState;
 use crate::pool::Pool;
+use crate::snapshot::PoolSnapshot;
 
 /// A pool, and for each of its endpoints a service that reaches it.
 ///
@@ -23,7 +23,7 @@ pub(crate) struct Services<S> {
 
 /// The endpoints of one moment.
 pub(crate) struct Reachable<S> {
-    pub(crate) members: Arc<Members>,
+    pub(crate) snapshot: Arc<PoolSnapshot>,
     /// In the order of the active ones.
     services: Vec<S>,
     /// Those of all, by the id of the endpoint. One that is disabled keeps its own.
@@ -45,7 +45,7 @@ impl<S: Clone> Services<S> {
             pool,
             make: Box::new(make),
             current: ArcSwap::from_pointee(Reachable {
-                members: Arc::new(Members::default()),
+                snapshot: Arc::new(PoolSnapshot::default()),
                 services: Vec::new(),
                 all: Vec::new(),
             }),
@@ -59,7 +59,7 @@ impl<S: Clone> Services<S> {
     pub(crate) fn reachable(&self) -> Guard<Arc<Reachable<S>>> {
         let current = self.current.load();
         // A change that is not finished may have come here already.
-        if current.members.version >= self.pool.version() {
+        if current.snapshot.version >= self.pool.version() {
             return current;
         }
         drop(current);
@@ -72,33 +72,33 @@ impl<S: Clone> Services<S> {
     fn renew(&self) {
         // The list is written whole, so a panic cannot have broken it.
         let _only = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = Arc::clone(&self.pool.members());
+        let snapshot = Arc::clone(&self.pool.snapshot());
         let before = self.current.load();
-        if before.members.version == members.version {
+        if before.snapshot.version == snapshot.version {
             return;
         }
         let service = |all: &[(u64, S)], id: u64| {
             let known = all.iter().find(|(known, _)| *known == id);
             known.map(|(_, service)| service.clone())
         };
-        let make = |member: &Member| {
-            let known = service(&before.all, member.id);
+        let make = |endpoint: &EndpointState| {
+            let known = service(&before.all, endpoint.id);
             (
-                member.id,
-                known.unwrap_or_else(|| (self.make)(&member.endpoint)),
+                endpoint.id,
+                known.unwrap_or_else(|| (self.make)(&endpoint.config)),
             )
         };
-        let all: Vec<_> = members
+        let all: Vec<_> = snapshot
             .all
             .iter()
-            .map(|entry| make(&entry.member))
+            .map(|entry| make(&entry.state))
             .collect();
-        let active = members.active().iter();
+        let active = snapshot.active().iter();
         let services = active
-            .filter_map(|entry| service(&all, entry.member.id))
+            .filter_map(|entry| service(&all, entry.state.id))
             .collect();
         self.current.store(Arc::new(Reachable {
-            members,
+            snapshot,
             services,
             all,
         }));

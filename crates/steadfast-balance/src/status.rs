@@ -3,9 +3,9 @@ use std::time::Duration;
 use steadfast_core::{BreakerState, EndpointName};
 use tokio::time::Instant;
 
-use crate::checked::CheckResult;
-use crate::members::{EndpointMode, Entry};
+use crate::check_result::CheckResult;
 use crate::quota::QuotaWindow;
+use crate::snapshot::{ActiveEndpoint, EndpointMode};
 
 /// What is known of one endpoint. With the feature `serde` it can be written down: durations as
 /// seconds, which their names say then.
@@ -14,7 +14,7 @@ use crate::quota::QuotaWindow;
 #[non_exhaustive]
 pub struct EndpointStatus {
     /// Its name.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
     pub name: EndpointName,
     /// Its base URI, without credentials.
     pub base: String,
@@ -29,12 +29,15 @@ pub struct EndpointStatus {
     /// Whether it could take a request now.
     pub admissible: bool,
     /// The state of its breaker.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
     pub breaker: BreakerState,
     /// How long it takes until its breaker admits an attempt, if that is not now.
     #[cfg_attr(
         feature = "serde",
-        serde(rename = "retry_in_seconds", serialize_with = "seconds")
+        serde(
+            rename = "retry_in_seconds",
+            serialize_with = "crate::serialize::optional_seconds"
+        )
     )]
     pub retry_in: Option<Duration>,
     /// The share of successes among the last outcomes, 1 if nothing is known.
@@ -42,7 +45,10 @@ pub struct EndpointStatus {
     /// How long it is still left alone, if it cools.
     #[cfg_attr(
         feature = "serde",
-        serde(rename = "cooling_seconds", serialize_with = "seconds")
+        serde(
+            rename = "cooling_seconds",
+            serialize_with = "crate::serialize::optional_seconds"
+        )
     )]
     pub cooling: Option<Duration>,
     /// The requests a second that it was seen to take, if it has been limited lately.
@@ -56,7 +62,10 @@ pub struct EndpointStatus {
     /// A moving average of the time to the head of a successful response.
     #[cfg_attr(
         feature = "serde",
-        serde(rename = "latency_seconds", serialize_with = "seconds")
+        serde(
+            rename = "latency_seconds",
+            serialize_with = "crate::serialize::optional_seconds"
+        )
     )]
     pub latency: Option<Duration>,
     /// What the last [health check](crate#health-checks) has found, if there was one.
@@ -64,46 +73,30 @@ pub struct EndpointStatus {
 }
 
 impl EndpointStatus {
-    pub(crate) fn of(entry: &Entry, now: Instant) -> Self {
-        let member = &*entry.member;
-        let since_start = member.shared.since_start(now);
+    pub(crate) fn of(entry: &ActiveEndpoint, now: Instant) -> Self {
+        let endpoint = &*entry.state;
+        let since_start = endpoint.since_start(now);
         Self {
-            name: member.endpoint.name.clone(),
-            base: member.endpoint.base(),
+            name: endpoint.config.name.clone(),
+            base: endpoint.config.base(),
             tier: entry.tier,
             weight: entry.weight,
-            cost: member.endpoint.cost,
+            cost: endpoint.config.cost,
             service: entry.service,
-            admissible: entry.service == EndpointMode::Enabled && member.is_admissible(None, now),
-            breaker: member.breaker.state(),
-            retry_in: member.breaker.retry_in(),
-            health: member.breaker.health(),
-            cooling: member
+            admissible: entry.service == EndpointMode::Enabled && endpoint.is_admissible(None, now),
+            breaker: endpoint.breaker.state(),
+            retry_in: endpoint.breaker.retry_in(),
+            health: endpoint.breaker.health(),
+            cooling: endpoint
                 .cooldown
                 .until(now)
                 .map(|until| until.saturating_duration_since(now)),
-            rate: member.cooldown.rate(),
-            requests: member.quota.requests(since_start),
-            tokens: member.quota.tokens(since_start),
-            in_flight: member.traffic.in_flight(),
-            latency: member.traffic.latency.average(),
-            checked: member.last_check.at(now),
+            rate: endpoint.cooldown.rate(),
+            requests: endpoint.quota.requests(since_start),
+            tokens: endpoint.quota.tokens(since_start),
+            in_flight: endpoint.load.in_flight(),
+            latency: endpoint.load.latency.average(),
+            checked: endpoint.last_check.at(now),
         }
     }
-}
-
-#[cfg(feature = "serde")]
-fn text<T: std::fmt::Display, S: serde::Serializer>(
-    value: &T,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-#[cfg(feature = "serde")]
-pub(crate) fn seconds<S: serde::Serializer>(
-    value: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serde::Serialize::serialize(&value.map(|wait| wait.as_secs_f64()), serializer)
 }

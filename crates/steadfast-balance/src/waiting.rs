@@ -8,14 +8,16 @@ use std::time::Duration;
 use steadfast_core::{BoxError, saturating_add};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::asked::{Allowed, Asked};
-use crate::choose::Found;
+use crate::context::PoolContext;
+use crate::endpoint_state::{Availability, EndpointState};
 use crate::exhausted::WhenExhausted;
-use crate::member::{Member, Turn};
-use crate::members::{Entry, Members};
-use crate::outlook::wanted;
-use crate::pool::{Pool, Shared};
-use crate::queue::{Key, Place, TICK, Wanted};
+use crate::forecast::wanted;
+use crate::pool::Pool;
+use crate::queue::{Key, TICK, Wanted};
+use crate::request_context::{Eligibility, RequestContext};
+use crate::selector::Selection;
+use crate::signals::QueuePosition;
+use crate::snapshot::{ActiveEndpoint, PoolSnapshot};
 
 /// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
 /// another request was faster.
@@ -39,7 +41,7 @@ pub(crate) struct Waiting<S> {
     /// When it came to the balancer.
     came: Option<Instant>,
     /// Its place among those who wait for their turn, and when it gives up.
-    place: Option<(Place, Patience)>,
+    place: Option<(QueuePosition, Patience)>,
     /// Wakes this request for what no busy service knows of.
     timer: Option<Pin<Box<Sleep>>>,
     /// Wakes it if it waits for a busy service and there are other endpoints.
@@ -60,12 +62,12 @@ struct Patience {
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) pool: &'a Pool,
-    pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) members: &'a Members,
-    pub(crate) asked: &'a Asked,
-    pub(crate) allowed: &'a Allowed<'a>,
+    pub(crate) shared: &'a Arc<PoolContext>,
+    pub(crate) snapshot: &'a PoolSnapshot,
+    pub(crate) context: &'a RequestContext,
+    pub(crate) eligibility: &'a Eligibility<'a>,
     /// How often all were told to look again, before it looked.
-    pub(crate) told: usize,
+    pub(crate) epoch: usize,
     pub(crate) now: Instant,
 }
 
@@ -94,7 +96,7 @@ impl<S> Waiting<S> {
     pub(crate) fn poll(
         &mut self,
         view: View<'_>,
-        found: Found,
+        found: Selection,
         skip: &[u64],
         cx: &mut Context<'_>,
     ) -> Poll<BoxError> {
@@ -119,7 +121,7 @@ impl<S> Waiting<S> {
             return Poll::Pending;
         }
         let given_up = self.place.take().is_some();
-        let deadline = view.asked.deadline;
+        let deadline = view.context.deadline;
         let time_is_over = deadline.is_some_and(|deadline| deadline.remaining(now).is_zero());
         if !self.busy.is_empty() && !time_is_over && !given_up {
             let recovery = view.soonest(skip);
@@ -134,14 +136,18 @@ impl<S> Waiting<S> {
         Poll::Ready(match self.error.take() {
             Some(error) => error,
             None => {
-                let View { members, asked, .. } = view;
-                view.shared.exhausted(members, asked, in_time, now).into()
+                let View {
+                    snapshot, context, ..
+                } = view;
+                view.shared
+                    .exhausted(snapshot, context, in_time, now)
+                    .into()
             }
         })
     }
 
     /// Whether its turn comes before it would give up. Who waits already is not asked again.
-    fn is_worth_it(&self, view: View<'_>, found: Found, patience: Patience) -> bool {
+    fn is_worth_it(&self, view: View<'_>, found: Selection, patience: Patience) -> bool {
         let wait = match self.place {
             Some(_) => Duration::ZERO,
             None => view.wait_for_turn(found, self.came.unwrap_or(view.now)),
@@ -150,7 +156,10 @@ impl<S> Waiting<S> {
             view.now < patience.until && saturating_add(view.now, wait) <= patience.until;
         // Who goes elsewhere instead says nothing of the queue.
         if !is_worth_it && !patience.prefers {
-            view.shared.queue.too_long(patience.longest, view.now);
+            view.shared
+                .signals
+                .queue
+                .too_long(patience.longest, view.now);
         }
         is_worth_it
     }
@@ -160,14 +169,14 @@ impl<S> Waiting<S> {
         &mut self,
         view: View<'_>,
         patience: Patience,
-        found: Found,
+        found: Selection,
         came: Instant,
         cx: &mut Context<'_>,
     ) -> Instant {
         let busy = self.busy.iter().map(|(id, _)| *id).collect();
         let (place, patience) = self.place.get_or_insert_with(|| {
-            let (since, tokens) = (view.allowed.since(came), view.asked.tokens());
-            let place = Place::join(view.shared, since, tokens, cx.waker());
+            let (since, tokens) = (view.eligibility.since(came), view.context.tokens());
+            let place = QueuePosition::join(&view.shared.signals, since, tokens, cx.waker());
             (place, patience)
         });
         let next = place.wait(view.wanted(found), busy, cx.waker(), view.now);
@@ -178,7 +187,7 @@ impl<S> Waiting<S> {
     fn patience(
         &self,
         view: View<'_>,
-        found: Found,
+        found: Selection,
         skip: &[u64],
         came: Instant,
     ) -> Option<Patience> {
@@ -186,31 +195,32 @@ impl<S> Waiting<S> {
         if let Some((_, patience)) = self.place {
             // Those who wait go on, also if the endpoint has begun to cool meanwhile, but not if
             // there is none any more.
-            let mut left = view.members.active().iter();
-            left.find(|entry| view.allowed.allows(view.members, &entry.member))?;
+            let mut left = view.snapshot.active().iter();
+            left.find(|entry| view.eligibility.allows(view.snapshot, &entry.state))?;
             return Some(patience);
         }
-        let mut others = (view.candidates()).filter(|member| !skip.contains(&member.id));
+        let mut others = (view.candidates()).filter(|endpoint| !skip.contains(&endpoint.id));
         let start_by = view.start_by(came);
-        let until = match (found, shared.rules.when_exhausted) {
-            (Found::WorthWaiting(_), _) => {
-                saturating_add(view.allowed.since(came), shared.rules.prefer_wait_below)
-            }
-            _ if shared.rules.max_wait.is_zero() => return None,
+        let until = match (found, shared.config.when_exhausted) {
+            (Selection::WorthWaiting(_), _) => saturating_add(
+                view.eligibility.since(came),
+                shared.config.prefer_wait_below,
+            ),
+            _ if shared.config.max_wait.is_zero() => return None,
             (_, WhenExhausted::Wait) => {
                 others.next()?;
-                saturating_add(came, shared.rules.max_wait)
+                saturating_add(came, shared.config.max_wait)
             }
             _ => {
-                let is_turn = |turn| matches!(turn, Turn::Now | Turn::Paced(_));
-                others.find(|member| is_turn(view.turn(member)))?;
-                start_by.unwrap_or_else(|| saturating_add(came, shared.rules.max_wait))
+                let is_turn = |turn| matches!(turn, Availability::Now | Availability::Paced(_));
+                others.find(|endpoint| is_turn(view.turn(endpoint)))?;
+                start_by.unwrap_or_else(|| saturating_add(came, shared.config.max_wait))
             }
         };
         let until = start_by.map_or(until, |start_by| until.min(start_by));
         let longest = until.saturating_duration_since(came);
         let overloaded =
-            shared.queue.overloaded(longest, view.now) > longest.saturating_mul(OVERLOADED);
+            shared.signals.queue.overloaded(longest, view.now) > longest.saturating_mul(OVERLOADED);
         let until = if overloaded {
             came + longest / STANDING
         } else {
@@ -219,7 +229,7 @@ impl<S> Waiting<S> {
         Some(Patience {
             until,
             longest,
-            prefers: matches!(found, Found::WorthWaiting(_)),
+            prefers: matches!(found, Selection::WorthWaiting(_)),
         })
     }
 
@@ -227,7 +237,7 @@ impl<S> Waiting<S> {
     fn poll_changes(&mut self, view: View<'_>, cx: &mut Context<'_>) {
         let changed = self.changed.get_or_insert_with(|| {
             let shared = view.shared.clone();
-            Box::pin(async move { shared.queue.changed().await })
+            Box::pin(async move { shared.signals.queue.changed().await })
         });
         // They may have changed before it listened.
         if changed.as_mut().poll(cx).is_ready() || view.is_old() {
@@ -252,79 +262,80 @@ impl<S> Waiting<S> {
 impl<'a> View<'a> {
     /// Whether there are other endpoints by now, or all were told to look again.
     fn is_old(self) -> bool {
-        self.members.version < self.pool.version() || self.told != self.shared.queue.told()
+        self.snapshot.version < self.pool.version()
+            || self.epoch != self.shared.signals.queue.epoch()
     }
 
     /// The endpoints that a request may go to, without a pause for what it has tried.
-    fn candidates(self) -> impl Iterator<Item = &'a Arc<Member>> + 'a {
+    fn candidates(self) -> impl Iterator<Item = &'a Arc<EndpointState>> + 'a {
         let all = self
-            .members
+            .snapshot
             .active()
             .iter()
-            .map(|entry: &Entry| &entry.member);
-        all.filter(move |member| self.allowed.allows_now(self.members, member))
+            .map(|entry: &ActiveEndpoint| &entry.state);
+        all.filter(move |endpoint| self.eligibility.allows_now(self.snapshot, endpoint))
     }
 
-    fn wanted(self, found: Found) -> Wanted {
-        if let Found::WorthWaiting(end) = found {
+    fn wanted(self, found: Selection) -> Wanted {
+        if let Selection::WorthWaiting(end) = found {
             return self.better(end).cloned().collect();
         }
-        if self.allowed.is_anybody() {
-            return self.members.everybody().clone();
+        if self.eligibility.is_anybody() {
+            return self.snapshot.everybody().clone();
         }
         self.candidates().cloned().collect()
     }
 
     /// The endpoints that a request waits for although others could take it. Those others are left
     /// to the others.
-    fn better(self, end: usize) -> impl Iterator<Item = &'a Arc<Member>> + 'a {
+    fn better(self, end: usize) -> impl Iterator<Item = &'a Arc<EndpointState>> + 'a {
         let View {
             shared,
-            members,
-            allowed,
+            snapshot,
+            eligibility,
             ..
         } = self;
-        let tiers = members.active()[..end].iter().map(|entry| &entry.member);
-        tiers.filter(move |member| {
-            allowed.allows_new(members, member)
-                || allowed.allows_before_next_tier(shared, members, member)
+        let tiers = snapshot.active()[..end].iter().map(|entry| &entry.state);
+        tiers.filter(move |endpoint| {
+            eligibility.allows_new(snapshot, endpoint)
+                || eligibility.allows_before_next_tier(shared, snapshot, endpoint)
         })
     }
 
-    fn turn(self, member: &Member) -> Turn {
-        member.turn(self.asked.tokens(), self.now)
+    fn turn(self, endpoint: &EndpointState) -> Availability {
+        endpoint.turn(self.context.tokens(), self.now)
     }
 
     fn soonest(self, skip: &[u64]) -> Option<Instant> {
-        let ask = (self.allowed, self.asked.tokens());
-        self.shared.soonest(self.members, ask, skip, self.now)
+        let ask = (self.eligibility, self.context.tokens());
+        self.shared.soonest(self.snapshot, ask, skip, self.now)
     }
 
     /// How long it takes until its turn, behind all who wait.
-    fn wait_for_turn(self, found: Found, came: Instant) -> Duration {
-        let (tokens, queue) = (self.asked.tokens(), &self.shared.queue);
-        let key = Key::behind(self.allowed.since(came));
-        if let Found::WorthWaiting(end) = found {
+    fn wait_for_turn(self, found: Selection, came: Instant) -> Duration {
+        let (tokens, queue) = (self.context.tokens(), &self.shared.signals.queue);
+        let key = Key::behind(self.eligibility.since(came));
+        if let Selection::WorthWaiting(end) = found {
             let ahead = queue.ahead(key, self.better(end));
-            let better = self.better(end).map(|member| &**member);
-            return Shared::wait_behind(ahead, better, tokens, self.now);
+            let better = self.better(end).map(|endpoint| &**endpoint);
+            return PoolContext::wait_behind(ahead, better, tokens, self.now);
         }
         let ahead = queue.ahead(key, self.candidates());
-        let wanted = wanted(self.members, self.allowed);
-        Shared::wait_behind(ahead, wanted, tokens, self.now)
+        let wanted = wanted(self.snapshot, self.eligibility);
+        PoolContext::wait_behind(ahead, wanted, tokens, self.now)
     }
 
     /// Until when an attempt has to begin so that its answer probably comes before the deadline.
     fn start_by(self, came: Instant) -> Option<Instant> {
-        let deadline = self.asked.deadline?;
+        let deadline = self.context.deadline?;
         let slowest = self
             .candidates()
-            .filter_map(|member| {
-                member
-                    .traffic
+            .filter_map(|endpoint| {
+                endpoint
+                    .load
                     .latency
                     .seldom_more()
-                    .max(member.cooldown.patience())
+                    .max(endpoint.cooldown.patience())
             })
             .max()
             .unwrap_or_default();

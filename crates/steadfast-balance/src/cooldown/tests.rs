@@ -193,8 +193,8 @@ async fn a_refusal_that_means_nothing_gives_back_its_place() {
         cooldown.refused(probe, refusal(None, None), now),
         Some(2 * SECOND)
     );
-    let asked = || -> Option<Duration> { panic!("asked about an older generation") };
-    assert_eq!(cooldown.cool_for(probe, now, asked), None);
+    let context = || -> Option<Duration> { panic!("context about an older generation") };
+    assert_eq!(cooldown.cool_for(probe, now, context), None);
 }
 
 #[tokio::test(start_paused = true)]

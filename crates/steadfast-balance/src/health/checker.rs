@@ -10,8 +10,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::watch::Watch;
 use super::{MakeCheck, Rules};
-use crate::members::{EndpointMode, Entry};
 use crate::pool::Pool;
+use crate::snapshot::{ActiveEndpoint, EndpointMode};
 
 /// Never ends. Dropping it drops the checks that run.
 pub(super) struct Checker {
@@ -43,25 +43,25 @@ impl Checker {
     /// Watches the endpoints that take requests now, and no others. What is known of those that
     /// stay is kept.
     fn follow(&mut self) {
-        let members = self.pool.members();
-        if self.version == Some(members.version) {
+        let snapshot = self.pool.snapshot();
+        if self.version == Some(snapshot.version) {
             return;
         }
-        self.version = Some(members.version);
+        self.version = Some(snapshot.version);
         let now = Instant::now();
         let mut before = std::mem::take(&mut self.watches);
-        let mut watch = |entry: &Entry| {
+        let mut watch = |entry: &ActiveEndpoint| {
             let known = before
                 .iter()
-                .position(|watch| watch.member.id == entry.member.id);
+                .position(|watch| watch.state.id == entry.state.id);
             known.map(|at| before.swap_remove(at)).unwrap_or_else(|| {
                 let due = saturating_add(now, self.rules.first(&mut self.rng));
-                let check = (self.make)(&entry.member.endpoint);
-                Watch::new(entry.member.clone(), check, due)
+                let check = (self.make)(&entry.state.config);
+                Watch::new(entry.state.clone(), check, due)
             })
         };
-        let in_service = |entry: &&Entry| entry.service == EndpointMode::Enabled;
-        self.watches = members
+        let in_service = |entry: &&ActiveEndpoint| entry.service == EndpointMode::Enabled;
+        self.watches = snapshot
             .all
             .iter()
             .filter(in_service)
@@ -86,8 +86,11 @@ impl Future for Checker {
         loop {
             this.poll_changed(cx);
             let (rules, rng) = (&this.rules, &mut this.rng);
+            let signals = &*this.pool.shared.signals;
             let watches = this.watches.iter_mut();
-            let next = watches.filter_map(|watch| watch.poll(rules, rng, cx)).min();
+            let next = watches
+                .filter_map(|watch| watch.poll((rules, signals), rng, cx))
+                .min();
             let Some(next) = next else {
                 return Poll::Pending;
             };
@@ -101,5 +104,5 @@ impl Future for Checker {
 
 fn changed(pool: &Arc<Pool>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let shared = pool.shared.clone();
-    Box::pin(async move { shared.queue.changed().await })
+    Box::pin(async move { shared.signals.queue.changed().await })
 }

@@ -10,9 +10,10 @@ use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict, saturating_add
 use tokio::time::{Instant, Timeout, timeout};
 
 use super::{Check, Rules};
-use crate::checked::CheckOutcome;
+use crate::check_result::CheckOutcome;
 use crate::cooldown::bench::{Bench, Cooling};
-use crate::member::Member;
+use crate::endpoint_state::EndpointState;
+use crate::signals::PoolSignals;
 
 /// A check that runs.
 pub(super) type Checking = Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -25,7 +26,7 @@ pub(super) struct Outcome {
 }
 
 pub(super) struct Watch {
-    pub(super) member: Arc<Member>,
+    pub(super) state: Arc<EndpointState>,
     pub(super) due: Instant,
     running: Option<Running>,
     check: Check,
@@ -92,9 +93,9 @@ impl Outcome {
 // ===== impl Watch =====
 
 impl Watch {
-    pub(super) fn new(member: Arc<Member>, check: Check, due: Instant) -> Self {
+    pub(super) fn new(state: Arc<EndpointState>, check: Check, due: Instant) -> Self {
         Self {
-            member,
+            state,
             check,
             due,
             running: None,
@@ -108,7 +109,7 @@ impl Watch {
     /// the check itself does not say so.
     pub(super) fn poll(
         &mut self,
-        rules: &Rules,
+        (rules, signals): (&Rules, &PoolSignals),
         rng: &mut Rng,
         cx: &mut Context<'_>,
     ) -> Option<Instant> {
@@ -126,25 +127,29 @@ impl Watch {
             Poll::Ready(Err(_)) => Outcome::failed(Verdict::new(Class::Timeout)),
         };
         let ended = self.running.take();
-        self.settle(rules, ended.expect("it was there above"), outcome);
+        self.settle(
+            (rules, signals),
+            ended.expect("it was there above"),
+            outcome,
+        );
         Some(self.due)
     }
 
     /// Begins a check, unless it would only use up quota or the breaker has no place for it.
     fn begin(&self, rules: &Rules, now: Instant) -> Option<Running> {
-        let bench = match self.member.cooldown.cooling(now) {
+        let bench = match self.state.cooldown.cooling(now) {
             Some(Cooling::Limited) => return None,
             Some(Cooling::Benched(bench)) if self.is_refuted(bench) => return None,
             Some(Cooling::Benched(bench)) => Some(bench),
             None => None,
         };
         // A check is no attempt: it leaves the window of a closed breaker as it is, and its ramp.
-        let probe = match self.member.breaker.state() {
+        let probe = match self.state.breaker.state() {
             BreakerState::Closed => None,
-            _ => Some(self.member.breaker.try_acquire().ok()?),
+            _ => Some(self.state.breaker.try_acquire().ok()?),
         };
         Some(Running {
-            check: Box::pin(timeout(rules.timeout, (self.check)(&self.member.endpoint))),
+            check: Box::pin(timeout(rules.timeout, (self.check)(&self.state.config))),
             probe: probe.filter(Permit::is_probe),
             bench,
         })
@@ -159,7 +164,12 @@ impl Watch {
                 .is_some_and(|ended| bench.generation == ended + 1)
     }
 
-    fn settle(&mut self, rules: &Rules, running: Running, outcome: Outcome) {
+    fn settle(
+        &mut self,
+        (rules, signals): (&Rules, &PoolSignals),
+        running: Running,
+        outcome: Outcome,
+    ) {
         let now = Instant::now();
         self.tell(outcome, now);
         let was_out = running.probe.is_some() || running.bench.is_some();
@@ -176,11 +186,11 @@ impl Watch {
         if let Some(bench) = running.bench {
             self.look_at_bench(rules, bench, outcome, now);
         }
-        if was_out && self.member.is_admissible(None, now) {
+        if was_out && self.state.is_admissible(None, now) {
             // Those, too, who wait for a busy service of another endpoint.
-            self.member.shared.queue.wake_all(now);
+            signals.queue.wake_all(now);
         } else {
-            self.member.shared.turned(now);
+            signals.notify_waiters(now);
         }
     }
 
@@ -193,8 +203,8 @@ impl Watch {
         if self.failed >= rules.unhealthy {
             self.failed = 0;
             // Requests may have opened it meanwhile, and it is half-open by now.
-            if self.member.breaker.state() == BreakerState::Closed {
-                self.member.breaker.trip();
+            if self.state.breaker.state() == BreakerState::Closed {
+                self.state.breaker.trip();
             }
         }
     }
@@ -210,16 +220,16 @@ impl Watch {
             CheckOutcome::Failed | CheckOutcome::Unknown => 0,
         };
         self.bench = Some((bench, passed));
-        if passed >= rules.healthy && self.member.cooldown.end_bench(bench, now) {
+        if passed >= rules.healthy && self.state.cooldown.end_bench(bench, now) {
             self.ended = Some(bench.generation);
-            tracing::info!(endpoint = %self.member.endpoint.name, "health check ended a bench");
+            tracing::info!(endpoint = %self.state.config.name, "health check ended a bench");
         }
     }
 
     fn tell(&self, outcome: Outcome, now: Instant) {
-        let endpoint = &self.member.endpoint.name;
+        let endpoint = &self.state.config.name;
         let (finding, class) = (outcome.finding, outcome.verdict.class());
-        let before = self.member.last_check.note(finding, now);
+        let before = self.state.last_check.note(finding, now);
         if before == Some(finding) {
             tracing::trace!(%endpoint, ?finding, %class, "endpoint checked");
         } else {

@@ -312,7 +312,7 @@ async fn what_an_endpoint_says_counts_until_it_was_measured() {
     }
 }
 
-/// Nobody is turned away for what was only said.
+/// Nobody is notify_waiters away for what was only said.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_of_which_nothing_can_be_measured_confirms_no_claim() {
     let start = Instant::now();

@@ -6,7 +6,7 @@ use crate::dice::mix;
 
 pub(super) fn owner(key: u64, candidates: Candidates<'_>) -> Option<Candidate<'_>> {
     candidates.min_by(|candidate| {
-        let name = candidate.entry().member.name_hash;
+        let name = candidate.entry().state.name_hash;
         -draw(key, name, candidate.weight())
     })
 }

@@ -19,13 +19,13 @@ pub(super) fn next<'a>(
     let round = request.round.load(order);
     // Who was away begins a step behind the others at most, and does not catch up.
     let start = |candidate: &Candidate<'_>| {
-        let turn = candidate.entry().member.traffic.turn.load(order);
+        let turn = candidate.entry().state.load.turn.load(order);
         turn.max(round.saturating_sub(step(candidate)))
     };
     let middle = |candidate: &Candidate<'_>| start(candidate).saturating_add(step(candidate) / 2);
     let chosen = candidates.min_by(middle)?;
     let start = start(&chosen);
-    let turn = &chosen.entry().member.traffic.turn;
+    let turn = &chosen.entry().state.load.turn;
     turn.fetch_max(start, order);
     turn.fetch_add(step(&chosen), order);
     request.round.fetch_max(start, order);

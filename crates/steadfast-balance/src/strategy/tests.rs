@@ -42,17 +42,17 @@ fn pool(known: &[Known]) -> Pool {
         known.iter().enumerate().map(endpoint).collect(),
     )
     .unwrap();
-    for (entry, known) in pool.members().active().iter().zip(known) {
-        let member = &entry.member;
-        (0..known.in_flight).for_each(|_| member.traffic.enter());
+    for (entry, known) in pool.snapshot().active().iter().zip(known) {
+        let endpoint = &entry.state;
+        (0..known.in_flight).for_each(|_| endpoint.load.enter());
         if let Some(latency) = known.latency {
-            member
-                .traffic
+            endpoint
+                .load
                 .latency
                 .record(Duration::from_secs_f64(latency));
         }
         for _ in 0..known.failures {
-            let permit = member.breaker.try_acquire().expect("closed");
+            let permit = endpoint.breaker.try_acquire().expect("closed");
             permit.record(Verdict::new(Class::ServerError));
         }
     }
@@ -74,8 +74,8 @@ fn choose_after(
         start: pool.shared.start,
         round: &pool.shared.draws.round,
     };
-    let members = pool.members();
-    let entries = members.active();
+    let snapshot = pool.snapshot();
+    let entries = snapshot.active();
     let words = [(1 << entries.len()) - 1];
     let candidates = Candidates::new((entries, 0), Set::Bits(&words), &asking);
     strategy
@@ -242,7 +242,7 @@ fn round_robin_spreads_a_large_weight_over_the_round() {
 fn who_was_away_does_not_catch_up_in_round_robin() {
     let pool = pool(&[KNOWN, KNOWN]);
     pool.edit(|all, _| {
-        all[1].service = crate::members::EndpointMode::Disabled;
+        all[1].service = crate::snapshot::EndpointMode::Disabled;
         Ok(())
     })
     .unwrap();
@@ -250,7 +250,7 @@ fn who_was_away_does_not_catch_up_in_round_robin() {
         assert_eq!(choose(&pool, &Strategy::RoundRobin), 0);
     }
     pool.edit(|all, _| {
-        all[1].service = crate::members::EndpointMode::Enabled;
+        all[1].service = crate::snapshot::EndpointMode::Enabled;
         Ok(())
     })
     .unwrap();
@@ -261,8 +261,8 @@ fn who_was_away_does_not_catch_up_in_round_robin() {
 #[test]
 fn headroom_takes_what_is_left_most() {
     let pool = pool(&[KNOWN, KNOWN, KNOWN]);
-    let members = pool.members();
-    for (entry, remaining) in members.active().iter().zip(["10", "70", "40"]) {
+    let snapshot = pool.snapshot();
+    for (entry, remaining) in snapshot.active().iter().zip(["10", "70", "40"]) {
         let headers = http::HeaderMap::from_iter([
             ("ratelimit-limit".parse().unwrap(), "100".parse().unwrap()),
             (
@@ -273,12 +273,12 @@ fn headroom_takes_what_is_left_most() {
             as [(http::HeaderName, http::HeaderValue); 2]);
         let now = std::time::SystemTime::now();
         let limit = steadfast_core::RateLimit::from_headers(&headers, now);
-        entry.member.quota.learn(&limit, Duration::ZERO);
+        entry.state.quota.learn(&limit, Duration::ZERO);
     }
     assert_eq!(choose(&pool, &Strategy::Headroom), 1);
     for _ in 0..50 {
-        members.active()[1]
-            .member
+        snapshot.active()[1]
+            .state
             .quota
             .send(None, || Duration::ZERO);
     }
@@ -305,7 +305,7 @@ fn sticky_keeps_a_key_where_it_is() {
     }
     // Without the third, only its own keys move.
     four.edit(|all, _| {
-        all[2].service = crate::members::EndpointMode::Disabled;
+        all[2].service = crate::snapshot::EndpointMode::Disabled;
         Ok(())
     })
     .unwrap();

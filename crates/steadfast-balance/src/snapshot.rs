@@ -3,29 +3,43 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::member::Member;
+use crate::endpoint_state::EndpointState;
+use crate::signals::PoolSignals;
 
 /// All endpoints, and those that take requests in the order in which they are looked at.
 #[derive(Debug)]
-pub(crate) struct Members {
+pub(crate) struct PoolSnapshot {
     pub(crate) version: u64,
     /// In the order of the configuration.
-    pub(crate) all: Vec<Entry>,
+    pub(crate) all: Vec<ActiveEndpoint>,
     /// Those that are enabled, by tier, and within one by the order of the configuration.
-    active: Vec<Entry>,
+    active: Vec<ActiveEndpoint>,
     tiers: Vec<Range<usize>>,
-    everybody: Arc<[Arc<Member>]>,
+    everybody: Arc<[Arc<EndpointState>]>,
 }
 
 /// An endpoint with what can be set while it runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) member: Arc<Member>,
+pub(crate) struct ActiveEndpoint {
+    /// Held by the guards of its attempts.
+    pub(crate) pooled: Arc<PooledEndpoint>,
+    pub(crate) state: Arc<EndpointState>,
     pub(crate) tier: u16,
     pub(crate) weight: f64,
     /// Its weight as a part of the largest one of its tier.
     pub(crate) share: f64,
     pub(crate) service: EndpointMode,
+}
+
+/// An endpoint with the signals of its pool, behind one reference count.
+///
+/// Each attempt writes this count, so it has a cache line of its own: otherwise threads that send to
+/// different endpoints would slow each other down (bench `balance/ours-8-1us-apart`).
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct PooledEndpoint {
+    pub(crate) state: Arc<EndpointState>,
+    pub(crate) signals: Arc<PoolSignals>,
 }
 
 /// Whether an endpoint takes requests.
@@ -42,9 +56,9 @@ pub enum EndpointMode {
     Draining,
 }
 
-impl Members {
-    pub(crate) fn new(version: u64, all: Vec<Entry>) -> Self {
-        let mut active: Vec<Entry> = all
+impl PoolSnapshot {
+    pub(crate) fn new(version: u64, all: Vec<ActiveEndpoint>) -> Self {
+        let mut active: Vec<ActiveEndpoint> = all
             .iter()
             .filter(|entry| entry.service == EndpointMode::Enabled)
             .cloned()
@@ -66,18 +80,18 @@ impl Members {
         }
         Self {
             version,
-            everybody: active.iter().map(|entry| entry.member.clone()).collect(),
+            everybody: active.iter().map(|entry| entry.state.clone()).collect(),
             all,
             active,
             tiers,
         }
     }
 
-    pub(crate) fn active(&self) -> &[Entry] {
+    pub(crate) fn active(&self) -> &[ActiveEndpoint] {
         &self.active
     }
 
-    pub(crate) fn everybody(&self) -> &Arc<[Arc<Member>]> {
+    pub(crate) fn everybody(&self) -> &Arc<[Arc<EndpointState>]> {
         &self.everybody
     }
 
@@ -87,19 +101,25 @@ impl Members {
     }
 }
 
-impl Default for Members {
+impl Default for PoolSnapshot {
     fn default() -> Self {
         Self::new(0, Vec::new())
     }
 }
 
-impl Entry {
-    pub(crate) fn new(member: Member) -> Self {
+impl ActiveEndpoint {
+    pub(crate) fn new(endpoint: EndpointState, signals: Arc<PoolSignals>) -> Self {
+        let state = Arc::new(endpoint);
+        let pooled = PooledEndpoint {
+            state: state.clone(),
+            signals,
+        };
         Self {
-            tier: member.endpoint.tier,
-            weight: member.endpoint.weight,
+            pooled: Arc::new(pooled),
+            tier: state.config.tier,
+            weight: state.config.weight,
             share: 1.0,
-            member: Arc::new(member),
+            state,
             service: EndpointMode::Enabled,
         }
     }

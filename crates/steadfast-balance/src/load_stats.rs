@@ -11,7 +11,7 @@ use crate::latency::Latency;
 /// that has just sent a request.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Traffic {
+pub(crate) struct LoadStats {
     pub(crate) latency: Latency,
     in_flight: AtomicU32,
     /// How many wait until nothing is in flight.
@@ -26,9 +26,9 @@ pub(crate) struct Traffic {
 }
 
 /// Somebody who waits until nothing is in flight.
-struct Drain<'a>(&'a Traffic);
+struct Drain<'a>(&'a LoadStats);
 
-impl Traffic {
+impl LoadStats {
     pub(crate) fn new() -> Self {
         Self {
             latency: Latency::new(),
@@ -104,9 +104,9 @@ impl Traffic {
 }
 
 impl<'a> Drain<'a> {
-    fn new(traffic: &'a Traffic) -> Self {
-        traffic.drains.fetch_add(1, Ordering::SeqCst);
-        Self(traffic)
+    fn new(load: &'a LoadStats) -> Self {
+        load.drains.fetch_add(1, Ordering::SeqCst);
+        Self(load)
     }
 }
 
@@ -123,17 +123,17 @@ mod tests {
 
     #[test]
     fn whoever_drains_is_woken_by_the_last_response() {
-        let traffic = Traffic::new();
-        traffic.enter();
-        traffic.enter();
-        let mut drained = task::spawn(traffic.drained());
+        let load = LoadStats::new();
+        load.enter();
+        load.enter();
+        let mut drained = task::spawn(load.drained());
         assert_pending!(drained.poll());
-        traffic.leave();
+        load.leave();
         assert!(!drained.is_woken());
-        traffic.leave();
+        load.leave();
         assert!(drained.is_woken());
         assert_ready!(drained.poll());
         drop(drained);
-        assert_eq!(traffic.drains.load(Ordering::Relaxed), 0);
+        assert_eq!(load.drains.load(Ordering::Relaxed), 0);
     }
 }

@@ -15,7 +15,7 @@ pub struct CheckResult {
     /// How long ago that was.
     #[cfg_attr(
         feature = "serde",
-        serde(rename = "ago_seconds", serialize_with = "seconds")
+        serde(rename = "ago_seconds", serialize_with = "crate::serialize::seconds")
     )]
     pub ago: Duration,
 }
@@ -55,9 +55,4 @@ impl LastCheck {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.replace((finding, now)).map(|(before, _)| before)
     }
-}
-
-#[cfg(feature = "serde")]
-fn seconds<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(value.as_secs_f64())
 }

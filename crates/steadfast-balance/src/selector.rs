@@ -8,12 +8,12 @@ use http::Extensions;
 use steadfast_core::saturating_add;
 use tokio::time::Instant;
 
-use crate::asked::{Allowed, Asked};
 use crate::candidate::{Candidates, PickContext, Set};
-use crate::member::{Member, Turn};
-use crate::members::{Entry, Members};
-use crate::pool::Shared;
+use crate::context::PoolContext;
+use crate::endpoint_state::{Availability, EndpointState};
 use crate::queue::Claims;
+use crate::request_context::{Eligibility, RequestContext};
+use crate::snapshot::{ActiveEndpoint, PoolSnapshot};
 use crate::strategy::Sample;
 
 /// How many candidates are looked at one by one. Of more, some strategies want only two.
@@ -26,7 +26,7 @@ const LAST_RESORT: Duration = Duration::from_secs(1);
 
 /// What is found for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Selection {
     /// The endpoint at this place among the active ones.
     Endpoint(usize),
     /// An endpoint that is worth waiting for although others of a higher tier could take the
@@ -35,66 +35,70 @@ pub(crate) enum Found {
     Nobody,
 }
 
-impl Shared {
+impl PoolContext {
     /// Looks for an endpoint: an untried one of the lowest tier that has any, or else a tried one
     /// whose answers allow it. `find` looks through a tier for what the closure allows.
     pub(crate) fn look<T>(
         &self,
-        members: &Members,
-        (allowed, skip): (&Allowed<'_>, &[u64]),
+        snapshot: &PoolSnapshot,
+        (eligibility, skip): (&Eligibility<'_>, &[u64]),
         now: Instant,
-        mut find: impl FnMut(Range<usize>, &dyn Fn(&Member) -> bool) -> Option<T>,
-    ) -> Result<T, Found> {
-        let stays = self.prefers_to_wait() || self.rules.quick_retry;
-        let last = members.tiers().last();
-        for tier in members.tiers() {
-            let found = find(tier.clone(), &|member| allowed.allows_new(members, member));
+        mut find: impl FnMut(Range<usize>, &dyn Fn(&EndpointState) -> bool) -> Option<T>,
+    ) -> Result<T, Selection> {
+        let stays = self.prefers_to_wait() || self.config.quick_retry;
+        let last = snapshot.tiers().last();
+        for tier in snapshot.tiers() {
+            let found = find(tier.clone(), &|endpoint| {
+                eligibility.allows_new(snapshot, endpoint)
+            });
             if let Some(found) = found {
                 return Ok(found);
             }
             if !stays || Some(&tier) == last.as_ref() {
                 continue;
             }
-            let stay = |member: &Member| allowed.allows_before_next_tier(self, members, member);
+            let stay = |endpoint: &EndpointState| {
+                eligibility.allows_before_next_tier(self, snapshot, endpoint)
+            };
             if let Some(found) = find(tier.clone(), &stay) {
                 return Ok(found);
             }
             if self.prefers_to_wait()
-                && !allowed.hurries
-                && self.is_soon(members, tier.clone(), (allowed, skip), now)
+                && !eligibility.hurries
+                && self.is_soon(snapshot, tier.clone(), (eligibility, skip), now)
             {
-                return Err(Found::WorthWaiting(tier.end));
+                return Err(Selection::WorthWaiting(tier.end));
             }
         }
-        if allowed.may_return() {
-            for tier in members.tiers() {
-                let again = |member: &Member| allowed.allows_again(members, member);
+        if eligibility.may_return() {
+            for tier in snapshot.tiers() {
+                let again = |endpoint: &EndpointState| eligibility.allows_again(snapshot, endpoint);
                 if let Some(found) = find(tier, &again) {
                     return Ok(found);
                 }
             }
         }
-        Err(Found::Nobody)
+        Err(Selection::Nobody)
     }
 
     /// Whether an endpoint of this tier takes the request so soon that no higher one has to.
     fn is_soon(
         &self,
-        members: &Members,
+        snapshot: &PoolSnapshot,
         tier: Range<usize>,
-        (allowed, skip): (&Allowed<'_>, &[u64]),
+        (eligibility, skip): (&Eligibility<'_>, &[u64]),
         now: Instant,
     ) -> bool {
-        let bound = saturating_add(allowed.since(now), self.rules.prefer_wait_below);
-        members.active()[tier].iter().any(|entry| {
-            let member = &*entry.member;
-            let may = allowed.allows_new(members, member)
-                || allowed.allows_before_next_tier(self, members, member);
-            match member.turn(allowed.tokens(), now) {
-                Turn::Paced(at) | Turn::Limited(at) => may && at <= bound,
+        let bound = saturating_add(eligibility.since(now), self.config.prefer_wait_below);
+        snapshot.active()[tier].iter().any(|entry| {
+            let endpoint = &*entry.state;
+            let may = eligibility.allows_new(snapshot, endpoint)
+                || eligibility.allows_before_next_tier(self, snapshot, endpoint);
+            match endpoint.turn(eligibility.tokens(), now) {
+                Availability::Paced(at) | Availability::Limited(at) => may && at <= bound,
                 // Whose turn it is has not looked yet.
-                Turn::Now => may && !skip.contains(&member.id),
-                Turn::Broken(_) => false,
+                Availability::Now => may && !skip.contains(&endpoint.id),
+                Availability::Broken(_) => false,
             }
         })
     }
@@ -103,64 +107,68 @@ impl Shared {
     /// be busy, and those in `claims` belong to others who wait.
     pub(crate) fn choose(
         &self,
-        members: &Members,
-        (allowed, asked): (&Allowed<'_>, &Asked),
+        snapshot: &PoolSnapshot,
+        (eligibility, context): (&Eligibility<'_>, &RequestContext),
         extensions: &Extensions,
         (skip, claims): (&[u64], &Claims),
         now: Instant,
-    ) -> Found {
+    ) -> Selection {
         if matches!(claims, Claims::All) {
-            return Found::Nobody;
+            return Selection::Nobody;
         }
         let asking = PickContext {
             extensions,
-            wishes: asked.wishes.as_ref(),
+            wishes: context.wishes.as_ref(),
             now,
             start: self.start,
             round: &self.draws.round,
         };
-        let tokens = asked.tokens();
-        let is_free = |member: &Member| {
-            !skip.contains(&member.id) && member.is_admissible(tokens, now) && !claims.has(member)
+        let tokens = context.tokens();
+        let is_free = |endpoint: &EndpointState| {
+            !skip.contains(&endpoint.id)
+                && endpoint.is_admissible(tokens, now)
+                && !claims.has(endpoint)
         };
-        if allowed.has_preference() {
-            let mut active = members.active().iter();
+        if eligibility.has_preference() {
+            let mut active = snapshot.active().iter();
             let preferred = active.position(|entry| {
-                let member = &*entry.member;
-                allowed.prefers(member) && is_free(member) && allowed.allows_new(members, member)
+                let endpoint = &*entry.state;
+                eligibility.prefers(endpoint)
+                    && is_free(endpoint)
+                    && eligibility.allows_new(snapshot, endpoint)
             });
             if let Some(at) = preferred {
-                return Found::Endpoint(at);
+                return Selection::Endpoint(at);
             }
         }
-        if allowed.is_anybody() && skip.is_empty() && matches!(claims, Claims::None) {
+        if eligibility.is_anybody() && skip.is_empty() && matches!(claims, Claims::None) {
             // Most requests: any endpoint will do, none was tried, and nobody waits.
-            let is_free = |member: &Member| member.is_admissible(None, now);
-            let first = members.tiers().next();
-            let found = first.and_then(|tier| self.pick(members, tier, &asking, is_free));
+            let is_free = |endpoint: &EndpointState| endpoint.is_admissible(None, now);
+            let first = snapshot.tiers().next();
+            let found = first.and_then(|tier| self.pick(snapshot, tier, &asking, is_free));
             if let Some(at) = found {
-                return Found::Endpoint(at);
+                return Selection::Endpoint(at);
             }
         }
-        self.look(members, (allowed, skip), now, |tier, allows| {
-            self.pick(members, tier, &asking, |member| {
-                is_free(member) && allows(member)
+        self.look(snapshot, (eligibility, skip), now, |tier, allows| {
+            self.pick(snapshot, tier, &asking, |endpoint| {
+                is_free(endpoint) && allows(endpoint)
             })
         })
-        .map_or_else(|found| found, Found::Endpoint)
+        .map_or_else(|found| found, Selection::Endpoint)
     }
 
     /// Lets the strategy choose among those of a tier that can take the request.
     fn pick(
         &self,
-        members: &Members,
+        snapshot: &PoolSnapshot,
         tier: Range<usize>,
         asking: &PickContext<'_>,
-        can_take: impl Fn(&Member) -> bool,
+        can_take: impl Fn(&EndpointState) -> bool,
     ) -> Option<usize> {
-        let (start, entries) = (tier.start, &members.active()[tier]);
-        let can_take = |entry: &Entry| can_take(&entry.member);
-        let sample = self.rules.strategy.sample();
+        let (start, entries) = (tier.start, &snapshot.active()[tier]);
+        let can_take = |entry: &ActiveEndpoint| can_take(&entry.state);
+        let sample = self.config.strategy.sample();
         if sample == Sample::First {
             return entries.iter().position(can_take).map(|at| start + at);
         }
@@ -168,7 +176,7 @@ impl Shared {
             let candidates = Candidates::new((entries, start), set, asking);
             let chosen = match candidates.len() {
                 0 | 1 => None,
-                _ => self.rules.strategy.pick(asking, candidates),
+                _ => self.config.strategy.pick(asking, candidates),
             };
             let chosen = chosen.or_else(|| candidates.iter().next())?;
             Some(chosen.index())
@@ -178,8 +186,8 @@ impl Shared {
                 return choose(Set::Two(two));
             }
         }
-        let bits = |word: &[Entry]| {
-            let bit = |(at, entry): (usize, &Entry)| u64::from(can_take(entry)) << at;
+        let bits = |word: &[ActiveEndpoint]| {
+            let bit = |(at, entry): (usize, &ActiveEndpoint)| u64::from(can_take(entry)) << at;
             word.iter()
                 .enumerate()
                 .map(bit)
@@ -210,24 +218,24 @@ impl Shared {
     /// Chooses an endpoint although all are broken, if none is limited and it is time for that.
     pub(crate) fn least_bad(
         &self,
-        members: &Members,
-        allowed: &Allowed<'_>,
+        snapshot: &PoolSnapshot,
+        eligibility: &Eligibility<'_>,
         skip: &[u64],
         now: Instant,
     ) -> Option<usize> {
         let mut best: Option<(Instant, usize)> = None;
-        for (at, entry) in members.active().iter().enumerate() {
-            let member = &*entry.member;
-            if !allowed.allows_new(members, member) {
+        for (at, entry) in snapshot.active().iter().enumerate() {
+            let endpoint = &*entry.state;
+            if !eligibility.allows_new(snapshot, endpoint) {
                 continue;
             }
             // One that is isolated by hand is not to be asked.
-            if member.cooldown.until(now).is_some() || member.breaker.is_isolated() {
+            if endpoint.cooldown.until(now).is_some() || endpoint.breaker.is_isolated() {
                 return None;
             }
-            match member.turn(None, now) {
-                Turn::Broken(_) if skip.contains(&member.id) => {}
-                Turn::Broken(ready) => {
+            match endpoint.turn(None, now) {
+                Availability::Broken(_) if skip.contains(&endpoint.id) => {}
+                Availability::Broken(ready) => {
                     best = best
                         .filter(|(best, _)| *best <= ready)
                         .or(Some((ready, at)));
@@ -266,16 +274,16 @@ mod tests {
     #[test]
     fn a_place_that_is_lost_meanwhile_leads_to_the_next_tier() {
         let pool = pool(&[0, 1, u16::MAX]);
-        let members = pool.members();
-        let asked = Asked::default();
+        let snapshot = pool.snapshot();
+        let context = RequestContext::default();
         let looks = Cell::new(0);
         let found = pool.shared.look(
-            &members,
-            (&asked.allowed(), &[]),
+            &snapshot,
+            (&context.eligibility(), &[]),
             Instant::now(),
             |tier, _| {
                 looks.set(looks.get() + 1);
-                (members.active()[tier.start].tier > 0).then_some(tier.start)
+                (snapshot.active()[tier.start].tier > 0).then_some(tier.start)
             },
         );
         assert_eq!((found, looks.get()), (Ok(1), 2));
@@ -286,15 +294,16 @@ mod tests {
         let shared = shared(Strategy::LeastLoaded);
         let endpoint = |n: usize| Endpoint::new(&n.to_string(), "http://a.test").unwrap();
         let pool = Pool::new(shared, (0..64).map(endpoint).collect()).unwrap();
-        let members = pool.members();
-        let asked = Asked::default();
-        let (allowed, extensions) = (asked.allowed(), Extensions::new());
+        let snapshot = pool.snapshot();
+        let context = RequestContext::default();
+        let (eligibility, extensions) = (context.eligibility(), Extensions::new());
         let mut chosen = [0_u32; 64];
         for _ in 0..6_400 {
-            let ask = (&allowed, &asked);
+            let ask = (&eligibility, &context);
             let now = Instant::now();
-            let found = (pool.shared).choose(&members, ask, &extensions, (&[], &Claims::None), now);
-            let Found::Endpoint(at) = found else {
+            let found =
+                (pool.shared).choose(&snapshot, ask, &extensions, (&[], &Claims::None), now);
+            let Selection::Endpoint(at) = found else {
                 panic!("{found:?}");
             };
             chosen[at] += 1;
@@ -306,14 +315,14 @@ mod tests {
         );
 
         // With one that can take it among many that cannot, it is found all the same.
-        for entry in &members.active()[1..] {
-            entry.member.breaker.isolate();
+        for entry in &snapshot.active()[1..] {
+            entry.state.breaker.isolate();
         }
-        let ask = (&allowed, &asked);
+        let ask = (&eligibility, &context);
         let claims = (&[][..], &Claims::None);
         let found = pool
             .shared
-            .choose(&members, ask, &extensions, claims, Instant::now());
-        assert_eq!(found, Found::Endpoint(0));
+            .choose(&snapshot, ask, &extensions, claims, Instant::now());
+        assert_eq!(found, Selection::Endpoint(0));
     }
 }

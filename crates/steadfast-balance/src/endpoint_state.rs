@@ -1,22 +1,20 @@
 //! One endpoint of a pool and all that is known of it.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
 use steadfast_breaker::CircuitBreaker;
-use steadfast_core::{BreakerEffect, Class, InvalidConfig, Verdict, saturating_add};
+use steadfast_core::{BreakerEffect, Class, InvalidConfig, Observers, Verdict, saturating_add};
 use tokio::time::Instant;
 
-use crate::checked::LastCheck;
+use crate::check_result::LastCheck;
 use crate::cooldown::{Cooldown, Refusal, Ticket};
 use crate::endpoint::Endpoint;
-use crate::pool::Shared;
-use crate::queue::Lacking;
+use crate::load_stats::LoadStats;
+use crate::queue_marks::QueueMarks;
 use crate::quota::Quota;
-use crate::traffic::Traffic;
 use steadfast_core::layer::stable_hash;
 
 /// How long an endpoint whose quota is spent is left alone, at least.
@@ -28,21 +26,18 @@ const MAX_CREDENTIAL_BENCH: Duration = Duration::from_secs(30 * 60);
 /// A credential that was rejected so often in a row is no accident.
 const REJECTIONS: u32 = 3;
 
-pub(crate) struct Member {
+pub(crate) struct EndpointState {
     /// Different for each endpoint of a pool, also for one that comes back under its old name.
     pub(crate) id: u64,
     pub(crate) name_hash: u64,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) endpoint: Endpoint,
+    /// The origin of its times: the start of the pool.
+    pub(crate) start: Instant,
+    pub(crate) config: Endpoint,
     pub(crate) breaker: CircuitBreaker,
     pub(crate) cooldown: Cooldown,
     pub(crate) quota: Quota,
-    pub(crate) traffic: Traffic,
-    /// The last walk through the queue that has met it.
-    pub(crate) mark: AtomicU64,
-    pub(crate) lacking: Lacking,
-    /// How many of the queue want it. Written under its lock.
-    pub(crate) wanted_by: AtomicUsize,
+    pub(crate) load: LoadStats,
+    pub(crate) queue_marks: QueueMarks,
     /// How often in a row the endpoint rejected its own credential.
     rejections: AtomicU32,
     /// What the last health check has found.
@@ -51,7 +46,7 @@ pub(crate) struct Member {
 
 /// When an endpoint can take an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Availability {
     Now,
     /// When it is its turn by the learned rate, or when what the last attempt showed is known.
     Paced(Instant),
@@ -61,7 +56,7 @@ pub(crate) enum Turn {
     Broken(Instant),
 }
 
-impl Turn {
+impl Availability {
     pub(crate) fn at(self) -> Option<Instant> {
         match self {
             Self::Now => None,
@@ -70,27 +65,26 @@ impl Turn {
     }
 }
 
-impl Member {
+impl EndpointState {
     pub(crate) fn new(
         mut endpoint: Endpoint,
         id: u64,
-        shared: &Arc<Shared>,
+        start: Instant,
+        observers: &Observers,
     ) -> Result<Self, InvalidConfig> {
         endpoint.validate()?;
         endpoint.set_apart();
-        let breaker = endpoint.build_breaker(shared.rules.observers.clone())?;
+        let breaker = endpoint.build_breaker(observers.clone())?;
         Ok(Self {
             id,
             name_hash: stable_hash(endpoint.name.as_str().as_bytes()),
-            shared: shared.clone(),
-            endpoint,
+            start,
+            config: endpoint,
             breaker,
             cooldown: Cooldown::new(),
             quota: Quota::default(),
-            traffic: Traffic::new(),
-            mark: AtomicU64::new(0),
-            lacking: Lacking::default(),
-            wanted_by: AtomicUsize::new(0),
+            load: LoadStats::new(),
+            queue_marks: QueueMarks::default(),
             rejections: AtomicU32::new(0),
             last_check: LastCheck::default(),
         })
@@ -105,36 +99,38 @@ impl Member {
     }
 
     /// When an attempt of so many tokens would be admitted.
-    pub(crate) fn turn(&self, tokens: Option<u64>, now: Instant) -> Turn {
+    pub(crate) fn turn(&self, tokens: Option<u64>, now: Instant) -> Availability {
         if let Some(wait) = self.breaker.retry_in_at(now) {
-            return Turn::Broken(saturating_add(now, wait).max(self.cooldown.ready_at(now)));
+            return Availability::Broken(
+                saturating_add(now, wait).max(self.cooldown.ready_at(now)),
+            );
         }
         let ready = self.cooldown.ready_at(now);
         let tokens = tokens.and_then(|tokens| self.has_tokens_at(tokens, now));
         if self.cooldown.until(now).is_some() || tokens.is_some_and(|at| at > ready) {
-            Turn::Limited(tokens.map_or(ready, |at| at.max(ready)))
+            Availability::Limited(tokens.map_or(ready, |at| at.max(ready)))
         } else if ready > now {
-            Turn::Paced(ready)
+            Availability::Paced(ready)
         } else {
-            Turn::Now
+            Availability::Now
         }
+    }
+
+    /// Returns the time since the pool was built.
+    pub(crate) fn since_start(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
     }
 
     /// When it has so many tokens, if it has not now.
     pub(crate) fn has_tokens_at(&self, tokens: u64, now: Instant) -> Option<Instant> {
-        let ready = self.quota.ready_at(tokens, self.shared.since_start(now))?;
-        Some(saturating_add(self.shared.start, ready))
-    }
-
-    /// Whether this walk through the queue meets it for the first time. Asked under its lock.
-    pub(crate) fn is_new_to(&self, walk: u64) -> bool {
-        self.mark.swap(walk, Ordering::Relaxed) != walk
+        let ready = self.quota.ready_at(tokens, self.since_start(now))?;
+        Some(saturating_add(self.start, ready))
     }
 
     /// Counts an attempt that is sent.
     pub(crate) fn enter(&self, tokens: Option<u64>, now: Instant) {
-        self.traffic.enter();
-        self.quota.send(tokens, || self.shared.since_start(now));
+        self.load.enter();
+        self.quota.send(tokens, || self.since_start(now));
     }
 
     /// Learns from the answer of an attempt that did not succeed. Returns how long the endpoint
@@ -153,7 +149,7 @@ impl Member {
             self.accepted();
         }
         match verdict.class() {
-            Class::Unauthorized if rejected && self.endpoint.answers_for_its_credential() => {
+            Class::Unauthorized if rejected && self.config.answers_for_its_credential() => {
                 self.cooldown.cool_for(ticket, now, || self.rejected())
             }
             _ => self
@@ -187,7 +183,7 @@ impl Member {
         };
         // Only a refusal for a rate can be one of a quota that fills steadily.
         let seed = match verdict.class() {
-            Class::RateLimited => self.quota.rate(self.shared.since_start(now)),
+            Class::RateLimited => self.quota.rate(self.since_start(now)),
             _ => None,
         };
         let refusal = Refusal {
@@ -217,18 +213,18 @@ impl Member {
 
     /// Learns from a success. Returns whether a cooldown has come to its end.
     pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
-        self.traffic.latency.record(ticket.age(now));
+        self.load.latency.record(ticket.age(now));
         self.accepted();
         self.cooldown.succeeded(ticket, now)
     }
 }
 
-impl fmt::Debug for Member {
+impl fmt::Debug for EndpointState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member")
-            .field("endpoint", &self.endpoint)
+        f.debug_struct("EndpointState")
+            .field("endpoint", &self.config)
             .field("breaker", &self.breaker)
-            .field("in_flight", &self.traffic.in_flight())
+            .field("in_flight", &self.load.in_flight())
             .finish_non_exhaustive()
     }
 }

@@ -6,15 +6,15 @@ use steadfast_core::{
 };
 use tokio::time::Instant;
 
-use crate::member::Member;
-use crate::members::Members;
-use crate::pool::Shared;
+use crate::context::PoolContext;
+use crate::endpoint_state::EndpointState;
+use crate::snapshot::PoolSnapshot;
 use steadfast_core::RoutingOptions;
 use steadfast_core::layer::{AttemptGroup, RecordAttempts};
 
 /// What a request brings along: its record, and where it wants to go.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct RequestContext {
     pub(crate) trail: Option<Trail>,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) wishes: Option<RoutingOptions>,
@@ -24,7 +24,7 @@ pub(crate) struct Asked {
 
 /// What that allows at one moment.
 #[derive(Debug)]
-pub(crate) struct Allowed<'a> {
+pub(crate) struct Eligibility<'a> {
     wishes: Option<&'a RoutingOptions>,
     /// It does not wait for one endpoint while another one could take it.
     pub(crate) hurries: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Allowed<'a> {
     moves: bool,
 }
 
-impl Asked {
+impl RequestContext {
     /// What the extensions of a request ask for. A group is taken out: it is that of the endpoints of
     /// this balancer, not of one further in.
     #[inline]
@@ -66,19 +66,19 @@ impl Asked {
     }
 
     /// What is allowed once the attempts that run now have failed. The next one is no hedge.
-    pub(crate) fn allowed_after_all(&self) -> Allowed<'_> {
+    pub(crate) fn eligibility_after_all(&self) -> Eligibility<'_> {
         let group = self.group.as_ref();
-        Allowed {
+        Eligibility {
             elsewhere: group.map(AttemptGroup::endpoints).unwrap_or_default(),
             is_hedge: false,
-            ..self.allowed()
+            ..self.eligibility()
         }
     }
 
-    pub(crate) fn allowed(&self) -> Allowed<'_> {
+    pub(crate) fn eligibility(&self) -> Eligibility<'_> {
         let trail = self.trail.as_ref().filter(|trail| !trail.is_empty());
         let next = trail.and_then(Trail::last_next);
-        Allowed {
+        Eligibility {
             wishes: self.wishes.as_ref(),
             hurries: false,
             tried: trail.map(Trail::attempts).unwrap_or_default(),
@@ -94,7 +94,7 @@ impl Asked {
     }
 }
 
-impl Allowed<'_> {
+impl Eligibility<'_> {
     pub(crate) fn tokens(&self) -> Option<u64> {
         self.wishes.and_then(RoutingOptions::tokens)
     }
@@ -112,9 +112,9 @@ impl Allowed<'_> {
             .map_or(now, |first| first.started.min(now))
     }
 
-    pub(crate) fn prefers(&self, member: &Member) -> bool {
+    pub(crate) fn prefers(&self, endpoint: &EndpointState) -> bool {
         let preferred = self.wishes.and_then(RoutingOptions::preferred);
-        preferred.is_some_and(|name| *name == member.endpoint.name)
+        preferred.is_some_and(|name| *name == endpoint.config.name)
     }
 
     pub(crate) fn has_preference(&self) -> bool {
@@ -128,22 +128,22 @@ impl Allowed<'_> {
     }
 
     /// Whether an endpoint that was not tried may take the request.
-    pub(crate) fn allows_new(&self, members: &Members, member: &Member) -> bool {
-        self.is_wanted(member)
+    pub(crate) fn allows_new(&self, snapshot: &PoolSnapshot, endpoint: &EndpointState) -> bool {
+        self.is_wanted(endpoint)
             && (self.tried.iter())
-                .all(|attempt| !is_at(attempt, member) && may_follow(members, member, attempt))
+                .all(|attempt| !is_at(attempt, endpoint) && may_follow(snapshot, endpoint, attempt))
     }
 
     /// Whether an endpoint that was tried may take the request again.
-    pub(crate) fn allows_again(&self, members: &Members, member: &Member) -> bool {
+    pub(crate) fn allows_again(&self, snapshot: &PoolSnapshot, endpoint: &EndpointState) -> bool {
         if self.is_hedge {
             return false;
         }
         let (mut tried, mut once) = (false, 0);
-        self.is_wanted(member)
+        self.is_wanted(endpoint)
             && self.tried.iter().all(|attempt| {
-                if !is_at(attempt, member) {
-                    return may_follow(members, member, attempt);
+                if !is_at(attempt, endpoint) {
+                    return may_follow(snapshot, endpoint, attempt);
                 }
                 tried = true;
                 match attempt.verdict.same_endpoint() {
@@ -162,11 +162,11 @@ impl Allowed<'_> {
     /// its failure may have been an accident, or its limit is soon over.
     pub(crate) fn allows_before_next_tier(
         &self,
-        shared: &Shared,
-        members: &Members,
-        member: &Member,
+        shared: &PoolContext,
+        snapshot: &PoolSnapshot,
+        endpoint: &EndpointState,
     ) -> bool {
-        let mut here = self.tried.iter().filter(|attempt| is_at(attempt, member));
+        let mut here = self.tried.iter().filter(|attempt| is_at(attempt, endpoint));
         let (Some(attempt), None) = (here.next(), here.next()) else {
             return false;
         };
@@ -174,28 +174,29 @@ impl Allowed<'_> {
             Class::RateLimited => {
                 let hint = attempt.verdict.hint();
                 shared.prefers_to_wait()
-                    && hint.is_some_and(|hint| hint <= shared.rules.prefer_wait_below)
+                    && hint.is_some_and(|hint| hint <= shared.config.prefer_wait_below)
             }
-            _ => shared.rules.quick_retry && is_lone_failure(attempt.verdict),
+            _ => shared.config.quick_retry && is_lone_failure(attempt.verdict),
         };
-        stays && self.allows_again(members, member)
+        stays && self.allows_again(snapshot, endpoint)
     }
 
     /// Whether it may go there now.
-    pub(crate) fn allows_now(&self, members: &Members, member: &Member) -> bool {
-        self.allows_new(members, member) || self.may_return() && self.allows_again(members, member)
+    pub(crate) fn allows_now(&self, snapshot: &PoolSnapshot, endpoint: &EndpointState) -> bool {
+        self.allows_new(snapshot, endpoint)
+            || self.may_return() && self.allows_again(snapshot, endpoint)
     }
 
     /// Whether it may go there some time.
-    pub(crate) fn allows(&self, members: &Members, member: &Member) -> bool {
-        self.allows_new(members, member) || self.allows_again(members, member)
+    pub(crate) fn allows(&self, snapshot: &PoolSnapshot, endpoint: &EndpointState) -> bool {
+        self.allows_new(snapshot, endpoint) || self.allows_again(snapshot, endpoint)
     }
 
-    fn is_wanted(&self, member: &Member) -> bool {
-        let name = &member.endpoint.name;
+    fn is_wanted(&self, endpoint: &EndpointState) -> bool {
+        let name = &endpoint.config.name;
         self.wishes.is_none_or(|wishes| wishes.allows(name))
             && !self.elsewhere.contains(name)
-            && !self.lost.contains(&member.id)
+            && !self.lost.contains(&endpoint.id)
     }
 }
 
@@ -203,23 +204,23 @@ fn is_lone_failure(verdict: Verdict) -> bool {
     matches!(verdict.class(), Class::ServerError | Class::Overloaded) && verdict.hint().is_none()
 }
 
-fn is_at(attempt: &Attempt, member: &Member) -> bool {
-    attempt.endpoint.as_ref() == Some(&member.endpoint.name)
+fn is_at(attempt: &Attempt, endpoint: &EndpointState) -> bool {
+    attempt.endpoint.as_ref() == Some(&endpoint.config.name)
 }
 
 /// Whether `member` may take a request after what another endpoint answered.
-fn may_follow(members: &Members, member: &Member, attempt: &Attempt) -> bool {
+fn may_follow(snapshot: &PoolSnapshot, endpoint: &EndpointState, attempt: &Attempt) -> bool {
     // The request goes on, so it was not its caller who left but a layer in between.
     if attempt.verdict.class() == Class::Cancelled {
         return true;
     }
     match attempt.verdict.class().other_endpoint() {
         OtherEndpoint::Any => true,
-        OtherEndpoint::LargerContext => member.endpoint.larger_context,
+        OtherEndpoint::LargerContext => endpoint.config.larger_context,
         OtherEndpoint::OtherCredential => {
-            let mut all = members.all.iter().map(|entry| &entry.member.endpoint);
+            let mut all = snapshot.all.iter().map(|entry| &entry.state.config);
             let tried = all.find(|tried| attempt.endpoint.as_ref() == Some(&tried.name));
-            tried.is_none_or(|tried| tried.credential != member.endpoint.credential)
+            tried.is_none_or(|tried| tried.credential != endpoint.config.credential)
         }
         _ => false,
     }

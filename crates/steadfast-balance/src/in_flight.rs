@@ -11,190 +11,196 @@ use steadfast_core::{
 };
 use tokio::time::Instant;
 
-use crate::asked::Asked;
 use crate::cooldown::Ticket;
 use crate::endpoint::Endpoint;
-use crate::member::Member;
-use crate::members::Entry;
 use crate::pool::Pool;
+use crate::request_context::RequestContext;
+use crate::snapshot::{ActiveEndpoint, PooledEndpoint};
 use steadfast_core::layer::{AttemptGroup, AttemptSlot, RecordAttempts};
 
 /// A request on its way to an endpoint: what it asks for, and what it has reserved there. Dropping
 /// it before that is settled, as a caller who leaves does, gives it back and notes that the attempt
 /// was cancelled.
-pub(crate) struct Dispatch {
-    pub(crate) asked: Asked,
-    pub(crate) reserved: Reserved,
+pub(crate) struct InFlight {
+    pub(crate) context: RequestContext,
+    pub(crate) reserved: Reservation,
 }
 
 /// What an attempt has reserved at an endpoint. Nothing before an endpoint has admitted it, and
 /// after it is settled.
 #[derive(Default)]
-pub(crate) struct Reserved {
-    load: Option<Load>,
+pub(crate) struct Reservation {
+    load: Option<LoadGuard>,
     /// Keeps the other attempts of the request away, as long as this one is under way.
     place: Option<AttemptSlot>,
 }
 
 /// What an attempt came to, and by which answer.
-type Told = (Verdict, Option<StatusCode>);
+type AttemptOutcome = (Verdict, Option<StatusCode>);
 
 /// A place among the requests in flight, with the breaker's permit. It goes with the response
 /// to the end of its body.
-pub struct Load {
-    member: Arc<Member>,
+pub struct LoadGuard {
+    endpoint: Arc<PooledEndpoint>,
     tier: u16,
     /// None at an endpoint that was asked although its breaker is open.
     permit: Option<DetachedPermit>,
     ticket: Ticket,
 }
 
-// ===== impl Dispatch =====
+// ===== impl InFlight =====
 
-impl Dispatch {
-    pub(crate) fn new(asked: Asked) -> Self {
+impl InFlight {
+    pub(crate) fn new(context: RequestContext) -> Self {
         Self {
-            asked,
-            reserved: Reserved::default(),
+            context,
+            reserved: Reservation::default(),
         }
     }
 
     /// The endpoint that has admitted it.
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.reserved.load().member.endpoint
+        &self.reserved.load().endpoint.state.config
     }
 
     /// Settles the attempt by the head of its response. A success goes on to its body.
-    pub(crate) fn respond<B>(&mut self, pool: &Pool, response: &Response<B>) -> Option<Load> {
-        self.reserved.respond(&self.asked, pool, response)
+    pub(crate) fn respond<B>(&mut self, pool: &Pool, response: &Response<B>) -> Option<LoadGuard> {
+        self.reserved.respond(&self.context, pool, response)
     }
 
     /// Settles the attempt by the error of the client.
     pub(crate) fn error(&mut self, pool: &Pool, error: &BoxError) {
-        self.reserved.error(&self.asked, pool, error);
+        self.reserved.error(&self.context, pool, error);
     }
 
     /// Gives back what was reserved, for a request that will not be sent at all.
     pub(crate) fn withdraw(&mut self) {
-        if let Some(trail) = &self.asked.trail {
+        if let Some(trail) = &self.context.trail {
             trail.set_next(Next::Never);
         }
         self.reserved.give_back();
     }
 }
 
-impl Drop for Dispatch {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.reserved.cancel(&self.asked);
+        self.reserved.cancel(&self.context);
     }
 }
 
-// ===== impl Reserved =====
+// ===== impl Reservation =====
 
-impl Reserved {
+impl Reservation {
     /// Reserves a place at an endpoint. Returns `false` if somebody else took the last one.
-    pub(crate) fn try_admit(&mut self, entry: &Entry, asked: &Asked, now: Instant) -> bool {
-        let member = &entry.member;
-        let Some(ticket) = member.cooldown.try_admit(now) else {
+    pub(crate) fn try_admit(
+        &mut self,
+        entry: &ActiveEndpoint,
+        context: &RequestContext,
+        now: Instant,
+    ) -> bool {
+        let endpoint = &entry.state;
+        let Some(ticket) = endpoint.cooldown.try_admit(now) else {
             return false;
         };
-        let Ok(permit) = member.breaker.try_acquire_detached_at(now) else {
-            member.cooldown.unsent(ticket);
+        let Ok(permit) = endpoint.breaker.try_acquire_detached_at(now) else {
+            endpoint.cooldown.unsent(ticket);
             return false;
         };
-        self.admit(entry, (ticket, Some(permit)), asked, now);
+        self.admit(entry, (ticket, Some(permit)), context, now);
         true
     }
 
     /// Reserves a place although the breaker is open, unless the endpoint is limited.
     pub(crate) fn try_admit_as_last_resort(
         &mut self,
-        entry: &Entry,
-        asked: &Asked,
+        entry: &ActiveEndpoint,
+        context: &RequestContext,
         now: Instant,
     ) -> bool {
-        let Some(ticket) = entry.member.cooldown.try_admit(now) else {
+        let Some(ticket) = entry.state.cooldown.try_admit(now) else {
             return false;
         };
-        self.admit(entry, (ticket, None), asked, now);
+        self.admit(entry, (ticket, None), context, now);
         true
     }
 
     #[inline]
     fn admit(
         &mut self,
-        entry: &Entry,
+        entry: &ActiveEndpoint,
         (ticket, permit): (Ticket, Option<DetachedPermit>),
-        asked: &Asked,
+        context: &RequestContext,
         now: Instant,
     ) {
-        entry.member.enter(asked.tokens(), now);
-        self.load = Some(Load {
-            member: entry.member.clone(),
+        entry.state.enter(context.tokens(), now);
+        self.load = Some(LoadGuard {
+            endpoint: entry.pooled.clone(),
             tier: entry.tier,
             permit,
             ticket,
         });
-        let name = &entry.member.endpoint.name;
-        self.place = asked.group.as_ref().map(|group| group.enter(name, now));
+        let name = &entry.state.config.name;
+        self.place = context.group.as_ref().map(|group| group.enter(name, now));
     }
 
-    fn load(&self) -> &Load {
+    fn load(&self) -> &LoadGuard {
         self.load.as_ref().expect("an endpoint has admitted it")
     }
 
     /// Ends the attempt.
-    fn take(&mut self) -> Option<Load> {
+    fn take(&mut self) -> Option<LoadGuard> {
         self.place = None;
         self.load.take()
     }
 
-    fn respond<B>(&mut self, asked: &Asked, pool: &Pool, response: &Response<B>) -> Option<Load> {
+    fn respond<B>(
+        &mut self,
+        context: &RequestContext,
+        pool: &Pool,
+        response: &Response<B>,
+    ) -> Option<LoadGuard> {
         // Before anything is taken: a classifier that panics leaves a cancelled attempt.
-        let verdict = verdict_of(&*pool.shared.rules.classifier, Ok(response));
+        let verdict = verdict_of(&*pool.shared.config.classifier, Ok(response));
         if !verdict.is_success() {
             let load = self.take()?;
-            load.fail(asked, pool, (verdict, Some(response.status())));
+            load.fail(context, pool, (verdict, Some(response.status())));
             return None;
         }
         // Where it lies, and moved once: to the response.
         let load = self.load.as_mut()?;
         let now = Instant::now();
-        load.note(asked, (verdict, Some(response.status())), now);
-        let member = &*load.member;
-        let since_start = member.shared.since_start(now);
-        member.traffic.used(since_start);
-        let over = member.succeeded(load.ticket, now);
+        load.note(context, (verdict, Some(response.status())), now);
+        let endpoint = &*load.endpoint.state;
+        let since_start = endpoint.since_start(now);
+        endpoint.load.used(since_start);
+        let over = endpoint.succeeded(load.ticket, now);
         if over {
-            let endpoint = member.endpoint.name.clone();
-            member
-                .shared
-                .rules
-                .observers
-                .emit(&Event::CooldownEnded { endpoint });
+            let endpoint = endpoint.config.name.clone();
+            let observers = &load.endpoint.signals.observers;
+            observers.emit(&Event::CooldownEnded { endpoint });
         }
         if RateLimit::may_be_in(response.headers()) {
             let limit = RateLimit::from_headers(response.headers(), SystemTime::now());
-            member.quota.learn(&limit, since_start);
+            endpoint.quota.learn(&limit, since_start);
             // The endpoint says itself that the next request will be refused, if that needs as much.
-            let pause = limit.pause(asked.tokens());
+            let pause = limit.pause(context.tokens());
             if let Some(wait) = pause.filter(|wait| !wait.is_zero()) {
-                let wait = member.cooldown.spent(load.ticket, wait, now);
+                let wait = endpoint.cooldown.spent(load.ticket, wait, now);
                 load.tell_of_cooldown(Class::Success, wait);
             }
         }
         if let Some(permit) = &mut load.permit {
-            permit.head(&load.member.breaker, verdict);
+            permit.head(&load.endpoint.state.breaker, verdict);
         }
-        load.member.shared.turned(now);
+        load.endpoint.signals.notify_waiters(now);
         self.take()
     }
 
     /// Settles the attempt by the error of the client.
-    pub(crate) fn error(&mut self, asked: &Asked, pool: &Pool, error: &BoxError) {
-        let verdict = pool.shared.rules.classifier.classify(Err(&**error));
+    pub(crate) fn error(&mut self, context: &RequestContext, pool: &Pool, error: &BoxError) {
+        let verdict = pool.shared.config.classifier.classify(Err(&**error));
         if let Some(load) = self.take() {
-            load.fail(asked, pool, (verdict, None));
+            load.fail(context, pool, (verdict, None));
         }
     }
 
@@ -204,56 +210,56 @@ impl Reserved {
             place.unsent();
         }
         if let Some(load) = self.take() {
-            load.member.cooldown.unsent(load.ticket);
+            load.endpoint.state.cooldown.unsent(load.ticket);
         }
     }
 
-    fn cancel(&mut self, asked: &Asked) {
+    fn cancel(&mut self, context: &RequestContext) {
         let Some(mut load) = self.take() else {
             return;
         };
-        load.member.traffic.was_in_vain();
-        load.member.cooldown.cancelled(load.ticket);
+        load.endpoint.state.load.was_in_vain();
+        load.endpoint.state.cooldown.cancelled(load.ticket);
         let now = Instant::now();
         let waited = load.ticket.age(now);
         // It was dropped since another attempt was faster, and not by its caller.
-        let has_lost = asked.group.as_ref().is_some_and(AttemptGroup::is_decided);
-        let class = match load.member.shared.rules.abandoned_after {
+        let has_lost = context.group.as_ref().is_some_and(AttemptGroup::is_decided);
+        let class = match load.endpoint.signals.abandoned_after {
             Some(after) if waited > after && !has_lost => Class::Timeout,
             _ => Class::Cancelled,
         };
         let verdict = Verdict::new(class);
-        load.note(asked, (verdict, None), now);
+        load.note(context, (verdict, None), now);
         if let Some(permit) = load.permit.take() {
-            permit.record(&load.member.breaker, verdict);
+            permit.record(&load.endpoint.state.breaker, verdict);
         }
     }
 }
 
-// ===== impl Load =====
+// ===== impl LoadGuard =====
 
-impl Load {
+impl LoadGuard {
     /// Settles an attempt that did not succeed.
-    fn fail(mut self, asked: &Asked, pool: &Pool, (verdict, status): Told) {
+    fn fail(mut self, context: &RequestContext, pool: &Pool, (verdict, status): AttemptOutcome) {
         let now = Instant::now();
-        self.note(asked, (verdict, status), now);
-        let member = &*self.member;
-        member.traffic.used(member.shared.since_start(now));
-        member.traffic.was_in_vain();
-        let wait = member.refused(self.ticket, verdict, status, now);
+        self.note(context, (verdict, status), now);
+        let endpoint = &*self.endpoint.state;
+        endpoint.load.used(endpoint.since_start(now));
+        endpoint.load.was_in_vain();
+        let wait = endpoint.refused(self.ticket, verdict, status, now);
         self.settle(verdict, wait);
-        if let Some(trail) = &asked.trail {
-            trail.set_next(self.member.shared.next(&pool.members(), asked, now));
+        if let Some(trail) = &context.trail {
+            trail.set_next(pool.shared.next(&pool.snapshot(), context, now));
         }
     }
 
-    fn note(&self, asked: &Asked, (verdict, status): Told, now: Instant) {
-        if let Some(trail) = &asked.trail {
+    fn note(&self, context: &RequestContext, (verdict, status): AttemptOutcome, now: Instant) {
+        if let Some(trail) = &context.trail {
             let mut attempt = Attempt::until(self.ticket.sent(), now, verdict);
-            attempt.endpoint = Some(self.member.endpoint.name.clone());
+            attempt.endpoint = Some(self.endpoint.state.config.name.clone());
             attempt.tier = self.tier;
             attempt.status = status;
-            attempt.hedge = asked.is_hedge();
+            attempt.hedge = context.is_hedge();
             trail.record(attempt);
         }
     }
@@ -266,14 +272,14 @@ impl Load {
             verdict.class() == Class::Overloaded && verdict.hint().is_some() && wait.is_none();
         if let Some(permit) = self.permit.take() {
             let verdict = if repeated { verdict.neutral() } else { verdict };
-            permit.record(&self.member.breaker, verdict);
+            permit.record(&self.endpoint.state.breaker, verdict);
         }
     }
 
     fn tell_of_cooldown(&self, class: Class, wait: Option<Duration>) {
         if let Some(wait) = wait {
-            self.member.shared.rules.observers.emit(&Event::Cooldown {
-                endpoint: self.member.endpoint.name.clone(),
+            self.endpoint.signals.observers.emit(&Event::Cooldown {
+                endpoint: self.endpoint.state.config.name.clone(),
                 class,
                 wait,
             });
@@ -281,33 +287,36 @@ impl Load {
     }
 }
 
-impl OnEnd for Load {
+impl OnEnd for LoadGuard {
     fn on_end(&mut self, end: End) {
         // The verdict on the head stands unless the body breaks.
         if let End::Broken(verdict) = end {
-            let wait = self.member.broke(self.ticket, verdict, Instant::now());
+            let wait = self
+                .endpoint
+                .state
+                .broke(self.ticket, verdict, Instant::now());
             self.settle(verdict, wait);
         }
     }
 }
 
-impl Drop for Load {
+impl Drop for LoadGuard {
     fn drop(&mut self) {
         // First: whoever is told of a change is to see it.
         if let Some(permit) = self.permit.take() {
-            permit.end(&self.member.breaker);
+            permit.end(&self.endpoint.state.breaker);
         }
-        self.member.traffic.leave();
-        if self.member.shared.queue.len() > 0 {
-            self.member.shared.turned(Instant::now());
+        self.endpoint.state.load.leave();
+        if self.endpoint.signals.queue.len() > 0 {
+            self.endpoint.signals.notify_waiters(Instant::now());
         }
     }
 }
 
-impl fmt::Debug for Load {
+impl fmt::Debug for LoadGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Load")
-            .field("endpoint", &self.member.endpoint.name)
+        f.debug_struct("LoadGuard")
+            .field("endpoint", &self.endpoint.state.config.name)
             .finish_non_exhaustive()
     }
 }
@@ -324,23 +333,23 @@ mod tests {
     async fn a_breaker_that_refuses_leaves_the_cooldown_as_it_was() {
         let pool = pool(&[0]);
         let now = Instant::now();
-        let members = pool.members();
-        let entry = &members.active()[0];
-        let member = &entry.member;
-        let ticket = member.cooldown.try_admit(now).expect("clear");
+        let snapshot = pool.snapshot();
+        let entry = &snapshot.active()[0];
+        let endpoint = &entry.state;
+        let ticket = endpoint.cooldown.try_admit(now).expect("clear");
         let refusal = Refusal {
             hint: Some(Duration::ZERO),
             ..Refusal::default()
         };
-        member.cooldown.refused(ticket, refusal, now);
-        while let Ok(permit) = member.breaker.try_acquire() {
+        endpoint.cooldown.refused(ticket, refusal, now);
+        while let Ok(permit) = endpoint.breaker.try_acquire() {
             permit.record(Verdict::new(Class::Timeout));
         }
 
-        let mut dispatch = Dispatch::new(Asked::default());
-        let Dispatch { asked, reserved } = &mut dispatch;
-        assert!(!reserved.try_admit(entry, asked, now));
-        assert!(member.cooldown.would_admit(now));
-        assert_eq!(member.traffic.in_flight(), 0);
+        let mut in_flight = InFlight::new(RequestContext::default());
+        let InFlight { context, reserved } = &mut in_flight;
+        assert!(!reserved.try_admit(entry, context, now));
+        assert!(endpoint.cooldown.would_admit(now));
+        assert_eq!(endpoint.load.in_flight(), 0);
     }
 }

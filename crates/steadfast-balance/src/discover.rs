@@ -4,7 +4,7 @@ use steadfast_core::InvalidConfig;
 
 use crate::endpoint::{Endpoint, check_weight};
 use crate::handle::PoolHandle;
-use crate::members::Entry;
+use crate::snapshot::ActiveEndpoint;
 
 impl PoolHandle {
     /// Puts an endpoint in the place of the one with the id `old`, or behind all if that is gone.
@@ -15,11 +15,11 @@ impl PoolHandle {
                 new(all, endpoint)?;
                 return Ok(last_id(all));
             };
-            if all[at].member.endpoint.is_same(&endpoint) {
+            if all[at].state.config.is_same(&endpoint) {
                 check_weight(endpoint.weight)?;
                 all[at].tier = endpoint.tier;
                 all[at].weight = endpoint.weight;
-                return Ok(all[at].member.id);
+                return Ok(all[at].state.id);
             }
             all.remove(at);
             new(all, endpoint)?;
@@ -34,7 +34,7 @@ impl PoolHandle {
     /// somebody else has put there since is another one.
     pub(crate) fn take(&self, id: u64) {
         let taken = self.pool().edit(|all, _| {
-            all.retain(|entry| entry.member.id != id);
+            all.retain(|entry| entry.state.id != id);
             Ok(())
         });
         debug_assert!(taken.is_ok(), "nothing in there can fail");
@@ -42,14 +42,14 @@ impl PoolHandle {
 
     /// Whether the endpoint with this id is there, in service or not.
     pub(crate) fn has(&self, id: u64) -> bool {
-        find(&self.pool().members().all, id).is_some()
+        find(&self.pool().snapshot().all, id).is_some()
     }
 }
 
-fn find(all: &[Entry], id: u64) -> Option<usize> {
-    all.iter().position(|entry| entry.member.id == id)
+fn find(all: &[ActiveEndpoint], id: u64) -> Option<usize> {
+    all.iter().position(|entry| entry.state.id == id)
 }
 
-fn last_id(all: &[Entry]) -> u64 {
-    all.last().map_or(0, |entry| entry.member.id)
+fn last_id(all: &[ActiveEndpoint]) -> u64 {
+    all.last().map_or(0, |entry| entry.state.id)
 }

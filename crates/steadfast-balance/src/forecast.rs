@@ -7,68 +7,82 @@ use steadfast_core::layer::RecordAttempts;
 use steadfast_core::{Class, Event, Exhausted, Next, Verdict};
 use tokio::time::Instant;
 
-use crate::asked::{Allowed, Asked};
-use crate::member::{Member, Turn};
-use crate::members::Members;
-use crate::pool::Shared;
+use crate::context::PoolContext;
+use crate::endpoint_state::{Availability, EndpointState};
 use crate::queue::Key;
+use crate::request_context::{Eligibility, RequestContext};
+use crate::snapshot::PoolSnapshot;
 
 /// What an endpoint is taken for whose rate is not sure: nobody is refused for a guess.
 const UNKNOWN_RATE: f64 = 1_000.0;
 
-impl Shared {
+impl PoolContext {
     /// When one of the endpoints that a request may go to recovers, but for those in `skip`.
     pub(crate) fn soonest(
         &self,
-        members: &Members,
-        (allowed, tokens): (&Allowed<'_>, Option<u64>),
+        snapshot: &PoolSnapshot,
+        (eligibility, tokens): (&Eligibility<'_>, Option<u64>),
         skip: &[u64],
         now: Instant,
     ) -> Option<Instant> {
-        wanted(members, allowed)
-            .filter(|member| !skip.contains(&member.id))
-            .map(|member| member.turn(tokens, now).at().unwrap_or(now))
+        wanted(snapshot, eligibility)
+            .filter(|endpoint| !skip.contains(&endpoint.id))
+            .map(|endpoint| endpoint.turn(tokens, now).at().unwrap_or(now))
             .min()
     }
 
     /// Says when the next attempt of a request can be taken, after one that did not succeed.
-    pub(crate) fn next(&self, members: &Members, asked: &Asked, now: Instant) -> Next {
-        let allowed = asked.allowed_after_all();
-        let tokens = asked.tokens();
-        let key = Key::behind(allowed.since(now));
-        let claims = self.queue.claims(key, members.everybody(), now);
-        let is_free = |member: &Member| member.is_admissible(tokens, now) && !claims.has(member);
-        let find = |tier: Range<usize>, allows: &dyn Fn(&Member) -> bool| {
-            let mut tier = members.active()[tier].iter();
-            tier.find(|entry| is_free(&entry.member) && allows(&entry.member))
-                .map(|entry| Allowed::allows_new(&allowed, members, &entry.member))
+    pub(crate) fn next(
+        &self,
+        snapshot: &PoolSnapshot,
+        context: &RequestContext,
+        now: Instant,
+    ) -> Next {
+        let eligibility = context.eligibility_after_all();
+        let tokens = context.tokens();
+        let key = Key::behind(eligibility.since(now));
+        let claims = self.signals.queue.claims(key, snapshot.everybody(), now);
+        let is_free =
+            |endpoint: &EndpointState| endpoint.is_admissible(tokens, now) && !claims.has(endpoint);
+        let find = |tier: Range<usize>, allows: &dyn Fn(&EndpointState) -> bool| {
+            let mut tier = snapshot.active()[tier].iter();
+            tier.find(|entry| is_free(&entry.state) && allows(&entry.state))
+                .map(|entry| Eligibility::allows_new(&eligibility, snapshot, &entry.state))
         };
         // Whoever is asked again at once must not come back to where it was, but for an accident.
-        match self.look(members, (&allowed, &[]), now, find) {
+        match self.look(snapshot, (&eligibility, &[]), now, find) {
             Ok(true) => return Next::Now,
-            Ok(false) if self.rules.quick_retry && self.is_quick(members, &allowed, now) => {
+            Ok(false) if self.config.quick_retry && self.is_quick(snapshot, &eligibility, now) => {
                 return Next::RetrySameNow;
             }
             Ok(false) => return Next::At(now),
             Err(_) => {}
         }
         // With a deadline that bounds it, a turn elsewhere is waited for in the queue.
-        let turns = wanted(members, &allowed).any(|member| {
-            allowed.allows_new(members, member)
-                && matches!(member.turn(tokens, now), Turn::Now | Turn::Paced(_))
+        let turns = wanted(snapshot, &eligibility).any(|endpoint| {
+            eligibility.allows_new(snapshot, endpoint)
+                && matches!(
+                    endpoint.turn(tokens, now),
+                    Availability::Now | Availability::Paced(_)
+                )
         });
-        if turns && asked.deadline.is_some() {
+        if turns && context.deadline.is_some() {
             return Next::Now;
         }
-        let limits =
-            wanted(members, &allowed).filter_map(|member| end_of_limit(member, tokens, now));
+        let limits = wanted(snapshot, &eligibility)
+            .filter_map(|endpoint| end_of_limit(endpoint, tokens, now));
         limits.min().map_or(Next::Never, Next::At)
     }
 
-    fn is_quick(&self, members: &Members, allowed: &Allowed<'_>, now: Instant) -> bool {
-        wanted(members, allowed).any(|member| {
-            member.is_admissible(None, now)
-                && allowed.allows_before_next_tier(self, members, member)
+    fn is_quick(
+        &self,
+        snapshot: &PoolSnapshot,
+        eligibility: &Eligibility<'_>,
+        now: Instant,
+    ) -> bool {
+        wanted(snapshot, eligibility).any(|endpoint| {
+            endpoint.is_admissible(None, now)
+                && eligibility.allows_before_next_tier(self, snapshot, endpoint)
         })
     }
 
@@ -76,17 +90,17 @@ impl Shared {
     /// refused since its time would not do is not to come back.
     pub(crate) fn exhausted(
         &self,
-        members: &Members,
-        asked: &Asked,
+        snapshot: &PoolSnapshot,
+        context: &RequestContext,
         in_time: bool,
         now: Instant,
     ) -> Exhausted {
-        let allowed = asked.allowed();
-        let tokens = asked.tokens();
-        let limited = wanted(members, &allowed)
-            .filter_map(|member| end_of_limit(member, tokens, now))
+        let eligibility = context.eligibility();
+        let tokens = context.tokens();
+        let limited = wanted(snapshot, &eligibility)
+            .filter_map(|endpoint| end_of_limit(endpoint, tokens, now))
             .min();
-        let recovery = self.soonest(members, (&allowed, tokens), &[], now);
+        let recovery = self.soonest(snapshot, (&eligibility, tokens), &[], now);
         // No wait is no answer: somebody else was faster.
         let retry_in = recovery
             .map(|at| at.saturating_duration_since(now))
@@ -96,28 +110,28 @@ impl Shared {
             // Why it is so is known to the breakers already.
             None => Verdict::new(Class::Overloaded).neutral(),
         };
-        let trail = asked.trail.clone().unwrap_or_default();
+        let trail = context.trail.clone().unwrap_or_default();
         // A limit passes by itself and is worth waiting for. A pool that is broken is not.
         let next = limited.filter(|_| in_time);
         trail.set_next(next.map_or(Next::Never, Next::At));
-        self.rules.observers.emit(&Event::Exhausted { retry_in });
+        self.signals.observers.emit(&Event::Exhausted { retry_in });
         Exhausted::new(trail, verdict.with_hint(retry_in), None)
     }
 
     /// How long a request would wait in the queue behind `ahead` others.
     pub(crate) fn wait_behind<'a>(
         ahead: usize,
-        wanted: impl Iterator<Item = &'a Member>,
+        wanted: impl Iterator<Item = &'a EndpointState>,
         tokens: Option<u64>,
         now: Instant,
     ) -> Duration {
-        let turns = wanted.filter_map(|member| {
-            let ready = match member.turn(tokens, now) {
-                Turn::Now => now,
-                Turn::Paced(at) | Turn::Limited(at) => at,
-                Turn::Broken(_) => return None,
+        let turns = wanted.filter_map(|endpoint| {
+            let ready = match endpoint.turn(tokens, now) {
+                Availability::Now => now,
+                Availability::Paced(at) | Availability::Limited(at) => at,
+                Availability::Broken(_) => return None,
             };
-            let rate = member.cooldown.confirmed_rate().unwrap_or(UNKNOWN_RATE);
+            let rate = endpoint.cooldown.confirmed_rate().unwrap_or(UNKNOWN_RATE);
             Some((ready.saturating_duration_since(now).as_secs_f64(), rate))
         });
         seconds_until(ahead as f64 + 1.0, turns.collect())
@@ -126,17 +140,17 @@ impl Shared {
 
 /// The endpoints that a request may go to.
 pub(crate) fn wanted<'a>(
-    members: &'a Members,
-    allowed: &'a Allowed<'_>,
-) -> impl Iterator<Item = &'a Member> + 'a {
-    let all = members.active().iter().map(|entry| &*entry.member);
-    all.filter(|member| allowed.allows(members, member))
+    snapshot: &'a PoolSnapshot,
+    eligibility: &'a Eligibility<'_>,
+) -> impl Iterator<Item = &'a EndpointState> + 'a {
+    let all = snapshot.active().iter().map(|entry| &*entry.state);
+    all.filter(|endpoint| eligibility.allows(snapshot, endpoint))
 }
 
 /// When an endpoint that is limited can take an attempt again. Nothing for a broken one.
-fn end_of_limit(member: &Member, tokens: Option<u64>, now: Instant) -> Option<Instant> {
-    match member.turn(tokens, now) {
-        Turn::Broken(_) => None,
+fn end_of_limit(endpoint: &EndpointState, tokens: Option<u64>, now: Instant) -> Option<Instant> {
+    match endpoint.turn(tokens, now) {
+        Availability::Broken(_) => None,
         turn => Some(turn.at().unwrap_or(now)),
     }
 }

@@ -1,0 +1,44 @@
+//! The settings of a pool, apart from its endpoints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadfast_core::{Classify, DefaultClassifier, Observers};
+
+use crate::exhausted::WhenExhausted;
+use crate::strategy::{Pick, Strategy};
+
+/// The longest time that a request without a deadline waits for a slot, if not set.
+pub(crate) const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// What is configured, beside the endpoints.
+#[derive(Clone)]
+pub(crate) struct PoolConfig {
+    pub(crate) strategy: Arc<dyn Pick>,
+    pub(crate) classifier: Arc<dyn Classify + Send + Sync>,
+    pub(crate) observers: Observers,
+    pub(crate) request_root: String,
+    pub(crate) abandoned_after: Option<Duration>,
+    pub(crate) when_exhausted: WhenExhausted,
+    pub(crate) max_wait: Duration,
+    pub(crate) prefer_wait_below: Duration,
+    pub(crate) quick_retry: bool,
+    pub(crate) seed: Option<u64>,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            strategy: Arc::new(Strategy::default()),
+            classifier: Arc::new(DefaultClassifier),
+            observers: Observers::new(),
+            request_root: String::new(),
+            abandoned_after: None,
+            when_exhausted: WhenExhausted::default(),
+            max_wait: DEFAULT_MAX_WAIT,
+            prefer_wait_below: Duration::ZERO,
+            quick_retry: false,
+            seed: None,
+        }
+    }
+}
