@@ -1,19 +1,29 @@
-# What CI runs, in this order. `just ci` runs all of it.
-ci: fmt clippy docs test models quickstart examples lab benches features deny unused tree
+# The lab is a workspace of its own. It shares the target directory, so that nothing is built twice.
+lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
+
+# All checks of CI, in its order
+ci: fmt modules clippy docs test models quickstart examples lab-test comparison lab lab-benches features deny unused tree
 
 # The format of the code
 fmt:
     cargo fmt --all --check
+    cargo fmt --manifest-path crates/steadfast-lab/Cargo.toml --check
+
+# Modules of a crate import each other in no circle
+modules:
+    scripts/modules
 
 # Lints, with warnings denied
 clippy:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy {{lab}} --all-targets --all-features -- -D warnings
 
 # The documentation, with broken links denied
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc {{lab}} --all-features --no-deps
 
-# All tests, those in documentation too
+# All tests and doc tests of the product
 test:
     cargo test --workspace --all-features
 
@@ -33,27 +43,38 @@ examples:
     cargo run --example balance_in_axum
     cargo run --example gateway -- --config examples/gateway.toml --check
 
-# A scenario of the lab, which shows that the program works
-lab:
-    cargo run --release -p steadfast-lab -- clients --load 0.8 --seeds 1
+# The tests and doc tests of the lab
+lab-test:
+    cargo test {{lab}} --all-features --lib --bins --test cli
+    cargo test {{lab}} --all-features --doc
 
-# Each benchmark once, which shows that it works and measures no time
-benches:
-    cargo bench -p steadfast-lab --all-features -- --test
+# All rows of docs/comparison.md, and the page itself
+comparison:
+    cargo test {{lab}} --all-features --test comparison
+
+# One scenario through the program of the lab
+lab:
+    cargo run --release {{lab}} -- clients --load 0.8 --seeds 1
+
+# Each benchmark once, without a measurement of time
+lab-benches:
+    cargo bench {{lab}} --all-features -- --test
 
 # Every combination of features of every crate compiles without warnings
 features:
     RUSTFLAGS="-D warnings" cargo hack check --workspace --feature-powerset --no-dev-deps
+    RUSTFLAGS="-D warnings" cargo hack check {{lab}} --feature-powerset --no-dev-deps
 
 # Licences, duplicates and sources of dependencies
 deny:
     cargo deny check bans licenses sources
+    cargo deny --manifest-path crates/steadfast-lab/Cargo.toml check --config deny.toml bans licenses sources
 
-# Dependencies that nobody uses
+# Unused dependencies
 unused:
     cargo machete
 
-# Whoever uses a single layer gets few crates with it
+# A single layer brings few crates
 tree:
     #!/usr/bin/env bash
     set -euo pipefail

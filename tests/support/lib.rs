@@ -150,6 +150,5 @@ mod guides {
     guide!(order, "../../docs/order.md");
     guide!(tuning, "../../docs/tuning.md");
     guide!(testing, "../../docs/testing.md");
-    guide!(choosing, "../../docs/choosing.md");
     guide!(readme_steadfast, "../../crates/steadfast/README.md");
 }

@@ -1,5 +1,5 @@
 //! How often a request allocates in each layer, and how much. Run with
-//! `cargo bench -p steadfast-lab --bench allocations`.
+//! `cargo bench --manifest-path crates/steadfast-lab/Cargo.toml --bench allocations`.
 
 #[expect(dead_code, reason = "a second caller is there to measure time")]
 mod cases;

@@ -1,6 +1,6 @@
 //! How many instructions a request takes in each layer, which does not depend on what else the
 //! machine does. Needs valgrind. Run with
-//! `cargo bench -p steadfast-lab --features instructions --bench instructions`.
+//! `cargo bench --manifest-path crates/steadfast-lab/Cargo.toml --features instructions --bench instructions`.
 
 #[expect(dead_code, reason = "a second caller is there to measure time")]
 mod cases;

@@ -1,4 +1,4 @@
-//! How long a request takes through each layer. Run with `cargo bench -p steadfast-lab`.
+//! How long a request takes through each layer. Run with `cargo bench --manifest-path crates/steadfast-lab/Cargo.toml`.
 
 mod cases;
 

@@ -43,8 +43,8 @@
 //! * What a client has given up is worked on all the same by an endpoint that has a
 //!   [capacity](Endpoint::capacity).
 //!
-//! The scenarios that have a name are in [`catalog`], and `cargo run --release -p steadfast-lab --
-//! all` runs them.
+//! [`catalog`] returns the named scenarios. `cargo run --release -- all`, in the folder of this
+//! crate, runs them.
 //!
 //! What the published layers of others do, case by case, is in `docs/comparison.md`. The test
 //! `comparison` writes it.
@@ -74,3 +74,10 @@ pub use self::report::{Details, Report};
 pub use self::scenario::Scenario;
 pub use self::world::World;
 pub use steadfast_testkit::Quota;
+
+/// The guide that has a scenario: its code is compiled and run.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../docs/choosing.md")]
+    mod choosing {}
+}

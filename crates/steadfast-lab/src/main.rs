@@ -1,4 +1,4 @@
-//! The command line of the lab: `cargo run --release -p steadfast-lab -- all`.
+//! The command line of the lab: `cargo run --release --manifest-path crates/steadfast-lab/Cargo.toml -- all`.
 
 use std::process::ExitCode;
 

@@ -185,7 +185,7 @@ impl Args {
     }
 
     fn command(&self, what: &str) -> String {
-        let mut command = format!("cargo run --release -p steadfast-lab -- {what}");
+        let mut command = format!("cargo run --release --manifest-path crates/steadfast-lab/Cargo.toml -- {what}");
         if let Some(load) = self.load {
             command += &format!(" --load {load}");
         }
@@ -342,7 +342,7 @@ mod tests {
     fn the_command_says_what_was_left_out() {
         assert_eq!(
             parse("lab all --load 0.5 --seeds 2 --policy round-robin --out x").command_line(),
-            "cargo run --release -p steadfast-lab -- all --load 0.5 --seeds 2 --policy round-robin"
+            "cargo run --release --manifest-path crates/steadfast-lab/Cargo.toml -- all --load 0.5 --seeds 2 --policy round-robin"
         );
     }
 

@@ -13,8 +13,8 @@ What these layers and their rivals do in the same situations. Nothing here is ty
 each one through all cases and writes this page, and it fails when somebody does something else than the page says.
 
 ```sh
-cargo test -p steadfast-lab --test comparison                  # runs all rows and compares them with this page
-UPDATE_DOCS=1 cargo test -p steadfast-lab --test comparison    # writes it
+cargo test --manifest-path crates/steadfast-lab/Cargo.toml --test comparison                  # runs all rows and compares them with this page
+UPDATE_DOCS=1 cargo test --manifest-path crates/steadfast-lab/Cargo.toml --test comparison    # writes it
 ```
 
 ✓ holds, ✗ does not hold, – the API has no words for the question. Each row says what is right, and why, below its
@@ -100,7 +100,7 @@ fn summary(section: &Section) -> Table {
 
 /// Looks a package up in `Cargo.lock`. The newest counts if there are several.
 fn version(package: &str) -> String {
-    let lock = include_str!("../../../../Cargo.lock");
+    let lock = include_str!("../../Cargo.lock");
     let name = format!("name = \"{package}\"\nversion = \"");
     let found = lock.rmatch_indices(&name).next();
     let rest = found.map(|(at, _)| &lock[at + name.len()..]);
