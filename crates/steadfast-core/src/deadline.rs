@@ -3,9 +3,11 @@ use std::time::Duration;
 use http::Extensions;
 use tokio::time::Instant;
 
+use crate::time::saturating_add;
+
 /// The instant until which the caller waits for a request, as a request extension.
 ///
-/// Layers sleep and start attempts only while there is time left.
+/// Layers start no attempt after it, and do not sleep beyond it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,20 +44,11 @@ impl Deadline {
         self.0
     }
 
-    /// Returns the time that is left at `now`, zero if it has passed.
+    /// Returns the remaining time at `now`, or zero if the deadline has passed.
     #[must_use]
     pub fn remaining(self, now: Instant) -> Duration {
         self.0.saturating_duration_since(now)
     }
-}
-
-/// Returns the instant `wait` after `now`, or one decades ahead if that cannot be represented.
-///
-/// Servers and users give durations; `Instant + Duration` panics for large ones.
-#[must_use]
-pub fn saturating_add(now: Instant, wait: Duration) -> Instant {
-    const DECADES: Duration = Duration::from_secs(86_400 * 365 * 30);
-    now.checked_add(wait.min(DECADES)).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -63,7 +56,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_without_end_is_no_panic() {
+    async fn endless_wait_does_not_panic() {
         let now = Instant::now();
         assert!(saturating_add(now, Duration::MAX) > now + Duration::from_secs(86_400));
         assert!(Deadline::after(Duration::MAX).remaining(now) > Duration::from_secs(86_400));

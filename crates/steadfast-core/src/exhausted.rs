@@ -10,10 +10,10 @@ use crate::trail::Trail;
 use crate::unavailable::unavailable;
 use crate::verdict::Verdict;
 
-/// No endpoint could serve the request, and none gave an answer that could be passed on.
+/// No endpoint served the request, and no answer of an endpoint can be returned.
 ///
-/// Says what was tried, and when to come back. Its `source` is the error of the attempt that
-/// tells the most, if there was an attempt.
+/// Contains the attempts and the soonest recovery. Its `source` is the error of the most
+/// significant attempt, if there was an attempt.
 #[derive(Debug)]
 pub struct Exhausted {
     trail: Trail,
@@ -38,26 +38,27 @@ impl Exhausted {
         find_error(error)
     }
 
-    /// Returns the attempts that were made.
+    /// Returns the attempts of the request.
     #[must_use]
     pub fn trail(&self) -> &Trail {
         &self.trail
     }
 
-    /// Returns what layers further out make of it.
+    /// Returns the verdict for the layers above.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }
 
-    /// Returns the time until the soonest endpoint recovers, if that is known and not over.
+    /// Returns the time until the soonest recovery of an endpoint, if it is known and not over.
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
         self.verdict.hint().filter(|wait| !wait.is_zero())
     }
 
-    /// Makes the answer of an HTTP server that cannot serve a request for this reason: `503`, with
-    /// `retry-after` in whole seconds if the time is known.
+    /// Creates the response of an HTTP server that cannot serve a request for this reason.
+    ///
+    /// It is a `503`, with `retry-after` in whole seconds if the time is known.
     #[must_use]
     pub fn to_response<B: Default>(&self) -> Response<B> {
         unavailable(self.retry_in())
@@ -104,7 +105,7 @@ mod tests {
     use tokio::time::Instant;
 
     #[test]
-    fn says_what_was_tried_and_when_to_come_back() {
+    fn message_contains_attempts_and_soonest_recovery() {
         let trail = Trail::new();
         let limited = Verdict::new(Class::RateLimited);
         let error = Exhausted::new(trail.clone(), limited, None);

@@ -38,6 +38,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod breaker_state;
 mod budget;
 mod chain;
 mod class;
@@ -53,34 +54,43 @@ pub mod layer;
 mod rate_limit;
 mod routing;
 mod safety;
+#[cfg(feature = "serde")]
+mod serde;
+mod stable_hash;
+mod time;
 mod trail;
 mod unavailable;
 mod unknown_endpoint;
+mod unknown_name;
 mod verdict;
 
-// Until every layer has moved to `layer`.
+pub use self::breaker_state::BreakerState;
 pub use self::budget::{RetryBudget, Withdrawal};
 pub use self::chain::find_error;
 pub use self::class::{BreakerEffect, Class, OtherEndpoint, SameEndpoint};
-pub use self::classify::{
-    Classify, ClassifyFn, DefaultClassifier, Head, classify_fn, verdict_of, verdict_of_error,
-};
+pub use self::classify::{Classify, ClassifyFn, DefaultClassifier, Head, classify_fn};
 pub use self::classify_layer::{ClassifyFuture, ClassifyLayer, ClassifyService};
-pub use self::deadline::{Deadline, saturating_add};
+pub use self::deadline::Deadline;
 pub use self::endpoint::EndpointName;
-pub use self::event::{BreakerState, Event, Observer, Observers, observer_fn};
+pub use self::event::{Event, Observer, observer_fn};
 pub use self::exhausted::Exhausted;
 pub use self::hint::hint_in_text;
 pub use self::invalid::InvalidConfig;
-#[doc(hidden)]
-pub use self::layer::{End, LateVerdict, OnEnd, Watched};
 pub use self::rate_limit::{Bucket, RateLimit, Reset, Unit};
 pub use self::routing::RoutingOptions;
 pub use self::safety::Safety;
-pub use self::trail::{Attempt, Next, Trail};
-pub use self::unavailable::unavailable;
+pub use self::trail::{Attempt, Trail};
 pub use self::unknown_endpoint::UnknownEndpoint;
+pub use self::unknown_name::UnknownName;
 pub use self::verdict::{Classified, Verdict};
+
+// Until every crate has moved to `layer`.
+#[doc(hidden)]
+pub use self::classify::{verdict_of, verdict_of_error};
+#[doc(hidden)]
+pub use self::layer::{
+    End, LateVerdict, Next, Observers, OnEnd, Watched, saturating_add, unavailable,
+};
 
 /// A type-erased error, the same type as `tower::BoxError`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

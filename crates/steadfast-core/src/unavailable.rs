@@ -3,14 +3,15 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 
-/// Makes the answer of an HTTP server that cannot serve a request now: `503`, with `retry-after` in
-/// whole seconds if it is known when to come back.
+/// Creates the response of an HTTP server that cannot serve a request now.
+///
+/// It is a `503`, with `retry-after` in whole seconds if `retry_in` is known.
 #[must_use]
 pub fn unavailable<B: Default>(retry_in: Option<Duration>) -> Response<B> {
     let mut response = Response::new(B::default());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     if let Some(wait) = retry_in {
-        // Rounded up: a client that comes early comes in vain.
+        // Rounded up, since a client that retries too early is rejected again.
         let more = u64::from(wait.subsec_nanos() > 0);
         let seconds = wait.as_secs().saturating_add(more);
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
@@ -23,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_when_to_come_back() {
+    fn retry_after_is_rounded_up() {
         for (wait, header) in [
             (Some(Duration::from_millis(1001)), Some("2")),
             (Some(Duration::ZERO), Some("0")),

@@ -1,10 +1,9 @@
 use super::*;
-use crate::class::Class;
-use crate::classify::classify_fn;
 use crate::layer::verdict_of;
-use http::StatusCode;
+use crate::{BoxError, Class, Classified, Classify, DefaultClassifier, Verdict, classify_fn};
+use http::{Request, Response, StatusCode};
 use std::io;
-use tower::{ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 
 async fn classified<C: Classify + Clone>(
     classifier: C,

@@ -1,7 +1,9 @@
+use super::headers::MAX_BUCKETS;
 use super::*;
 use crate::hint::MAX_HINT;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Thu, 21 Aug 2025 12:40:39 GMT.
 const NOW: u64 = 1_755_780_039;
@@ -27,7 +29,7 @@ fn ms(millis: u64) -> Option<Duration> {
 }
 
 #[test]
-fn reads_retry_after_in_all_its_forms() {
+fn each_form_of_retry_after_is_parsed() {
     for (pairs, expected) in [
         (&[("retry-after", "0")][..], ms(0)),
         (&[("retry-after", "120")], ms(120_000)),
@@ -59,7 +61,7 @@ fn reads_retry_after_in_all_its_forms() {
             &[("x-ms-retry-after-ms", "300"), ("retry-after-ms", "250")],
             ms(250),
         ),
-        // What cannot be read is no hint, and the next one counts.
+        // An invalid value is ignored, and the next header counts.
         (
             &[("retry-after-ms", "soon"), ("retry-after", "2")],
             ms(2_000),
@@ -81,9 +83,9 @@ fn reads_retry_after_in_all_its_forms() {
     }
 }
 
-/// A client whose clock is wrong would otherwise wait hours, or not at all.
+/// With a wrong clock, the client would otherwise wait for hours, or not at all.
 #[test]
-fn a_date_is_measured_against_the_date_of_the_response() {
+fn retry_after_date_is_relative_to_the_date_of_the_response() {
     let headers = headers(&[
         ("date", "Thu, 21 Aug 2025 13:00:00 GMT"),
         ("retry-after", "Thu, 21 Aug 2025 13:00:20 GMT"),
@@ -92,9 +94,9 @@ fn a_date_is_measured_against_the_date_of_the_response() {
     assert_eq!(limit.retry_after(), ms(20_000));
 }
 
-/// Every row of the table of header formats in the facts about providers.
+/// One row for each known format of the headers.
 #[test]
-fn reads_the_buckets_of_every_dialect() {
+fn buckets_of_each_dialect_are_parsed() {
     let epoch = (NOW + 20).to_string();
     let epoch_millis = (NOW * 1000 + 20_500).to_string();
     for (dialect, pairs, expected) in [
@@ -283,20 +285,20 @@ fn reads_the_buckets_of_every_dialect() {
 }
 
 #[test]
-fn only_a_refusal_takes_a_lone_reset_for_a_spent_bucket() {
+fn lone_reset_is_a_spent_bucket_only_in_a_refusal() {
     let headers = headers(&[("x-ratelimit-reset", "60")]);
     assert_eq!(RateLimit::from_headers(&headers, now()).hint(), None);
     assert_eq!(RateLimit::of_refusal(&headers, now()).hint(), ms(60_000));
 }
 
 #[test]
-fn retry_after_comes_before_any_bucket() {
+fn retry_after_has_precedence_over_buckets() {
     let headers = headers(&[("retry-after", "2"), ("ratelimit", "\"default\";r=0;t=30")]);
     assert_eq!(RateLimit::from_headers(&headers, now()).hint(), ms(2_000));
 }
 
 #[test]
-fn a_bucket_that_fills_steadily_is_left_alone_for_what_is_needed() {
+fn pause_of_a_steadily_filling_bucket_is_proportional_to_the_need() {
     let headers = headers(&[
         ("x-ratelimit-limit-tokens", "60000"),
         ("x-ratelimit-remaining-tokens", "0"),
@@ -318,7 +320,7 @@ fn a_bucket_that_fills_steadily_is_left_alone_for_what_is_needed() {
 }
 
 #[test]
-fn a_server_that_invents_buckets_is_heard_only_so_long() {
+fn further_buckets_than_the_maximum_are_ignored() {
     let headers = (0..1000)
         .map(|n| {
             let name = format!("x-ratelimit-remaining-{n}")
@@ -350,7 +352,7 @@ const NAMES: [&str; 14] = [
     "ratelimit-reset",
 ];
 
-/// Bytes of any kind, and texts that are nearly right.
+/// Arbitrary bytes, and nearly valid texts.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40),
@@ -364,7 +366,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn no_headers_panic_or_ask_for_an_endless_wait(
+    fn any_headers_give_a_bounded_wait(
         pairs in prop::collection::vec((prop::sample::select(&NAMES[..]), value()), 0..8),
         seconds in 0..20_000_000_000u64,
         tokens: Option<u64>,
@@ -384,10 +386,10 @@ proptest! {
     }
 
     #[test]
-    fn milliseconds_are_read_back(millis in 0..31_000_000_000u64) {
+    fn printed_milliseconds_are_parsed_back(millis in 0..31_000_000_000u64) {
         let headers = headers(&[("retry-after-ms", &millis.to_string())]);
         let wait = RateLimit::from_headers(&headers, now()).hint().expect("a hint");
-        // A decimal number has fifteen digits to give.
+        // A decimal number is exact to fifteen digits.
         prop_assert!(wait.abs_diff(Duration::from_millis(millis)) < Duration::from_micros(10));
     }
 }

@@ -7,13 +7,17 @@ use tokio::time::Instant;
 
 use crate::endpoint::EndpointName;
 
+mod sent;
+
+use self::sent::{Sent, SentAttempts};
+
 /// The concurrent attempts of one request: the first attempt and its hedges.
 ///
 /// A hedging layer inserts it into the extensions of each attempt's request. A balancer records
 /// the endpoint of each attempt in it, and sends the other attempts to other endpoints.
 #[derive(Clone, Debug)]
 pub struct AttemptGroup {
-    shared: Arc<Shared>,
+    shared: Arc<GroupState>,
     /// 0 for the first attempt.
     number: u32,
 }
@@ -23,28 +27,10 @@ pub struct AttemptGroup {
 pub struct AttemptSlot(AttemptGroup);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct GroupState {
     is_balanced: AtomicBool,
     is_decided: AtomicBool,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// The first attempt, once it is sent. A field of its own, so that a request without hedges
-    /// allocates nothing.
-    first: Option<Sent>,
-    /// The hedges that were sent.
-    further: Vec<Sent>,
-    first_sent: Option<Instant>,
-    last_sent: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Sent {
-    number: u32,
-    to: EndpointName,
-    in_flight: bool,
+    attempts: Mutex<SentAttempts>,
 }
 
 // ===== impl AttemptGroup =====
@@ -116,9 +102,8 @@ impl AttemptGroup {
     }
 
     fn sent_to(&self, wanted: impl Fn(&Sent) -> bool) -> Vec<EndpointName> {
-        let state = self.lock();
-        let all = state.first.iter().chain(&state.further);
-        let wanted = all.filter(|sent| wanted(sent));
+        let attempts = self.lock();
+        let wanted = attempts.iter().filter(|sent| wanted(sent));
         wanted.map(|sent| sent.to.clone()).collect()
     }
 
@@ -144,8 +129,7 @@ impl AttemptGroup {
     /// Returns whether this hedge was sent. Without a balancer it is assumed to be.
     #[must_use]
     pub fn was_sent(&self) -> bool {
-        let is_own = |sent: &Sent| sent.number == self.number;
-        !self.is_balanced() || self.lock().further.iter().any(is_own)
+        !self.is_balanced() || self.lock().contains_hedge(self.number)
     }
 
     /// Returns whether the first attempt is still waiting for an endpoint.
@@ -169,9 +153,9 @@ impl AttemptGroup {
         self.shared.is_balanced.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SentAttempts> {
         // Each change is complete before anything can panic.
-        let state = self.shared.state.lock();
+        let state = self.shared.attempts.lock();
         state.unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -201,67 +185,5 @@ impl Drop for AttemptSlot {
     }
 }
 
-// ===== impl State =====
-
-impl State {
-    /// Records an attempt. A layer in between may send it several times in sequence.
-    fn put(&mut self, sent: Sent) {
-        match self.sent(sent.number) {
-            Some(known) => *known = sent,
-            None if sent.number == 0 => self.first = Some(sent),
-            None => self.further.push(sent),
-        }
-    }
-
-    fn sent(&mut self, number: u32) -> Option<&mut Sent> {
-        let mut all = self.first.iter_mut().chain(&mut self.further);
-        all.find(|sent| sent.number == number)
-    }
-
-    /// Removes an attempt.
-    fn forget(&mut self, number: u32) {
-        self.first.take_if(|sent| sent.number == number);
-        self.further.retain(|sent| sent.number != number);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(names: &[&str]) -> Vec<EndpointName> {
-        names.iter().map(|name| EndpointName::new(name)).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn group_lists_the_endpoints_of_attempts_in_flight() {
-        let first = AttemptGroup::new();
-        let second = first.hedge(1);
-        assert!(second.is_hedge() && !first.is_hedge());
-        assert_eq!(first.endpoints(), names(&[]));
-
-        let now = Instant::now();
-        let slots = (
-            first.enter(&"a".into(), now),
-            second.enter(&"b".into(), now),
-        );
-        assert_eq!(second.endpoints(), names(&["a", "b"]));
-        drop(slots.0);
-        assert_eq!(first.endpoints(), names(&["b"]));
-        drop(slots.1);
-        assert_eq!(first.endpoints(), names(&[]));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn hedge_without_balancer_counts_as_sent() {
-        let group = AttemptGroup::new();
-        let hedge = group.hedge(1);
-        assert!(hedge.was_sent());
-        group.set_balanced();
-        assert!(!hedge.was_sent());
-        let _slot = group.enter(&"a".into(), Instant::now());
-        assert!(!hedge.was_sent());
-        let _slot = hedge.enter(&"b".into(), Instant::now());
-        assert!(hedge.was_sent());
-    }
-}
+mod tests;

@@ -1,6 +1,13 @@
 use std::fmt;
+use std::str::FromStr;
 
-/// What one attempt showed about its endpoint.
+use crate::unknown_name::UnknownName;
+
+mod effect;
+
+pub use self::effect::{BreakerEffect, OtherEndpoint, SameEndpoint};
+
+/// The outcome of an attempt, as evidence about its endpoint.
 ///
 /// The methods are the columns of one table, which all layers read:
 ///
@@ -20,77 +27,40 @@ use std::fmt;
 /// | `CallerFault` | never | never | success |
 /// | `Success` | – | – | success |
 /// | `Cancelled` | – | – | neutral |
+///
+/// [`FromStr`] and, with the feature `serde`, `Serialize` and `Deserialize` use the names of
+/// [`as_str`](Self::as_str).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Class {
     /// The quota or the credit of the credential is spent.
     QuotaExhausted,
-    /// The endpoint works, but wants fewer requests for now.
+    /// The endpoint works, but accepts no further requests for now.
     RateLimited,
-    /// The endpoint has more work than it can do, whoever asks.
+    /// The endpoint has more load than it can serve, from all callers together.
     Overloaded,
     /// The credential was rejected.
     Unauthorized,
-    /// The request is larger than the endpoint can take.
+    /// The request is larger than the endpoint accepts.
     ContextTooLong,
     /// The content of the request or of its answer is not allowed.
     ContentPolicy,
-    /// The endpoint does not serve the model that was asked for.
+    /// The endpoint does not serve the requested model.
     ModelUnavailable,
-    /// The answer did not come in time.
+    /// The answer did not arrive in time.
     Timeout,
     /// No connection could be made, so the request was not sent.
     Connect,
     /// The connection was lost before the response ended.
     Transport,
-    /// The endpoint failed while it worked on the request.
+    /// The endpoint failed while it processed the request.
     ServerError,
-    /// The request is at fault, and would be anywhere.
+    /// The request is invalid, at this endpoint and at every other.
     CallerFault,
-    /// The endpoint did its work.
+    /// The endpoint served the request.
     Success,
-    /// The caller left before the head of the response came.
+    /// The caller dropped the request before the head of the response arrived.
     Cancelled,
-}
-
-/// Whether the endpoint that gave an answer may be asked again for the same request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SameEndpoint {
-    /// The answer would be the same.
-    Never,
-    /// As soon as the endpoint's hint has passed.
-    AfterHint,
-    /// After a backoff, as often as there are attempts.
-    AfterBackoff,
-    /// After a backoff, but only once for one request.
-    OnceAfterBackoff,
-}
-
-/// Whether another endpoint may be asked for the same request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OtherEndpoint {
-    /// Every endpoint would answer the same.
-    Never,
-    /// Any other endpoint, at once.
-    Any,
-    /// Only an endpoint that sends another credential.
-    OtherCredential,
-    /// Only an endpoint that is marked with a larger context.
-    LargerContext,
-}
-
-/// What a circuit breaker makes of a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BreakerEffect {
-    /// Says that the endpoint works.
-    Success,
-    /// Says that the endpoint does not work.
-    Failure,
-    /// Says nothing about it.
-    Neutral,
 }
 
 impl Class {
@@ -112,7 +82,17 @@ impl Class {
         Self::Cancelled,
     ];
 
-    /// Returns the name as it stands in metrics and logs, such as `rate_limited`.
+    const NAMES: [&str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut n = 0;
+        while n < names.len() {
+            names[n] = Self::ALL[n].as_str();
+            n += 1;
+        }
+        names
+    };
+
+    /// Returns the name for metrics, logs and configuration, such as `rate_limited`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -133,7 +113,7 @@ impl Class {
         }
     }
 
-    /// Returns whether the endpoint that answered so may be asked again.
+    /// Returns whether the request may be sent again to the same endpoint.
     #[must_use]
     pub const fn same_endpoint(self) -> SameEndpoint {
         match self {
@@ -144,7 +124,7 @@ impl Class {
         }
     }
 
-    /// Returns whether another endpoint may be asked.
+    /// Returns whether the request may be sent to another endpoint.
     #[must_use]
     pub const fn other_endpoint(self) -> OtherEndpoint {
         match self {
@@ -157,7 +137,7 @@ impl Class {
         }
     }
 
-    /// Returns what a circuit breaker makes of it.
+    /// Returns the effect on a circuit breaker.
     #[must_use]
     pub const fn breaker(self) -> BreakerEffect {
         match self {
@@ -166,15 +146,15 @@ impl Class {
             | Self::Connect
             | Self::Transport
             | Self::ServerError => BreakerEffect::Failure,
-            // A fault of the caller was found by an endpoint that works.
+            // Only a working endpoint finds a fault of the caller.
             Self::CallerFault | Self::Success => BreakerEffect::Success,
             _ => BreakerEffect::Neutral,
         }
     }
 
-    /// Returns whether such an answer proves that the request was not processed.
+    /// Returns whether this class proves that the request was not processed.
     ///
-    /// Such a request can be sent again whatever its method is.
+    /// Such a request can be sent again with any method.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
         matches!(
@@ -194,45 +174,16 @@ impl fmt::Display for Class {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use BreakerEffect::{Failure, Neutral, Success};
-    use OtherEndpoint::{Any, LargerContext, OtherCredential};
-    use SameEndpoint::{AfterBackoff, AfterHint, OnceAfterBackoff};
+impl FromStr for Class {
+    type Err = UnknownName;
 
-    #[test]
-    fn the_table_of_the_design_holds() {
-        const NEVER: SameEndpoint = SameEndpoint::Never;
-        const NOWHERE: OtherEndpoint = OtherEndpoint::Never;
-        for (class, same, other, breaker, refusal) in [
-            (Class::QuotaExhausted, NEVER, Any, Neutral, true),
-            (Class::RateLimited, AfterHint, Any, Neutral, true),
-            (Class::Overloaded, AfterBackoff, Any, Failure, false),
-            (Class::Unauthorized, NEVER, OtherCredential, Neutral, true),
-            (Class::ContextTooLong, NEVER, LargerContext, Neutral, false),
-            (Class::ContentPolicy, NEVER, NOWHERE, Neutral, false),
-            (Class::ModelUnavailable, NEVER, Any, Neutral, true),
-            (Class::Timeout, NEVER, Any, Failure, false),
-            (Class::Connect, AfterBackoff, Any, Failure, true),
-            (Class::Transport, AfterBackoff, Any, Failure, false),
-            (Class::ServerError, OnceAfterBackoff, Any, Failure, false),
-            (Class::CallerFault, NEVER, NOWHERE, Success, false),
-            (Class::Success, NEVER, NOWHERE, Success, false),
-            (Class::Cancelled, NEVER, NOWHERE, Neutral, false),
-        ] {
-            assert_eq!(class.same_endpoint(), same, "{class}");
-            assert_eq!(class.other_endpoint(), other, "{class}");
-            assert_eq!(class.breaker(), breaker, "{class}");
-            assert_eq!(class.is_refusal(), refusal, "{class}");
-        }
-    }
-
-    #[test]
-    fn all_names_every_class_once() {
-        let mut names = Class::ALL.map(Class::as_str).to_vec();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), Class::ALL.len());
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL
+            .into_iter()
+            .find(|class| class.as_str() == name)
+            .ok_or_else(|| UnknownName::new("class", name, &Self::NAMES))
     }
 }
+
+#[cfg(test)]
+mod tests;

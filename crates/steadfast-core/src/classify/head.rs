@@ -1,0 +1,51 @@
+use http::{Extensions, HeaderMap, Response, StatusCode};
+
+use crate::verdict::Verdict;
+
+/// The head of a response, as a classifier reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    status: StatusCode,
+    headers: &'a HeaderMap,
+    extensions: Option<&'a Extensions>,
+}
+
+impl<'a> Head<'a> {
+    /// Creates a head without extensions.
+    #[must_use]
+    pub fn new(status: StatusCode, headers: &'a HeaderMap) -> Self {
+        Self {
+            status,
+            headers,
+            extensions: None,
+        }
+    }
+
+    /// Returns the head of `response`.
+    #[must_use]
+    pub fn of<B>(response: &'a Response<B>) -> Self {
+        Self {
+            status: response.status(),
+            headers: response.headers(),
+            extensions: Some(response.extensions()),
+        }
+    }
+
+    /// Returns the status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the headers.
+    #[must_use]
+    pub fn headers(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// Returns the verdict of a classifier nearer to the client, if there is one.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.extensions?.get().copied()
+    }
+}

@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use tower_layer::Layer;
+
+use super::service::ClassifyService;
+use crate::classify::{Classify, DefaultClassifier};
+
+/// Classifies each response and error of an HTTP client once, for all layers above.
+///
+/// The layer belongs next to the client. It inserts the [`Verdict`](crate::Verdict) of its classifier into the
+/// extensions of a response that did not succeed, and wraps an error as [`Classified`](crate::Classified). All other
+/// layers of this workspace read these. Without a `ClassifyLayer` they apply the
+/// [`DefaultClassifier`], so the layer is needed only to change the classification.
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use http::{Request, Response};
+/// use steadfast_core::{Class, Classify, ClassifyLayer, DefaultClassifier, Verdict, classify_fn};
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower::BoxError> {
+/// # async fn send(_: Request<String>) -> Result<Response<String>, Infallible> {
+/// #     let mut response = Response::new(String::new());
+/// #     *response.status_mut() = http::StatusCode::NOT_FOUND;
+/// #     Ok(response)
+/// # }
+/// // A server that returns 404 while it starts.
+/// let classifier = classify_fn(|outcome| match outcome {
+///     Ok(head) if head.status() == 404 => Verdict::new(Class::Overloaded),
+///     other => DefaultClassifier.classify(other),
+/// });
+/// let client = ServiceBuilder::new()
+///     .layer(ClassifyLayer::new(classifier))
+///     .service_fn(send);
+///
+/// let response = client.oneshot(Request::new(String::new())).await?;
+/// let verdict = response.extensions().get::<Verdict>().expect("a failure");
+/// assert_eq!(verdict.class(), Class::Overloaded);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Readiness, clones and dropped requests
+///
+/// The service is ready when the inner service is ready. It keeps no state, so clones and dropped
+/// requests have no effect.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a layer does nothing until it is applied to a service"]
+pub struct ClassifyLayer<C = DefaultClassifier> {
+    classifier: C,
+}
+
+impl<C: Classify> ClassifyLayer<C> {
+    /// Creates a layer that applies `classifier`.
+    pub const fn new(classifier: C) -> Self {
+        Self { classifier }
+    }
+}
+
+impl<S, C: Clone> Layer<S> for ClassifyLayer<C> {
+    type Service = ClassifyService<S, C>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ClassifyService::new(inner, Arc::new(self.classifier.clone()))
+    }
+}

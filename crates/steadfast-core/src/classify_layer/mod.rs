@@ -1,0 +1,10 @@
+mod future;
+mod layer;
+mod service;
+
+pub use self::future::ClassifyFuture;
+pub use self::layer::ClassifyLayer;
+pub use self::service::ClassifyService;
+
+#[cfg(test)]
+mod tests;

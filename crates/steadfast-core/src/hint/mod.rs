@@ -1,0 +1,13 @@
+//! Hints in the text of a response: no headers, no clock.
+
+mod duration;
+mod text;
+
+pub(crate) use self::duration::{decimal, go_duration, milliseconds, sane, seconds};
+pub use self::text::hint_in_text;
+
+#[cfg(test)]
+pub(crate) use self::duration::MAX_HINT;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use crate::endpoint::EndpointName;
+use crate::verdict::Verdict;
+
+/// One try of a request at one endpoint.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The endpoint, if a balancer selected it.
+    pub endpoint: Option<EndpointName>,
+    /// The tier of the endpoint.
+    pub tier: u16,
+    /// The instant at which the attempt was sent.
+    pub started: Instant,
+    /// The time to the head of the response, or to the error.
+    pub elapsed: Duration,
+    /// The status, if there was a response.
+    pub status: Option<StatusCode>,
+    /// The verdict on the outcome.
+    pub verdict: Verdict,
+    /// Whether it was sent while another attempt of the request was in flight.
+    pub hedge: bool,
+}
+
+impl Attempt {
+    /// Creates the record of an attempt that was sent at `started` and ends now.
+    #[must_use]
+    pub fn new(started: Instant, verdict: Verdict) -> Self {
+        Self::until(started, Instant::now(), verdict)
+    }
+
+    /// Creates the record of an attempt that was sent at `started` and ended at `ended`.
+    #[must_use]
+    pub fn until(started: Instant, ended: Instant, verdict: Verdict) -> Self {
+        Self {
+            endpoint: None,
+            tier: 0,
+            started,
+            elapsed: ended.saturating_duration_since(started),
+            status: None,
+            verdict,
+            hedge: false,
+        }
+    }
+}
+
+/// Prints `primary: rate_limited (429)`.
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(endpoint) = &self.endpoint {
+            write!(f, "{endpoint}: ")?;
+        }
+        write!(f, "{}", self.verdict.class())?;
+        if let Some(status) = self.status {
+            write!(f, " ({})", status.as_u16())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use super::attempt::Attempt;
+use super::next::Next;
+
+/// The first attempt and the latest others are kept.
+pub(super) const MAX_ATTEMPTS: usize = 128;
+
+/// The state that clones of a trail share.
+#[derive(Default)]
+pub(crate) struct Record {
+    pub(crate) retried: AtomicBool,
+    /// The number of all attempts, including those that are no longer kept.
+    pub(crate) count: AtomicUsize,
+    pub(super) attempts: Mutex<Attempts>,
+}
+
+#[derive(Default)]
+pub(crate) struct Attempts {
+    /// Separate, so that a request with one attempt allocates nothing.
+    first: Option<Attempt>,
+    more: Vec<Attempt>,
+    pub(crate) next: Option<Next>,
+    pub(crate) last_next: Option<Next>,
+}
+
+impl Attempts {
+    pub(crate) fn push(&mut self, attempt: Attempt) {
+        if self.first.is_none() {
+            self.first = Some(attempt);
+            return;
+        }
+        if self.more.len() + 1 == MAX_ATTEMPTS {
+            self.more.remove(0);
+        }
+        self.more.push(attempt);
+    }
+
+    pub(super) fn last(&self) -> Option<&Attempt> {
+        self.more.last().or(self.first.as_ref())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Attempt> {
+        self.first.iter().chain(&self.more)
+    }
+}

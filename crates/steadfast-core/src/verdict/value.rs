@@ -1,0 +1,113 @@
+use std::time::Duration;
+
+use crate::class::{BreakerEffect, Class, SameEndpoint};
+
+/// The outcome of an attempt: a [`Class`] and further signals of the endpoint.
+///
+/// The classifier next to the client inserts it into the extensions of a response that did not
+/// succeed. The hint is kept as received; each consumer caps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    class: Class,
+    hint: Option<Duration>,
+    should_retry: Option<bool>,
+    neutral: bool,
+}
+
+impl Verdict {
+    /// The verdict on an attempt that succeeded.
+    pub const SUCCESS: Self = Self::new(Class::Success);
+
+    /// Creates a verdict without a hint.
+    #[must_use]
+    pub const fn new(class: Class) -> Self {
+        Self {
+            class,
+            hint: None,
+            should_retry: None,
+            neutral: false,
+        }
+    }
+
+    /// Replaces the class, and keeps the other signals.
+    #[must_use]
+    pub const fn with_class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Sets the hint: the delay that the endpoint asks for.
+    #[must_use]
+    pub const fn with_hint(mut self, hint: Option<Duration>) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// Sets the value of the header `x-should-retry`.
+    #[must_use]
+    pub const fn with_should_retry(mut self, should_retry: Option<bool>) -> Self {
+        self.should_retry = should_retry;
+        self
+    }
+
+    /// Removes the effect on a circuit breaker, for any class.
+    #[must_use]
+    pub const fn neutral(mut self) -> Self {
+        self.neutral = true;
+        self
+    }
+
+    /// Returns the class.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Returns the delay that the endpoint asks for, if there is a hint.
+    #[must_use]
+    pub const fn hint(&self) -> Option<Duration> {
+        self.hint
+    }
+
+    /// Returns whether the attempt succeeded.
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        matches!(self.class, Class::Success)
+    }
+
+    /// Returns the effect on a circuit breaker.
+    #[must_use]
+    pub const fn breaker(&self) -> BreakerEffect {
+        if self.neutral {
+            BreakerEffect::Neutral
+        } else {
+            self.class.breaker()
+        }
+    }
+
+    /// Returns whether the request may be sent again to the same endpoint.
+    ///
+    /// `x-should-retry` overrides the rule of the class. It does not shorten a wait: a rate-limited
+    /// endpoint is still left alone until the end of its hint.
+    #[must_use]
+    pub const fn same_endpoint(&self) -> SameEndpoint {
+        match (self.should_retry, self.class.same_endpoint()) {
+            (Some(false), _) => SameEndpoint::Never,
+            (Some(true), SameEndpoint::Never | SameEndpoint::OnceAfterBackoff)
+                if !self.is_success() =>
+            {
+                SameEndpoint::AfterBackoff
+            }
+            (_, rule) => rule,
+        }
+    }
+
+    /// Returns whether the request was certainly not processed.
+    ///
+    /// Such a request can be sent again with any method. Each [refusal](Class::is_refusal) is such
+    /// a proof, and so is `Overloaded` with a hint.
+    #[must_use]
+    pub const fn proves_unprocessed(&self) -> bool {
+        self.class.is_refusal() || matches!(self.class, Class::Overloaded) && self.hint.is_some()
+    }
+}
