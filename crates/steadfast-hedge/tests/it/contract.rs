@@ -1,15 +1,12 @@
 //! The promises of `tower_service::Service` that the hedge layer keeps, around any service.
 
-#[path = "../../steadfast-balance/tests/it/support/mod.rs"]
-mod support;
-
 use std::time::Duration;
 
+use crate::support::ready::{Handle, Mock, calls_what_was_ready};
+use crate::support::{Body, Client, MS, answer, get, ok, post};
 use steadfast_balance::EndpointBalance;
 use steadfast_core::RetryBudget;
 use steadfast_hedge::{Cloned, Hedge, HedgeFuture, HedgeLayer};
-use support::ready::{Handle, Mock, calls_what_was_ready};
-use support::{Body, Client, MS, answer, get, ok, post};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service};

@@ -1,0 +1,259 @@
+//! The share and the budget that hedges use, and the latencies that are measured.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use http::Request;
+use steadfast_core::{RetryBudget, Trail};
+use steadfast_hedge::{CopyBody, HedgeLayer};
+use tokio::time::{advance, sleep};
+use tokio_test::{assert_pending, task};
+use tower::{Layer, Service, ServiceExt};
+
+use crate::support::gate::{Gates, gated};
+use crate::support::{
+    Body, DELAY, MS, Net, Reply, SECOND, answer, balance, gated_stack, get, get_with, hedge,
+    hedge_at_p95, in_flight, ok, only, pool, post, reset, save_up, servers, stack, status, took,
+    within,
+};
+
+#[tokio::test(start_paused = true)]
+async fn there_are_never_more_further_attempts_than_their_share() {
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let layer = hedge().max_share(0.05).expect("valid");
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    for n in 1..=200 {
+        assert_eq!(status(&service, get()).await, 200);
+        assert_eq!(net.count("b"), n / 20, "after {n}");
+    }
+}
+
+/// A request that had to wait for its share gets it soon after others have earned it.
+#[tokio::test(start_paused = true)]
+async fn a_share_that_is_missing_is_asked_for_again() {
+    let net = Net::new();
+    net.on("a", |n| {
+        if n == 0 {
+            Reply::never()
+        } else {
+            Reply::from(ok())
+        }
+    });
+    net.on("b", |_| ok());
+    let layer = hedge().max_share(0.5).expect("valid");
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    let response = tokio::spawn(service.clone().oneshot(get()));
+    sleep(150 * MS).await;
+    assert_eq!(net.counts(["a", "b"]), [1, 0], "half of an attempt is none");
+    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(net.count("b"), 0);
+    // An eighth of the time, with which the timer is less than a millisecond late.
+    sleep(14 * MS).await;
+    assert_eq!(net.count("b"), 1);
+    response.await.expect("no panic").expect("an answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_attempt_cost_comes_back_if_it_wins() {
+    for (a, b, left) in [(SECOND, MS, 10), (150 * MS, SECOND, 8)] {
+        let net = servers([("a", a), ("b", b)]);
+        let budget = RetryBudget::new(10);
+        let (service, _) = stack(&hedge().budget(budget.clone()), pool(&["a", "b"]), &net);
+        let mut response = task::spawn(service.oneshot(get()));
+        assert_pending!(response.poll());
+        assert_eq!(budget.available(), 10);
+        advance(DELAY).await;
+        assert_pending!(response.poll());
+        assert_eq!(budget.available(), 8);
+        response.await.expect("an answer");
+        assert_eq!(budget.available(), left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_attempt_cost_is_spent_if_all_fail_or_the_caller_leaves() {
+    let net = servers([("a", SECOND)]);
+    net.on("b", |n| {
+        if n == 0 {
+            Reply::from(reset())
+        } else {
+            Reply::never()
+        }
+    });
+    let budget = RetryBudget::new(4);
+    let layer = hedge().budget(budget.clone());
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(budget.available(), 2);
+    tokio::time::timeout(200 * MS, service.clone().oneshot(get()))
+        .await
+        .expect_err("it left");
+    assert_eq!(budget.available(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_not_sent_costs_no_share() {
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let layer = hedge().max_share(0.5).expect("valid");
+    let (service, endpoints) = stack(&layer, pool(&["a", "b"]), &net);
+    endpoints.disable("b").expect("it is there");
+    for _ in 0..2 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+    endpoints.enable("b").expect("it is there");
+    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [3, 1]);
+}
+
+/// With more endpoints there is no more than one further attempt, unless that is allowed.
+#[tokio::test(start_paused = true)]
+async fn a_request_has_no_more_further_attempts_than_it_may() {
+    for (layer, expected) in [(hedge(), [1, 1, 0]), (hedge().max_hedges(0), [1, 0, 0])] {
+        let net = servers([("a", 10 * SECOND), ("b", 10 * SECOND), ("c", 10 * SECOND)]);
+        let (service, _) = stack(&layer, pool(&["a", "b", "c"]), &net);
+        let before = save_up(&service, &net).await;
+        assert_eq!(status(&service, get()).await, 200);
+        let counts = net.counts(["a", "b", "c"]);
+        assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_has_a_minimum() {
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let (service, _) = stack(&hedge().min_delay(300 * MS), pool(&["a", "b"]), &net);
+    let (_, took) = took(status(&service, get())).await;
+    assert_eq!(took, 301 * MS);
+}
+
+/// An endpoint that fails fast would make everything else look slow.
+#[tokio::test(start_paused = true)]
+async fn failures_are_not_measured() {
+    let net = servers([("b", MS)]);
+    net.on("a", |n| match n {
+        0..150 => Reply::from(answer(404)),
+        _ => Reply::from(ok()).after(20 * MS),
+    });
+    let layer = hedge_at_p95();
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    for _ in 0..250 {
+        status(&service, get()).await;
+    }
+    assert_eq!(net.counts(["a", "b"]), [250, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_turn_is_not_measured() {
+    let net = servers([("a", 20 * MS), ("b", MS)]);
+    let (service, gates) = gated_stack(&hedge_at_p95(), &["a", "b"], &net);
+    gates.room("b", 0);
+    for _ in 0..100 {
+        gates.room("a", 0);
+        let response = tokio::spawn(service.clone().oneshot(get()));
+        sleep(SECOND).await;
+        gates.room("a", 1);
+        response.await.expect("no panic").expect("an answer");
+    }
+    gates.room("a", 1);
+    gates.room("b", 1);
+    net.on("a", |_| Reply::never());
+    let (code, took) = took(status(&service, get())).await;
+    assert_eq!(code, 200);
+    assert!(took < 25 * MS, "{took:?}");
+}
+
+/// Whoever holds the future on after it has answered holds no attempt with it.
+#[tokio::test(start_paused = true)]
+async fn the_loser_is_dropped_with_the_answer_and_not_with_the_future() {
+    for (a, b) in [(SECOND, MS), (110 * MS, SECOND)] {
+        let net = servers([("a", a), ("b", b)]);
+        let (mut service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
+        let trail = Trail::new();
+        let mut response = task::spawn(service.call(get_with(&trail)));
+        for _ in 0..100 {
+            if let Poll::Ready(answer) = response.poll() {
+                drop(answer);
+                break;
+            }
+            advance(10 * MS).await;
+        }
+        assert_eq!((net.running("a"), net.running("b")), (0, 0));
+        assert_eq!((in_flight(&endpoints), trail.len()), (vec![0, 0], 2));
+    }
+}
+
+/// Counts the copies that a layer makes.
+fn counted(layer: HedgeLayer) -> (HedgeLayer<impl CopyBody<Body> + Clone>, Arc<AtomicUsize>) {
+    let copies = Arc::new(AtomicUsize::new(0));
+    let count = copies.clone();
+    let layer = layer.copy_body(move |body: &Body| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Some(body.clone())
+    });
+    (layer, copies)
+}
+
+/// One that could go nowhere else, or not in time, is not even copied.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_copied_in_vain() {
+    let none = || hedge().max_share(0.0).expect("valid");
+    let late: fn() -> Request<Body> = || within(get(), DELAY);
+    let bound: fn() -> Request<Body> = || only("a");
+    for (layer, request, expected) in [
+        (hedge(), bound, 0),
+        (hedge(), late, 0),
+        (hedge(), post, 0),
+        (hedge().max_hedges(0), get, 0),
+        (none(), get, 0),
+        (hedge(), get, 1),
+    ] {
+        let (layer, copies) = counted(layer);
+        let net = servers([("a", MS)]);
+        let (service, _) = balance(pool(&["a"]), &net);
+        assert_eq!(status(&layer.layer(service), request()).await, 200);
+        assert_eq!(copies.load(Ordering::Relaxed), expected);
+    }
+}
+
+/// What it would pay for its second attempt is there for others.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_its_turn_neither_pays_nor_is_copied() {
+    let net = servers([("a", 150 * MS), ("b", MS)]);
+    let budget = RetryBudget::new(2);
+    let (layer, copies) = counted(hedge().budget(budget.clone()));
+    let gates = Gates::default();
+    let (service, _) = gated(pool(&["a", "b"]), &net, &gates);
+    gates.room("a", 0);
+    gates.room("b", 0);
+    let mut response = task::spawn(layer.layer(service).oneshot(get()));
+    for _ in 0..9 {
+        assert_pending!(response.poll());
+        advance(DELAY / 2).await;
+    }
+    assert_eq!(copies.load(Ordering::Relaxed), 1);
+    gates.room("a", 1);
+    gates.room("b", 1);
+    response.await.expect("an answer");
+    assert_eq!((net.counts(["a", "b"]), budget.available()), ([1, 1], 2));
+    assert_eq!(copies.load(Ordering::Relaxed), 2);
+}
+
+/// The share of an attempt that the budget does not pay for is there for another one.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_without_a_budget_costs_no_share() {
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let budget = RetryBudget::new(2);
+    let all = budget.try_withdraw(2).expect("it is full");
+    let layer = hedge()
+        .budget(budget.clone())
+        .max_share(0.5)
+        .expect("valid");
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    for _ in 0..2 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+    drop(all);
+    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [3, 1]);
+}

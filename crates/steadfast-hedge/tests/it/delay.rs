@@ -1,0 +1,173 @@
+//! The time of a hedge, and the requests that get one.
+
+use std::time::Duration;
+
+use steadfast_core::RoutingOptions;
+use tokio::time::{advance, sleep};
+use tokio_test::{assert_pending, assert_ready_ok, task};
+use tower::ServiceExt;
+
+use crate::support::{
+    DELAY, Events, MS, Reply, SECOND, gated_stack, get, hedge, hedge_at_p95, in_flight, ok, pool,
+    post, request, servers, stack, status, wishing, within,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_request_goes_to_another_endpoint_after_its_time_and_not_before() {
+    let net = servers([("a", 10 * SECOND), ("b", 5 * MS)]);
+    let (service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
+    let mut response = task::spawn(service.oneshot(get()));
+    assert_pending!(response.poll());
+    advance(99 * MS).await;
+    assert_pending!(response.poll());
+    assert_eq!(
+        (net.counts(["a", "b"]), response.is_woken()),
+        ([1, 0], false)
+    );
+
+    advance(MS).await;
+    assert!(
+        response.is_woken(),
+        "the caller must be woken when the time has come"
+    );
+    assert_pending!(response.poll());
+    assert_eq!(
+        (net.counts(["a", "b"]), in_flight(&endpoints)),
+        ([1, 1], vec![1, 1])
+    );
+
+    advance(5 * MS).await;
+    let response = assert_ready_ok!(response.poll());
+    assert_eq!(
+        (net.running("a"), in_flight(&endpoints)),
+        (0, vec![0, 1]),
+        "only its body"
+    );
+    drop(response);
+    assert_eq!(in_flight(&endpoints), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_answered_in_time_is_sent_once() {
+    let net = servers([("a", DELAY - MS), ("b", MS)]);
+    let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
+    assert_eq!(status(&service, get()).await, 200);
+    sleep(SECOND).await;
+    assert_eq!(net.counts(["a", "b"]), [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_is_the_live_percentile_once_there_are_enough_samples() {
+    let net = servers([("b", MS)]);
+    // Every 20th of the first hundred takes a second, and one more after them.
+    net.on("a", |n| {
+        Reply::from(ok()).after(if n % 20 == 19 { SECOND } else { 20 * MS })
+    });
+    let layer = hedge_at_p95();
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    for _ in 0..100 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+    assert_eq!(net.counts(["a", "b"]), [100, 0], "nothing was known yet");
+
+    for _ in 0..20 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+    assert_eq!(net.counts(["a", "b"]), [120, 1]);
+    let after = net.sent("b")[0].at - net.sent("a")[119].at;
+    assert!(
+        after > 20 * MS && after <= 23 * MS,
+        "{after:?}, which is p95"
+    );
+}
+
+/// If an attempt that lost were left out, the next ones would look slow beside what remains.
+#[tokio::test(start_paused = true)]
+async fn hedging_does_not_make_the_percentile_shorter() {
+    let net = servers([("b", MS)]);
+    net.on("a", |n| {
+        Reply::from(ok()).after(Duration::from_millis(n as u64 * 37 % 1_000))
+    });
+    let layer = hedge_at_p95();
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    for _ in 0..5_000 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+    let hedges = net.count("b");
+    // What is above p95, less what it is rounded up by: a bucket of 16 ms.
+    assert!((165..=245).contains(&hedges), "{hedges} of 4900");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_twice_that_must_not_be() {
+    let keyed = |method: &str| {
+        let mut request = request(method);
+        request
+            .headers_mut()
+            .insert("idempotency-key", "1".parse().expect("valid"));
+        request
+    };
+    let searches = || hedge().safe_if(|head| head.uri.path().ends_with("/chat"));
+    for (layer, request, hedged) in [
+        (hedge(), post(), false),
+        (hedge(), keyed("POST"), true),
+        (hedge(), keyed("PATCH"), true),
+        (hedge(), request("PUT"), true),
+        (hedge().hedge_non_idempotent(true), post(), true),
+        (hedge().hedge_non_idempotent(false), post(), false),
+        (searches(), post(), true),
+        (hedge().safe_if(|_| false), get(), false),
+    ] {
+        let net = servers([("a", SECOND), ("b", MS)]);
+        let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+        let what = format!("{request:?} {layer:?}");
+        assert_eq!(status(&service, request).await, 200);
+        assert_eq!(net.counts(["a", "b"]), [1, usize::from(hedged)], "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_bound_to_one_endpoint_is_not_hedged() {
+    let net = servers([("a", SECOND), ("b", MS), ("c", MS)]);
+    let events = Events::default();
+    let builder = pool(&["a", "b", "c"]).observer(events.observer());
+    let (service, _) = stack(&hedge(), builder, &net);
+    for (wishes, expected) in [
+        (RoutingOptions::new().only("a"), [1, 0, 0]),
+        (RoutingOptions::new().only("a").only("c"), [2, 0, 1]),
+        (RoutingOptions::new().exclude("b"), [3, 0, 2]),
+    ] {
+        assert_eq!(status(&service, wishing(wishes)).await, 200);
+        assert_eq!(net.counts(["a", "b", "c"]), expected);
+    }
+    assert_eq!(
+        events.take(),
+        ["a and c after 100ms", "a and c after 100ms"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_deadline_comes_first_is_not_hedged() {
+    for (left, hedged) in [(DELAY, 0), (DELAY + MS, 1)] {
+        let net = servers([("a", SECOND), ("b", MS)]);
+        let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
+        assert_eq!(status(&service, within(get(), left)).await, 200);
+        assert_eq!(net.count("b"), hedged, "{left:?}");
+    }
+}
+
+/// The deadline may pass while a request waits for its turn.
+#[tokio::test(start_paused = true)]
+async fn no_second_attempt_begins_after_the_deadline() {
+    let net = servers([("a", SECOND), ("b", MS)]);
+    let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
+    gates.room("a", 0);
+    gates.room("b", 0);
+    let response = tokio::spawn(service.oneshot(within(get(), 120 * MS)));
+    sleep(50 * MS).await;
+    gates.room("a", 1);
+    sleep(10 * MS).await;
+    gates.room("b", 1);
+    response.await.expect("no panic").expect("an answer");
+    assert_eq!(net.counts(["a", "b"]), [1, 0]);
+}

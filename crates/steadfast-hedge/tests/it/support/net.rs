@@ -1,0 +1,180 @@
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use steadfast_core::BoxError;
+use tokio::time::{Instant, sleep};
+use tower::Service;
+
+use super::Body;
+
+/// The servers of a test, by the first label of their host name.
+#[derive(Clone, Default)]
+pub(crate) struct Net(Arc<Mutex<HashMap<String, Server>>>);
+
+struct Server {
+    rule: Rule,
+    sent: Vec<Sent>,
+    running: usize,
+}
+
+/// Answers the request of this number, counted from 0.
+type Rule = Arc<dyn Fn(usize) -> Reply + Send + Sync>;
+
+/// A request that a server saw.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) at: Instant,
+}
+
+pub(crate) struct Reply {
+    wait: Duration,
+    answer: Result<Response<Body>, BoxError>,
+}
+
+/// The client of all servers. It panics if a handle is called that was not ready.
+#[derive(Debug)]
+pub(crate) struct Client {
+    net: Net,
+    ready: bool,
+}
+
+/// Counts an attempt as running.
+struct Running(Net, String);
+
+impl Reply {
+    /// Answers only after this time.
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    pub(crate) fn never() -> Self {
+        Self::from(super::ok()).after(Duration::MAX)
+    }
+}
+
+impl From<Response<Body>> for Reply {
+    fn from(response: Response<Body>) -> Self {
+        Self {
+            wait: Duration::ZERO,
+            answer: Ok(response),
+        }
+    }
+}
+
+impl From<BoxError> for Reply {
+    fn from(error: BoxError) -> Self {
+        Self {
+            wait: Duration::ZERO,
+            answer: Err(error),
+        }
+    }
+}
+
+impl Net {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what a server answers. What it saw so far stays in its log.
+    pub(crate) fn on<R: Into<Reply>>(
+        &self,
+        name: &str,
+        rule: impl Fn(usize) -> R + Send + Sync + 'static,
+    ) {
+        let rule: Rule = Arc::new(move |n| rule(n).into());
+        let mut servers = self.0.lock().unwrap();
+        match servers.get_mut(name) {
+            Some(server) => server.rule = rule,
+            None => {
+                let server = Server {
+                    rule,
+                    sent: Vec::new(),
+                    running: 0,
+                };
+                servers.insert(name.to_owned(), server);
+            }
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client {
+            net: self.clone(),
+            ready: false,
+        }
+    }
+
+    pub(crate) fn sent(&self, name: &str) -> Vec<Sent> {
+        self.0.lock().unwrap()[name].sent.clone()
+    }
+
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.0.lock().unwrap()[name].sent.len()
+    }
+
+    pub(crate) fn counts<const N: usize>(&self, names: [&str; N]) -> [usize; N] {
+        names.map(|name| self.count(name))
+    }
+
+    /// The attempts that were sent and have neither an answer nor were dropped.
+    pub(crate) fn running(&self, name: &str) -> usize {
+        self.0.lock().unwrap()[name].running
+    }
+}
+
+impl<B: Send + 'static> Service<Request<B>> for Client {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        assert!(self.ready, "called without readiness of its own");
+        self.ready = false;
+        let host = request.uri().host().expect("an absolute URI");
+        let name = host.split('.').next().expect("a label").to_owned();
+        let mut servers = self.net.0.lock().unwrap();
+        let server = servers.get_mut(&name).expect("a server of that name");
+        let reply = (server.rule)(server.sent.len());
+        server.running += 1;
+        server.sent.push(Sent { at: Instant::now() });
+        let running = Running(self.net.clone(), name);
+        Box::pin(async move {
+            let _running = running;
+            match reply.wait {
+                Duration::ZERO => {}
+                Duration::MAX => std::future::pending().await,
+                wait => sleep(wait).await,
+            }
+            reply.answer
+        })
+    }
+}
+
+impl Clone for Client {
+    // Readiness is that of one handle.
+    fn clone(&self) -> Self {
+        self.net.client()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut servers = self.0.0.lock().unwrap();
+        servers.get_mut(&self.1).expect("it is there").running -= 1;
+    }
+}
+
+impl std::fmt::Debug for Net {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Net")
+    }
+}

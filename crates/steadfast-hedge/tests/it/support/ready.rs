@@ -1,0 +1,33 @@
+use std::fmt::Debug;
+
+use http::{Request, Response};
+use tokio_test::{assert_pending, assert_ready_ok, task};
+use tower::Service;
+use tower_test::mock;
+
+use super::{Body, ok};
+
+pub(crate) type Mock = mock::Mock<Request<Body>, Response<Body>>;
+pub(crate) type Handle = mock::Handle<Request<Body>, Response<Body>>;
+
+/// Makes calls through clones. The mock panics when a handle is called that did not report
+/// readiness itself, so reaching the end means that the ready handle, and not a clone of it, took
+/// each request.
+pub(crate) async fn calls_what_was_ready<S>(
+    service: &mut mock::Spawn<S>,
+    handle: &mut Handle,
+    request: fn() -> Request<Body>,
+) where
+    S: Service<Request<Body>, Response: Debug, Error: Debug> + Clone,
+{
+    for _ in 0..3 {
+        let mut clone = service.clone();
+        assert_ready_ok!(clone.poll_ready());
+        let mut response = task::spawn(clone.call(request()));
+        assert_pending!(response.poll());
+        let (_, respond) = handle.next_request().await.expect("a request");
+        respond.send_response(ok());
+        assert_ready_ok!(response.poll());
+        assert_ready_ok!(service.poll_ready());
+    }
+}

@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};
+use steadfast_hedge::{Hedge, HedgeLayer};
+use tokio::time::Instant;
+use tokio_test::task;
+use tower::{Layer, ServiceExt};
+
+use super::gate::{Gated, Gates, gated};
+use super::net::{Client, Net, Reply};
+use super::{Http, balance, ok, pool, post};
+
+/// The delay of [`hedge`].
+pub(crate) const DELAY: Duration = Duration::from_millis(100);
+
+/// A layer that sends again after 100 ms, as often as it is asked to.
+pub(crate) fn hedge() -> HedgeLayer {
+    let layer = HedgeLayer::new().after(DELAY);
+    layer.max_share(1.0).expect("valid")
+}
+
+/// A layer that sends again after the time in which 19 of 20 are answered.
+pub(crate) fn hedge_at_p95() -> HedgeLayer {
+    let layer = HedgeLayer::new().quantile(0.95).expect("valid");
+    layer.max_share(1.0).expect("valid")
+}
+
+pub(crate) fn stack(
+    layer: &HedgeLayer,
+    builder: EndpointBalanceBuilder,
+    net: &Net,
+) -> (Hedge<EndpointBalance<Client>>, PoolHandle) {
+    let (service, handle) = balance(builder, net);
+    (layer.layer(service), handle)
+}
+
+pub(crate) fn gated_stack(
+    layer: &HedgeLayer,
+    names: &[&str],
+    net: &Net,
+) -> (Hedge<EndpointBalance<Gated<Client>>>, Gates) {
+    let gates = Gates::default();
+    let (service, _) = gated(pool(names), net, &gates);
+    (layer.layer(service), gates)
+}
+
+/// Servers that answer after these times.
+pub(crate) fn servers<const N: usize>(after: [(&str, Duration); N]) -> Net {
+    let net = Net::new();
+    for (name, wait) in after {
+        net.on(name, move |_| Reply::from(ok()).after(wait));
+    }
+    net
+}
+
+pub(crate) fn in_flight(handle: &PoolHandle) -> Vec<u32> {
+    handle
+        .status()
+        .iter()
+        .map(|status| status.in_flight)
+        .collect()
+}
+
+/// Lets the share of further attempts grow to all that can be saved, by requests that are dropped.
+pub(crate) async fn save_up<S: Http>(service: &S, net: &Net) -> [usize; 3] {
+    for _ in 0..20 {
+        drop(task::spawn(service.clone().oneshot(post())).poll());
+    }
+    net.counts(["a", "b", "c"])
+}
+
+pub(crate) async fn took(work: impl Future<Output = u16>) -> (u16, Duration) {
+    let start = Instant::now();
+    (work.await, start.elapsed())
+}

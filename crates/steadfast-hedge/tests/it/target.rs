@@ -1,0 +1,181 @@
+//! The endpoint of a hedge.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::Request;
+use steadfast_balance::Strategy;
+use steadfast_core::layer::RecordAttempts;
+use steadfast_core::{BreakerState, RetryBudget, Trail};
+use tokio::time::{advance, sleep};
+use tokio_test::{assert_pending, task};
+use tower::{Layer, ServiceExt, service_fn};
+
+use crate::support::{
+    Body, Events, MS, Net, Reply, SECOND, balance, endpoint, gated_stack, get, get_with, hedge,
+    in_flight, limited, of, ok, only, pool, reset, save_up, servers, stack, status, took,
+};
+
+#[tokio::test(start_paused = true)]
+async fn no_strategy_sends_both_attempts_to_the_same_endpoint() {
+    for strategy in [
+        Strategy::Failover,
+        Strategy::RoundRobin,
+        Strategy::LeastLoaded,
+    ] {
+        let net = Net::new();
+        for name in ["a", "b", "c"] {
+            net.on(name, |_| Reply::from(ok()).after(SECOND));
+        }
+        let builder = pool(&["a", "b", "c"]).strategy(strategy);
+        let (service, _) = stack(&hedge().max_hedges(2), builder, &net);
+        let before = save_up(&service, &net).await;
+        for n in 1..10 {
+            assert_eq!(status(&service, get()).await, 200);
+            let counts = net.counts(["a", "b", "c"]);
+            assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), [n; 3]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_higher_tier_takes_it_only_if_the_lower_one_has_no_other() {
+    let net = servers([("a", SECOND), ("b", SECOND), ("c", MS)]);
+    let builder = pool(&["a", "b"]).endpoint(endpoint("c").tier(1));
+    let (service, _) = stack(&hedge().max_hedges(2), builder, &net);
+    let before = save_up(&service, &net).await;
+    let (_, took) = took(status(&service, get())).await;
+    let counts = net.counts(["a", "b", "c"]);
+    assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), [1; 3]);
+    assert_eq!(took, 201 * MS);
+}
+
+/// It neither waits nor counts as a request that nobody could take.
+#[tokio::test(start_paused = true)]
+async fn without_another_endpoint_the_first_attempt_goes_on_undisturbed() {
+    let net = servers([("a", 250 * MS)]);
+    net.on("b", |_| limited("60"));
+    let events = Events::default();
+    let builder = pool(&["b", "a"]).observer(events.observer());
+    let budget = RetryBudget::new(10);
+    let (service, endpoints) = stack(&hedge().budget(budget.clone()), builder, &net);
+    assert_eq!(status(&service, get()).await, 429);
+    events.take();
+
+    let trail = Trail::new();
+    let (code, took) = took(status(&service, get_with(&trail))).await;
+    assert_eq!((code, took), (200, 250 * MS));
+    assert_eq!(events.take(), [""; 0]);
+    assert_eq!(
+        (budget.available(), trail.to_string()),
+        (10, "a: success (200)".into())
+    );
+    assert_eq!(
+        (trail.take_next(), in_flight(&endpoints)),
+        (None, vec![0, 0])
+    );
+}
+
+/// The other endpoint may be back by then.
+#[tokio::test(start_paused = true)]
+async fn another_endpoint_is_looked_for_again_after_the_same_time() {
+    let net = servers([("a", SECOND)]);
+    net.on("b", |n| {
+        if n == 0 {
+            Reply::from(limited("0.35"))
+        } else {
+            Reply::from(ok())
+        }
+    });
+    let (service, _) = stack(&hedge(), pool(&["b", "a"]), &net);
+    assert_eq!(status(&service, get()).await, 429);
+    let (code, took) = took(status(&service, get())).await;
+    assert_eq!((code, took), (200, 400 * MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_pool_gives_its_last_resort_to_no_second_attempt() {
+    let net = servers([("a", SECOND)]);
+    net.on("b", |_| reset());
+    let builder = pool(&["b", "a"]).when_exhausted(steadfast_balance::WhenExhausted::LeastBad);
+    let (service, endpoints) = stack(&hedge(), builder, &net);
+    for _ in 0..7 {
+        status(&service, only("b")).await;
+    }
+    assert_eq!(of(&endpoints, "b").breaker, BreakerState::Open);
+    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [1, 7]);
+}
+
+/// Its time begins when it is sent. Another attempt would only make the queue longer.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_its_turn_is_not_hedged() {
+    let net = servers([("a", 150 * MS), ("b", MS)]);
+    let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
+    gates.room("a", 0);
+    gates.room("b", 0);
+    let response = tokio::spawn(service.oneshot(get()));
+    sleep(450 * MS).await;
+    gates.room("a", 1);
+    sleep(99 * MS).await;
+    gates.room("b", 1);
+    assert_eq!(net.counts(["a", "b"]), [1, 0]);
+    sleep(2 * MS).await;
+    assert_eq!(net.counts(["a", "b"]), [1, 1], "100 ms after it was sent");
+    response.await.expect("no panic").expect("an answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_endpoint_is_not_waited_for() {
+    let net = servers([("a", 350 * MS), ("b", MS)]);
+    let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
+    gates.room("b", 0);
+    let response = tokio::spawn(service.oneshot(get()));
+    sleep(150 * MS).await;
+    gates.room("b", 1);
+    sleep(45 * MS).await;
+    assert_eq!(
+        net.counts(["a", "b"]),
+        [1, 0],
+        "it left, and comes again after 100 ms"
+    );
+    sleep(10 * MS).await;
+    assert_eq!(net.counts(["a", "b"]), [1, 1]);
+    response.await.expect("no panic").expect("an answer");
+}
+
+/// A layer in between may hold attempts back, so that they come to the balancer in another order.
+#[tokio::test(start_paused = true)]
+async fn attempts_that_overtake_each_other_are_told_apart() {
+    let net = servers(["a", "b", "c"].map(|name| (name, 10 * SECOND)));
+    let (balance, endpoints) = balance(pool(&["a", "b", "c"]), &net);
+    endpoints.disable("c").expect("it is there");
+    let gets = Arc::new(AtomicUsize::new(0));
+    let held = service_fn(move |request: Request<Body>| {
+        let is_second = request.method() == "GET" && gets.fetch_add(1, Ordering::Relaxed) == 1;
+        let balance = balance.clone();
+        Box::pin(async move {
+            if is_second {
+                sleep(150 * MS).await;
+            }
+            balance.oneshot(request).await
+        })
+    });
+    let budget = RetryBudget::new(10);
+    let service = hedge().max_hedges(3).budget(budget.clone()).layer(held);
+    let before = save_up(&service, &net).await;
+
+    let mut response = task::spawn(service.oneshot(get()));
+    for (enabled, expected, left) in [(false, [1, 1, 0], 8), (true, [1, 1, 1], 6)] {
+        if enabled {
+            endpoints.enable("c").expect("it is there");
+        }
+        for _ in 0..6 {
+            assert_pending!(response.poll());
+            advance(50 * MS).await;
+        }
+        let counts = net.counts(["a", "b", "c"]);
+        assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), expected);
+        assert_eq!(budget.available(), left);
+    }
+}
