@@ -94,13 +94,13 @@ impl EndpointState {
     #[inline]
     pub(crate) fn is_admissible(&self, tokens: Option<u64>, now: Instant) -> bool {
         self.cooldown.would_admit(now)
-            && self.breaker.would_admit_at(now)
+            && self.breaker.at(now).would_admit()
             && tokens.is_none_or(|tokens| self.has_tokens_at(tokens, now).is_none())
     }
 
     /// When an attempt of so many tokens would be admitted.
     pub(crate) fn turn(&self, tokens: Option<u64>, now: Instant) -> Availability {
-        if let Some(wait) = self.breaker.retry_in_at(now) {
+        if let Some(wait) = self.breaker.at(now).retry_in() {
             return Availability::Broken(
                 saturating_add(now, wait).max(self.cooldown.ready_at(now)),
             );

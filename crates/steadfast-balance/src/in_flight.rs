@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
-use steadfast_breaker::DetachedPermit;
+use steadfast_breaker::{Detached, Permit};
 use steadfast_core::{
     Attempt, BoxError, Class, End, Event, Next, OnEnd, RateLimit, Verdict, verdict_of,
 };
@@ -44,7 +44,7 @@ pub struct LoadGuard {
     endpoint: Arc<PooledEndpoint>,
     tier: u16,
     /// None at an endpoint that was asked although its breaker is open.
-    permit: Option<DetachedPermit>,
+    permit: Option<Permit<Detached>>,
     ticket: Ticket,
 }
 
@@ -102,7 +102,7 @@ impl Reservation {
         let Some(ticket) = endpoint.cooldown.try_admit(now) else {
             return false;
         };
-        let Ok(permit) = endpoint.breaker.try_acquire_detached_at(now) else {
+        let Ok(permit) = endpoint.breaker.at(now).try_acquire_detached() else {
             endpoint.cooldown.unsent(ticket);
             return false;
         };
@@ -128,7 +128,7 @@ impl Reservation {
     fn admit(
         &mut self,
         entry: &ActiveEndpoint,
-        (ticket, permit): (Ticket, Option<DetachedPermit>),
+        (ticket, permit): (Ticket, Option<Permit<Detached>>),
         context: &RequestContext,
         now: Instant,
     ) {

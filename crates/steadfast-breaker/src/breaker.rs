@@ -9,11 +9,12 @@ use steadfast_core::{BreakerState, Class, EndpointName, Observers, Verdict};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::handle::Handle;
 use crate::machine::{Order, TripReason, Wait};
 use crate::rules::Rules;
 use crate::shared::Shared;
 use crate::sync::now;
-use crate::{CallError, CircuitBreakerBuilder, CircuitOpen, DetachedPermit, Permit};
+use crate::{CallError, CircuitBreakerBuilder, CircuitOpen, Permit};
 
 /// Decides from the outcomes of attempts whether the next attempt is worth making.
 ///
@@ -39,12 +40,6 @@ pub struct CircuitBreaker {
     handle: Arc<Handle>,
 }
 
-/// What one clone of a breaker and its permits share. Each clone has its own, in a cache line of
-/// its own, so that threads which use different clones do not fight over one reference count.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct Handle(Arc<Shared>);
-
 impl CircuitBreaker {
     /// Creates a closed breaker with the defaults of the [`CircuitBreakerBuilder`].
     #[must_use]
@@ -67,7 +62,7 @@ impl CircuitBreaker {
 
     fn of(shared: Arc<Shared>) -> Self {
         Self {
-            handle: Arc::new(Handle(shared)),
+            handle: Arc::new(Handle::new(shared)),
         }
     }
 
@@ -90,87 +85,10 @@ impl CircuitBreaker {
         self.acquire(now)
     }
 
-    /// Admits an attempt, as [`try_acquire`](Self::try_acquire) does, at a time that the caller
-    /// knows.
-    ///
-    /// A closed breaker asks no clock. Any other one does, and then the clock is most of what a
-    /// rejection costs: whoever asks several breakers, or has looked at the clock already, saves
-    /// that. The time is that of `Instant::now()`, or a little before it.
-    ///
-    /// ```
-    /// use steadfast_breaker::CircuitBreaker;
-    /// use tokio::time::Instant;
-    ///
-    /// let hosts = [CircuitBreaker::new(), CircuitBreaker::new()];
-    /// hosts[0].trip();
-    /// let now = Instant::now();
-    /// let permit = hosts.iter().find_map(|host| host.try_acquire_at(now).ok());
-    /// assert!(permit.is_some());
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the breaker is open, or half-open with all its places taken.
     #[inline]
-    pub fn try_acquire_at(&self, now: Instant) -> Result<Permit, CircuitOpen> {
-        self.acquire(|| now)
-    }
-
-    /// Admits an attempt, as [`try_acquire_at`](Self::try_acquire_at) does, without a reference to
-    /// this breaker in its permit.
-    ///
-    /// A reference costs two writes to a counter that all who use this handle share, which is more
-    /// than the rest of a healthy attempt. Whoever keeps the breaker beside the attempt does without,
-    /// and gives the permit back also where the attempt is dropped.
-    ///
-    /// ```
-    /// use steadfast_breaker::{CircuitBreaker, CircuitOpen, DetachedPermit};
-    /// use std::sync::Arc;
-    /// use tokio::time::Instant;
-    ///
-    /// struct Host {
-    ///     breaker: CircuitBreaker,
-    /// }
-    ///
-    /// struct Attempt {
-    ///     host: Arc<Host>,
-    ///     permit: Option<DetachedPermit>,
-    /// }
-    ///
-    /// impl Attempt {
-    ///     fn begin(host: &Arc<Host>) -> Result<Self, CircuitOpen> {
-    ///         let permit = host.breaker.try_acquire_detached_at(Instant::now())?;
-    ///         Ok(Self { host: host.clone(), permit: Some(permit) })
-    ///     }
-    /// }
-    ///
-    /// impl Drop for Attempt {
-    ///     fn drop(&mut self) {
-    ///         if let Some(permit) = self.permit.take() {
-    ///             permit.end(&self.host.breaker);
-    ///         }
-    ///     }
-    /// }
-    /// # let host = Arc::new(Host { breaker: CircuitBreaker::new() });
-    /// # drop(Attempt::begin(&host)?);
-    /// # Ok::<(), CircuitOpen>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the breaker is open, or half-open with all its places taken.
-    #[inline]
-    pub fn try_acquire_detached_at(&self, now: Instant) -> Result<DetachedPermit, CircuitOpen> {
-        match self.handle.admit(|| now) {
-            Ok(admission) => Ok(DetachedPermit::new(admission)),
-            Err(wait) => Err(CircuitOpen::of(self.handle.clone(), wait)),
-        }
-    }
-
-    #[inline]
-    fn acquire(&self, now: impl Fn() -> Instant) -> Result<Permit, CircuitOpen> {
+    pub(crate) fn acquire(&self, now: impl Fn() -> Instant) -> Result<Permit, CircuitOpen> {
         match self.handle.admit(now) {
-            Ok(admission) => Ok(Permit::new(self.handle.clone(), admission)),
+            Ok(admission) => Ok(Permit::attached(self.handle.clone(), admission)),
             Err(wait) => Err(CircuitOpen::of(self.handle.clone(), wait)),
         }
     }
@@ -221,14 +139,6 @@ impl CircuitBreaker {
         self.handle.wait(now) == Wait::Nothing
     }
 
-    /// Returns whether [`try_acquire_at`](Self::try_acquire_at) would admit an attempt at that
-    /// time.
-    #[must_use]
-    #[inline]
-    pub fn would_admit_at(&self, now: Instant) -> bool {
-        self.handle.is_closed() || self.handle.wait(|| now) == Wait::Nothing
-    }
-
     /// Returns the state.
     ///
     /// Reads only: a breaker stays open until an attempt is admitted, however long ago its time
@@ -260,13 +170,6 @@ impl CircuitBreaker {
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
         self.handle.wait(now).into_time()
-    }
-
-    /// Returns the time from `now` until an attempt may be admitted, as
-    /// [`retry_in`](Self::retry_in) does.
-    #[must_use]
-    pub fn retry_in_at(&self, now: Instant) -> Option<Duration> {
-        self.handle.wait(|| now).into_time()
     }
 
     /// Returns why it opened the last time, also if it has closed since.
@@ -323,12 +226,12 @@ impl CircuitBreaker {
     }
 
     #[inline]
-    pub(crate) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.handle.0
+        self.handle.shared()
     }
 
     /// Returns a receiver of the state, which is told of each transition.
@@ -341,18 +244,9 @@ impl CircuitBreaker {
     }
 }
 
-impl std::ops::Deref for Handle {
-    type Target = Shared;
-
-    #[inline]
-    fn deref(&self) -> &Shared {
-        &self.0
-    }
-}
-
 impl Clone for CircuitBreaker {
     fn clone(&self) -> Self {
-        Self::of(self.handle.0.clone())
+        Self::of(self.handle.shared().clone())
     }
 }
 

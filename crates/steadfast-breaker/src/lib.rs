@@ -192,7 +192,7 @@
 //! call with a few atomics; one by time reads the clock as well, and the first call of each tenth of
 //! its window takes a lock for two stores. An open breaker rejects without a lock and without an
 //! allocation; the look at the clock is most of what that costs, and
-//! [`try_acquire_at`](CircuitBreaker::try_acquire_at) takes the time from whoever has it already.
+//! [`CircuitBreaker::at`] takes the time from a caller that already has it.
 //! Everything else takes a short lock, which is never held while code of a user runs.
 //!
 //! # Limits
@@ -210,14 +210,17 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod announcer;
+mod at;
 mod backoff;
 mod body;
 mod breaker;
 mod builder;
+mod detached;
 mod error;
 mod excess;
 mod future;
 mod grpc;
+mod handle;
 mod layer;
 mod machine;
 #[cfg(all(test, steadfast_loom))]
@@ -237,15 +240,17 @@ mod sync;
 mod turn;
 mod window;
 
+pub use self::at::BreakerAt;
 pub use self::body::ResponseBody;
 pub use self::breaker::CircuitBreaker;
 pub use self::builder::CircuitBreakerBuilder;
+pub use self::detached::Detached;
 pub use self::error::{CallError, CircuitOpen};
 pub use self::future::ResponseFuture;
 pub use self::grpc::{ByGrpcStatus, GrpcBody};
 pub use self::layer::CircuitBreakerLayer;
 pub use self::machine::TripReason;
-pub use self::permit::{DetachedPermit, Permit};
+pub use self::permit::{Attached, Permit};
 pub use self::registry::BreakerRegistry;
 pub use self::rules::RateLimits;
 pub use self::service::CircuitBreakerService;

@@ -6,59 +6,62 @@ use std::sync::Arc;
 
 use steadfast_core::Verdict;
 
-use crate::breaker::{CircuitBreaker, Handle};
+use crate::handle::Handle;
 use crate::machine::{Admission, Cleared};
 use crate::sync::now;
 
 /// The right to make one attempt, which ends with a verdict.
 ///
-/// Made by [`CircuitBreaker::try_acquire`](crate::CircuitBreaker::try_acquire). Dropping it
-/// without a verdict means that the attempt was cancelled, which says nothing about the endpoint.
+/// Created by [`CircuitBreaker::try_acquire`](crate::CircuitBreaker::try_acquire). Dropping it
+/// without a verdict means that the attempt was cancelled, which changes nothing but a probe slot.
 /// A verdict on an attempt that was admitted before the last transition changes nothing.
-#[must_use = "dropping a permit means that the attempt was cancelled"]
-pub struct Permit {
-    /// Until the attempt is settled. It is moved out for that: a permit whose address is never
-    /// taken stays in registers where the attempt takes no time.
-    handle: Option<Arc<Handle>>,
-    attempt: Attempt,
-}
-
-/// A [`Permit`] that keeps no reference to its breaker, for those who have the breaker beside it,
-/// as a pool of endpoints has.
 ///
-/// Made by [`CircuitBreaker::try_acquire_detached_at`]. It has to be given back to its own breaker,
-/// by [`record`](Self::record) or by [`end`](Self::end), also by an attempt that is dropped: one that
-/// is lost keeps the place of a probe until its
-/// [time](crate::CircuitBreakerBuilder::probe_timeout) is over. With another breaker it would free
-/// or settle what is not its own.
-#[derive(Debug)]
-#[must_use = "dropping a permit without its breaker keeps the place of a probe"]
-pub struct DetachedPermit(Attempt);
-
-/// What was admitted.
-#[derive(Clone, Copy, Debug)]
-struct Attempt {
-    admission: Admission,
-    progress: Progress,
+/// `H` is how the permit reaches its breaker: by a counted reference, or
+/// [not at all](crate::Detached).
+#[must_use = "dropping a permit means that the attempt was cancelled"]
+pub struct Permit<H: Hold = Attached> {
+    holder: H,
+    pub(crate) progress: Progress,
 }
 
-/// How far the attempt has come.
+/// The holder of a [`Permit`] with a counted reference to its breaker.
+pub struct Attached {
+    /// `None` after the attempt is settled. The handle is moved out for that: a permit whose
+    /// address is never taken stays in registers if the attempt takes no time.
+    handle: Option<Arc<Handle>>,
+}
+
+/// How a permit ends if it is dropped.
+pub trait Hold {
+    /// Ends an attempt without a verdict.
+    #[doc(hidden)]
+    fn end(&mut self, progress: Progress);
+}
+
+/// An admitted attempt, and how far it has come.
 #[derive(Clone, Copy, Debug)]
-enum Progress {
-    /// Nothing is known.
+pub struct Progress {
+    admission: Admission,
+    stage: Stage,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// No verdict yet.
     Waiting,
     /// The head was a success, which is taken back if the attempt fails after all.
     Succeeded(Cleared),
-    /// The head was none. That stands.
+    /// The head was no success. Its verdict is final.
     Settled,
 }
 
-impl Permit {
+impl<H: Hold> Permit<H> {
     #[inline]
-    pub(crate) fn new(handle: Arc<Handle>, admission: Admission) -> Self {
+    pub(crate) fn new(holder: H, admission: Admission) -> Self {
         Self {
-            handle: Some(handle),
-            attempt: Attempt::new(admission),
+            holder,
+            progress: Progress::new(admission),
         }
     }
 
@@ -66,20 +69,28 @@ impl Permit {
     #[inline]
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.attempt.is_probe()
+        self.progress.is_probe()
+    }
+}
+
+impl Permit {
+    #[inline]
+    pub(crate) fn attached(handle: Arc<Handle>, admission: Admission) -> Self {
+        let handle = Some(handle);
+        Self::new(Attached { handle }, admission)
     }
 
     /// Whether the breaker has made no transition since it was admitted.
     pub(crate) fn is_current(&self) -> bool {
-        let is_current = |handle: &Arc<Handle>| handle.is_current(&self.attempt.admission);
-        self.handle.as_ref().is_some_and(is_current)
+        let is_current = |handle: &Arc<Handle>| handle.is_current(&self.progress.admission);
+        self.holder.handle.as_ref().is_some_and(is_current)
     }
 
     /// Lets the attempt begin now, if it has waited since it was admitted and still may.
     pub(crate) fn begin(&mut self) -> bool {
-        self.attempt.admission.begin(now);
-        let renews = |handle: &Arc<Handle>| handle.renew(&self.attempt.admission);
-        self.handle.as_ref().is_some_and(renews)
+        self.progress.admission.begin(now);
+        let renews = |handle: &Arc<Handle>| handle.renew(&self.progress.admission);
+        self.holder.handle.as_ref().is_some_and(renews)
     }
 
     /// Takes the verdict on the head of a response whose body still runs.
@@ -89,8 +100,8 @@ impl Permit {
     /// first head counts.
     #[inline]
     pub fn head(&mut self, verdict: Verdict) {
-        if let Some(handle) = &self.handle {
-            self.attempt.head(handle, verdict);
+        if let Some(handle) = &self.holder.handle {
+            self.progress.head(handle, verdict);
         }
     }
 
@@ -100,14 +111,14 @@ impl Permit {
     /// A probe gives its place back, for the same reason as at [`head`](Self::head), and counts
     /// when its verdict comes.
     pub(crate) fn head_without_verdict(&mut self) {
-        let Some(handle) = &self.handle else {
+        let Some(handle) = &self.holder.handle else {
             return;
         };
-        if self.attempt.is_probe() {
-            self.attempt.admission.stop(now);
-            handle.release(&self.attempt.admission);
+        if self.progress.is_probe() {
+            self.progress.admission.stop(now);
+            handle.release(&self.progress.admission);
         } else {
-            self.attempt.head(handle, Verdict::SUCCESS);
+            self.progress.head(handle, Verdict::SUCCESS);
         }
     }
 
@@ -121,53 +132,21 @@ impl Permit {
     /// [count](crate::CircuitBreakerBuilder::rate_limits).
     #[inline]
     pub fn record(mut self, verdict: Verdict) {
-        let (handle, attempt) = (self.handle.take(), self.attempt);
+        let (handle, progress) = (self.holder.handle.take(), self.progress);
         // Nothing is left that a drop would have to look at.
         mem::forget(self);
         if let Some(handle) = handle {
-            attempt.record(&handle, verdict);
+            progress.record(&handle, verdict);
         }
     }
 }
 
-impl DetachedPermit {
-    #[inline]
-    pub(crate) fn new(admission: Admission) -> Self {
-        Self(Attempt::new(admission))
-    }
-
-    /// Returns whether the attempt is a probe of a half-open breaker.
-    #[inline]
-    #[must_use]
-    pub fn is_probe(&self) -> bool {
-        self.0.is_probe()
-    }
-
-    /// Takes the verdict on the head of a response, as [`Permit::head`] does.
-    #[inline]
-    pub fn head(&mut self, breaker: &CircuitBreaker, verdict: Verdict) {
-        self.0.head(breaker.handle(), verdict);
-    }
-
-    /// Takes the verdict on the attempt, as [`Permit::record`] does.
-    #[inline]
-    pub fn record(self, breaker: &CircuitBreaker, verdict: Verdict) {
-        self.0.record(breaker.handle(), verdict);
-    }
-
-    /// Ends the attempt, as dropping a [`Permit`] does: as cancelled, unless its head has come.
-    #[inline]
-    pub fn end(self, breaker: &CircuitBreaker) {
-        self.0.end(breaker.handle());
-    }
-}
-
-impl Attempt {
+impl Progress {
     #[inline]
     fn new(admission: Admission) -> Self {
         Self {
             admission,
-            progress: Progress::Waiting,
+            stage: Stage::Waiting,
         }
     }
 
@@ -177,8 +156,8 @@ impl Attempt {
     }
 
     #[inline]
-    fn head(&mut self, handle: &Handle, verdict: Verdict) {
-        if !matches!(self.progress, Progress::Waiting) {
+    pub(crate) fn head(&mut self, handle: &Handle, verdict: Verdict) {
+        if !matches!(self.stage, Stage::Waiting) {
             return;
         }
         self.admission.stop(now);
@@ -188,12 +167,12 @@ impl Attempt {
         } else {
             handle.settle(&self.admission, verdict)
         };
-        self.progress = cleared.map_or(Progress::Settled, Progress::Succeeded);
+        self.stage = cleared.map_or(Stage::Settled, Stage::Succeeded);
     }
 
     #[inline]
-    fn record(self, handle: &Handle, verdict: Verdict) {
-        let waits = matches!(self.progress, Progress::Waiting);
+    pub(crate) fn record(self, handle: &Handle, verdict: Verdict) {
+        let waits = matches!(self.stage, Stage::Waiting);
         // This is what nearly all attempts come to.
         if !waits || !handle.has_nothing_to_learn(&self.admission, verdict) {
             settle(handle, self, verdict);
@@ -201,44 +180,53 @@ impl Attempt {
     }
 
     #[inline]
-    fn end(self, handle: &Handle) {
-        if let Progress::Waiting = self.progress {
+    pub(crate) fn end(self, handle: &Handle) {
+        if let Stage::Waiting = self.stage {
             handle.release(&self.admission);
         }
     }
 }
 
 #[inline(never)]
-fn settle(handle: &Handle, attempt: Attempt, verdict: Verdict) {
-    let Attempt {
-        admission,
-        progress,
-    } = attempt;
-    match progress {
-        Progress::Waiting => {
+fn settle(handle: &Handle, Progress { admission, stage }: Progress, verdict: Verdict) {
+    match stage {
+        Stage::Waiting => {
             handle.settle(&admission, verdict);
         }
-        Progress::Succeeded(cleared) => handle.settle_late(&admission, cleared, verdict),
-        Progress::Settled => {}
+        Stage::Succeeded(cleared) => handle.settle_late(&admission, cleared, verdict),
+        Stage::Settled => {}
     }
 }
 
-impl Drop for Permit {
+impl Hold for Attached {
     #[inline]
-    fn drop(&mut self) {
+    fn end(&mut self, progress: Progress) {
         if let Some(handle) = self.handle.take() {
-            self.attempt.end(&handle);
+            progress.end(&handle);
         }
     }
 }
 
-impl fmt::Debug for Permit {
+impl<H: Hold> Drop for Permit<H> {
+    #[inline]
+    fn drop(&mut self) {
+        self.holder.end(self.progress);
+    }
+}
+
+impl<H: Hold + fmt::Debug> fmt::Debug for Permit<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.handle.as_ref().map(|handle| handle.announcer().name());
         f.debug_struct("Permit")
-            .field("breaker", &name)
+            .field("breaker", &self.holder)
             .field("is_probe", &self.is_probe())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Attached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.handle.as_ref().map(|handle| handle.announcer().name());
+        name.fmt(f)
     }
 }
 

@@ -395,21 +395,21 @@ async fn a_time_that_is_known_stands_for_the_clock() {
     let breaker = CircuitBreaker::new();
     let start = Instant::now();
     let at = |seconds| start + seconds * SECOND;
-    assert!(breaker.would_admit_at(start) && breaker.retry_in_at(start).is_none());
+    assert!(breaker.at(start).would_admit() && breaker.at(start).retry_in().is_none());
     breaker.trip();
     for (seconds, wait) in [(0, Some(60)), (59, Some(1)), (60, None), (1_000, None)] {
         let wait = wait.map(|wait| wait * SECOND);
-        assert_eq!(breaker.retry_in_at(at(seconds)), wait, "{seconds}");
-        assert_eq!(breaker.would_admit_at(at(seconds)), wait.is_none());
+        assert_eq!(breaker.at(at(seconds)).retry_in(), wait, "{seconds}");
+        assert_eq!(breaker.at(at(seconds)).would_admit(), wait.is_none());
     }
-    let open = breaker.try_acquire_at(at(59)).expect_err("open");
+    let open = breaker.at(at(59)).try_acquire().expect_err("open");
     assert_eq!(open.retry_in(), Some(SECOND));
     assert!(breaker.try_acquire().is_err(), "the clock has not moved");
 
-    let probe = breaker.try_acquire_at(at(60)).expect("its time is over");
-    assert!(probe.is_probe() && !breaker.would_admit_at(at(89)));
-    assert_eq!(breaker.retry_in_at(at(89)), Some(SECOND));
-    assert!(breaker.would_admit_at(at(90)), "its place is reclaimed");
+    let probe = breaker.at(at(60)).try_acquire().expect("its time is over");
+    assert!(probe.is_probe() && !breaker.at(at(89)).would_admit());
+    assert_eq!(breaker.at(at(89)).retry_in(), Some(SECOND));
+    assert!(breaker.at(at(90)).would_admit(), "its place is reclaimed");
 }
 
 /// All clones have one name. Threads that are rejected would fight over its reference count.

@@ -258,7 +258,7 @@ async fn a_detached_permit_ends_as_another_one_does() {
                     None => drop(permit),
                 }
 
-                let mut permit = other.try_acquire_detached_at(Instant::now()).unwrap();
+                let mut permit = other.at(Instant::now()).try_acquire_detached().unwrap();
                 assert_eq!(permit.is_probe(), is_probe);
                 head.into_iter()
                     .for_each(|verdict| permit.head(&other, verdict));
@@ -281,7 +281,7 @@ async fn a_detached_permit_ends_as_another_one_does() {
 #[tokio::test(start_paused = true)]
 async fn a_detached_permit_that_is_lost_keeps_its_place_until_its_time_is_over() {
     let breaker = due().await;
-    drop(breaker.try_acquire_detached_at(Instant::now()).unwrap());
+    drop(breaker.at(Instant::now()).try_acquire_detached().unwrap());
     assert!(!breaker.would_admit());
     advance(30 * SECOND).await;
     assert!(breaker.would_admit());

@@ -98,7 +98,7 @@ fn values(group: &'static str, admits: bool) -> Vec<Case> {
             let breaker = ours();
             breaker.trip();
             let now = Instant::now();
-            Value::new(admits, move || breaker.try_acquire_at(now).is_ok())
+            Value::new(admits, move || breaker.at(now).try_acquire().is_ok())
         }));
     }
     cases

@@ -1,0 +1,82 @@
+//! A breaker at an instant that the caller already has.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::detached::Detached;
+use crate::machine::Wait;
+use crate::{CircuitBreaker, CircuitOpen, Permit};
+
+/// A [`CircuitBreaker`] at a given instant. Created by [`CircuitBreaker::at`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "does nothing until an attempt is admitted"]
+pub struct BreakerAt<'a> {
+    breaker: &'a CircuitBreaker,
+    now: Instant,
+}
+
+impl CircuitBreaker {
+    /// Returns this breaker at an instant that the caller already has.
+    ///
+    /// A closed breaker does not read the clock. For any other breaker the clock is most of the
+    /// cost of a rejection. A caller that checks several breakers reads it once. `now` is the
+    /// result of `Instant::now()`, or slightly earlier.
+    ///
+    /// ```
+    /// use steadfast_breaker::CircuitBreaker;
+    /// use tokio::time::Instant;
+    ///
+    /// let hosts = [CircuitBreaker::new(), CircuitBreaker::new()];
+    /// hosts[0].trip();
+    /// let now = Instant::now();
+    /// let permit = hosts.iter().find_map(|host| host.at(now).try_acquire().ok());
+    /// assert!(permit.is_some());
+    /// ```
+    #[inline]
+    pub fn at(&self, now: Instant) -> BreakerAt<'_> {
+        BreakerAt { breaker: self, now }
+    }
+}
+
+impl BreakerAt<'_> {
+    /// Admits an attempt, as [`CircuitBreaker::try_acquire`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the breaker is open, or half-open with all probe slots taken.
+    #[inline]
+    pub fn try_acquire(self) -> Result<Permit, CircuitOpen> {
+        self.breaker.acquire(|| self.now)
+    }
+
+    /// Admits an attempt, with a permit that holds no reference to the breaker.
+    ///
+    /// See [`Detached`] for an example.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the breaker is open, or half-open with all probe slots taken.
+    #[inline]
+    pub fn try_acquire_detached(self) -> Result<Permit<Detached>, CircuitOpen> {
+        let handle = self.breaker.handle();
+        match handle.admit(|| self.now) {
+            Ok(admission) => Ok(Permit::new(Detached::new(), admission)),
+            Err(wait) => Err(CircuitOpen::of(handle.clone(), wait)),
+        }
+    }
+
+    /// Returns whether [`try_acquire`](Self::try_acquire) would admit an attempt. Reads only.
+    #[must_use]
+    #[inline]
+    pub fn would_admit(self) -> bool {
+        let handle = self.breaker.handle();
+        handle.is_closed() || handle.wait(|| self.now) == Wait::Nothing
+    }
+
+    /// Returns the time until an attempt may be admitted, as [`CircuitBreaker::retry_in`] does.
+    #[must_use]
+    pub fn retry_in(self) -> Option<Duration> {
+        self.breaker.handle().wait(|| self.now).into_time()
+    }
+}

@@ -1,0 +1,33 @@
+//! The handle that one clone of a breaker shares with its permits.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::shared::Shared;
+
+/// The reference count that one clone of a breaker shares with its permits.
+///
+/// Each clone has a count of its own on a cache line of its own. So threads with different clones
+/// do not contend for one count.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl Deref for Handle {
+    type Target = Shared;
+
+    #[inline]
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
