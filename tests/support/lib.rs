@@ -1,4 +1,6 @@
-//! What the tests share: upstreams on loopback, a stack over them, and requests.
+//! Support of the tests: upstreams on loopback, stacks over them, requests and assertions.
+
+mod in_process;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,14 +9,21 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use steadfast::{
-    AiStack, AiStackBuilder, BoxError, Endpoint, EndpointStatus, Event, ResponseBody, observer_fn,
+    AiStack, AiStackBuilder, BoxError, Endpoint, EndpointStatus, Event, ResponseBody, Timeouts,
+    observer_fn,
 };
-use steadfast_testkit::{Reply, Upstream};
+use steadfast_testkit::{Hint, Reply, Upstream};
+
+pub use self::in_process::{AnswerBody, body_of_chunks, body_of_text, stack_returning};
 
 /// A second.
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// Starts upstreams of these names.
+/// Starts an upstream for each name.
+///
+/// # Panics
+///
+/// If loopback has no free port.
 pub async fn upstreams<const N: usize>(names: [&str; N]) -> [Upstream; N] {
     let mut upstreams = Vec::new();
     for name in names {
@@ -33,12 +42,12 @@ pub fn endpoint(upstream: &Upstream) -> Endpoint {
     Endpoint::new(&upstream.name(), &upstream.url()).expect("a name and a URL")
 }
 
-/// Begins a stack over these upstreams, in this order.
+/// Starts the builder of a stack over these upstreams, in this order.
 pub fn stack<'a>(upstreams: impl IntoIterator<Item = &'a Upstream>) -> AiStackBuilder {
     AiStack::builder().endpoints(upstreams.into_iter().map(endpoint))
 }
 
-/// Makes a chat completion.
+/// Makes a request for a chat completion.
 ///
 /// # Panics
 ///
@@ -60,11 +69,11 @@ pub fn chat(stream: bool) -> Request<String> {
 ///
 /// # Panics
 ///
-/// If it did not say so.
+/// If the response has no `x-upstream` header.
 #[must_use]
 pub fn served_by(response: &Response<ResponseBody>) -> String {
     let name = response.headers().get("x-upstream");
-    let name = name.expect("each answer says who gave it");
+    let name = name.expect("an x-upstream header");
     name.to_str().expect("text").to_owned()
 }
 
@@ -81,18 +90,18 @@ pub async fn read(response: Response<ResponseBody>) -> Result<Bytes, BoxError> {
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If no endpoint has this name.
 #[must_use]
 pub fn status_of(ai: &AiStack, name: &str) -> EndpointStatus {
     let found = ai.status().into_iter().find(|status| status.name == name);
     found.expect("an endpoint of that name")
 }
 
-/// Asserts that no endpoint has anything in flight.
+/// Asserts that no endpoint has requests in flight.
 ///
 /// # Panics
 ///
-/// If one has.
+/// If an endpoint has requests in flight.
 pub fn assert_idle(ai: &AiStack) {
     for status in ai.status() {
         assert_eq!(
@@ -104,12 +113,12 @@ pub fn assert_idle(ai: &AiStack) {
     assert_eq!(ai.snapshot().in_flight, 0);
 }
 
-/// The events that a stack told of.
+/// The events that a stack emitted.
 #[derive(Clone, Debug, Default)]
 pub struct Events(Arc<Mutex<Vec<Event>>>);
 
 impl Events {
-    /// Adds itself to a stack.
+    /// Adds an observer to a stack.
     pub fn watch(&self, builder: AiStackBuilder) -> AiStackBuilder {
         let events = self.0.clone();
         builder.observer(observer_fn(move |event| {
@@ -117,7 +126,7 @@ impl Events {
         }))
     }
 
-    /// Returns how many events `wanted` is true for.
+    /// Returns the number of events that match `wanted`.
     ///
     /// # Panics
     ///
@@ -128,14 +137,22 @@ impl Events {
     }
 }
 
-/// A refusal with a `retry-after` of so many seconds.
-pub fn limited(seconds: u64) -> Reply {
-    Reply::rate_limited(steadfast_testkit::Hint::RetryAfter(Duration::from_secs(
-        seconds,
-    )))
+/// Returns a 429 with `retry-after: seconds`.
+pub fn rate_limited(seconds: u64) -> Reply {
+    Reply::rate_limited(Hint::RetryAfter(Duration::from_secs(seconds)))
 }
 
-/// The README and the guides: their code is compiled and run.
+/// Returns timeouts of half a second, for tests over real sockets.
+#[must_use]
+pub fn half_second_timeouts() -> Timeouts {
+    let mut timeouts = Timeouts::DEFAULT;
+    timeouts.head = SECOND / 2;
+    timeouts.first_token = SECOND / 2;
+    timeouts.idle = SECOND / 2;
+    timeouts
+}
+
+/// The READMEs and the guides. Doc tests compile and run their code.
 #[cfg(doctest)]
 mod guides {
     macro_rules! guide {

@@ -1,4 +1,4 @@
-//! A second attempt for what takes long, through the whole stack and over real sockets.
+//! Hedging: a second attempt for a slow request, through the whole stack and over real sockets.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use steadfast_testkit::{Reply, Upstream};
 
 const SOON: Duration = Duration::from_millis(20);
 
-async fn hedged() -> ([Upstream; 2], AiStack) {
+async fn hedging_stack() -> ([Upstream; 2], AiStack) {
     let all = upstreams(["primary", "backup"]).await;
     let hedge = HedgeLayer::new().after(SOON).max_share(1.0).expect("valid");
     let ai = stack(&all).hedge(hedge).build().expect("valid");
@@ -17,13 +17,13 @@ async fn hedged() -> ([Upstream; 2], AiStack) {
 }
 
 #[tokio::test]
-async fn a_silent_endpoint_holds_nobody_up_and_is_no_failure() {
-    let ([primary, backup], ai) = hedged().await;
+async fn silent_endpoint_is_hedged_and_is_no_failure() {
+    let ([primary, backup], ai) = hedging_stack().await;
     primary.set(Reply::silence());
     for stream in [false, true] {
         let response = ai.send(chat(stream)).await.expect("an answer");
         assert_eq!(served_by(&response), "backup");
-        read(response).await.expect("all of it");
+        read(response).await.expect("a whole body");
     }
     assert_eq!((primary.log().len(), backup.log().len()), (2, 2));
     let [sent, again] = [&primary, &backup].map(|upstream| upstream.log()[0].body.clone());
@@ -32,10 +32,10 @@ async fn a_silent_endpoint_holds_nobody_up_and_is_no_failure() {
     assert!((ai.status()[0].health - 1.0).abs() < f64::EPSILON);
 }
 
-/// A file that was uploaded to one endpoint is unknown to the other.
+/// A file of one endpoint is unknown to the other.
 #[tokio::test]
-async fn what_is_kept_at_one_endpoint_is_not_hedged() {
-    let ([primary, backup], ai) = hedged().await;
+async fn stateful_path_is_not_hedging_stack() {
+    let ([primary, backup], ai) = hedging_stack().await;
     primary.set(Reply::ok().latency(5 * SOON));
     let request = Request::get("/v1/files/file-1").body(String::new());
     let response = ai.send(request.expect("valid")).await.expect("an answer");

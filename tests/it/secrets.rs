@@ -1,12 +1,12 @@
-//! Secrets: who gets to see a credential, and where none may show up.
+//! Secrets: the endpoints that receive a credential, and the places where none is printed.
 
 use http::Request;
-use stack_tests::{chat, endpoint, limited, read, served_by, status_of, upstreams};
+use stack_tests::{chat, endpoint, rate_limited, read, served_by, status_of, upstreams};
 use steadfast::{AiStack, ApiKey};
 use steadfast_testkit::{Reply, Upstream};
 
-/// Every header and parameter that a caller may prove itself with.
-fn with_credentials(request: Request<String>) -> Request<String> {
+/// Adds the caller's secret in each header and parameter that can carry a credential.
+fn with_caller_credentials(request: Request<String>) -> Request<String> {
     let (mut head, body) = request.into_parts();
     for (name, value) in [
         ("authorization", "Bearer caller-secret"),
@@ -26,20 +26,20 @@ fn with_credentials(request: Request<String>) -> Request<String> {
     Request::from_parts(head, body)
 }
 
-fn key(text: &str) -> ApiKey {
+fn api_key(text: &str) -> ApiKey {
     ApiKey::new(text).unwrap()
 }
 
 #[tokio::test]
-async fn no_endpoint_sees_the_callers_credentials_or_those_of_another() {
+async fn endpoint_receives_no_foreign_credentials() {
     let [a, b] = upstreams(["a", "b"]).await;
-    a.set(limited(60));
+    a.set(rate_limited(60));
     let ai = AiStack::builder()
-        .endpoint(endpoint(&a).api_key(key("key-of-a")))
-        .endpoint(endpoint(&b).api_key(key("key-of-b")))
+        .endpoint(endpoint(&a).api_key(api_key("key-of-a")))
+        .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
         .build()
         .unwrap();
-    let response = ai.send(with_credentials(chat(false))).await.unwrap();
+    let response = ai.send(with_caller_credentials(chat(false))).await.unwrap();
     assert_eq!(served_by(&response), "b");
 
     for (upstream, own, foreign) in [(&a, "key-of-a", "key-of-b"), (&b, "key-of-b", "key-of-a")] {
@@ -57,13 +57,13 @@ async fn no_endpoint_sees_the_callers_credentials_or_those_of_another() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_told_to_gets_the_callers_credentials() {
+async fn endpoint_with_pass_credentials_receives_callers_credentials() {
     let [a] = upstreams(["a"]).await;
     let ai = AiStack::builder()
         .endpoint(endpoint(&a).pass_credentials(true))
         .build()
         .unwrap();
-    ai.send(with_credentials(chat(false))).await.unwrap();
+    ai.send(with_caller_credentials(chat(false))).await.unwrap();
     let received = &a.log()[0];
     assert_eq!(
         received.header("authorization"),
@@ -81,13 +81,13 @@ async fn an_endpoint_that_is_told_to_gets_the_callers_credentials() {
     assert_eq!(
         received.header("proxy-authorization"),
         None,
-        "that was for the proxy"
+        "a header for the proxy"
     );
 }
 
-/// One caller with a wrong key must not take an endpoint away from the others.
+/// A caller with a wrong key must not take an endpoint from the other callers.
 #[tokio::test]
-async fn a_callers_own_bad_key_benches_nothing() {
+async fn rejected_key_of_caller_starts_no_bench() {
     let [a] = upstreams(["a"]).await;
     a.set(Reply::status(401));
     let ai = AiStack::builder()
@@ -96,7 +96,7 @@ async fn a_callers_own_bad_key_benches_nothing() {
         .unwrap();
     for _ in 0..10 {
         assert_eq!(
-            ai.send(with_credentials(chat(false)))
+            ai.send(with_caller_credentials(chat(false)))
                 .await
                 .unwrap()
                 .status(),
@@ -108,26 +108,26 @@ async fn a_callers_own_bad_key_benches_nothing() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_rejects_its_own_key_is_benched_after_three_times() {
+async fn three_rejections_of_own_key_start_bench() {
     let [a, b]: [Upstream; 2] = upstreams(["a", "b"]).await;
     a.set(Reply::status(401));
     let ai = AiStack::builder()
-        .endpoint(endpoint(&a).api_key(key("key-of-a")))
-        .endpoint(endpoint(&b).api_key(key("key-of-b")))
+        .endpoint(endpoint(&a).api_key(api_key("key-of-a")))
+        .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
         .build()
         .unwrap();
     for _ in 0..5 {
         let response = ai.send(chat(false)).await.unwrap();
-        assert_eq!(served_by(&response), "b", "another credential may be good");
+        assert_eq!(served_by(&response), "b", "another credential can be valid");
         read(response).await.unwrap();
     }
     assert_eq!(a.counts().requests, 3);
     assert!(status_of(&ai, "a").cooling.is_some());
 }
 
-/// Google says `400` for a key that is none.
+/// Google rejects an invalid key with status 400.
 #[tokio::test]
-async fn an_endpoint_that_rejects_its_own_key_with_400_is_benched_too() {
+async fn three_rejections_of_own_key_with_400_start_bench() {
     let [a, b] = upstreams(["a", "b"]).await;
     let body = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#;
     a.set(Reply::raw(
@@ -136,8 +136,8 @@ async fn an_endpoint_that_rejects_its_own_key_with_400_is_benched_too() {
         body,
     ));
     let ai = AiStack::builder()
-        .endpoint(endpoint(&a).api_key(key("key-of-a")))
-        .endpoint(endpoint(&b).api_key(key("key-of-b")))
+        .endpoint(endpoint(&a).api_key(api_key("key-of-a")))
+        .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
         .build()
         .unwrap();
     for _ in 0..5 {
@@ -148,13 +148,16 @@ async fn an_endpoint_that_rejects_its_own_key_with_400_is_benched_too() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_printed_shows_a_key() {
+async fn debug_errors_and_status_show_no_key() {
     let [a] = upstreams(["a"]).await;
-    let builder = AiStack::builder().endpoint(endpoint(&a).api_key(key("key-of-a")));
+    let builder = AiStack::builder().endpoint(endpoint(&a).api_key(api_key("key-of-a")));
     let mut shown = format!("{builder:?}");
     let ai = builder.build().unwrap();
     a.cut_off();
-    let error = ai.send(with_credentials(chat(false))).await.unwrap_err();
+    let error = ai
+        .send(with_caller_credentials(chat(false)))
+        .await
+        .unwrap_err();
     shown += &format!("{ai:?} {error:?} {error} {:?}", ai.status());
     let response = steadfast::error_response(&error);
     shown += &format!("{response:?}");

@@ -1,4 +1,4 @@
-//! Rate limits: what the callers of a stack notice of them.
+//! Rate limits: a refused request succeeds elsewhere, and a limited endpoint gets no more requests.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use stack_tests::{
-    SECOND, assert_idle, chat, endpoint, limited, read, served_by, stack, upstreams,
+    SECOND, assert_idle, chat, rate_limited, read, served_by, stack, status_of, upstreams,
 };
 use steadfast::balance::HealthCheck;
 use steadfast::{
     AiStack, Deadline, Endpoint, Exhausted, RequestBody, RetryOn429Layer, Timeouts, Trail,
     default_client,
 };
-use steadfast_testkit::{Hint, Reply, Upstream};
+use steadfast_testkit::{Dialect, Hint, Reply};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
-/// A client in this process. Hosts whose names begin with `limited` answer 429 with the seconds
-/// of their path, the others answer at once. Counts what each kind was asked.
-fn in_process(
-    asked: Arc<AtomicUsize>,
+/// A client in this process. Hosts with the prefix `limited` return 429 with the seconds of their
+/// path, other hosts return 200. Counts the refusals.
+fn in_process_client(
+    refused: Arc<AtomicUsize>,
 ) -> impl tower::Service<
     Request<RequestBody>,
     Response = Response<Full<Bytes>>,
@@ -47,7 +47,7 @@ fn in_process(
             .to_owned();
         let mut response = Response::new(Full::from("{}"));
         if limited {
-            asked.fetch_add(1, Ordering::Relaxed);
+            refused.fetch_add(1, Ordering::Relaxed);
             *response.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
             let name = request
                 .uri()
@@ -64,20 +64,25 @@ fn in_process(
     })
 }
 
-fn host(name: &str, tier: u16) -> Endpoint {
+/// An endpoint of [`in_process_client`] with a hint of one second.
+fn in_process_endpoint(name: &str, tier: u16) -> Endpoint {
     Endpoint::new(name, &format!("http://{name}.test/1"))
         .expect("an endpoint")
         .tier(tier)
 }
 
-/// The acceptance of the project: nobody sleeps while a backup is idle, and a limited endpoint is
-/// left alone.
+/// The acceptance test of the project: no request waits while a backup is idle, and the limited
+/// endpoint gets one request per second.
 #[tokio::test(start_paused = true)]
-async fn five_hundred_requests_pass_a_limited_primary_without_any_sleep() {
-    let asked = Arc::new(AtomicUsize::new(0));
+async fn requests_beside_limited_primary_never_wait() {
+    let refused = Arc::new(AtomicUsize::new(0));
     let ai = AiStack::builder()
-        .endpoints([host("limited", 0), host("backup1", 0), host("backup2", 0)])
-        .build_on(in_process(asked.clone()))
+        .endpoints([
+            in_process_endpoint("limited", 0),
+            in_process_endpoint("backup1", 0),
+            in_process_endpoint("backup2", 0),
+        ])
+        .build_on(in_process_client(refused.clone()))
         .unwrap();
     let mut ticks = interval(SECOND / 100);
     let mut requests = JoinSet::new();
@@ -87,7 +92,7 @@ async fn five_hundred_requests_pass_a_limited_primary_without_any_sleep() {
         requests.spawn(async move {
             let start = Instant::now();
             let response = ai.send(chat(false)).await.expect("an answer");
-            assert_eq!(start.elapsed(), Duration::ZERO, "somebody slept");
+            assert_eq!(start.elapsed(), Duration::ZERO, "the request waited");
             let status = response.status().as_u16();
             read(response).await.expect("a body");
             status
@@ -95,19 +100,19 @@ async fn five_hundred_requests_pass_a_limited_primary_without_any_sleep() {
     }
     let answers = requests.join_all().await;
     assert_eq!(answers, [200; 500]);
-    let asked = asked.load(Ordering::Relaxed);
+    let refused = refused.load(Ordering::Relaxed);
     assert!(
-        (5..=8).contains(&asked),
-        "once a second for five seconds, not {asked} times"
+        (5..=8).contains(&refused),
+        "one attempt per second for five seconds, not {refused}"
     );
     assert_idle(&ai);
 }
 
-/// The same over real sockets. Its times are printed and not asserted: `cargo test -- --nocapture`.
+/// The same over real sockets. It prints its times (`cargo test -- --nocapture`) and asserts none.
 #[tokio::test]
-async fn a_limited_primary_costs_no_more_than_the_time_to_ask_it() {
+async fn limited_primary_gets_at_most_eight_of_500_requests() {
     let [primary, backup1, backup2] = upstreams(["primary", "backup1", "backup2"]).await;
-    primary.set(limited(1));
+    primary.set(rate_limited(1));
     let ai = stack([&primary, &backup1, &backup2]).build().unwrap();
     let mut ticks = interval(SECOND / 100);
     let mut requests = JoinSet::new();
@@ -136,9 +141,9 @@ async fn a_limited_primary_costs_no_more_than_the_time_to_ask_it() {
 }
 
 #[tokio::test]
-async fn five_hundred_at_once_find_the_backups() {
+async fn burst_of_500_requests_is_served_by_backups() {
     let [primary, backup1, backup2] = upstreams(["primary", "backup1", "backup2"]).await;
-    primary.set(limited(1));
+    primary.set(rate_limited(1));
     let ai = stack([&primary, &backup1, &backup2]).build().unwrap();
     let requests: JoinSet<_> = (0..500)
         .map(|_| {
@@ -160,7 +165,7 @@ async fn five_hundred_at_once_find_the_backups() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_all_limited_a_request_waits_no_longer_than_it_may() {
+async fn all_endpoints_limited_request_waits_within_its_bound() {
     let all_limited = |seconds: u64| {
         let at = |name: &str, tier| {
             let base = format!("http://limited-{name}.test/{seconds}");
@@ -170,11 +175,11 @@ async fn with_all_limited_a_request_waits_no_longer_than_it_may() {
         AiStack::builder()
             .endpoints([at("a", 0), at("b", 0), at("c", 1)])
             .retry(RetryOn429Layer::new().max_attempts(attempts))
-            .build_on(in_process(Arc::default()))
+            .build_on(in_process_client(Arc::default()))
             .unwrap()
     };
     for (hint, deadline, at_least, at_most) in [
-        // A day does not fit, so the answer comes back at once.
+        // A day does not fit, so the answer returns at once.
         (86_400, None, 0, 0),
         (31, None, 0, 0),
         (4, None, 20, 30),
@@ -188,10 +193,7 @@ async fn with_all_limited_a_request_waits_no_longer_than_it_may() {
             request.extensions_mut().insert(deadline);
         }
         let start = Instant::now();
-        let response = ai
-            .send(request)
-            .await
-            .expect("an answer, although none that helps");
+        let response = ai.send(request).await.expect("the last answer");
         let waited = start.elapsed();
         let allowed = Duration::from_secs(at_least)..=Duration::from_secs(at_most);
         assert!(
@@ -203,7 +205,7 @@ async fn with_all_limited_a_request_waits_no_longer_than_it_may() {
         assert_eq!(
             response.headers()["retry-after"],
             *hint.to_string(),
-            "as it came"
+            "unchanged"
         );
         let host = response.headers()["x-host"].to_str().unwrap();
         assert!(
@@ -218,10 +220,10 @@ async fn with_all_limited_a_request_waits_no_longer_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_while_all_cool_is_told_when_to_come_back() {
+async fn request_while_all_cool_fails_with_soonest_recovery() {
     let ai = AiStack::builder()
         .endpoint(Endpoint::new("a", "http://limited.test/3600").unwrap())
-        .build_on(in_process(Arc::default()))
+        .build_on(in_process_client(Arc::default()))
         .unwrap();
     assert_eq!(ai.send(chat(false)).await.unwrap().status(), 429);
 
@@ -231,9 +233,9 @@ async fn who_comes_while_all_cool_is_told_when_to_come_back() {
     assert_eq!(ai.snapshot().rate_limited, 2);
 }
 
-/// Every dialect of the providers, over a real socket and through the whole stack.
+/// All dialects of the providers, over a real socket and through the whole stack.
 #[tokio::test]
-async fn a_hint_is_understood_in_every_dialect() {
+async fn hint_of_each_dialect_sets_cooldown() {
     for hint in Hint::all(90 * SECOND) {
         let [primary, backup] = upstreams(["primary", "backup"]).await;
         primary.set(Reply::rate_limited(hint));
@@ -241,9 +243,7 @@ async fn a_hint_is_understood_in_every_dialect() {
         let response = ai.send(chat(false)).await.unwrap();
         assert_eq!(served_by(&response), "backup", "{hint:?}");
 
-        let cooling = stack_tests::status_of(&ai, "primary")
-            .cooling
-            .expect("it cools");
+        let cooling = status_of(&ai, "primary").cooling.expect("a cooldown");
         assert!(
             (80 * SECOND..=92 * SECOND).contains(&cooling),
             "{hint:?}: {cooling:?}"
@@ -251,9 +251,22 @@ async fn a_hint_is_understood_in_every_dialect() {
     }
 }
 
-/// An endpoint that announces that nothing remains is not asked until it would refuse.
+/// A proxy in between sends an HTML page. It must not become a parse error.
 #[tokio::test]
-async fn an_endpoint_that_says_it_is_spent_is_not_asked_in_vain() {
+async fn html_429_fails_over() {
+    let [a, b] = upstreams(["a", "b"]).await;
+    a.set(Reply::raw(
+        429,
+        [("content-type", "text/html")],
+        "<h1>Too Many Requests</h1>",
+    ));
+    let ai = stack([&a, &b]).build().unwrap();
+    assert_eq!(served_by(&ai.send(chat(false)).await.unwrap()), "b");
+}
+
+/// The endpoint announces in a success that its quota is used up, so it cools before any refusal.
+#[tokio::test]
+async fn success_with_zero_remaining_starts_cooldown() {
     let [primary, backup] = upstreams(["primary", "backup"]).await;
     let spent = [
         ("x-ratelimit-limit-requests", "1"),
@@ -273,47 +286,43 @@ async fn an_endpoint_that_says_it_is_spent_is_not_asked_in_vain() {
     assert_eq!(primary.counts().rate_limited, 0);
 }
 
-/// A quota does not come back by waiting, and says so in the body only.
+/// A spent quota does not recover by waiting, and only the body reports it.
 #[tokio::test]
-async fn a_spent_quota_benches_its_endpoint() {
-    use steadfast_testkit::Dialect;
+async fn spent_quota_benches_its_endpoint() {
     for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini] {
         let [primary, backup] = upstreams(["primary", "backup"]).await;
         primary.set(Reply::quota_spent(dialect));
         let ai = stack([&primary, &backup]).build().unwrap();
         assert_eq!(served_by(&ai.send(chat(false)).await.unwrap()), "backup");
-        let cooling = stack_tests::status_of(&ai, "primary")
-            .cooling
-            .expect("a bench");
+        let cooling = status_of(&ai, "primary").cooling.expect("a bench");
         assert!(cooling > 29 * 60 * SECOND, "{dialect:?}: {cooling:?}");
     }
 }
 
 #[tokio::test]
-async fn a_check_by_the_client_of_a_stack_ends_a_bench() {
-    use steadfast_testkit::Dialect;
+async fn health_check_through_default_client_ends_bench() {
     let [primary] = upstreams(["primary"]).await;
     primary.next(Reply::quota_spent(Dialect::OpenAi));
     let ai = stack([&primary]).build().unwrap();
     assert_eq!(ai.send(chat(false)).await.unwrap().status(), 429);
-    assert!(!stack_tests::status_of(&ai, "primary").admissible);
+    assert!(!status_of(&ai, "primary").admissible);
 
     let client = default_client(&Timeouts::DEFAULT);
     let checks = HealthCheck::new()
         .interval(SECOND / 50)
         .start(ai.endpoints(), client)
         .unwrap();
-    while !stack_tests::status_of(&ai, "primary").admissible {
+    while !status_of(&ai, "primary").admissible {
         tokio::time::sleep(SECOND / 100).await;
     }
     assert_eq!(ai.send(chat(false)).await.unwrap().status(), 200);
     drop(checks);
 }
 
-/// Providers repeat the model that they were asked for, which is any text of the caller: one such
-/// request could bench every endpoint for a day.
+/// Providers repeat the requested model, which can be any text of the caller. Such a request could
+/// bench all endpoints for a day.
 #[tokio::test]
-async fn a_model_with_the_name_of_a_spent_quota_cools_nobody() {
+async fn quota_phrase_in_model_name_starts_no_cooldown() {
     for model in [
         "free-models-per-day",
         "too many tokens per day",
@@ -338,20 +347,4 @@ async fn a_model_with_the_name_of_a_spent_quota_cools_nobody() {
             assert_eq!(status.cooling, None, "{} by {model}", status.name);
         }
     }
-}
-
-/// A stack is a tower service, and tiers are used in their order.
-#[tokio::test]
-async fn a_higher_tier_is_for_when_the_lower_cannot() {
-    use tower::ServiceExt;
-    let [primary, backup]: [Upstream; 2] = upstreams(["primary", "backup"]).await;
-    let ai = AiStack::builder()
-        .endpoint(endpoint(&backup).tier(1))
-        .endpoint(endpoint(&primary))
-        .build()
-        .unwrap();
-    primary.next(limited(60));
-    let first = ai.clone().oneshot(chat(false)).await.unwrap();
-    assert_eq!(served_by(&first), "backup");
-    assert_eq!(primary.counts().requests, 1);
 }

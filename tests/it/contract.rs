@@ -1,4 +1,4 @@
-//! Every layer over the service that checks the tower contract, under a random load.
+//! The tower contract: each layer over the service of the testkit that checks it, under random load.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,9 +18,9 @@ use tower::{Layer, Service, ServiceExt};
 
 const REQUESTS: u64 = 2_000;
 
-/// A client whose answers and times depend on the number in its request: most are good and fast,
-/// some are refused, fail, or never come.
-fn client<B>() -> impl Service<
+/// A client with outcomes that depend on the number in the request: most answers are good and fast,
+/// others are refusals, failures, or never arrive.
+fn faulty_client<B>() -> impl Service<
     Request<B>,
     Response = Response<Full<Bytes>>,
     Error = Infallible,
@@ -38,7 +38,7 @@ where
         async move {
             sleep(Duration::from_millis(n % 17)).await;
             let status = match n % 11 {
-                // Rare: an endpoint that refuses gets no more than it was seen to take.
+                // Rare, since the learned send rate of a refusing endpoint is low.
                 0 if n % 17 == 5 => StatusCode::TOO_MANY_REQUESTS,
                 1 => StatusCode::INTERNAL_SERVER_ERROR,
                 2 => std::future::pending().await,
@@ -46,7 +46,7 @@ where
             };
             let mut response = Response::new(Full::from("body"));
             *response.status_mut() = status;
-            // A limit that passes soon, or hardly any request would be sent.
+            // A short cooldown, or few requests would be sent.
             let hint = http::HeaderValue::from_static("1");
             response.headers_mut().insert("retry-after-ms", hint);
             Ok(response)
@@ -54,8 +54,8 @@ where
     })
 }
 
-/// Sends many requests through clones of `service`, and leaves some of them at random instants.
-async fn load<S, B>(service: S)
+/// Sends [`REQUESTS`] requests through clones of `service`, and drops some of them at random instants.
+async fn send_and_drop_requests<S, B>(service: S)
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
@@ -71,7 +71,7 @@ where
                 .body(Full::default())
                 .expect("a request");
             let patience = Duration::from_millis(7 + n % 40);
-            // Dropped at the await that it has come to, or with a body that nobody reads.
+            // Dropped at its current await, or with an unread body.
             let _ = timeout(patience, service.oneshot(request)).await;
         });
         if n % 64 == 0 {
@@ -81,7 +81,7 @@ where
     requests.join_all().await;
 }
 
-fn check(probe: &Probe, name: &str) {
+fn assert_contract(probe: &Probe, name: &str) {
     let report = probe.report();
     assert_eq!(report.violations, 0, "{name}");
     assert!(
@@ -92,33 +92,33 @@ fn check(probe: &Probe, name: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_layer_keeps_the_contract() {
-    let inner = Contract::new(client()).limit(50);
+async fn random_load_finds_no_violation_in_each_layer() {
+    let inner = Contract::new(faulty_client()).limit(50);
     let probe = inner.probe();
-    load(RetryOn429Layer::new().layer(inner)).await;
-    check(&probe, "retry");
+    send_and_drop_requests(RetryOn429Layer::new().layer(inner)).await;
+    assert_contract(&probe, "retry");
 
-    let inner = Contract::new(client()).limit(50);
+    let inner = Contract::new(faulty_client()).limit(50);
     let probe = inner.probe();
-    load(RetryOn429Layer::new().clone_body().layer(inner)).await;
-    check(&probe, "retry with cloned bodies");
+    send_and_drop_requests(RetryOn429Layer::new().clone_body().layer(inner)).await;
+    assert_contract(&probe, "retry with cloned bodies");
 
-    let inner = Contract::new(client()).limit(50);
+    let inner = Contract::new(faulty_client()).limit(50);
     let probe = inner.probe();
-    load(CircuitBreakerLayer::new(CircuitBreaker::new()).layer(inner)).await;
-    check(&probe, "breaker");
+    send_and_drop_requests(CircuitBreakerLayer::new(CircuitBreaker::new()).layer(inner)).await;
+    assert_contract(&probe, "breaker");
 
-    let inner = Contract::new(client()).limit(50);
+    let inner = Contract::new(faulty_client()).limit(50);
     let probe = inner.probe();
-    load(CircuitBreakerLayer::http(CircuitBreaker::new()).layer(inner)).await;
-    check(&probe, "breaker over HTTP");
+    send_and_drop_requests(CircuitBreakerLayer::http(CircuitBreaker::new()).layer(inner)).await;
+    assert_contract(&probe, "breaker over HTTP");
 
-    let inner = Contract::new(client()).limit(50);
+    let inner = Contract::new(faulty_client()).limit(50);
     let probe = inner.probe();
-    load(MetricsLayer::requests().layer(inner)).await;
-    check(&probe, "metrics");
+    send_and_drop_requests(MetricsLayer::requests().layer(inner)).await;
+    assert_contract(&probe, "metrics");
 
-    let inner = Contract::new(client()).limit(50);
+    let inner = Contract::new(faulty_client()).limit(50);
     let probe = inner.probe();
     let balance =
         EndpointBalanceLayer::builder()
@@ -127,16 +127,16 @@ async fn every_layer_keeps_the_contract() {
             }))
             .build()
             .expect("a balancer");
-    load(balance.layer(inner)).await;
-    check(&probe, "balance");
+    send_and_drop_requests(balance.layer(inner)).await;
+    assert_contract(&probe, "balance");
     for status in balance.handle().status() {
         assert_eq!(status.in_flight, 0, "{}", status.name);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_whole_stack_keeps_the_contract() {
-    let inner = Contract::new(client()).limit(50);
+async fn random_load_finds_no_violation_in_stack() {
+    let inner = Contract::new(faulty_client()).limit(50);
     let probe = inner.probe();
     let ai =
         AiStack::builder()
@@ -145,8 +145,8 @@ async fn the_whole_stack_keeps_the_contract() {
             }))
             .build_on(inner)
             .expect("a stack");
-    load(ai.clone()).await;
-    check(&probe, "stack");
+    send_and_drop_requests(ai.clone()).await;
+    assert_contract(&probe, "stack");
     stack_tests::assert_idle(&ai);
 
     let snapshot = ai.snapshot();

@@ -1,0 +1,157 @@
+//! The gateway of `examples/gateway`, over real sockets on both sides.
+
+mod configuration;
+mod forwarding;
+mod limits;
+mod operations;
+mod streaming;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use examples::gateway::{Config, install_metrics, router, serve};
+use http::{HeaderMap, Request, Response, Version};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::Value;
+use steadfast::{AiStack, BoxError};
+use steadfast_testkit::Upstream;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
+
+const CHAT: &str = "/v1/chat/completions";
+const REQUEST: &str = r#"{"model":"m","messages":[]}"#;
+const STREAM_REQUEST: &str = r#"{"model":"m","messages":[],"stream":true}"#;
+const MINUTE: Duration = Duration::from_secs(60);
+
+type AnyBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The recorder of the process. All tests share it, so a test of metrics uses endpoint names of its
+/// own.
+static PROMETHEUS: LazyLock<PrometheusHandle> =
+    LazyLock::new(|| install_metrics().expect("the only recorder of the process"));
+
+struct Gateway {
+    addr: SocketAddr,
+    stack: AiStack,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Gateway {
+    /// Starts a gateway over these upstreams.
+    async fn over(upstreams: &[&Upstream]) -> Self {
+        let endpoint = |upstream: &&Upstream| endpoint_table(&upstream.name(), &upstream.url());
+        Self::start(&upstreams.iter().map(endpoint).collect::<String>()).await
+    }
+
+    /// Starts a gateway with a configuration that ends with `endpoints`.
+    async fn start(endpoints: &str) -> Self {
+        let text =
+            format!("listen = '127.0.0.1:0'\n[stack.retry]\nbase_delay = '1ms'\n{endpoints}");
+        let Config { listen, stack, .. } = Config::parse(&text).unwrap();
+        let listener = TcpListener::bind(listen).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let router = router(stack.clone(), PROMETHEUS.clone());
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(serve(listener, router, async {
+            // The end of the test drops the sender, which stops the server, too.
+            let _ = stopped.await;
+        }));
+        Self {
+            addr,
+            stack,
+            stop,
+            server,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    async fn send(&self, request: Request<AnyBody>) -> Response<Incoming> {
+        let answer = new_client(Version::HTTP_11).request(request);
+        in_time(answer).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Response<Incoming> {
+        let request = Request::get(self.url(path));
+        self.send(request.body(body_of("")).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Response<Incoming> {
+        let request = Request::post(self.url(path));
+        self.send(request.body(body_of(body)).unwrap()).await
+    }
+
+    async fn stream(&self, version: Version) -> Response<Incoming> {
+        let request = Request::post(self.url(CHAT)).body(body_of(STREAM_REQUEST));
+        let answer = new_client(version).request(request.unwrap());
+        in_time(answer).await.unwrap()
+    }
+
+    /// Waits until the state of the stack fulfils `done`.
+    async fn until(&self, done: impl Fn(&AiStack) -> bool) {
+        in_time(async {
+            while !done(&self.stack) {
+                yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// A client for one request: its connection ends with the answer.
+fn new_client(version: Version) -> Client<HttpConnector, AnyBody> {
+    Client::builder(TokioExecutor::new())
+        .http2_only(version == Version::HTTP_2)
+        .build_http()
+}
+
+/// A table `[[endpoint]]` of the configuration file.
+fn endpoint_table(name: &str, url: &str) -> String {
+    format!("[[endpoint]]\nname = '{name}'\nurl = '{url}'\n")
+}
+
+fn body_of(text: &str) -> AnyBody {
+    Full::new(Bytes::from(text.to_owned())).boxed_unsync()
+}
+
+fn header<'a, B>(response: &'a Response<B>, name: &str) -> &'a str {
+    let headers: &HeaderMap = response.headers();
+    headers[name].to_str().unwrap()
+}
+
+async fn text(response: Response<Incoming>) -> String {
+    let body = in_time(response.into_body().collect()).await.unwrap();
+    String::from_utf8(body.to_bytes().into()).unwrap()
+}
+
+async fn json(response: Response<Incoming>) -> Value {
+    let text = text(response).await;
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Reads the next chunk, or `None` at the end.
+async fn chunk(response: &mut Response<Incoming>) -> Option<String> {
+    let frame = in_time(response.body_mut().frame()).await?;
+    let data = frame.map_err(BoxError::from).unwrap().into_data().unwrap();
+    Some(String::from_utf8(data.into()).unwrap())
+}
+
+/// Fails a test that would wait forever.
+async fn in_time<F: Future>(future: F) -> F::Output {
+    timeout(MINUTE, future).await.expect("within a minute")
+}

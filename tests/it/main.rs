@@ -1,0 +1,12 @@
+//! Stacks of several layers, by user story. `tests/README.md` lists the file of each behaviour.
+
+mod configuration;
+mod connections;
+mod contract;
+mod failover;
+mod gateway;
+mod hedging;
+mod rate_limits;
+mod secrets;
+mod streaming;
+mod timeouts;

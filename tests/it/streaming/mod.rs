@@ -1,0 +1,7 @@
+//! Streaming: failover before the first visible token, and the outcome of each end of a stream.
+
+mod ends;
+mod first_token;
+
+/// The headers of a stream.
+const EVENT_STREAM: [(&str, &str); 1] = [("content-type", "text/event-stream")];
