@@ -7,12 +7,11 @@ use crate::names;
 
 /// Records events as metrics: breakers, cooldowns, failovers, hedges, retries and exhausted pools.
 ///
-/// Give it to the layers that tell of events. It keeps nothing itself, so one may observe several
-/// layers, and two at one layer count everything twice.
+/// Set it as the observer of a layer. It has no state, so one observer suffices for several layers.
+/// Two observers at one layer count each event twice.
 ///
-/// Each event looks its series up in the recorder, which costs a few allocations. That is paid
-/// where something failed or reached a limit, and is little beside the attempt that did: a request
-/// which succeeds at its first endpoint causes no event.
+/// Each event looks up its series in the recorder, which costs a few allocations. A request that
+/// succeeds at its first endpoint causes no event and no such cost.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct EventMetrics;
@@ -53,8 +52,8 @@ fn breaker(endpoint: &EndpointName, to: BreakerState) {
         BreakerState::Open => 1.0,
         BreakerState::HalfOpen => 2.0,
     };
-    // One series whose value is the state. With a series for each state, the old one has to be
-    // reset, and is 1 for ever where that is forgotten.
+    // One series with the state as its value. With one series per state, a missed reset would leave
+    // two states at 1.
     gauge!(names::BREAKER_STATE, "endpoint" => endpoint.to_string()).set(state);
     counter!(
         names::BREAKER_TRANSITIONS,

@@ -5,14 +5,14 @@ use steadfast_core::{Class, EndpointName};
 
 use crate::names;
 
-/// The series that one layer writes to, looked up at their first use and kept.
+/// The series of one layer, which are looked up at their first use and kept.
 ///
-/// A look-up builds a key and searches the registry of the recorder. That is paid once for each
-/// series and not once for each request.
+/// A look-up builds a key and searches the registry of the recorder. This cost occurs once per
+/// series, and not once per request.
 #[derive(Debug)]
 pub(crate) struct Handles {
     names: &'static Names,
-    /// The labels that all series of the layer have.
+    /// The labels of all series of the layer.
     labels: Vec<Label>,
     start: OnceLock<Start>,
     heads: PerClass<Histogram>,
@@ -38,7 +38,7 @@ pub(crate) struct Route {
     pub(crate) failovers: Counter,
 }
 
-/// One value for each class, made when it is asked for.
+/// One value per class, created at its first use.
 #[derive(Debug)]
 struct PerClass<T>([OnceLock<T>; Class::ALL.len()]);
 
@@ -141,9 +141,9 @@ impl<T> PerClass<T> {
 mod tests {
     use super::*;
 
-    /// A class that `ALL` does not list would have no place in the array.
+    /// A class that is not in `ALL` would have no element in the array.
     #[test]
-    fn every_class_has_its_own_place() {
+    fn each_class_has_its_own_value() {
         let places = PerClass::new();
         for class in Class::ALL {
             assert_eq!(*places.get(class, || class), class);

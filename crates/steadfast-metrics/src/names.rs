@@ -1,4 +1,40 @@
-//! The names of all metrics. Dashboards and alerts are written against them.
+//! The names of all metrics.
+//!
+//! The metrics of attempts also have the label `endpoint`. The labels `outcome` and `class` have
+//! the 14 values of [`Class::as_str`](steadfast_core::Class::as_str), and the label `to` of a
+//! transition has 3 values. The names of endpoints and breakers come from the configuration. If the
+//! endpoints are the addresses of a DNS name, they contain the address. No label contains a part of
+//! a request or of a response.
+//!
+//! # Requests and attempts
+//!
+//! These come from [`MetricsLayer`](crate::MetricsLayer). `started == ended + in_flight` always
+//! holds.
+//!
+//! | Name | Type, unit | Labels | Value | After a cancellation |
+//! |---|---|---|---|---|
+//! | `steadfast_requests_started_total`, `steadfast_attempts_started_total` | counter | – | calls | counted, since it rises at the call |
+//! | `steadfast_requests_total`, `steadfast_attempts_total` | counter | `outcome` | ends | before the head `cancelled`, after it the class of the head |
+//! | `steadfast_requests_in_flight`, `steadfast_attempts_in_flight` | gauge | – | calls without an end | falls at the drop |
+//! | `steadfast_request_duration_seconds`, `steadfast_attempt_duration_seconds` | histogram, s | `outcome` | time from the call to the end of the body, or to the error | time to the drop, under the outcome of the row above |
+//! | `steadfast_request_head_seconds`, `steadfast_attempt_head_seconds` | histogram, s | `outcome` | time to the head, under its class, even if the body breaks later; no value for an error | no value before the head |
+//! | `steadfast_request_attempts` | histogram, attempts | – | attempts of a request, at its end; 0 if no endpoint was admissible | no value before the head; its attempts are in `steadfast_attempts_total` |
+//! | `steadfast_request_failovers_total` | counter | – | moves to another endpoint, at the end of the request | no value before the head |
+//!
+//! # Events
+//!
+//! These come from [`EventMetrics`](crate::EventMetrics).
+//!
+//! | Name | Type, unit | Labels | Value | After a cancellation |
+//! |---|---|---|---|---|
+//! | `steadfast_breaker_state` | gauge: 0 closed, 1 open, 2 half-open | `endpoint` | the state since the last transition; no series before the first transition | a cancelled probe changes nothing |
+//! | `steadfast_breaker_transitions_total` | counter | `endpoint`, `to` | transitions | as above |
+//! | `steadfast_cooldowns_total` | counter | `endpoint`, `class` | cooldowns that began | stays counted |
+//! | `steadfast_cooldown_seconds` | histogram, s | `endpoint` | their planned length | stays counted |
+//! | `steadfast_hedges_total` | counter | `from`, `to` | hedges, when they are sent | stays counted |
+//! | `steadfast_failovers_total` | counter | `from`, `to`, `class` | moves to another endpoint, at once | stays counted |
+//! | `steadfast_retries_total` | counter | `class` | waits before a next attempt | counted, even if the attempt is not sent |
+//! | `steadfast_exhausted_total` | counter | – | times at which no endpoint could take a request | stays counted |
 
 /// Requests that were started.
 pub const REQUESTS_STARTED: &str = "steadfast_requests_started_total";
@@ -10,7 +46,7 @@ pub const REQUESTS_IN_FLIGHT: &str = "steadfast_requests_in_flight";
 pub const REQUEST_DURATION: &str = "steadfast_request_duration_seconds";
 /// Time from the call to the head of the response, by `outcome`.
 pub const REQUEST_HEAD: &str = "steadfast_request_head_seconds";
-/// Attempts that a request took.
+/// Attempts of a request.
 pub const REQUEST_ATTEMPTS: &str = "steadfast_request_attempts";
 /// Moves to another endpoint, counted when their request ends.
 pub const REQUEST_FAILOVERS: &str = "steadfast_request_failovers_total";
@@ -32,13 +68,13 @@ pub const BREAKER_STATE: &str = "steadfast_breaker_state";
 pub const BREAKER_TRANSITIONS: &str = "steadfast_breaker_transitions_total";
 /// Cooldowns that began, by `endpoint` and `class`.
 pub const COOLDOWNS: &str = "steadfast_cooldowns_total";
-/// How long a cooldown was set to last, by `endpoint`.
+/// The length of a cooldown, as planned at its start, by `endpoint`.
 pub const COOLDOWN_SECONDS: &str = "steadfast_cooldown_seconds";
 /// Moves of a request to another endpoint, by `from`, `to` and `class`.
 pub const FAILOVERS: &str = "steadfast_failovers_total";
-/// Further attempts of a request while the first had not answered, by `from` and `to`.
+/// Hedges, by `from` and `to`.
 pub const HEDGES: &str = "steadfast_hedges_total";
-/// Waits of a request before its next attempt, by `class` of the last one.
+/// Waits of a request before its next attempt, by the `class` of the last attempt.
 pub const RETRIES: &str = "steadfast_retries_total";
-/// How often no endpoint could take a request.
+/// Times at which no endpoint could take a request.
 pub const EXHAUSTED: &str = "steadfast_exhausted_total";

@@ -6,7 +6,7 @@ use crate::handles::Handles;
 use crate::snapshot::Snapshot;
 use crate::tally::Tally;
 
-/// What a layer and all its services count together.
+/// The numbers that a layer and all its services share.
 #[derive(Debug)]
 pub(crate) struct Numbers {
     scope: Scope,
@@ -20,7 +20,7 @@ enum Scope {
     Attempts,
 }
 
-/// The way that an answer took.
+/// The attempts and moves before an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
     attempts: usize,
@@ -61,7 +61,7 @@ impl Numbers {
         self.handles.head(class).record(after);
     }
 
-    /// Counts an end, with the route unless there was no answer.
+    /// Counts an end. There is no route after a cancellation.
     pub(crate) fn end(&self, class: Class, after: Duration, route: Option<Route>) {
         if let Some(route) = route {
             self.route(route);
@@ -83,7 +83,7 @@ impl Numbers {
         }
     }
 
-    /// Returns the route to an answer that came with this trail, or without one.
+    /// Returns the route to an answer with this trail.
     pub(crate) fn route_of(&self, trail: Option<&Trail>) -> Route {
         match trail {
             Some(trail) if self.scope == Scope::Requests => Route {

@@ -1,20 +1,17 @@
 use std::any::Any;
-use std::fmt;
 use std::sync::Arc;
 
-use steadfast_core::{BoxError, Class, End, Exhausted, OnEnd, Trail, Watched};
+use steadfast_core::layer::{End, OnEnd};
+use steadfast_core::{BoxError, Class, Exhausted, Trail};
 use tokio::time::Instant;
 
 use crate::numbers::{Numbers, Route};
 
-/// The response body of [`Metrics`](crate::Metrics): it measures the end of the response.
-pub type ResponseBody<B> = Watched<B, Running>;
-
 /// A request or an attempt between its start and its end.
 ///
-/// Held by the response future, then by the response body. Its drop is the end, so there is
-/// exactly one for each start, whoever goes away first.
-pub struct Running {
+/// Held by the response future, then by the response body. Its drop is the end, so each start has
+/// exactly one end.
+pub(crate) struct Running {
     numbers: Arc<Numbers>,
     started: Instant,
     class: Class,
@@ -32,14 +29,14 @@ impl Running {
         }
     }
 
-    /// Notes the head of the response. Unless the body breaks, the end has this class too.
+    /// Records the head of the response. Unless the body breaks, the end has this class too.
     pub(crate) fn head(&mut self, class: Class, trail: Option<&Trail>) {
         self.answered(class, trail);
         self.numbers.head(class, self.started.elapsed());
     }
 
-    /// Whether the head was all that counts. A refused attempt is over with it: its body is kept
-    /// until the next attempt has answered, which may be long after.
+    /// Whether the body does not count. A failed attempt ends with its head, since the retry layer
+    /// may keep its body until a much later answer.
     pub(crate) fn ends_at_head(&self) -> bool {
         self.numbers.is_of_attempts() && self.class != Class::Success
     }
@@ -65,20 +62,14 @@ impl OnEnd for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.numbers
-            .end(self.class, self.started.elapsed(), self.route);
+        let after = self.started.elapsed();
+        self.numbers.end(self.class, after, self.route);
     }
 }
 
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").finish_non_exhaustive()
-    }
-}
-
-/// Finds the trail that a request without any answer ends with.
+/// Finds the trail in the error of a request without any answer.
 ///
-/// By `Any`, since a boxed error is no `std::error::Error`.
+/// Through `Any`, since a boxed error is no `std::error::Error`.
 fn trail_of_error<E: 'static>(error: &E) -> Option<&Trail> {
     let error = (error as &dyn Any).downcast_ref::<BoxError>()?;
     Exhausted::find(&**error).map(Exhausted::trail)

@@ -4,29 +4,25 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
-use steadfast_core::{Classify, DefaultClassifier};
 use tower_service::Service;
 
+use crate::body::ResponseBody;
+use crate::future::ResponseFuture;
 use crate::numbers::Numbers;
 use crate::running::Running;
-use crate::{ResponseBody, ResponseFuture};
 
-/// Measures what passes through the inner service.
+/// Measures the requests that pass through the inner service.
 ///
-/// Made by [`MetricsLayer`](crate::MetricsLayer). See the [crate docs](crate) for an example.
-pub struct Metrics<S, C = DefaultClassifier> {
+/// Created by [`MetricsLayer`](crate::MetricsLayer). See the [crate docs](crate) for an example.
+#[derive(Clone)]
+pub struct Metrics<S> {
     inner: S,
     numbers: Arc<Numbers>,
-    classifier: Arc<C>,
 }
 
-impl<S, C> Metrics<S, C> {
-    pub(crate) fn new(inner: S, numbers: Arc<Numbers>, classifier: Arc<C>) -> Self {
-        Self {
-            inner,
-            numbers,
-            classifier,
-        }
+impl<S> Metrics<S> {
+    pub(crate) fn new(inner: S, numbers: Arc<Numbers>) -> Self {
+        Self { inner, numbers }
     }
 
     /// Returns a reference to the inner service.
@@ -45,16 +41,15 @@ impl<S, C> Metrics<S, C> {
     }
 }
 
-impl<S, C, ReqBody, ResBody> Service<Request<ReqBody>> for Metrics<S, C>
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Metrics<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     S::Error: 'static,
-    C: Classify,
     ResBody: Body,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, C>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -63,21 +58,11 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         // Before the inner call, which may do work of its own and is allowed to panic.
         let running = Running::start(self.numbers.clone());
-        ResponseFuture::new(self.inner.call(request), self.classifier.clone(), running)
+        ResponseFuture::new(self.inner.call(request), running)
     }
 }
 
-impl<S: Clone, C> Clone for Metrics<S, C> {
-    fn clone(&self) -> Self {
-        Self::new(
-            self.inner.clone(),
-            self.numbers.clone(),
-            self.classifier.clone(),
-        )
-    }
-}
-
-impl<S: fmt::Debug, C> fmt::Debug for Metrics<S, C> {
+impl<S: fmt::Debug> fmt::Debug for Metrics<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics")
             .field("inner", &self.inner)

@@ -2,40 +2,41 @@ use std::fmt;
 
 /// The numbers of a [`MetricsLayer`](crate::MetricsLayer) at one moment.
 ///
-/// `total` is always the sum of `successful`, `rate_limited`, `other_errors` and `cancelled`,
-/// also while requests are under way. The numbers count from the creation of the layer and never
-/// go down, `in_flight` excepted.
+/// `total` is always the sum of `successful`, `rate_limited`, `other_errors` and `cancelled`, even
+/// while requests are in flight. The numbers count from the creation of the layer. Only `in_flight`
+/// can fall.
 ///
-/// `Display` prints a small table for people.
+/// `Display` prints a small table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Ended, in whatever way.
+    /// Requests or attempts that ended, with any outcome.
     pub total: u64,
-    /// Started and not ended: no head yet, or a body that is neither read to its end nor dropped.
+    /// Started and not ended: without a head, or with a body that is neither read to its end nor
+    /// dropped.
     pub in_flight: u64,
-    /// Ended as `Success`. A caller who drops the body of a good response has had a success.
+    /// Ended as `Success`. A dropped body of a successful response is a success.
     pub successful: u64,
     /// Ended as `RateLimited` or `QuotaExhausted`.
     pub rate_limited: u64,
-    /// The caller left before the head of the response came.
+    /// Dropped before the head of the response.
     pub cancelled: u64,
-    /// Ended as anything else.
+    /// Ended as any other class.
     pub other_errors: u64,
-    /// The attempts of all that ended and was not cancelled.
+    /// The attempts of all requests that ended and were not cancelled.
     ///
-    /// In a layer of requests each of them has one or more, or none if no endpoint could take it.
-    /// In a layer of attempts each of them is one.
+    /// A request without an admissible endpoint has none. In a layer of attempts, each attempt
+    /// counts once.
     pub attempts: u64,
-    /// How often those requests moved to another endpoint. Zero in a layer of attempts.
+    /// The moves of these requests to another endpoint. Zero in a layer of attempts.
     pub failovers: u64,
 }
 
 impl Snapshot {
-    /// Returns the share of successes among all that ended and was not cancelled, from 0 to 1.
+    /// Returns the share of successes among all ends that are no cancellation, from 0 to 1.
     ///
-    /// It is 1 as long as nothing ended: nobody was failed yet.
+    /// It is 1 before the first end.
     #[must_use]
     pub fn success_rate(&self) -> f64 {
         match self.total - self.cancelled {
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cancelled_request_neither_helps_nor_hurts_the_success_rate() {
+    fn cancelled_request_leaves_the_success_rate_unchanged() {
         let mut snapshot = Snapshot::default();
         assert_eq!(snapshot.success_rate(), 1.0);
 
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn prints_an_aligned_table() {
+    fn snapshot_is_printed_as_an_aligned_table() {
         let snapshot = Snapshot {
             total: 1204,
             in_flight: 3,

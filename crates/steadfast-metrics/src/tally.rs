@@ -4,7 +4,7 @@ use steadfast_core::Class;
 
 use crate::snapshot::Snapshot;
 
-/// The numbers of one layer, kept beside those of the recorder so that there need not be one.
+/// The numbers of one layer. They need no recorder.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     started: AtomicU64,
@@ -33,7 +33,7 @@ impl Tally {
             Class::Cancelled => &self.cancelled,
             _ => &self.other_errors,
         };
-        // Who sees this end sees its start as well, and what was counted for it.
+        // A reader of this end also reads its start, its attempts and its failovers.
         ended.fetch_add(1, Ordering::Release);
     }
 
@@ -42,9 +42,9 @@ impl Tally {
         let rate_limited = self.rate_limited.load(Ordering::Acquire);
         let cancelled = self.cancelled.load(Ordering::Acquire);
         let other_errors = self.other_errors.load(Ordering::Acquire);
-        // A sum of what was read, as a counter of its own could be one ahead of the others.
+        // A sum of the values above, since a separate counter could be ahead of them.
         let total = successful + rate_limited + cancelled + other_errors;
-        // Read after the ends, so that there cannot be more ends than starts.
+        // Read after the ends, so that there are never more ends than starts.
         let started = self.started.load(Ordering::Relaxed);
         Snapshot {
             total,

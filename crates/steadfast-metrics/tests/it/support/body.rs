@@ -11,25 +11,25 @@ use steadfast_core::BoxError;
 #[derive(Debug, Default)]
 pub(crate) struct TestBody {
     frames: VecDeque<Result<Bytes, BoxError>>,
-    knows_its_end: bool,
+    reports_end: bool,
 }
 
 impl TestBody {
-    /// A body that says that it is at its end, as one with a content length does.
+    /// A body that reports its end, such as a body with a content length.
     pub(crate) fn sized(chunks: usize) -> Self {
         Self {
-            knows_its_end: true,
+            reports_end: true,
             ..Self::stream(chunks)
         }
     }
 
-    /// A body whose end shows only when it is polled once more, as that of a stream.
+    /// A body that ends only at one more poll after its last frame, such as a stream.
     pub(crate) fn stream(chunks: usize) -> Self {
         Self {
             frames: (0..chunks)
                 .map(|_| Ok(Bytes::from_static(b"data")))
                 .collect(),
-            knows_its_end: false,
+            reports_end: false,
         }
     }
 
@@ -54,7 +54,7 @@ impl Body for TestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.knows_its_end && self.frames.is_empty()
+        self.reports_end && self.frames.is_empty()
     }
 }
 

@@ -1,5 +1,3 @@
-#![allow(dead_code, unused_imports)] // each test binary uses a part of this
-
 mod body;
 mod ledger;
 mod seen;
@@ -15,7 +13,7 @@ use tower_test::mock;
 
 pub(crate) use body::{TestBody, next_frame};
 pub(crate) use ledger::Ledger;
-pub(crate) use seen::{Seen, record};
+pub(crate) use seen::record;
 
 pub(crate) type Mock = mock::Mock<Request<()>, Response<TestBody>>;
 pub(crate) type Handle = mock::Handle<Request<()>, Response<TestBody>>;
@@ -23,7 +21,7 @@ pub(crate) type Respond = mock::SendResponse<Response<TestBody>>;
 pub(crate) type Call = task::Spawn<<Metrics<Mock> as Service<Request<()>>>::Future>;
 pub(crate) type Answer = Response<ResponseBody<TestBody>>;
 
-/// A client behind the layer, and the hand that answers for it.
+/// A mock client below the layer, and the handle that answers for it.
 pub(crate) struct Client {
     pub(crate) service: mock::Spawn<Metrics<Mock>>,
     pub(crate) handle: Handle,
@@ -72,7 +70,7 @@ pub(crate) fn status(status: u16, body: TestBody) -> Response<TestBody> {
     response
 }
 
-/// The trail of a request that asked these endpoints in turn.
+/// The trail of a request that was sent to these endpoints in turn.
 pub(crate) fn trail(endpoints: &[&'static str]) -> Trail {
     let trail = Trail::new();
     for &endpoint in endpoints {
@@ -84,7 +82,7 @@ pub(crate) fn trail(endpoints: &[&'static str]) -> Trail {
     trail
 }
 
-/// The error of a request that no endpoint could serve, all of them being limited.
+/// The error of a request after all of these endpoints were rate limited.
 pub(crate) fn exhausted(endpoints: &[&'static str]) -> Exhausted {
     Exhausted::new(trail(endpoints), Verdict::new(Class::RateLimited), None)
 }

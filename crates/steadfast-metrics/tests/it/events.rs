@@ -1,12 +1,11 @@
-//! What the observer records of events.
-
-mod support;
+//! The metrics of events.
 
 use std::time::Duration;
 
-use steadfast_core::{BreakerState, Class, EndpointName, Event, Observer, Observers};
+use crate::support::record;
+use steadfast_core::layer::Observers;
+use steadfast_core::{BreakerState, Class, EndpointName, Event, Observer};
 use steadfast_metrics::EventMetrics;
-use support::record;
 
 fn name() -> EndpointName {
     "primary".into()
@@ -21,9 +20,9 @@ fn transition(from: BreakerState, to: BreakerState) -> Event {
     }
 }
 
-/// A crate of others had one gauge for each state, and after one cycle all of them were 1.
+/// With one gauge per state, each of them could remain 1 after a full cycle.
 #[test]
-fn the_state_of_a_breaker_is_one_series_through_a_full_cycle() {
+fn breaker_state_is_one_series_in_a_full_cycle() {
     use BreakerState::{Closed, HalfOpen, Open};
     let (seen, _guard) = record();
     let observer = EventMetrics::new();
@@ -32,7 +31,7 @@ fn the_state_of_a_breaker_is_one_series_through_a_full_cycle() {
         (Open, HalfOpen, "breaker_state{endpoint=primary} +2"),
         (HalfOpen, Open, "breaker_state{endpoint=primary} +1"),
         (Open, HalfOpen, "breaker_state{endpoint=primary} +2"),
-        // Closed is 0, which is left out.
+        // Closed is 0, which `take` omits.
         (HalfOpen, Closed, ""),
     ] {
         observer.on_event(&transition(from, to));
@@ -49,7 +48,7 @@ fn the_state_of_a_breaker_is_one_series_through_a_full_cycle() {
 }
 
 #[test]
-fn transitions_are_counted_by_the_state_they_lead_to() {
+fn transitions_are_counted_by_their_new_state() {
     use BreakerState::{Closed, HalfOpen, Open};
     let (seen, _guard) = record();
     for (from, to) in [(Closed, Open), (Open, HalfOpen), (HalfOpen, Open)] {
@@ -64,7 +63,7 @@ fn transitions_are_counted_by_the_state_they_lead_to() {
 }
 
 #[test]
-fn every_other_event_has_its_counter() {
+fn each_other_event_has_its_counter() {
     let wait = Duration::from_millis(2500);
     for (event, expected) in [
         (

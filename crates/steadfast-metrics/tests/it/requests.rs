@@ -1,26 +1,27 @@
-//! What a layer of requests measures: exactly one end for each start, whatever happens.
-
-mod support;
+//! The measurements of a layer of requests: exactly one end for each start.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use crate::support::{
+    Client, Ledger, TestBody, exhausted, get, next_frame, ok, record, status, trail,
+};
 use http::Response;
 use steadfast_core::{
-    Class, Classified, Classify, DefaultClassifier, Exhausted, Head, Verdict, classify_fn,
+    Class, Classified, Classify, ClassifyLayer, DefaultClassifier, Exhausted, Head, Verdict,
+    classify_fn,
 };
 use steadfast_metrics::MetricsLayer;
-use support::{Client, Ledger, TestBody, exhausted, get, next_frame, ok, record, status, trail};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_ok, task};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_request_lasts_to_the_end_of_its_body() {
+async fn request_lasts_to_the_end_of_its_body() {
     let (seen, _guard) = record();
     let mut client = Client::new(MetricsLayer::requests());
 
@@ -50,12 +51,12 @@ async fn a_request_lasts_to_the_end_of_its_body() {
     ];
     assert_eq!(seen.take(), end);
     drop(body);
-    assert_eq!(seen.take(), [""; 0], "it ended already");
+    assert_eq!(seen.take(), [""; 0], "the request has ended");
 }
 
 /// A reader of server-sent events stops at `[DONE]` and never polls again.
 #[tokio::test(start_paused = true)]
-async fn ends_at_the_last_frame_if_the_body_knows_it() {
+async fn sized_body_ends_at_its_last_frame() {
     let layer = MetricsLayer::requests();
     let mut client = Client::new(layer.clone());
 
@@ -68,7 +69,7 @@ async fn ends_at_the_last_frame_if_the_body_knows_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_body_ends_with_the_head() {
+async fn empty_body_ends_with_the_head() {
     let (seen, _guard) = record();
     let mut client = Client::new(MetricsLayer::requests());
 
@@ -85,7 +86,7 @@ async fn an_empty_body_ends_with_the_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_dropped_after_the_head_has_the_class_of_the_head() {
+async fn dropped_body_has_the_class_of_the_head() {
     for (code, outcome, frames) in [
         (200, "success", 0),
         (200, "success", 1),
@@ -114,7 +115,7 @@ async fn a_body_dropped_after_the_head_has_the_class_of_the_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_that_did_not_succeed_lasts_to_the_end_of_its_body_too() {
+async fn failed_response_lasts_to_the_end_of_its_body() {
     let layer = MetricsLayer::requests();
     let mut client = Client::new(layer.clone());
 
@@ -128,7 +129,7 @@ async fn a_response_that_did_not_succeed_lasts_to_the_end_of_its_body_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_breaks_after_a_good_head_is_no_success() {
+async fn broken_body_after_a_success_head_is_a_failure() {
     let (seen, _guard) = record();
     let layer = MetricsLayer::requests();
     let mut client = Client::new(layer.clone());
@@ -153,10 +154,10 @@ async fn a_body_that_breaks_after_a_good_head_is_no_success() {
     assert_eq!(seen.take(), all);
 }
 
-/// A middleware of others counted only responses: ten errors and ten cancelled requests left its
-/// gauge at 20 for ever, and none of them had a duration.
+/// If only responses ended a request, ten errors and ten cancelled requests would leave the gauge
+/// at 20 and have no duration.
 #[tokio::test(start_paused = true)]
-async fn errors_and_cancelled_requests_end_too() {
+async fn errors_and_cancelled_requests_end() {
     let (seen, _guard) = record();
     let mut client = Client::new(MetricsLayer::requests());
     for _ in 0..10 {
@@ -183,7 +184,7 @@ async fn errors_and_cancelled_requests_end_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_future_can_be_dropped_before_it_is_polled() {
+async fn unpolled_future_ends_as_cancelled() {
     let layer = MetricsLayer::requests();
     let mut client = Client::new(layer.clone());
     let (call, respond) = client.call().await;
@@ -196,9 +197,9 @@ async fn a_future_can_be_dropped_before_it_is_polled() {
     assert_eq!(snapshot.attempts, 0);
 }
 
-/// An inner service may panic in `call`, when the start was counted already.
+/// An inner service may panic in `call`, after the start was counted.
 #[test]
-fn a_panic_of_the_inner_service_leaves_nothing_in_flight() {
+fn panic_of_the_inner_service_leaves_nothing_in_flight() {
     let layer = MetricsLayer::requests();
     let mut service = layer.layer(service_fn(|request: http::Request<()>| {
         assert_ne!(request.uri().path(), "/", "no route");
@@ -212,7 +213,7 @@ fn a_panic_of_the_inner_service_leaves_nothing_in_flight() {
 }
 
 #[tokio::test]
-async fn the_verdict_at_the_edge_comes_before_the_status() {
+async fn verdict_in_the_extensions_overrides_the_status() {
     let layer = MetricsLayer::requests();
     let mut client = Client::new(layer.clone());
     let mut response = status(429, TestBody::sized(0));
@@ -225,15 +226,19 @@ async fn the_verdict_at_the_edge_comes_before_the_status() {
 }
 
 #[tokio::test]
-async fn the_classifier_decides_about_heads_and_errors() {
+async fn classify_layer_decides_on_heads_and_errors() {
     let (seen, _guard) = record();
     let classifier = classify_fn(|outcome: Result<Head<'_>, _>| match outcome {
         Ok(head) if head.status() == 404 => Verdict::SUCCESS,
         Err(error) if Exhausted::find(error).is_some() => Verdict::new(Class::Overloaded),
         other => DefaultClassifier.classify(other),
     });
-    let layer = MetricsLayer::requests().classifier(classifier);
-    let (mut service, mut handle) = mock::spawn_layer(layer.clone());
+    let layer = MetricsLayer::requests();
+    let stack = ServiceBuilder::new()
+        .layer(layer.clone())
+        .layer(ClassifyLayer::new(classifier))
+        .into_inner();
+    let (mut service, mut handle) = mock::spawn_layer(stack);
     for n in 0..2 {
         assert_ready_ok!(service.poll_ready());
         let mut call = task::spawn(service.call(get()));
@@ -279,7 +284,7 @@ async fn attempts_and_failovers_come_from_the_trail() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_answer_tells_its_attempts_in_its_error() {
+async fn attempts_of_an_exhausted_request_come_from_its_error() {
     let layer = MetricsLayer::requests();
     let mut client = Client::new(layer.clone());
     let mut expected = (0, 0);
@@ -301,7 +306,7 @@ async fn a_request_without_an_answer_tells_its_attempts_in_its_error() {
 }
 
 #[tokio::test]
-async fn an_exhausted_request_has_the_outcome_that_it_says() {
+async fn exhausted_request_has_the_outcome_of_its_verdict() {
     let layer = MetricsLayer::requests();
     let mut client = Client::new(layer.clone());
     client.fail(exhausted(&[])).await;
@@ -309,7 +314,7 @@ async fn an_exhausted_request_has_the_outcome_that_it_says() {
 }
 
 #[tokio::test]
-async fn an_error_need_not_be_boxed() {
+async fn unboxed_error_is_classified() {
     let layer = MetricsLayer::requests();
     let service = layer.layer(service_fn(|_: http::Request<()>| async {
         let refused = Verdict::new(Class::RateLimited);
@@ -322,7 +327,7 @@ async fn an_error_need_not_be_boxed() {
 
 /// A look-up in the recorder costs allocations and often a lock.
 #[tokio::test]
-async fn series_are_looked_up_once_and_not_for_each_request() {
+async fn series_are_looked_up_once() {
     let ledger = Ledger::default();
     let _guard = metrics::set_default_local_recorder(&ledger);
     let layer = MetricsLayer::requests();
@@ -339,11 +344,15 @@ async fn series_are_looked_up_once_and_not_for_each_request() {
     assert_eq!(ledger.look_ups(), first);
 
     client.serve(status(429, TestBody::sized(0))).await;
-    assert_eq!(ledger.look_ups(), first + 3, "those of another outcome");
+    assert_eq!(
+        ledger.look_ups(),
+        first + 3,
+        "the series of another outcome"
+    );
 }
 
 #[tokio::test]
-async fn a_recorder_that_comes_after_the_first_request_hears_nothing_of_its_series() {
+async fn recorder_after_the_first_request_gets_no_values() {
     let layer = MetricsLayer::requests();
     let mut client = Client::new(layer.clone());
     client.serve(ok(TestBody::sized(0))).await;
@@ -355,7 +364,7 @@ async fn a_recorder_that_comes_after_the_first_request_hears_nothing_of_its_seri
 }
 
 #[tokio::test]
-async fn services_and_clones_of_a_layer_share_its_numbers() {
+async fn services_and_clones_of_a_layer_share_numbers() {
     let layer = MetricsLayer::new();
     let stranger = MetricsLayer::new();
     for layer in [&layer, &layer, &layer.clone(), &stranger] {

@@ -1,24 +1,23 @@
-//! A snapshot adds up at every moment, whatever order things end in.
-
-mod support;
+//! The numbers of a snapshot are consistent at each moment, in any order of ends.
 
 use std::convert::Infallible;
 
+use crate::support::{Answer, Call, Client, Respond, TestBody, exhausted, get, ok};
 use proptest::prelude::*;
 use steadfast_core::{Class, Classified, Verdict};
 use steadfast_metrics::{MetricsLayer, Snapshot};
-use support::{Answer, Call, Client, Respond, TestBody, exhausted, get, ok};
 use tokio_test::{assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, service_fn};
 
-/// What happens to the request under way that a number picks.
+/// An event of one request in flight. The number selects the request.
 #[derive(Clone, Debug)]
 enum Step {
     Start,
-    /// The head comes with this class, and a body that is complete, long or broken.
+    /// The head arrives with this class. The number after it selects a complete, a long or a broken
+    /// body.
     Head(usize, Class, u8),
     Fail(usize, Class),
-    /// No endpoint could serve it, after so many attempts.
+    /// No endpoint is admissible, after this number of attempts.
     Exhaust(usize, usize),
     DropFuture(usize),
     ReadBody(usize),
@@ -45,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The same numbers, counted in the plainest way.
+/// The same numbers, counted in the simplest way.
 #[derive(Default)]
 struct Model {
     calls: Vec<(Call, Respond)>,
@@ -159,7 +158,7 @@ fn apply(step: &Step, client: &mut Client, model: &mut Model) {
 
 proptest! {
     #[test]
-    fn adds_up_after_every_step(steps in prop::collection::vec(step(), 0..60)) {
+    fn numbers_are_consistent_after_each_step(steps in prop::collection::vec(step(), 0..60)) {
         let layer = MetricsLayer::requests();
         let mut client = Client::new(layer.clone());
         let mut model = Model::default();
@@ -176,10 +175,10 @@ proptest! {
     }
 }
 
-/// A snapshot that read the starts first would miss those that begin while it reads the ends, and
-/// show fewer requests in flight than there are.
+/// If a snapshot read the starts first, it would miss the requests that start while it reads the
+/// ends. It would show too few requests in flight.
 #[test]
-fn requests_in_flight_do_not_vanish_while_others_end() {
+fn held_requests_stay_in_flight_while_others_end() {
     let layer = MetricsLayer::requests();
     let mut service = layer.layer(service_fn(|_: http::Request<()>| {
         std::future::ready(Ok::<_, Infallible>(ok(TestBody::sized(0))))
@@ -206,7 +205,7 @@ fn requests_in_flight_do_not_vanish_while_others_end() {
 
 #[cfg(feature = "serde")]
 #[test]
-fn serializes_as_plain_numbers() {
+fn snapshot_is_serialized_as_numbers() {
     let json = serde_json::to_value(Snapshot::default()).expect("plain data");
     for field in [
         "total",

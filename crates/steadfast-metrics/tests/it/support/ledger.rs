@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
-/// A recorder that measures nothing and remembers what it was asked.
+/// A recorder that counts look-ups and keeps descriptions.
 #[derive(Default)]
 pub(crate) struct Ledger {
     look_ups: AtomicUsize,
@@ -19,7 +19,7 @@ pub(crate) struct Description {
 }
 
 impl Ledger {
-    /// How often a series was looked up.
+    /// The number of look-ups of a series.
     pub(crate) fn look_ups(&self) -> usize {
         self.look_ups.load(Ordering::Relaxed)
     }

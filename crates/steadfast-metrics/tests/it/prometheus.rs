@@ -1,20 +1,18 @@
-//! What the exporter that most people use makes of it, and whether the names are documented.
-
-mod support;
+//! The output of the Prometheus exporter, and the documentation of the names.
 
 use std::time::Duration;
 
+use crate::support::{Client, Ledger, TestBody, ok, status};
 use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use steadfast_core::{BreakerState, Event, Observer};
 use steadfast_metrics::{
     ATTEMPTS_BUCKETS, EventMetrics, MetricsLayer, SECONDS_BUCKETS, describe, names,
 };
-use support::{Client, Ledger, TestBody, ok, status};
 use tokio::time::advance;
 
 #[tokio::test(start_paused = true)]
-async fn prometheus_shows_requests_attempts_and_breakers() {
+async fn prometheus_output_contains_requests_attempts_and_breakers() {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS_BUCKETS)
         .and_then(|builder| {
@@ -76,19 +74,19 @@ async fn prometheus_shows_requests_attempts_and_breakers() {
 }
 
 #[test]
-fn every_name_is_described_and_in_the_table() {
+fn each_name_is_described_and_in_the_table() {
     let ledger = Ledger::default();
     metrics::with_local_recorder(&ledger, describe);
     let described = ledger.described();
 
-    let names: Vec<_> = include_str!("../src/names.rs")
+    let names: Vec<_> = include_str!("../../src/names.rs")
         .lines()
         .filter(|line| line.starts_with("pub const"))
         .filter_map(|line| line.split('"').nth(1))
         .collect();
     assert_eq!(names.len(), described.len());
 
-    let docs = include_str!("../src/lib.rs");
+    let docs = include_str!("../../src/names.rs");
     for name in names {
         let description = described.get(name).expect(name);
         assert!(!description.text.is_empty(), "{name}");

@@ -1,7 +1,7 @@
 use metrics::LocalRecorderGuard;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
-/// What a recorder was told since the last look.
+/// The values that a recorder has received since the last look.
 pub(crate) struct Seen(Snapshotter);
 
 /// Records the metrics of this thread, as long as the guard lives.
@@ -16,8 +16,8 @@ pub(crate) fn record() -> (Seen, LocalRecorderGuard<'static>) {
 impl Seen {
     /// Takes everything new, sorted, such as `requests_total{outcome=success} 1`.
     ///
-    /// A gauge shows by how much it changed. What did not change is left out, so a test that
-    /// compares the whole list also sees what should not be there.
+    /// A gauge is shown by its change. Unchanged values are omitted, so a comparison of the whole
+    /// list also detects unexpected values.
     pub(crate) fn take(&self) -> Vec<String> {
         let mut lines: Vec<_> = self
             .0

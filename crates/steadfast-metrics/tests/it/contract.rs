@@ -1,23 +1,20 @@
-//! The promises of `tower_service::Service` that every layer of the workspace keeps.
-
-mod support;
+//! The contract of `tower_service::Service`.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::support::{Client, TestBody, get, ok, record};
 use http::{Request, Response};
-use steadfast_core::{Classify, DefaultClassifier};
-use steadfast_metrics::{Metrics, MetricsLayer, ResponseFuture, Snapshot};
-use support::{Client, TestBody, get, ok, record};
+use steadfast_metrics::{Metrics, MetricsLayer, ResponseBody, ResponseFuture, Snapshot};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service};
 
-/// The mock panics when a handle is called that did not report readiness itself, so reaching the
-/// end of this test means that the ready handle, and not a clone of it, took the request.
+/// The mock panics if a handle is called that has not reported readiness itself. Without a panic,
+/// the ready handle took the request, and not a clone of it.
 #[tokio::test]
-async fn calls_the_handle_that_was_ready() {
+async fn ready_handle_takes_the_request() {
     let mut client = Client::new(MetricsLayer::new());
     for _ in 0..3 {
         let mut clone = client.service.clone();
@@ -30,7 +27,7 @@ async fn calls_the_handle_that_was_ready() {
 }
 
 #[tokio::test]
-async fn does_not_take_readiness_back() {
+async fn reported_readiness_is_not_revoked() {
     let mut client = Client::new(MetricsLayer::new());
     let mut other = client.service.clone();
     assert_ready_ok!(other.poll_ready());
@@ -42,7 +39,7 @@ async fn does_not_take_readiness_back() {
 
 #[tokio::test]
 #[should_panic(expected = "service not ready")]
-async fn a_clone_does_not_inherit_readiness() {
+async fn clone_does_not_inherit_readiness() {
     let mut client = Client::new(MetricsLayer::new());
     assert_ready_ok!(client.service.poll_ready());
     let mut clone = client.service.clone();
@@ -50,7 +47,7 @@ async fn a_clone_does_not_inherit_readiness() {
 }
 
 #[tokio::test]
-async fn waits_for_the_inner_service_and_is_woken() {
+async fn ready_inner_service_wakes_the_caller() {
     let mut client = Client::new(MetricsLayer::new());
     client.handle.allow(0);
     assert_pending!(client.service.poll_ready());
@@ -61,7 +58,7 @@ async fn waits_for_the_inner_service_and_is_woken() {
 }
 
 #[tokio::test]
-async fn passes_readiness_errors_on() {
+async fn readiness_error_is_passed_on() {
     let mut client = Client::new(MetricsLayer::new());
     client.handle.send_error("endpoint lost");
     let error = assert_ready_err!(client.service.poll_ready());
@@ -69,7 +66,7 @@ async fn passes_readiness_errors_on() {
 }
 
 #[tokio::test]
-async fn readiness_alone_counts_nothing() {
+async fn poll_ready_alone_counts_nothing() {
     let (seen, _guard) = record();
     let layer = MetricsLayer::new();
     let mut client = Client::new(layer.clone());
@@ -82,7 +79,7 @@ async fn readiness_alone_counts_nothing() {
 }
 
 #[tokio::test]
-async fn a_dropped_future_drops_the_inner_one() {
+async fn dropped_future_drops_the_inner_future() {
     let held = Arc::new(());
     let mut service = MetricsLayer::new().layer(Holds(held.clone()));
     let mut response = task::spawn(service.call(get()));
@@ -95,7 +92,7 @@ async fn a_dropped_future_drops_the_inner_one() {
 }
 
 #[tokio::test]
-async fn the_inner_service_can_be_reached() {
+async fn accessors_return_the_inner_service() {
     let held = Arc::new(());
     let mut service = MetricsLayer::new().layer(Holds(held.clone()));
     assert!(Arc::ptr_eq(&service.get_ref().0, &held));
@@ -103,7 +100,7 @@ async fn the_inner_service_can_be_reached() {
     assert!(Arc::ptr_eq(&service.into_inner().0, &held));
 }
 
-/// A service that never answers, and whose futures hold something.
+/// A service without an answer. Its futures hold a reference.
 #[derive(Clone)]
 struct Holds(Arc<()>);
 
@@ -133,11 +130,14 @@ impl Future for HoldsFuture {
 
 /// Compiles only while the middleware adds no bounds of its own to these traits.
 #[allow(dead_code)]
-fn keeps_auto_traits<S, F, C>(service: &Metrics<S, C>, future: &ResponseFuture<F, C>)
-where
+fn keeps_auto_traits<S, F, B>(
+    service: &Metrics<S>,
+    future: &ResponseFuture<F>,
+    body: &ResponseBody<B>,
+) where
     S: Send + Sync + Clone,
     F: Send + Sync + Unpin,
-    C: Classify + Send + Sync,
+    B: Send + Sync + Unpin,
 {
     fn check<T: Send + Sync>(_: &T) {}
     fn check_clone<T: Clone>(_: &T) {}
@@ -146,5 +146,7 @@ where
     check_clone(service);
     check(future);
     check_unpin(future);
-    check(&MetricsLayer::new().classifier(DefaultClassifier));
+    check(body);
+    check_unpin(body);
+    check(&MetricsLayer::new());
 }
