@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadfast_core::{Classify, DefaultClassifier, Observers};
 
 use crate::exhausted::WhenExhausted;
-use crate::strategy::{Pick, Strategy};
+use crate::select::strategy::{Pick, Strategy};
 
 /// The longest time that a request without a deadline waits for a slot, if not set.
 pub(crate) const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);

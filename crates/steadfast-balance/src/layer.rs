@@ -6,14 +6,14 @@ use steadfast_core::{Classify, InvalidConfig, Observer, Observers};
 use tower_layer::{Identity, Layer};
 
 use crate::config::{DEFAULT_MAX_WAIT, PoolConfig};
-use crate::context::PoolContext;
 use crate::endpoint::Endpoint;
 use crate::exhausted::WhenExhausted;
-use crate::handle::PoolHandle;
 use crate::pool::Pool;
+use crate::pool::context::PoolContext;
+use crate::pool::handle::PoolHandle;
+use crate::pool::services::Services;
+use crate::select::strategy::Pick;
 use crate::service::EndpointBalance;
-use crate::services::Services;
-use crate::strategy::Pick;
 
 /// Applies [`EndpointBalance`] to a service.
 ///

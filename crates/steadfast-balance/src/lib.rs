@@ -209,70 +209,39 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod cache_padded;
-mod candidate;
-mod check_result;
+mod admit;
 mod config;
-mod connect_addr;
-mod context;
-mod cooldown;
-mod credential;
-mod dice;
 mod discover;
 mod endpoint;
-mod endpoint_state;
 mod exhausted;
-#[cfg(feature = "discover")]
-mod follow;
-mod forecast;
-mod future;
-mod handle;
 #[cfg(feature = "health")]
 mod health;
-mod in_flight;
-mod latency;
 mod layer;
-mod load_stats;
 mod pool;
-mod queue;
-mod queue_marks;
-mod quota;
-mod rate;
-mod request_context;
-mod resolve;
-mod rewrite;
 mod select;
-mod selector;
-#[cfg(feature = "serde")]
-mod serialize;
 mod service;
-mod services;
-mod signals;
-mod snapshot;
-mod status;
-mod strategy;
-mod waiting;
+mod state;
 
-pub use self::candidate::{Candidate, Candidates, PickContext};
-pub use self::check_result::{CheckOutcome, CheckResult};
-pub use self::connect_addr::ResolvedAddr;
-pub use self::credential::Credential;
+pub use self::discover::dns::Resolve;
 pub use self::endpoint::Endpoint;
+pub use self::endpoint::connect_addr::ResolvedAddr;
+pub use self::endpoint::credential::Credential;
 pub use self::exhausted::WhenExhausted;
-pub use self::future::{ResponseBody, ResponseFuture};
-pub use self::handle::PoolHandle;
 #[cfg(feature = "health")]
 pub use self::health::{HealthCheck, HealthChecks};
-pub use self::in_flight::LoadGuard;
 pub use self::layer::{
     EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, NoEndpointLayer,
 };
-pub use self::quota::QuotaWindow;
-pub use self::resolve::Resolve;
+pub use self::pool::handle::PoolHandle;
+pub use self::pool::snapshot::EndpointMode;
+pub use self::pool::status::EndpointStatus;
+pub use self::select::candidates::{Candidate, Candidates, PickContext};
+pub use self::select::strategy::{Pick, Sample, Scored, Strategy};
 pub use self::service::EndpointBalance;
-pub use self::snapshot::EndpointMode;
-pub use self::status::EndpointStatus;
-pub use self::strategy::{Pick, Sample, Scored, Strategy};
+pub use self::service::future::{ResponseBody, ResponseFuture};
+pub use self::service::in_flight::LoadGuard;
+pub use self::state::check_result::{CheckOutcome, CheckResult};
+pub use self::state::quota::QuotaWindow;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

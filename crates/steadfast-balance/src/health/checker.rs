@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::watch::Watch;
 use super::{MakeCheck, Rules};
 use crate::pool::Pool;
-use crate::snapshot::{ActiveEndpoint, EndpointMode};
+use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
 
 /// Never ends. Dropping it drops the checks that run.
 pub(super) struct Checker {

@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::watch::{Checking, Outcome};
 use crate::endpoint::Endpoint;
-use crate::rewrite::rewrite;
+use crate::endpoint::rewrite::rewrite;
 
 #[derive(Clone)]
 pub(super) struct RequestCheck {

@@ -10,10 +10,10 @@ use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict, saturating_add
 use tokio::time::{Instant, Timeout, timeout};
 
 use super::{Check, Rules};
-use crate::check_result::CheckOutcome;
-use crate::cooldown::bench::{Bench, Cooling};
-use crate::endpoint_state::EndpointState;
-use crate::signals::PoolSignals;
+use crate::admit::signals::PoolSignals;
+use crate::state::EndpointState;
+use crate::state::check_result::CheckOutcome;
+use crate::state::cooldown::bench::{Bench, Cooling};
 
 /// A check that runs.
 pub(super) type Checking = Pin<Box<dyn Future<Output = Outcome> + Send>>;

@@ -1,0 +1,5 @@
+//! Requests that wait for a slot.
+
+pub(crate) mod queue;
+pub(crate) mod signals;
+pub(crate) mod wait;

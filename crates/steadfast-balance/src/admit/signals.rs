@@ -1,0 +1,87 @@
+//! What a change at an endpoint sets off: events, and slots for waiters.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use steadfast_core::Observers;
+use tokio::time::Instant;
+
+use crate::admit::queue::{Key, Queue, Wanted};
+
+/// The observers and the queue of a pool.
+///
+/// The guards of attempts hold them, so that a response body settles its attempt without the pool.
+pub(crate) struct PoolSignals {
+    pub(crate) observers: Observers,
+    pub(crate) queue: Queue,
+    pub(crate) abandoned_after: Option<Duration>,
+}
+
+/// A waiter's position in the queue. Dropping it passes its slot on.
+#[derive(Debug)]
+pub(crate) struct QueuePosition {
+    signals: Arc<PoolSignals>,
+    key: Key,
+}
+
+impl PoolSignals {
+    pub(crate) fn new(observers: Observers, abandoned_after: Option<Duration>) -> Self {
+        Self {
+            observers,
+            queue: Queue::default(),
+            abandoned_after,
+        }
+    }
+
+    /// Notifies the waiters whose slot is due after a change at an endpoint.
+    pub(crate) fn notify_waiters(&self, now: Instant) {
+        self.queue.pass_on(now);
+    }
+}
+
+impl fmt::Debug for PoolSignals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolSignals").finish_non_exhaustive()
+    }
+}
+
+impl QueuePosition {
+    /// Joins the queue behind all waiters that have waited since `since` or longer.
+    pub(crate) fn join(
+        signals: &Arc<PoolSignals>,
+        since: Instant,
+        tokens: Option<u64>,
+        waker: &Waker,
+    ) -> Self {
+        Self {
+            key: signals.queue.join(since, tokens, waker),
+            signals: signals.clone(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Continues to wait for these endpoints. Returns when to look again, if that is left to this
+    /// waiter. The services in `busy` wake it themselves.
+    pub(crate) fn wait(
+        &self,
+        wanted: Wanted,
+        busy: Vec<u64>,
+        waker: &Waker,
+        now: Instant,
+    ) -> Option<Instant> {
+        self.signals
+            .queue
+            .wait(self.key, (wanted, busy), waker, now)
+    }
+}
+
+impl Drop for QueuePosition {
+    fn drop(&mut self) {
+        self.signals.queue.leave(self.key);
+    }
+}

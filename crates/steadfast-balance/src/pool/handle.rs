@@ -1,0 +1,268 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadfast_core::{Class, EndpointName, Event, InvalidConfig};
+use tokio::time::Instant;
+
+use crate::endpoint::{Endpoint, check_weight};
+use crate::pool::Pool;
+use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
+use crate::pool::status::EndpointStatus;
+use crate::state::EndpointState;
+
+/// Reads the state of a balancer's endpoints, and changes them while requests run.
+///
+/// What runs at an endpoint that is changed or removed comes to its end. Clones and all services
+/// of the layer have the same endpoints.
+///
+/// ```
+/// use steadfast_balance::{Endpoint, EndpointBalanceLayer};
+///
+/// let layer = EndpointBalanceLayer::builder()
+///     .endpoint(Endpoint::new("a", "https://a.example.com")?)
+///     .build()?;
+/// let pool = layer.handle();
+/// pool.add(Endpoint::new("b", "https://b.example.com")?)?;
+/// pool.set_weight("b", 2.0)?;
+/// pool.disable("a")?;
+/// assert!(!pool.status()[0].admissible);
+/// pool.remove("a")?;
+/// assert!(pool.first().is_some_and(|name| name == "b") && !pool.contains("a"));
+/// # Ok::<(), steadfast_core::InvalidConfig>(())
+/// ```
+#[derive(Clone)]
+pub struct PoolHandle(Arc<Pool>);
+
+impl PoolHandle {
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        Self(pool)
+    }
+
+    /// Returns the state of all endpoints, in the order of the configuration. Reading moves
+    /// nothing but what time has moved.
+    #[must_use]
+    pub fn status(&self) -> Vec<EndpointStatus> {
+        let now = Instant::now();
+        let snapshot = self.0.snapshot();
+        let status = |entry: &ActiveEndpoint| EndpointStatus::of(entry, now);
+        snapshot.all.iter().map(status).collect()
+    }
+
+    /// Returns the name of the first endpoint, in the order of the configuration.
+    #[must_use]
+    pub fn first(&self) -> Option<EndpointName> {
+        let snapshot = self.0.snapshot();
+        (snapshot.all.first()).map(|entry| entry.state.config.name.clone())
+    }
+
+    /// Returns whether there is an endpoint of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        find(&self.0.snapshot().all, name).is_ok()
+    }
+
+    /// Returns how many requests wait for their turn at limited endpoints.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.shared.signals.queue.len()
+    }
+
+    /// Adds an endpoint behind the others of its tier.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is one of this name, or if it is misconfigured.
+    pub fn add(&self, endpoint: Endpoint) -> Result<(), InvalidConfig> {
+        self.0.edit(|all, new| new(all, endpoint))
+    }
+
+    /// Removes an endpoint. Nothing is sent there any more, and what runs there comes to its end.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn remove(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.0.edit(|all, _| {
+            let at = find(all, name)?;
+            all.remove(at);
+            Ok(())
+        })
+    }
+
+    /// Replaces all endpoints by these.
+    ///
+    /// One that stays the same, in its name, base, credential, headers and the rules of its breaker,
+    /// keeps its state and its connections; so it does if only its tier or weight is another one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, and changes nothing, if two have the same name, or if one is
+    /// misconfigured.
+    pub fn replace(
+        &self,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+    ) -> Result<(), InvalidConfig> {
+        self.0.edit(|all, new| {
+            let before = std::mem::take(all);
+            for (n, endpoint) in endpoints.into_iter().enumerate() {
+                let within = |error: InvalidConfig| error.within(&format!("endpoint[{n}]"));
+                let same = |entry: &&ActiveEndpoint| entry.state.config.is_same(&endpoint);
+                let known = before.iter().find(same).cloned();
+                let (tier, weight) = (endpoint.tier, endpoint.weight);
+                check_weight(weight).map_err(within)?;
+                new(all, endpoint).map_err(within)?;
+                if let (Some(known), Some(added)) = (known, all.last_mut()) {
+                    *added = ActiveEndpoint {
+                        tier,
+                        weight,
+                        ..known
+                    };
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes an endpoint out of service until it is [enabled](Self::enable).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn disable(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.set(name, |entry| entry.service = EndpointMode::Disabled)
+    }
+
+    /// Puts an endpoint into service that was disabled or drained.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn enable(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.set(name, |entry| entry.service = EndpointMode::Enabled)
+    }
+
+    /// Takes an endpoint out of service, and waits until all that runs there has ended, the bodies
+    /// of successes included.
+    ///
+    /// It stays among the others, out of service, until it is [enabled](Self::enable) or
+    /// [removed](Self::remove).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    ///
+    /// # Cancel safety
+    ///
+    /// It gets no new requests from the call on, whether the future is waited for or dropped.
+    pub fn drain(
+        &self,
+        name: &str,
+    ) -> Result<impl Future<Output = ()> + Send + 'static, InvalidConfig> {
+        self.set(name, |entry| entry.service = EndpointMode::Draining)?;
+        let endpoint = self.find(name)?;
+        Ok(async move { endpoint.load.drained().await })
+    }
+
+    /// Sets the weight of an endpoint.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name, or if the weight is not positive.
+    pub fn set_weight(&self, name: &str, weight: f64) -> Result<(), InvalidConfig> {
+        check_weight(weight)?;
+        self.set(name, |entry| entry.weight = weight)
+    }
+
+    /// Sets the tier of an endpoint.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn set_tier(&self, name: &str, tier: u16) -> Result<(), InvalidConfig> {
+        self.set(name, |entry| entry.tier = tier)
+    }
+
+    /// Leaves an endpoint alone for `wait` from now, at most a day. That may shorten a cooldown
+    /// which it has already, and with zero ends it: what comes next is a probe.
+    ///
+    /// For what another instance has learned, or an operator knows.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn cool(&self, name: &str, wait: Duration) -> Result<(), InvalidConfig> {
+        let endpoint = self.find(name)?;
+        let now = Instant::now();
+        if wait.is_zero() {
+            endpoint.cooldown.end(now);
+        } else {
+            let wait = endpoint.cooldown.order(wait, now);
+            self.0.shared.signals.observers.emit(&Event::Cooldown {
+                endpoint: endpoint.config.name.clone(),
+                class: Class::RateLimited,
+                wait,
+            });
+        }
+        // Those, too, who wait for a busy service of another endpoint.
+        self.0.shared.signals.queue.wake_all(now);
+        Ok(())
+    }
+
+    /// Opens the breaker of an endpoint as if it had failed too often: another instance has seen that,
+    /// say. It recovers as it always does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn trip(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.find(name)?.breaker.trip();
+        Ok(())
+    }
+
+    /// Closes the breaker of an endpoint, which forgets all that it has seen.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is none of this name.
+    pub fn reset(&self, name: &str) -> Result<(), InvalidConfig> {
+        self.find(name)?.breaker.reset();
+        self.0.shared.signals.queue.wake_all(Instant::now());
+        Ok(())
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.0
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<EndpointState>, InvalidConfig> {
+        let snapshot = self.0.snapshot();
+        let at = find(&snapshot.all, name)?;
+        Ok(snapshot.all[at].state.clone())
+    }
+
+    fn set(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut ActiveEndpoint),
+    ) -> Result<(), InvalidConfig> {
+        self.0.edit(|all, _| {
+            let at = find(all, name)?;
+            change(&mut all[at]);
+            Ok(())
+        })
+    }
+}
+
+fn find(all: &[ActiveEndpoint], name: &str) -> Result<usize, InvalidConfig> {
+    let known = |entry: &ActiveEndpoint| entry.state.config.name == *name;
+    all.iter()
+        .position(known)
+        .ok_or_else(|| InvalidConfig::new("name", EndpointName::new(name), "is no endpoint's"))
+}
+
+impl fmt::Debug for PoolHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PoolHandle").field(&self.status()).finish()
+    }
+}

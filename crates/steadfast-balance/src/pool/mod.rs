@@ -1,0 +1,157 @@
+//! The endpoints of a balancer, and what all of them share.
+
+pub(crate) mod context;
+pub(crate) mod handle;
+pub(crate) mod services;
+pub(crate) mod snapshot;
+pub(crate) mod status;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use steadfast_core::InvalidConfig;
+use tokio::time::Instant;
+
+use crate::endpoint::Endpoint;
+use crate::pool::context::PoolContext;
+use crate::pool::snapshot::{ActiveEndpoint, PoolSnapshot};
+use crate::state::EndpointState;
+
+/// What all services of a layer share.
+pub(crate) struct Pool {
+    pub(crate) shared: Arc<PoolContext>,
+    snapshot: ArcSwap<PoolSnapshot>,
+    version: AtomicU64,
+    edit: Mutex<()>,
+}
+
+// ===== impl Pool =====
+
+impl Pool {
+    /// Makes a pool of these endpoints.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if two have the same name, or if one is misconfigured.
+    pub(crate) fn new(
+        shared: PoolContext,
+        endpoints: Vec<Endpoint>,
+    ) -> Result<Self, InvalidConfig> {
+        let pool = Self {
+            shared: Arc::new(shared),
+            snapshot: ArcSwap::from_pointee(PoolSnapshot::default()),
+            version: AtomicU64::new(0),
+            edit: Mutex::new(()),
+        };
+        pool.edit(|entries, new| {
+            for (n, endpoint) in endpoints.into_iter().enumerate() {
+                let within = |error: InvalidConfig| error.within(&format!("endpoint[{n}]"));
+                new(entries, endpoint).map_err(within)?;
+            }
+            Ok(())
+        })?;
+        Ok(pool)
+    }
+
+    pub(crate) fn snapshot(&self) -> Guard<Arc<PoolSnapshot>> {
+        self.snapshot.load()
+    }
+
+    /// Changes with each change of the endpoints.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    /// Changes the endpoints. `change` is given a function that adds one. After an error nothing
+    /// is changed.
+    pub(crate) fn edit<T>(
+        &self,
+        change: impl FnOnce(
+            &mut Vec<ActiveEndpoint>,
+            &dyn Fn(&mut Vec<ActiveEndpoint>, Endpoint) -> Result<(), InvalidConfig>,
+        ) -> Result<T, InvalidConfig>,
+    ) -> Result<T, InvalidConfig> {
+        // Nothing is written until all is done, so a panic cannot have broken anything.
+        let _only = self.edit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.snapshot.load().all.clone();
+        let new = |entries: &mut Vec<ActiveEndpoint>, endpoint: Endpoint| {
+            let known = |entry: &ActiveEndpoint| entry.state.config.name == endpoint.name;
+            if entries.iter().any(known) {
+                let reason = "must be different for each endpoint";
+                return Err(InvalidConfig::new("name", &endpoint.name, reason));
+            }
+            let signals = &self.shared.signals;
+            let id = self.shared.ids.fetch_add(1, Ordering::Relaxed);
+            entries.push(ActiveEndpoint::new(
+                EndpointState::new(endpoint, id, self.shared.start, &signals.observers)?,
+                signals.clone(),
+            ));
+            Ok(())
+        };
+        let done = change(&mut all, &new)?;
+        let version = self.version.load(Ordering::Relaxed) + 1;
+        let snapshot = PoolSnapshot::new(version, all);
+        self.snapshot.store(Arc::new(snapshot));
+        self.version.store(version, Ordering::SeqCst);
+        self.shared.signals.queue.wake_all(Instant::now());
+        Ok(done)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("snapshot", &self.snapshot.load().all)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::config::PoolConfig;
+    use crate::pool::services::Services;
+    use crate::select::strategy::Strategy;
+    use crate::service::EndpointBalance;
+    use http::{Request, Response};
+
+    use std::convert::Infallible;
+    use tower::ServiceExt;
+
+    pub(crate) fn shared(strategy: Strategy) -> PoolContext {
+        PoolContext::new(PoolConfig {
+            strategy: Arc::new(strategy),
+            seed: Some(1),
+            ..PoolConfig::default()
+        })
+    }
+
+    pub(crate) fn pool(tiers: &[u16]) -> Pool {
+        let endpoint = |(n, tier): (usize, &u16)| {
+            let endpoint = Endpoint::new(&n.to_string(), "http://a.test").unwrap();
+            endpoint.tier(*tier)
+        };
+        Pool::new(
+            shared(Strategy::Failover),
+            tiers.iter().enumerate().map(endpoint).collect(),
+        )
+        .unwrap()
+    }
+
+    /// A thread that changes the endpoints may have to pause between the list and its version.
+    /// Requests looked again and again meanwhile, until their stack was full.
+    #[tokio::test]
+    async fn a_change_that_is_half_done_does_not_hold_a_request_up() {
+        let pool = Arc::new(pool(&[0]));
+        let answer = async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new()));
+        let all = pool.snapshot().all.clone();
+        let version = pool.version() + 1;
+        pool.snapshot
+            .store(Arc::new(PoolSnapshot::new(version, all)));
+        let services = Services::new(pool, move |_| tower::service_fn(answer));
+        let service = EndpointBalance::new(services);
+        assert!(service.oneshot(Request::new(())).await.is_ok());
+    }
+}

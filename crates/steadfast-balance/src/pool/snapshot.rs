@@ -1,0 +1,126 @@
+//! Which endpoints there are at one moment. A change makes a new list.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::admit::signals::PoolSignals;
+use crate::state::EndpointState;
+
+/// All endpoints, and those that take requests in the order in which they are looked at.
+#[derive(Debug)]
+pub(crate) struct PoolSnapshot {
+    pub(crate) version: u64,
+    /// In the order of the configuration.
+    pub(crate) all: Vec<ActiveEndpoint>,
+    /// Those that are enabled, by tier, and within one by the order of the configuration.
+    active: Vec<ActiveEndpoint>,
+    tiers: Vec<Range<usize>>,
+    everybody: Arc<[Arc<EndpointState>]>,
+}
+
+/// An endpoint with what can be set while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct ActiveEndpoint {
+    /// Held by the guards of its attempts.
+    pub(crate) pooled: Arc<PooledEndpoint>,
+    pub(crate) state: Arc<EndpointState>,
+    pub(crate) tier: u16,
+    pub(crate) weight: f64,
+    /// Its weight as a part of the largest one of its tier.
+    pub(crate) share: f64,
+    pub(crate) service: EndpointMode,
+}
+
+/// An endpoint with the signals of its pool, behind one reference count.
+///
+/// Each attempt writes this count, so it has a cache line of its own: otherwise threads that send to
+/// different endpoints would slow each other down (bench `balance/ours-8-1us-apart`).
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct PooledEndpoint {
+    pub(crate) state: Arc<EndpointState>,
+    pub(crate) signals: Arc<PoolSignals>,
+}
+
+/// Whether an endpoint takes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum EndpointMode {
+    /// It takes requests.
+    Enabled,
+    /// It takes none, until it is enabled again.
+    Disabled,
+    /// It takes no new ones, and those that it has come to their end.
+    Draining,
+}
+
+impl PoolSnapshot {
+    pub(crate) fn new(version: u64, all: Vec<ActiveEndpoint>) -> Self {
+        let mut active: Vec<ActiveEndpoint> = all
+            .iter()
+            .filter(|entry| entry.service == EndpointMode::Enabled)
+            .cloned()
+            .collect();
+        // A stable sort: the order of the configuration stays.
+        active.sort_by_key(|entry| entry.tier);
+        let mut tiers: Vec<Range<usize>> = Vec::new();
+        for (at, entry) in active.iter().enumerate() {
+            match tiers.last_mut() {
+                Some(last) if active[last.start].tier == entry.tier => last.end = at + 1,
+                _ => tiers.push(at..at + 1),
+            }
+        }
+        for tier in &tiers {
+            let tier = &mut active[tier.clone()];
+            let largest = tier.iter().map(|entry| entry.weight).fold(0.0, f64::max);
+            tier.iter_mut()
+                .for_each(|entry| entry.share = entry.weight / largest);
+        }
+        Self {
+            version,
+            everybody: active.iter().map(|entry| entry.state.clone()).collect(),
+            all,
+            active,
+            tiers,
+        }
+    }
+
+    pub(crate) fn active(&self) -> &[ActiveEndpoint] {
+        &self.active
+    }
+
+    pub(crate) fn everybody(&self) -> &Arc<[Arc<EndpointState>]> {
+        &self.everybody
+    }
+
+    /// The places of each tier among the active ones, the lowest tier first.
+    pub(crate) fn tiers(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.tiers.iter().cloned()
+    }
+}
+
+impl Default for PoolSnapshot {
+    fn default() -> Self {
+        Self::new(0, Vec::new())
+    }
+}
+
+impl ActiveEndpoint {
+    pub(crate) fn new(endpoint: EndpointState, signals: Arc<PoolSignals>) -> Self {
+        let state = Arc::new(endpoint);
+        let pooled = PooledEndpoint {
+            state: state.clone(),
+            signals,
+        };
+        Self {
+            pooled: Arc::new(pooled),
+            tier: state.config.tier,
+            weight: state.config.weight,
+            share: 1.0,
+            state,
+            service: EndpointMode::Enabled,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! What a strategy is shown.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use http::Extensions;
+use steadfast_core::EndpointName;
+use tokio::time::Instant;
+
+use crate::pool::snapshot::ActiveEndpoint;
+use steadfast_core::RoutingOptions;
+
+/// The endpoints of one tier that could take a request now.
+#[derive(Clone, Copy)]
+pub struct Candidates<'a> {
+    tier: &'a [ActiveEndpoint],
+    /// Where the tier begins among all endpoints.
+    start: usize,
+    set: Set<'a>,
+    asking: &'a PickContext<'a>,
+}
+
+/// Which of a tier they are.
+#[derive(Clone, Copy)]
+pub(crate) enum Set<'a> {
+    /// A bit for each.
+    Bits(&'a [u64]),
+    /// Two that were drawn, in that order: of two that are alike each is the first as often.
+    Two([usize; 2]),
+}
+
+/// An endpoint that could take a request now. Every look at it is a look at its present state.
+#[derive(Clone, Copy)]
+pub struct Candidate<'a> {
+    entry: &'a ActiveEndpoint,
+    index: usize,
+    asking: &'a PickContext<'a>,
+}
+
+/// The request that a strategy chooses an endpoint for.
+#[derive(Clone, Copy)]
+pub struct PickContext<'a> {
+    pub(crate) extensions: &'a Extensions,
+    pub(crate) wishes: Option<&'a RoutingOptions>,
+    pub(crate) now: Instant,
+    /// When the pool began.
+    pub(crate) start: Instant,
+    /// How far the round of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin) has come.
+    pub(crate) round: &'a AtomicU64,
+}
+
+impl<'a> Candidates<'a> {
+    pub(crate) fn new(
+        (tier, start): (&'a [ActiveEndpoint], usize),
+        set: Set<'a>,
+        asking: &'a PickContext<'a>,
+    ) -> Self {
+        Self {
+            tier,
+            start,
+            set,
+            asking,
+        }
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self.set {
+            Set::Bits(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
+            Set::Two(two) => two.len(),
+        }
+    }
+
+    /// Returns whether there is none. A strategy is never asked then.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns them, in the order of the configuration unless they were drawn.
+    pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
+        Iter {
+            all: *self,
+            word: 0,
+            bits: match self.set {
+                Set::Bits(words) => words.first().copied().unwrap_or_default(),
+                Set::Two(_) => 0,
+            },
+        }
+    }
+
+    /// Returns the one with the smallest value, or of several such the first.
+    ///
+    /// A value that is not a number is larger than any other.
+    pub fn min_by<T: PartialOrd>(
+        &self,
+        value: impl Fn(&Candidate<'a>) -> T,
+    ) -> Option<Candidate<'a>> {
+        let mut best: Option<(Candidate<'a>, T)> = None;
+        for candidate in self.iter() {
+            let value = value(&candidate);
+            let is_number = |value: &T| value.partial_cmp(value).is_some();
+            let is_less = |least: &T| value < *least || is_number(&value) && !is_number(least);
+            if best.as_ref().is_none_or(|(_, least)| is_less(least)) {
+                best = Some((candidate, value));
+            }
+        }
+        best.map(|(candidate, _)| candidate)
+    }
+}
+
+/// Goes through candidates. Written out, as a chain of adapters costs more than the choice.
+struct Iter<'a> {
+    all: Candidates<'a>,
+    /// The word of the set, or how many of those that were drawn have been seen.
+    word: usize,
+    /// What is left of the word.
+    bits: u64,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Candidate<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Candidate<'a>> {
+        let Candidates {
+            tier,
+            start,
+            set,
+            asking,
+        } = self.all;
+        let at = match set {
+            Set::Bits(words) => {
+                while self.bits == 0 {
+                    self.word += 1;
+                    self.bits = *words.get(self.word)?;
+                }
+                let bit = self.bits.trailing_zeros() as usize;
+                self.bits &= self.bits - 1;
+                64 * self.word + bit
+            }
+            Set::Two(two) => {
+                self.word += 1;
+                *two.get(self.word - 1)?
+            }
+        };
+        Some(Candidate::new(&tier[at], start + at, asking))
+    }
+}
+
+impl<'a> Candidate<'a> {
+    pub(crate) fn new(
+        entry: &'a ActiveEndpoint,
+        index: usize,
+        asking: &'a PickContext<'a>,
+    ) -> Self {
+        Self {
+            entry,
+            index,
+            asking,
+        }
+    }
+
+    pub(crate) fn entry(&self) -> &'a ActiveEndpoint {
+        self.entry
+    }
+
+    /// Where it stands among all endpoints.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Returns its name.
+    #[must_use]
+    pub fn name(&self) -> &'a EndpointName {
+        &self.entry.state.config.name
+    }
+
+    /// Returns its tier, which is that of all candidates.
+    #[must_use]
+    pub fn tier(&self) -> u16 {
+        self.entry.tier
+    }
+
+    /// Returns its weight, 1 if none was set.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        self.entry.weight
+    }
+
+    /// Returns what a request costs there, 1 if nothing was set.
+    #[must_use]
+    pub fn cost(&self) -> f64 {
+        self.entry.state.config.cost
+    }
+
+    /// Returns the requests that were sent there and whose response has not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.entry.state.load.in_flight()
+    }
+
+    /// Returns the moving average of the time to the head of a successful response, if there was
+    /// one.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.entry.state.load.latency.average()
+    }
+
+    /// Returns the share of successes among the last outcomes, 1 if nothing is known.
+    #[must_use]
+    pub fn health(&self) -> f64 {
+        self.entry.state.breaker.health()
+    }
+
+    /// Returns how long it has had nothing to do.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        self.entry.state.load.idle(|| self.asking.since_start())
+    }
+
+    /// Returns how much is left of its quota by its own headers, from 0 to 1, after this request.
+    #[must_use]
+    pub fn headroom(&self) -> Option<f64> {
+        let tokens = self.asking.estimated_tokens();
+        (self.entry.state.quota).headroom(tokens, self.asking.since_start())
+    }
+
+    /// Returns the requests a second that it was seen to take, if it has been limited lately.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        self.entry.state.cooldown.rate()
+    }
+
+    /// Whether it is or was limited lately.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.entry.state.cooldown.is_busy()
+    }
+
+    /// How many seconds of its rate it has saved up, if it is limited.
+    pub(crate) fn saved(&self) -> Option<f64> {
+        self.entry.state.cooldown.saved(self.asking.now)
+    }
+
+    /// Whether no attempt has ended there yet.
+    pub(crate) fn is_untried(&self) -> bool {
+        self.entry.state.load.is_untried()
+    }
+
+    pub(crate) fn latency_seconds(&self) -> Option<f64> {
+        self.entry.state.load.latency.seconds()
+    }
+}
+
+impl<'a> PickContext<'a> {
+    fn since_start(&self) -> Duration {
+        self.now.saturating_duration_since(self.start)
+    }
+
+    /// Returns the extensions of the request.
+    #[must_use]
+    pub fn extensions(&self) -> &'a Extensions {
+        self.extensions
+    }
+
+    /// Returns a hash of its [sticky key](RoutingOptions::affinity_key), if it has one.
+    #[must_use]
+    pub fn affinity_key(&self) -> Option<u64> {
+        self.wishes.and_then(RoutingOptions::affinity_hash)
+    }
+
+    /// Returns the [tokens](RoutingOptions::estimated_tokens) that it will probably use, if it says so.
+    #[must_use]
+    pub fn estimated_tokens(&self) -> Option<u64> {
+        self.wishes.and_then(RoutingOptions::tokens)
+    }
+
+    /// Returns the time of this choice.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+}
+
+impl fmt::Debug for Candidates<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl fmt::Debug for Candidate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate")
+            .field("name", self.name())
+            .field("in_flight", &self.in_flight())
+            .field("latency", &self.latency())
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PickContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PickContext")
+            .field("wishes", &self.wishes)
+            .finish_non_exhaustive()
+    }
+}

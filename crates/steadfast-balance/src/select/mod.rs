@@ -1,0 +1,8 @@
+//! Which endpoint takes a request, and when.
+
+pub(crate) mod candidates;
+pub(crate) mod forecast;
+pub(crate) mod random;
+pub(crate) mod request_context;
+pub(crate) mod selector;
+pub(crate) mod strategy;

@@ -1,0 +1,358 @@
+use std::time::Duration;
+
+use http::Extensions;
+use steadfast_breaker::CircuitBreaker;
+use steadfast_core::{Class, Verdict};
+
+use super::*;
+use crate::endpoint::Endpoint;
+use crate::pool::Pool;
+use crate::pool::tests::shared;
+use crate::select::candidates::Set;
+use steadfast_core::RoutingOptions;
+
+/// What is known of an endpoint.
+#[derive(Clone, Copy)]
+struct Known {
+    in_flight: u32,
+    latency: Option<f64>,
+    /// Of its last 20 answers.
+    failures: u32,
+    weight: f64,
+    cost: f64,
+}
+
+const KNOWN: Known = Known {
+    in_flight: 0,
+    latency: Some(1.0),
+    failures: 0,
+    weight: 1.0,
+    cost: 1.0,
+};
+
+fn pool(known: &[Known]) -> Pool {
+    let endpoint = |(n, known): (usize, &Known)| {
+        let breaker = CircuitBreaker::builder().failures_of_last(20, 20);
+        let endpoint = Endpoint::new(&n.to_string(), "http://a.test").unwrap();
+        let endpoint = endpoint.breaker(breaker.consecutive_failures(1000));
+        endpoint.weight(known.weight).cost(known.cost)
+    };
+    let pool = Pool::new(
+        shared(Strategy::Failover),
+        known.iter().enumerate().map(endpoint).collect(),
+    )
+    .unwrap();
+    for (entry, known) in pool.snapshot().active().iter().zip(known) {
+        let endpoint = &entry.state;
+        (0..known.in_flight).for_each(|_| endpoint.load.enter());
+        if let Some(latency) = known.latency {
+            endpoint
+                .load
+                .latency
+                .record(Duration::from_secs_f64(latency));
+        }
+        for _ in 0..known.failures {
+            let permit = endpoint.breaker.try_acquire().expect("closed");
+            permit.record(Verdict::new(Class::ServerError));
+        }
+    }
+    pool
+}
+
+/// Lets a strategy choose after `idle` without any use.
+fn choose_after(
+    pool: &Pool,
+    strategy: &dyn Pick,
+    wishes: Option<&RoutingOptions>,
+    idle: Duration,
+) -> usize {
+    let extensions = Extensions::new();
+    let asking = PickContext {
+        extensions: &extensions,
+        wishes,
+        now: pool.shared.start + idle,
+        start: pool.shared.start,
+        round: &pool.shared.draws.round,
+    };
+    let snapshot = pool.snapshot();
+    let entries = snapshot.active();
+    let words = [(1 << entries.len()) - 1];
+    let candidates = Candidates::new((entries, 0), Set::Bits(&words), &asking);
+    strategy
+        .pick(&asking, candidates)
+        .map_or(0, |chosen| chosen.index())
+}
+
+fn choose(pool: &Pool, strategy: &dyn Pick) -> usize {
+    choose_after(pool, strategy, None, Duration::ZERO)
+}
+
+#[test]
+fn failover_takes_the_first() {
+    assert_eq!(choose(&pool(&[KNOWN, KNOWN]), &Strategy::Failover), 0);
+}
+
+#[test]
+fn least_loaded_counts_the_work_that_is_left() {
+    let with = |in_flight, latency| Known {
+        in_flight,
+        latency: Some(latency),
+        ..KNOWN
+    };
+    let choose = |known: &[Known]| choose(&pool(known), &Strategy::LeastLoaded);
+    assert_eq!(choose(&[with(2, 1.0), with(1, 2.0)]), 0, "3 against 4");
+    assert_eq!(choose(&[with(4, 1.0), with(1, 2.0)]), 1, "5 against 4");
+    assert_eq!(choose(&[with(1, 0.0), with(0, 0.0)]), 1, "in no time");
+    let heavy = Known {
+        weight: 3.0,
+        ..with(4, 1.0)
+    };
+    assert_eq!(choose(&[with(1, 1.0), heavy]), 1, "2 against 5 / 3");
+    let unknown = Known {
+        latency: None,
+        ..with(1, 0.0)
+    };
+    assert_eq!(
+        choose(&[with(1, 2.0), with(2, 1.0), unknown]),
+        2,
+        "as fast as the fastest"
+    );
+    let idle = Known {
+        in_flight: 0,
+        ..unknown
+    };
+    assert_eq!(choose(&[with(0, 1.0), idle]), 1, "worth a try");
+    assert_eq!(choose(&[idle, idle]), 0, "the first of equals");
+}
+
+#[test]
+fn least_loaded_takes_failures_for_load() {
+    let with = |in_flight, failures| Known {
+        in_flight,
+        failures,
+        ..KNOWN
+    };
+    let choose = |known: &[Known]| choose(&pool(known), &Strategy::LeastLoaded);
+    let failing = with(0, 10);
+    assert_eq!(choose(&[failing, with(2, 0)]), 1, "4 against 3");
+    assert_eq!(choose(&[failing, with(4, 0)]), 0, "4 against 5");
+    assert_eq!(choose(&[with(0, 19), with(100, 0)]), 0);
+}
+
+#[test]
+fn scored_weighs_health_over_latency() {
+    let with = |failures, latency| Known {
+        failures,
+        latency: Some(latency),
+        ..KNOWN
+    };
+    let choose = |known: &[Known]| choose(&pool(known), &Strategy::Scored);
+    // 0.28 + 0.30 against 0.70 + 0.15.
+    assert_eq!(choose(&[with(12, 0.5), with(0, 1.0)]), 1);
+    // 0.63 + 0.30 against 0.70 + 0.15.
+    assert_eq!(choose(&[with(2, 0.5), with(0, 1.0)]), 0);
+    assert_eq!(choose(&[KNOWN, KNOWN]), 0, "the first of equals");
+}
+
+#[test]
+fn scored_takes_an_unknown_endpoint_for_a_fast_one() {
+    let unhealthy = Known {
+        failures: 2,
+        ..KNOWN
+    };
+    let unknown = |in_flight| Known {
+        latency: None,
+        in_flight,
+        ..KNOWN
+    };
+    let choose = |known: &[Known]| choose(&pool(known), &Strategy::Scored);
+    assert_eq!(choose(&[unhealthy, unknown(0)]), 1);
+    assert_eq!(choose(&[unhealthy, unknown(1)]), 0, "it may hang");
+}
+
+/// An endpoint with one bad minute would otherwise never be asked again.
+#[test]
+fn scored_forgets_what_is_old() {
+    let failed = Known {
+        failures: 10,
+        ..KNOWN
+    };
+    let slow = Known {
+        latency: Some(1.5),
+        in_flight: 1,
+        ..KNOWN
+    };
+    let pool = pool(&[failed, slow]);
+    assert_eq!(choose(&pool, &Strategy::Scored), 1);
+    let rested = Duration::from_secs(30);
+    assert_eq!(choose_after(&pool, &Strategy::Scored, None, rested), 0);
+}
+
+#[test]
+fn scored_spares_money_if_it_is_told_to() {
+    let dear = Known { cost: 3.0, ..KNOWN };
+    let slow = Known {
+        latency: Some(1.5),
+        ..KNOWN
+    };
+    let pool = pool(&[dear, slow]);
+    assert_eq!(choose(&pool, &Strategy::Scored), 0);
+    let thrifty = Scored::mix(0.5, 0.25, 0.25).expect("positive");
+    assert_eq!(choose(&pool, &thrifty), 1);
+    for (health, latency, cost, field) in [
+        (-1.0, 0.0, 0.0, "health"),
+        (1.0, f64::NAN, 0.0, "latency"),
+        (1.0, 0.0, f64::INFINITY, "cost"),
+        (0.0, 0.0, 0.0, "health"),
+    ] {
+        let error = Scored::mix(health, latency, cost).unwrap_err();
+        assert_eq!(error.field(), field);
+    }
+}
+
+/// Tokens a minute, for example.
+#[test]
+fn round_robin_keeps_the_proportions_of_any_weights() {
+    for unit in [1e-6, 1.0, 1e6, 1e30] {
+        let weights = [1.0, 0.6].map(|weight| Known {
+            weight: weight * unit,
+            ..KNOWN
+        });
+        let pool = pool(&weights);
+        let second: usize = (0..160).map(|_| choose(&pool, &Strategy::RoundRobin)).sum();
+        assert_eq!(second, 60, "{unit}");
+    }
+}
+
+#[test]
+fn round_robin_spreads_a_large_weight_over_the_round() {
+    let with = |weight| Known { weight, ..KNOWN };
+    let pool = pool(&[with(5.0), with(1.0), with(1.0)]);
+    let rounds = || {
+        (0..7)
+            .map(|_| choose(&pool, &Strategy::RoundRobin))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rounds(), [0, 0, 0, 1, 2, 0, 0]);
+    assert_eq!(rounds(), [0, 0, 0, 1, 2, 0, 0]);
+}
+
+/// It would otherwise get all requests until it has had as many as the others.
+#[test]
+fn who_was_away_does_not_catch_up_in_round_robin() {
+    let pool = pool(&[KNOWN, KNOWN]);
+    pool.edit(|all, _| {
+        all[1].service = crate::pool::snapshot::EndpointMode::Disabled;
+        Ok(())
+    })
+    .unwrap();
+    for _ in 0..100 {
+        assert_eq!(choose(&pool, &Strategy::RoundRobin), 0);
+    }
+    pool.edit(|all, _| {
+        all[1].service = crate::pool::snapshot::EndpointMode::Enabled;
+        Ok(())
+    })
+    .unwrap();
+    let first: usize = (0..10).map(|_| choose(&pool, &Strategy::RoundRobin)).sum();
+    assert!((5..=6).contains(&first), "{first} of 10 for the second");
+}
+
+#[test]
+fn headroom_takes_what_is_left_most() {
+    let pool = pool(&[KNOWN, KNOWN, KNOWN]);
+    let snapshot = pool.snapshot();
+    for (entry, remaining) in snapshot.active().iter().zip(["10", "70", "40"]) {
+        let headers = http::HeaderMap::from_iter([
+            ("ratelimit-limit".parse().unwrap(), "100".parse().unwrap()),
+            (
+                "ratelimit-remaining".parse().unwrap(),
+                remaining.parse().unwrap(),
+            ),
+        ]
+            as [(http::HeaderName, http::HeaderValue); 2]);
+        let now = std::time::SystemTime::now();
+        let limit = steadfast_core::RateLimit::from_headers(&headers, now);
+        entry.state.quota.learn(&limit, Duration::ZERO);
+    }
+    assert_eq!(choose(&pool, &Strategy::Headroom), 1);
+    for _ in 0..50 {
+        snapshot.active()[1]
+            .state
+            .quota
+            .send(None, || Duration::ZERO);
+    }
+    assert_eq!(choose(&pool, &Strategy::Headroom), 2, "20 are left of 70");
+}
+
+#[test]
+fn sticky_keeps_a_key_where_it_is() {
+    let with = |weight| Known { weight, ..KNOWN };
+    let four = pool(&[with(1.0), with(1.0), with(1.0), with(2.0)]);
+    let owner = |pool: &Pool, key: u32| {
+        let wishes = RoutingOptions::new().affinity_key(key.to_le_bytes());
+        choose_after(pool, &Strategy::Sticky, Some(&wishes), Duration::ZERO)
+    };
+    let owners: Vec<_> = (0..5_000).map(|key| owner(&four, key)).collect();
+    for (at, share) in [(0, 0.2), (1, 0.2), (2, 0.2), (3, 0.4)] {
+        let count = owners.iter().filter(|owner| **owner == at).count() as f64;
+        // Four deviations of a binomial.
+        let deviation = f64::sqrt(5_000.0 * share * (1.0 - share));
+        assert!(
+            (count - 5_000.0 * share).abs() < 4.0 * deviation,
+            "{at}: {count}"
+        );
+    }
+    // Without the third, only its own keys move.
+    four.edit(|all, _| {
+        all[2].service = crate::pool::snapshot::EndpointMode::Disabled;
+        Ok(())
+    })
+    .unwrap();
+    for (key, before) in (0..5_000).zip(owners) {
+        let now = [0, 1, 3][owner(&four, key)];
+        assert!(
+            before == 2 || before == now,
+            "{key} has moved from {before} to {now}"
+        );
+    }
+}
+
+/// Without a key there is nothing to be true to.
+#[test]
+fn sticky_without_a_key_is_least_loaded() {
+    let busy = Known {
+        in_flight: 1,
+        ..KNOWN
+    };
+    assert_eq!(choose(&pool(&[busy, KNOWN]), &Strategy::Sticky), 1);
+}
+
+#[test]
+fn a_strategy_may_be_an_object() {
+    fn is_object_safe(_: &dyn Pick) {}
+    is_object_safe(&Strategy::Failover);
+}
+
+#[test]
+fn a_value_that_is_no_number_is_larger_than_any() {
+    struct By([f64; 3]);
+    impl Pick for By {
+        fn pick<'a>(
+            &self,
+            _: &PickContext<'a>,
+            candidates: Candidates<'a>,
+        ) -> Option<Candidate<'a>> {
+            candidates.min_by(|candidate| self.0[candidate.index()])
+        }
+    }
+    let pool = pool(&[KNOWN; 3]);
+    for (values, expected) in [
+        ([f64::NAN, 2.0, 1.0], 2),
+        ([2.0, f64::NAN, 3.0], 0),
+        ([f64::NAN; 3], 0),
+        ([f64::NAN, f64::INFINITY, f64::NAN], 1),
+    ] {
+        assert_eq!(choose(&pool, &By(values)), expected, "{values:?}");
+    }
+}

@@ -1,0 +1,121 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use steadfast_core::{BoxError, Class, Classified, Verdict, Watched};
+use tower_service::Service;
+
+use crate::endpoint::rewrite::rewrite;
+use crate::pool::services::Services;
+use crate::select::request_context::RequestContext;
+use crate::service::acquire::Selecting;
+use crate::service::in_flight::{InFlight, LoadGuard};
+
+/// The body of a response: the endpoint counts it as in flight until it ends.
+pub type ResponseBody<B> = Watched<B, LoadGuard>;
+
+pin_project! {
+    /// The response future of [`EndpointBalance`](crate::EndpointBalance).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<S::Future, B, S>,
+        in_flight: InFlight,
+        services: Arc<Services<S>>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, B, S> {
+        Selecting { selecting: Selecting<S, B> },
+        Calling { #[pin] future: F },
+        Done,
+    }
+}
+
+impl<S, B> ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    #[inline]
+    pub(crate) fn new(services: Arc<Services<S>>, mut request: Request<B>) -> Self {
+        let context = RequestContext::take(request.extensions_mut());
+        Self {
+            state: State::Selecting {
+                selecting: Selecting::new(request),
+            },
+            in_flight: InFlight::new(context),
+            services,
+        }
+    }
+}
+
+impl<S, B, ResBody> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+    S::Error: Into<BoxError>,
+    ResBody: http_body::Body,
+{
+    type Output = Result<Response<ResponseBody<ResBody>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let pool = &this.services.pool;
+        if let StateProj::Selecting { selecting } = this.state.as_mut().project() {
+            let mut service = match ready!(selecting.poll(this.services, this.in_flight, cx)) {
+                Ok(service) => service,
+                Err(error) => {
+                    this.state.set(State::Done);
+                    return Poll::Ready(Err(error));
+                }
+            };
+            // Where it lies: a request is large to move.
+            let (request, endpoint) = (selecting.request(), this.in_flight.endpoint());
+            if let Err(error) = rewrite(request, endpoint, &pool.shared.config.request_root) {
+                this.in_flight.withdraw();
+                this.state.set(State::Done);
+                let fault = Verdict::new(Class::CallerFault).neutral();
+                return Poll::Ready(Err(Classified::new(fault, error).into()));
+            }
+            tracing::trace!(endpoint = %endpoint.name, "endpoint chosen");
+            let future = service.call(selecting.take_request());
+            this.state.set(State::Calling { future });
+        }
+        let StateProj::Calling { future } = this.state.as_mut().project() else {
+            panic!("polled after it was ready");
+        };
+        match future.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => {
+                this.state.set(State::Done);
+                let error = error.into();
+                this.in_flight.error(pool, &error);
+                Poll::Ready(Err(error))
+            }
+            Poll::Ready(Ok(response)) => {
+                this.state.set(State::Done);
+                match this.in_flight.respond(pool, &response) {
+                    Some(load) => Poll::Ready(Ok(Watched::response(response, load))),
+                    None => Poll::Ready(Ok(response.map(Watched::unwatched))),
+                }
+            }
+        }
+    }
+}
+
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
