@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::{Classify, DefaultClassifier, Observers};
+use steadfast_core::Observers;
 
 use crate::exhausted::WhenExhausted;
 use crate::select::strategy::{Pick, Strategy};
@@ -15,7 +15,6 @@ pub(crate) const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct PoolConfig {
     pub(crate) strategy: Arc<dyn Pick>,
-    pub(crate) classifier: Arc<dyn Classify + Send + Sync>,
     pub(crate) observers: Observers,
     pub(crate) request_root: String,
     pub(crate) abandoned_after: Option<Duration>,
@@ -30,7 +29,6 @@ impl Default for PoolConfig {
     fn default() -> Self {
         Self {
             strategy: Arc::new(Strategy::default()),
-            classifier: Arc::new(DefaultClassifier),
             observers: Observers::new(),
             request_root: String::new(),
             abandoned_after: None,

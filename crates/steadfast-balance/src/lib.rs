@@ -210,6 +210,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admit;
+mod builder;
 mod config;
 mod discover;
 mod endpoint;
@@ -217,11 +218,13 @@ mod exhausted;
 #[cfg(feature = "health")]
 mod health;
 mod layer;
+mod make_layer;
 mod pool;
 mod select;
 mod service;
 mod state;
 
+pub use self::builder::EndpointBalanceBuilder;
 pub use self::discover::dns::Resolve;
 pub use self::endpoint::Endpoint;
 pub use self::endpoint::connect_addr::ResolvedAddr;
@@ -229,9 +232,8 @@ pub use self::endpoint::credential::Credential;
 pub use self::exhausted::WhenExhausted;
 #[cfg(feature = "health")]
 pub use self::health::{HealthCheck, HealthChecks};
-pub use self::layer::{
-    EndpointBalanceBuilder, EndpointBalanceLayer, MakeEndpointLayer, MakeLayerFn, NoEndpointLayer,
-};
+pub use self::layer::EndpointBalanceLayer;
+pub use self::make_layer::{MakeEndpointLayer, MakeLayerFn, NoEndpointLayer};
 pub use self::pool::handle::PoolHandle;
 pub use self::pool::snapshot::EndpointMode;
 pub use self::pool::status::EndpointStatus;

@@ -8,15 +8,16 @@ use fastrand::Rng;
 use steadfast_core::saturating_add;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::outcome::MakeCheck;
+use super::schedule::Schedule;
 use super::watch::Watch;
-use super::{MakeCheck, Rules};
 use crate::pool::Pool;
 use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
 
 /// Never ends. Dropping it drops the checks that run.
 pub(super) struct Checker {
     pool: Arc<Pool>,
-    rules: Rules,
+    schedule: Schedule,
     make: MakeCheck,
     rng: Rng,
     watches: Vec<Watch>,
@@ -27,11 +28,11 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn new(pool: Arc<Pool>, rules: Rules, make: MakeCheck, rng: Rng) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, schedule: Schedule, make: MakeCheck, rng: Rng) -> Self {
         Self {
             changed: changed(&pool),
             pool,
-            rules,
+            schedule,
             make,
             rng,
             watches: Vec::new(),
@@ -55,7 +56,7 @@ impl Checker {
                 .iter()
                 .position(|watch| watch.state.id == entry.state.id);
             known.map(|at| before.swap_remove(at)).unwrap_or_else(|| {
-                let due = saturating_add(now, self.rules.first(&mut self.rng));
+                let due = saturating_add(now, self.schedule.first(&mut self.rng));
                 let check = (self.make)(&entry.state.config);
                 Watch::new(entry.state.clone(), check, due)
             })
@@ -85,11 +86,11 @@ impl Future for Checker {
         let this = &mut *self;
         loop {
             this.poll_changed(cx);
-            let (rules, rng) = (&this.rules, &mut this.rng);
+            let (schedule, rng) = (&this.schedule, &mut this.rng);
             let signals = &*this.pool.shared.signals;
             let watches = this.watches.iter_mut();
             let next = watches
-                .filter_map(|watch| watch.poll((rules, signals), rng, cx))
+                .filter_map(|watch| watch.poll((schedule, signals), rng, cx))
                 .min();
             let Some(next) = next else {
                 return Poll::Pending;

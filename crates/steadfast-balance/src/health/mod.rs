@@ -1,7 +1,9 @@
 //! Health checks: settings, and the task that makes them.
 
 mod checker;
+mod outcome;
 mod request;
+mod schedule;
 mod watch;
 
 use std::fmt;
@@ -12,13 +14,15 @@ use fastrand::Rng;
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
+use steadfast_core::layer::verdict_of;
 use steadfast_core::{BoxError, InvalidConfig};
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use self::checker::Checker;
+use self::outcome::{Check, Checking, MakeCheck, Outcome};
 use self::request::RequestCheck;
-use self::watch::{Checking, Outcome};
+use self::schedule::Schedule;
 use crate::endpoint::Endpoint;
 use crate::endpoint::rewrite::climbs;
 use crate::pool::handle::PoolHandle;
@@ -56,7 +60,7 @@ use crate::pool::handle::PoolHandle;
 #[derive(Clone, Debug)]
 #[must_use = "a health check does nothing until it is started"]
 pub struct HealthCheck {
-    rules: Rules,
+    schedule: Schedule,
     path: String,
     status: Option<StatusCode>,
     seed: Option<u64>,
@@ -65,21 +69,6 @@ pub struct HealthCheck {
 /// Health checks that run. Dropping it stops them, and what runs of them is dropped, too.
 #[must_use = "dropping it stops the checks"]
 pub struct HealthChecks(JoinHandle<()>);
-
-/// How often endpoints are checked, and what follows.
-#[derive(Clone, Copy, Debug)]
-struct Rules {
-    interval: Duration,
-    timeout: Duration,
-    jitter: f64,
-    healthy: u32,
-    unhealthy: u32,
-}
-
-/// Begins a check of one endpoint.
-type Check = Box<dyn Fn(&Endpoint) -> Checking + Send>;
-/// Makes what begins the checks of an endpoint.
-type MakeCheck = Box<dyn Fn(&Endpoint) -> Check + Send>;
 
 // ===== impl HealthCheck =====
 
@@ -103,7 +92,7 @@ impl HealthCheck {
     /// Creates a check with the defaults above.
     pub fn new() -> Self {
         Self {
-            rules: Rules {
+            schedule: Schedule {
                 interval: Self::DEFAULT_INTERVAL,
                 timeout: Self::DEFAULT_TIMEOUT,
                 jitter: Self::DEFAULT_JITTER,
@@ -118,20 +107,20 @@ impl HealthCheck {
 
     /// Sets the time from the beginning of one check of an endpoint to that of the next.
     pub fn interval(mut self, interval: Duration) -> Self {
-        self.rules.interval = interval;
+        self.schedule.interval = interval;
         self
     }
 
     /// Sets how long a check may take, to the end of the response. It has failed then.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.rules.timeout = timeout;
+        self.schedule.timeout = timeout;
         self
     }
 
     /// Sets by what share the interval varies at random, from 0 to 1. The first checks are spread
     /// over that share of it, too.
     pub fn jitter(mut self, jitter: f64) -> Self {
-        self.rules.jitter = jitter;
+        self.schedule.jitter = jitter;
         self
     }
 
@@ -139,13 +128,13 @@ impl HealthCheck {
     ///
     /// A breaker that is open or half-open has a number of its own.
     pub fn healthy(mut self, checks: u32) -> Self {
-        self.rules.healthy = checks;
+        self.schedule.healthy = checks;
         self
     }
 
     /// Sets how many checks in a row have to fail to open a closed breaker.
     pub fn unhealthy(mut self, checks: u32) -> Self {
-        self.rules.unhealthy = checks;
+        self.schedule.unhealthy = checks;
         self
     }
 
@@ -158,7 +147,7 @@ impl HealthCheck {
     /// Sets the one status with which a check passes.
     ///
     /// Every other one fails then, but for those of a limit or a rejected credential, which say
-    /// nothing about the health of an endpoint. If it is not set the classifier of the balancer
+    /// nothing about the health of an endpoint. If it is not set, the default classification
     /// decides: a success passes, what a breaker counts as a failure fails, and all else, such as
     /// a `404` of an endpoint that has no such path, says nothing.
     pub fn expect_status(mut self, status: StatusCode) -> Self {
@@ -264,7 +253,6 @@ impl HealthCheck {
         let check = RequestCheck {
             path: self.path.clone(),
             status: self.status,
-            classifier: pool.pool().shared.config.classifier.clone(),
         };
         let make_check = move |endpoint: &Endpoint| -> Check {
             let (check, client) = (check.clone(), make(endpoint));
@@ -293,13 +281,12 @@ impl HealthCheck {
         C: Fn(&Endpoint) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        let classifier = pool.pool().shared.config.classifier.clone();
         let begin = Arc::new(move |endpoint: &Endpoint| -> Checking {
-            let (running, classifier) = (check(endpoint), classifier.clone());
+            let running = check(endpoint);
             Box::pin(async move {
                 match running.await {
                     Ok(()) => Outcome::passed(),
-                    Err(error) => Outcome::unexpected(classifier.classify(Err(&*error))),
+                    Err(error) => Outcome::unexpected(verdict_of::<()>(Err(&*error))),
                 }
             })
         });
@@ -311,9 +298,9 @@ impl HealthCheck {
     }
 
     fn spawn(&self, pool: &PoolHandle, make: MakeCheck) -> Result<HealthChecks, InvalidConfig> {
-        self.rules.validate()?;
+        self.schedule.validate()?;
         let rng = self.seed.map_or_else(Rng::new, Rng::with_seed);
-        let checker = Checker::new(pool.pool().clone(), self.rules, make, rng);
+        let checker = Checker::new(pool.pool().clone(), self.schedule, make, rng);
         Ok(HealthChecks(tokio::spawn(checker)))
     }
 }
@@ -321,39 +308,6 @@ impl HealthCheck {
 impl Default for HealthCheck {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Rules {
-    fn validate(&self) -> Result<(), InvalidConfig> {
-        for (field, time) in [("interval", self.interval), ("timeout", self.timeout)] {
-            if time.is_zero() {
-                return Err(InvalidConfig::new(field, "0s", "must be positive"));
-            }
-        }
-        for (field, checks) in [("healthy", self.healthy), ("unhealthy", self.unhealthy)] {
-            if checks == 0 {
-                return Err(InvalidConfig::new(field, 0, "must be positive"));
-            }
-        }
-        // `contains` is false for NaN.
-        if !(0.0..=1.0).contains(&self.jitter) {
-            let reason = "must be from 0 to 1";
-            return Err(InvalidConfig::new("jitter", self.jitter, reason));
-        }
-        Ok(())
-    }
-
-    /// How long the first check of an endpoint is put off.
-    fn first(&self, rng: &mut Rng) -> Duration {
-        Duration::try_from_secs_f64(self.interval.as_secs_f64() * self.jitter * rng.f64())
-            .unwrap_or(Duration::MAX)
-    }
-
-    /// The time from one check to the next.
-    fn next(&self, rng: &mut Rng) -> Duration {
-        let share = 1.0 + self.jitter * (2.0 * rng.f64() - 1.0);
-        Duration::try_from_secs_f64(self.interval.as_secs_f64() * share).unwrap_or(Duration::MAX)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use steadfast_core::{BoxError, Classify, Verdict, verdict_of};
+use steadfast_core::layer::verdict_of;
+use steadfast_core::{BoxError, Verdict};
 use tower_service::Service;
 
-use super::watch::{Checking, Outcome};
+use super::outcome::{Checking, Outcome};
 use crate::endpoint::Endpoint;
 use crate::endpoint::rewrite::rewrite;
 
@@ -17,7 +17,6 @@ use crate::endpoint::rewrite::rewrite;
 pub(super) struct RequestCheck {
     pub(super) path: String,
     pub(super) status: Option<StatusCode>,
-    pub(super) classifier: Arc<dyn Classify + Send + Sync>,
 }
 
 impl RequestCheck {
@@ -37,11 +36,11 @@ impl RequestCheck {
             // Its base is nearly as long as a URI can be, which says nothing about the endpoint.
             return Box::pin(async { Outcome::unknown() });
         }
-        let (status, classifier) = (self.status, self.classifier.clone());
+        let status = self.status;
         Box::pin(async move {
             match exchange(client, request).await {
-                Ok(head) => judge(&head, status, verdict_of(&*classifier, Ok(&head))),
-                Err(error) => Outcome::unexpected(classifier.classify(Err(&*error))),
+                Ok(head) => judge(&head, status, verdict_of(Ok(&head))),
+                Err(error) => Outcome::unexpected(verdict_of::<()>(Err(&*error))),
             }
         })
     }

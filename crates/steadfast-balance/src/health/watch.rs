@@ -6,24 +6,15 @@ use std::task::{Context, Poll};
 
 use fastrand::Rng;
 use steadfast_breaker::Permit;
-use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict, saturating_add};
+use steadfast_core::{BreakerState, Class, Verdict, saturating_add};
 use tokio::time::{Instant, Timeout, timeout};
 
-use super::{Check, Rules};
+use super::outcome::{Check, Checking, Outcome};
+use super::schedule::Schedule;
 use crate::admit::signals::PoolSignals;
 use crate::state::EndpointState;
 use crate::state::check_result::CheckOutcome;
 use crate::state::cooldown::bench::{Bench, Cooling};
-
-/// A check that runs.
-pub(super) type Checking = Pin<Box<dyn Future<Output = Outcome> + Send>>;
-
-/// What a check has found, and what a breaker is told if it was a probe.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outcome {
-    finding: CheckOutcome,
-    verdict: Verdict,
-}
 
 pub(super) struct Watch {
     pub(super) state: Arc<EndpointState>,
@@ -45,51 +36,6 @@ struct Running {
     bench: Option<Bench>,
 }
 
-// ===== impl Outcome =====
-
-impl Outcome {
-    pub(super) fn passed() -> Self {
-        Self {
-            finding: CheckOutcome::Passed,
-            verdict: Verdict::new(Class::Success),
-        }
-    }
-
-    pub(super) fn unknown() -> Self {
-        Self {
-            finding: CheckOutcome::Unknown,
-            verdict: Verdict::new(Class::Cancelled),
-        }
-    }
-
-    fn failed(verdict: Verdict) -> Self {
-        Self {
-            finding: CheckOutcome::Failed,
-            verdict,
-        }
-    }
-
-    /// What an answer to a check means that is no more than its verdict.
-    pub(super) fn of(verdict: Verdict) -> Self {
-        if verdict.is_success() {
-            return Self::passed();
-        }
-        match verdict.breaker() {
-            BreakerEffect::Failure => Self::failed(verdict),
-            _ => Self::unknown(),
-        }
-    }
-
-    /// What it means if it is certain that the check has not passed.
-    pub(super) fn unexpected(verdict: Verdict) -> Self {
-        match verdict.breaker() {
-            BreakerEffect::Failure => Self::failed(verdict),
-            BreakerEffect::Neutral => Self::unknown(),
-            _ => Self::failed(Verdict::new(Class::ServerError)),
-        }
-    }
-}
-
 // ===== impl Watch =====
 
 impl Watch {
@@ -109,14 +55,14 @@ impl Watch {
     /// the check itself does not say so.
     pub(super) fn poll(
         &mut self,
-        (rules, signals): (&Rules, &PoolSignals),
+        (schedule, signals): (&Schedule, &PoolSignals),
         rng: &mut Rng,
         cx: &mut Context<'_>,
     ) -> Option<Instant> {
         let now = Instant::now();
         if self.running.is_none() && self.due <= now {
-            self.due = saturating_add(now, rules.next(rng));
-            self.running = self.begin(rules, now);
+            self.due = saturating_add(now, schedule.next(rng));
+            self.running = self.begin(schedule, now);
         }
         let Some(running) = &mut self.running else {
             return Some(self.due);
@@ -128,7 +74,7 @@ impl Watch {
         };
         let ended = self.running.take();
         self.settle(
-            (rules, signals),
+            (schedule, signals),
             ended.expect("it was there above"),
             outcome,
         );
@@ -136,7 +82,7 @@ impl Watch {
     }
 
     /// Begins a check, unless it would only use up quota or the breaker has no place for it.
-    fn begin(&self, rules: &Rules, now: Instant) -> Option<Running> {
+    fn begin(&self, schedule: &Schedule, now: Instant) -> Option<Running> {
         let bench = match self.state.cooldown.cooling(now) {
             Some(Cooling::Limited) => return None,
             Some(Cooling::Benched(bench)) if self.is_refuted(bench) => return None,
@@ -149,7 +95,7 @@ impl Watch {
             _ => Some(self.state.breaker.try_acquire().ok()?),
         };
         Some(Running {
-            check: Box::pin(timeout(rules.timeout, (self.check)(&self.state.config))),
+            check: Box::pin(timeout(schedule.timeout, (self.check)(&self.state.config))),
             probe: probe.filter(Permit::is_probe),
             bench,
         })
@@ -166,7 +112,7 @@ impl Watch {
 
     fn settle(
         &mut self,
-        (rules, signals): (&Rules, &PoolSignals),
+        (schedule, signals): (&Schedule, &PoolSignals),
         running: Running,
         outcome: Outcome,
     ) {
@@ -181,10 +127,10 @@ impl Watch {
                 probe.record(outcome.verdict)
             }
             Some(probe) => drop(probe),
-            None => self.count(rules, outcome),
+            None => self.count(schedule, outcome),
         }
         if let Some(bench) = running.bench {
-            self.look_at_bench(rules, bench, outcome, now);
+            self.look_at_bench(schedule, bench, outcome, now);
         }
         if was_out && self.state.is_admissible(None, now) {
             // Those, too, who wait for a busy service of another endpoint.
@@ -195,12 +141,12 @@ impl Watch {
     }
 
     /// Opens a closed breaker when enough checks in a row have failed.
-    fn count(&mut self, rules: &Rules, outcome: Outcome) {
+    fn count(&mut self, schedule: &Schedule, outcome: Outcome) {
         if outcome.finding != CheckOutcome::Failed {
             return;
         }
         self.failed += 1;
-        if self.failed >= rules.unhealthy {
+        if self.failed >= schedule.unhealthy {
             self.failed = 0;
             // Requests may have opened it meanwhile, and it is half-open by now.
             if self.state.breaker.state() == BreakerState::Closed {
@@ -210,7 +156,7 @@ impl Watch {
     }
 
     /// Ends a bench when enough checks in a row have passed since it began.
-    fn look_at_bench(&mut self, rules: &Rules, bench: Bench, outcome: Outcome, now: Instant) {
+    fn look_at_bench(&mut self, schedule: &Schedule, bench: Bench, outcome: Outcome, now: Instant) {
         let before = match self.bench {
             Some((known, passed)) if known == bench => passed,
             _ => 0,
@@ -220,7 +166,7 @@ impl Watch {
             CheckOutcome::Failed | CheckOutcome::Unknown => 0,
         };
         self.bench = Some((bench, passed));
-        if passed >= rules.healthy && self.state.cooldown.end_bench(bench, now) {
+        if passed >= schedule.healthy && self.state.cooldown.end_bench(bench, now) {
             self.ended = Some(bench.generation);
             tracing::info!(endpoint = %self.state.config.name, "health check ended a bench");
         }

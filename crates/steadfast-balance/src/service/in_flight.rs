@@ -6,9 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
 use steadfast_breaker::{Detached, Permit};
-use steadfast_core::{
-    Attempt, BoxError, Class, End, Event, Next, OnEnd, RateLimit, Verdict, verdict_of,
-};
+use steadfast_core::{Attempt, BoxError, Class, Event, Next, RateLimit, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
@@ -16,7 +14,7 @@ use crate::pool::Pool;
 use crate::pool::snapshot::{ActiveEndpoint, PooledEndpoint};
 use crate::select::request_context::RequestContext;
 use crate::state::cooldown::Ticket;
-use steadfast_core::layer::{AttemptGroup, AttemptSlot, RecordAttempts};
+use steadfast_core::layer::{AttemptGroup, AttemptSlot, End, OnEnd, RecordAttempts, verdict_of};
 
 /// A request on its way to an endpoint: what it asks for, and what it has reserved there. Dropping
 /// it before that is settled, as a caller who leaves does, gives it back and notes that the attempt
@@ -159,8 +157,7 @@ impl Reservation {
         pool: &Pool,
         response: &Response<B>,
     ) -> Option<LoadGuard> {
-        // Before anything is taken: a classifier that panics leaves a cancelled attempt.
-        let verdict = verdict_of(&*pool.shared.config.classifier, Ok(response));
+        let verdict = verdict_of(Ok(response));
         if !verdict.is_success() {
             let load = self.take()?;
             load.fail(context, pool, (verdict, Some(response.status())));
@@ -198,7 +195,7 @@ impl Reservation {
 
     /// Settles the attempt by the error of the client.
     pub(crate) fn error(&mut self, context: &RequestContext, pool: &Pool, error: &BoxError) {
-        let verdict = pool.shared.config.classifier.classify(Err(&**error));
+        let verdict = verdict_of::<()>(Err(&**error));
         if let Some(load) = self.take() {
             load.fail(context, pool, (verdict, None));
         }

@@ -11,7 +11,7 @@ use steadfast_balance::{
     ResponseBody, ResponseFuture,
 };
 use steadfast_core::{
-    BoxError, BreakerState, Class, Classify, DefaultClassifier, Trail, classify_fn,
+    BoxError, BreakerState, Class, Classify, ClassifyLayer, DefaultClassifier, Trail, classify_fn,
 };
 use tokio::time::{advance, sleep, timeout};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
@@ -228,15 +228,13 @@ impl Service<Request<Body>> for Cooled {
 async fn what_was_not_admitted_is_not_classified() {
     let classified = Arc::new(AtomicUsize::new(0));
     let count = classified.clone();
-    let layer = pool(&["a"])
-        .classifier(classify_fn(move |outcome| {
-            count.fetch_add(1, Ordering::Relaxed);
-            DefaultClassifier.classify(outcome)
-        }))
-        .build()
-        .unwrap();
+    let classify = ClassifyLayer::new(classify_fn(move |outcome| {
+        count.fetch_add(1, Ordering::Relaxed);
+        DefaultClassifier.classify(outcome)
+    }));
+    let layer = pool(&["a"]).build().unwrap();
     let handle = Arc::new(OnceLock::new());
-    let service = layer.layer(Cooled(handle.clone()));
+    let service = layer.layer(classify.layer(Cooled(handle.clone())));
     handle.set(layer.handle()).unwrap();
     let trail = Trail::new();
     let error = send(&service, get_with(&trail)).await.unwrap_err();

@@ -543,16 +543,13 @@ async fn a_request_does_not_go_round_in_a_large_pool() {
     for name in &names {
         net.on(name, |_| answer(404));
     }
-    let gone = || {
-        classify_fn(|outcome| match outcome {
-            Ok(head) if head.status() == 404 => Verdict::new(Class::ModelUnavailable),
-            other => DefaultClassifier.classify(other),
-        })
-    };
-    let builder = EndpointBalanceLayer::builder()
-        .endpoints(names.iter().map(|name| endpoint(name)))
-        .classifier(gone());
-    let client = ClassifyLayer::new(gone()).layer(net.client());
+    let gone = classify_fn(|outcome| match outcome {
+        Ok(head) if head.status() == 404 => Verdict::new(Class::ModelUnavailable),
+        other => DefaultClassifier.classify(other),
+    });
+    let builder =
+        EndpointBalanceLayer::builder().endpoints(names.iter().map(|name| endpoint(name)));
+    let client = ClassifyLayer::new(gone).layer(net.client());
     let service = builder.build().expect("valid").layer(client);
     let service = exact().layer(service);
     let answer: Result<_, BoxError> = service.oneshot(post()).await;

@@ -1,0 +1,66 @@
+//! What a check finds.
+
+use std::pin::Pin;
+
+use steadfast_core::{BreakerEffect, Class, Verdict};
+
+use crate::endpoint::Endpoint;
+use crate::state::check_result::CheckOutcome;
+
+/// A check that runs.
+pub(super) type Checking = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// What a check has found, and what a breaker is told if it was a probe.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome {
+    pub(super) finding: CheckOutcome,
+    pub(super) verdict: Verdict,
+}
+
+/// Begins a check of one endpoint.
+pub(super) type Check = Box<dyn Fn(&Endpoint) -> Checking + Send>;
+/// Makes what begins the checks of an endpoint.
+pub(super) type MakeCheck = Box<dyn Fn(&Endpoint) -> Check + Send>;
+
+impl Outcome {
+    pub(super) fn passed() -> Self {
+        Self {
+            finding: CheckOutcome::Passed,
+            verdict: Verdict::new(Class::Success),
+        }
+    }
+
+    pub(super) fn unknown() -> Self {
+        Self {
+            finding: CheckOutcome::Unknown,
+            verdict: Verdict::new(Class::Cancelled),
+        }
+    }
+
+    pub(super) fn failed(verdict: Verdict) -> Self {
+        Self {
+            finding: CheckOutcome::Failed,
+            verdict,
+        }
+    }
+
+    /// What an answer to a check means that is no more than its verdict.
+    pub(super) fn of(verdict: Verdict) -> Self {
+        if verdict.is_success() {
+            return Self::passed();
+        }
+        match verdict.breaker() {
+            BreakerEffect::Failure => Self::failed(verdict),
+            _ => Self::unknown(),
+        }
+    }
+
+    /// What it means if it is certain that the check has not passed.
+    pub(super) fn unexpected(verdict: Verdict) -> Self {
+        match verdict.breaker() {
+            BreakerEffect::Failure => Self::failed(verdict),
+            BreakerEffect::Neutral => Self::unknown(),
+            _ => Self::failed(Verdict::new(Class::ServerError)),
+        }
+    }
+}

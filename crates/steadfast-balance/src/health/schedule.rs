@@ -1,0 +1,49 @@
+//! How often endpoints are checked, and how many results count.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use steadfast_core::InvalidConfig;
+
+/// How often endpoints are checked, and what follows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schedule {
+    pub(super) interval: Duration,
+    pub(super) timeout: Duration,
+    pub(super) jitter: f64,
+    pub(super) healthy: u32,
+    pub(super) unhealthy: u32,
+}
+
+impl Schedule {
+    pub(super) fn validate(&self) -> Result<(), InvalidConfig> {
+        for (field, time) in [("interval", self.interval), ("timeout", self.timeout)] {
+            if time.is_zero() {
+                return Err(InvalidConfig::new(field, "0s", "must be positive"));
+            }
+        }
+        for (field, checks) in [("healthy", self.healthy), ("unhealthy", self.unhealthy)] {
+            if checks == 0 {
+                return Err(InvalidConfig::new(field, 0, "must be positive"));
+            }
+        }
+        // `contains` is false for NaN.
+        if !(0.0..=1.0).contains(&self.jitter) {
+            let reason = "must be from 0 to 1";
+            return Err(InvalidConfig::new("jitter", self.jitter, reason));
+        }
+        Ok(())
+    }
+
+    /// How long the first check of an endpoint is put off.
+    pub(super) fn first(&self, rng: &mut Rng) -> Duration {
+        Duration::try_from_secs_f64(self.interval.as_secs_f64() * self.jitter * rng.f64())
+            .unwrap_or(Duration::MAX)
+    }
+
+    /// The time from one check to the next.
+    pub(super) fn next(&self, rng: &mut Rng) -> Duration {
+        let share = 1.0 + self.jitter * (2.0 * rng.f64() - 1.0);
+        Duration::try_from_secs_f64(self.interval.as_secs_f64() * share).unwrap_or(Duration::MAX)
+    }
+}
