@@ -49,30 +49,17 @@
 //! What the published layers of others do, case by case, is in `docs/comparison.md`. The test
 //! `comparison` writes it.
 
-mod arrivals;
 mod breaker;
-mod call;
 mod catalog;
-mod endpoint;
-mod latency;
 mod policy;
 pub mod program;
-mod queue;
-mod random;
 mod report;
-mod run;
-mod scenario;
 mod world;
 
-pub use self::arrivals::Arrivals;
-pub use self::call::{Answer, Body};
 pub use self::catalog::{Entry, catalog};
-pub use self::endpoint::{Endpoint, Hint, Trouble};
-pub use self::latency::Latency;
 pub use self::policy::{Client, Policy, Setup, policies};
 pub use self::report::{Details, Report};
-pub use self::scenario::Scenario;
-pub use self::world::World;
+pub use self::world::{Answer, Arrivals, Body, Endpoint, Hint, Latency, Scenario, Trouble, World};
 pub use steadfast_testkit::Quota;
 
 /// The guide that has a scenario: its code is compiled and run.

@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 use super::clock::Clock;
 use super::{Breaker, End, PACE, Row};
-use crate::random::generator;
+use crate::world::generator;
 
 /// The requests that were sent until the breaker opened.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use super::Row;
 use super::clock::Clock;
 use super::detect::{end, send};
-use crate::random::generator;
+use crate::world::generator;
 
 /// The requests of 30 days at 100 a second.
 pub(crate) const MONTH: f64 = 259_200_000.0;

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use steadfast_testkit::Quota;
 
-use super::{Entry, MINUTE, SECOND};
-use crate::arrivals::Arrivals;
-use crate::endpoint::{Endpoint, Trouble};
-use crate::latency::Latency;
-use crate::scenario::Scenario;
+use crate::catalog::entry::{Entry, MINUTE, SECOND};
+use crate::world::{Arrivals, Endpoint, Latency, Scenario, Trouble};
 
 /// The steps of `ramp`. At 1 an equal share for each endpoint is all that the slow ones can take.
 pub(crate) const STEPS: [f64; 9] = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3];
@@ -105,7 +102,7 @@ pub(super) fn ramp(load: f64) -> Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::generator;
+    use crate::world::generator;
 
     /// The 99.9th percentile with one perfect hedge at the 95th one, as a part of that without.
     fn perfect_hedge(latency: Latency) -> f64 {

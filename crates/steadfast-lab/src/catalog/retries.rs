@@ -1,7 +1,8 @@
 //! What the page on retries has beside scenarios of the catalog.
 
-use super::{Entry, overload, service};
-use crate::scenario::Scenario;
+use crate::catalog::entry::Entry;
+use crate::catalog::single::{overload, service};
+use crate::world::Scenario;
 
 /// Returns scenarios with one endpoint, where a policy can only choose whether and when to retry.
 #[must_use]

@@ -9,9 +9,11 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 pub(crate) use self::outlier::Outliers;
+use crate::policy::client::Policy;
 use crate::policy::pick::Turns;
-use crate::policy::rival::{End, Kind, Progress, Rival, Rules};
-use crate::policy::{Policy, Setup};
+use crate::policy::rival::Rival;
+use crate::policy::rules::{End, Kind, Progress, Rules};
+use crate::policy::setup::Setup;
 
 const BASE_INTERVAL: Duration = Duration::from_millis(25);
 const MAX_INTERVAL: Duration = Duration::from_millis(250);

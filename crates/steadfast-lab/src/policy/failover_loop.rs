@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::policy::rival::{End, Progress, Rival, Rules};
-use crate::policy::{Policy, Setup};
+use crate::policy::client::Policy;
+use crate::policy::rival::Rival;
+use crate::policy::rules::{End, Progress, Rules};
+use crate::policy::setup::Setup;
 
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -41,11 +43,8 @@ impl Rules for FailoverLoop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrivals::Arrivals;
-    use crate::endpoint::{Endpoint, Trouble};
-    use crate::latency::Latency;
-    use crate::policy::rival::Kind;
-    use crate::scenario::Scenario;
+    use crate::policy::rules::Kind;
+    use crate::world::{Arrivals, Endpoint, Latency, Scenario, Trouble};
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::Instant;
 
+use crate::policy::client::Policy;
 use crate::policy::pick::{least, untried};
-use crate::policy::rival::{End, Progress, Rival, Rules};
-use crate::policy::{Policy, Setup};
+use crate::policy::rival::Rival;
+use crate::policy::rules::{End, Progress, Rules};
+use crate::policy::setup::Setup;
 
 struct LeastOutstanding {
     attempts: u32,
@@ -50,10 +52,8 @@ impl Rules for LeastOutstanding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::Endpoint;
-    use crate::latency::Latency;
     use crate::policy::round_robin;
-    use crate::scenario::Scenario;
+    use crate::world::{Endpoint, Latency, Scenario};
     use steadfast_testkit::Quota;
 
     const SECOND: Duration = Duration::from_secs(1);

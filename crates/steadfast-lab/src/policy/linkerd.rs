@@ -5,8 +5,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::Instant;
 
-use crate::policy::rival::{End, Kind, Progress, Rival, Rules};
-use crate::policy::{Policy, Setup};
+use crate::policy::client::Policy;
+use crate::policy::rival::Rival;
+use crate::policy::rules::{End, Kind, Progress, Rules};
+use crate::policy::setup::Setup;
 
 const DECAY: Duration = Duration::from_secs(10);
 const DEFAULT_RTT: Duration = Duration::from_millis(30);

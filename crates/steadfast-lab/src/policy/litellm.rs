@@ -5,10 +5,12 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::Instant;
 
+use crate::policy::client::Policy;
 use crate::policy::pick::weighted;
-use crate::policy::rival::{End, Kind, Progress, Rival, Rules};
+use crate::policy::rival::Rival;
+use crate::policy::rules::{End, Kind, Progress, Rules};
 use crate::policy::sdk_retry::backoff;
-use crate::policy::{Policy, Setup};
+use crate::policy::setup::Setup;
 
 const COOLDOWN: Duration = Duration::from_secs(5);
 /// The share of failures in a minute that lets a deployment cool down, and of how many attempts.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::policy::client::Policy;
 use crate::policy::pick::Turns;
-use crate::policy::rival::{End, Progress, Rival, Rules};
-use crate::policy::{Policy, Setup};
+use crate::policy::rival::Rival;
+use crate::policy::rules::{End, Progress, Rules};
+use crate::policy::setup::Setup;
 
 struct NoRetry(Turns);
 
@@ -31,9 +33,7 @@ impl Rules for NoRetry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrivals::Arrivals;
-    use crate::endpoint::Endpoint;
-    use crate::scenario::Scenario;
+    use crate::world::{Arrivals, Endpoint, Scenario};
     use steadfast_testkit::Quota;
 
     const SECOND: Duration = Duration::from_secs(1);

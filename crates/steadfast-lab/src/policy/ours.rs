@@ -8,7 +8,8 @@ use steadfast_retry::{Backoff, Jitter, RetryOn429Layer};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder};
 
-use crate::policy::{Client, Policy, Setup};
+use crate::policy::client::{Client, Policy};
+use crate::policy::setup::Setup;
 use crate::world::World;
 
 struct Ours {
@@ -148,8 +149,7 @@ impl Policy for Ours {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrivals::Arrivals;
-    use crate::scenario::Scenario;
+    use crate::world::{Arrivals, Scenario};
 
     /// What only the balancer can do, such as hedging, is told by this.
     #[test]

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::policy::rival::Progress;
+use crate::policy::rules::Progress;
 
 /// Returns the endpoints that were not asked yet, or all of them if all were.
 pub(crate) fn untried(request: &Progress, endpoints: usize) -> Vec<usize> {

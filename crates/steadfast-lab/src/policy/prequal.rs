@@ -6,9 +6,11 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::Instant;
 
+use crate::policy::client::Policy;
 use crate::policy::pick::{least, untried};
-use crate::policy::rival::{End, Kind, Progress, Rival, Rules};
-use crate::policy::{Policy, Setup};
+use crate::policy::rival::Rival;
+use crate::policy::rules::{End, Kind, Progress, Rules};
+use crate::policy::setup::Setup;
 
 /// The quantile of the requests in flight above which an endpoint is hot: 2^-0.25.
 const Q_RIF: f64 = 0.84;

@@ -9,10 +9,11 @@ use tower::retry::Retry;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
 
-use crate::call::Body;
+use crate::policy::client::{Client, Policy};
+use crate::policy::setup::Setup;
 use crate::policy::tower_retry::OnFailure;
-use crate::policy::{Client, Policy, Setup, no_retry, sdk_retry};
-use crate::world::World;
+use crate::policy::{no_retry, sdk_retry};
+use crate::world::{Body, World};
 
 /// A policy that asks the first endpoint only, through a stack that is made of a client.
 struct RetryOnly {

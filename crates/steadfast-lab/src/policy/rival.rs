@@ -1,102 +1,11 @@
-//! What re-implemented policies are made of: rules, and the loop that asks them.
+//! A policy made of rules.
 
-mod looped;
-
-use std::time::Duration;
-
-use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 
-use self::looped::Loop;
-use crate::policy::{
-    Client, Policy, Setup, envoy, failover_loop, least_outstanding, linkerd, litellm, no_retry,
-    prequal, round_robin, sdk_retry,
-};
-
-/// The rules of a policy: no service, no future, no clock of its own.
-pub(crate) trait Rules: Send + 'static {
-    /// Chooses the endpoint of the next attempt, or nobody.
-    fn choose(&mut self, request: &Progress, now: Instant) -> Option<usize>;
-
-    /// Returns how long to wait before the next choice if nobody was chosen, or `None` to give up.
-    fn nobody(&mut self, _request: &Progress) -> Option<Duration> {
-        None
-    }
-
-    /// Learns that an attempt was sent.
-    fn sent(&mut self, _endpoint: usize) {}
-
-    /// Learns how an attempt ended. Called once for each that was sent.
-    fn ended(&mut self, _endpoint: usize, _end: End, _now: Instant) {}
-
-    /// Returns how long to wait before the next attempt after one that did not succeed, or `None`
-    /// to give up.
-    fn again(&mut self, request: &Progress, end: End, now: Instant) -> Option<Duration>;
-
-    /// Learns that a request is over, answered or left by its caller. Called once for each.
-    fn over(&mut self, _request: &Progress) {}
-}
-
-/// What a request has behind it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
-    /// The number of the request.
-    pub(crate) id: u64,
-    /// The endpoints that were asked, in order.
-    pub(crate) tried: Vec<usize>,
-    /// How the first attempt ended.
-    pub(crate) first: Option<End>,
-    /// How often nobody could be chosen.
-    pub(crate) in_vain: u32,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct End {
-    pub(crate) kind: Kind,
-    /// When to come back, if the answer said so.
-    pub(crate) hint: Option<Duration>,
-    pub(crate) took: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The caller left before the answer.
-    Abandoned,
-    /// No connection, or a lost one.
-    Broken,
-    /// `5xx`, or one of the `4xx` that say that a repetition may help.
-    Failed,
-    /// `429`.
-    Limited,
-    /// An answer that stays the same however often one asks.
-    Rejected,
-    Success,
-    /// It took longer than the attempt timeout.
-    TimedOut,
-}
-
-impl Progress {
-    pub(crate) fn attempts(&self) -> u32 {
-        u32::try_from(self.tried.len()).unwrap_or(u32::MAX)
-    }
-}
-
-impl End {
-    /// The hint as those see it who read `retry-after` only. A provider that sends milliseconds
-    /// sends whole seconds beside them.
-    pub(crate) fn hint_in_seconds(self) -> Option<Duration> {
-        let seconds = |hint: Duration| hint.as_secs() + u64::from(hint.subsec_nanos() > 0);
-        Some(Duration::from_secs(seconds(self.hint?)))
-    }
-}
-
-impl Kind {
-    /// Whether a client that retries would do so after this.
-    pub(crate) fn may_retry(self) -> bool {
-        !matches!(self, Self::Abandoned | Self::Rejected | Self::Success)
-    }
-}
+use crate::policy::client::{Client, Policy};
+use crate::policy::looped::Loop;
+use crate::policy::rules::Rules;
+use crate::policy::setup::Setup;
 
 /// A policy made of rules.
 pub(crate) struct Rival<F> {
@@ -104,20 +13,6 @@ pub(crate) struct Rival<F> {
     pub(crate) about: &'static str,
     /// Makes the rules of a client.
     pub(crate) rules: F,
-}
-
-pub(super) fn all() -> Vec<Box<dyn Policy>> {
-    vec![
-        no_retry::policy(),
-        sdk_retry::policy(),
-        failover_loop::policy(),
-        round_robin::policy(),
-        least_outstanding::policy(),
-        linkerd::policy(),
-        litellm::policy(),
-        envoy::policy(),
-        prequal::policy(),
-    ]
 }
 
 impl<F, R> Policy for Rival<F>

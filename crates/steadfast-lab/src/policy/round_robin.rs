@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::policy::rival::{End, Progress, Rival, Rules};
-use crate::policy::{Policy, Setup};
+use crate::policy::client::Policy;
+use crate::policy::rival::Rival;
+use crate::policy::rules::{End, Progress, Rules};
+use crate::policy::setup::Setup;
 
 struct RoundRobin {
     attempts: u32,
@@ -41,7 +43,7 @@ impl Rules for RoundRobin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::rival::Kind;
+    use crate::policy::rules::Kind;
 
     #[test]
     fn each_attempt_is_the_turn_of_the_next() {

@@ -5,9 +5,11 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::Instant;
 
+use crate::policy::client::Policy;
 use crate::policy::pick::Turns;
-use crate::policy::rival::{End, Progress, Rival, Rules};
-use crate::policy::{Policy, Setup};
+use crate::policy::rival::Rival;
+use crate::policy::rules::{End, Progress, Rules};
+use crate::policy::setup::Setup;
 
 const FIRST_DELAY: f64 = 0.5;
 const MAX_DELAY: f64 = 8.0;
@@ -63,7 +65,7 @@ pub(crate) fn backoff(retries: u32, rng: &mut Rng) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::rival::Kind;
+    use crate::policy::rules::Kind;
 
     fn waits(attempts: u32, hint: Option<f64>) -> Option<f64> {
         let mut rules = SdkRetry {

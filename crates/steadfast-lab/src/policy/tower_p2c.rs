@@ -11,10 +11,10 @@ use tower::load::{CompleteOnResponse, PeakEwma};
 use tower::retry::Retry;
 use tower::util::BoxCloneSyncService;
 
-use crate::call::Body;
+use crate::policy::client::{Client, Policy};
+use crate::policy::setup::Setup;
 use crate::policy::tower_retry::{OnFailure, seeded};
-use crate::policy::{Client, Policy, Setup};
-use crate::world::World;
+use crate::world::{Body, World};
 
 const DECAY: Duration = Duration::from_secs(10);
 /// What the docs of `PeakEwma` name, and about what a model takes to answer.
@@ -64,10 +64,7 @@ impl Policy for Tower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrivals::Arrivals;
-    use crate::endpoint::{Endpoint, Trouble};
-    use crate::latency::Latency;
-    use crate::scenario::Scenario;
+    use crate::world::{Arrivals, Endpoint, Latency, Scenario, Trouble};
 
     const SECOND: Duration = Duration::from_secs(1);
     const MILLI: Duration = Duration::from_millis(1);

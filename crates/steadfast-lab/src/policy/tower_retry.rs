@@ -13,7 +13,7 @@ use tower::retry::backoff::{Backoff, ExponentialBackoff, ExponentialBackoffMaker
 use tower::retry::budget::{Budget, TpsBudget};
 use tower::util::rng::HasherRng;
 
-use crate::call::{Answer, Body};
+use crate::world::{Answer, Body};
 
 /// The policy that users write, as the docs of `Budget` show it.
 ///

@@ -185,7 +185,9 @@ impl Args {
     }
 
     fn command(&self, what: &str) -> String {
-        let mut command = format!("cargo run --release --manifest-path crates/steadfast-lab/Cargo.toml -- {what}");
+        let mut command = format!(
+            "cargo run --release --manifest-path crates/steadfast-lab/Cargo.toml -- {what}"
+        );
         if let Some(load) = self.load {
             command += &format!(" --load {load}");
         }

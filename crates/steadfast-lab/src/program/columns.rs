@@ -2,12 +2,12 @@
 
 mod retry;
 
-use crate::arrivals::Arrivals;
 use crate::catalog::STEPS;
 use crate::program::numbers::{NONE, half_range, mean, percent, seconds, shares};
 use crate::program::study::{Outcome, Study};
 use crate::program::table::Table;
 use crate::report::{Details, Report};
+use crate::world::Arrivals;
 
 /// A column: its title, and what it says of the reports of a policy.
 struct Column {

@@ -2,37 +2,23 @@
 
 mod list;
 mod measure;
+mod studies;
+
+pub(super) use self::studies::studies;
 
 use steadfast_core::BoxError;
 
 use self::list::{Goal, goals};
 use self::measure::{Measure, Results};
-use crate::catalog::{Entry, catalog, refusing};
+use self::studies::OVER;
 use crate::policy::Policy;
 use crate::program::numbers::{NONE, mean, percent, seconds};
 use crate::program::page::{File, notice};
-use crate::program::study::{Outcome, Study};
+use crate::program::study::Outcome;
 use crate::program::table::Table;
 use crate::report::Report;
 
 const PAGE: &str = include_str!("goals.md");
-
-/// What is run, at which loads.
-const STUDIES: [(&str, &[f64]); 11] = [
-    ("quota", &[0.5, 0.8, 0.95, OVER]),
-    ("quota-no-hint", &[0.95, OVER]),
-    ("quota-slow", &[0.95, OVER]),
-    ("outage", &[0.5]),
-    ("clients", &[0.95]),
-    ("fast-fail", &[0.5]),
-    ("stragglers", &[0.25]),
-    ("ramp", &[1.0]),
-    ("refusing", REFUSING),
-    ("refusing-herd", &[0.1]),
-    ("refusing-beside", REFUSING),
-];
-const OVER: f64 = 1.1;
-const REFUSING: &[f64] = &[0.001, 0.01, 0.1, 1.0];
 
 /// What was asked for, and what came out.
 pub(super) struct Scores {
@@ -47,28 +33,6 @@ struct Score {
     ours: Vec<Measure>,
     /// The best of the others, and its name.
     best: Option<(String, Measure)>,
-}
-
-/// The studies with as many seeds, or with as many as usual.
-pub(super) fn studies(seeds: impl Fn(f64) -> u64) -> Vec<Study> {
-    let of = |(name, loads): (&str, &'static [f64])| {
-        let entry = entry(name);
-        let seeds = &seeds;
-        // Whoever refuses everybody leaves little to chance.
-        let once = name.starts_with("refusing");
-        let study = move |load: &f64| {
-            let seeds = if once { 1 } else { seeds(*load) };
-            Study::new(entry, *load, seeds)
-        };
-        loads.iter().map(study).collect::<Vec<_>>()
-    };
-    STUDIES.into_iter().flat_map(of).collect()
-}
-
-fn entry(name: &str) -> &'static Entry {
-    let mut all = catalog().iter().chain(refusing());
-    let found = all.find(|entry| entry.name() == name);
-    found.expect("one of both lists has it")
 }
 
 impl Scores {

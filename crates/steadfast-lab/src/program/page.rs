@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use steadfast_core::BoxError;
 
-use crate::arrivals::Arrivals;
 use crate::catalog::Entry;
 use crate::policy::Policy;
 use crate::program::columns::table;
 use crate::program::plot;
 use crate::program::study::Outcome;
+use crate::world::Arrivals;
 
 const README: &str = include_str!("readme.md");
 

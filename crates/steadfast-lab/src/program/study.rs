@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::catalog::Entry;
 use crate::report::Report;
-use crate::scenario::Scenario;
+use crate::world::Scenario;
 
 /// A scenario at a load, to be run by each policy with each seed.
 #[derive(Clone, Debug)]

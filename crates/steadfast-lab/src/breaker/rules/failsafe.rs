@@ -6,7 +6,7 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use crate::breaker::{Breaker, End, Ticket};
-use crate::random::generator;
+use crate::world::generator;
 
 const IN_A_ROW: u32 = 5;
 const RATE: f64 = 0.8;

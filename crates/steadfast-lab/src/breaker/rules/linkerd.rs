@@ -8,7 +8,7 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use crate::breaker::{Breaker, End, Ticket};
-use crate::random::generator;
+use crate::world::generator;
 
 const IN_A_ROW: u32 = 7;
 const BUCKETS: usize = 10;

@@ -5,11 +5,9 @@ use std::time::Duration;
 use steadfast_testkit::Quota;
 
 use super::*;
-use crate::arrivals::Arrivals;
 use crate::catalog::{catalog, retries};
-use crate::endpoint::Endpoint;
 use crate::report::Report;
-use crate::scenario::Scenario;
+use crate::world::{Arrivals, Endpoint, Scenario};
 
 const OURS: [&str; 2] = ["steadfast-retry", "steadfast-retry-timeouts"];
 /// How much more than what comes may be sent in any second.

@@ -10,7 +10,7 @@ const WINDOWS: [(u32, u32); 6] = [(9, 17), (9, 18), (10, 18), (10, 19), (10, 20)
 const SUMS: [(u32, u32); 5] = [(5, 22), (6, 18), (6, 22), (6, 26), (7, 22)];
 
 /// The tables, each with its heading.
-pub(in crate::program) fn chapters(measured: &Measured) -> String {
+pub(crate) fn chapters(measured: &Measured) -> String {
     let Measured {
         breakers,
         variations,

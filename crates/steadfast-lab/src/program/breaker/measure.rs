@@ -15,7 +15,7 @@ pub(super) const NOISE: [f64; 2] = [0.05, 0.1];
 
 /// What was measured.
 #[derive(Debug)]
-pub(in crate::program) struct Measured {
+pub(crate) struct Measured {
     pub(super) breakers: Vec<Measurement>,
     pub(super) variations: Vec<Outages>,
 }
@@ -45,7 +45,7 @@ pub(super) struct Outages {
 }
 
 /// Measures all rows. What comes out does not depend on the number of cores.
-pub(in crate::program) fn measure(seeds: u64) -> Measured {
+pub(crate) fn measure(seeds: u64) -> Measured {
     Measured {
         breakers: on_all_cores(rows(), |row| Measurement::new(row, seeds)),
         variations: on_all_cores(variations(), |row| Outages::new(&row, seeds)),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::measure::{Measure, Results, time};
-use super::{OVER, REFUSING};
+use super::studies::{OVER, REFUSING};
 use crate::catalog::STEPS;
 use crate::program::numbers::percent;
 use crate::report::Report;
@@ -49,24 +49,38 @@ const PROBES: u32 = 7;
 /// Means differ by less in their last digit.
 const ROUNDING: f64 = 1e-4;
 
+/// Returns all goals, in the order of the page.
 pub(super) fn goals() -> Vec<Goal> {
-    let limits = |success, attempts, limited| Limits {
-        success,
-        attempts,
-        limited,
-    };
-    let any = f64::INFINITY;
+    let all = [
+        quota_goals(),
+        hint_goals(),
+        loss_goals(),
+        latency_goals(),
+        trouble_goals(),
+        refusal_goals(),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// Success and attempts near the quotas and above.
+fn quota_goals() -> Vec<Goal> {
     vec![
         Goal::new(
             "quota at 0.95",
             "≥ 99.9 %, ≤ 1.06 sends, ≤ 0.06 429s",
-            move |results, policy| limits(0.999, 1.06, 0.06).of(results, QUOTA, policy),
+            |results, policy| Limits::new(0.999, 1.06, 0.06).of(results, QUOTA, policy),
         ),
         Goal::new(
             "quota at 1.1, an hour",
             "≥ 90.9 %, ≤ 0.05 429s",
-            move |results, policy| limits(0.909, any, 0.05).of(results, OVERLOAD, policy),
+            |results, policy| Limits::new(0.909, f64::INFINITY, 0.05).of(results, OVERLOAD, policy),
         ),
+    ]
+}
+
+/// As good without hints, and with slow answers.
+fn hint_goals() -> Vec<Goal> {
+    vec![
         Goal::new(
             "without hints, 0.95",
             "as good as with",
@@ -83,14 +97,28 @@ pub(super) fn goals() -> Vec<Goal> {
         Goal::new("all slow, 1.1", "within 0.1 points", |results, policy| {
             like(results, policy, ("quota-slow", OVER), OVERLOAD, 1e-3)
         }),
-        Goal::new("outage at 0.5", "≥ 99.9 %", move |results, policy| {
-            limits(0.999, any, any).of(results, ("outage", 0.5), policy)
+    ]
+}
+
+/// Success if an endpoint is down, or if clients compete.
+fn loss_goals() -> Vec<Goal> {
+    vec![
+        Goal::new("outage at 0.5", "≥ 99.9 %", |results, policy| {
+            Limits::new(0.999, f64::INFINITY, f64::INFINITY).of(results, ("outage", 0.5), policy)
         }),
         Goal::new(
             "eight clients at 0.95",
             "≥ 99.5 %, ≤ 1.17 sends",
-            move |results, policy| limits(0.995, 1.17, any).of(results, ("clients", 0.95), policy),
+            |results, policy| {
+                Limits::new(0.995, 1.17, f64::INFINITY).of(results, ("clients", 0.95), policy)
+            },
         ),
+    ]
+}
+
+/// Latency, and the share of each endpoint.
+fn latency_goals() -> Vec<Goal> {
+    vec![
         Goal::new("p99 at 0.5", "≤ PeakEWMA's", |results, policy| {
             p99(results, policy, ("quota", 0.5))
         }),
@@ -107,6 +135,12 @@ pub(super) fn goals() -> Vec<Goal> {
             "within 5 % of its quota",
             |results, policy| shares(results, policy, OVERLOAD),
         ),
+    ]
+}
+
+/// Failures, stragglers and a rising load.
+fn trouble_goals() -> Vec<Goal> {
+    vec![
         Goal::new("fails fast for 120 s", "10 to open, 7 probes", fast_fail),
         Goal::new(
             "5 % stragglers",
@@ -114,6 +148,12 @@ pub(super) fn goals() -> Vec<Goal> {
             stragglers,
         ),
         Goal::new("ramp from 1.0 up", "p99 ≤ half of round robin's", ramp),
+    ]
+}
+
+/// Attempts at an endpoint that always refuses.
+fn refusal_goals() -> Vec<Goal> {
+    vec![
         Goal::new(
             "always 429, alone",
             "≤ 1.2/s at 1 to 1,000/s",
@@ -142,6 +182,14 @@ struct Limits {
 }
 
 impl Limits {
+    fn new(success: f64, attempts: f64, limited: f64) -> Self {
+        Self {
+            success,
+            attempts,
+            limited,
+        }
+    }
+
     fn of(self, results: &Results<'_>, at: At, policy: &str) -> Measure {
         let mean = |of: fn(&Report) -> f64| results.mean(at, policy, of);
         let success = mean(|report| report.success);

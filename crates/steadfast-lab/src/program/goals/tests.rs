@@ -1,5 +1,6 @@
 use super::*;
-use crate::report::Details;
+use crate::program::study::Study;
+use crate::report::{Details, Report};
 
 const POLICIES: [&str; 4] = [
     "steadfast-least-loaded",

@@ -3,21 +3,21 @@
 use std::future::{Future, pending};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, StatusCode, Uri};
-use steadfast_core::{BoxError, Class, Classified, Verdict};
-use steadfast_testkit::Bucket;
+use steadfast_core::{BoxError, Class};
 use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
-use crate::call::{Answer, Body, Call};
-use crate::endpoint::{Endpoint, Hint, Trouble};
-use crate::latency::scaled;
-use crate::queue::Queue;
-use crate::random::generator;
+use crate::world::answer::{answer, broken, late, refusal};
+use crate::world::call::{Answer, Body, Call};
+use crate::world::endpoint::{Endpoint, Trouble};
+use crate::world::latency::scaled;
+use crate::world::place::{Place, host};
+use crate::world::random::generator;
 
 /// The HTTP client of a simulation: it sends a request to the endpoint that its URI names.
 ///
@@ -34,30 +34,7 @@ struct Shared {
     places: Vec<Place>,
 }
 
-#[derive(Debug)]
-struct Place {
-    endpoint: Endpoint,
-    host: String,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    requests: Option<Bucket>,
-    tokens: Option<Bucket>,
-    queue: Queue,
-    /// When the bucket of requests is full, if nothing more is taken.
-    full: Instant,
-    /// For how long it was.
-    unused: Duration,
-    /// The attempts in each [`TICK`](World::TICK) since the start.
-    attempts: Vec<u32>,
-}
-
 impl World {
-    /// The width of the columns in which attempts are counted.
-    pub(crate) const TICK: Duration = Duration::from_millis(100);
-
     pub(crate) fn new(
         endpoints: &[Endpoint],
         attempt_timeout: Option<Duration>,
@@ -86,7 +63,7 @@ impl World {
         uri.parse().expect("the name of an endpoint is a host")
     }
 
-    /// The attempts at each endpoint, in columns of [`TICK`](Self::TICK).
+    /// The attempts at each endpoint, in columns of [`TICK`].
     pub(crate) fn attempts(&self) -> Vec<Vec<u32>> {
         let places = self.0.places.iter();
         places.map(|place| place.lock().attempts.clone()).collect()
@@ -220,102 +197,6 @@ impl Service<Request<Body>> for World {
             .clone();
         Box::pin(self.clone().attempt(index, call))
     }
-}
-
-impl Place {
-    fn new(endpoint: &Endpoint, now: Instant) -> Self {
-        Self {
-            endpoint: endpoint.clone(),
-            host: host(endpoint),
-            state: Mutex::new(State {
-                requests: endpoint.requests.map(|quota| Bucket::new(quota, now)),
-                tokens: endpoint.tokens.map(|quota| Bucket::new(quota, now)),
-                queue: Queue::default(),
-                full: now,
-                unused: Duration::ZERO,
-                attempts: Vec::new(),
-            }),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self, at: Duration) {
-        let column =
-            usize::try_from(at.as_millis() / World::TICK.as_millis()).unwrap_or(usize::MAX);
-        let attempts = &mut self.lock().attempts;
-        if attempts.len() <= column {
-            attempts.resize(column + 1, 0);
-        }
-        attempts[column] += 1;
-    }
-
-    /// Takes a request and its tokens, or neither and says how long both would take.
-    fn admit(&self, tokens: u32) -> Result<(), Duration> {
-        let now = Instant::now();
-        let state = &mut *self.lock();
-        // Taken from copies, so that one bucket gives nothing if the other refuses.
-        let (mut requests, mut spent) = (state.requests.clone(), state.tokens.clone());
-        let request = requests
-            .as_mut()
-            .map_or(Ok(()), |bucket| bucket.take(1, now));
-        let size = spent
-            .as_mut()
-            .map_or(Ok(()), |bucket| bucket.take(tokens, now));
-        match (request, size) {
-            (Ok(()), Ok(())) => {
-                (state.requests, state.tokens) = (requests, spent);
-                state.use_quota(now);
-                Ok(())
-            }
-            (request, size) => {
-                let wait = |result: Result<(), Duration>| result.err().unwrap_or_default();
-                Err(wait(request).max(wait(size)))
-            }
-        }
-    }
-}
-
-impl State {
-    /// Notes for how long the quota of requests was not used up before a request was taken.
-    fn use_quota(&mut self, now: Instant) {
-        if let Some(bucket) = &mut self.requests {
-            self.unused += now.saturating_duration_since(self.full);
-            self.full = now + bucket.until_full(now);
-        }
-    }
-}
-
-fn host(endpoint: &Endpoint) -> String {
-    format!("{}.lab", endpoint.name)
-}
-
-fn answer(status: StatusCode) -> Answer {
-    let mut answer = Answer::default();
-    *answer.status_mut() = status;
-    answer
-}
-
-fn refusal(hint: Hint, wait: Duration) -> Answer {
-    let mut answer = answer(StatusCode::TOO_MANY_REQUESTS);
-    let (name, value) = match hint {
-        Hint::Absent => return answer,
-        Hint::Millis => ("retry-after-ms", wait.as_nanos().div_ceil(1_000_000)),
-        Hint::Seconds => ("retry-after", wait.as_nanos().div_ceil(1_000_000_000)),
-    };
-    let value = u64::try_from(value).unwrap_or(u64::MAX);
-    answer.headers_mut().insert(name, value.into());
-    answer
-}
-
-fn broken(class: Class, kind: io::ErrorKind) -> BoxError {
-    Classified::new(Verdict::new(class), io::Error::from(kind)).into()
-}
-
-fn late() -> BoxError {
-    broken(Class::Timeout, io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]

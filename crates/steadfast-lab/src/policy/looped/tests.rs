@@ -7,12 +7,9 @@ use steadfast_core::Verdict;
 use tokio::time::timeout;
 
 use super::*;
-use crate::call::Call;
-use crate::endpoint::{Endpoint, Trouble};
-use crate::latency::Latency;
+use crate::policy::client::{Client, Policy};
 use crate::policy::rival::Rival;
-use crate::policy::{Client, Policy};
-use crate::scenario::Scenario;
+use crate::world::{Call, Endpoint, Latency, Scenario, Trouble};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);

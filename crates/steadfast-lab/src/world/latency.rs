@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::random::normal;
+use crate::world::random::normal;
 
 /// How long an answer takes, beside the time that it waits for its turn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,7 +86,7 @@ mod tests {
 
     /// Draws sorted, so that the n-th is a quantile.
     fn draws(latency: Latency) -> Vec<f64> {
-        let mut rng = crate::random::generator(1, 1);
+        let mut rng = crate::world::random::generator(1, 1);
         let mut draws: Vec<_> = (0..10_001)
             .map(|_| latency.draw(&mut rng).as_secs_f64())
             .collect();

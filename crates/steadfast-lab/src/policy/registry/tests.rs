@@ -1,15 +1,14 @@
 //! What is true of every policy, ours and those of others.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use steadfast_testkit::Quota;
 
 use super::*;
-use crate::arrivals::Arrivals;
 use crate::catalog::refusing;
-use crate::endpoint::{Hint, Trouble};
-use crate::latency::Latency;
 use crate::report::Report;
+use crate::world::{Arrivals, Endpoint, Hint, Latency, Scenario, Trouble};
 
 const SECOND: Duration = Duration::from_secs(1);
 

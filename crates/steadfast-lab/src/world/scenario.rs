@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::arrivals::Arrivals;
-use crate::endpoint::Endpoint;
+use crate::world::arrivals::Arrivals;
+use crate::world::endpoint::Endpoint;
 
 /// Some minutes of traffic, as a value. The [crate docs](crate) have one as an example.
 #[derive(Clone, Debug)]
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn sizes_come_in_their_shares() {
         let scenario = Scenario::new("sizes").sizes([(9.0, 100), (1.0, 2_000)]);
-        let mut rng = crate::random::generator(1, 1);
+        let mut rng = crate::world::random::generator(1, 1);
         let large = (0..10_000)
             .filter(|_| scenario.draw_size(&mut rng) == 2_000)
             .count();

@@ -1,5 +1,9 @@
+use std::time::Duration;
+
 use super::*;
-use crate::endpoint::{Endpoint, Trouble};
+use crate::report::details::steps_p99;
+use crate::report::trouble::{back, peak_amplification, recovered, retried};
+use crate::world::{Arrivals, Endpoint, Trouble};
 
 const SECOND: Duration = Duration::from_secs(1);
 

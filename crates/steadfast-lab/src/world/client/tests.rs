@@ -1,12 +1,14 @@
 //! Each property of an endpoint, on both sides of its edge.
 
+use steadfast_core::Classified;
 use steadfast_testkit::Quota;
 use tokio::task::JoinHandle;
 use tokio::time::advance;
 use tower::ServiceExt;
 
 use super::*;
-use crate::latency::Latency;
+use crate::world::endpoint::Hint;
+use crate::world::latency::Latency;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steadfast_testkit::Quota;
 
-use crate::latency::Latency;
+use crate::world::latency::Latency;
 
 /// An endpoint, as a user would describe it.
 ///

@@ -7,12 +7,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tower::ServiceExt;
 
-use crate::call::Call;
 use crate::policy::{Client, Policy, Setup};
-use crate::random::generator;
-use crate::report::{Record, Report};
-use crate::scenario::Scenario;
-use crate::world::World;
+use crate::report::record::Record;
+use crate::report::summary::Report;
+use crate::world::{Call, Scenario, World, generator};
 
 impl Scenario {
     /// Runs it with a policy, on a clock that stands still while anything is left to do.

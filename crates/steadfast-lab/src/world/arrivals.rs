@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::random::exponential;
+use crate::world::random::exponential;
 
 /// When requests come. They do so whether others are answered or not: an open loop, as users are.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ impl Arrivals {
     /// Returns the times of all requests that come before `end`, in order.
     #[must_use]
     pub fn times(&self, end: Duration, seed: u64) -> Vec<Duration> {
-        let mut rng = crate::random::generator(seed, 0);
+        let mut rng = crate::world::random::generator(seed, 0);
         match self {
             Self::Bursts { size, every } => bursts(*size, *every, end),
             Self::Constant(rate) => (0..)

@@ -9,10 +9,9 @@ use steadfast_core::{BoxError, Class, Classified};
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
-use crate::call::{Answer, Body};
-use crate::policy::Setup;
-use crate::policy::rival::{End, Kind, Progress, Rules};
-use crate::world::World;
+use crate::policy::rules::{End, Kind, Progress, Rules};
+use crate::policy::setup::Setup;
+use crate::world::{Answer, Body, World};
 
 pub(super) struct Loop<R> {
     rules: Arc<Mutex<R>>,

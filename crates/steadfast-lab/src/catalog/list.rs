@@ -1,0 +1,184 @@
+//! The named scenarios.
+
+use crate::catalog::entry::Entry;
+use crate::catalog::{balance, quota, single};
+
+/// Returns all scenarios that have a name.
+#[must_use]
+pub fn catalog() -> &'static [Entry] {
+    CATALOG
+}
+
+const CATALOG: &[Entry] = &[
+    Entry {
+        name: "quota",
+        about: "Four endpoints allow 20, 10, 5 and 5 requests/s with a burst of 1 s, and \
+                answer after 1, 1.5, 2 and 4 s (medians, lognormal, sigma 0.5). What they serve \
+                costs 1, 1, 2 and 0.5 a request. A 429 takes \
+                30 ms and says `Retry-After` in whole seconds, rounded up. 3 attempts, 30 s \
+                in all. For 4 min, above a load of 1 for an hour.",
+        loads: &[0.8, 0.95, 1.1],
+        make: quota::quota,
+    },
+    Entry {
+        name: "quota-no-hint",
+        about: "`quota`, and no 429 says when to come back.",
+        loads: &[0.8, 0.95, 1.1],
+        make: quota::quota_no_hint,
+    },
+    Entry {
+        name: "quota-slow",
+        about: "`quota`, but all answers take 8 s (median, sigma 0.5), and a request has 60 s.",
+        loads: &[0.8, 0.95, 1.1],
+        make: quota::quota_slow,
+    },
+    Entry {
+        name: "outage",
+        about: "`quota`, and the largest endpoint, half of all there is, refuses connections \
+                from 60 to 120 s. The load is that of all four, so at 0.5 the other three are \
+                just enough, and at 0.8 they are not.",
+        loads: &[0.5, 0.8],
+        make: quota::outage,
+    },
+    Entry {
+        name: "clients",
+        about: "`quota`, used by eight clients that know nothing of each other.",
+        loads: &[0.8, 0.95],
+        make: quota::clients,
+    },
+    Entry {
+        name: "storm",
+        about: "One service works on 20 requests at a time, 50 ms each, and goes on when its \
+                clients have left. Attempts time out after 1 s. From 30 to 40 s it can do only \
+                30 % of that. A load of 0.8 is 320 requests/s.",
+        loads: &[0.8],
+        make: single::storm,
+    },
+    Entry {
+        name: "herd",
+        about: "300 clients, which know nothing of each other, send one request each at the \
+                same moment to an endpoint that allows 10/s and a burst of 20, with \
+                `Retry-After` in whole seconds. Any number of attempts, 10 min in all. The \
+                load multiplies the clients.",
+        loads: &[1.0],
+        make: single::herd,
+    },
+    Entry {
+        name: "fast-fail",
+        about: "`quota`, and from 30 to 150 s the second endpoint answers 500 after 5 ms.",
+        loads: &[0.5],
+        make: quota::fast_fail,
+    },
+    Entry {
+        name: "noise",
+        about: "`quota`, and each endpoint answers one request of twenty with 500 after 30 ms, \
+                whatever else happens.",
+        loads: &[0.5],
+        make: quota::noise,
+    },
+    Entry {
+        name: "tokens",
+        about: "Three endpoints count tokens as well as requests: 24,500, 12,250 and 6,125 \
+                tokens/s with bursts of 98,000, 49,000 and 24,500. Nine requests of ten have \
+                500 tokens, the tenth 20,000.",
+        loads: &[0.8, 0.95],
+        make: quota::tokens,
+    },
+    Entry {
+        name: "recovery",
+        about: "`quota`, and the largest endpoint refuses connections for 10 min. Then it is \
+                three times slower at first, for a minute.",
+        loads: &[0.45],
+        make: quota::recovery,
+    },
+    Entry {
+        name: "stragglers",
+        about: "Four equal endpoints, far from their limit of 200 requests/s each, answer after \
+                50 ms (median, lognormal, sigma 1), and one answer of twenty takes 50 times \
+                longer. One hedge after the 95th percentile makes the 99.9th 0.13 of what it is \
+                at best, since one request of 400 meets two stragglers.",
+        loads: &[0.25],
+        make: balance::stragglers,
+    },
+    Entry {
+        name: "ramp",
+        about: "Ten endpoints without quotas work on 4 requests each at a time, and others wait \
+                there. Six need 50 ms (median, lognormal, sigma 0.5), the other four are four \
+                times slower. A request has 10 s in all. The load rises from 0.5 to 1.3 in steps \
+                of a minute. At 1, which is 176 requests/s, the slow ones can just take an equal \
+                share. All ten together could take 2.8. Another load multiplies all steps.",
+        loads: &[1.0],
+        make: balance::ramp,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::balance::{STEPS, refusing};
+    use crate::catalog::entry::MINUTE;
+    use crate::catalog::quota::{quota, quota_slow, tokens};
+    use crate::catalog::retries::retries;
+    use crate::catalog::single::storm;
+    use crate::world::Arrivals;
+
+    #[test]
+    fn every_entry_is_a_scenario_of_its_name_at_any_load() {
+        for entry in catalog().iter().chain(retries()).chain(refusing()) {
+            for load in entry.loads().iter().copied().chain([0.1]) {
+                let scenario = entry.at(load);
+                assert_eq!(scenario.name, entry.name());
+                assert_eq!(scenario.load, Some(load), "{}", entry.name());
+            }
+        }
+    }
+
+    #[test]
+    fn loads_are_what_the_issue_says() {
+        assert_eq!(quota(0.5).arrivals, Arrivals::Poisson(20.0));
+        assert_eq!(storm(0.8).arrivals, Arrivals::Poisson(320.0));
+        let rate = tokens(1.0).rate();
+        assert!((rate - 42_875.0 / 2_450.0).abs() < 1e-9, "{rate}");
+        assert_eq!(quota(1.1).lasting, 60 * MINUTE);
+        assert_eq!(quota_slow(1.1).lasting, 60 * MINUTE);
+    }
+
+    /// A share for each is all that a slow one can take at the step of 1, and more is too much.
+    #[test]
+    fn a_ramp_of_one_is_an_equal_share_that_the_slow_ones_can_take() {
+        let ramp = balance::ramp(1.0);
+        let Arrivals::Steps(rates) = &ramp.arrivals else {
+            panic!("{:?}", ramp.arrivals)
+        };
+        let step = STEPS.iter().position(|step| *step == 1.0).expect("a step");
+        assert!((rates[step] - 176.5).abs() < 0.1, "{}", rates[step]);
+        assert!((ramp.rate() / rates[step] - 2.8).abs() < 1e-6);
+        let share = rates[step] / ramp.endpoints.len() as f64;
+        let rates = ramp
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.rate(1.0) / share);
+        let rates: Vec<_> = rates.collect();
+        assert!(
+            rates[..6].iter().all(|rate| (rate - 4.0).abs() < 1e-6),
+            "{rates:?}"
+        );
+        assert!(
+            rates[6..].iter().all(|rate| (rate - 1.0).abs() < 1e-6),
+            "{rates:?}"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_that_refuses_all_is_asked_as_often_beside_another_as_alone() {
+        for entry in refusing() {
+            let scenario = entry.at(0.1);
+            let requests = scenario.arrivals.times(scenario.lasting, 1).len();
+            assert!(
+                requests.abs_diff(3_000) < 220,
+                "{}: {requests}",
+                entry.name()
+            );
+        }
+    }
+}

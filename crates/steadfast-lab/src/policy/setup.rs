@@ -1,0 +1,66 @@
+//! The input of a policy: endpoints and limits of a scenario.
+
+use std::time::Duration;
+
+use crate::world::{Endpoint, Scenario, World};
+
+/// What a policy is told when a client is made.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub(crate) world: World,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) rates: Vec<f64>,
+    pub(crate) attempts: u32,
+    pub(crate) deadline: Duration,
+    pub(crate) seed: u64,
+}
+
+impl Setup {
+    pub(crate) fn new(scenario: &Scenario, world: World, seed: u64) -> Self {
+        let rate = |endpoint: &Endpoint| scenario.share_of_rate(endpoint);
+        Self {
+            world,
+            rates: scenario.endpoints.iter().map(rate).collect(),
+            endpoints: scenario.endpoints.clone(),
+            attempts: scenario.attempts,
+            deadline: scenario.deadline,
+            seed,
+        }
+    }
+
+    /// Returns the HTTP client. A request goes to the endpoint that its URI names.
+    #[must_use]
+    pub fn http(&self) -> World {
+        self.world.clone()
+    }
+
+    /// Returns the endpoints.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Returns what each endpoint can serve, as shares that add up to 1: the weights that somebody
+    /// would write into a configuration.
+    #[must_use]
+    pub fn weights(&self) -> &[f64] {
+        &self.rates
+    }
+
+    /// Returns the most attempts of a request.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Returns how long a request may take in all.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Returns the seed for all random numbers of this client.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+}

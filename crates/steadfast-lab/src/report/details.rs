@@ -1,0 +1,117 @@
+//! The numbers of tables and plots.
+
+use std::time::Duration;
+
+use crate::report::record::Record;
+use crate::report::statistics::{columns, mean, per_second, quantile, shares, sorted};
+use crate::report::trouble::{back, peak_amplification, recovered, retried};
+use crate::world::{Arrivals, Scenario, TICK, step};
+
+/// What is in tables and plots only.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Details {
+    /// Attempts divided by requests, in the second in which that was most.
+    pub peak_amplification: f64,
+    /// The seconds from the end of the last trouble until the first second from which on 99 of 100
+    /// requests of every second succeeded or failed by chance alone, if there was a trouble and
+    /// such a second.
+    pub recovered_s: Option<f64>,
+    /// The seconds from the end of the last trouble until its endpoint got four fifths of the
+    /// attempts that it had before, if there was a trouble and it did.
+    pub back_s: Option<f64>,
+    /// The latency in seconds that one success in a thousand exceeds.
+    pub p999_s: Option<f64>,
+    /// The longest latency of a success, in seconds.
+    pub max_s: Option<f64>,
+    /// How many seconds a success waited beside the attempt that served it, on average.
+    pub waited_s: Option<f64>,
+    /// The longest such wait of 99 in a hundred.
+    pub waited_p99_s: Option<f64>,
+    /// The mean cost of a success.
+    pub cost: Option<f64>,
+    /// The share of all successes that each endpoint served.
+    pub served: Vec<f64>,
+    /// The attempts at each endpoint in each second.
+    pub attempts: Vec<Vec<u32>>,
+    /// The requests in each second.
+    pub arrivals: Vec<u32>,
+    /// How many of the requests of each second succeeded.
+    pub successes: Vec<u32>,
+    /// Of the requests whose first attempt failed otherwise than by a limit, the share that was
+    /// tried again.
+    pub retried: Option<f64>,
+    /// The same of the requests whose first attempt failed by chance, as a share of all attempts
+    /// does at an endpoint with [`failures`](crate::Endpoint::failures).
+    pub unlucky_retried: Option<f64>,
+    /// The share of requests whose time was over while an attempt was under way.
+    pub late: f64,
+    /// The seconds of its quota of requests that each endpoint has given away, since more than its
+    /// burst was saved up.
+    pub unused_s: Vec<f64>,
+    /// The 99th percentile of each step in seconds, if requests come in
+    /// [steps](crate::Arrivals::Steps). Whoever failed counts with the deadline.
+    pub steps_p99_s: Vec<f64>,
+}
+
+impl Details {
+    pub(super) fn new(
+        scenario: &Scenario,
+        records: &[Record],
+        served: &[&Record],
+        took: &[f64],
+        ticks: &[Vec<u32>],
+    ) -> Self {
+        let waited = sorted(served.iter().map(|record| record.waited));
+        let mut by = vec![0.0; scenario.endpoints.len()];
+        for endpoint in served.iter().filter_map(|record| record.served_by) {
+            by[endpoint] += 1.0;
+        }
+        let cost = by
+            .iter()
+            .zip(&scenario.endpoints)
+            .map(|(n, endpoint)| n * endpoint.cost);
+        let second = Duration::from_secs(1);
+        let arrived = || records.iter().map(|record| record.arrived);
+        Self {
+            peak_amplification: peak_amplification(ticks, &columns(arrived(), TICK)),
+            recovered_s: scenario
+                .last_trouble()
+                .and_then(|(_, trouble)| recovered(records, trouble.end)),
+            back_s: back(scenario, ticks),
+            p999_s: quantile(took, 0.999),
+            max_s: took.last().copied(),
+            waited_s: mean(&waited),
+            waited_p99_s: quantile(&waited, 0.99),
+            cost: (!served.is_empty()).then(|| cost.sum::<f64>() / served.len() as f64),
+            served: shares(&by),
+            attempts: ticks.iter().map(|ticks| per_second(ticks)).collect(),
+            arrivals: columns(arrived(), second),
+            successes: columns(served.iter().map(|record| record.arrived), second),
+            retried: retried(records, |record| record.failed_first),
+            unlucky_retried: retried(records, |record| record.unlucky_first),
+            late: records.iter().filter(|record| record.late).count() as f64
+                / records.len().max(1) as f64,
+            unused_s: Vec::new(),
+            steps_p99_s: steps_p99(scenario, records),
+        }
+    }
+}
+
+/// A failure is no shortcut: it counts as the longest time that a request may take.
+pub(super) fn steps_p99(scenario: &Scenario, records: &[Record]) -> Vec<f64> {
+    let Arrivals::Steps(rates) = &scenario.arrivals else {
+        return Vec::new();
+    };
+    let length = step(rates.len(), scenario.lasting);
+    let time = |record: &Record| match record.served_by {
+        Some(_) => record.took,
+        None => record.took.max(scenario.deadline),
+    };
+    (0..rates.len() as u32)
+        .filter_map(|n| {
+            let span = length * n..length * (n + 1);
+            let of_step = records.iter().filter(|one| span.contains(&one.arrived));
+            quantile(&sorted(of_step.map(time)), 0.99)
+        })
+        .collect()
+}

@@ -1,0 +1,11 @@
+//! Runs of scenarios, and their results.
+
+mod details;
+mod record;
+mod run;
+mod statistics;
+mod summary;
+mod trouble;
+
+pub use self::details::Details;
+pub use self::summary::Report;

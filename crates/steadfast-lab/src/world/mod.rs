@@ -1,0 +1,23 @@
+//! The simulated world: scenarios, their endpoints, and the client that all policies send through.
+
+mod answer;
+mod arrivals;
+mod call;
+mod client;
+mod endpoint;
+mod latency;
+mod place;
+mod queue;
+mod random;
+mod scenario;
+
+pub use self::arrivals::Arrivals;
+pub(crate) use self::arrivals::step;
+pub(crate) use self::call::Call;
+pub use self::call::{Answer, Body};
+pub use self::client::World;
+pub use self::endpoint::{Endpoint, Hint, Trouble};
+pub use self::latency::Latency;
+pub(crate) use self::place::TICK;
+pub(crate) use self::random::generator;
+pub use self::scenario::Scenario;
