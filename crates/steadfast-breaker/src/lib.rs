@@ -209,53 +209,35 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod announcer;
-mod at;
-mod backoff;
-mod body;
-mod breaker;
-mod builder;
-mod detached;
-mod error;
-mod excess;
-mod future;
-mod grpc;
-mod handle;
-mod layer;
 mod machine;
 #[cfg(all(test, steadfast_loom))]
 mod models;
-mod permit;
-mod places;
-mod ramp;
-mod rates;
-mod recent;
-mod registry;
-mod rules;
-mod run;
 mod service;
-mod settle;
-mod shared;
 mod sync;
-mod turn;
-mod window;
+mod value;
 
-pub use self::at::BreakerAt;
-pub use self::body::ResponseBody;
-pub use self::breaker::CircuitBreaker;
-pub use self::builder::CircuitBreakerBuilder;
-pub use self::detached::Detached;
-pub use self::error::{CallError, CircuitOpen};
-pub use self::future::ResponseFuture;
-pub use self::grpc::{ByGrpcStatus, GrpcBody};
-pub use self::layer::CircuitBreakerLayer;
-pub use self::machine::TripReason;
-pub use self::permit::{Attached, Permit};
-pub use self::registry::BreakerRegistry;
-pub use self::rules::RateLimits;
-pub use self::service::CircuitBreakerService;
-pub use self::settle::{ByResponse, ByResult, ByResultFn, Settle};
-pub use self::window::Window;
+pub use self::machine::rules::RateLimits;
+pub use self::machine::state_machine::TripReason;
+pub use self::machine::window::Window;
+pub use self::service::body::ResponseBody;
+pub use self::service::future::ResponseFuture;
+pub use self::service::grpc::ByGrpcStatus;
+pub use self::service::grpc::GrpcBody;
+pub use self::service::layer::CircuitBreakerLayer;
+pub use self::service::service::CircuitBreakerService;
+pub use self::service::settle::ByResponse;
+pub use self::service::settle::ByResult;
+pub use self::service::settle::ByResultFn;
+pub use self::service::settle::Settle;
+pub use self::value::at::BreakerAt;
+pub use self::value::breaker::CircuitBreaker;
+pub use self::value::builder::CircuitBreakerBuilder;
+pub use self::value::detached::Detached;
+pub use self::value::error::CallError;
+pub use self::value::error::CircuitOpen;
+pub use self::value::permit::Attached;
+pub use self::value::permit::Permit;
+pub use self::value::registry::BreakerRegistry;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,4 +1,4 @@
-//! Every interleaving of a few threads, as `loom` finds them. Run with `just models`.
+//! Every interleaving of a few threads, as `loom` finds them. FailureStreak with `just models`.
 //!
 //! Their breakers are open for no time at all: time stands still in a model.
 
@@ -8,10 +8,10 @@ use std::time::Duration;
 use loom::thread;
 use steadfast_core::{BreakerState, Class, Observers, Verdict};
 
-use crate::machine::{Admission, Order, TripReason};
-use crate::rules::Rules;
-use crate::shared::Shared;
+use crate::machine::rules::Rules;
+use crate::machine::state_machine::{Admission, Order, TripReason};
 use crate::sync::now;
+use crate::value::shared::Shared;
 
 const FAILURE: Verdict = Verdict::new(Class::ServerError);
 

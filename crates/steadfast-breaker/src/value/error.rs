@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Response;
 use steadfast_core::{BoxError, Class, Classified, EndpointName, Verdict, find_error, unavailable};
 
-use crate::handle::Handle;
+use crate::value::handle::Handle;
 
 /// The circuit is open: the attempt was rejected and nothing was sent.
 ///

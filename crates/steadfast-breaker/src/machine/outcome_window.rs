@@ -5,12 +5,12 @@
 /// Outcomes that are not known yet count as successes. So a window without a failure is zero
 /// however it came about, and a success that meets such a window has nothing to write.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Recent {
+pub(crate) struct OutcomeWindow {
     bits: u64,
     mask: u64,
 }
 
-impl Recent {
+impl OutcomeWindow {
     /// The number of outcomes that fit.
     pub(crate) const MAX: u32 = u64::BITS;
 
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_oldest_outcome_leaves_first() {
-        let mut window = Recent::new(3);
+        let mut window = OutcomeWindow::new(3);
         for (failed, failures) in [
             (true, 1),
             (true, 2),
@@ -71,8 +71,8 @@ mod tests {
 
     #[test]
     fn a_success_that_is_taken_back_becomes_a_failure() {
-        for size in [3, Recent::MAX] {
-            let mut window = Recent::new(size);
+        for size in [3, OutcomeWindow::MAX] {
+            let mut window = OutcomeWindow::new(size);
             for failed in [false, true] {
                 window.push(failed);
             }
@@ -84,7 +84,7 @@ mod tests {
             window.turn();
             assert_eq!(window.failures(), size, "all that fit");
         }
-        let mut window = Recent::new(3);
+        let mut window = OutcomeWindow::new(3);
         for failed in [false, true, true] {
             window.push(failed);
         }
@@ -102,10 +102,10 @@ mod tests {
     proptest! {
         #[test]
         fn counts_what_a_list_counts(
-            size in 1..=Recent::MAX,
+            size in 1..=OutcomeWindow::MAX,
             outcomes in prop::collection::vec(any::<bool>(), 0..200),
         ) {
-            let mut window = Recent::new(size);
+            let mut window = OutcomeWindow::new(size);
             for &failed in &outcomes {
                 window.push(failed);
             }

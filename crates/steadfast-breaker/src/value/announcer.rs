@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use steadfast_core::{BreakerState, EndpointName, Event, Observers};
 use tokio::sync::watch;
 
-use crate::machine::Change;
+use crate::machine::state_machine::Change;
 
 /// The observers and subscribers of a breaker, and what they are still to be told.
 ///

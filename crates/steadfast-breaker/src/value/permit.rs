@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use steadfast_core::Verdict;
 
-use crate::handle::Handle;
-use crate::machine::{Admission, Cleared};
+use crate::machine::state_machine::{Admission, Cleared};
 use crate::sync::now;
+use crate::value::handle::Handle;
 
 /// The right to make one attempt, which ends with a verdict.
 ///

@@ -9,9 +9,9 @@ use pin_project_lite::pin_project;
 use steadfast_core::{BoxError, verdict_of};
 use steadfast_core::{BreakerEffect, Class, DefaultClassifier, LateVerdict, Verdict, Watched};
 
-use crate::Permit;
-use crate::body::{BodyEnd, ResponseBody};
-use crate::settle::{Settle, sealed, settle_error};
+use crate::service::body::{BodyEnd, ResponseBody};
+use crate::service::settle::{Settle, sealed, settle_error};
+use crate::value::permit::Permit;
 
 /// Reads the status of gRPC, in the head of a response or in its trailers.
 ///

@@ -6,13 +6,13 @@
 /// below zero. So it is the excess of that window, of all that end now, which shows the most, and
 /// takes one number to keep.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Excess {
+pub(crate) struct Cusum {
     share: u64,
     limit: u64,
     sum: u64,
 }
 
-impl Excess {
+impl Cusum {
     const ONE: u64 = 1000;
 
     /// Creates a sum that is too much at so many `failures` beyond `share`.
@@ -79,10 +79,10 @@ mod tests {
             (f64::NAN, false),
             (f64::INFINITY, false),
         ] {
-            assert_eq!(Excess::is_possible(share), possible, "{share}");
+            assert_eq!(Cusum::is_possible(share), possible, "{share}");
         }
         // Four failures are 3 beyond a quarter, and there is no rounding on the way.
-        let mut excess = Excess::new(3, 0.25);
+        let mut excess = Cusum::new(3, 0.25);
         for n in 1..=4 {
             excess.fail(0);
             assert_eq!(excess.is_reached(), n == 4);
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_success_that_is_taken_back_has_taken_nothing_off() {
         for before in 0..3 {
-            let (mut turned, mut failed) = (Excess::new(5, 0.2), Excess::new(5, 0.2));
+            let (mut turned, mut failed) = (Cusum::new(5, 0.2), Cusum::new(5, 0.2));
             for _ in 0..before {
                 turned.fail(0);
                 failed.fail(0);
@@ -113,7 +113,7 @@ mod tests {
             failures in 1..20u32,
             outcomes in prop::collection::vec(any::<bool>(), 0..200),
         ) {
-            let mut excess = Excess::new(failures, f64::from(percent) / 100.0);
+            let mut excess = Cusum::new(failures, f64::from(percent) / 100.0);
             let mut seen = Vec::new();
             for failed in outcomes {
                 if failed {

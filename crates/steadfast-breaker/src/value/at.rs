@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::detached::Detached;
-use crate::machine::Wait;
-use crate::{CircuitBreaker, CircuitOpen, Permit};
+use crate::machine::state_machine::Wait;
+use crate::value::breaker::CircuitBreaker;
+use crate::value::detached::Detached;
+use crate::value::error::CircuitOpen;
+use crate::value::permit::Permit;
 
 /// A [`CircuitBreaker`] at a given instant. Created by [`CircuitBreaker::at`].
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ const TOGETHER: Duration = Duration::from_secs(1);
 /// A lost HTTP/2 connection fails all its requests at once, which is one event and not fifty. So
 /// of the attempts that are lost within a second, and were admitted before the run began, one counts.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Run {
+pub(crate) struct FailureStreak {
     /// How many runs have begun. An attempt remembers it, and so knows whether it is older than
     /// the current run.
     number: u32,
@@ -24,7 +24,7 @@ pub(crate) struct Run {
     lost: Option<Instant>,
 }
 
-impl Run {
+impl FailureStreak {
     /// The numbers of runs begin anew after this one.
     pub(crate) const MASK: u32 = (1 << 28) - 1;
 
@@ -73,7 +73,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempts_that_are_lost_together_count_once() {
         let now = Instant::now();
-        let mut run = Run::default();
+        let mut run = FailureStreak::default();
         let admitted_in = run.number();
         for _ in 0..50 {
             run.fail(Class::Transport, admitted_in, now);
@@ -84,7 +84,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempts_that_are_lost_one_after_another_count_each() {
         let now = Instant::now();
-        let mut run = Run::default();
+        let mut run = FailureStreak::default();
         for _ in 0..5 {
             let admitted_in = run.number();
             run.fail(Class::Transport, admitted_in, now);
@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lost_connection_counts_beside_another_failure() {
         let now = Instant::now();
-        let mut run = Run::default();
+        let mut run = FailureStreak::default();
         let before = run.number();
         assert!(run.fail(Class::ServerError, before, now));
         assert!(
@@ -110,7 +110,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_success_starts_the_count_again() {
         let now = Instant::now();
-        let mut run = Run::default();
+        let mut run = FailureStreak::default();
         let before = run.number();
         run.fail(Class::Transport, before, now);
         run.end();
@@ -126,7 +126,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempts_that_are_lost_over_seconds_count_once_a_second() {
         let start = Instant::now();
-        let mut run = Run::default();
+        let mut run = FailureStreak::default();
         let before = run.number();
         for n in 0..500 {
             let now = start + n * Duration::from_millis(10);

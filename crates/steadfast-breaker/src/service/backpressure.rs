@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::machine::Wait;
-use crate::shared::Shared;
-use crate::{CircuitBreaker, CircuitOpen, Permit};
+use crate::machine::state_machine::Wait;
+use crate::value::breaker::CircuitBreaker;
+use crate::value::error::CircuitOpen;
+use crate::value::permit::Permit;
+use crate::value::shared::Shared;
 
 /// What a service that exerts backpressure holds between `poll_ready` and `call`.
 ///

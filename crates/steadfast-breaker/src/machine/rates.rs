@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::machine::{Admission, TripReason};
-use crate::rules::{Rate, Rules};
+use crate::machine::rules::{Rate, Rules};
+use crate::machine::state_machine::{Admission, TripReason};
+use crate::machine::window::Counter;
 use crate::sync::now;
-use crate::window::Counter;
 
 /// The counters of the rules that a breaker has beside failures in a row.
 #[derive(Debug)]

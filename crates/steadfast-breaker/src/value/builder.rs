@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use steadfast_core::{EndpointName, InvalidConfig, Observer, Observers};
 
-use crate::rules::{Rate, RateLimits, Rules};
-use crate::{CircuitBreaker, Window};
+use crate::machine::rules::{Rate, RateLimits, Rules};
+use crate::machine::window::Window;
+use crate::value::breaker::CircuitBreaker;
 
 /// Configures a [`CircuitBreaker`].
 ///

@@ -9,12 +9,15 @@ use steadfast_core::{BreakerState, Class, EndpointName, Observers, Verdict};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::handle::Handle;
-use crate::machine::{Order, TripReason, Wait};
-use crate::rules::Rules;
-use crate::shared::Shared;
+use crate::machine::rules::Rules;
+use crate::machine::state_machine::{Order, TripReason, Wait};
 use crate::sync::now;
-use crate::{CallError, CircuitBreakerBuilder, CircuitOpen, Permit};
+use crate::value::builder::CircuitBreakerBuilder;
+use crate::value::error::CallError;
+use crate::value::error::CircuitOpen;
+use crate::value::handle::Handle;
+use crate::value::permit::Permit;
+use crate::value::shared::Shared;
 
 /// Decides from the outcomes of attempts whether the next attempt is worth making.
 ///

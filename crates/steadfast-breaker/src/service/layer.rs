@@ -5,9 +5,12 @@ use std::time::Duration;
 use steadfast_core::{Classify, DefaultClassifier, Verdict};
 use tower_layer::Layer;
 
-use crate::{
-    ByGrpcStatus, ByResponse, ByResult, ByResultFn, CircuitBreaker, CircuitBreakerService,
-};
+use crate::service::grpc::ByGrpcStatus;
+use crate::service::service::CircuitBreakerService;
+use crate::service::settle::ByResponse;
+use crate::service::settle::ByResult;
+use crate::service::settle::ByResultFn;
+use crate::value::breaker::CircuitBreaker;
 
 /// Puts a [`CircuitBreaker`] around a service.
 ///

@@ -9,7 +9,9 @@ use pin_project_lite::pin_project;
 use steadfast_core::{BoxError, Class, Verdict, saturating_add};
 use tokio::time::Instant;
 
-use crate::{CircuitOpen, Permit, Settle};
+use crate::service::settle::Settle;
+use crate::value::error::CircuitOpen;
+use crate::value::permit::Permit;
 
 pin_project! {
     /// The response future of [`CircuitBreakerService`](crate::CircuitBreakerService).

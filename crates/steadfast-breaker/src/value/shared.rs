@@ -7,12 +7,14 @@ use steadfast_core::{BreakerEffect, BreakerState, Class, EndpointName, Observers
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::announcer::Announcer;
-use crate::machine::{Admission, Cleared, Machine, Order, Phase, Timing, TripReason, Wait};
-use crate::rates::Rates;
-use crate::rules::{RateLimits, Rules};
-use crate::run::Run;
+use crate::machine::rates::Rates;
+use crate::machine::rules::{RateLimits, Rules};
+use crate::machine::state_machine::{
+    Admission, Cleared, Machine, Order, Phase, Timing, TripReason, Wait,
+};
+use crate::machine::streak::FailureStreak;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, now};
+use crate::value::announcer::Announcer;
 
 /// The state machine behind a lock, and in front of it what most calls need to know.
 ///
@@ -400,10 +402,10 @@ impl Shared {
     /// Makes one step of the machine, and tells of the transition that it made.
     fn step<T>(&self, step: impl FnOnce(&mut Machine) -> T) -> T {
         let mut machine = self.lock();
-        let (before, taken) = (machine.generation(), machine.places_taken());
+        let (before, taken) = (machine.generation(), machine.slots_taken());
         let result = step(&mut machine);
         let moved = machine.generation() != before;
-        let freed = machine.places_taken() < taken;
+        let freed = machine.slots_taken() < taken;
         if moved {
             self.begin_phase(machine.phase());
         }
@@ -512,7 +514,7 @@ impl Word {
 
     #[inline]
     fn run(self) -> u32 {
-        (self.0 >> Self::RUN_SHIFT) as u32 & Run::MASK
+        (self.0 >> Self::RUN_SHIFT) as u32 & FailureStreak::MASK
     }
 
     #[inline]

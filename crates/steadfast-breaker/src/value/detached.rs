@@ -2,8 +2,9 @@
 
 use steadfast_core::Verdict;
 
-use crate::permit::{Hold, Progress};
-use crate::{CircuitBreaker, Permit};
+use crate::value::breaker::CircuitBreaker;
+use crate::value::permit::Permit;
+use crate::value::permit::{Hold, Progress};
 
 /// The holder of a [`Permit`] without a reference to its breaker.
 ///

@@ -8,7 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use steadfast_core::{BreakerState, InvalidConfig};
 
-use crate::{CircuitBreaker, CircuitBreakerBuilder};
+use crate::value::breaker::CircuitBreaker;
+use crate::value::builder::CircuitBreakerBuilder;
 
 /// Breakers by key: one for each host, tenant or route.
 ///

@@ -6,8 +6,11 @@ use std::time::Duration;
 use steadfast_core::BoxError;
 use tower_service::Service;
 
-use crate::turn::Turn;
-use crate::{ByResult, CircuitBreaker, ResponseFuture, Settle};
+use crate::service::backpressure::Turn;
+use crate::service::future::ResponseFuture;
+use crate::service::settle::ByResult;
+use crate::service::settle::Settle;
+use crate::value::breaker::CircuitBreaker;
 
 /// Rejects requests while its [`CircuitBreaker`] is open.
 ///

@@ -11,24 +11,24 @@ use tokio::time::Instant;
 /// A place is found by its id and never by its number: whoever gives back a place that was
 /// reclaimed must not free that of somebody else.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ProbeSlots {
     limit: usize,
     timeout: Duration,
     /// In the order in which they are reclaimed.
-    taken: Vec<Place>,
-    next_id: PlaceId,
+    taken: Vec<Slot>,
+    next_id: SlotId,
 }
 
 #[derive(Debug)]
-struct Place {
-    id: PlaceId,
+struct Slot {
+    id: SlotId,
     until: Instant,
 }
 
 /// Never used twice in the life of a breaker.
-pub(crate) type PlaceId = NonZeroU64;
+pub(crate) type SlotId = NonZeroU64;
 
-impl Places {
+impl ProbeSlots {
     pub(crate) fn new(limit: u32, timeout: Duration) -> Self {
         Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
@@ -39,14 +39,14 @@ impl Places {
     }
 
     /// Takes a place, or says in what time one is reclaimed.
-    pub(crate) fn take(&mut self, now: Instant) -> Result<PlaceId, Duration> {
+    pub(crate) fn take(&mut self, now: Instant) -> Result<SlotId, Duration> {
         if let Some(wait) = self.wait(now) {
             return Err(wait);
         }
         self.taken.retain(|place| place.until > now);
         let id = self.next_id;
         self.next_id = id.saturating_add(1);
-        self.taken.push(Place {
+        self.taken.push(Slot {
             id,
             until: saturating_add(now, self.timeout),
         });
@@ -61,13 +61,13 @@ impl Places {
     }
 
     /// Holds the place for the whole time again. Returns whether it was held still.
-    pub(crate) fn renew(&mut self, id: PlaceId, now: Instant) -> bool {
-        let live = |place: &Place| place.id == id && place.until > now;
+    pub(crate) fn renew(&mut self, id: SlotId, now: Instant) -> bool {
+        let live = |place: &Slot| place.id == id && place.until > now;
         if !self.taken.iter().any(live) {
             return false;
         }
         self.free(id);
-        self.taken.push(Place {
+        self.taken.push(Slot {
             id,
             until: saturating_add(now, self.timeout),
         });
@@ -75,7 +75,7 @@ impl Places {
     }
 
     /// Gives the place back. One that was reclaimed is gone already.
-    pub(crate) fn free(&mut self, id: PlaceId) {
+    pub(crate) fn free(&mut self, id: SlotId) {
         self.taken.retain(|place| place.id != id);
     }
 
@@ -97,7 +97,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn gives_out_as_many_as_there_are() {
         let now = Instant::now();
-        let mut places = Places::new(2, 30 * SECOND);
+        let mut places = ProbeSlots::new(2, 30 * SECOND);
         let first = places.take(now).expect("free");
         places.take(now + SECOND).expect("free");
         assert_eq!(places.take(now + SECOND), Err(29 * SECOND));
@@ -110,7 +110,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_place_that_was_reclaimed_is_not_given_back_again() {
         let now = Instant::now();
-        let mut places = Places::new(1, 30 * SECOND);
+        let mut places = ProbeSlots::new(1, 30 * SECOND);
         let hung = places.take(now).expect("free");
         assert_eq!(places.wait(now + 29 * SECOND), Some(SECOND));
         places.take(now + 30 * SECOND).expect("reclaimed");
@@ -123,7 +123,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_longest_timeout_is_no_panic() {
         let now = Instant::now();
-        let mut places = Places::new(1, Duration::MAX);
+        let mut places = ProbeSlots::new(1, Duration::MAX);
         places.take(now).expect("free");
         assert!(places.wait(now).is_some_and(|wait| wait > 1000 * SECOND));
     }

@@ -10,8 +10,8 @@ use steadfast_core::{
     Watched, verdict_of,
 };
 
-use crate::Permit;
-use crate::body::{BodyEnd, ResponseBody};
+use crate::service::body::{BodyEnd, ResponseBody};
+use crate::value::permit::Permit;
 
 /// What a [`CircuitBreakerService`](crate::CircuitBreakerService) makes of the result of its inner service.
 ///

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use steadfast_core::InvalidConfig;
 
-use crate::CircuitBreakerBuilder as Builder;
-use crate::excess::Excess;
-use crate::recent::Recent;
-use crate::window::Window;
+use crate::machine::cusum::Cusum;
+use crate::machine::outcome_window::OutcomeWindow;
+use crate::machine::window::Window;
+use crate::value::builder::CircuitBreakerBuilder as Builder;
 
 /// The numbers of a breaker, checked before one is made of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,7 +104,8 @@ impl Rules {
     fn check_window(&self) -> Result<(), InvalidConfig> {
         let failures = self.failures.unwrap_or(1);
         require(
-            (1..=Recent::MAX).contains(&self.window) && (1..=self.window).contains(&failures),
+            (1..=OutcomeWindow::MAX).contains(&self.window)
+                && (1..=self.window).contains(&failures),
             "failures_of_last",
             format_args!("{failures} of {}", self.window),
             "must be 1 or more failures of a window of no fewer, and at most 64",
@@ -116,7 +117,7 @@ impl Rules {
             return Ok(());
         };
         require(
-            failures >= 1 && Excess::is_possible(share),
+            failures >= 1 && Cusum::is_possible(share),
             "excess_failures",
             format_args!("{failures} beyond {share}"),
             "must be 1 or more failures beyond a share between 0.001 and 0.999",

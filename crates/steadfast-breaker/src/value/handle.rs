@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::shared::Shared;
+use crate::value::shared::Shared;
 
 /// The reference count that one clone of a breaker shares with its permits.
 ///

@@ -2,7 +2,7 @@
 
 use steadfast_core::{End, OnEnd, Verdict, Watched};
 
-use crate::Permit;
+use crate::value::permit::Permit;
 
 /// The body of a response that came through a breaker made by
 /// [`CircuitBreakerLayer::http`](crate::CircuitBreakerLayer::http).

@@ -5,13 +5,13 @@ use std::time::Duration;
 use steadfast_core::{BreakerState, Verdict, saturating_add};
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
-use crate::excess::Excess;
-use crate::places::{PlaceId, Places};
-use crate::ramp::Ramp;
-use crate::recent::Recent;
-use crate::rules::Rules;
-use crate::run::Run;
+use crate::machine::backoff::Backoff;
+use crate::machine::cusum::Cusum;
+use crate::machine::outcome_window::OutcomeWindow;
+use crate::machine::probe_slots::{ProbeSlots, SlotId};
+use crate::machine::ramp::Ramp;
+use crate::machine::rules::Rules;
+use crate::machine::streak::FailureStreak;
 
 /// All that a breaker knows, but for the counters of its rates.
 #[derive(Debug)]
@@ -25,10 +25,10 @@ pub(crate) struct Machine {
     opened: u32,
     /// Why it opened the last time.
     reason: Option<TripReason>,
-    run: Run,
-    recent: Recent,
-    excess: Option<Excess>,
-    places: Places,
+    run: FailureStreak,
+    recent: OutcomeWindow,
+    excess: Option<Cusum>,
+    places: ProbeSlots,
     backoff: Backoff,
     change: Option<Change>,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Admission {
     /// The number of the run that was current.
     pub(crate) run: u32,
     /// The place it holds, if it is a probe.
-    pub(crate) place: Option<PlaceId>,
+    pub(crate) place: Option<SlotId>,
     pub(crate) timing: Timing,
 }
 
@@ -150,12 +150,12 @@ impl Machine {
             generation: 0,
             opened: 0,
             reason: None,
-            run: Run::default(),
-            recent: Recent::new(rules.window),
+            run: FailureStreak::default(),
+            recent: OutcomeWindow::new(rules.window),
             excess: rules
                 .excess
-                .map(|(failures, share)| Excess::new(failures, share)),
-            places: Places::new(rules.probes, rules.probe_timeout),
+                .map(|(failures, share)| Cusum::new(failures, share)),
+            places: ProbeSlots::new(rules.probes, rules.probe_timeout),
             backoff: Backoff::new(
                 rules.recovery_timeout,
                 rules.max_recovery_timeout,
@@ -191,7 +191,7 @@ impl Machine {
         self.recent.failures() == 0 && self.excess.is_none_or(|excess| excess.is_zero())
     }
 
-    pub(crate) fn places_taken(&self) -> usize {
+    pub(crate) fn slots_taken(&self) -> usize {
         self.places.taken()
     }
 
@@ -260,7 +260,7 @@ impl Machine {
         match &mut self.phase {
             Phase::Closed { .. } => {
                 self.recent.push(false);
-                let excess = self.excess.as_mut().map_or(0, Excess::succeed);
+                let excess = self.excess.as_mut().map_or(0, Cusum::succeed);
                 self.run.end();
                 cleared.excess = u32::try_from(excess).unwrap_or(u32::MAX);
             }
