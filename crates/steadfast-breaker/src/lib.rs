@@ -216,28 +216,15 @@ mod service;
 mod sync;
 mod value;
 
-pub use self::machine::rules::RateLimits;
-pub use self::machine::state_machine::TripReason;
-pub use self::machine::window::Window;
-pub use self::service::body::ResponseBody;
-pub use self::service::future::ResponseFuture;
-pub use self::service::grpc::ByGrpcStatus;
-pub use self::service::grpc::GrpcBody;
-pub use self::service::layer::CircuitBreakerLayer;
-pub use self::service::service::CircuitBreakerService;
-pub use self::service::settle::ByResponse;
-pub use self::service::settle::ByResult;
-pub use self::service::settle::ByResultFn;
-pub use self::service::settle::Settle;
-pub use self::value::at::BreakerAt;
-pub use self::value::breaker::CircuitBreaker;
-pub use self::value::builder::CircuitBreakerBuilder;
-pub use self::value::detached::Detached;
-pub use self::value::error::CallError;
-pub use self::value::error::CircuitOpen;
-pub use self::value::permit::Attached;
-pub use self::value::permit::Permit;
-pub use self::value::registry::BreakerRegistry;
+pub use self::machine::{RateLimits, TripReason, Window};
+pub use self::service::{
+    ByGrpcStatus, ByResponse, ByResult, ByResultFn, CircuitBreakerLayer, CircuitBreakerService,
+    GrpcBody, ResponseBody, ResponseFuture, Settle,
+};
+pub use self::value::{
+    Attached, BreakerAt, BreakerRegistry, CallError, CircuitBreaker, CircuitBreakerBuilder,
+    CircuitOpen, Detached, Permit,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,17 +1,17 @@
-//! Every interleaving of a few threads, as `loom` finds them. FailureStreak with `just models`.
+//! All interleavings of a few threads, enumerated by `loom`. Run with `just models`.
 //!
-//! Their breakers are open for no time at all: time stands still in a model.
+//! The open time of these breakers is zero, because time does not advance in a model.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use loom::thread;
-use steadfast_core::{BreakerState, Class, Observers, Verdict};
+use steadfast_core::layer::Observers;
+use steadfast_core::{BreakerState, Class, Verdict};
 
-use crate::machine::rules::Rules;
-use crate::machine::state_machine::{Admission, Order, TripReason};
+use crate::machine::{Admission, Order, Rules, TripReason};
 use crate::sync::now;
-use crate::value::shared::Shared;
+use crate::value::Shared;
 
 const FAILURE: Verdict = Verdict::new(Class::ServerError);
 
@@ -42,11 +42,11 @@ fn admit(shared: &Shared) -> Result<Admission, Option<Duration>> {
 }
 
 fn is_probe(admitted: &Result<Admission, Option<Duration>>) -> bool {
-    matches!(admitted, Ok(admission) if admission.place.is_some())
+    matches!(admitted, Ok(admission) if admission.slot.is_some())
 }
 
 #[test]
-fn no_more_probes_are_admitted_than_there_are_places() {
+fn concurrent_probes_never_exceed_slots() {
     loom::model(|| {
         let shared = breaker(1, 1);
         shared.order(Order::Trip);
@@ -60,7 +60,7 @@ fn no_more_probes_are_admitted_than_there_are_places() {
 }
 
 #[test]
-fn a_place_that_is_given_back_is_not_lost() {
+fn released_slot_is_not_lost() {
     loom::model(|| {
         let shared = breaker(1, 1);
         shared.order(Order::Trip);
@@ -73,12 +73,12 @@ fn a_place_that_is_given_back_is_not_lost() {
         for other in others {
             other.join().unwrap();
         }
-        assert!(is_probe(&admit(&shared)), "nobody holds it any more");
+        assert!(is_probe(&admit(&shared)), "no attempt holds it");
     });
 }
 
 #[test]
-fn failures_that_meet_open_it_once() {
+fn concurrent_failures_open_once() {
     loom::model(|| {
         let shared = breaker(2, 1);
         let first = admit(&shared).expect("closed");
@@ -95,20 +95,20 @@ fn failures_that_meet_open_it_once() {
     });
 }
 
-/// A success that sees nothing to clear writes nothing, while another thread's failure is counted.
+/// A success with nothing to clear writes nothing, while another thread counts a failure.
 #[test]
-fn a_success_beside_a_failure_leaves_one_of_two_states() {
+fn concurrent_success_and_failure_leave_one_of_two_states() {
     loom::model(|| {
         let shared = breaker(2, 1);
         let [good, bad] = [admit(&shared), admit(&shared)].map(|it| it.expect("closed"));
         let other = spawn(&shared, move |shared| shared.settle(&bad, FAILURE));
         shared.settle(&good, Verdict::SUCCESS);
         other.join().unwrap();
-        let last = admit(&shared).expect("one failure at most is in a row");
+        let last = admit(&shared).expect("the streak is at most one");
         shared.settle(&last, FAILURE);
         let state = shared.state();
         assert!(matches!(state, BreakerState::Closed | BreakerState::Open));
-        // Whatever the order was, one more is too many or is the second of a row.
+        // In each order, one more failure is one too many or the second of a streak.
         if state == BreakerState::Closed {
             let last = admit(&shared).expect("closed");
             shared.settle(&last, FAILURE);
@@ -117,24 +117,24 @@ fn a_success_beside_a_failure_leaves_one_of_two_states() {
     });
 }
 
-/// One attempt succeeds at its head and breaks, beside one that fails: a row of two in every order.
+/// One attempt succeeds at its head and breaks, another one fails: a streak of two in every order.
 #[test]
-fn a_success_that_is_taken_back_leaves_no_gap_in_a_row() {
+fn broken_body_leaves_no_gap_in_streak() {
     loom::model(|| {
         let shared = breaker(2, 1);
         let [stream, bad] = [admit(&shared), admit(&shared)].map(|it| it.expect("closed"));
         let other = spawn(&shared, move |shared| {
             shared.settle(&bad, FAILURE);
         });
-        let cleared = shared.settle(&stream, Verdict::SUCCESS);
-        shared.settle_late(&stream, cleared.expect("a success"), FAILURE);
+        assert!(shared.settle(&stream, Verdict::SUCCESS));
+        shared.settle_late(&stream, FAILURE);
         other.join().unwrap();
         assert_eq!(shared.state(), BreakerState::Open);
     });
 }
 
 #[test]
-fn a_verdict_from_before_a_transition_changes_nothing() {
+fn verdict_from_before_transition_changes_nothing() {
     for verdict in [FAILURE, Verdict::SUCCESS] {
         loom::model(move || {
             let shared = breaker(1, 1);
@@ -143,11 +143,11 @@ fn a_verdict_from_before_a_transition_changes_nothing() {
             // Unless the failure has opened it before.
             shared.order(Order::Trip);
             let probe = admit(&shared).expect("its time is over");
-            assert!(probe.place.is_some());
+            assert!(probe.slot.is_some());
             other.join().unwrap();
             assert_eq!(shared.state(), BreakerState::HalfOpen);
             if verdict == FAILURE {
-                // It has opened the breaker itself, or came too late and was counted as that.
+                // It opened the breaker, or was counted as late.
                 let was_late = shared.reason() == Some(TripReason::Manual);
                 assert_eq!(shared.late_verdicts(), u64::from(was_late));
             }
@@ -163,9 +163,9 @@ fn a_verdict_from_before_a_transition_changes_nothing() {
     }
 }
 
-/// The probe fails while another one is to be admitted.
+/// A probe fails while another attempt is admitted.
 #[test]
-fn a_probe_that_fails_opens_it_for_all() {
+fn failed_probe_opens_for_all_threads() {
     loom::model(|| {
         let shared = breaker(1, 2);
         shared.order(Order::Trip);
@@ -175,9 +175,9 @@ fn a_probe_that_fails_opens_it_for_all() {
         let second = other
             .join()
             .unwrap()
-            .expect("there are two places, and it opens for no time");
+            .expect("there are two slots, and the open time is zero");
         shared.settle(&second, Verdict::SUCCESS);
-        // The second was admitted before the first failed, or as the first of the next phase.
+        // The second probe was admitted before the first failed, or in the next half-open phase.
         let expected = match second.generation {
             2 => BreakerState::Open,
             _ => BreakerState::Closed,
@@ -187,7 +187,7 @@ fn a_probe_that_fails_opens_it_for_all() {
 }
 
 #[test]
-fn what_is_isolated_admits_nobody_from_then_on() {
+fn isolated_breaker_admits_no_later_attempt() {
     loom::model(|| {
         let shared = breaker(1, 1);
         let other = spawn(&shared, |shared| {

@@ -1,23 +1,23 @@
-//! How long the breaker stays open.
+//! The open time of a breaker.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// The open times: the base, and twice as long for each step.
+/// The open times: the base, doubled by each step.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     base: Duration,
     max: Duration,
     jitter: f64,
-    /// How often the base is doubled.
+    /// The number of doublings.
     steps: u32,
     random: Random,
 }
 
 impl Backoff {
     pub(crate) fn new(base: Duration, max: Duration, jitter: f64, seed: Option<u64>) -> Self {
-        // The hasher of a new map is the random number of std. Breakers that fail together must
-        // not probe together, so each has a seed of its own.
+        // The random number of std. Breakers that fail together must not probe together, so each
+        // one has its own seed.
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(()));
         Self {
             base,
@@ -28,8 +28,8 @@ impl Backoff {
         }
     }
 
-    /// The open time of a breaker that was closed for so long: each base of good health takes one
-    /// step back. Without any step it is exact, so that it can be relied on.
+    /// Returns the open time after a closed phase of `closed`. Each base of good health takes back
+    /// one step. Without a step the time is exact.
     pub(crate) fn after_health(&mut self, closed: Duration) -> Duration {
         let healthy = closed.as_nanos() / self.base.as_nanos().max(1);
         self.steps = self
@@ -38,16 +38,16 @@ impl Backoff {
         self.draw()
     }
 
-    /// The open time after a failed probe.
+    /// Returns the open time after a failed probe.
     pub(crate) fn after_probe(&mut self) -> Duration {
-        // More would only take longer to go back. The first is for the jitter, whatever the times.
+        // Steps above the maximum would only delay the way back. The first step enables the jitter.
         if self.steps == 0 || self.full() < self.max {
             self.steps += 1;
         }
         self.draw()
     }
 
-    /// Forgets the failed probes.
+    /// Takes back all steps.
     pub(crate) fn reset(&mut self) {
         self.steps = 0;
     }
@@ -58,7 +58,7 @@ impl Backoff {
     }
 
     fn draw(&mut self) -> Duration {
-        // Capped before the jitter, which would otherwise be lost at the cap.
+        // The cap comes first, because it would remove the jitter.
         let full = self.full();
         if self.steps == 0 {
             return full;
@@ -69,12 +69,12 @@ impl Backoff {
     }
 }
 
-/// Steele, Lea and Flood's `SplitMix64`: enough for jitter, and no dependency.
+/// `SplitMix64` (Steele, Lea and Flood): sufficient for jitter, without a dependency.
 #[derive(Debug)]
 struct Random(u64);
 
 impl Random {
-    /// A number from 0 up to 1, without 1.
+    /// Returns a number in `0.0..1.0`.
     fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -94,7 +94,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn doubles_up_to_the_maximum_and_shrinks_with_health() {
+    fn open_time_doubles_up_to_maximum_and_shrinks_with_health() {
         let mut backoff = Backoff::new(60 * SECOND, 300 * SECOND, 0.0, None);
         assert_eq!(backoff.after_health(Duration::ZERO), 60 * SECOND);
         for seconds in [120, 240, 300, 300, 300] {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_different_each_time_also_at_the_maximum() {
+    fn jitter_differs_each_time_even_at_maximum() {
         let mut backoff = Backoff::new(SECOND, SECOND, 0.5, Some(1));
         assert_eq!(backoff.after_health(SECOND), SECOND, "the base has none");
         let mut times: Vec<_> = (0..100).map(|_| backoff.after_probe()).collect();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn two_breakers_do_not_draw_the_same_numbers_unless_told_to() {
+    fn only_breakers_with_same_seed_draw_same_jitter() {
         let draw = |seed| Backoff::new(SECOND, 2 * SECOND, 1.0, seed).after_probe();
         assert_ne!(draw(None), draw(None));
         assert_eq!(draw(Some(7)), draw(Some(7)));
@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stays_within_its_bounds(
+        fn open_time_stays_within_bounds(
             seed: u64,
             jitter in 0.0..=1.0f64,
             base in 1..=u64::MAX,
@@ -144,7 +144,7 @@ mod tests {
                 if k < 32 {
                     prop_assert!(time <= full);
                     let least = full.as_secs_f64() * (1.0 - jitter);
-                    // A tenth of a millionth more than what floats can lose.
+                    // A tenth of a millionth above the rounding errors of floats.
                     prop_assert!(time.as_secs_f64() >= least * (1.0 - 1e-7) - 1e-9);
                 }
             }

@@ -1,10 +1,9 @@
-//! Failures beyond a share that is put up with.
+//! Failures in excess of a share: Page's cumulative sum (CUSUM).
 
-/// By how much failures exceed a share of the calls, in thousandths of one: Page's cumulative sum.
+/// The excess of failures over a share of the calls, in thousandths of a call.
 ///
-/// A failure adds what it is above the share, a success takes the share off, and the sum is never
-/// below zero. So it is the excess of that window, of all that end now, which shows the most, and
-/// takes one number to keep.
+/// A failure adds its part above the share, a success subtracts the share, and the sum is never
+/// negative. The sum is the excess of that window which has the most, of all windows that end now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cusum {
     share: u64,
@@ -15,7 +14,7 @@ pub(crate) struct Cusum {
 impl Cusum {
     const ONE: u64 = 1000;
 
-    /// Creates a sum that is too much at so many `failures` beyond `share`.
+    /// Creates a sum whose limit is `failures` in excess of `share`.
     pub(crate) fn new(failures: u32, share: f64) -> Self {
         Self {
             share: Self::thousandths(share),
@@ -24,23 +23,21 @@ impl Cusum {
         }
     }
 
-    /// Whether there is such a share: one that takes nothing off or leaves nothing is none.
+    /// Returns whether the share is at least a thousandth above 0 and below 1.
     pub(crate) fn is_possible(share: f64) -> bool {
         // `contains` is false for NaN too.
         (0.0..=1.0).contains(&share) && (1..Self::ONE).contains(&Self::thousandths(share))
     }
 
-    /// Counts a success. Returns what it has taken off.
-    pub(crate) fn succeed(&mut self) -> u64 {
-        let taken = self.sum.min(self.share);
-        self.sum -= taken;
-        taken
+    /// Counts a success.
+    pub(crate) fn succeed(&mut self) {
+        self.sum = self.sum.saturating_sub(self.share);
     }
 
-    /// Counts a failure, of an attempt that has taken so much off before as a success.
-    pub(crate) fn fail(&mut self, taken: u64) {
-        // No more than the limit is told apart.
-        self.sum = (self.sum + taken + Self::ONE - self.share).min(self.limit);
+    /// Counts a failure.
+    pub(crate) fn fail(&mut self) {
+        // A larger sum than the limit has no meaning.
+        self.sum = (self.sum + Self::ONE - self.share).min(self.limit);
     }
 
     pub(crate) fn is_reached(&self) -> bool {
@@ -66,7 +63,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_share_is_exact_to_a_thousandth() {
+    fn share_is_exact_to_a_thousandth() {
         for (share, possible) in [
             (0.001, true),
             (0.22, true),
@@ -81,45 +78,29 @@ mod tests {
         ] {
             assert_eq!(Cusum::is_possible(share), possible, "{share}");
         }
-        // Four failures are 3 beyond a quarter, and there is no rounding on the way.
-        let mut excess = Cusum::new(3, 0.25);
+        // Four failures are three in excess of a quarter, without rounding.
+        let mut cusum = Cusum::new(3, 0.25);
         for n in 1..=4 {
-            excess.fail(0);
-            assert_eq!(excess.is_reached(), n == 4);
-        }
-    }
-
-    /// The sum is then that of the calls with a failure in the place of the success.
-    #[test]
-    fn a_success_that_is_taken_back_has_taken_nothing_off() {
-        for before in 0..3 {
-            let (mut turned, mut failed) = (Cusum::new(5, 0.2), Cusum::new(5, 0.2));
-            for _ in 0..before {
-                turned.fail(0);
-                failed.fail(0);
-            }
-            let taken = turned.succeed();
-            turned.fail(taken);
-            failed.fail(0);
-            assert_eq!(turned.sum, failed.sum);
+            cusum.fail();
+            assert_eq!(cusum.is_reached(), n == 4);
         }
     }
 
     proptest! {
-        /// What the sum says of itself: the most that any window which ends now shows.
+        /// The sum is the largest excess of all windows that end now.
         #[test]
-        fn is_the_excess_of_the_window_that_shows_the_most(
+        fn sum_is_largest_excess_of_all_windows(
             percent in 1..100u32,
             failures in 1..20u32,
             outcomes in prop::collection::vec(any::<bool>(), 0..200),
         ) {
-            let mut excess = Cusum::new(failures, f64::from(percent) / 100.0);
+            let mut cusum = Cusum::new(failures, f64::from(percent) / 100.0);
             let mut seen = Vec::new();
             for failed in outcomes {
                 if failed {
-                    excess.fail(0);
+                    cusum.fail();
                 } else {
-                    excess.succeed();
+                    cusum.succeed();
                 }
                 seen.push(failed);
                 let beyond = |window: &[bool]| {
@@ -128,8 +109,8 @@ mod tests {
                 };
                 let most = (0..=seen.len()).map(|from| beyond(&seen[from..])).max();
                 let is_too_much = most >= Some(100 * i64::from(failures));
-                prop_assert_eq!(excess.is_reached(), is_too_much);
-                prop_assert_eq!(excess.is_zero(), most == Some(0));
+                prop_assert_eq!(cusum.is_reached(), is_too_much);
+                prop_assert_eq!(cusum.is_zero(), most == Some(0));
                 if is_too_much {
                     break;
                 }

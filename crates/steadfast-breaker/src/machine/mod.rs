@@ -1,12 +1,35 @@
-//! The rules: numbers and a given instant in, decisions out. No lock over user code, no service.
+//! The state machine of a breaker and the counters of its trip rules.
+//!
+//! Nothing here knows of services or futures. Every function gets the instant as an argument, except
+//! [`rates`], which reads the clock only if a rule needs it.
 
-pub(crate) mod backoff;
-pub(crate) mod cusum;
-pub(crate) mod outcome_window;
-pub(crate) mod probe_slots;
-pub(crate) mod ramp;
-pub(crate) mod rates;
-pub(crate) mod rules;
-pub(crate) mod state_machine;
-pub(crate) mod streak;
-pub(crate) mod window;
+mod admission;
+mod backoff;
+mod call_ring;
+mod counter;
+mod cusum;
+mod outcome_window;
+mod phase;
+mod probe_slots;
+mod ramp;
+mod rates;
+mod rules;
+mod state_machine;
+mod streak;
+mod time_ring;
+mod transitions;
+mod trip_reason;
+mod verdicts;
+mod window;
+
+pub(crate) use self::admission::{Admission, Timing};
+pub(crate) use self::cusum::Cusum;
+pub(crate) use self::outcome_window::OutcomeWindow;
+pub(crate) use self::phase::{Change, Order, Phase, Wait};
+pub(crate) use self::rates::Rates;
+pub use self::rules::RateLimits;
+pub(crate) use self::rules::{Rate, Rules};
+pub(crate) use self::state_machine::Machine;
+pub(crate) use self::streak::FailureStreak;
+pub use self::trip_reason::TripReason;
+pub use self::window::Window;

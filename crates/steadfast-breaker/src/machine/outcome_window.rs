@@ -1,9 +1,9 @@
 //! The last outcomes, one bit each.
 
-/// The last outcomes, the newest in the lowest bit. A failure is a one.
+/// The last outcomes, one bit each: the newest in the lowest bit, a failure is a one.
 ///
-/// Outcomes that are not known yet count as successes. So a window without a failure is zero
-/// however it came about, and a success that meets such a window has nothing to write.
+/// Unknown outcomes count as successes. So every window without a failure is zero, and a success
+/// that meets such a window has nothing to write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutcomeWindow {
     bits: u64,
@@ -11,7 +11,7 @@ pub(crate) struct OutcomeWindow {
 }
 
 impl OutcomeWindow {
-    /// The number of outcomes that fit.
+    /// The most outcomes of a window.
     pub(crate) const MAX: u32 = u64::BITS;
 
     /// Creates a window of `size` outcomes, at least one and at most [`MAX`](Self::MAX).
@@ -27,13 +27,13 @@ impl OutcomeWindow {
         self.bits = (self.bits << 1 | u64::from(failed)) & self.mask;
     }
 
-    /// Turns the newest success into a failure.
-    pub(crate) fn turn(&mut self) {
+    /// Replaces the newest success by a failure.
+    pub(crate) fn fail_newest_success(&mut self) {
         self.bits |= self.bits.wrapping_add(1) & self.mask;
     }
 
-    /// How many failures there are since the last success, as far as it reaches.
-    pub(crate) fn row(&self) -> u32 {
+    /// Returns the failures since the last success, within the window.
+    pub(crate) fn trailing_failures(&self) -> u32 {
         self.bits.trailing_ones()
     }
 
@@ -52,7 +52,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_oldest_outcome_leaves_first() {
+    fn oldest_outcome_leaves_first() {
         let mut window = OutcomeWindow::new(3);
         for (failed, failures) in [
             (true, 1),
@@ -70,38 +70,38 @@ mod tests {
     }
 
     #[test]
-    fn a_success_that_is_taken_back_becomes_a_failure() {
+    fn newest_success_becomes_failure() {
         for size in [3, OutcomeWindow::MAX] {
             let mut window = OutcomeWindow::new(size);
             for failed in [false, true] {
                 window.push(failed);
             }
             for failures in 2..size {
-                window.turn();
+                window.fail_newest_success();
                 assert_eq!(window.failures(), failures);
             }
-            window.turn();
-            window.turn();
-            assert_eq!(window.failures(), size, "all that fit");
+            window.fail_newest_success();
+            window.fail_newest_success();
+            assert_eq!(window.failures(), size, "the window is full");
         }
         let mut window = OutcomeWindow::new(3);
         for failed in [false, true, true] {
             window.push(failed);
         }
-        assert_eq!(window.row(), 2);
-        window.turn();
-        assert_eq!(window.row(), 3);
+        assert_eq!(window.trailing_failures(), 2);
+        window.fail_newest_success();
+        assert_eq!(window.trailing_failures(), 3);
         window.push(false);
         assert_eq!(
-            (window.failures(), window.row()),
+            (window.failures(), window.trailing_failures()),
             (2, 0),
-            "the oldest has left"
+            "the oldest failure left"
         );
     }
 
     proptest! {
         #[test]
-        fn counts_what_a_list_counts(
+        fn window_counts_like_a_list(
             size in 1..=OutcomeWindow::MAX,
             outcomes in prop::collection::vec(any::<bool>(), 0..200),
         ) {

@@ -1,20 +1,20 @@
-//! The places of the probes.
+//! The slots of probes.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use steadfast_core::saturating_add;
+use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
-/// The places that probes hold while the breaker is half-open.
+/// The slots of probes while the breaker is half-open.
 ///
-/// A place is found by its id and never by its number: whoever gives back a place that was
-/// reclaimed must not free that of somebody else.
+/// A slot is found by its id and not by its index: the release of a reclaimed slot must not free the
+/// slot of another probe.
 #[derive(Debug)]
 pub(crate) struct ProbeSlots {
     limit: usize,
     timeout: Duration,
-    /// In the order in which they are reclaimed.
+    /// Ordered by the time at which they are reclaimed.
     taken: Vec<Slot>,
     next_id: SlotId,
 }
@@ -25,7 +25,7 @@ struct Slot {
     until: Instant,
 }
 
-/// Never used twice in the life of a breaker.
+/// Unique in the life of a breaker.
 pub(crate) type SlotId = NonZeroU64;
 
 impl ProbeSlots {
@@ -38,12 +38,12 @@ impl ProbeSlots {
         }
     }
 
-    /// Takes a place, or says in what time one is reclaimed.
+    /// Takes a slot, or returns the time until one is reclaimed.
     pub(crate) fn take(&mut self, now: Instant) -> Result<SlotId, Duration> {
         if let Some(wait) = self.wait(now) {
             return Err(wait);
         }
-        self.taken.retain(|place| place.until > now);
+        self.taken.retain(|slot| slot.until > now);
         let id = self.next_id;
         self.next_id = id.saturating_add(1);
         self.taken.push(Slot {
@@ -53,16 +53,16 @@ impl ProbeSlots {
         Ok(id)
     }
 
-    /// The time until a place is reclaimed, `None` if one is free.
+    /// Returns the time until a slot is reclaimed, `None` if one is free.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
-        let mut live = self.taken.iter().filter(|place| place.until > now);
+        let mut live = self.taken.iter().filter(|slot| slot.until > now);
         let first = live.next()?;
         (live.count() + 1 >= self.limit).then(|| first.until.saturating_duration_since(now))
     }
 
-    /// Holds the place for the whole time again. Returns whether it was held still.
+    /// Restarts the time of a slot. Returns whether the slot was still taken.
     pub(crate) fn renew(&mut self, id: SlotId, now: Instant) -> bool {
-        let live = |place: &Slot| place.id == id && place.until > now;
+        let live = |slot: &Slot| slot.id == id && slot.until > now;
         if !self.taken.iter().any(live) {
             return false;
         }
@@ -74,9 +74,9 @@ impl ProbeSlots {
         true
     }
 
-    /// Gives the place back. One that was reclaimed is gone already.
+    /// Releases a slot. A reclaimed slot is no longer in the list.
     pub(crate) fn free(&mut self, id: SlotId) {
-        self.taken.retain(|place| place.id != id);
+        self.taken.retain(|slot| slot.id != id);
     }
 
     pub(crate) fn taken(&self) -> usize {
@@ -95,36 +95,36 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn gives_out_as_many_as_there_are() {
+    async fn full_slots_admit_no_probe() {
         let now = Instant::now();
-        let mut places = ProbeSlots::new(2, 30 * SECOND);
-        let first = places.take(now).expect("free");
-        places.take(now + SECOND).expect("free");
-        assert_eq!(places.take(now + SECOND), Err(29 * SECOND));
+        let mut slots = ProbeSlots::new(2, 30 * SECOND);
+        let first = slots.take(now).expect("free");
+        slots.take(now + SECOND).expect("free");
+        assert_eq!(slots.take(now + SECOND), Err(29 * SECOND));
 
-        places.free(first);
-        assert_eq!(places.wait(now + SECOND), None);
-        assert!(places.take(now + SECOND).is_ok());
+        slots.free(first);
+        assert_eq!(slots.wait(now + SECOND), None);
+        assert!(slots.take(now + SECOND).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_place_that_was_reclaimed_is_not_given_back_again() {
+    async fn release_of_reclaimed_slot_frees_no_other() {
         let now = Instant::now();
-        let mut places = ProbeSlots::new(1, 30 * SECOND);
-        let hung = places.take(now).expect("free");
-        assert_eq!(places.wait(now + 29 * SECOND), Some(SECOND));
-        places.take(now + 30 * SECOND).expect("reclaimed");
-        assert_eq!(places.taken.len(), 1, "what hangs does not fill the memory");
+        let mut slots = ProbeSlots::new(1, 30 * SECOND);
+        let hung = slots.take(now).expect("free");
+        assert_eq!(slots.wait(now + 29 * SECOND), Some(SECOND));
+        slots.take(now + 30 * SECOND).expect("reclaimed");
+        assert_eq!(slots.taken.len(), 1, "a hung probe does not stay in memory");
 
-        places.free(hung);
-        assert_eq!(places.wait(now + 30 * SECOND), Some(30 * SECOND));
+        slots.free(hung);
+        assert_eq!(slots.wait(now + 30 * SECOND), Some(30 * SECOND));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_longest_timeout_is_no_panic() {
+    async fn longest_timeout_does_not_panic() {
         let now = Instant::now();
-        let mut places = ProbeSlots::new(1, Duration::MAX);
-        places.take(now).expect("free");
-        assert!(places.wait(now).is_some_and(|wait| wait > 1000 * SECOND));
+        let mut slots = ProbeSlots::new(1, Duration::MAX);
+        slots.take(now).expect("free");
+        assert!(slots.wait(now).is_some_and(|wait| wait > 1000 * SECOND));
     }
 }

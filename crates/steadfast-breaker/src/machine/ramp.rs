@@ -1,15 +1,15 @@
-//! How traffic grows after the breaker has closed.
+//! The growth of traffic after the breaker closed.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Admits a share of all attempts that grows from a tenth to all of them.
+/// Admits a share of all attempts, which grows from a tenth to all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ramp {
     start: Instant,
     time: Duration,
-    /// What is saved for the next attempt, in thousandths of one.
+    /// The share saved for the next attempt, in thousandths of one.
     credit: u64,
 }
 
@@ -21,7 +21,7 @@ impl Ramp {
         (!time.is_zero()).then_some(Self {
             start: now,
             time,
-            // The first attempt finds out how things are.
+            // The first attempt is always admitted.
             credit: WHOLE,
         })
     }
@@ -30,7 +30,7 @@ impl Ramp {
         now.saturating_duration_since(self.start) >= self.time
     }
 
-    /// Admits an attempt, or says when another one is worth a try.
+    /// Admits an attempt, or returns the time until a repeat makes sense.
     pub(crate) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
         if self.is_over(now) {
             return Ok(());
@@ -39,7 +39,7 @@ impl Ramp {
         let share = gone / self.time.as_secs_f64() * WHOLE as f64;
         self.credit += FIRST_SHARE.max(share as u64);
         if self.credit < WHOLE {
-            // Whoever asks again at once only uses up the share of others.
+            // An earlier repeat would only use up the share of other attempts.
             return Err((self.time / 10).max(Duration::from_millis(1)));
         }
         self.credit -= WHOLE;
@@ -52,11 +52,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_share_grows_to_all() {
+    async fn share_grows_from_a_tenth_to_all() {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         assert!(Ramp::new(Duration::ZERO, start).is_none());
-        let mut ramp = Ramp::new(10 * second, start).expect("there is one");
+        let mut ramp = Ramp::new(10 * second, start).expect("the time is not zero");
         for (at, expected) in [(0, 11), (2, 20), (5, 50), (9, 90), (10, 100)] {
             let now = start + at * second;
             let admitted = (0..100).filter(|_| ramp.admit(now).is_ok()).count();

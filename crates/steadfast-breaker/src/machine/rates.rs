@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::machine::rules::{Rate, Rules};
-use crate::machine::state_machine::{Admission, TripReason};
-use crate::machine::window::Counter;
+use super::admission::Admission;
+use super::counter::Counter;
+use super::rules::{Rate, Rules};
+use super::trip_reason::TripReason;
 use crate::sync::now;
 
-/// The counters of the rules that a breaker has beside failures in a row.
+/// The counters of the failure rate and of slow calls.
 #[derive(Debug)]
 pub(crate) struct Rates {
     failures: Option<(Rate, Counter)>,
@@ -41,16 +42,16 @@ impl Rates {
         }))
     }
 
-    /// Whether an attempt that ends now took too long.
+    /// Returns whether an attempt that ends now is slow.
     pub(crate) fn is_slow(&self, admission: &Admission) -> bool {
         let slow = self.slow.as_ref().map(|(slow, ..)| *slow);
         slow.is_some_and(|slow| admission.elapsed(now()) >= Some(slow))
     }
 
-    /// Counts an attempt, and returns the rule that is broken now. An attempt that neither failed
-    /// nor succeeded has only its time.
+    /// Counts an attempt, and returns the rule that is reached. A neutral attempt (`None`) has only a
+    /// duration.
     pub(crate) fn count(&self, failed: Option<bool>, admission: &Admission) -> Option<TripReason> {
-        // The clock is read only for those who need it; the others take any instant.
+        // Without a rule that needs the clock, any instant will do.
         let now = if self.needs_time { now() } else { self.epoch };
         let mut reason = None;
         if let (Some((rate, counter)), Some(failed)) = (&self.failures, failed) {
@@ -66,17 +67,16 @@ impl Rates {
         reason
     }
 
-    /// Counts a failure in the place of a success, and returns the rule that is broken now.
-    pub(crate) fn turn(&self) -> Option<TripReason> {
+    /// Counts a failure of an attempt whose duration was counted at its head. Returns the rule that
+    /// is reached.
+    pub(crate) fn count_late_failure(&self) -> Option<TripReason> {
         let (rate, counter) = self.failures.as_ref()?;
         let now = if counter.needs_time() {
             now()
         } else {
             self.epoch
         };
-        counter.turn(now);
-        let (bad, all) = counter.counts(now);
-        rate.is_reached(bad, all).then_some(TripReason::FailureRate)
+        is_reached(rate, counter, true, now).then_some(TripReason::FailureRate)
     }
 
     pub(crate) fn clear(&self) {
@@ -91,7 +91,7 @@ impl Rates {
 
 fn is_reached(rate: &Rate, counter: &Counter, bad: bool, now: Instant) -> bool {
     counter.push(bad, now);
-    // Only a bad call can be one too many.
+    // Only a bad call can reach the rate.
     bad && {
         let (bad, all) = counter.counts(now);
         rate.is_reached(bad, all)

@@ -1,45 +1,95 @@
-//! Failures in a row, where one lost connection counts once.
+//! Consecutive failures, where one lost connection counts once.
 
 use std::time::Duration;
 
 use steadfast_core::Class;
 use tokio::time::Instant;
 
-/// Within what time attempts are lost that were lost together. Those of a service that hangs fail
-/// one after the other, as the timeout of each ends, and may be classified no better.
+use super::outcome_window::OutcomeWindow;
+
+/// The time within which attempts of one lost connection fail. The attempts of a server that hangs
+/// fail one after the other, when the timeout of each ends, and may have the same class.
 const TOGETHER: Duration = Duration::from_secs(1);
 
-/// The failures since the last success.
+/// The consecutive failures since the last success.
 ///
-/// A lost HTTP/2 connection fails all its requests at once, which is one event and not fifty. So
-/// of the attempts that are lost within a second, and were admitted before the run began, one counts.
-#[derive(Clone, Copy, Debug, Default)]
+/// A lost HTTP/2 connection fails all its requests at once, which is one event and not fifty. Of the
+/// attempts that are lost within a second and were admitted before the streak began, one counts.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct FailureStreak {
-    /// How many runs have begun. An attempt remembers it, and so knows whether it is older than
-    /// the current run.
+    /// The number of streaks so far. An attempt carries the number at its admission, which shows
+    /// whether it is older than the current streak.
     number: u32,
     length: u32,
-    /// When the last attempt counted that lost its connection, of those from before the run and the
-    /// first of it.
+    /// When the last lost attempt counted: one from before the streak, or its first one.
     lost: Option<Instant>,
+    /// The last outcomes. A body that breaks makes a failure of its success here, so that the
+    /// failures before and after that success become one streak.
+    history: OutcomeWindow,
 }
 
 impl FailureStreak {
-    /// The numbers of runs begin anew after this one.
+    /// Numbers of streaks wrap around after this one.
     pub(crate) const MASK: u32 = (1 << 28) - 1;
+
+    /// Creates an empty streak. It can be restored over the last `window` outcomes.
+    pub(crate) fn new(window: u32) -> Self {
+        Self {
+            number: 0,
+            length: 0,
+            lost: None,
+            history: OutcomeWindow::new(window),
+        }
+    }
 
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
-    /// The failures that count.
+    /// Returns the failures that count.
     pub(crate) fn length(&self) -> u32 {
         self.length
     }
 
-    /// Returns whether a failure of an attempt that was admitted when `admitted_in` was the
-    /// number of the run counts.
+    /// Adds the failure of an attempt that was admitted in the streak with the number
+    /// `admitted_in`. Returns whether it counts.
     pub(crate) fn fail(&mut self, class: Class, admitted_in: u32, now: Instant) -> bool {
+        let counts = self.count(class, admitted_in, now);
+        if counts {
+            self.history.push(true);
+        }
+        counts
+    }
+
+    /// Adds the failure of an attempt whose success ended a streak. That streak resumes unless
+    /// another success followed. Returns whether the failure counts.
+    pub(crate) fn fail_after_success(
+        &mut self,
+        class: Class,
+        admitted_in: u32,
+        now: Instant,
+    ) -> bool {
+        let counts = self.count(class, admitted_in, now);
+        if counts {
+            self.history.fail_newest_success();
+            self.length = self.length.max(self.history.trailing_failures());
+        }
+        counts
+    }
+
+    /// Ends the streak, as a success does.
+    pub(crate) fn end(&mut self) {
+        self.length = 0;
+        self.history.push(false);
+    }
+
+    /// Ends the streak and forgets all outcomes.
+    pub(crate) fn clear(&mut self) {
+        self.length = 0;
+        self.history.clear();
+    }
+
+    fn count(&mut self, class: Class, admitted_in: u32, now: Instant) -> bool {
         let lost = matches!(class, Class::Transport);
         if self.length == 0 {
             self.number = (self.number + 1) & Self::MASK;
@@ -54,16 +104,6 @@ impl FailureStreak {
         self.length = self.length.saturating_add(1);
         true
     }
-
-    /// Makes it so long at least: a success that had ended it was none.
-    pub(crate) fn restore(&mut self, length: u32) {
-        self.length = self.length.max(length);
-    }
-
-    /// Ends the run, as a success does.
-    pub(crate) fn end(&mut self) {
-        self.length = 0;
-    }
 }
 
 #[cfg(test)]
@@ -71,68 +111,100 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn attempts_that_are_lost_together_count_once() {
+    async fn attempts_lost_together_count_once() {
         let now = Instant::now();
-        let mut run = FailureStreak::default();
-        let admitted_in = run.number();
+        let mut streak = FailureStreak::new(20);
+        let admitted_in = streak.number();
         for _ in 0..50 {
-            run.fail(Class::Transport, admitted_in, now);
+            streak.fail(Class::Transport, admitted_in, now);
         }
-        assert_eq!(run.length(), 1);
+        assert_eq!(streak.length(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn attempts_that_are_lost_one_after_another_count_each() {
+    async fn attempts_lost_one_after_another_count_each() {
         let now = Instant::now();
-        let mut run = FailureStreak::default();
+        let mut streak = FailureStreak::new(20);
         for _ in 0..5 {
-            let admitted_in = run.number();
-            run.fail(Class::Transport, admitted_in, now);
+            let admitted_in = streak.number();
+            streak.fail(Class::Transport, admitted_in, now);
         }
-        assert_eq!(run.length(), 5);
+        assert_eq!(streak.length(), 5);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lost_connection_counts_beside_another_failure() {
+    async fn lost_connection_after_other_failure_counts_once() {
         let now = Instant::now();
-        let mut run = FailureStreak::default();
-        let before = run.number();
-        assert!(run.fail(Class::ServerError, before, now));
+        let mut streak = FailureStreak::new(20);
+        let before = streak.number();
+        assert!(streak.fail(Class::ServerError, before, now));
         assert!(
-            run.fail(Class::Transport, before, now),
-            "the first that is lost"
+            streak.fail(Class::Transport, before, now),
+            "the first lost attempt"
         );
-        assert!(!run.fail(Class::Transport, before, now), "the second");
-        assert!(run.fail(Class::Timeout, before, now), "no lost connection");
-        assert_eq!(run.length(), 3);
+        assert!(!streak.fail(Class::Transport, before, now), "the second");
+        assert!(
+            streak.fail(Class::Timeout, before, now),
+            "no lost connection"
+        );
+        assert_eq!(streak.length(), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_starts_the_count_again() {
+    async fn success_ends_streak() {
         let now = Instant::now();
-        let mut run = FailureStreak::default();
-        let before = run.number();
-        run.fail(Class::Transport, before, now);
-        run.end();
-        assert_eq!(run.length(), 0);
+        let mut streak = FailureStreak::new(20);
+        let before = streak.number();
+        streak.fail(Class::Transport, before, now);
+        streak.end();
+        assert_eq!(streak.length(), 0);
         assert!(
-            run.fail(Class::Transport, before, now),
-            "of a new run the first"
+            streak.fail(Class::Transport, before, now),
+            "the first of a new streak"
         );
-        assert_eq!(run.length(), 1);
+        assert_eq!(streak.length(), 1);
     }
 
-    /// One in ten milliseconds is given up, ten seconds after each began.
+    /// An attempt is lost every ten milliseconds, ten seconds after its start.
     #[tokio::test(start_paused = true)]
-    async fn attempts_that_are_lost_over_seconds_count_once_a_second() {
+    async fn attempts_lost_over_seconds_count_once_per_second() {
         let start = Instant::now();
-        let mut run = FailureStreak::default();
-        let before = run.number();
+        let mut streak = FailureStreak::new(20);
+        let before = streak.number();
         for n in 0..500 {
             let now = start + n * Duration::from_millis(10);
-            let counts = run.fail(Class::Transport, before, now);
+            let counts = streak.fail(Class::Transport, before, now);
             assert_eq!(counts, n % 100 == 0, "{n}");
         }
-        assert_eq!(run.length(), 5);
+        assert_eq!(streak.length(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn broken_body_resumes_streak_unless_another_success_followed() {
+        let now = Instant::now();
+        for (other_successes, length) in [(0, 3), (1, 1)] {
+            let mut streak = FailureStreak::new(20);
+            for _ in 0..2 {
+                streak.fail(Class::Timeout, 0, now);
+            }
+            for _ in 0..=other_successes {
+                streak.end();
+            }
+            streak.fail_after_success(Class::Timeout, streak.number(), now);
+            assert_eq!(streak.length(), length, "{other_successes}");
+        }
+    }
+
+    /// Each stream succeeds at its head and breaks while the next one runs.
+    #[tokio::test(start_paused = true)]
+    async fn overlapping_broken_bodies_are_one_streak() {
+        let now = Instant::now();
+        let mut streak = FailureStreak::new(20);
+        streak.end();
+        for n in 1..=5 {
+            streak.end();
+            streak.fail_after_success(Class::Timeout, streak.number(), now);
+            assert_eq!(streak.length(), n);
+        }
     }
 }

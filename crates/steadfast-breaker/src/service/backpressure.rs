@@ -1,4 +1,4 @@
-//! Waiting until the breaker admits an attempt.
+//! The wait until the breaker admits an attempt.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -9,25 +9,22 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::machine::state_machine::Wait;
-use crate::value::breaker::CircuitBreaker;
-use crate::value::error::CircuitOpen;
-use crate::value::permit::Permit;
-use crate::value::shared::Shared;
+use crate::machine::Wait;
+use crate::value::{CircuitBreaker, CircuitOpen, Permit, Shared};
 
-/// What a service that exerts backpressure holds between `poll_ready` and `call`.
+/// The admission of a service with backpressure between `poll_ready` and `call`.
 ///
-/// A clone has none: readiness belongs to one handle.
+/// A clone starts without one, because readiness belongs to one handle.
 #[derive(Default)]
-pub(crate) struct Turn {
+pub(super) struct Readiness {
     permit: Option<Permit>,
     waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
-impl Turn {
-    /// Is ready when an attempt is admitted, and holds it.
-    pub(crate) fn poll(&mut self, breaker: &CircuitBreaker, cx: &mut Context<'_>) -> Poll<()> {
-        // What was admitted before the last transition may be rejected now.
+impl Readiness {
+    /// Becomes ready when an attempt is admitted, and keeps its permit.
+    pub(super) fn poll(&mut self, breaker: &CircuitBreaker, cx: &mut Context<'_>) -> Poll<()> {
+        // An attempt from before the last transition may be rejected now.
         self.permit.take_if(|permit| !permit.is_current());
         while self.permit.is_none() {
             if let Some(waiting) = &mut self.waiting {
@@ -45,8 +42,8 @@ impl Turn {
         Poll::Ready(())
     }
 
-    /// Takes what was admitted, or asks again if that is old.
-    pub(crate) fn take(&mut self, breaker: &CircuitBreaker) -> Result<Permit, CircuitOpen> {
+    /// Takes the permit, or requests another one if it is stale.
+    pub(super) fn take(&mut self, breaker: &CircuitBreaker) -> Result<Permit, CircuitOpen> {
         if let Some(mut permit) = self.permit.take() {
             if permit.begin() {
                 return Ok(permit);
@@ -56,15 +53,15 @@ impl Turn {
     }
 }
 
-/// Ends when an attempt may be admitted. Another one may be faster.
-async fn until_admitted(shared: Arc<Shared>, told: Option<Duration>) {
+/// Ends when an attempt may be admitted. A concurrent attempt may take the admission.
+async fn until_admitted(shared: Arc<Shared>, retry_in: Option<Duration>) {
     let mut changed = pin!(shared.changed().notified());
-    // From here on no change is missed.
+    // From here on, no change is missed.
     changed.as_mut().enable();
     let time = async {
         match shared.wait(Instant::now) {
-            // While traffic grows it admits some, and has said when to ask again.
-            Wait::Nothing if shared.is_ramping() => sleep(told.unwrap_or_default()).await,
+            // While traffic grows, a share is admitted. The rejection contains the time to wait.
+            Wait::Nothing if shared.is_ramping() => sleep(retry_in.unwrap_or_default()).await,
             Wait::Nothing => {}
             Wait::For(Some(wait)) => sleep(wait).await,
             Wait::For(None) => pending().await,
@@ -80,9 +77,9 @@ async fn until_admitted(shared: Arc<Shared>, told: Option<Duration>) {
     .await;
 }
 
-impl fmt::Debug for Turn {
+impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn")
+        f.debug_struct("Readiness")
             .field("permit", &self.permit)
             .field("waits", &self.waiting.is_some())
             .finish()

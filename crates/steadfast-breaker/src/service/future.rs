@@ -1,4 +1,4 @@
-//! The future of a response.
+//! The response future.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use steadfast_core::{BoxError, Class, Verdict, saturating_add};
+use steadfast_core::layer::saturating_add;
+use steadfast_core::{BoxError, Class, Verdict};
 use tokio::time::Instant;
 
-use crate::service::settle::Settle;
-use crate::value::error::CircuitOpen;
-use crate::value::permit::Permit;
+use super::settle::Settle;
+use crate::value::{CircuitOpen, Permit};
 
 pin_project! {
     /// The response future of [`CircuitBreakerService`](crate::CircuitBreakerService).
@@ -43,12 +43,12 @@ pin_project! {
 #[derive(Debug)]
 struct Attempt {
     permit: Option<Permit>,
-    /// From then on, a drop is a timeout.
+    /// From this instant on, a drop is a timeout.
     abandoned_at: Option<Instant>,
 }
 
 impl<F, M> ResponseFuture<F, M> {
-    pub(crate) fn running(
+    pub(super) fn running(
         inner: F,
         permit: Permit,
         mode: M,
@@ -56,7 +56,7 @@ impl<F, M> ResponseFuture<F, M> {
     ) -> Self {
         let attempt = Attempt {
             permit: Some(permit),
-            // The clock is read only by those who need it.
+            // The clock is read only if it is needed.
             abandoned_at: abandoned_after.map(|after| saturating_add(Instant::now(), after)),
         };
         Self {
@@ -68,7 +68,7 @@ impl<F, M> ResponseFuture<F, M> {
         }
     }
 
-    pub(crate) fn rejected(open: CircuitOpen) -> Self {
+    pub(super) fn rejected(open: CircuitOpen) -> Self {
         Self {
             state: State::Rejected { open: Some(open) },
         }

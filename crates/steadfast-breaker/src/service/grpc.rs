@@ -1,37 +1,46 @@
-//! What an answer of gRPC means, whose status comes after its body.
+//! The status of gRPC calls, which comes after the body.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use steadfast_core::{BoxError, verdict_of};
-use steadfast_core::{BreakerEffect, Class, DefaultClassifier, LateVerdict, Verdict, Watched};
+use steadfast_core::layer::{LateVerdict, Watched, verdict_of};
+use steadfast_core::{BoxError, BreakerEffect, Class, Verdict};
 
-use crate::service::body::{BodyEnd, ResponseBody};
-use crate::service::settle::{Settle, sealed, settle_error};
-use crate::value::permit::Permit;
+use super::body::BodyEnd;
+use super::settle::{Settle, sealed, settle_error};
+use crate::value::Permit;
 
-/// Reads the status of gRPC, in the head of a response or in its trailers.
+/// Reads the status of gRPC in the head of a response or in its trailers.
 ///
-/// Made by [`CircuitBreakerLayer::grpc`](crate::CircuitBreakerLayer::grpc).
+/// Created by [`CircuitBreakerLayer::grpc`](crate::CircuitBreakerLayer::grpc).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByGrpcStatus {
     _private: (),
 }
 
 pin_project! {
-    /// A response body that finds the status of gRPC in its trailers.
-    #[derive(Debug)]
+    /// The response body of a service made by
+    /// [`CircuitBreakerLayer::grpc`](crate::CircuitBreakerLayer::grpc).
     pub struct GrpcBody<B> {
+        #[pin]
+        inner: Watched<StatusBody<B>, BodyEnd>,
+    }
+}
+
+pin_project! {
+    /// A body that finds the status of gRPC in its trailers.
+    struct StatusBody<B> {
         #[pin]
         inner: B,
         late: LateVerdict,
     }
 }
 
-/// What an answer without a status is to a client, as the specification of gRPC says.
+/// The verdict on an answer without a status, by the specification of gRPC.
 const UNKNOWN: Verdict = Verdict::new(Class::ServerError);
 
 impl sealed::Sealed for ByGrpcStatus {}
@@ -42,7 +51,7 @@ where
     B::Error: 'static,
     E: Into<BoxError>,
 {
-    type Response = Response<ResponseBody<GrpcBody<B>>>;
+    type Response = Response<GrpcBody<B>>;
 
     fn settle(
         &self,
@@ -51,20 +60,22 @@ where
     ) -> Result<Self::Response, BoxError> {
         let response = match result {
             Ok(response) => response,
-            Err(error) => return Err(settle_error(&DefaultClassifier, permit, error)),
+            Err(error) => return Err(settle_error(permit, error)),
         };
         let status = verdict_of_status(response.headers());
         let waits = status.is_none() && response.status() == StatusCode::OK;
-        // A proxy that fails knows nothing of gRPC.
-        let verdict = status.unwrap_or_else(|| verdict_of(&DefaultClassifier, Ok(&response)));
+        // A proxy that fails does not use gRPC.
+        let verdict = status.unwrap_or_else(|| verdict_of(Ok(&response)));
         let late = LateVerdict::new();
-        let mut response = response.map(|inner| GrpcBody {
+        let response = response.map(|inner| StatusBody {
             inner,
             late: late.clone(),
         });
         if !matches!(verdict.breaker(), BreakerEffect::Success) {
             permit.record(verdict);
-            return Ok(response.map(Watched::unwatched));
+            return Ok(response.map(|body| GrpcBody {
+                inner: Watched::unwatched(body),
+            }));
         }
         let end = if waits {
             permit.head_without_verdict();
@@ -73,19 +84,81 @@ where
             permit.head(verdict);
             BodyEnd::new(permit)
         };
-        // Kept if the edge has put one there: that one knows more.
-        let known = response.extensions_mut().remove::<LateVerdict>();
-        response.extensions_mut().insert(late);
-        let mut response = Watched::response(response, end);
-        response.extensions_mut().remove::<LateVerdict>();
-        if let Some(known) = known {
-            response.extensions_mut().insert(known);
-        }
-        Ok(response)
+        Ok(watch(response, late, end).map(|inner| GrpcBody { inner }))
     }
 }
 
-impl<B: Body> Body for GrpcBody<B> {
+/// Watches the body for its end and for `late`.
+fn watch<B>(
+    mut response: Response<StatusBody<B>>,
+    late: LateVerdict,
+    end: BodyEnd,
+) -> Response<Watched<StatusBody<B>, BodyEnd>>
+where
+    B: Body,
+{
+    // A late verdict of an inner layer stays in the response. It knows more.
+    let known = response.extensions_mut().remove::<LateVerdict>();
+    response.extensions_mut().insert(late);
+    let mut response = Watched::response(response, end);
+    response.extensions_mut().remove::<LateVerdict>();
+    if let Some(known) = known {
+        response.extensions_mut().insert(known);
+    }
+    response
+}
+
+impl<B> GrpcBody<B> {
+    /// Returns a reference to the inner body.
+    pub fn get_ref(&self) -> &B {
+        &self.inner.get_ref().inner
+    }
+
+    /// Returns a mutable reference to the inner body.
+    pub fn get_mut(&mut self) -> &mut B {
+        &mut self.inner.get_mut().inner
+    }
+
+    /// Consumes `self` and returns the inner body. The verdict on the head remains.
+    pub fn into_inner(self) -> B {
+        self.inner.into_inner().inner
+    }
+}
+
+impl<B> Body for GrpcBody<B>
+where
+    B: Body,
+    B::Error: 'static,
+{
+    type Data = B::Data;
+    type Error = B::Error;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().inner.poll_frame(cx)
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for GrpcBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GrpcBody").field(self.get_ref()).finish()
+    }
+}
+
+impl<B: Body> Body for StatusBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -113,13 +186,13 @@ impl<B: Body> Body for GrpcBody<B> {
     }
 }
 
-/// The verdict of a `grpc-status`, if there is one.
+/// Returns the verdict on a `grpc-status`.
 ///
-/// <https://grpc.io/docs/guides/status-codes/> says which ones a server gives that does not work.
+/// See <https://grpc.io/docs/guides/status-codes/> for the codes of a server that does not work.
 fn verdict_of_status(headers: &HeaderMap) -> Option<Verdict> {
     let status = headers.get("grpc-status")?.to_str().ok()?.parse::<u32>();
     let class = match status.ok()? {
-        // CANCELLED: the caller left, or its own deadline was over.
+        // CANCELLED: by the caller, or after its own deadline.
         1 => return Some(Verdict::new(Class::Cancelled)),
         // DEADLINE_EXCEEDED
         4 => Class::Timeout,
@@ -132,7 +205,7 @@ fn verdict_of_status(headers: &HeaderMap) -> Option<Verdict> {
         // UNAVAILABLE
         14 => Class::Overloaded,
         0 => Class::Success,
-        // The request is at fault, or the server works and says no.
+        // The request is at fault, or a working server rejected it.
         _ => Class::CallerFault,
     };
     Some(Verdict::new(class))
@@ -143,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_has_its_effect() {
+    fn each_grpc_status_has_its_effect() {
         for (status, expected) in [
             ("0", Some(BreakerEffect::Success)),
             ("1", Some(BreakerEffect::Neutral)),

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use steadfast_core::{Classify, DefaultClassifier, Verdict};
+use steadfast_core::Verdict;
 use tower_layer::Layer;
 
-use crate::service::grpc::ByGrpcStatus;
-use crate::service::service::CircuitBreakerService;
-use crate::service::settle::ByResponse;
-use crate::service::settle::ByResult;
-use crate::service::settle::ByResultFn;
-use crate::value::breaker::CircuitBreaker;
+use super::grpc::ByGrpcStatus;
+use super::service::CircuitBreakerService;
+use super::settle::{ByResponse, ByResult, ByResultFn};
+use crate::value::CircuitBreaker;
 
-/// Puts a [`CircuitBreaker`] around a service.
+/// Applies a [`CircuitBreaker`] to a service.
 ///
-/// All services made by one layer share the breaker, and so does whoever else has a clone of it.
-/// See the [crate docs](crate) for an example.
+/// All services of one layer share the breaker, as do all its clones. See the [crate docs](crate)
+/// for an example.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct CircuitBreakerLayer<M = ByResult> {
@@ -25,17 +23,46 @@ pub struct CircuitBreakerLayer<M = ByResult> {
     backpressure: bool,
 }
 
-impl CircuitBreakerLayer {
-    /// Creates a layer for any service at all: `Ok` is a success and `Err` a failure.
+impl CircuitBreaker {
+    /// Returns a layer for any service, as [`CircuitBreakerLayer::new`] does.
     ///
-    /// An HTTP client answers `Ok` with a status of 503 too. Use [`http`](Self::http) for one.
+    /// ```
+    /// use steadfast_breaker::CircuitBreaker;
+    /// use std::io;
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let breaker = CircuitBreaker::new();
+    /// let service = ServiceBuilder::new()
+    ///     .layer(breaker.layer())
+    ///     .service(service_fn(async |key: u32| Ok::<_, io::Error>(key + 1)));
+    /// assert_eq!(service.oneshot(1).await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn layer(&self) -> CircuitBreakerLayer {
+        CircuitBreakerLayer::new(self.clone())
+    }
+}
+
+impl From<CircuitBreaker> for CircuitBreakerLayer {
+    fn from(breaker: CircuitBreaker) -> Self {
+        Self::new(breaker)
+    }
+}
+
+impl CircuitBreakerLayer {
+    /// Creates a layer for any service: `Ok` is a success and `Err` is a failure.
+    ///
+    /// An HTTP client returns `Ok` for a status of 503 too. Use [`http`](Self::http) for one.
     pub fn new(breaker: CircuitBreaker) -> Self {
         Self::with_mode(breaker, ByResult::default())
     }
 
-    /// Replaces the rule that `Ok` is a success and `Err` a failure.
+    /// Replaces the rule that `Ok` is a success and `Err` is a failure.
     ///
-    /// The function names the types of its argument, as the compiler cannot infer them.
+    /// The function must name the types of its argument, because the compiler cannot infer them.
     ///
     /// ```
     /// use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer};
@@ -58,45 +85,44 @@ impl CircuitBreakerLayer {
     where
         F: Fn(Result<&Res, &E>) -> Verdict,
     {
-        self.map_mode(|_| ByResultFn(classify))
+        CircuitBreakerLayer {
+            breaker: self.breaker,
+            mode: ByResultFn(classify),
+            abandoned_after: self.abandoned_after,
+            backpressure: self.backpressure,
+        }
     }
 }
 
 impl CircuitBreakerLayer<ByResponse> {
-    /// Creates a layer for an HTTP client, with the [`DefaultClassifier`].
+    /// Creates a layer for an HTTP client.
     ///
-    /// The body of the response becomes a [`ResponseBody`](crate::ResponseBody).
+    /// The verdict comes from a [`ClassifyLayer`](steadfast_core::ClassifyLayer) next to the client,
+    /// or from the default HTTP classification. The body of the response becomes a
+    /// [`ResponseBody`](crate::ResponseBody).
     pub fn http(breaker: CircuitBreaker) -> Self {
-        Self::with_mode(breaker, ByResponse(DefaultClassifier))
+        Self::with_mode(breaker, ByResponse::default())
     }
 }
 
 impl CircuitBreakerLayer<ByGrpcStatus> {
-    /// Creates a layer for a gRPC client, whose answers say in their trailers, or in their head
-    /// where there is nothing else, what became of the call.
+    /// Creates a layer for a gRPC client. The status of a call is in its trailers, or in its head if
+    /// there is no body.
     ///
-    /// | Status | is |
+    /// | Status | Effect |
     /// |---|---|
-    /// | `UNKNOWN`, `INTERNAL`, `DATA_LOSS`, `UNAVAILABLE`, `DEADLINE_EXCEEDED` | a failure |
+    /// | `UNKNOWN`, `INTERNAL`, `DATA_LOSS`, `UNAVAILABLE`, `DEADLINE_EXCEEDED` | failure |
     /// | `CANCELLED`, `UNAUTHENTICATED`, `PERMISSION_DENIED` | neutral |
     /// | `RESOURCE_EXHAUSTED` | a [rate limit](crate::RateLimits) |
-    /// | `OK` and the others, by which a server that works refuses a call | a success |
+    /// | `OK`, and codes with which a working server rejects a call | success |
     ///
-    /// A head with a status of HTTP other than `200` and none of gRPC counts as with
-    /// [`http`](Self::http). A `200` is taken for a success until its trailers come. If there is no
-    /// status in them either that is `UNKNOWN`, and if the body is dropped before them the success
-    /// stands. A probe gives its place back at its head, for its body may be a stream of minutes,
-    /// and counts when its status comes; dropped before, it is none.
+    /// A head with an HTTP status other than `200` and without a gRPC status counts as with
+    /// [`http`](Self::http). A `200` counts as a success until the trailers arrive. Trailers without
+    /// a status count as `UNKNOWN`. If the body is dropped before the trailers, the success remains.
+    /// A probe releases its slot at its head, because its body may be a stream of minutes, and
+    /// counts when its status arrives. If it is dropped before, it does not count.
     pub fn grpc(breaker: CircuitBreaker) -> Self {
         Self::with_mode(breaker, ByGrpcStatus::default())
-    }
-}
-
-impl<C> CircuitBreakerLayer<ByResponse<C>> {
-    /// Replaces the classifier, with a
-    /// [`classify_fn`](steadfast_core::classify_fn) for example.
-    pub fn classifier<T: Classify>(self, classifier: T) -> CircuitBreakerLayer<ByResponse<T>> {
-        self.map_mode(|_| ByResponse(classifier))
     }
 }
 
@@ -104,22 +130,21 @@ impl<M> CircuitBreakerLayer<M> {
     /// Counts an attempt as timed out if its future is dropped `after` or later, before it
     /// resolved.
     ///
-    /// Off by default, so that a dropped future is a caller who left, and no fault of the
-    /// endpoint. Set it in a stack whose timeout is outside of this layer: the timeout drops the
-    /// future, and the breaker would otherwise never learn of it. A little less than that timeout
-    /// is a good value.
+    /// Defaults to off: a dropped future is a cancelled attempt, and no fault of the endpoint. Set it
+    /// in a stack whose timeout is outside of this layer. The timeout drops the future, which would
+    /// otherwise not count. Use a value slightly below that timeout.
     pub fn abandoned_after(mut self, after: Duration) -> Self {
         self.abandoned_after = Some(after);
         self
     }
 
-    /// Makes services that are not ready while the breaker rejects, in place of requests that fail.
+    /// Makes services pending while the breaker rejects, instead of failing requests.
     ///
-    /// For callers with work that can wait: a consumer of a queue, a balancer of tower. Its task is
-    /// woken when an attempt may be admitted, and not before. What is admitted by `poll_ready` is
-    /// held until `call`; a probe's place goes to another caller after
-    /// [`probe_timeout`](crate::CircuitBreakerBuilder::probe_timeout). If the breaker makes a
-    /// transition between the two, `call` asks again and may reject.
+    /// For callers whose work can wait: a consumer of a queue, a balancer of tower. The task is woken
+    /// when an attempt may be admitted. `poll_ready` reserves the admission until `call`. The slot of
+    /// a probe is reclaimed after
+    /// [`probe_timeout`](crate::CircuitBreakerBuilder::probe_timeout). After a transition between the
+    /// two, `call` requests another admission and may reject.
     pub fn backpressure(mut self) -> Self {
         self.backpressure = true;
         self
@@ -131,15 +156,6 @@ impl<M> CircuitBreakerLayer<M> {
             mode,
             abandoned_after: None,
             backpressure: false,
-        }
-    }
-
-    fn map_mode<T>(self, f: impl FnOnce(M) -> T) -> CircuitBreakerLayer<T> {
-        CircuitBreakerLayer {
-            breaker: self.breaker,
-            mode: f(self.mode),
-            abandoned_after: self.abandoned_after,
-            backpressure: self.backpressure,
         }
     }
 }

@@ -6,15 +6,14 @@ use std::time::Duration;
 use steadfast_core::BoxError;
 use tower_service::Service;
 
-use crate::service::backpressure::Turn;
-use crate::service::future::ResponseFuture;
-use crate::service::settle::ByResult;
-use crate::service::settle::Settle;
-use crate::value::breaker::CircuitBreaker;
+use super::backpressure::Readiness;
+use super::future::ResponseFuture;
+use super::settle::{ByResult, Settle};
+use crate::value::CircuitBreaker;
 
 /// Rejects requests while its [`CircuitBreaker`] is open.
 ///
-/// Made by [`CircuitBreakerLayer`](crate::CircuitBreakerLayer). See the [crate docs](crate) for an
+/// Created by [`CircuitBreakerLayer`](crate::CircuitBreakerLayer). See the [crate docs](crate) for an
 /// example.
 #[derive(Debug)]
 pub struct CircuitBreakerService<S, M = ByResult> {
@@ -22,12 +21,12 @@ pub struct CircuitBreakerService<S, M = ByResult> {
     breaker: CircuitBreaker,
     mode: M,
     abandoned_after: Option<Duration>,
-    /// Only where the service exerts backpressure.
-    turn: Option<Turn>,
+    /// Only with backpressure.
+    readiness: Option<Readiness>,
 }
 
 impl<S, M> CircuitBreakerService<S, M> {
-    pub(crate) fn new(
+    pub(super) fn new(
         inner: S,
         breaker: CircuitBreaker,
         mode: M,
@@ -39,7 +38,7 @@ impl<S, M> CircuitBreakerService<S, M> {
             breaker,
             mode,
             abandoned_after,
-            turn: backpressure.then(Turn::default),
+            readiness: backpressure.then(Readiness::default),
         }
     }
 
@@ -75,17 +74,17 @@ where
     type Future = ResponseFuture<S::Future, M>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // Wait first, ask the inner service last: it may reserve capacity that others need. Without
-        // backpressure the breaker is asked in `call`, so that readiness alone takes no place.
-        if let Some(turn) = &mut self.turn {
-            ready!(turn.poll(&self.breaker, cx));
+        // Wait first, poll the inner service last: it may reserve capacity that other handles need.
+        // Without backpressure, `call` requests the admission, so that readiness takes no slot.
+        if let Some(readiness) = &mut self.readiness {
+            ready!(readiness.poll(&self.breaker, cx));
         }
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let admitted = match &mut self.turn {
-            Some(turn) => turn.take(&self.breaker),
+        let admitted = match &mut self.readiness {
+            Some(readiness) => readiness.take(&self.breaker),
             None => self.breaker.try_acquire(),
         };
         match admitted {
@@ -95,7 +94,7 @@ where
                 self.mode.clone(),
                 self.abandoned_after,
             ),
-            // The inner service must not see the request: it may begin to work in `call`.
+            // The inner service does not get the request: it may start the work in `call`.
             Err(open) => ResponseFuture::rejected(open),
         }
     }
@@ -108,7 +107,7 @@ impl<S: Clone, M: Clone> Clone for CircuitBreakerService<S, M> {
             self.breaker.clone(),
             self.mode.clone(),
             self.abandoned_after,
-            self.turn.is_some(),
+            self.readiness.is_some(),
         )
     }
 }

@@ -1,60 +1,67 @@
-//! How the end of a call becomes a verdict.
+//! The verdict on the result of a call.
 
 use std::error::Error;
 use std::fmt;
 
 use http::Response;
 use http_body::Body;
-use steadfast_core::{
-    BoxError, BreakerEffect, Class, Classified, Classify, DefaultClassifier, Exhausted, Verdict,
-    Watched, verdict_of,
-};
+use steadfast_core::layer::verdict_of;
+use steadfast_core::{BoxError, BreakerEffect, Class, Classified, Exhausted, Verdict};
 
-use crate::service::body::{BodyEnd, ResponseBody};
-use crate::value::permit::Permit;
+use super::body::ResponseBody;
+use crate::value::Permit;
 
-/// What a [`CircuitBreakerService`](crate::CircuitBreakerService) makes of the result of its inner service.
+/// Settles an attempt of a [`CircuitBreakerService`](crate::CircuitBreakerService) by the result of
+/// its inner service.
 ///
-/// A type parameter and not a rule by response type: one rule for every response and another one
-/// for `Response<B>` would overlap. Implemented by [`ByResult`], [`ByResultFn`] and
-/// [`ByResponse`], and by nothing else.
+/// The rule is a type parameter, because an implementation for every response would overlap with one
+/// for `Response<B>`. Implemented only by [`ByResult`], [`ByResultFn`], [`ByResponse`] and
+/// [`ByGrpcStatus`](crate::ByGrpcStatus).
+#[diagnostic::on_unimplemented(
+    message = "this circuit breaker cannot settle a service with the response `{Res}` and the error `{E}`",
+    label = "`{Self}` does not fit the inner service",
+    note = "the error of the inner service must implement `Into<BoxError>`",
+    note = "`CircuitBreakerLayer::http` and `grpc` need the response `http::Response<B>` with `B: http_body::Body`; `CircuitBreakerLayer::new` accepts any response",
+    note = "`classify_with` needs a function `Fn(Result<&Response, &Error>) -> Verdict` with the types of the inner service"
+)]
 pub trait Settle<Res, E>: sealed::Sealed {
-    /// What the caller gets in the place of `Res`.
+    /// The response to the caller.
     type Response;
 
-    /// Settles `permit` by `result`, or hands it on to the response.
+    /// Settles `permit` by `result`, or passes it on to the body of the response.
     #[doc(hidden)]
     fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Self::Response, BoxError>;
 }
 
-/// Takes `Ok` for a success and `Err` for a failure, whatever is in them.
+/// Counts `Ok` as a success and `Err` as a failure.
 ///
-/// An error that a layer further in has [classified](Classified) keeps its verdict, and so does
-/// what a balancer or a retry layer gives up with. So the rejection of one breaker is no failure to
-/// another one around it.
+/// An error that an inner layer has [classified](Classified) keeps its verdict, as does the
+/// [`Exhausted`] of a balancer or a retry layer. So the rejection of an inner breaker is no failure.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByResult {
     _private: (),
 }
 
-/// Asks a function about each result.
+/// Calls a function with each result.
 ///
-/// Made by [`CircuitBreakerLayer::classify_with`](crate::CircuitBreakerLayer::classify_with).
+/// Created by [`CircuitBreakerLayer::classify_with`](crate::CircuitBreakerLayer::classify_with).
 #[derive(Clone, Copy)]
-pub struct ByResultFn<F>(pub(crate) F);
+pub struct ByResultFn<F>(pub(super) F);
 
-/// Reads the status of HTTP responses, and learns of bodies that break.
+/// Uses the verdict on an HTTP response, and counts bodies that break.
 ///
-/// Made by [`CircuitBreakerLayer::http`](crate::CircuitBreakerLayer::http).
+/// Created by [`CircuitBreakerLayer::http`](crate::CircuitBreakerLayer::http).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ByResponse<C = DefaultClassifier>(pub(crate) C);
+pub struct ByResponse {
+    _private: (),
+}
 
-pub(crate) mod sealed {
+pub(super) mod sealed {
     pub trait Sealed {}
 
     impl Sealed for super::ByResult {}
     impl<F> Sealed for super::ByResultFn<F> {}
-    impl<C> Sealed for super::ByResponse<C> {}
+    impl Sealed for super::ByResponse {}
 }
 
 // ===== impl ByResult =====
@@ -63,7 +70,7 @@ impl<Res, E: Into<BoxError>> Settle<Res, E> for ByResult {
     type Response = Res;
 
     fn settle(&self, permit: Permit, result: Result<Res, E>) -> Result<Res, BoxError> {
-        // What an error is can be seen only of the boxed one.
+        // Only a boxed error shows its type.
         let result = result.map_err(Into::into);
         permit.record(match &result {
             Ok(_) => Verdict::SUCCESS,
@@ -73,7 +80,7 @@ impl<Res, E: Into<BoxError>> Settle<Res, E> for ByResult {
     }
 }
 
-/// The verdict of a layer further in.
+/// Returns the verdict of an inner layer.
 fn classified(error: &(dyn Error + 'static)) -> Option<Verdict> {
     let classified = Classified::find(error).map(Classified::verdict);
     classified.or_else(|| Exhausted::find(error).map(Exhausted::verdict))
@@ -102,22 +109,10 @@ impl<F> fmt::Debug for ByResultFn<F> {
     }
 }
 
-/// Asks a classifier about an error, which it can only if that is boxed.
-pub(crate) fn settle_error<C: Classify>(
-    classifier: &C,
-    permit: Permit,
-    error: impl Into<BoxError>,
-) -> BoxError {
-    let error = error.into();
-    permit.record(classifier.classify(Err(&*error)));
-    error
-}
-
 // ===== impl ByResponse =====
 
-impl<C, B, E> Settle<Response<B>, E> for ByResponse<C>
+impl<B, E> Settle<Response<B>, E> for ByResponse
 where
-    C: Classify,
     B: Body,
     E: Into<BoxError>,
 {
@@ -129,25 +124,26 @@ where
         result: Result<Response<B>, E>,
     ) -> Result<Self::Response, BoxError> {
         match result {
-            Ok(response) => Ok(self.settle_head(permit, response)),
-            Err(error) => Err(settle_error(&self.0, permit, error)),
+            Ok(response) => Ok(settle_head(permit, response)),
+            Err(error) => Err(settle_error(permit, error)),
         }
     }
 }
 
-impl<C: Classify> ByResponse<C> {
-    fn settle_head<B: Body>(
-        &self,
-        mut permit: Permit,
-        response: Response<B>,
-    ) -> Response<ResponseBody<B>> {
-        let verdict = verdict_of(&self.0, Ok(&response));
-        if matches!(verdict.breaker(), BreakerEffect::Success) {
-            permit.head(verdict);
-            Watched::response(response, BodyEnd::new(permit))
-        } else {
-            permit.record(verdict);
-            response.map(Watched::unwatched)
-        }
+fn settle_head<B: Body>(mut permit: Permit, response: Response<B>) -> Response<ResponseBody<B>> {
+    let verdict = verdict_of(Ok(&response));
+    if matches!(verdict.breaker(), BreakerEffect::Success) {
+        permit.head(verdict);
+        ResponseBody::watched(response, permit)
+    } else {
+        permit.record(verdict);
+        response.map(ResponseBody::settled)
     }
+}
+
+/// Settles an attempt by an error. Only a boxed error can be classified.
+pub(super) fn settle_error(permit: Permit, error: impl Into<BoxError>) -> BoxError {
+    let error = error.into();
+    permit.record(verdict_of::<()>(Err(&*error)));
+    error
 }

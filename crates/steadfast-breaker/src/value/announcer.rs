@@ -1,18 +1,19 @@
-//! Tells of transitions, in their order and with no lock held.
+//! Emits transitions in their order, without a lock.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use steadfast_core::{BreakerState, EndpointName, Event, Observers};
+use steadfast_core::layer::Observers;
+use steadfast_core::{BreakerState, EndpointName, Event};
 use tokio::sync::watch;
 
-use crate::machine::state_machine::Change;
+use crate::machine::Change;
 
-/// The observers and subscribers of a breaker, and what they are still to be told.
+/// The observers and subscribers of a breaker, and the queue of transitions.
 ///
-/// Whoever is told may run any code, even use this breaker. So no lock is held meanwhile, and one
-/// thread at a time tells: two of them could overtake each other, and the last word would be that
-/// of an earlier transition.
+/// An observer may run any code and may even use this breaker, so no lock is held meanwhile. One
+/// thread at a time emits: two threads could overtake each other, and the last state would be the
+/// state of an earlier transition.
 #[derive(Debug)]
 pub(crate) struct Announcer {
     name: EndpointName,
@@ -24,18 +25,18 @@ pub(crate) struct Announcer {
 #[derive(Debug, Default)]
 struct Queue {
     changes: VecDeque<Change>,
-    /// Some thread tells, and will not stop before the queue is empty.
+    /// A thread emits, and continues until the queue is empty.
     busy: bool,
 }
 
-/// The turn of one thread to tell.
-struct Turn<'a> {
+/// The right of one thread to emit.
+struct Emission<'a> {
     announcer: &'a Announcer,
     over: bool,
 }
 
 impl Announcer {
-    pub(crate) fn new(name: EndpointName, observers: Observers) -> Self {
+    pub(super) fn new(name: EndpointName, observers: Observers) -> Self {
         Self {
             name,
             observers,
@@ -54,27 +55,27 @@ impl Announcer {
 
     /// Queues a transition. The caller holds the lock under which it was made, so that the queue
     /// has the order of the transitions.
-    pub(crate) fn push(&self, change: Change) {
+    pub(super) fn push(&self, change: Change) {
         self.lock().changes.push_back(change);
     }
 
-    /// Tells what is queued, unless another thread does.
-    pub(crate) fn tell(&self) {
+    /// Emits the queued transitions, unless another thread does.
+    pub(super) fn emit(&self) {
         let mut queue = self.lock();
         if std::mem::replace(&mut queue.busy, true) {
             return;
         }
         drop(queue);
-        let mut turn = Turn {
+        let mut emission = Emission {
             announcer: self,
             over: false,
         };
-        while let Some(change) = turn.next() {
-            self.tell_one(change);
+        while let Some(change) = emission.next() {
+            self.emit_one(change);
         }
     }
 
-    fn tell_one(&self, change: Change) {
+    fn emit_one(&self, change: Change) {
         self.watch.send_replace(change.to);
         self.observers.emit(&Event::Breaker {
             endpoint: self.name.clone(),
@@ -85,18 +86,18 @@ impl Announcer {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // No code of a user runs under the lock, so a panic cannot have left it half changed.
+        // No user code runs under the lock, so a panic cannot leave the queue inconsistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Turn<'_> {
-    /// The next transition, or the end of the turn.
+impl Emission<'_> {
+    /// Returns the next transition, or ends the emission.
     fn next(&mut self) -> Option<Change> {
         let mut queue = self.announcer.lock();
         let change = queue.changes.pop_front();
         if change.is_none() {
-            // Under the same lock: a transition that comes now finds nobody at it.
+            // Under the same lock: a later transition starts another emission.
             queue.busy = false;
             self.over = true;
         }
@@ -104,9 +105,9 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Emission<'_> {
     fn drop(&mut self) {
-        // An observer that panics must not silence the breaker for ever.
+        // An observer that panics must not stop the events of this breaker.
         if !self.over {
             self.announcer.lock().busy = false;
         }
@@ -118,16 +119,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_one_turn_does_not_end_the_next() {
+    fn end_of_emission_leaves_next_one_busy() {
         let announcer = Announcer::new("a".into(), Observers::new());
-        let mut turn = Turn {
+        let mut emission = Emission {
             announcer: &announcer,
             over: false,
         };
-        assert_eq!(turn.next(), None);
-        // Another thread begins before this one has gone.
+        assert_eq!(emission.next(), None);
+        // Another thread begins before this emission is dropped.
         announcer.lock().busy = true;
-        drop(turn);
+        drop(emission);
         assert!(announcer.lock().busy);
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::machine::state_machine::Wait;
-use crate::value::breaker::CircuitBreaker;
-use crate::value::detached::Detached;
-use crate::value::error::CircuitOpen;
-use crate::value::permit::Permit;
+use super::breaker::CircuitBreaker;
+use super::detached::Detached;
+use super::error::CircuitOpen;
+use super::permit::Permit;
+use crate::machine::Wait;
 
 /// A [`CircuitBreaker`] at a given instant. Created by [`CircuitBreaker::at`].
 #[derive(Clone, Copy, Debug)]

@@ -5,26 +5,23 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::{BreakerState, Class, EndpointName, Observers, Verdict};
+use steadfast_core::layer::Observers;
+use steadfast_core::{BreakerState, Class, EndpointName, Verdict};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::machine::rules::Rules;
-use crate::machine::state_machine::{Order, TripReason, Wait};
+use super::error::{CallError, CircuitOpen};
+use super::handle::Handle;
+use super::permit::Permit;
+use super::shared::Shared;
+use crate::machine::{Order, Rules, TripReason, Wait};
 use crate::sync::now;
-use crate::value::builder::CircuitBreakerBuilder;
-use crate::value::error::CallError;
-use crate::value::error::CircuitOpen;
-use crate::value::handle::Handle;
-use crate::value::permit::Permit;
-use crate::value::shared::Shared;
 
-/// Decides from the outcomes of attempts whether the next attempt is worth making.
+/// Decides from the outcomes of attempts whether the next attempt is admitted.
 ///
-/// Ask it before an attempt with [`try_acquire`](Self::try_acquire), and tell the
-/// [`Permit`] how the attempt ended. Clones share one state; a
-/// [`CircuitBreakerLayer`](crate::CircuitBreakerLayer) does the asking and telling for a service.
-/// See the [crate docs](crate) for the rules.
+/// [`try_acquire`](Self::try_acquire) admits an attempt, and its [`Permit`] records the verdict.
+/// Clones share one state. A [`CircuitBreakerLayer`](crate::CircuitBreakerLayer) does both for a
+/// service. See the [crate docs](crate) for the rules.
 ///
 /// ```
 /// use steadfast_breaker::CircuitBreaker;
@@ -44,22 +41,20 @@ pub struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Creates a closed breaker with the defaults of the [`CircuitBreakerBuilder`].
+    pub(super) const DEFAULT_NAME: &'static str = "breaker";
+
+    /// Creates a closed breaker with the defaults of the
+    /// [`CircuitBreakerBuilder`](crate::CircuitBreakerBuilder).
     #[must_use]
     pub fn new() -> Self {
         Self::from_parts(
-            CircuitBreakerBuilder::DEFAULT_NAME.into(),
+            Self::DEFAULT_NAME.into(),
             Rules::default(),
             Observers::new(),
         )
     }
 
-    /// Creates a builder.
-    pub fn builder() -> CircuitBreakerBuilder {
-        CircuitBreakerBuilder::new()
-    }
-
-    pub(crate) fn from_parts(name: EndpointName, rules: Rules, observers: Observers) -> Self {
+    pub(super) fn from_parts(name: EndpointName, rules: Rules, observers: Observers) -> Self {
         Self::of(Arc::new(Shared::new(name, rules, observers)))
     }
 
@@ -69,7 +64,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Returns the name that stands in events, logs and errors.
+    /// Returns the name in events, logs and errors.
     #[must_use]
     pub fn name(&self) -> &EndpointName {
         self.handle.announcer().name()
@@ -77,30 +72,29 @@ impl CircuitBreaker {
 
     /// Admits an attempt.
     ///
-    /// An open breaker whose time is over turns half-open here, and the attempt is its first
-    /// probe. There is no timer and no task that would do it.
+    /// After the open time, this call makes the breaker half-open, and the attempt is its first
+    /// probe. There is no timer and no task.
     ///
     /// # Errors
     ///
-    /// Returns an error if the breaker is open, or half-open with all its places taken.
+    /// Returns an error if the breaker is open, or half-open with all probe slots taken.
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit, CircuitOpen> {
         self.acquire(now)
     }
 
     #[inline]
-    pub(crate) fn acquire(&self, now: impl Fn() -> Instant) -> Result<Permit, CircuitOpen> {
+    pub(super) fn acquire(&self, now: impl Fn() -> Instant) -> Result<Permit, CircuitOpen> {
         match self.handle.admit(now) {
             Ok(admission) => Ok(Permit::attached(self.handle.clone(), admission)),
             Err(wait) => Err(CircuitOpen::of(self.handle.clone(), wait)),
         }
     }
 
-    /// Makes an attempt unless it is rejected, and takes `Ok` for a success and `Err` for a failure.
+    /// Makes an attempt unless it is rejected. `Ok` is a success and `Err` is a failure.
     ///
-    /// A future that is dropped before its end is a cancelled attempt. Where an `Err` is no fault of
-    /// the service, or an `Ok` says that it failed, take [`try_acquire`](Self::try_acquire) and record
-    /// what it was.
+    /// A future that is dropped before its end is a cancelled attempt. For other rules, record the
+    /// verdict on the permit of [`try_acquire`](Self::try_acquire).
     ///
     /// ```
     /// use std::io;
@@ -119,7 +113,7 @@ impl CircuitBreaker {
     ///
     /// # Errors
     ///
-    /// Returns the error of the attempt, or why there was none.
+    /// Returns the error of the attempt, or [`CallError::Open`] if it was rejected.
     pub async fn call<T, E>(
         &self,
         attempt: impl Future<Output = Result<T, E>>,
@@ -135,8 +129,8 @@ impl CircuitBreaker {
 
     /// Returns whether [`try_acquire`](Self::try_acquire) would admit an attempt now.
     ///
-    /// Reads only. An attempt of another thread may take the place that was free, and while traffic
-    /// [grows](CircuitBreakerBuilder::ramp) only some of those that ask are admitted.
+    /// Reads only. A concurrent attempt may take the free slot, and while traffic
+    /// [grows](crate::CircuitBreakerBuilder::ramp) only a share of the attempts is admitted.
     #[must_use]
     pub fn would_admit(&self) -> bool {
         self.handle.wait(now) == Wait::Nothing
@@ -144,8 +138,7 @@ impl CircuitBreaker {
 
     /// Returns the state.
     ///
-    /// Reads only: a breaker stays open until an attempt is admitted, however long ago its time
-    /// was over.
+    /// Reads only: after the open time, a breaker stays open until an attempt is admitted.
     #[must_use]
     pub fn state(&self) -> BreakerState {
         self.handle.state()
@@ -153,12 +146,12 @@ impl CircuitBreaker {
 
     /// Returns the share of successes among the last outcomes, from 0 to 1.
     ///
-    /// The outcomes are those of the window, [`DEFAULT_WINDOW`] if none was set. Those that are
-    /// not known yet count as successes, so a breaker that has seen nothing is at 1, as is one
-    /// that has just closed. While it is open and half-open the share stays as it was when it
-    /// opened.
+    /// The window has the size of
+    /// [`failures_of_last`](crate::CircuitBreakerBuilder::failures_of_last), or [`DEFAULT_WINDOW`].
+    /// Unknown outcomes count as successes, so a new breaker is at 1, as is one that has just
+    /// closed. While the breaker is open or half-open, the share does not change.
     ///
-    /// [`DEFAULT_WINDOW`]: CircuitBreakerBuilder::DEFAULT_WINDOW
+    /// [`DEFAULT_WINDOW`]: crate::CircuitBreakerBuilder::DEFAULT_WINDOW
     #[must_use]
     #[inline]
     pub fn health(&self) -> f64 {
@@ -167,83 +160,82 @@ impl CircuitBreaker {
 
     /// Returns the time until an attempt may be admitted, or `None` if one would be now.
     ///
-    /// If all places of a half-open breaker are taken that is a second, or less if one of them is
-    /// reclaimed sooner: a verdict may free one at any time. An [isolated](Self::isolate) breaker has no such
-    /// time, which is [`Duration::MAX`].
+    /// If all probe slots are taken, that is one second, or less if a slot is reclaimed sooner: a
+    /// verdict may release a slot at any time. An [isolated](Self::isolate) breaker has no such
+    /// time and returns [`Duration::MAX`].
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
         self.handle.wait(now).into_time()
     }
 
-    /// Returns why it opened the last time, also if it has closed since.
+    /// Returns the reason of the last opening, even if the breaker has closed since.
     #[must_use]
     pub fn last_trip(&self) -> Option<TripReason> {
         self.handle.reason()
     }
 
-    /// Returns how many verdicts came too late: on attempts from before the last transition, which
-    /// have changed nothing.
+    /// Returns the number of verdicts without effect: verdicts on attempts from before the last
+    /// transition.
     #[must_use]
     pub fn late_verdicts(&self) -> u64 {
         self.handle.late_verdicts()
     }
 
-    /// Opens it as if it had failed too often. It recovers as it always does.
+    /// Opens the breaker as too many failures would. It recovers as usual.
     ///
-    /// Does nothing if it is open, disabled or isolated.
+    /// Does nothing if the breaker is open, disabled or isolated.
     pub fn trip(&self) {
         self.handle.order(Order::Trip);
     }
 
-    /// Closes it, and forgets all that it has seen. Ends [`disable`](Self::disable) and
-    /// [`isolate`](Self::isolate) too.
+    /// Closes the breaker and clears all outcomes. Also ends [`disable`](Self::disable) and
+    /// [`isolate`](Self::isolate).
     pub fn reset(&self) {
         self.handle.order(Order::Reset);
     }
 
-    /// Lets every attempt through, whatever comes of it, until [`reset`](Self::reset).
+    /// Admits every attempt and counts none, until [`reset`](Self::reset).
     ///
-    /// Its state is closed meanwhile.
+    /// Meanwhile the state is closed.
     pub fn disable(&self) {
         self.handle.order(Order::Disable);
     }
 
     /// Rejects every attempt until [`reset`](Self::reset).
     ///
-    /// Its state is open meanwhile. Attempts that are under way are not ended, and no verdict on
-    /// them changes anything.
+    /// Meanwhile the state is open. Attempts in flight continue, and their verdicts change nothing.
     pub fn isolate(&self) {
         self.handle.order(Order::Isolate);
     }
 
-    /// Returns whether it was [disabled](Self::disable).
+    /// Returns whether the breaker is [disabled](Self::disable).
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.handle.is_disabled()
     }
 
-    /// Returns whether it was [isolated](Self::isolate).
+    /// Returns whether the breaker is [isolated](Self::isolate).
     #[must_use]
     pub fn is_isolated(&self) -> bool {
         self.handle.is_isolated()
     }
 
+    /// Returns a receiver of the state, which is notified of each transition.
+    ///
+    /// A slow receiver sees only the last state. An
+    /// [observer](crate::CircuitBreakerBuilder::observer) gets every transition.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<BreakerState> {
+        self.handle.announcer().subscribe()
+    }
+
     #[inline]
-    pub(crate) fn handle(&self) -> &Arc<Handle> {
+    pub(super) fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         self.handle.shared()
-    }
-
-    /// Returns a receiver of the state, which is told of each transition.
-    ///
-    /// A receiver that is slow sees the last state and not each one between. An
-    /// [observer](CircuitBreakerBuilder::observer) is told of all.
-    #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<BreakerState> {
-        self.handle.announcer().subscribe()
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use steadfast_core::{EndpointName, InvalidConfig, Observer, Observers};
+use steadfast_core::layer::Observers;
+use steadfast_core::{EndpointName, InvalidConfig, Observer};
 
-use crate::machine::rules::{Rate, RateLimits, Rules};
-use crate::machine::window::Window;
-use crate::value::breaker::CircuitBreaker;
+use super::breaker::CircuitBreaker;
+use crate::machine::{Rate, RateLimits, Rules, Window};
 
 /// Configures a [`CircuitBreaker`].
 ///
-/// Made by [`CircuitBreaker::builder`]. One builder can build many breakers, which share nothing
-/// but their observers.
+/// Created by [`CircuitBreaker::builder`]. One builder can build many breakers, which share only
+/// their observers.
 ///
 /// ```
 /// use steadfast_breaker::CircuitBreaker;
@@ -34,45 +34,49 @@ pub struct CircuitBreakerBuilder {
     observers: Observers,
 }
 
-impl CircuitBreakerBuilder {
-    /// The name of a breaker that was given none.
-    pub const DEFAULT_NAME: &'static str = "breaker";
-    /// Five: at one failure in a hundred, they come in a row once in ten thousand million.
-    pub const DEFAULT_CONSECUTIVE_FAILURES: u32 = 5;
-    /// The outcomes that [`health`](CircuitBreaker::health) is taken from if
-    /// [`failures_of_last`](Self::failures_of_last) is not set.
-    pub const DEFAULT_WINDOW: u32 = 20;
-    /// A minute, which a restart of the other side usually fits in.
-    pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
-    /// Five minutes: no recovery goes unnoticed for longer.
-    pub const DEFAULT_MAX_RECOVERY_TIMEOUT: Duration = Duration::from_secs(300);
-    /// One: whatever is coming up again is asked by one attempt at a time.
-    pub const DEFAULT_PROBES: u32 = 1;
-    /// Three, because one success may be luck.
-    pub const DEFAULT_SUCCESS_THRESHOLD: u32 = 3;
-    /// Half a minute, after which a probe that has not answered no longer blocks others.
-    pub const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(30);
-    /// A tenth, enough to part breakers that opened together.
-    pub const DEFAULT_JITTER: f64 = 0.1;
-
-    pub(crate) fn new() -> Self {
-        Self {
-            name: Self::DEFAULT_NAME.into(),
+impl CircuitBreaker {
+    /// Creates a builder.
+    pub fn builder() -> CircuitBreakerBuilder {
+        CircuitBreakerBuilder {
+            name: CircuitBreakerBuilder::DEFAULT_NAME.into(),
             rules: Rules::default(),
             max_recovery_timeout: None,
             observers: Observers::new(),
         }
     }
+}
 
-    /// Sets the name that stands in events, logs and errors.
+impl CircuitBreakerBuilder {
+    /// The default name of a breaker.
+    pub const DEFAULT_NAME: &'static str = CircuitBreaker::DEFAULT_NAME;
+    /// Five: at one failure in a hundred, a streak of five starts once in 10^10 requests.
+    pub const DEFAULT_CONSECUTIVE_FAILURES: u32 = 5;
+    /// The outcomes behind [`health`](CircuitBreaker::health) without a
+    /// [`failures_of_last`](Self::failures_of_last).
+    pub const DEFAULT_WINDOW: u32 = 20;
+    /// A minute, which is enough for most restarts of a server.
+    pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
+    /// Five minutes: no recovery goes unnoticed for longer.
+    pub const DEFAULT_MAX_RECOVERY_TIMEOUT: Duration = Duration::from_secs(300);
+    /// One: a recovering service gets one attempt at a time.
+    pub const DEFAULT_PROBES: u32 = 1;
+    /// Three, because one success may be luck.
+    pub const DEFAULT_SUCCESS_THRESHOLD: u32 = 3;
+    /// Half a minute, after which a probe without an answer no longer blocks others.
+    pub const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// A tenth, enough to separate breakers that opened together.
+    pub const DEFAULT_JITTER: f64 = 0.1;
+
+    /// Sets the name in events, logs and errors.
     pub fn name(mut self, name: impl Into<EndpointName>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Sets the number of failures in a row that open the breaker.
+    /// Sets the number of consecutive failures that opens the breaker.
     ///
-    /// `u32::MAX` turns the rule off in practice.
+    /// Defaults to [`DEFAULT_CONSECUTIVE_FAILURES`](Self::DEFAULT_CONSECUTIVE_FAILURES). `u32::MAX`
+    /// disables the rule in practice.
     pub fn consecutive_failures(mut self, failures: u32) -> Self {
         self.rules.consecutive_failures = failures;
         self
@@ -81,26 +85,27 @@ impl CircuitBreakerBuilder {
     /// Opens the breaker also at `failures` among the last `window` outcomes, as "10 of the last
     /// 20".
     ///
-    /// Off by default. The window holds up to 64 outcomes, and is empty again when the breaker
-    /// closes. Not every failure has to be in a row, so this finds what fails half of the time.
+    /// Defaults to off. The window holds up to 64 outcomes, and is cleared when the breaker closes.
+    /// The failures need not be consecutive, so this rule detects a service that fails half of the
+    /// time.
     pub fn failures_of_last(mut self, failures: u32, window: u32) -> Self {
         self.rules.failures = Some(failures);
         self.rules.window = window;
         self
     }
 
-    /// Opens the breaker also at so many failures more than `share` of the calls would be, counted
-    /// from where that is the most.
+    /// Opens the breaker also at this number of failures in excess of `share` of the calls.
     ///
-    /// Off by default. It has no window whose size would have to fit the outage: a failure adds
-    /// what it is above the share, a success takes the share off, and the sum is never below zero.
-    /// So a share of failures that is smaller goes on for ever, and the greater one is, the sooner
-    /// it opens. Of all rules that open as rarely for nothing, none is sooner on average at the
-    /// failure rate that it was made for (Lorden, 1971).
+    /// Defaults to off. This is a CUSUM test: a failure adds its part above the share, a success
+    /// subtracts the share, and the sum is never negative. It has no window whose size would have
+    /// to fit the outage. A smaller share of failures never opens the breaker; a larger one opens
+    /// it sooner. At a given false-alarm rate, no other rule detects the failure rate of its design
+    /// faster on average (Lorden, 1971).
     ///
-    /// With 7 failures in a row beside it, 6 beyond 22 % open for nothing 0.98 times in 260 million
-    /// calls if 5 % of them fail. If half of them fail it takes 20 in the median, and 32 in nine of
-    /// ten cases; 10 of the last 20 need 19 and 39, and open 1.44 times.
+    /// Beside 7 consecutive failures, 6 in excess of 22 % open the breaker falsely 0.98 times in
+    /// 260 million calls if 5 % of them fail. If half of the calls fail, it opens after 20 in the
+    /// median, and after 32 in nine of ten cases. "10 of the last 20" needs 19 and 39, and opens
+    /// falsely 1.44 times.
     ///
     /// ```
     /// use steadfast_breaker::CircuitBreaker;
@@ -116,15 +121,15 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Opens the breaker also when at least this share of the calls of a window failed.
+    /// Opens the breaker also if at least this share of the calls of a window failed.
     ///
-    /// Off by default.
+    /// Defaults to off.
     ///
     /// ```
     /// use std::time::Duration;
     /// use steadfast_breaker::{CircuitBreaker, Window};
     ///
-    /// // Half of at least 20 among the last 100, whenever they were.
+    /// // Half of at least 20 among the last 100, independent of time.
     /// let by_calls = CircuitBreaker::builder().failure_rate(0.5, Window::calls(100).min_calls(20));
     /// // A fifth of at least 5 in the last 10 s.
     /// let recent = Window::time(Duration::from_secs(10)).min_calls(5);
@@ -137,46 +142,47 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Opens the breaker also when at least this share of the calls of a window took `slow` or
-    /// longer, whatever came of them.
+    /// Opens the breaker also if at least this share of the calls of a window took `slow` or longer,
+    /// independent of their outcome.
     ///
-    /// Off by default. A call takes until its verdict, and one over HTTP until the head of its
-    /// response. One that is cancelled is no call. A probe that is so slow has failed, whatever the
-    /// share is: a service that comes back has to be quick.
+    /// Defaults to off. A call takes until its verdict, over HTTP until the head of its response. A
+    /// cancelled call does not count. A slow probe has failed, independent of the share.
     pub fn slow_calls(mut self, slow: Duration, share: f64, window: Window) -> Self {
         self.rules.slow_calls = Some((slow, Rate { share, window }));
         self
     }
 
-    /// Sets what a verdict of [`Class::RateLimited`](steadfast_core::Class::RateLimited) is.
+    /// Sets the effect of a verdict of
+    /// [`Class::RateLimited`](steadfast_core::Class::RateLimited).
+    ///
+    /// Defaults to [`RateLimits::Neutral`].
     pub fn rate_limits(mut self, rate_limits: RateLimits) -> Self {
         self.rules.rate_limits = rate_limits;
         self
     }
 
-    /// Sets how long traffic takes to grow from a tenth to all of it after the breaker has closed.
+    /// Sets the time in which traffic grows from a tenth to all after the breaker closed.
     ///
-    /// None by default. Meanwhile the other attempts are rejected. The rules count as always, and
-    /// if one of them opens the breaker before the time is over that is one more failed recovery.
+    /// Defaults to zero. Meanwhile the other attempts are rejected, and all rules count. If one of
+    /// them opens the breaker before the time is over, that is one more failed recovery.
     pub fn ramp(mut self, time: Duration) -> Self {
         self.rules.ramp = time;
         self
     }
 
-    /// Sets how long the breaker stays open before it lets the first probe through.
+    /// Sets the open time before the first probe.
     ///
-    /// Twice as long after each failed probe, up to the [maximum](Self::max_recovery_timeout), and
-    /// as long as the hint of the verdict that opened it, if that is longer. The time shrinks by
-    /// one such step for each `timeout` that the breaker then stays closed.
+    /// Defaults to [`DEFAULT_RECOVERY_TIMEOUT`](Self::DEFAULT_RECOVERY_TIMEOUT). Each failed probe
+    /// doubles it, up to the [maximum](Self::max_recovery_timeout). The hint of the verdict that
+    /// opens the breaker is a floor. Each `timeout` in the closed state takes back one doubling.
     pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
         self.rules.recovery_timeout = timeout;
         self
     }
 
-    /// Sets the longest time that the breaker stays open, unless the answer that opens it asks for
-    /// more.
+    /// Sets the maximum open time, except for a longer hint.
     ///
-    /// If it is not set, it is [`DEFAULT_MAX_RECOVERY_TIMEOUT`], or the
+    /// Defaults to [`DEFAULT_MAX_RECOVERY_TIMEOUT`], or to the
     /// [`recovery_timeout`](Self::recovery_timeout) if that is longer.
     ///
     /// [`DEFAULT_MAX_RECOVERY_TIMEOUT`]: Self::DEFAULT_MAX_RECOVERY_TIMEOUT
@@ -185,41 +191,47 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Sets how many probes a half-open breaker has at a time.
+    /// Sets the number of concurrent probes of a half-open breaker.
+    ///
+    /// Defaults to [`DEFAULT_PROBES`](Self::DEFAULT_PROBES).
     pub fn probes(mut self, probes: u32) -> Self {
         self.rules.probes = probes;
         self
     }
 
-    /// Sets how many probes must succeed before the breaker closes.
+    /// Sets the number of probes that must succeed before the breaker closes.
+    ///
+    /// Defaults to [`DEFAULT_SUCCESS_THRESHOLD`](Self::DEFAULT_SUCCESS_THRESHOLD).
     pub fn success_threshold(mut self, successes: u32) -> Self {
         self.rules.success_threshold = successes;
         self
     }
 
-    /// Sets the time after which a probe without a verdict gives its place to another.
+    /// Sets the time after which the slot of a probe without a verdict is reclaimed.
     ///
-    /// Its verdict still counts if it comes while the breaker is half-open.
+    /// Defaults to [`DEFAULT_PROBE_TIMEOUT`](Self::DEFAULT_PROBE_TIMEOUT). A later verdict still
+    /// counts while the breaker is half-open.
     pub fn probe_timeout(mut self, timeout: Duration) -> Self {
         self.rules.probe_timeout = timeout;
         self
     }
 
-    /// Sets the share of an open time, from 0 to 1, that chance may take off.
+    /// Sets the share of an open time, from 0 to 1, that jitter may subtract.
     ///
-    /// An open time of just [`recovery_timeout`](Self::recovery_timeout) is exact.
+    /// Defaults to [`DEFAULT_JITTER`](Self::DEFAULT_JITTER). Without a failed probe, the open time
+    /// is exactly [`recovery_timeout`](Self::recovery_timeout).
     pub fn jitter(mut self, share: f64) -> Self {
         self.rules.jitter = share;
         self
     }
 
-    /// Sets the seed of the random numbers, for runs that can be repeated.
+    /// Sets the seed of the jitter, for repeatable runs.
     pub fn seed(mut self, seed: u64) -> Self {
         self.rules.seed = Some(seed);
         self
     }
 
-    /// Adds an observer, which is told of each transition.
+    /// Adds an observer of the transitions.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.add(observer);
         self
@@ -232,19 +244,19 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Creates the breaker, which is closed.
+    /// Creates a closed breaker.
     ///
     /// # Errors
     ///
-    /// Returns an error that names the field if a number makes no sense.
+    /// Returns an error that names the field if a number is out of range.
     pub fn build(self) -> Result<CircuitBreaker, InvalidConfig> {
         let rules = self.rules();
         rules.check()?;
         Ok(CircuitBreaker::from_parts(self.name, rules, self.observers))
     }
 
-    /// Returns whether a breaker of `other` would follow the same rules. Its name and its observers
-    /// are none.
+    /// Returns whether `other` builds breakers with the same rules. Names and observers are not
+    /// compared.
     #[must_use]
     pub fn has_rules_of(&self, other: &Self) -> bool {
         self.rules() == other.rules()
@@ -260,162 +272,4 @@ impl CircuitBreakerBuilder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rules_are_the_numbers_and_nothing_else() {
-        let builder = CircuitBreaker::builder;
-        assert!(builder().has_rules_of(&builder().name("other")));
-        let explicit = builder().max_recovery_timeout(Duration::from_secs(300));
-        assert!(builder().has_rules_of(&explicit), "the default");
-        assert!(!builder().has_rules_of(&builder().probes(2)));
-    }
-
-    fn refused(builder: CircuitBreakerBuilder) -> (String, String) {
-        let error = builder.build().expect_err("nonsense");
-        (error.field().into(), error.value().into())
-    }
-
-    #[test]
-    fn nonsense_is_refused_with_its_field_and_value() {
-        const SECOND: Duration = Duration::from_secs(1);
-        let builder = CircuitBreaker::builder;
-        for (builder, field, value) in [
-            (
-                builder().consecutive_failures(0),
-                "consecutive_failures",
-                "0",
-            ),
-            (
-                builder().failures_of_last(0, 20),
-                "failures_of_last",
-                "0 of 20",
-            ),
-            (
-                builder().failures_of_last(21, 20),
-                "failures_of_last",
-                "21 of 20",
-            ),
-            (
-                builder().failures_of_last(1, 65),
-                "failures_of_last",
-                "1 of 65",
-            ),
-            (
-                builder().failures_of_last(0, 0),
-                "failures_of_last",
-                "0 of 0",
-            ),
-            (
-                builder().excess_failures(0, 0.2),
-                "excess_failures",
-                "0 beyond 0.2",
-            ),
-            (
-                builder().excess_failures(6, 1.0),
-                "excess_failures",
-                "6 beyond 1",
-            ),
-            (
-                builder().excess_failures(6, f64::NAN),
-                "excess_failures",
-                "6 beyond NaN",
-            ),
-            (
-                builder().recovery_timeout(Duration::ZERO),
-                "recovery_timeout",
-                "0ns",
-            ),
-            (
-                builder()
-                    .recovery_timeout(2 * SECOND)
-                    .max_recovery_timeout(SECOND),
-                "max_recovery_timeout",
-                "1s",
-            ),
-            (
-                builder().failure_rate(0.0, Window::calls(10)),
-                "failure_rate",
-                "0",
-            ),
-            (
-                builder().failure_rate(1.1, Window::calls(10)),
-                "failure_rate",
-                "1.1",
-            ),
-            (
-                builder().failure_rate(f64::NAN, Window::calls(10)),
-                "failure_rate",
-                "NaN",
-            ),
-            (
-                builder().failure_rate(0.5, Window::calls(10).min_calls(11)),
-                "failure_rate",
-                "Window { span: Calls(10), min_calls: 11 }",
-            ),
-            (
-                builder().failure_rate(0.5, Window::time(Duration::ZERO)),
-                "failure_rate",
-                "Window { span: Time(0ns), min_calls: 10 }",
-            ),
-            (
-                builder().slow_calls(Duration::ZERO, 0.5, Window::calls(10)),
-                "slow_calls",
-                "0ns",
-            ),
-            (
-                builder().slow_calls(SECOND, 0.5, Window::calls(0)),
-                "slow_calls",
-                "Window { span: Calls(0), min_calls: 0 }",
-            ),
-            (
-                builder().rate_limits(RateLimits::Count),
-                "rate_limits",
-                "Count",
-            ),
-            (builder().probes(0), "probes", "0"),
-            (builder().success_threshold(0), "success_threshold", "0"),
-            (
-                builder().probe_timeout(Duration::ZERO),
-                "probe_timeout",
-                "0ns",
-            ),
-            (builder().jitter(1.1), "jitter", "1.1"),
-            (builder().jitter(-0.1), "jitter", "-0.1"),
-            (builder().jitter(f64::NAN), "jitter", "NaN"),
-        ] {
-            assert_eq!(refused(builder), (field.into(), value.into()));
-        }
-    }
-
-    #[test]
-    fn the_edges_are_accepted() {
-        let builder = CircuitBreaker::builder;
-        for builder in [
-            builder().failures_of_last(1, 1),
-            builder().failures_of_last(64, 64),
-            builder().excess_failures(1, 0.001),
-            builder().excess_failures(u32::MAX, 0.999),
-            builder().jitter(0.0),
-            builder().jitter(1.0),
-            builder().consecutive_failures(u32::MAX).probes(u32::MAX),
-            builder()
-                .recovery_timeout(Duration::MAX)
-                .probe_timeout(Duration::MAX),
-        ] {
-            assert!(builder.clone().build().is_ok(), "{builder:?}");
-        }
-    }
-
-    #[test]
-    fn the_maximum_follows_a_longer_recovery_timeout_unless_it_was_set() {
-        let builder = CircuitBreaker::builder();
-        let max = |builder: CircuitBreakerBuilder| builder.rules().max_recovery_timeout.as_secs();
-        assert_eq!(max(builder.clone()), 300);
-        let hour = builder.clone().recovery_timeout(Duration::from_secs(3600));
-        assert_eq!(max(hour), 3600);
-        let set = builder.max_recovery_timeout(Duration::from_secs(60));
-        assert_eq!(max(set), 60);
-    }
-}
+mod tests;

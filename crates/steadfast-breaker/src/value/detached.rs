@@ -2,9 +2,8 @@
 
 use steadfast_core::Verdict;
 
-use crate::value::breaker::CircuitBreaker;
-use crate::value::permit::Permit;
-use crate::value::permit::{Hold, Progress};
+use super::breaker::CircuitBreaker;
+use super::permit::{Hold, Permit, Progress};
 
 /// The holder of a [`Permit`] without a reference to its breaker.
 ///
@@ -56,7 +55,7 @@ pub struct Detached {
 
 impl Detached {
     #[inline]
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { _private: () }
     }
 }

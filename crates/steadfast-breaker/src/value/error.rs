@@ -6,30 +6,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
-use steadfast_core::{BoxError, Class, Classified, EndpointName, Verdict, find_error, unavailable};
+use steadfast_core::layer::unavailable;
+use steadfast_core::{BoxError, Class, Classified, EndpointName, Verdict, find_error};
 
-use crate::value::handle::Handle;
+use super::handle::Handle;
 
 /// The circuit is open: the attempt was rejected and nothing was sent.
 ///
-/// Half-open with all places taken counts as open too.
+/// A half-open breaker with all probe slots taken counts as open too.
 #[derive(Clone)]
 pub struct CircuitOpen {
     name: Name,
     retry_in: Option<Duration>,
 }
 
-/// Where the name is found.
+/// The source of the name.
 #[derive(Clone)]
 enum Name {
-    /// At the clone of the breaker that rejected. All its clones have one name, whose reference
-    /// count the rejections of many threads would fight over.
+    /// The clone of the breaker that rejected. A clone of the name would make the rejections of many
+    /// threads contend for one reference count.
     Of(Arc<Handle>),
     Own(EndpointName),
 }
 
 impl CircuitOpen {
-    /// Creates the error. Public, so that callers can test how they handle it.
+    /// Creates the error, for tests of its handling.
     #[must_use]
     pub fn new(name: EndpointName, retry_in: Option<Duration>) -> Self {
         Self {
@@ -38,7 +39,7 @@ impl CircuitOpen {
         }
     }
 
-    pub(crate) fn of(handle: Arc<Handle>, retry_in: Option<Duration>) -> Self {
+    pub(super) fn of(handle: Arc<Handle>, retry_in: Option<Duration>) -> Self {
         Self {
             name: Name::Of(handle),
             retry_in,
@@ -47,7 +48,7 @@ impl CircuitOpen {
 
     /// Finds this error in `error` or in one of its sources.
     ///
-    /// A layer returns it under a [`Classified`], and other layers may have wrapped that.
+    /// A layer returns it inside a [`Classified`], which other layers may have wrapped.
     #[must_use]
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         find_error(error)
@@ -62,23 +63,23 @@ impl CircuitOpen {
         }
     }
 
-    /// Returns the time until an attempt may be admitted, if that is known. While a probe runs that
-    /// is a second at most, after which it may have been answered.
+    /// Returns the time until an attempt may be admitted, if known. While a probe runs, that is at
+    /// most one second.
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
         self.retry_in
     }
 
-    /// Makes the answer of an HTTP server that cannot serve a request for this reason: `503`, with
-    /// `retry-after` in whole seconds if the time is known.
+    /// Creates the response of an HTTP server: `503`, with `retry-after` in whole seconds if the time
+    /// is known.
     #[must_use]
     pub fn to_response<B: Default>(&self) -> Response<B> {
         unavailable(self.retry_in)
     }
 
-    /// The error as a layer returns it.
+    /// Wraps the error for the caller of a layer.
     pub(crate) fn into_classified(self) -> BoxError {
-        // Neutral, because a breaker further out must not count what never reached the endpoint.
+        // Neutral, because an outer breaker must not count an attempt that was not sent.
         let verdict = Verdict::new(Class::Overloaded)
             .with_hint(self.retry_in)
             .neutral();
@@ -115,13 +116,13 @@ impl fmt::Debug for CircuitOpen {
     }
 }
 
-/// Why a [call](crate::CircuitBreaker::call) has no result.
+/// The failure of a [call](crate::CircuitBreaker::call).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError<E> {
-    /// It was rejected, and nothing was done.
+    /// The call was rejected and did not start.
     Open(CircuitOpen),
-    /// It was made, and failed.
+    /// The call failed.
     Failed(E),
 }
 
@@ -149,7 +150,7 @@ mod tests {
     use steadfast_core::BreakerEffect;
 
     #[test]
-    fn says_which_breaker_and_for_how_long() {
+    fn message_has_name_and_time() {
         let error = CircuitOpen::new("primary".into(), Some(Duration::from_millis(1500)));
         assert_eq!(
             error.to_string(),
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_http_server_says_when_to_come_back() {
+    fn response_has_retry_after() {
         let open = CircuitOpen::new("a".into(), Some(Duration::from_millis(1001)));
         let response: Response<String> = open.to_response();
         assert_eq!(response.status(), 503);
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn is_found_under_other_layers() {
+    fn error_is_found_below_other_layers() {
         let open = CircuitOpen::new("primary".into(), Some(Duration::from_secs(3)));
         let error = std::io::Error::other(open.clone().into_classified());
 
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_other_layers_to_come_back_later() {
+    fn verdict_is_neutral_overload_with_hint() {
         let open = CircuitOpen::new("primary".into(), Some(Duration::from_secs(3)));
         let error = open.into_classified();
         let verdict = Classified::find(&*error).expect("classified").verdict();
@@ -185,6 +186,9 @@ mod tests {
         assert_eq!(verdict.class(), Class::Overloaded);
         assert_eq!(verdict.hint(), Some(Duration::from_secs(3)));
         assert_eq!(verdict.breaker(), BreakerEffect::Neutral);
-        assert!(verdict.proves_unprocessed(), "any method may be sent again");
+        assert!(
+            verdict.proves_unprocessed(),
+            "a repeat is safe for any method"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::value::shared::Shared;
+use super::shared::Shared;
 
 /// The reference count that one clone of a breaker shares with its permits.
 ///
@@ -11,14 +11,14 @@ use crate::value::shared::Shared;
 /// do not contend for one count.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Handle(Arc<Shared>);
+pub(super) struct Handle(Arc<Shared>);
 
 impl Handle {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self(shared)
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0
     }
 }

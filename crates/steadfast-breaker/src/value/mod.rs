@@ -1,12 +1,24 @@
-//! The breaker as a value.
+//! The breaker as a plain value: its configuration, its permits and its shared state.
 
-pub(crate) mod announcer;
-pub(crate) mod at;
-pub(crate) mod breaker;
-pub(crate) mod builder;
-pub(crate) mod detached;
-pub(crate) mod error;
-pub(crate) mod handle;
-pub(crate) mod permit;
-pub(crate) mod registry;
-pub(crate) mod shared;
+mod announcer;
+mod at;
+mod breaker;
+mod builder;
+mod checks;
+mod detached;
+mod error;
+mod handle;
+mod permit;
+mod registry;
+mod settle;
+mod shared;
+mod word;
+
+pub use self::at::BreakerAt;
+pub use self::breaker::CircuitBreaker;
+pub use self::builder::CircuitBreakerBuilder;
+pub use self::detached::Detached;
+pub use self::error::{CallError, CircuitOpen};
+pub use self::permit::{Attached, Permit};
+pub use self::registry::BreakerRegistry;
+pub(crate) use self::shared::Shared;

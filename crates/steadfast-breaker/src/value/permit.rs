@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use steadfast_core::Verdict;
 
-use crate::machine::state_machine::{Admission, Cleared};
+use super::handle::Handle;
+use crate::machine::Admission;
 use crate::sync::now;
-use crate::value::handle::Handle;
 
 /// The right to make one attempt, which ends with a verdict.
 ///
@@ -21,7 +21,7 @@ use crate::value::handle::Handle;
 #[must_use = "dropping a permit means that the attempt was cancelled"]
 pub struct Permit<H: Hold = Attached> {
     holder: H,
-    pub(crate) progress: Progress,
+    pub(super) progress: Progress,
 }
 
 /// The holder of a [`Permit`] with a counted reference to its breaker.
@@ -51,14 +51,14 @@ enum Stage {
     /// No verdict yet.
     Waiting,
     /// The head was a success, which is taken back if the attempt fails after all.
-    Succeeded(Cleared),
+    Succeeded,
     /// The head was no success. Its verdict is final.
     Settled,
 }
 
 impl<H: Hold> Permit<H> {
     #[inline]
-    pub(crate) fn new(holder: H, admission: Admission) -> Self {
+    pub(super) fn new(holder: H, admission: Admission) -> Self {
         Self {
             holder,
             progress: Progress::new(admission),
@@ -75,28 +75,28 @@ impl<H: Hold> Permit<H> {
 
 impl Permit {
     #[inline]
-    pub(crate) fn attached(handle: Arc<Handle>, admission: Admission) -> Self {
+    pub(super) fn attached(handle: Arc<Handle>, admission: Admission) -> Self {
         let handle = Some(handle);
         Self::new(Attached { handle }, admission)
     }
 
-    /// Whether the breaker has made no transition since it was admitted.
+    /// Returns whether there was no transition since the admission.
     pub(crate) fn is_current(&self) -> bool {
         let is_current = |handle: &Arc<Handle>| handle.is_current(&self.progress.admission);
         self.holder.handle.as_ref().is_some_and(is_current)
     }
 
-    /// Lets the attempt begin now, if it has waited since it was admitted and still may.
+    /// Starts the attempt after a wait since its admission. Returns whether it may start.
     pub(crate) fn begin(&mut self) -> bool {
         self.progress.admission.begin(now);
         let renews = |handle: &Arc<Handle>| handle.renew(&self.progress.admission);
         self.holder.handle.as_ref().is_some_and(renews)
     }
 
-    /// Takes the verdict on the head of a response whose body still runs.
+    /// Records the verdict on the head of a response whose body still runs.
     ///
-    /// It counts at once, as the body may be a stream of minutes: failures, which come at the
-    /// head, would be counted long before the successes. A probe gives its place back. Only the
+    /// The verdict counts at once, because a body may be a stream of minutes: failures come at the
+    /// head and would be counted long before the successes. A probe releases its slot. Only the
     /// first head counts.
     #[inline]
     pub fn head(&mut self, verdict: Verdict) {
@@ -105,11 +105,9 @@ impl Permit {
         }
     }
 
-    /// Takes that the head of a response has come and says nothing yet, which is taken for a
-    /// success until more is known.
+    /// Records a head without a verdict, which counts as a success until its verdict comes.
     ///
-    /// A probe gives its place back, for the same reason as at [`head`](Self::head), and counts
-    /// when its verdict comes.
+    /// A probe releases its slot at its head, and counts when its verdict comes.
     pub(crate) fn head_without_verdict(&mut self) {
         let Some(handle) = &self.holder.handle else {
             return;
@@ -122,18 +120,16 @@ impl Permit {
         }
     }
 
-    /// Takes the verdict on the attempt.
+    /// Records the verdict on the attempt.
     ///
-    /// After a [`head`](Self::head) that was a success, a failure takes the place of that in all
-    /// windows, and the row of failures goes on that no other success has ended. If it was that of a
-    /// probe, it is one more failure of the state that the breaker is in now. Either way it counts
-    /// only if the breaker has not opened since the attempt was admitted. Any other verdict after
-    /// the head changes nothing, but for a rate limit if those
-    /// [count](crate::CircuitBreakerBuilder::rate_limits).
+    /// A failure after a [`head`](Self::head) that was a success is one more failure, and the streak
+    /// resumes unless another success followed. It counts only if the breaker has not opened since
+    /// the attempt was admitted. Any other verdict after the head changes nothing, except a rate
+    /// limit if those [count](crate::CircuitBreakerBuilder::rate_limits).
     #[inline]
     pub fn record(mut self, verdict: Verdict) {
         let (handle, progress) = (self.holder.handle.take(), self.progress);
-        // Nothing is left that a drop would have to look at.
+        // Nothing is left to drop.
         mem::forget(self);
         if let Some(handle) = handle {
             progress.record(&handle, verdict);
@@ -156,31 +152,32 @@ impl Progress {
     }
 
     #[inline]
-    pub(crate) fn head(&mut self, handle: &Handle, verdict: Verdict) {
+    pub(super) fn head(&mut self, handle: &Handle, verdict: Verdict) {
         if !matches!(self.stage, Stage::Waiting) {
             return;
         }
         self.admission.stop(now);
-        // This is what nearly all attempts come to.
-        let cleared = if handle.has_nothing_to_learn(&self.admission, verdict) {
-            Some(Cleared::default())
+        // The common case comes first, and inline.
+        let succeeded = handle.has_nothing_to_learn(&self.admission, verdict)
+            || handle.settle(&self.admission, verdict);
+        self.stage = if succeeded {
+            Stage::Succeeded
         } else {
-            handle.settle(&self.admission, verdict)
+            Stage::Settled
         };
-        self.stage = cleared.map_or(Stage::Settled, Stage::Succeeded);
     }
 
     #[inline]
-    pub(crate) fn record(self, handle: &Handle, verdict: Verdict) {
+    pub(super) fn record(self, handle: &Handle, verdict: Verdict) {
         let waits = matches!(self.stage, Stage::Waiting);
-        // This is what nearly all attempts come to.
+        // The common case comes first, and inline.
         if !waits || !handle.has_nothing_to_learn(&self.admission, verdict) {
             settle(handle, self, verdict);
         }
     }
 
     #[inline]
-    pub(crate) fn end(self, handle: &Handle) {
+    pub(super) fn end(self, handle: &Handle) {
         if let Stage::Waiting = self.stage {
             handle.release(&self.admission);
         }
@@ -193,7 +190,7 @@ fn settle(handle: &Handle, Progress { admission, stage }: Progress, verdict: Ver
         Stage::Waiting => {
             handle.settle(&admission, verdict);
         }
-        Stage::Succeeded(cleared) => handle.settle_late(&admission, cleared, verdict),
+        Stage::Succeeded => handle.settle_late(&admission, verdict),
         Stage::Settled => {}
     }
 }
@@ -234,9 +231,9 @@ impl fmt::Debug for Attached {
 mod tests {
     use super::*;
 
-    /// It is moved from the call to the future and on to the body.
+    /// A permit moves from the call to the future and on to the body.
     #[test]
-    fn a_permit_is_small() {
+    fn permit_fits_in_64_bytes() {
         assert!(size_of::<Permit>() <= 64, "{}", size_of::<Permit>());
     }
 }

@@ -1,4 +1,4 @@
-//! One breaker for each key.
+//! One breaker per key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,16 +8,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use steadfast_core::{BreakerState, InvalidConfig};
 
-use crate::value::breaker::CircuitBreaker;
-use crate::value::builder::CircuitBreakerBuilder;
+use super::breaker::CircuitBreaker;
+use super::builder::CircuitBreakerBuilder;
 
 /// Breakers by key: one for each host, tenant or route.
 ///
-/// It makes a breaker when its key is asked for the first time, and holds no more of them than it
-/// was told to: keys often come from callers. For a new one the breaker goes that was asked for
-/// longest ago among those that are closed, and if none is, among the open ones; those that were
-/// isolated or disabled by hand go last. Whoever has a clone of it
-/// goes on with that, and the next who asks gets a new one.
+/// The first request for a key creates its breaker. The number of breakers is limited, because keys
+/// often come from callers. For a new breaker, the least recently used closed one is removed. If none
+/// is closed, an open one is removed, and manually isolated or disabled ones last. Clones of a
+/// removed breaker continue to work; the next request for its key creates a new one.
 ///
 /// ```
 /// use steadfast_breaker::{BreakerRegistry, CircuitBreaker};
@@ -35,25 +34,25 @@ use crate::value::builder::CircuitBreakerBuilder;
 ///
 /// # Names
 ///
-/// Where events become metrics, each [name](CircuitBreakerBuilder::name) is a series that stays, as
-/// does its last state when its breaker goes. So name breakers by their keys only where those are
-/// few, and give all of them one name otherwise.
+/// If events become metrics, each [name](CircuitBreakerBuilder::name) is a series, which remains with
+/// its last state when its breaker is removed. Name breakers by their keys only if there are few
+/// keys. Otherwise use one name for all.
 ///
 /// # Cost
 ///
-/// A key that is known costs a read lock for the time of a lookup, and the clone of a
-/// [`CircuitBreaker`]. A new one costs a write lock, and if the registry is full a look at all its
-/// breakers, of which an eighth then goes.
+/// A known key costs a read lock for the time of a lookup, and the clone of a [`CircuitBreaker`]. A
+/// new key costs a write lock. If the registry is full, it also costs a scan of all breakers, of which
+/// an eighth is removed.
 #[derive(Clone)]
 pub struct BreakerRegistry<K> {
-    shared: Arc<Shared<K>>,
+    inner: Arc<Inner<K>>,
 }
 
-struct Shared<K> {
+struct Inner<K> {
     capacity: usize,
     make: Box<dyn Fn(&K) -> CircuitBreakerBuilder + Send + Sync>,
     breakers: RwLock<HashMap<K, Entry>>,
-    /// Counts up with each use.
+    /// Incremented by each use.
     clock: AtomicU64,
 }
 
@@ -63,8 +62,7 @@ struct Entry {
 }
 
 impl<K: Eq + Hash + Clone> BreakerRegistry<K> {
-    /// Creates a registry of at most `capacity` breakers, each built by what `make` returns for
-    /// its key.
+    /// Creates a registry of at most `capacity` breakers. `make` returns the builder for a key.
     ///
     /// # Errors
     ///
@@ -77,7 +75,7 @@ impl<K: Eq + Hash + Clone> BreakerRegistry<K> {
             return Err(InvalidConfig::new("capacity", "0", "must be at least 1"));
         }
         Ok(Self {
-            shared: Arc::new(Shared {
+            inner: Arc::new(Inner {
                 capacity,
                 make: Box::new(make),
                 breakers: RwLock::default(),
@@ -86,29 +84,29 @@ impl<K: Eq + Hash + Clone> BreakerRegistry<K> {
         })
     }
 
-    /// Returns the breaker of `key`, and makes it if there is none.
+    /// Returns the breaker of `key`, and creates it if there is none.
     ///
     /// # Errors
     ///
-    /// Returns an error if the builder of a new breaker refuses its configuration.
+    /// Returns an error if the builder of a new breaker rejects a value.
     pub fn get<Q>(&self, key: &Q) -> Result<CircuitBreaker, InvalidConfig>
     where
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
         K: std::borrow::Borrow<Q>,
     {
-        let now = self.shared.clock.fetch_add(1, Ordering::Relaxed);
-        let known = self.shared.breakers.read();
+        let now = self.inner.clock.fetch_add(1, Ordering::Relaxed);
+        let known = self.inner.breakers.read();
         if let Some(entry) = known.unwrap_or_else(PoisonError::into_inner).get(key) {
             entry.used.store(now, Ordering::Relaxed);
             return Ok(entry.breaker.clone());
         }
-        // Built outside of the lock, as the closure is the caller's.
+        // Built outside of the lock, because the closure is user code.
         let key = key.to_owned();
-        let new = (self.shared.make)(&key).build()?;
-        let known = self.shared.breakers.write();
+        let new = (self.inner.make)(&key).build()?;
+        let known = self.inner.breakers.write();
         let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= self.shared.capacity && !known.contains_key::<K>(&key) {
-            self.shared.evict(&mut known);
+        if known.len() >= self.inner.capacity && !known.contains_key::<K>(&key) {
+            self.inner.evict(&mut known);
         }
         // Another thread may have been faster.
         let entry = known.entry(key).or_insert_with(|| Entry {
@@ -118,30 +116,30 @@ impl<K: Eq + Hash + Clone> BreakerRegistry<K> {
         Ok(entry.breaker.clone())
     }
 
-    /// Forgets the breaker of `key`.
+    /// Removes the breaker of `key`.
     pub fn remove<Q>(&self, key: &Q)
     where
         Q: Eq + Hash + ?Sized,
         K: std::borrow::Borrow<Q>,
     {
-        let known = self.shared.breakers.write();
+        let known = self.inner.breakers.write();
         known.unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    /// Returns all keys with their breakers, in no order.
+    /// Returns all keys with their breakers, in arbitrary order.
     #[must_use]
     pub fn all(&self) -> Vec<(K, CircuitBreaker)> {
-        let known = self.shared.breakers.read();
+        let known = self.inner.breakers.read();
         let known = known.unwrap_or_else(PoisonError::into_inner);
         let all = known.iter();
         all.map(|(key, entry)| (key.clone(), entry.breaker.clone()))
             .collect()
     }
 
-    /// Returns how many breakers there are.
+    /// Returns the number of breakers.
     #[must_use]
     pub fn len(&self) -> usize {
-        let known = self.shared.breakers.read();
+        let known = self.inner.breakers.read();
         known.unwrap_or_else(PoisonError::into_inner).len()
     }
 
@@ -152,10 +150,10 @@ impl<K: Eq + Hash + Clone> BreakerRegistry<K> {
     }
 }
 
-impl<K: Eq + Hash + Clone> Shared<K> {
-    /// Removes an eighth of all, and at least one, so that not each new key looks at all of them.
+impl<K: Eq + Hash + Clone> Inner<K> {
+    /// Removes an eighth of all breakers, and at least one, so that few new keys cost a scan.
     fn evict(&self, known: &mut HashMap<K, Entry>) {
-        // What is open protects its service. A caller who invents keys must not drive it out.
+        // An open breaker protects its service. Invented keys must not remove it.
         let mut order: Vec<_> = known
             .iter()
             .map(|(key, entry)| {
@@ -178,7 +176,7 @@ impl<K: Eq + Hash + Clone> Shared<K> {
 impl<K> fmt::Debug for BreakerRegistry<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BreakerRegistry")
-            .field("capacity", &self.shared.capacity)
+            .field("capacity", &self.inner.capacity)
             .finish_non_exhaustive()
     }
 }
@@ -195,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_one_breaker() {
+    fn key_has_one_breaker() {
         let breakers = registry(10);
         breakers.get(&1).unwrap().trip();
         assert_eq!(breakers.get(&1).unwrap().state(), BreakerState::Open);
@@ -207,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_long_goes_first_and_what_is_open_last() {
+    fn full_registry_removes_least_recently_used_closed_breaker() {
         let breakers = registry(4);
         for key in 0..4 {
             breakers.get(&key).unwrap();
@@ -223,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn invented_keys_neither_fill_the_memory_nor_drive_out_what_is_open() {
+    fn many_new_keys_stay_within_capacity_and_keep_open_breakers() {
         let breakers = registry(100);
         for key in 0..10 {
             breakers.get(&key).unwrap().trip();
@@ -237,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_one_goes_only_if_none_is_closed_and_what_was_ordered_last() {
+    fn open_breaker_is_removed_only_if_none_is_closed() {
         let breakers = registry(16);
         breakers.get(&0).unwrap().isolate();
         breakers.get(&1).unwrap().disable();
@@ -266,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_get_the_same_breaker() {
+    fn concurrent_requests_get_same_breaker() {
         let breakers = registry(10);
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -278,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_makes_no_sense() {
+    fn invalid_capacity_or_builder_is_rejected() {
         let builder = || CircuitBreaker::builder();
         let error = BreakerRegistry::new(0, move |_: &u32| builder()).unwrap_err();
         assert_eq!(error.field(), "capacity");

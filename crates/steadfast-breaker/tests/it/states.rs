@@ -1,22 +1,20 @@
 //! What the breaker does as a value, on both sides of each edge.
 
-mod support;
-
 use std::io;
 use std::time::Duration;
 
+use crate::support::{
+    CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, admit_many, attempt,
+    due_breaker, rejection, trip,
+};
 use steadfast_breaker::{CallError, CircuitBreaker, CircuitBreakerBuilder, CircuitOpen, Permit};
 use steadfast_core::{BreakerState, Class, Verdict};
-use support::{
-    CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, admit_many, attempt,
-    due, rejection, trip,
-};
 use tokio::time::{Instant, advance};
 
 // ===== closed =====
 
 #[tokio::test(start_paused = true)]
-async fn opens_at_the_fifth_failure_in_a_row() {
+async fn fifth_consecutive_failure_opens() {
     let breaker = CircuitBreaker::new();
     for _ in 0..4 {
         attempt(&breaker, FAILURE);
@@ -29,7 +27,7 @@ async fn opens_at_the_fifth_failure_in_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_success_ends_the_row_and_a_neutral_verdict_does_not() {
+async fn success_ends_streak_and_neutral_verdict_does_not() {
     let breaker = CircuitBreaker::new();
     for verdict in [FAILURE, FAILURE, FAILURE, FAILURE, SUCCESS] {
         attempt(&breaker, verdict);
@@ -45,7 +43,7 @@ async fn a_success_ends_the_row_and_a_neutral_verdict_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_of_the_caller_shows_that_the_endpoint_works() {
+async fn caller_fault_ends_streak() {
     let breaker = CircuitBreaker::new();
     for _ in 0..3 {
         for _ in 0..4 {
@@ -57,8 +55,8 @@ async fn a_fault_of_the_caller_shows_that_the_endpoint_works() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_an_attempt_of_a_future() {
-    let breaker = due().await;
+async fn call_settles_attempt_by_result_of_future() {
+    let breaker = due_breaker().await;
     // One that is dropped gives its place back.
     let mut dropped =
         tokio_test::task::spawn(breaker.call(std::future::pending::<Result<(), ()>>()));
@@ -85,7 +83,7 @@ async fn a_call_is_an_attempt_of_a_future() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verdict_may_be_made_neutral() {
+async fn neutral_failure_changes_nothing() {
     let breaker = CircuitBreaker::new();
     for _ in 0..100 {
         attempt(&breaker, FAILURE.neutral());
@@ -94,7 +92,7 @@ async fn a_verdict_may_be_made_neutral() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn opens_at_ten_failures_of_the_last_twenty() {
+async fn ten_failures_of_last_twenty_open() {
     let breaker = CircuitBreaker::builder()
         .failures_of_last(10, 20)
         .build()
@@ -109,7 +107,7 @@ async fn opens_at_ten_failures_of_the_last_twenty() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_leaves_the_window_after_as_many_outcomes() {
+async fn failure_leaves_window_after_its_size() {
     let breaker = CircuitBreaker::builder()
         .failures_of_last(2, 3)
         .build()
@@ -126,7 +124,7 @@ async fn a_failure_leaves_the_window_after_as_many_outcomes() {
 
 /// A cancelled attempt must not push a failure out of the window.
 #[tokio::test(start_paused = true)]
-async fn a_neutral_verdict_is_no_outcome() {
+async fn neutral_verdict_stays_out_of_window() {
     let breaker = CircuitBreaker::builder()
         .failures_of_last(2, 2)
         .build()
@@ -138,7 +136,7 @@ async fn a_neutral_verdict_is_no_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_is_the_share_of_successes() {
+async fn health_is_share_of_successes() {
     let breaker = CircuitBreaker::new();
     assert_eq!(breaker.health(), 1.0);
     attempt(&breaker, FAILURE);
@@ -154,7 +152,7 @@ async fn health_is_the_share_of_successes() {
 // ===== open =====
 
 #[tokio::test(start_paused = true)]
-async fn lets_a_probe_through_when_its_time_is_over_and_not_before() {
+async fn probe_is_admitted_after_open_time() {
     let breaker = CircuitBreaker::new();
     trip(&breaker);
     advance(60 * SECOND - Duration::from_nanos(1)).await;
@@ -172,8 +170,8 @@ async fn lets_a_probe_through_when_its_time_is_over_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reading_changes_nothing() {
-    let breaker = due().await;
+async fn reads_change_nothing() {
+    let breaker = due_breaker().await;
     for _ in 0..3 {
         assert!(breaker.would_admit());
         assert_eq!(breaker.retry_in(), None);
@@ -187,7 +185,7 @@ async fn reading_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_times_are_no_panic() {
+async fn longest_times_do_not_panic() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(1)
         .recovery_timeout(Duration::MAX)
@@ -206,8 +204,8 @@ async fn the_longest_times_are_no_panic() {
 // ===== half-open =====
 
 #[tokio::test(start_paused = true)]
-async fn closes_after_three_probes_one_at_a_time() {
-    let breaker = due().await;
+async fn three_successful_probes_close() {
+    let breaker = due_breaker().await;
     for _ in 0..3 {
         assert_ne!(breaker.state(), CLOSED);
         let probe = admit(&breaker);
@@ -223,8 +221,8 @@ async fn closes_after_three_probes_one_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn begins_anew_after_it_has_closed() {
-    let breaker = due().await;
+async fn closing_clears_window_streak_and_open_time() {
+    let breaker = due_breaker().await;
     for _ in 0..3 {
         attempt(&breaker, SUCCESS);
     }
@@ -238,7 +236,7 @@ async fn begins_anew_after_it_has_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_probe_opens_it_for_twice_as_long() {
+async fn failed_probe_doubles_open_time() {
     let breaker = CircuitBreaker::builder().jitter(0.0).build().unwrap();
     trip(&breaker);
     for seconds in [60, 120, 240, 300, 300] {
@@ -252,7 +250,7 @@ async fn a_failed_probe_opens_it_for_twice_as_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn breakers_of_one_seed_open_for_the_same_times() {
+async fn equal_seeds_give_equal_open_times() {
     let builder = CircuitBreaker::builder().jitter(0.5).seed(7);
     let breakers = [builder.clone(), builder.clone(), builder.seed(8)];
     let breakers = breakers.map(|builder| builder.build().unwrap());
@@ -267,7 +265,7 @@ async fn breakers_of_one_seed_open_for_the_same_times() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jitter_shortens_every_time_but_the_first() {
+async fn jitter_shortens_all_open_times_except_first() {
     let breaker = CircuitBreaker::builder().jitter(0.5).build().unwrap();
     trip(&breaker);
     assert_eq!(breaker.retry_in(), Some(60 * SECOND));
@@ -280,8 +278,8 @@ async fn jitter_shortens_every_time_but_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_probe_gives_its_place_back_and_counts_nothing() {
-    let breaker = due().await;
+async fn cancelled_probe_releases_slot_and_does_not_count() {
+    let breaker = due_breaker().await;
     for _ in 0..10 {
         drop(admit(&breaker));
         attempt(&breaker, NEUTRAL);
@@ -295,7 +293,7 @@ async fn a_cancelled_probe_gives_its_place_back_and_counts_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn has_as_many_places_as_it_was_given() {
+async fn probes_setting_limits_concurrent_probes() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(1)
         .probes(3)
@@ -318,8 +316,8 @@ async fn has_as_many_places_as_it_was_given() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_place_of_a_hung_probe_is_reclaimed_and_not_sooner() {
-    let breaker = due().await;
+async fn slot_of_hung_probe_is_reclaimed_after_timeout() {
+    let breaker = due_breaker().await;
     let hung = admit(&breaker);
     advance(30 * SECOND - Duration::from_nanos(1)).await;
     assert_eq!(breaker.retry_in(), Some(Duration::from_nanos(1)));
@@ -337,7 +335,7 @@ async fn the_place_of_a_hung_probe_is_reclaimed_and_not_sooner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_place_is_reclaimed_first() {
+async fn oldest_slot_is_reclaimed_first() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(1)
         .probes(2)
@@ -357,9 +355,9 @@ async fn the_first_place_is_reclaimed_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_late_verdict_of_a_reclaimed_probe_still_counts() {
+async fn verdict_of_reclaimed_probe_counts() {
     for (late, state) in [(SUCCESS, CLOSED), (FAILURE, OPEN)] {
-        let breaker = due().await;
+        let breaker = due_breaker().await;
         let hung = admit(&breaker);
         advance(30 * SECOND).await;
         attempt(&breaker, SUCCESS);
@@ -372,7 +370,7 @@ async fn the_late_verdict_of_a_reclaimed_probe_still_counts() {
 // ===== the value =====
 
 #[tokio::test(start_paused = true)]
-async fn clones_share_one_state_and_builders_do_not() {
+async fn clones_share_state_and_builders_do_not() {
     let builder: CircuitBreakerBuilder = CircuitBreaker::builder().name("shared");
     let breaker = builder.clone().build().unwrap();
     let other = builder.build().unwrap();
@@ -391,7 +389,7 @@ fn keeps_auto_traits() {
 
 /// Whoever has looked at the clock is answered as of then, in every state.
 #[tokio::test(start_paused = true)]
-async fn a_time_that_is_known_stands_for_the_clock() {
+async fn given_instant_replaces_clock() {
     let breaker = CircuitBreaker::new();
     let start = Instant::now();
     let at = |seconds| start + seconds * SECOND;
@@ -414,7 +412,7 @@ async fn a_time_that_is_known_stands_for_the_clock() {
 
 /// All clones have one name. Threads that are rejected would fight over its reference count.
 #[tokio::test(start_paused = true)]
-async fn a_rejection_does_not_clone_the_name() {
+async fn rejection_does_not_clone_name() {
     let breaker = CircuitBreaker::new();
     breaker.trip();
     let open = breaker.try_acquire().expect_err("open");
@@ -425,7 +423,7 @@ async fn a_rejection_does_not_clone_the_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_verdict_that_comes_too_late_is_counted() {
+async fn late_verdicts_are_counted() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(1)
         .success_threshold(1)

@@ -1,5 +1,3 @@
-#![allow(dead_code)] // each test binary uses a part of this
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,7 +49,7 @@ pub(crate) fn trip(breaker: &CircuitBreaker) {
 }
 
 /// A breaker with the default rules that is about to let its first probe through.
-pub(crate) async fn due() -> CircuitBreaker {
+pub(crate) async fn due_breaker() -> CircuitBreaker {
     let breaker = CircuitBreaker::new();
     trip(&breaker);
     advance(60 * SECOND).await;

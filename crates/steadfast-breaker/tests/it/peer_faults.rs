@@ -2,8 +2,6 @@
 //!
 //! The numbers are those of our notes on them.
 
-mod support;
-
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -11,21 +9,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::support::{
+    CLOSED, FAILURE, HALF_OPEN, OPEN, SECOND, SUCCESS, admit, admit_many, attempt, due_breaker,
+    rejection, trip,
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen, Permit};
-use support::{
-    CLOSED, FAILURE, HALF_OPEN, OPEN, SECOND, SUCCESS, admit, admit_many, attempt, due, rejection,
-    trip,
-};
 use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// A window that only ever grew: after a day of good service, it took another day of failures to
 /// open at "half of the last hundred".
 #[tokio::test(start_paused = true)]
-async fn b1_a_long_good_time_does_not_hide_an_outage() {
+async fn outage_after_long_health_opens_at_full_window() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(u32::MAX)
         .failures_of_last(32, 64)
@@ -45,8 +43,8 @@ async fn b1_a_long_good_time_does_not_hide_an_outage() {
 /// Probes that took longer than the window were forgotten while their places stayed used up: the
 /// breaker rejected everything for good, in front of a healthy service.
 #[tokio::test(start_paused = true)]
-async fn b2_slow_probes_do_not_leave_it_half_open_for_ever() {
-    let breaker = due().await;
+async fn slow_or_leaked_probes_do_not_block_recovery() {
+    let breaker = due_breaker().await;
     for state in [HALF_OPEN, HALF_OPEN, CLOSED] {
         let probe = admit(&breaker);
         advance(3600 * SECOND).await;
@@ -54,7 +52,7 @@ async fn b2_slow_probes_do_not_leave_it_half_open_for_ever() {
         assert_eq!(breaker.state(), state);
     }
 
-    let breaker = due().await;
+    let breaker = due_breaker().await;
     for _ in 0..100 {
         // Not even dropped: its task was leaked.
         std::mem::forget(admit(&breaker));
@@ -70,7 +68,7 @@ async fn b2_slow_probes_do_not_leave_it_half_open_for_ever() {
 /// A request from before the outage that succeeded late closed the circuit without one probe, and
 /// one that failed late ended a recovery.
 #[tokio::test(start_paused = true)]
-async fn b3_a_late_verdict_from_before_the_outage_changes_nothing() {
+async fn verdict_from_before_opening_changes_nothing() {
     let breaker = CircuitBreaker::builder()
         .success_threshold(1)
         .build()
@@ -102,7 +100,7 @@ async fn b3_a_late_verdict_from_before_the_outage_changes_nothing() {
 /// breaker saw none of it. A dropped future says nothing by itself, since the caller may just have
 /// left. But a stack that knows better can say so.
 #[tokio::test(start_paused = true)]
-async fn b4_a_timeout_outside_of_the_breaker_can_be_seen() {
+async fn outer_timeout_counts_with_abandoned_after() {
     for (abandoned_after, state) in [(None, CLOSED), (Some(SECOND), OPEN)] {
         let breaker = CircuitBreaker::new();
         let mut layer = CircuitBreakerLayer::new(breaker.clone());
@@ -122,8 +120,8 @@ async fn b4_a_timeout_outside_of_the_breaker_can_be_seen() {
 
 /// A cancelled probe was lost, or closed the circuit. It gives its place back and says nothing.
 #[tokio::test(start_paused = true)]
-async fn b4_a_cancelled_probe_is_neutral() {
-    let breaker = due().await;
+async fn probe_cancelled_by_outer_timeout_is_neutral() {
+    let breaker = due_breaker().await;
     let service = service_fn(async |(): ()| {
         sleep(Duration::MAX).await;
         Ok::<_, Infallible>(())
@@ -160,7 +158,7 @@ impl Service<()> for Eager {
 /// A layer made the future of the inner service first and asked the breaker when it was polled:
 /// whatever sends in `call` sent ten requests into an open circuit.
 #[tokio::test(start_paused = true)]
-async fn b9_a_rejected_request_never_reaches_the_inner_service() {
+async fn rejected_request_does_not_reach_inner_service() {
     let breaker = CircuitBreaker::new();
     trip(&breaker);
     let inner = Eager::default();
@@ -177,7 +175,7 @@ async fn b9_a_rejected_request_never_reaches_the_inner_service() {
 
 /// To a layer that only knows `Ok` and `Err`, a thousand `503` in a row are a healthy service.
 #[tokio::test(start_paused = true)]
-async fn b10_a_service_that_answers_503_is_not_healthy() {
+async fn consecutive_503_responses_open() {
     let breaker = CircuitBreaker::new();
     let client = service_fn(async |_: Request<()>| {
         let response = Response::builder().status(503);
@@ -193,8 +191,8 @@ async fn b10_a_service_that_answers_503_is_not_healthy() {
 
 /// Half-open admitted all of five hundred concurrent requests to a service that was still down.
 #[tokio::test(start_paused = true)]
-async fn b11_half_open_is_no_stampede() {
-    let breaker = due().await;
+async fn half_open_admits_one_of_500_requests() {
+    let breaker = due_breaker().await;
     let probes: Vec<_> = (0..500)
         .filter_map(|_| breaker.try_acquire().ok())
         .collect();

@@ -1,11 +1,9 @@
 //! A service that is not ready while its breaker rejects.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{FAILURE, HALF_OPEN, OPEN, SUCCESS};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitBreakerService, CircuitOpen};
-use support::{FAILURE, HALF_OPEN, OPEN, SUCCESS};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service};
@@ -30,7 +28,7 @@ fn spawn(
 }
 
 #[tokio::test(start_paused = true)]
-async fn wakes_when_a_probe_may_go_and_not_before() {
+async fn service_wakes_when_probe_is_due() {
     let breaker = breaker();
     let (mut service, mut handle) = spawn(&breaker);
     breaker.trip();
@@ -56,7 +54,7 @@ async fn wakes_when_a_probe_may_go_and_not_before() {
 
 /// An inner service that is asked may reserve capacity, which an open breaker would then hold.
 #[tokio::test(start_paused = true)]
-async fn does_not_ask_the_inner_service_while_it_waits() {
+async fn waiting_service_does_not_poll_inner_service() {
     let breaker = breaker();
     let (mut service, mut handle) = spawn(&breaker);
     breaker.trip();
@@ -68,7 +66,7 @@ async fn does_not_ask_the_inner_service_while_it_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_that_becomes_free_wakes_those_who_wait() {
+async fn released_slot_wakes_all_waiting_services() {
     let breaker = breaker();
     breaker.trip();
     advance(60 * SECOND).await;
@@ -91,7 +89,7 @@ async fn a_place_that_becomes_free_wakes_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clone_does_not_inherit_the_place() {
+async fn clone_does_not_inherit_slot() {
     let breaker = breaker();
     breaker.trip();
     advance(60 * SECOND).await;
@@ -103,7 +101,7 @@ async fn a_clone_does_not_inherit_the_place() {
 
 /// Whoever asks again and again would otherwise be admitted, and the service flooded.
 #[tokio::test(start_paused = true)]
-async fn waits_while_traffic_grows() {
+async fn service_waits_during_ramp() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(1)
         .success_threshold(1)
@@ -128,7 +126,7 @@ async fn waits_while_traffic_grows() {
 
 /// Between readiness and the call somebody else's request may have failed.
 #[tokio::test(start_paused = true)]
-async fn readiness_from_before_a_transition_lets_nothing_through() {
+async fn transition_after_readiness_rejects_call() {
     let breaker = breaker();
     let (mut service, mut handle) = spawn(&breaker);
     assert_ready_ok!(service.poll_ready());
@@ -142,7 +140,7 @@ async fn readiness_from_before_a_transition_lets_nothing_through() {
 
 /// A caller that was ready and did nothing for a while: its place went to another probe.
 #[tokio::test(start_paused = true)]
-async fn a_place_that_was_reclaimed_is_not_used() {
+async fn call_after_reclaim_of_slot_is_rejected() {
     let breaker = breaker();
     breaker.trip();
     advance(60 * SECOND).await;
@@ -158,7 +156,7 @@ async fn a_place_that_was_reclaimed_is_not_used() {
 
 /// It begins when it is called, so that is when its time begins.
 #[tokio::test(start_paused = true)]
-async fn a_probe_has_its_whole_time_from_the_call_on() {
+async fn probe_timeout_starts_at_call() {
     let breaker = breaker();
     breaker.trip();
     advance(60 * SECOND).await;
@@ -173,7 +171,7 @@ async fn a_probe_has_its_whole_time_from_the_call_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_isolated_breaker_is_waited_for_until_it_is_reset() {
+async fn isolated_breaker_keeps_service_pending_until_reset() {
     let breaker = breaker();
     let (mut service, _handle) = spawn(&breaker);
     breaker.isolate();
@@ -187,7 +185,7 @@ async fn an_isolated_breaker_is_waited_for_until_it_is_reset() {
 
 /// 200 tasks that wait for one place: each gets its turn, and nobody spins.
 #[tokio::test(start_paused = true)]
-async fn everyone_gets_a_turn() {
+async fn two_hundred_waiting_tasks_are_all_served() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(1)
         .success_threshold(200)

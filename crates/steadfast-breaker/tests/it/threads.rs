@@ -1,20 +1,18 @@
 //! What holds for many threads at once, which one thread cannot show.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{CLOSED, FAILURE, Log, SUCCESS};
 use steadfast_breaker::CircuitBreaker;
-use support::{CLOSED, FAILURE, Log, SUCCESS};
 
 const THREADS: usize = 8;
 const ATTEMPTS: usize = 5_000;
 
 /// Runs `attempt` in many threads at once, with a number that is different each time.
-fn hammer(attempt: impl Fn(usize) + Send + Sync) {
+fn run_in_threads(attempt: impl Fn(usize) + Send + Sync) {
     let attempt = &attempt;
     thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -28,7 +26,7 @@ fn hammer(attempt: impl Fn(usize) + Send + Sync) {
 }
 
 /// A breaker that is always due, so that threads need not wait for it.
-fn restless(log: &Log) -> CircuitBreaker {
+fn always_due(log: &Log) -> CircuitBreaker {
     CircuitBreaker::builder()
         .consecutive_failures(2)
         .recovery_timeout(Duration::from_nanos(1))
@@ -42,10 +40,10 @@ fn restless(log: &Log) -> CircuitBreaker {
 }
 
 #[test]
-fn never_more_probes_than_places() {
-    let breaker = restless(&Log::default());
+fn concurrent_probes_never_exceed_slots() {
+    let breaker = always_due(&Log::default());
     let live = Arc::new(AtomicUsize::new(0));
-    hammer(|n| {
+    run_in_threads(|n| {
         let Ok(permit) = breaker.try_acquire() else {
             return;
         };
@@ -63,11 +61,11 @@ fn never_more_probes_than_places() {
 
 /// Two threads that make transitions could overtake each other while they tell of them.
 #[test]
-fn transitions_are_told_in_their_order() {
+fn concurrent_transitions_are_emitted_in_order() {
     let log = Log::default();
-    let breaker = restless(&log);
+    let breaker = always_due(&log);
     let states = breaker.subscribe();
-    hammer(|n| {
+    run_in_threads(|n| {
         if let Ok(permit) = breaker.try_acquire() {
             permit.record(if n % 3 == 0 { SUCCESS } else { FAILURE });
         }

@@ -1,18 +1,16 @@
 //! Answers of gRPC, whose status comes after their bodies.
 
-mod support;
-
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SUCCESS, attempt};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, GrpcBody};
-use support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SUCCESS, attempt};
 use tower::{Layer, ServiceExt};
 
 struct Frames(VecDeque<Frame<Bytes>>);
@@ -61,7 +59,7 @@ async fn state_after(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_in_the_trailers_counts() {
+async fn status_in_trailers_counts() {
     for (code, expected) in [
         ("0", CLOSED),
         ("5", CLOSED),
@@ -76,13 +74,13 @@ async fn the_status_in_the_trailers_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_in_the_head_counts_where_there_is_one() {
+async fn status_in_head_counts() {
     assert_eq!(state_after(200, status("14"), None).await, OPEN);
     assert_eq!(state_after(200, status("12"), None).await, CLOSED);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proxy_that_fails_knows_nothing_of_grpc() {
+async fn http_status_without_grpc_status_counts() {
     assert_eq!(state_after(503, HeaderMap::new(), None).await, OPEN);
     assert_eq!(state_after(404, HeaderMap::new(), None).await, CLOSED);
 }
@@ -90,13 +88,13 @@ async fn a_proxy_that_fails_knows_nothing_of_grpc() {
 /// A server or a proxy that ends a stream in the middle of it: to a client of gRPC that is
 /// `UNKNOWN`.
 #[tokio::test(start_paused = true)]
-async fn an_answer_without_a_status_is_a_failure() {
+async fn missing_status_is_failure() {
     assert_eq!(state_after(200, HeaderMap::new(), None).await, OPEN);
     let other = Some(HeaderMap::new());
     assert_eq!(state_after(200, HeaderMap::new(), other).await, OPEN);
 }
 
-type Answer = http::Response<steadfast_breaker::ResponseBody<GrpcBody<Frames>>>;
+type Answer = http::Response<GrpcBody<Frames>>;
 
 /// The answer to a probe of a breaker that closes at the second success.
 async fn probe(code: &'static str) -> (CircuitBreaker, Answer) {
@@ -118,7 +116,7 @@ async fn probe(code: &'static str) -> (CircuitBreaker, Answer) {
 
 /// Its body may be a stream of minutes, but a head with `200` says nothing.
 #[tokio::test(start_paused = true)]
-async fn a_probe_gives_its_place_back_at_its_head_and_counts_at_its_status() {
+async fn probe_releases_slot_at_head_and_counts_at_status() {
     for (code, expected) in [("0", CLOSED), ("14", OPEN)] {
         let (breaker, response) = probe(code).await;
         breaker.try_acquire().expect("a place").record(SUCCESS);
@@ -129,7 +127,7 @@ async fn a_probe_gives_its_place_back_at_its_head_and_counts_at_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_dropped_before_its_status_says_nothing() {
+async fn probe_dropped_before_status_does_not_count() {
     let (breaker, response) = probe("0").await;
     drop(response);
     breaker.try_acquire().expect("a place").record(SUCCESS);
@@ -138,7 +136,7 @@ async fn a_body_that_is_dropped_before_its_status_says_nothing() {
 
 /// A stream of minutes has no status for as long. Its head is taken for a success until then.
 #[tokio::test(start_paused = true)]
-async fn calls_that_run_end_a_row_of_failures_unless_their_status_is_one() {
+async fn head_ends_streak_unless_status_is_failure() {
     for code in ["0", "14"] {
         let breaker = CircuitBreaker::new();
         for _ in 0..4 {

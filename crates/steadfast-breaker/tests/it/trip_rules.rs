@@ -1,12 +1,10 @@
 //! The rules beside failures in a row: shares of calls, slow calls, rate limits, hints, the ramp.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SUCCESS};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder, RateLimits, TripReason, Window};
 use steadfast_core::{Class, Verdict};
-use support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SUCCESS};
 use tokio::time::advance;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -29,7 +27,7 @@ fn calls_until_open(breaker: &CircuitBreaker, nth: u32) -> Option<u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn opens_at_a_share_of_the_last_calls() {
+async fn share_of_failed_calls_opens() {
     for (share, min_calls, nth, expected) in [
         (0.5, 20, 2, Some(20)),
         (0.5, 1, 2, Some(2)),
@@ -51,7 +49,7 @@ async fn opens_at_a_share_of_the_last_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn opens_at_failures_beyond_a_share() {
+async fn failures_in_excess_of_share_open() {
     for (nth, expected) in [
         // The first failure adds 0.78, and each with the successes before it 0.56, 0.34 or 0.12.
         (1, Some(8)),
@@ -69,7 +67,7 @@ async fn opens_at_failures_beyond_a_share() {
 
 /// No success of a long good time is saved up, and what was before an opening is forgotten.
 #[tokio::test(start_paused = true)]
-async fn failures_beyond_a_share_are_counted_from_where_they_began() {
+async fn excess_is_counted_from_its_start() {
     let breaker = builder().excess_failures(6, 0.22).build().unwrap();
     for successes in [10_000, 0] {
         for _ in 0..successes {
@@ -87,7 +85,7 @@ async fn failures_beyond_a_share_are_counted_from_where_they_began() {
 /// The window of the outcomes is clean before the excess is: the success that then comes has
 /// something to clear still.
 #[tokio::test(start_paused = true)]
-async fn a_success_takes_its_share_off_when_the_last_outcomes_are_clean() {
+async fn success_reduces_excess_with_clean_window() {
     let breaker = builder().excess_failures(2, 0.02).build().unwrap();
     record(&breaker, FAILURE);
     record(&breaker, FAILURE);
@@ -104,7 +102,7 @@ async fn a_success_takes_its_share_off_when_the_last_outcomes_are_clean() {
 
 /// The window slides: however long all went well, an outage opens it after so many failures.
 #[tokio::test(start_paused = true)]
-async fn a_long_good_time_does_not_hide_an_outage() {
+async fn outage_after_long_health_reaches_rate() {
     for window in [Window::calls(100), Window::time(10 * SECOND)] {
         let breaker = builder().failure_rate(0.5, window).build().unwrap();
         for _ in 0..10_000 {
@@ -117,7 +115,7 @@ async fn a_long_good_time_does_not_hide_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_window_of_time_forgets() {
+async fn time_window_drops_old_calls() {
     let window = Window::time(10 * SECOND).min_calls(4);
     let breaker = builder().failure_rate(0.5, window).build().unwrap();
     for _ in 0..3 {
@@ -133,7 +131,7 @@ async fn a_window_of_time_forgets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_begins_anew_after_it_has_closed() {
+async fn closing_clears_rate() {
     let breaker = builder()
         .failure_rate(0.5, Window::calls(10).min_calls(2))
         .success_threshold(1)
@@ -151,7 +149,7 @@ async fn a_rate_begins_anew_after_it_has_closed() {
 
 /// Fifty streams of one connection that is lost.
 #[tokio::test(start_paused = true)]
-async fn a_lost_connection_is_one_bad_call_of_a_rate() {
+async fn lost_connection_is_one_bad_call() {
     let window = Window::calls(10).min_calls(3);
     let breaker = builder().failure_rate(0.5, window).build().unwrap();
     let permits: Vec<_> = (0..50).map(|_| breaker.try_acquire().unwrap()).collect();
@@ -168,7 +166,7 @@ async fn take(breaker: &CircuitBreaker, time: Duration, verdict: Verdict) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn opens_at_a_share_of_slow_calls_whatever_came_of_them() {
+async fn share_of_slow_calls_opens_independent_of_outcome() {
     let slow = || {
         let window = Window::calls(10).min_calls(4);
         builder().slow_calls(SECOND, 0.5, window).build().unwrap()
@@ -199,7 +197,7 @@ async fn opens_at_a_share_of_slow_calls_whatever_came_of_them() {
 
 /// A stream of minutes is not slow if its head comes soon.
 #[tokio::test(start_paused = true)]
-async fn a_call_takes_until_its_head() {
+async fn duration_of_call_ends_at_head() {
     let window = Window::calls(10).min_calls(1);
     let breaker = builder().slow_calls(SECOND, 0.5, window).build().unwrap();
     let mut permit = breaker.try_acquire().expect("closed");
@@ -210,7 +208,7 @@ async fn a_call_takes_until_its_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_is_slow_has_failed() {
+async fn slow_probe_fails() {
     let breaker = builder()
         .slow_calls(SECOND, 0.5, Window::calls(10))
         .success_threshold(1)
@@ -229,7 +227,7 @@ async fn a_probe_that_is_slow_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_limit_is_what_it_is_said_to_be() {
+async fn rate_limit_has_configured_effect() {
     let limited = Verdict::new(Class::RateLimited);
     let hinted = limited.with_hint(Some(7 * SECOND));
     let window = Window::calls(10).min_calls(2);
@@ -280,7 +278,7 @@ async fn a_rate_limit_is_what_it_is_said_to_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_is_a_floor_of_the_open_time() {
+async fn hint_is_floor_of_open_time() {
     for (hint, expected) in [(5, 60), (90, 90), (1_000_000, 86_400)] {
         let breaker = CircuitBreaker::builder()
             .consecutive_failures(1)
@@ -293,7 +291,7 @@ async fn a_hint_is_a_floor_of_the_open_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_open_time_shrinks_with_health() {
+async fn open_time_shrinks_with_health() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(1)
         .success_threshold(1)
@@ -321,7 +319,7 @@ async fn the_open_time_shrinks_with_health() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn traffic_grows_after_it_has_closed() {
+async fn ramp_limits_traffic_after_close() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(5)
         .success_threshold(1)

@@ -1,16 +1,14 @@
 //! Random attempts against a plain model, which keeps lists where the breaker keeps numbers.
 
-mod support;
-
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::support::{CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SUCCESS};
 use proptest::prelude::*;
 use steadfast_breaker::{CircuitBreaker, Permit, Window};
 use steadfast_core::{BreakerEffect, BreakerState, Class, Verdict};
-use support::{CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SUCCESS};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, advance, sleep};
 
@@ -70,10 +68,7 @@ struct Attempt {
 #[derive(Clone, Copy, Debug)]
 enum Head {
     Waited,
-    Succeeded {
-        /// What it took off the excess, in hundredths of a call.
-        taken: u32,
-    },
+    Succeeded,
     Settled,
 }
 
@@ -96,6 +91,8 @@ struct Model {
     places: Vec<(usize, u64)>,
     probes_succeeded: u32,
     outcomes: VecDeque<bool>,
+    /// The outcomes of attempts: a success whose body broke is a failure.
+    history: VecDeque<bool>,
     /// Failures beyond the share, in hundredths of a call.
     excess: u32,
     /// The failures since the last success, and the step in which they began.
@@ -123,6 +120,7 @@ impl Model {
             places: Vec::new(),
             probes_succeeded: 0,
             outcomes: VecDeque::new(),
+            history: VecDeque::new(),
             excess: 0,
             run: 0,
             run_began: 0,
@@ -178,10 +176,10 @@ impl Model {
             Head::Waited => {
                 self.settle(&attempt, verdict);
             }
-            Head::Succeeded { .. } if is_failure && self.opened > attempt.generation => {
+            Head::Succeeded if is_failure && self.opened > attempt.generation => {
                 self.late += 1;
             }
-            Head::Succeeded { .. } if is_failure => self.fail(&attempt, verdict.class()),
+            Head::Succeeded if is_failure => self.fail(&attempt, verdict.class()),
             _ => {}
         }
     }
@@ -196,7 +194,7 @@ impl Model {
             self.late += 1;
             let is_good = verdict.breaker() == BreakerEffect::Success;
             return match is_good && attempt.probe {
-                true => Head::Succeeded { taken: 0 },
+                true => Head::Succeeded,
                 false => Head::Settled,
             };
         }
@@ -209,16 +207,14 @@ impl Model {
     }
 
     fn succeed(&mut self) -> Head {
-        let mut head = Head::Succeeded { taken: 0 };
         if self.state == CLOSED {
             let share = self.config.excess.map_or(0, |(_, percent)| percent);
-            let taken = self.excess.min(share);
-            head = Head::Succeeded { taken };
             self.run = 0;
-            self.excess -= taken;
+            self.excess = self.excess.saturating_sub(share);
             self.push(false);
+            self.push_history(false);
             self.calls.push((self.now, false));
-            return head;
+            return Head::Succeeded;
         }
         self.probes_succeeded += 1;
         if self.probes_succeeded == self.config.successes {
@@ -226,10 +222,11 @@ impl Model {
             self.closed = Some(self.now);
             self.run = 0;
             self.outcomes.clear();
+            self.history.clear();
             self.excess = 0;
             self.calls.clear();
         }
-        head
+        Head::Succeeded
     }
 
     /// The calls that a rate is taken from.
@@ -261,11 +258,7 @@ impl Model {
             return;
         }
         // A probe succeeded before the breaker closed, which has forgotten that.
-        let cleared = match attempt.head {
-            Head::Succeeded { taken } if !attempt.probe => Some(taken),
-            _ => None,
-        };
-        let taken = cleared.unwrap_or_default();
+        let has_succeeded = matches!(attempt.head, Head::Succeeded) && !attempt.probe;
         let lost = class == Class::Transport;
         if self.run == 0 {
             self.run_began = self.step;
@@ -279,17 +272,13 @@ impl Model {
         self.run += 1;
         let share = self.config.excess.map_or(0, |(_, percent)| percent);
         let limit = self.config.excess.map_or(0, |(failures, _)| 100 * failures);
-        self.excess = (self.excess + taken + 100 - share).min(limit);
-        match cleared {
-            Some(_) => {
-                self.turn();
-                let row = self.outcomes.iter().rev().take_while(|failed| **failed);
-                self.run = self.run.max(row.count());
-            }
-            None => {
-                self.push(true);
-                self.calls.push((self.now, true));
-            }
+        self.excess = (self.excess + 100 - share).min(limit);
+        self.push(true);
+        self.calls.push((self.now, true));
+        if has_succeeded {
+            self.take_success_back();
+        } else {
+            self.push_history(true);
         }
         let failures = self.outcomes.iter().filter(|&&failed| failed).count();
         if self.run >= self.config.consecutive as usize
@@ -304,25 +293,30 @@ impl Model {
         }
     }
 
-    /// Makes a failure of the newest success, in each window.
-    fn turn(&mut self) {
-        match self.outcomes.iter().rposition(|failed| !failed) {
-            Some(newest) => self.outcomes[newest] = true,
-            // What is not known yet counts as a success.
-            None if self.outcomes.len() < self.config.window as usize => {
-                self.outcomes.push_front(true);
+    /// Makes a failure of the newest success, and resumes the streak around it.
+    fn take_success_back(&mut self) {
+        match self.history.iter().rposition(|failed| !failed) {
+            Some(newest) => self.history[newest] = true,
+            // An unknown outcome counts as a success.
+            None if self.history.len() < self.config.window as usize => {
+                self.history.push_front(true);
             }
             None => {}
         }
-        match self.live().rev().find(|&at| !self.calls[at].1) {
-            Some(newest) => self.calls[newest].1 = true,
-            None => self.calls.push((self.now, true)),
-        }
+        let streak = self.history.iter().rev().take_while(|failed| **failed);
+        self.run = self.run.max(streak.count());
     }
 
     fn open_time(&self) -> u64 {
         let time = self.config.recovery << self.reopened.min(20);
         time.min(self.config.max_recovery)
+    }
+
+    fn push_history(&mut self, failed: bool) {
+        self.history.push_back(failed);
+        if self.history.len() > self.config.window as usize {
+            self.history.pop_front();
+        }
     }
 
     fn push(&mut self, failed: bool) {
@@ -550,7 +544,7 @@ proptest! {
 
     /// 512 runs of 100 to 400 steps: some 128 thousand in all.
     #[test]
-    fn does_what_the_model_does(
+    fn breaker_matches_model(
         config in config(),
         steps in prop::collection::vec(step(), 100..400),
     ) {
@@ -637,7 +631,7 @@ async fn call(stage: Rc<RefCell<Stage>>, mut random: impl FnMut(u64) -> u64) {
 /// Tasks that meet at one breaker, each with attempts of its own, on a clock that jumps to whoever
 /// wakes next: more than 100,000 steps.
 #[tokio::test(start_paused = true)]
-async fn many_tasks_do_what_the_model_does() {
+async fn breaker_matches_model_with_many_tasks() {
     let config = Config {
         consecutive: 6,
         failures: 20,

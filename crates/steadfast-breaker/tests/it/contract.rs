@@ -2,13 +2,11 @@
 //!
 //! The mock panics when a handle is called that did not report readiness itself.
 
-mod support;
-
 use std::future::{Pending, pending};
 use std::task::{Context, Poll};
 
+use crate::support::{HALF_OPEN, admit, due_breaker, trip};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitBreakerService, CircuitOpen};
-use support::{HALF_OPEN, admit, due, trip};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::Service;
 use tower_test::mock;
@@ -21,7 +19,7 @@ fn spawn(breaker: &CircuitBreaker) -> (mock::Spawn<CircuitBreakerService<Mock>>,
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_the_handle_that_was_ready() {
+async fn ready_handle_is_called() {
     let (mut service, mut handle) = spawn(&CircuitBreaker::new());
     for _ in 0..3 {
         let mut clone = service.clone();
@@ -37,7 +35,7 @@ async fn calls_the_handle_that_was_ready() {
 /// The breaker opens after readiness was reported. The request is rejected then, but the handle
 /// stays ready.
 #[tokio::test(start_paused = true)]
-async fn does_not_take_readiness_back() {
+async fn readiness_is_not_revoked() {
     let breaker = CircuitBreaker::new();
     let (mut service, mut handle) = spawn(&breaker);
     handle.allow(1);
@@ -52,7 +50,7 @@ async fn does_not_take_readiness_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clone_does_not_inherit_readiness() {
+async fn clone_does_not_inherit_readiness() {
     let (mut service, mut handle) = spawn(&CircuitBreaker::new());
     handle.allow(1);
     assert_ready_ok!(service.poll_ready());
@@ -63,7 +61,7 @@ async fn a_clone_does_not_inherit_readiness() {
 
 /// Waits only for the inner service, and is woken by it.
 #[tokio::test(start_paused = true)]
-async fn waits_for_the_inner_service_and_for_nothing_else() {
+async fn pending_inner_service_wakes_caller() {
     let breaker = CircuitBreaker::new();
     trip(&breaker);
     let (mut service, mut handle) = spawn(&breaker);
@@ -76,7 +74,7 @@ async fn waits_for_the_inner_service_and_for_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn passes_readiness_errors_on_and_does_not_count_them() {
+async fn readiness_error_passes_and_does_not_count() {
     let breaker = CircuitBreaker::new();
     let (mut service, mut handle) = spawn(&breaker);
     handle.send_error("endpoint lost");
@@ -86,8 +84,8 @@ async fn passes_readiness_errors_on_and_does_not_count_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_spent_by_readiness_alone() {
-    let breaker = due().await;
+async fn poll_ready_takes_no_slot() {
+    let breaker = due_breaker().await;
     let (mut service, _handle) = spawn(&breaker);
     for _ in 0..3 {
         assert_ready_ok!(service.poll_ready());
@@ -99,8 +97,8 @@ async fn nothing_is_spent_by_readiness_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_future_gives_its_place_back() {
-    let breaker = due().await;
+async fn dropped_future_releases_slot() {
+    let breaker = due_breaker().await;
     let (mut service, mut handle) = spawn(&breaker);
     for polled in [false, true] {
         assert_ready_ok!(service.poll_ready());
@@ -118,7 +116,7 @@ async fn a_dropped_future_gives_its_place_back() {
 
 /// A place must not depend on code that a panic skips.
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_that_panics_gives_its_place_back() {
+async fn panic_of_inner_service_releases_slot() {
     #[derive(Clone)]
     struct Panics;
 
@@ -137,7 +135,7 @@ async fn an_inner_service_that_panics_gives_its_place_back() {
         }
     }
 
-    let breaker = due().await;
+    let breaker = due_breaker().await;
     let layer = CircuitBreakerLayer::new(breaker.clone());
     let mut service = tower::Layer::layer(&layer, Panics);
     let call = std::panic::AssertUnwindSafe(|| drop(service.call(())));

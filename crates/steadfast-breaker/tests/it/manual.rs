@@ -1,11 +1,9 @@
 //! What somebody orders, whatever the attempts say.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SUCCESS};
 use steadfast_breaker::{CircuitBreaker, TripReason};
-use support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SUCCESS};
 use tokio::time::advance;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,7 +14,7 @@ fn breaker() -> CircuitBreaker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_tripped_recovers_as_always() {
+async fn tripped_breaker_recovers() {
     let breaker = breaker();
     breaker.trip();
     assert_eq!(
@@ -36,7 +34,7 @@ async fn what_was_tripped_recovers_as_always() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reset_closes_and_forgets() {
+async fn reset_closes_and_clears() {
     let breaker = breaker();
     for step in [
         CircuitBreaker::trip,
@@ -55,7 +53,7 @@ async fn reset_closes_and_forgets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disabled_breaker_lets_everything_through_and_counts_nothing() {
+async fn disabled_breaker_admits_all_and_counts_none() {
     let breaker = breaker();
     let before = breaker.try_acquire().expect("closed");
     breaker.trip();
@@ -75,7 +73,7 @@ async fn a_disabled_breaker_lets_everything_through_and_counts_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_isolated_breaker_stays_open() {
+async fn isolated_breaker_stays_open() {
     let breaker = breaker();
     let before = breaker.try_acquire().expect("closed");
     breaker.isolate();
@@ -92,7 +90,7 @@ async fn an_isolated_breaker_stays_open() {
 
 /// The probe had succeeded at its head, and its stream breaks after everything was forgotten.
 #[tokio::test(start_paused = true)]
-async fn a_stream_from_before_a_reset_changes_nothing() {
+async fn stream_from_before_reset_changes_nothing() {
     for order in [
         CircuitBreaker::reset as fn(&_),
         |breaker: &CircuitBreaker| {
@@ -113,7 +111,7 @@ async fn a_stream_from_before_a_reset_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn orders_are_transitions_that_are_told() {
+async fn manual_transitions_reach_subscribers() {
     let breaker = breaker();
     let mut states = breaker.subscribe();
     for (step, expected) in [

@@ -1,17 +1,18 @@
 //! Who is told of transitions, and in which order.
 
-mod support;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::support::{
+    CLOSED, FAILURE, HALF_OPEN, Log, OPEN, SECOND, SUCCESS, admit, attempt, trip,
+};
 use steadfast_breaker::CircuitBreaker;
-use steadfast_core::{Observers, observer_fn};
-use support::{CLOSED, FAILURE, HALF_OPEN, Log, OPEN, SECOND, SUCCESS, admit, attempt, trip};
+use steadfast_core::layer::Observers;
+use steadfast_core::observer_fn;
 use tokio::time::advance;
 
 #[tokio::test(start_paused = true)]
-async fn observers_and_subscribers_are_told_of_each_transition() {
+async fn observers_and_subscribers_get_each_transition() {
     let log = Log::default();
     let mut others = Observers::new();
     let second = Log::default();
@@ -50,7 +51,7 @@ async fn observers_and_subscribers_are_told_of_each_transition() {
 /// An observer that uses the breaker would wait for ever if it were told under a lock, and the
 /// one after it would hear of the transitions in the wrong order if each were told at once.
 #[tokio::test(start_paused = true)]
-async fn an_observer_may_use_the_breaker() {
+async fn observer_can_use_breaker() {
     let slot = Arc::new(OnceLock::<CircuitBreaker>::new());
     let log = Log::default();
     let closes_it = {
@@ -81,7 +82,7 @@ async fn an_observer_may_use_the_breaker() {
 
 /// Observers are asked not to panic. One that does must not silence the others for ever.
 #[tokio::test(start_paused = true)]
-async fn an_observer_that_panics_is_not_the_end() {
+async fn panic_of_observer_does_not_stop_events() {
     let log = Log::default();
     let panics_once = {
         let panicked = AtomicBool::new(false);

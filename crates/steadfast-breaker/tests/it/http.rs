@@ -1,21 +1,22 @@
 //! What a caller sees of the layer around an HTTP client, up to the end of the body.
 
-mod support;
-
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::support::{
+    CLOSED, FAILURE, HALF_OPEN, OPEN, SECOND, SUCCESS, attempt, due_breaker, trip,
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen, ResponseBody};
 use steadfast_core::{
-    BoxError, Class, Classified, Classify, DefaultClassifier, Verdict, classify_fn,
+    BoxError, Class, Classified, Classify, ClassifyLayer, DefaultClassifier, Verdict, classify_fn,
+    find_error,
 };
-use support::{CLOSED, FAILURE, HALF_OPEN, OPEN, SECOND, SUCCESS, attempt, due, trip};
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -65,7 +66,7 @@ async fn read_until_it_breaks(response: Response<ResponseBody<Events>>) {
 }
 
 /// A breaker that opens at the first failure.
-fn sensitive() -> CircuitBreaker {
+fn opens_at_first_failure() -> CircuitBreaker {
     CircuitBreaker::builder()
         .consecutive_failures(1)
         .build()
@@ -73,7 +74,7 @@ fn sensitive() -> CircuitBreaker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_decides() {
+async fn status_decides_outcome() {
     for (status, state) in [
         (200, CLOSED),
         (302, CLOSED),
@@ -86,7 +87,7 @@ async fn the_status_decides() {
         (504, OPEN),
         (529, OPEN),
     ] {
-        let breaker = sensitive();
+        let breaker = opens_at_first_failure();
         let response = send(&breaker, status, Empty::<Bytes>::new()).await;
         assert_eq!(response.unwrap().status(), status, "it is passed on");
         assert_eq!(breaker.state(), state, "{status}");
@@ -94,7 +95,7 @@ async fn the_status_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_is_a_failure() {
+async fn error_is_failure_and_passes() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(2)
         .build()
@@ -115,8 +116,8 @@ async fn an_error_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_verdict_at_the_edge_comes_first() {
-    let breaker = sensitive();
+async fn verdict_in_response_precedes_status() {
+    let breaker = opens_at_first_failure();
     let layer = CircuitBreakerLayer::http(breaker.clone());
     let service = layer.layer(service_fn(async |_: Request<()>| {
         let mut response = Response::new(Empty::<Bytes>::new());
@@ -129,19 +130,17 @@ async fn the_verdict_at_the_edge_comes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_classifier_may_decide() {
-    let breaker = sensitive();
-    let layer =
-        CircuitBreakerLayer::http(breaker.clone()).classifier(classify_fn(
-            |outcome| match outcome {
-                Ok(head) if head.status() == 404 => Verdict::new(Class::Overloaded),
-                other => DefaultClassifier.classify(other),
-            },
-        ));
-    let service = layer.layer(service_fn(async |_: Request<()>| {
+async fn classify_layer_decides_outcome_of_status() {
+    let breaker = opens_at_first_failure();
+    let classifier = classify_fn(|outcome| match outcome {
+        Ok(head) if head.status() == 404 => Verdict::new(Class::Overloaded),
+        other => DefaultClassifier.classify(other),
+    });
+    let client = ClassifyLayer::new(classifier).layer(service_fn(async |_: Request<()>| {
         let response = Response::builder().status(404).body(Empty::<Bytes>::new());
         response.map_err(BoxError::from)
     }));
+    let service = CircuitBreakerLayer::http(breaker.clone()).layer(client);
     service.oneshot(Request::new(())).await.unwrap();
     assert_eq!(breaker.state(), OPEN);
 }
@@ -163,20 +162,20 @@ impl std::error::Error for Own {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_classifier_is_asked_about_errors_of_any_type() {
+async fn classify_layer_decides_outcome_of_any_error() {
     let own = async |_: Request<()>| {
         let kind = std::io::ErrorKind::ConnectionRefused;
         Err::<Response<Empty<Bytes>>, _>(Own(kind.into()))
     };
-    let breaker = sensitive();
+    let breaker = opens_at_first_failure();
     let client_side = classify_fn(|outcome| match outcome {
         Err(error) if error.is::<Own>() => Verdict::new(Class::CallerFault),
         other => DefaultClassifier.classify(other),
     });
-    let layer = CircuitBreakerLayer::http(breaker.clone()).classifier(client_side);
-    let service = layer.layer(service_fn(own));
+    let client = ClassifyLayer::new(client_side).layer(service_fn(own));
+    let service = CircuitBreakerLayer::http(breaker.clone()).layer(client);
     let error = service.oneshot(Request::new(())).await.unwrap_err();
-    assert!(error.is::<Own>(), "it is passed on");
+    assert!(find_error::<Own>(&*error).is_some(), "it is passed on");
     assert_eq!(breaker.state(), CLOSED);
 
     // Those that are refused together count each, unlike those that are lost.
@@ -202,15 +201,15 @@ fn success_was_counted(breaker: &CircuitBreaker) -> bool {
     breaker.state() == CLOSED
 }
 
-fn after_a_failure() -> CircuitBreaker {
+fn breaker_after_one_failure() -> CircuitBreaker {
     let breaker = CircuitBreaker::new();
     attempt(&breaker, FAILURE);
     breaker
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_counts_at_its_head_and_its_body_is_passed_on() {
-    let breaker = after_a_failure();
+async fn response_counts_at_head_and_body_passes() {
+    let breaker = breaker_after_one_failure();
     let response = send(&breaker, 200, events()).await.unwrap();
     assert!(success_was_counted(&breaker));
     let read = response.into_body().collect().await.unwrap().to_bytes();
@@ -220,7 +219,7 @@ async fn a_response_counts_at_its_head_and_its_body_is_passed_on() {
 /// Failures come at the head. Until the first streams had ended, there was no success between them:
 /// one failure in a hundred opened the breaker at start, and each time again after it had closed.
 #[tokio::test(start_paused = true)]
-async fn failures_between_streams_that_run_are_no_row() {
+async fn failures_between_running_streams_are_no_streak() {
     let breaker = CircuitBreaker::new();
     let mut streams = Vec::new();
     for _ in 0..2 {
@@ -240,7 +239,7 @@ async fn failures_between_streams_that_run_are_no_row() {
 
 /// Each success is taken back, so the row is one all the same.
 #[tokio::test(start_paused = true)]
-async fn bodies_that_break_one_after_the_other_are_a_row_of_failures() {
+async fn consecutive_broken_bodies_are_one_streak() {
     let breaker = CircuitBreaker::new();
     for n in 1..=5 {
         assert_eq!(breaker.state(), CLOSED, "after {n}");
@@ -251,8 +250,8 @@ async fn bodies_that_break_one_after_the_other_are_a_row_of_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_breaks_is_a_failure_of_its_endpoint() {
-    let breaker = sensitive();
+async fn broken_body_is_failure() {
+    let breaker = opens_at_first_failure();
     let response = send(&breaker, 200, broken("reset")).await.unwrap();
     assert_eq!(breaker.state(), CLOSED, "so far it is a success");
     read_until_it_breaks(response).await;
@@ -260,8 +259,8 @@ async fn a_body_that_breaks_is_a_failure_of_its_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_breaks_says_why() {
-    let breaker = sensitive();
+async fn classified_body_error_keeps_verdict() {
+    let breaker = opens_at_first_failure();
     let error = Classified::new(Verdict::new(Class::RateLimited), "slow down");
     let response = send(&breaker, 200, broken(error)).await.unwrap();
     read_until_it_breaks(response).await;
@@ -270,7 +269,7 @@ async fn a_body_that_breaks_says_why() {
 
 /// The head is all there is to say, and nothing waits for a body that nobody may read.
 #[tokio::test(start_paused = true)]
-async fn a_head_that_is_no_success_counts_at_once_and_once() {
+async fn failed_head_counts_once() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(2)
         .build()
@@ -286,9 +285,9 @@ async fn a_head_that_is_no_success_counts_at_once_and_once() {
 /// Streams may last minutes. Their heads have shown that the endpoint works, and their readers
 /// drop them at `[DONE]` or before.
 #[tokio::test(start_paused = true)]
-async fn a_half_open_breaker_closes_by_streams_that_are_dropped() {
+async fn dropped_streams_close_half_open_breaker() {
     for held in [false, true] {
-        let breaker = due().await;
+        let breaker = due_breaker().await;
         let mut streams = Vec::new();
         for state in [HALF_OPEN, HALF_OPEN, CLOSED] {
             let mut body = send(&breaker, 200, events()).await.unwrap().into_body();
@@ -304,8 +303,8 @@ async fn a_half_open_breaker_closes_by_streams_that_are_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_whose_body_breaks_opens_the_breaker_again() {
-    let breaker = due().await;
+async fn broken_body_of_probe_opens() {
+    let breaker = due_breaker().await;
     let response = send(&breaker, 200, broken("reset")).await.unwrap();
     assert_eq!(breaker.state(), HALF_OPEN);
     read_until_it_breaks(response).await;
@@ -313,8 +312,8 @@ async fn a_probe_whose_body_breaks_opens_the_breaker_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_is_refused_gives_its_place_back() {
-    let breaker = due().await;
+async fn rate_limited_probe_releases_slot() {
+    let breaker = due_breaker().await;
     let _response = send(&breaker, 429, events()).await.unwrap();
     assert_eq!(breaker.state(), HALF_OPEN);
     assert!(breaker.would_admit());
@@ -322,7 +321,7 @@ async fn a_probe_that_is_refused_gives_its_place_back() {
 
 /// One connection, fifty streams, one reset.
 #[tokio::test(start_paused = true)]
-async fn streams_that_break_together_are_one_failure() {
+async fn streams_broken_together_are_one_failure() {
     let breaker = CircuitBreaker::builder()
         .failures_of_last(2, 20)
         .build()
@@ -339,7 +338,7 @@ async fn streams_that_break_together_are_one_failure() {
 
 /// A stream that began before the outage and ends after it knows nothing about now.
 #[tokio::test(start_paused = true)]
-async fn an_old_stream_neither_closes_nor_opens() {
+async fn stream_from_before_opening_changes_nothing() {
     for body in [events(), broken("reset")] {
         let breaker = CircuitBreaker::new();
         let stream = send(&breaker, 200, body).await.unwrap();

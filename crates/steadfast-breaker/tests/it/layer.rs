@@ -1,19 +1,17 @@
 //! What a caller sees of the layer around a service that has nothing to do with HTTP.
 
-mod support;
-
 use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
+use crate::support::{CLOSED, HALF_OPEN, OPEN, SECOND, due_breaker, rejection, trip};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 use steadfast_core::{BoxError, BreakerEffect, Class, Classified, Exhausted, Trail, Verdict};
-use support::{CLOSED, HALF_OPEN, OPEN, SECOND, due, rejection, trip};
 use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// A breaker that opens at the first failure.
-fn sensitive() -> CircuitBreaker {
+fn opens_at_first_failure() -> CircuitBreaker {
     CircuitBreaker::builder()
         .consecutive_failures(1)
         .build()
@@ -21,7 +19,7 @@ fn sensitive() -> CircuitBreaker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ok_is_a_success_and_err_a_failure() {
+async fn ok_is_success_and_err_is_failure() {
     let breaker = CircuitBreaker::new();
     let service =
         CircuitBreakerLayer::new(breaker.clone()).layer(service_fn(async |ok: bool| match ok {
@@ -41,14 +39,14 @@ async fn ok_is_a_success_and_err_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_breaker_lets_a_service_without_errors_through() {
+async fn closed_breaker_admits_infallible_service() {
     let service = service_fn(async |n: u32| Ok::<_, Infallible>(n + 1));
     let service = CircuitBreakerLayer::new(CircuitBreaker::new()).layer(service);
     assert_eq!(service.oneshot(1).await.unwrap(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_says_how_long_to_wait() {
+async fn rejection_has_name_time_and_neutral_verdict() {
     let breaker = CircuitBreaker::builder().name("db").build().unwrap();
     trip(&breaker);
     advance(20 * SECOND).await;
@@ -68,7 +66,7 @@ async fn a_rejection_says_how_long_to_wait() {
 /// Two breakers around one service: the outer one would open with the inner one, and stay open
 /// for as long again.
 #[tokio::test(start_paused = true)]
-async fn the_rejection_of_one_breaker_is_no_failure_to_another() {
+async fn rejection_of_inner_breaker_is_no_failure_of_outer() {
     let (inner, outer) = (CircuitBreaker::new(), CircuitBreaker::new());
     trip(&inner);
     let service = service_fn(async |(): ()| Ok::<_, Infallible>(()));
@@ -81,9 +79,9 @@ async fn the_rejection_of_one_breaker_is_no_failure_to_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_keeps_the_verdict_of_the_edge() {
+async fn classified_error_keeps_verdict() {
     let neutral = || Classified::new(Verdict::new(Class::RateLimited), "slow down");
-    let breaker = sensitive();
+    let breaker = opens_at_first_failure();
     let layer = CircuitBreakerLayer::new(breaker.clone());
     let service = layer.layer(service_fn(async |(): ()| Err::<(), _>(neutral())));
     service.oneshot(()).await.unwrap_err();
@@ -101,8 +99,8 @@ async fn an_error_keeps_the_verdict_of_the_edge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_may_decide() {
-    let breaker = sensitive();
+async fn function_decides_outcome() {
+    let breaker = opens_at_first_failure();
     let layer = CircuitBreakerLayer::new(breaker.clone()).classify_with(
         |result: Result<&u32, &io::Error>| match result {
             Ok(0) => Verdict::new(Class::ServerError),
@@ -124,8 +122,8 @@ async fn a_function_may_decide() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn services_of_one_layer_and_their_clones_share_the_breaker() {
-    let breaker = sensitive();
+async fn services_of_one_layer_share_breaker() {
+    let breaker = opens_at_first_failure();
     let layer = CircuitBreakerLayer::new(breaker.clone());
     let fails = service_fn(async |(): ()| Err::<(), _>("down"));
     let works = service_fn(async |(): ()| Ok::<_, BoxError>(()));
@@ -139,8 +137,8 @@ async fn services_of_one_layer_and_their_clones_share_the_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recovers_by_three_requests() {
-    let breaker = due().await;
+async fn three_requests_close_due_breaker() {
+    let breaker = due_breaker().await;
     let service = service_fn(async |(): ()| Ok::<_, Infallible>(()));
     let mut service = CircuitBreakerLayer::new(breaker.clone()).layer(service);
     for state in [HALF_OPEN, HALF_OPEN, CLOSED] {
@@ -152,7 +150,11 @@ async fn recovers_by_three_requests() {
 // ===== abandoned_after =====
 
 /// Drops the future of a request that never ends, after `patience`.
-async fn leave(breaker: &CircuitBreaker, abandoned_after: Duration, patience: Duration) {
+async fn drop_request_after(
+    breaker: &CircuitBreaker,
+    abandoned_after: Duration,
+    patience: Duration,
+) {
     let layer = CircuitBreakerLayer::new(breaker.clone()).abandoned_after(abandoned_after);
     let service = layer.layer(service_fn(async |(): ()| {
         sleep(Duration::MAX).await;
@@ -162,22 +164,22 @@ async fn leave(breaker: &CircuitBreaker, abandoned_after: Duration, patience: Du
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abandoned_request_is_a_timeout_and_an_impatient_caller_is_not() {
-    let breaker = sensitive();
-    leave(
+async fn request_dropped_after_abandoned_after_is_timeout() {
+    let breaker = opens_at_first_failure();
+    drop_request_after(
         &breaker,
         10 * SECOND,
         10 * SECOND - Duration::from_millis(1),
     )
     .await;
     assert_eq!(breaker.state(), CLOSED);
-    leave(&breaker, 10 * SECOND, 10 * SECOND).await;
+    drop_request_after(&breaker, 10 * SECOND, 10 * SECOND).await;
     assert_eq!(breaker.state(), OPEN);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_was_answered_late_is_not_abandoned() {
-    let breaker = sensitive();
+async fn late_answer_is_not_abandoned() {
+    let breaker = opens_at_first_failure();
     let layer = CircuitBreakerLayer::new(breaker.clone()).abandoned_after(SECOND);
     let service = layer.layer(service_fn(async |(): ()| {
         sleep(10 * SECOND).await;
@@ -188,8 +190,8 @@ async fn a_request_that_was_answered_late_is_not_abandoned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_order_of_the_setters_does_not_matter() {
-    let breaker = sensitive();
+async fn setters_apply_in_any_order() {
+    let breaker = opens_at_first_failure();
     let layer = CircuitBreakerLayer::new(breaker.clone())
         .abandoned_after(SECOND)
         .classify_with(|_: Result<&(), &Infallible>| Verdict::SUCCESS);
@@ -202,8 +204,8 @@ async fn the_order_of_the_setters_does_not_matter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_patience_is_no_panic() {
-    let breaker = sensitive();
-    leave(&breaker, Duration::MAX, SECOND).await;
+async fn longest_abandoned_after_does_not_panic() {
+    let breaker = opens_at_first_failure();
+    drop_request_after(&breaker, Duration::MAX, SECOND).await;
     assert_eq!(breaker.state(), CLOSED);
 }

@@ -1,18 +1,16 @@
 //! Attempts whose response has a head first and a body later.
 
-mod support;
-
 use std::collections::VecDeque;
 
-use steadfast_breaker::{CircuitBreaker, Window};
-use support::{
-    CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, attempt, due,
+use crate::support::{
+    CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, attempt, due_breaker,
 };
+use steadfast_breaker::{CircuitBreaker, Window};
 use tokio::time::{Instant, advance};
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_succeeds_at_its_head() {
-    let breaker = due().await;
+async fn probe_succeeds_at_head() {
+    let breaker = due_breaker().await;
     let streams: Vec<_> = (0..3)
         .map(|_| {
             let mut probe = admit(&breaker);
@@ -28,8 +26,8 @@ async fn a_probe_succeeds_at_its_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_counts_its_head_once() {
-    let breaker = due().await;
+async fn probe_counts_first_head_only() {
+    let breaker = due_breaker().await;
     let mut probe = admit(&breaker);
     for _ in 0..5 {
         probe.head(SUCCESS);
@@ -41,8 +39,8 @@ async fn a_probe_counts_its_head_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_fails_at_its_head_opens_the_breaker() {
-    let breaker = due().await;
+async fn failed_head_of_probe_opens() {
+    let breaker = due_breaker().await;
     let mut probe = admit(&breaker);
     probe.head(FAILURE);
     assert_eq!(breaker.state(), OPEN);
@@ -57,8 +55,8 @@ async fn a_probe_that_fails_at_its_head_opens_the_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_neutral_head_gives_the_place_back() {
-    let breaker = due().await;
+async fn neutral_head_of_probe_releases_slot() {
+    let breaker = due_breaker().await;
     let mut probe = admit(&breaker);
     probe.head(NEUTRAL);
     assert!(breaker.would_admit());
@@ -67,8 +65,8 @@ async fn a_neutral_head_gives_the_place_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_breaks_after_its_head_opens_a_half_open_breaker() {
-    let breaker = due().await;
+async fn broken_body_of_probe_opens_half_open_breaker() {
+    let breaker = due_breaker().await;
     let mut probe = admit(&breaker);
     probe.head(SUCCESS);
     probe.record(LOST);
@@ -76,8 +74,8 @@ async fn a_probe_that_breaks_after_its_head_opens_a_half_open_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_breaks_after_the_breaker_has_closed_is_one_more_failure() {
-    let breaker = due().await;
+async fn broken_body_of_probe_after_close_is_one_failure() {
+    let breaker = due_breaker().await;
     let mut probe = admit(&breaker);
     probe.head(SUCCESS);
     for _ in 0..2 {
@@ -92,7 +90,7 @@ async fn a_probe_that_breaks_after_the_breaker_has_closed_is_one_more_failure() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_breaks_after_the_breaker_has_opened_again_is_old_news() {
+async fn broken_body_of_probe_after_next_opening_changes_nothing() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(1)
         .success_threshold(1)
@@ -113,14 +111,14 @@ async fn a_probe_that_breaks_after_the_breaker_has_opened_again_is_old_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_counts_at_once_and_the_first_one_only() {
-    let sensitive = || CircuitBreaker::builder().consecutive_failures(1).build();
-    let breaker = sensitive().unwrap();
+async fn first_head_counts_at_once() {
+    let opens_at_first_failure = || CircuitBreaker::builder().consecutive_failures(1).build();
+    let breaker = opens_at_first_failure().unwrap();
     let mut permit = admit(&breaker);
     permit.head(FAILURE);
     assert_eq!(breaker.state(), OPEN);
 
-    let breaker = sensitive().unwrap();
+    let breaker = opens_at_first_failure().unwrap();
     let mut permit = admit(&breaker);
     permit.head(NEUTRAL);
     permit.head(FAILURE);
@@ -136,7 +134,7 @@ async fn a_head_counts_at_once_and_the_first_one_only() {
 /// A hundred streams a second of 20 s each, of which one in a hundred fails at its head. Successes that
 /// counted at their ends let 2 % of them through: each time that it closed it saw failures first.
 #[tokio::test(start_paused = true)]
-async fn a_little_noise_among_long_streams_opens_nothing() {
+async fn noise_among_long_streams_does_not_open() {
     let breaker = CircuitBreaker::new();
     let mut streams = VecDeque::new();
     let mut rejected = 0;
@@ -157,33 +155,38 @@ async fn a_little_noise_among_long_streams_opens_nothing() {
     assert_eq!((rejected, breaker.state()), (0, CLOSED));
 }
 
-/// In each window there is a failure in the place of the success, and not both.
+/// The streak resumes. Each window gets the success of the head and the failure of the body.
 #[tokio::test(start_paused = true)]
-async fn a_success_that_is_taken_back_is_one_failure_to_each_rule() {
+async fn broken_body_is_success_and_failure_in_each_window() {
     let builder = || CircuitBreaker::builder().consecutive_failures(100);
-    let in_time = Window::time(10 * SECOND).min_calls(5);
+    let in_time = |calls| Window::time(10 * SECOND).min_calls(calls);
     for (rule, opens_at) in [
-        (builder().consecutive_failures(5), 5),
-        (builder().failures_of_last(5, 5), 5),
-        (builder().failure_rate(1.0, Window::calls(5)), 5),
-        (builder().failure_rate(1.0, in_time), 5),
-        // Each is eight tenths of one beyond the share.
-        (builder().excess_failures(4, 0.2), 5),
+        (builder().consecutive_failures(5), Some(5)),
+        // Three failures among five outcomes, and no more.
+        (builder().failures_of_last(3, 5), Some(3)),
+        (builder().failures_of_last(4, 5), None),
+        (builder().failure_rate(0.5, Window::calls(4)), Some(2)),
+        (builder().failure_rate(0.6, Window::calls(4)), None),
+        (builder().failure_rate(0.5, in_time(4)), Some(2)),
+        (builder().failure_rate(0.6, in_time(4)), None),
+        // The first adds 0.8, and each later one takes off 0.2 before: 0.8 + 2 * 0.6 = 2.
+        (builder().excess_failures(2, 0.2), Some(3)),
+        (builder().excess_failures(2, 0.5), None),
     ] {
         let breaker = rule.build().unwrap();
-        for n in 1..=opens_at {
-            assert_eq!(breaker.state(), CLOSED, "before {n}: {breaker:?}");
+        let opened_at = (1..=50).find(|_| {
             let mut stream = admit(&breaker);
             stream.head(SUCCESS);
             stream.record(FAILURE);
-        }
-        assert_eq!(breaker.state(), OPEN, "{breaker:?}");
+            breaker.state() == OPEN
+        });
+        assert_eq!(opened_at, opens_at, "{breaker:?}");
     }
 }
 
 /// What other successes have ended stays ended.
 #[tokio::test(start_paused = true)]
-async fn a_row_does_not_go_on_over_the_success_of_others() {
+async fn streak_ended_by_other_success_does_not_resume() {
     let breaker = CircuitBreaker::new();
     for _ in 0..4 {
         attempt(&breaker, FAILURE);
@@ -199,7 +202,7 @@ async fn a_row_does_not_go_on_over_the_success_of_others() {
 
 /// Each of them begins between two others that end.
 #[tokio::test(start_paused = true)]
-async fn streams_that_all_break_are_a_row_however_many_run() {
+async fn overlapping_broken_streams_are_one_streak() {
     for count in [1, 2, 10, 50] {
         let breaker = CircuitBreaker::new();
         let stream = || {
@@ -221,7 +224,7 @@ async fn streams_that_all_break_are_a_row_however_many_run() {
 
 /// Another probe has closed the breaker before its head came.
 #[tokio::test(start_paused = true)]
-async fn a_probe_whose_head_is_late_and_breaks_is_one_more_failure() {
+async fn broken_body_of_late_probe_is_one_failure() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(1)
         .success_threshold(1)
@@ -240,12 +243,12 @@ async fn a_probe_whose_head_is_late_and_breaks_is_one_more_failure() {
 
 /// Each end of a permit, and what is left of the breaker, with and without a reference to it.
 #[tokio::test(start_paused = true)]
-async fn a_detached_permit_ends_as_another_one_does() {
+async fn detached_permit_ends_like_attached_one() {
     for head in [None, Some(SUCCESS), Some(FAILURE)] {
         for record in [None, Some(SUCCESS), Some(FAILURE)] {
             for is_probe in [false, true] {
                 let breaker = async || match is_probe {
-                    true => due().await,
+                    true => due_breaker().await,
                     false => CircuitBreaker::new(),
                 };
                 let (one, other) = (breaker().await, breaker().await);
@@ -279,8 +282,8 @@ async fn a_detached_permit_ends_as_another_one_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_permit_that_is_lost_keeps_its_place_until_its_time_is_over() {
-    let breaker = due().await;
+async fn lost_detached_permit_keeps_slot_until_timeout() {
+    let breaker = due_breaker().await;
     drop(breaker.at(Instant::now()).try_acquire_detached().unwrap());
     assert!(!breaker.would_admit());
     advance(30 * SECOND).await;

@@ -1,15 +1,13 @@
 //! A lost connection fails many attempts at once, and counts once.
 
-mod support;
-
+use crate::support::{CLOSED, FAILURE, LOST, OPEN, SUCCESS, admit_many, attempt};
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{Class, Verdict};
-use support::{CLOSED, FAILURE, LOST, OPEN, SUCCESS, admit_many, attempt};
 
 /// A load balancer that restarts closes its HTTP/2 connection, and fifty streams fail in the same
 /// moment. The endpoint behind it is fine.
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_carried_fifty_requests_is_one_failure() {
+async fn fifty_requests_of_one_lost_connection_are_one_failure() {
     let breaker = CircuitBreaker::builder()
         .failures_of_last(2, 64)
         .build()
@@ -33,7 +31,7 @@ async fn connections_lost_one_after_another_count_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connects_that_fail_together_count_each() {
+async fn concurrent_connect_failures_count_each() {
     let breaker = CircuitBreaker::new();
     for permit in admit_many(&breaker, 5) {
         permit.record(Verdict::new(Class::Connect));
@@ -56,7 +54,7 @@ async fn attempts_admitted_after_the_loss_count_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_connection_counts_once_beside_other_failures() {
+async fn lost_connection_after_other_failures_counts_once() {
     let breaker = CircuitBreaker::new();
     let permits = admit_many(&breaker, 50);
     for _ in 0..3 {
@@ -71,7 +69,7 @@ async fn a_lost_connection_counts_once_beside_other_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_success_the_next_lost_connection_counts_again() {
+async fn lost_connection_after_success_counts_again() {
     let breaker = CircuitBreaker::builder()
         .consecutive_failures(2)
         .failures_of_last(2, 20)
