@@ -46,7 +46,7 @@ use crate::classify::{Classify, DefaultClassifier};
 ///
 /// The service is ready when the inner service is ready. It keeps no state, so clones and dropped
 /// requests have no effect.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct ClassifyLayer<C = DefaultClassifier> {
     classifier: C,
@@ -64,5 +64,11 @@ impl<S, C: Clone> Layer<S> for ClassifyLayer<C> {
 
     fn layer(&self, inner: S) -> Self::Service {
         ClassifyService::new(inner, Arc::new(self.classifier.clone()))
+    }
+}
+
+impl Default for ClassifyLayer {
+    fn default() -> Self {
+        Self::new(DefaultClassifier)
     }
 }

@@ -5,6 +5,3 @@ mod service;
 pub use self::future::ClassifyFuture;
 pub use self::layer::ClassifyLayer;
 pub use self::service::ClassifyService;
-
-#[cfg(test)]
-mod tests;

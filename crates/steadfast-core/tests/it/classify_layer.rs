@@ -1,8 +1,13 @@
-use super::*;
-use crate::layer::verdict_of;
-use crate::{BoxError, Class, Classified, Classify, DefaultClassifier, Verdict, classify_fn};
-use http::{Request, Response, StatusCode};
+//! Classification of responses and errors next to the client.
+
 use std::io;
+
+use http::{Request, Response, StatusCode};
+use steadfast_core::layer::verdict_of;
+use steadfast_core::{
+    BoxError, Class, Classified, Classify, ClassifyLayer, DefaultClassifier, Verdict, classify_fn,
+    find_error,
+};
 use tower::{Layer, ServiceExt, service_fn};
 
 async fn classified<C: Classify + Clone>(
@@ -56,5 +61,5 @@ async fn error_is_wrapped_and_keeps_its_source() {
     let error = classified(DefaultClassifier, Err(kind)).await.unwrap_err();
     let classified = Classified::find(&*error).expect("a classified error");
     assert_eq!(classified.verdict().class(), Class::Connect);
-    assert!(crate::find_error::<io::Error>(&*error).is_some());
+    assert!(find_error::<io::Error>(&*error).is_some());
 }
