@@ -1,4 +1,4 @@
-//! A balancer in an axum handler: two servers behind one client, one of which is limited.
+//! A balancer in an axum handler: two servers behind one client, and one of them is limited.
 //!
 //! ```text
 //! cargo run --example balance_in_axum
@@ -19,7 +19,7 @@ use steadfast_testkit::{Hint, Reply, Upstream};
 use tokio::net::TcpListener;
 use tower::{BoxError, Layer, ServiceExt};
 
-/// The client of the handlers: cheap to clone, and its clones share what they know of the servers.
+/// The client of the handlers. It is cheap to clone, and its clones share the state of the servers.
 type Servers = EndpointBalance<Client<HttpConnector, Body>>;
 
 async fn models(State(servers): State<Servers>) -> Result<Response<Body>, StatusCode> {
@@ -53,7 +53,7 @@ async fn main() -> Result<(), BoxError> {
     let addr = listener.local_addr()?;
     tokio::spawn(axum::serve(listener, app).into_future());
 
-    // The first answer is the refusal of `first`, as nothing here retries. Then it is left alone.
+    // Without a retry layer, the first answer is the refusal of `first`. Then `first` cools.
     let browser: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     for n in 1..=4 {
         let response = browser

@@ -1,4 +1,4 @@
-//! A breaker for each host that a client talks to, made when it is first needed.
+//! A breaker for each host of a client, created on first use.
 //!
 //! ```text
 //! cargo run --example breaker_per_host
@@ -14,7 +14,7 @@ use tower::{BoxError, Layer, ServiceExt};
 
 type Body = Empty<bytes::Bytes>;
 
-/// Stands for an HTTP client: one of three hosts is down.
+/// An HTTP client for this example: one of three hosts is down.
 async fn send(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     let mut response = Response::new(Body::new());
     if request.uri().host() == Some("down.test") {
@@ -25,7 +25,7 @@ async fn send(request: Request<Body>) -> Result<Response<Body>, Infallible> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    // Hosts come from callers, so their number is bounded.
+    // Callers choose the hosts, so the number of breakers is bounded.
     let breakers = BreakerRegistry::new(1000, |host: &String| {
         CircuitBreaker::builder()
             .name(host.as_str())
@@ -39,14 +39,14 @@ async fn main() -> Result<(), BoxError> {
             let breaker = breakers.get(host)?;
             let request = Request::get(format!("http://{host}/{n}")).body(Body::new())?;
             let service = CircuitBreakerLayer::http(breaker).layer(client);
-            let told = match service.oneshot(request).await {
+            let result = match service.oneshot(request).await {
                 Ok(response) => response.status().to_string(),
                 Err(error) => match CircuitOpen::find(&*error) {
                     Some(open) => format!("not sent: {open}"),
                     None => return Err(error),
                 },
             };
-            println!("{n} {host:<10} {told}");
+            println!("{n} {host:<10} {result}");
         }
     }
     for (host, breaker) in breakers.all() {

@@ -1,4 +1,4 @@
-//! A circuit breaker around a service that is not HTTP: queries to a database that goes away.
+//! A circuit breaker around a service without HTTP: queries to a database with an outage.
 //!
 //! ```text
 //! cargo run --example breaker_without_http
@@ -13,7 +13,7 @@ use steadfast::breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 use tokio::time::sleep;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
-/// The error of a driver. It knows nothing of this crate.
+/// The error of a driver, without a dependency on this crate.
 #[derive(Debug)]
 struct ConnectionLost;
 
@@ -52,24 +52,24 @@ async fn main() -> Result<(), BoxError> {
         .service(database);
 
     for n in 1..=12 {
-        // It goes away for a while.
+        // The outage.
         up.store(!(3..=7).contains(&n), Ordering::Relaxed);
         let outcome = database.ready().await?.call("SELECT 1").await;
-        let told = match &outcome {
+        let result = match &outcome {
             Ok(rows) => rows.clone(),
             Err(error) => match CircuitOpen::find(&**error) {
                 Some(open) => format!(
-                    "not asked, {:.0?} to go",
+                    "rejected, open for {:.0?} more",
                     open.retry_in().unwrap_or_default()
                 ),
-                None => format!("asked in vain: {error}"),
+                None => format!("failed: {error}"),
             },
         };
-        println!("query {n:>2}: {told:<40} breaker {}", breaker.state());
+        println!("query {n:>2}: {result:<40} breaker {}", breaker.state());
         sleep(Duration::from_millis(100)).await;
     }
     println!(
-        "the last state that was told: {}",
+        "last announced state: {}",
         *states.borrow_and_update()
     );
     Ok(())

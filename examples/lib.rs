@@ -1,3 +1,3 @@
-//! The parts of examples that tests run, too. See the files beside this one for the examples.
+//! The parts of examples that tests also run. The other files of this folder are the examples.
 
 pub mod gateway;

@@ -1,4 +1,4 @@
-//! One layer over a hyper client, and nothing of AI: a client that keeps to `Retry-After`.
+//! One layer over a hyper client, without AI: a client that respects `Retry-After`.
 //!
 //! ```text
 //! cargo run --example one_layer
@@ -19,13 +19,13 @@ use tower::{BoxError, ServiceBuilder, ServiceExt};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // A server that is busy once and says for how long.
+    // A server that is busy once, with a hint.
     let server = Upstream::start().await?;
     server.next(Reply::rate_limited(Hint::RetryAfter(Duration::from_secs(
         1,
     ))));
 
-    // The client takes `ReplayBody`, which can be sent more than once.
+    // The client takes `ReplayBody`, which each attempt can send again.
     let hyper: Client<_, ReplayBody<Full<Bytes>>> =
         Client::builder(TokioExecutor::new()).build_http();
     let client = ServiceBuilder::new()

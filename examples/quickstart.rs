@@ -4,9 +4,9 @@
 //! cargo run --example quickstart
 //! ```
 //!
-//! Three AI endpoints run in this process, on loopback, so it needs no network and no key. The
-//! first one becomes rate limited, the second one goes down for a while, and every request is
-//! answered. Exits with 0 only if that is so.
+//! Three AI endpoints run in this process, on loopback, so the example needs no network and no key.
+//! The first endpoint becomes rate limited, the second one is down for a while, and each request
+//! succeeds. Otherwise the exit code is not 0.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const REQUESTS: u32 = 400;
 const PER_SECOND: u32 = 40;
 
-/// How one request went.
+/// The outcome of one request.
 struct Done {
     served: bool,
     attempts: usize,
@@ -43,13 +43,13 @@ async fn main() -> Result<ExitCode, BoxError> {
     }
     let ai = stack(&upstreams, start)?;
 
-    println!("Three AI endpoints on this machine, and one client that keeps answering.");
+    println!("Three AI endpoints on this machine, and one client that keeps working.");
     println!("{REQUESTS} chat completions, {PER_SECOND} a second, every other one streamed.\n");
     let trouble = tokio::spawn(trouble(upstreams.clone(), start));
     let done = send_all(&ai, start).await;
     trouble.await??;
 
-    say(start, "done");
+    print_at(start, "done");
     report(&ai, &upstreams, &done);
     let served = done.iter().filter(|done| done.served).count();
     let all = served == REQUESTS as usize;
@@ -61,13 +61,13 @@ async fn main() -> Result<ExitCode, BoxError> {
     })
 }
 
-/// The stack, as an application would build it. Only the breaker recovers faster than usual, so
-/// that one can see it.
+/// Builds the stack as an application does. Only the recovery of the breaker is faster, so that it
+/// becomes visible.
 fn stack(upstreams: &[Upstream], start: Instant) -> Result<AiStack, BoxError> {
     let mut builder = AiStack::builder()
         .timeouts(Timeouts::MEDIUM)
         .retry(RetryOn429Layer::new().backoff(Backoff::new(SECOND / 10, SECOND)?))
-        .observer(observer_fn(move |event| tell(start, event)));
+        .observer(observer_fn(move |event| print_event(start, event)));
     for upstream in upstreams {
         let key = ApiKey::new("sk-only-for-this-machine")?;
         let breaker = Endpoint::default_breaker().recovery_timeout(SECOND);
@@ -77,28 +77,28 @@ fn stack(upstreams: &[Upstream], start: Instant) -> Result<AiStack, BoxError> {
     Ok(builder.build()?)
 }
 
-/// What goes wrong, and when.
+/// Causes the failures, at fixed times.
 async fn trouble(upstreams: Vec<Upstream>, start: Instant) -> Result<(), BoxError> {
     let [primary, backup1, _] = &upstreams[..] else {
         unreachable!("there are three");
     };
     sleep_until(start + 2 * SECOND).await;
-    say(
+    print_at(
         start,
-        "TROUBLE  primary now takes 2 requests a second, and answers 429 to the others",
+        "TROUBLE  primary now takes 2 requests per second, and returns 429 for others",
     );
     primary.limit(Quota::new(2, SECOND));
 
     sleep_until(start + 4 * SECOND).await;
-    say(start, "TROUBLE  backup1 is cut off: its port is closed");
+    print_at(start, "TROUBLE  backup1 is cut off: its port is closed");
     backup1.cut_off();
 
     sleep_until(start + 6 * SECOND).await;
-    say(start, "TROUBLE  backup1 is back");
+    print_at(start, "TROUBLE  backup1 is back");
     backup1.restore().await?;
 
     sleep_until(start + 8 * SECOND).await;
-    say(start, "TROUBLE  primary takes all requests again");
+    print_at(start, "TROUBLE  primary takes all requests again");
     primary.unlimited();
     Ok(())
 }
@@ -115,7 +115,7 @@ async fn send_all(ai: &AiStack, start: Instant) -> Vec<Done> {
             let (served, attempts) = match complete(&ai, n % 2 == 1).await {
                 Ok(attempts) => (true, attempts),
                 Err(error) => {
-                    say(start, &format!("FAILED   request {n}: {error}"));
+                    print_at(start, &format!("FAILED   request {n}: {error}"));
                     (false, 0)
                 }
             };
@@ -129,7 +129,7 @@ async fn send_all(ai: &AiStack, start: Instant) -> Vec<Done> {
     requests.join_all().await
 }
 
-/// Sends one chat completion and reads the whole answer. Returns the attempts that it took.
+/// Sends one chat completion and reads the whole answer. Returns the number of attempts.
 async fn complete(ai: &AiStack, stream: bool) -> Result<usize, BoxError> {
     let body = serde_json::json!({
         "model": "demo",
@@ -153,17 +153,17 @@ async fn complete(ai: &AiStack, stream: bool) -> Result<usize, BoxError> {
         Ok(attempts)
     } else {
         let last = answer.lines().rfind(|line| !line.is_empty());
-        Err(format!("{status}, which ends with {:?}", last.unwrap_or_default()).into())
+        Err(format!("{status}, ends with {:?}", last.unwrap_or_default()).into())
     }
 }
 
-// ===== what is printed =====
+// ===== Output =====
 
-fn say(start: Instant, text: &str) {
+fn print_at(start: Instant, text: &str) {
     println!("{:6.3} s  {text}", start.elapsed().as_secs_f64());
 }
 
-fn tell(start: Instant, event: &Event) {
+fn print_event(start: Instant, event: &Event) {
     let text = match event {
         Event::Failover {
             from,
@@ -171,15 +171,15 @@ fn tell(start: Instant, event: &Event) {
             class,
             after,
         } => {
-            let why = match class {
-                Class::RateLimited => "answered 429",
-                Class::Connect => "cannot be reached",
+            let reason = match class {
+                Class::RateLimited => "returned 429",
+                Class::Connect => "is unreachable",
                 _ => "failed",
             };
-            format!("moved    a request from {from}, which {why}, to {to} within {after:.0?}")
+            format!("failover from {from}, which {reason}, to {to} within {after:.0?}")
         }
         Event::Cooldown { endpoint, wait, .. } => {
-            format!("cooling  {endpoint} is left alone for {wait:.1?}, as it asked")
+            format!("cooling  {endpoint} gets no requests for {wait:.1?}")
         }
         Event::CooldownEnded { endpoint } => {
             format!("ready    {endpoint} takes all requests again")
@@ -192,14 +192,14 @@ fn tell(start: Instant, event: &Event) {
         Event::Retry { attempt, wait, .. } => {
             format!("waiting  {wait:.1?} before attempt {attempt} of a request")
         }
-        Event::Exhausted { .. } => "nobody   could take a request".to_owned(),
+        Event::Exhausted { .. } => "exhausted: no endpoint is admissible".to_owned(),
         _ => return,
     };
-    say(start, &text);
+    print_at(start, &text);
 }
 
 fn report(ai: &AiStack, upstreams: &[Upstream], done: &[Done]) {
-    println!("\nWhat the endpoints saw");
+    println!("\nRequests at the endpoints");
     println!(
         "  {:<10}{:>10}{:>10}{:>10}",
         "endpoint", "requests", "served", "429"
@@ -213,11 +213,11 @@ fn report(ai: &AiStack, upstreams: &[Upstream], done: &[Done]) {
             counts.requests
         );
     }
-    println!("\nWhat the application saw");
+    println!("\nRequests of the application");
     for line in ai.snapshot().to_string().lines() {
         println!("  {line}");
     }
-    println!("\nHow long an answer took, with its whole stream");
+    println!("\nTime of an answer, with its whole stream");
     let times = |moved: bool| {
         let mut times: Vec<_> = done
             .iter()
@@ -227,7 +227,7 @@ fn report(ai: &AiStack, upstreams: &[Upstream], done: &[Done]) {
         times.sort_unstable();
         times
     };
-    for (name, times) in [("one attempt", times(false)), ("moved on", times(true))] {
+    for (name, times) in [("one attempt", times(false)), ("failover", times(true))] {
         if let Some(slowest) = times.last() {
             let median = times[times.len() / 2];
             println!(

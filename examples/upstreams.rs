@@ -5,7 +5,8 @@
 //! cargo run --release --example gateway -- --config examples/gateway.toml
 //! ```
 //!
-//! The first one refuses what exceeds its quota, so every few requests one moves to the second.
+//! The first upstream refuses requests beyond its quota, so every few requests one fails over to the
+//! second.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use clap::Parser;
 use steadfast_testkit::{Quota, Reply, Upstream};
 
-/// Plays three endpoints of an AI API, the first of which is rate limited.
+/// Runs three endpoints of an AI API. The first one is rate limited.
 #[derive(Debug, Parser)]
 struct Args {
     /// The three ports, 0 for any that is free.
@@ -42,7 +43,7 @@ async fn main() -> io::Result<()> {
 
 async fn start(name: &str, port: u16) -> io::Result<Upstream> {
     let upstream = Upstream::start_on((Ipv4Addr::LOCALHOST, port)).await?;
-    // As slow as a person reads, so that one sees the stream arrive.
+    // At reading speed, so that the stream visibly arrives.
     let tokens = Reply::ok().chunks(12).chunk_delay(READING);
     upstream.set(tokens.first_token(READING));
     Ok(upstream.named(name))
@@ -55,7 +56,7 @@ primary takes 3 requests at once and 1 every 10 s. In another terminal:
 
     cargo run --release --example gateway -- --config examples/gateway.toml
 
-and in a third one, four times. The fourth answer is that of the backup:
+and in a third one, four times. The fourth answer comes from the backup:
 
     curl -i http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' -d '{"model": "m", "messages": []}'
     curl -N http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' -d '{"model": "m", "stream": true}'

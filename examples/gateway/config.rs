@@ -1,4 +1,4 @@
-//! What the configuration file says, checked to the end.
+//! The configuration file, with validation.
 
 use std::fmt;
 use std::fs;
@@ -11,7 +11,7 @@ use steadfast::config::{EndpointConfig, StackConfig};
 
 use super::forward::MAX_BODY;
 
-/// A configuration that works.
+/// A valid configuration.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -21,8 +21,8 @@ pub struct Config {
     pub stack: AiStack,
 }
 
-/// What is wrong with a configuration: the file, the line if it is known, the field and the rule,
-/// in one line and without secrets.
+/// The problem of a configuration in one line, without secrets: the file, the line if known, the
+/// field and the rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     file: Option<String>,
@@ -30,7 +30,7 @@ pub struct ConfigError {
     problem: String,
 }
 
-/// The file as it is written. The tables are those of [`steadfast::config`].
+/// The format of the file, with the tables of [`steadfast::config`].
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -48,7 +48,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Returns an error that names the file, and the field if it is about one.
+    /// Returns an error that names the file, and the field if one is invalid.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let config = match fs::read_to_string(path) {
             Ok(text) => Self::parse(&text),
@@ -72,7 +72,7 @@ impl Config {
             let path = error.path().to_string();
             ConfigError::in_text(&error.into_inner(), Some(path), text)
         })?;
-        // They are in memory anyway.
+        // The gateway holds each body in memory.
         file.stack.retry.replay_limit.get_or_insert(MAX_BODY as u64);
         let stack = file.stack.builder(&file.endpoint);
         let stack = stack.and_then(|stack| stack.build());

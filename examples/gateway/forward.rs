@@ -1,4 +1,4 @@
-//! Passes a request on to the stack, and its answer back.
+//! Forwards a request to the stack, and its answer to the client.
 
 use std::time::Duration;
 
@@ -13,33 +13,33 @@ use serde_json::json;
 use steadfast::{AiStack, BoxError, Exhausted, ResponseBody, Trail, error_response};
 use tokio::time::timeout;
 
-use super::headers::{remove_connection_headers, tell_attempts, tell_endpoint};
+use super::headers::{remove_connection_headers, insert_attempts, insert_endpoint};
 
-/// The size of the largest request body, in bytes. Images and documents travel inside of it.
+/// The size of the largest request body, in bytes. It includes images and documents.
 pub const MAX_BODY: usize = 32 * 1024 * 1024;
 
-/// How long a body that is too large is read on. Many clients listen only when they have sent all
-/// they have, and would lose the answer with the connection.
+/// The time to drain a body that is too large. Many clients read only after they have sent the whole
+/// body, and would lose the answer with the connection.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Sends a request through the stack. Dropping the future, as hyper does when the client leaves,
-/// ends the attempt that is under way.
+/// Sends a request through the stack. If the client disconnects, hyper drops the future, which ends
+/// the attempt.
 pub(crate) async fn forward(State(stack): State<AiStack>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     if climbs(head.uri.path()) {
         return not_found().await;
     }
-    // Reading the body answers it.
-    let asks_first = head.headers.remove(EXPECT).is_some();
-    let body = match read(body, asks_first).await {
+    // To read the body answers the header with `100 Continue`.
+    let expects_continue = head.headers.remove(EXPECT).is_some();
+    let body = match read(body, expects_continue).await {
         Ok(body) => body,
-        Err(refusal) => return refusal,
+        Err(rejection) => return rejection,
     };
-    // They are about the connection of the client, and each attempt would copy them.
+    // The extensions describe the connection of the client, and each attempt would copy them.
     head.extensions = Extensions::new();
     let request = Request::from_parts(head, Full::from(body));
     match stack.send(request).await {
-        Ok(response) => pass_back(response),
+        Ok(response) => answer(response),
         Err(error) => fail(&error),
     }
 }
@@ -53,22 +53,22 @@ fn climbs(path: &str) -> bool {
     path.split(['/', '\\']).any(|segment| segment == "..")
 }
 
-/// Reads a body whole: only what is in memory can be sent again.
-async fn read(mut body: Body, asks_first: bool) -> Result<Bytes, Response> {
+/// Reads the whole body into memory, so that each attempt can send it.
+async fn read(mut body: Body, expects_continue: bool) -> Result<Bytes, Response> {
     if body.size_hint().lower() > MAX_BODY as u64 {
-        // Reading on would ask a client to send it that asked whether it should.
-        if !asks_first {
+        // To read the body would send `100 Continue` to a client that waits for it.
+        if !expects_continue {
             discard(body);
         }
-        return Err(too_large());
+        return Err(body_too_large());
     }
     let data = Limited::new(&mut body, MAX_BODY).collect().await;
     data.map(|data| data.to_bytes()).map_err(|error| {
         if error.is::<LengthLimitError>() {
             discard(body);
-            return too_large();
+            return body_too_large();
         }
-        refuse(StatusCode::BAD_REQUEST, "the body broke off", "broken_body")
+        reject(StatusCode::BAD_REQUEST, "the body is incomplete", "broken_body")
     })
 }
 
@@ -77,15 +77,15 @@ fn discard(mut body: Body) {
     tokio::spawn(timeout(LINGER, reading));
 }
 
-fn pass_back(response: Response<ResponseBody>) -> Response {
+fn answer(response: Response<ResponseBody>) -> Response {
     let (mut head, body) = response.into_parts();
     remove_connection_headers(&mut head.headers);
-    // It was that of the endpoint's connection, which may be older than the client's.
+    // The version describes the connection to the endpoint, which can be older than the client's.
     head.version = Version::default();
     if let Some(trail) = head.extensions.remove::<Trail>() {
-        tracing::debug!(%trail, "request took several attempts");
-        tell_attempts(&mut head.headers, &trail);
-        tell_endpoint(&mut head.headers, &trail);
+        tracing::debug!(%trail, "request with several attempts");
+        insert_attempts(&mut head.headers, &trail);
+        insert_endpoint(&mut head.headers, &trail);
     }
     Response::from_parts(head, Body::new(body))
 }
@@ -94,23 +94,23 @@ fn fail(error: &BoxError) -> Response {
     tracing::debug!(%error, "request failed");
     let mut response = error_response(error).map(Body::new);
     if let Some(exhausted) = Exhausted::find(&**error) {
-        tell_attempts(response.headers_mut(), exhausted.trail());
+        insert_attempts(response.headers_mut(), exhausted.trail());
     }
     response
 }
 
-/// Answers a path that is not served.
+/// Rejects an unknown path.
 pub(crate) async fn not_found() -> Response {
-    refuse(StatusCode::NOT_FOUND, "there is no such path", "not_found")
+    reject(StatusCode::NOT_FOUND, "unknown path", "not_found")
 }
 
-fn too_large() -> Response {
+fn body_too_large() -> Response {
     let message = format!("the body has more than {MAX_BODY} bytes");
-    refuse(StatusCode::PAYLOAD_TOO_LARGE, &message, "body_too_large")
+    reject(StatusCode::PAYLOAD_TOO_LARGE, &message, "body_too_large")
 }
 
-/// An error of this server, in the shape of OpenAI's.
-fn refuse(status: StatusCode, message: &str, code: &str) -> Response {
+/// An error of this server in the format of OpenAI.
+fn reject(status: StatusCode, message: &str, code: &str) -> Response {
     let error = json!({
         "message": message,
         "type": "invalid_request_error",

@@ -1,4 +1,4 @@
-//! Headers of an answer: those that do not leave a connection, and those that tell of attempts.
+//! Headers of an answer: hop-by-hop headers are removed, and the number of attempts is added.
 
 use axum::http::header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -7,7 +7,7 @@ use steadfast::core::Attempt;
 
 /// The number of attempts, if there were several.
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-steadfast-attempts");
-/// The endpoint that gave the answer, if there were several attempts.
+/// The endpoint that answered, if there were several attempts.
 const ENDPOINT: HeaderName = HeaderName::from_static("x-steadfast-endpoint");
 
 /// Removes what is meant for one connection (RFC 9110, section 7.6.1) or for one proxy.
@@ -37,27 +37,27 @@ fn is_for_a_proxy(name: &HeaderName) -> bool {
     name.as_str().starts_with("proxy-")
 }
 
-/// Says how many attempts there were, if it was more than one.
-pub(crate) fn tell_attempts(headers: &mut HeaderMap, trail: &Trail) {
+/// Inserts the number of attempts, if there were several.
+pub(crate) fn insert_attempts(headers: &mut HeaderMap, trail: &Trail) {
     let attempts = trail.len();
     if attempts > 1 {
         headers.insert(ATTEMPTS, attempts.into());
     }
 }
 
-/// Says which endpoint gave the answer.
-pub(crate) fn tell_endpoint(headers: &mut HeaderMap, trail: &Trail) {
+/// Inserts the name of the endpoint that answered.
+pub(crate) fn insert_endpoint(headers: &mut HeaderMap, trail: &Trail) {
     let Some(endpoint) = answered(&trail.attempts()).and_then(|it| it.endpoint.clone()) else {
         return;
     };
-    // A name that cannot stand in a header is left out.
+    // A name that is no valid header value is left out.
     if let Ok(name) = HeaderValue::from_bytes(endpoint.as_str().as_bytes()) {
         headers.insert(ENDPOINT, name);
     }
 }
 
-/// The attempt whose answer was passed on: the last one if it succeeded, or else the last one of
-/// the lowest tier that gave an answer.
+/// Returns the attempt with the forwarded answer: the last attempt if it succeeded, otherwise the
+/// last attempt with an answer in the lowest tier.
 fn answered(attempts: &[Attempt]) -> Option<&Attempt> {
     let last = attempts.last()?;
     if last.verdict.is_success() {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_endpoint_whose_answer_was_passed_on() {
+    fn several_attempts_name_endpoint_of_forwarded_answer() {
         let limited = attempt("primary", 0, Some(429), Class::RateLimited);
         let broken = attempt("backup", 0, None, Class::Connect);
         let busy = attempt("spare", 1, Some(503), Class::Overloaded);
@@ -106,28 +106,28 @@ mod tests {
     }
 
     #[test]
-    fn one_attempt_is_not_worth_a_header() {
+    fn one_attempt_inserts_no_header() {
         let trail = Trail::new();
         let mut headers = HeaderMap::new();
         trail.record(attempt("primary", 0, Some(200), Class::Success));
-        tell_attempts(&mut headers, &trail);
+        insert_attempts(&mut headers, &trail);
         assert!(headers.is_empty());
 
         trail.record(attempt("primary", 0, Some(200), Class::Success));
-        tell_attempts(&mut headers, &trail);
+        insert_attempts(&mut headers, &trail);
         assert_eq!(headers[ATTEMPTS], "2");
     }
 
     #[test]
-    fn a_name_may_be_anything() {
+    fn endpoint_name_that_is_no_header_value_is_left_out() {
         let trail = Trail::new();
         let mut headers = HeaderMap::new();
         trail.record(attempt("a\nb", 0, Some(200), Class::Success));
-        tell_endpoint(&mut headers, &trail);
+        insert_endpoint(&mut headers, &trail);
         assert!(headers.is_empty());
 
         trail.record(attempt("süd", 0, Some(200), Class::Success));
-        tell_endpoint(&mut headers, &trail);
+        insert_endpoint(&mut headers, &trail);
         assert_eq!(headers[ENDPOINT].as_bytes(), "süd".as_bytes());
     }
 

@@ -9,19 +9,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use examples::gateway::{Config, asked_to_stop, install_metrics, keep_up, router, serve};
+use examples::gateway::{Config, stop_signal, install_metrics, keep_up, router, serve};
 use steadfast::BoxError;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Passes requests under /v1 on to the endpoints of a configuration.
+/// Forwards requests under /v1 to the endpoints of a configuration.
 #[derive(Debug, Parser)]
 struct Args {
     /// The configuration, such as examples/gateway.toml.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Checks the configuration, and does not serve.
+    /// Checks the configuration without serving.
     #[arg(long)]
     check: bool,
 }
@@ -55,15 +55,15 @@ async fn run(config: Config) -> Result<(), BoxError> {
     tokio::spawn(keep_up(prometheus.clone()));
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(|error| format!("listen {}: {error}", config.listen))?;
-    // Port 0 is any free port, and whoever started this program has to learn which.
+    // Port 0 selects a free port, and a script needs to know it.
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
     stdout.flush()?;
     let router = router(config.stack, prometheus);
-    Ok(serve(listener, router, asked_to_stop()).await?)
+    Ok(serve(listener, router, stop_signal()).await?)
 }
 
-/// Writes what `RUST_LOG` asks for, and what an operator wants to know if it is not set.
+/// Logs to stderr by `RUST_LOG`, which defaults to `info`.
 fn log_to_stderr() {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())

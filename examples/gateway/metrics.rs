@@ -6,14 +6,14 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use steadfast::metrics::{ATTEMPTS_BUCKETS, SECONDS_BUCKETS, describe, names};
 use tokio::time::interval;
 
-/// How often the samples of histograms are put into their buckets. In between they take memory.
+/// The interval at which samples of histograms move into their buckets. Until then they use memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Installs the recorder of the process. Call it before the first request is sent.
 ///
 /// # Errors
 ///
-/// Returns an error if the process has a recorder already.
+/// Returns an error if the process already has a recorder.
 pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     let seconds = Matcher::Suffix("_seconds".to_owned());
     let attempts = Matcher::Full(names::REQUEST_ATTEMPTS.to_owned());
@@ -25,7 +25,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Does the upkeep of the recorder, for ever. A task should do it.
+/// Runs the upkeep of the recorder forever. Spawn it as a task.
 pub async fn keep_up(prometheus: PrometheusHandle) {
     let mut ticks = interval(UPKEEP);
     loop {

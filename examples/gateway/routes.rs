@@ -1,3 +1,5 @@
+//! The routes of the gateway.
+
 use std::future::ready;
 
 use axum::Router;
@@ -9,10 +11,10 @@ use steadfast::AiStack;
 use super::forward::{forward, not_found};
 use super::status::status;
 
-/// The type of the text format of Prometheus.
+/// The content type of the Prometheus text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Makes the routes of a gateway over `stack`.
+/// Creates the routes of a gateway over `stack`.
 pub fn router(stack: AiStack, prometheus: PrometheusHandle) -> Router {
     let metrics = move || ready(([(CONTENT_TYPE, METRICS_TYPE)], prometheus.render()));
     Router::new()

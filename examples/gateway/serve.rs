@@ -1,4 +1,4 @@
-//! The server: connections, and the way it stops.
+//! The server: connections and shutdown.
 
 use std::future::pending;
 use std::io;
@@ -11,11 +11,11 @@ use tokio::signal;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-/// How long answers may go on after the server was asked to stop. Kubernetes kills after 30 s.
+/// The time for answers in progress after the stop signal. Kubernetes kills after 30 s.
 pub const DRAIN: Duration = Duration::from_secs(25);
 
-/// Serves HTTP/1.1, and HTTP/2 without TLS, until `stop` completes. Then no connection is
-/// accepted any more, and answers that are under way have [`DRAIN`] to end.
+/// Serves HTTP/1.1, and HTTP/2 without TLS, until `stop` completes. Then the server accepts no
+/// further connection, and answers in progress have [`DRAIN`] to end.
 ///
 /// # Errors
 ///
@@ -26,14 +26,14 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let listener = listener.tap_io(|stream| {
-        // Events of a stream are small and must not wait for each other. Only speed is lost else.
+        // Small events of a stream must not wait for each other. A failure here costs only speed.
         let _ = stream.set_nodelay(true);
     });
     let (stopping, stopped) = oneshot::channel();
     let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
         stop.await;
         tracing::info!("stopping");
-        // It is gone only if the server is.
+        // The receiver is gone only if the server is.
         let _ = stopping.send(());
     });
     let drained = async {
@@ -45,16 +45,16 @@ pub async fn serve(
     tokio::select! {
         result = serving => result,
         () = drained => {
-            tracing::info!("some answers did not end in time and were broken off");
+            tracing::info!("some answers did not end in time and were cut off");
             Ok(())
         }
     }
 }
 
-/// Waits for ctrl-c, or for the signal that asks a process to end.
-pub async fn asked_to_stop() {
+/// Waits for ctrl-c or SIGTERM.
+pub async fn stop_signal() {
     tokio::select! {
-        result = signal::ctrl_c() => unless_deaf(result).await,
+        result = signal::ctrl_c() => pending_on_error(result).await,
         () = terminated() => {}
     }
 }
@@ -65,7 +65,7 @@ async fn terminated() {
         Ok(mut signal) => {
             signal.recv().await;
         }
-        Err(error) => unless_deaf(Err(error)).await,
+        Err(error) => pending_on_error(Err(error)).await,
     }
 }
 
@@ -74,10 +74,10 @@ async fn terminated() {
     pending().await
 }
 
-/// A process that cannot hear a signal is not asked by it to stop.
-async fn unless_deaf(result: io::Result<()>) {
+/// Waits forever if a signal handler cannot be installed.
+async fn pending_on_error(result: io::Result<()>) {
     if let Err(error) = result {
-        tracing::info!(%error, "signals cannot be heard");
+        tracing::info!(%error, "no signal handler");
         pending::<()>().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The state of the stack, as JSON for people and scripts.
+//! The state of the stack as JSON.
 
 use axum::Json;
 use axum::extract::State;
