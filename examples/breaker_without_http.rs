@@ -68,9 +68,6 @@ async fn main() -> Result<(), BoxError> {
         println!("query {n:>2}: {result:<40} breaker {}", breaker.state());
         sleep(Duration::from_millis(100)).await;
     }
-    println!(
-        "last announced state: {}",
-        *states.borrow_and_update()
-    );
+    println!("last announced state: {}", *states.borrow_and_update());
     Ok(())
 }

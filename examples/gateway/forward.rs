@@ -13,7 +13,7 @@ use serde_json::json;
 use steadfast::{AiStack, BoxError, Exhausted, ResponseBody, Trail, error_response};
 use tokio::time::timeout;
 
-use super::headers::{remove_connection_headers, insert_attempts, insert_endpoint};
+use super::headers::{insert_attempts, insert_endpoint, remove_connection_headers};
 
 /// The size of the largest request body, in bytes. It includes images and documents.
 pub const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -68,7 +68,11 @@ async fn read(mut body: Body, expects_continue: bool) -> Result<Bytes, Response>
             discard(body);
             return body_too_large();
         }
-        reject(StatusCode::BAD_REQUEST, "the body is incomplete", "broken_body")
+        reject(
+            StatusCode::BAD_REQUEST,
+            "the body is incomplete",
+            "broken_body",
+        )
     })
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use examples::gateway::{Config, stop_signal, install_metrics, keep_up, router, serve};
+use examples::gateway::{Config, install_metrics, keep_up, router, serve, stop_signal};
 use steadfast::BoxError;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
