@@ -9,7 +9,7 @@ pub fn find_error<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> O
     chain(error).find_map(|error| error.downcast_ref())
 }
 
-/// `error` and its sources, outermost first.
+/// Returns `error` and its sources, outermost first.
 pub(crate) fn chain<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -17,7 +17,7 @@ pub(crate) fn chain<'a>(
 }
 
 fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    // The source of an `io::Error` is that of the error it wraps, which it skips.
+    // `io::Error::source` skips the wrapped error and returns the source of that error.
     match error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref)

@@ -2,10 +2,10 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-/// The name of an endpoint, or of anything that has a state of its own.
+/// The name of an endpoint, or of another thing with a state of its own, such as a breaker.
 ///
-/// Cheap to clone. It stands in logs, metrics and errors, so it must not be a secret, and there
-/// should be few of them.
+/// Cheap to clone. Logs, metrics and errors contain it, so it must not be a secret. Metrics have
+/// a series per name, so the number of names should be small.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointName(Arc<str>);
 

@@ -1,10 +1,10 @@
-//! Gives the steadfast layers their shared words.
+//! Defines the shared vocabulary of the steadfast layers.
 //!
-//! A retry layer, a circuit breaker, a balancer and a metrics layer work well together only if
-//! they agree on what an answer means. This crate holds that agreement: what an attempt showed
-//! ([`Verdict`]), how long an endpoint asks to be left alone ([`RateLimit`]), what happened to a
-//! request so far ([`Trail`]), and how long its caller waits for it ([`Deadline`]). Users of a
-//! single layer meet it only where they change a rule.
+//! A retry layer, a circuit breaker, a balancer and a metrics layer work together only if they
+//! agree on the meaning of an answer. This crate holds that agreement: the outcome of an attempt
+//! ([`Verdict`]), the hint of an endpoint ([`RateLimit`]), the attempts of a request ([`Trail`])
+//! and the time limit of its caller ([`Deadline`]). Users of a layer need this crate only to change
+//! a rule. Authors of a layer find building blocks in [`layer`].
 //!
 //! # Example
 //!
@@ -22,19 +22,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # How the layers talk
+//! # Flow of information
 //!
-//! | Where | What | Written by | Read by |
+//! Layers exchange information in extensions and errors, without global state:
+//!
+//! | Place | Type | Written by | Read by |
 //! |---|---|---|---|
-//! | request extensions | [`Deadline`] | anybody | retry, balance |
+//! | request extensions | [`Deadline`] | the caller, any layer | retry, balance, hedge, timeouts |
+//! | request extensions | [`RoutingOptions`] | the caller, any layer | balance, hedge |
 //! | request extensions | [`Trail`] | retry | retry, balance |
-//! | response extensions | [`Verdict`] | the classifier next to the client | every layer |
-//! | response extensions | [`LateVerdict`](layer::LateVerdict) | the same, for a stream whose events it reads | every layer |
+//! | response extensions | [`Verdict`] | [`ClassifyLayer`], next to the client | all layers |
+//! | response extensions | [`layer::LateVerdict`] | a layer that reads the events of a stream | all layers |
 //! | response extensions | [`Trail`] | retry, after more than one attempt | metrics, the caller |
-//! | errors | [`Classified`], [`Exhausted`] | the edge; retry and balance | every layer, the caller |
+//! | errors | [`Classified`] | [`ClassifyLayer`] | all layers |
+//! | errors | [`Exhausted`] | retry, balance | all layers, the caller |
 //!
-//! Where there is no [`Verdict`], a layer asks the [`DefaultClassifier`], so each of them works
-//! alone. A plain success of a first attempt puts nothing into the extensions of its response.
+//! Without a [`Verdict`], a layer applies the [`DefaultClassifier`], so each layer works alone. A
+//! plain success of a first attempt adds nothing to the extensions of its response.
+//!
+//! # Changing a rule
+//!
+//! * Classification: a [`ClassifyLayer`] with [`classify_fn`] or an own [`Classify`].
+//! * Requests that are safe to repeat: [`Safety`].
+//! * The price of retries: [`RetryBudget`].
+//! * Notifications: an [`Observer`] of [`Event`]s.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

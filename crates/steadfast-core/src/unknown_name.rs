@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// A text names no value of a type, such as no [`Class`](crate::Class).
+/// A text is not the name of a value, such as of a [`Class`](crate::Class).
 ///
 /// ```
 /// use steadfast_core::BreakerState;

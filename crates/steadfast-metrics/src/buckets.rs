@@ -1,4 +1,4 @@
-/// Buckets for the histograms whose names end in `_seconds`.
+/// Buckets for the histograms with names that end in `_seconds`.
 ///
 /// The numbers up to 81.92 are the recommendation of the OpenTelemetry conventions for
 /// `gen_ai.client.operation.duration`. Three further doublings cover long completions, which take

@@ -94,8 +94,10 @@ impl AttemptGroup {
         self.sent_to(|sent| sent.in_flight)
     }
 
-    /// Returns the endpoints that this attempt must not use: those of the attempts in flight, and
-    /// for a hedge, which has no backoff, those of all earlier attempts.
+    /// Returns the endpoints that this attempt must not use.
+    ///
+    /// They are the endpoints of the attempts in flight. A hedge has no backoff, so it must not use
+    /// the endpoints of earlier attempts either.
     #[must_use]
     pub fn excluded(&self) -> Vec<EndpointName> {
         self.sent_to(|sent| sent.in_flight || self.is_hedge())

@@ -7,10 +7,9 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// A body whose first frames can be read before it is passed on.
+    /// A body with frames that were read ahead, before the body is passed on.
     ///
-    /// As a [`Body`] it yields the frames that were read ahead, and then the rest. It ends after an
-    /// error.
+    /// As a [`Body`] it yields these frames, and then the rest. It ends after an error.
     pub struct ReadAhead<B: Body> {
         frames: VecDeque<Result<Frame<B::Data>, B::Error>>,
         // Absent after the end or an error.
