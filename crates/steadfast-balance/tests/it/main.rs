@@ -1,22 +1,23 @@
 //! Integration tests of the balancer, one module per behaviour.
 
-mod balance;
-mod breakers;
+mod breaker;
+mod broken_pool;
 mod contract;
-mod cooldowns;
-mod exhausted;
+mod cooldown;
 #[cfg(feature = "discover")]
-mod follow;
+mod discover;
+mod exhausted;
+mod failover;
 #[cfg(feature = "health")]
 mod health;
-mod live;
+mod pool_changes;
 mod queue;
-mod queue_threads;
 mod random;
-mod regressions;
 mod resolve;
+mod response_end;
+mod rewrite;
+mod select;
 mod support;
 mod threads;
 mod tiers;
-mod wishes;
 mod with_retry;

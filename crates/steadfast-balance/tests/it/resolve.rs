@@ -1,4 +1,4 @@
-//! Endpoints from the addresses of a name.
+//! `PoolHandle::resolve`: one endpoint per address of a host name.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 
-use crate::support::{Body, MS, Net, Reply, SECOND, balance, get, of, ok, pool, status};
+use crate::support::{Body, MS, Net, Reply, SECOND, balance, get, of, ok, pool};
 
 type Answer = io::Result<Vec<SocketAddr>>;
 
-/// What a resolver answers, one after the other and the last one again and again.
+/// Answers of a resolver, in order. The last one repeats.
 #[derive(Clone, Default)]
 struct Dns(Arc<Mutex<State>>);
 
@@ -87,7 +87,7 @@ fn names(handle: &PoolHandle) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_address_has_an_endpoint_and_keeps_it_while_it_is_there() {
+async fn each_resolved_address_has_one_endpoint() {
     let dns = Dns::of([
         Ok(&["127.0.0.1:8443", "127.0.0.2:8443"]),
         // In another order, and twice.
@@ -121,9 +121,9 @@ async fn each_address_has_an_endpoint_and_keeps_it_while_it_is_there() {
     assert_eq!(names(&handle), ["own", "api@[::1]:8443"]);
 }
 
-/// As a configuration that is read again does, which knows nothing of addresses.
+/// A configuration that is read again also replaces the endpoints, and contains no addresses.
 #[tokio::test(start_paused = true)]
-async fn an_address_that_somebody_has_taken_out_comes_back_with_the_next_answer() {
+async fn removed_address_returns_with_the_next_resolution() {
     let dns = Dns::of([Ok(&["127.0.0.1:8443", "127.0.0.2:8443"])]);
     let handle = handle();
     let _resolves = start(&handle, dns.resolve(api()));
@@ -142,7 +142,7 @@ async fn an_address_that_somebody_has_taken_out_comes_back_with_the_next_answer(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resolver_that_fails_takes_nothing_away_and_is_asked_again_soon() {
+async fn failed_resolution_keeps_endpoints_and_is_repeated_soon() {
     let failed = Err(io::ErrorKind::Other);
     let dns = Dns::of([
         failed,
@@ -169,7 +169,7 @@ async fn a_resolver_that_fails_takes_nothing_away_and_is_asked_again_soon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resolver_that_hangs_is_asked_again() {
+async fn hanging_resolution_is_repeated() {
     let asked = Arc::new(Mutex::new(0));
     let count = asked.clone();
     let resolve = Resolve::with(api(), move |_| {
@@ -185,7 +185,7 @@ async fn a_resolver_that_hangs_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_resolver_is_asked_for_host_and_port() {
+async fn resolver_gets_host_and_port() {
     for (base, expected) in [
         ("https://api.test:8443/v1", "api.test:8443"),
         ("https://api.test/v1", "api.test:443"),
@@ -201,7 +201,7 @@ async fn the_resolver_is_asked_for_host_and_port() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_endpoints_are_left_alone() {
+async fn endpoints_of_other_sources_are_kept() {
     let dns = Dns::of([Ok(&["127.0.0.1:1", "127.0.0.2:1"]), Ok(&["127.0.0.3:1"])]);
     let handle = handle();
     let other = Endpoint::new("api@127.0.0.1:1", "http://other.test").unwrap();
@@ -225,7 +225,7 @@ async fn other_endpoints_are_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_without_end_does_not_fill_the_pool() {
+async fn resolved_endpoints_are_bounded() {
     let resolve = Resolve::with(api(), async |_| {
         // Each of them twice.
         let ports = (0..2000).map(|n| n % 1000);
@@ -240,7 +240,7 @@ async fn a_name_without_end_does_not_fill_the_pool() {
 }
 
 #[test]
-fn nonsense_is_refused() {
+fn invalid_setting_is_rejected_with_its_field() {
     let dns = Dns::default();
     let handle = handle();
     let refused = |resolve: Resolve| handle.resolve(resolve).map(drop).unwrap_err();
@@ -254,9 +254,9 @@ fn nonsense_is_refused() {
     assert_eq!(error.field(), "breaker.consecutive_failures");
 }
 
-/// The URI keeps the name, and the client and the layers of an endpoint see the address.
+/// The URI keeps the host name. The client and the layers of an endpoint see the address.
 #[tokio::test(start_paused = true)]
-async fn a_request_has_the_name_and_the_address() {
+async fn request_has_the_host_name_and_the_address() {
     let net = Net::new();
     net.on("api", |_| ok());
     net.on("own", |_| Reply::from(ok()));
@@ -314,9 +314,9 @@ async fn a_request_has_the_name_and_the_address() {
     assert_eq!(made, [None, Some(addresses[0]), Some(addresses[1])]);
 }
 
-/// An address moves to another endpoint as anything else of it does.
+/// The address belongs to the identity of an endpoint, as its base URI does.
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_with_another_address_is_another_one() {
+async fn endpoint_with_another_address_loses_its_state() {
     let handle = handle();
     let at = |port: u16| api().connect_to(SocketAddr::from(([127, 0, 0, 1], port)));
     handle.replace([at(1)]).unwrap();
@@ -329,7 +329,7 @@ async fn an_endpoint_with_another_address_is_another_one() {
 
 #[cfg(feature = "dns")]
 #[tokio::test]
-async fn the_operating_system_knows_localhost() {
+async fn system_resolver_resolves_localhost() {
     let net = Net::new();
     net.on("localhost", |_| ok());
     let layer = pool(&[]).build_empty().unwrap();
@@ -345,5 +345,5 @@ async fn the_operating_system_knows_localhost() {
         names(&handle).iter().all(|name| local.contains(&&**name)),
         "{handle:?}"
     );
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(crate::support::status(&service, get()).await, 200);
 }

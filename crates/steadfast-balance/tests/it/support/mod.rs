@@ -1,10 +1,12 @@
 #![allow(dead_code, unused_imports)] // each test binary uses a part of this
 
 pub(crate) mod body;
+pub(crate) mod failover;
 pub(crate) mod gate;
 pub(crate) mod net;
 pub(crate) mod polls;
 pub(crate) mod ready;
+pub(crate) mod rules;
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,178 @@
+//! A pool with all endpoints down, and its recovery.
+
+use std::time::Duration;
+
+use steadfast_balance::{Endpoint, Strategy};
+use steadfast_core::layer::RecordAttempts;
+use steadfast_core::{BreakerState, Class, Exhausted, Next, Trail};
+use tokio::time::{Instant, advance, sleep, timeout};
+
+use crate::support::gate::{Gates, gated};
+use crate::support::rules::servers;
+use crate::support::{
+    Events, MS, Net, Reply, SECOND, answer, balance, exhausted, get, get_with, of, ok, pool,
+    refused, reset, send, status, with,
+};
+
+/// The balancer of tower hangs for ever once all its endpoints have failed, even after they recover.
+#[tokio::test(start_paused = true)]
+async fn pool_down_from_the_start_serves_after_its_servers_recover() {
+    let net = Net::new();
+    for name in ["a", "b", "c"] {
+        net.on(name, |_| refused());
+    }
+    let (service, _) = balance(pool(&["a", "b", "c"]), &net);
+    for _ in 0..100 {
+        let answer = timeout(SECOND, send(&service, get())).await;
+        answer.expect("it does not hang").expect_err("all are down");
+        sleep(100 * MS).await;
+    }
+    for name in ["a", "b", "c"] {
+        net.on(name, |_| ok());
+    }
+    // The breakers are open for 10 s by now.
+    sleep(10 * SECOND).await;
+    for _ in 0..100 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+}
+
+/// The `Balance` of tower 0.5 drops an endpoint for good if its `poll_ready` fails, as a client does
+/// after a lost connection. Once all endpoints had failed, the pool was empty and `ready` never
+/// returned. The program hung although all servers had recovered.
+#[tokio::test(start_paused = true)]
+async fn readiness_errors_of_all_endpoints_do_not_empty_the_pool() {
+    for failures in [1, 2, 50] {
+        let (net, gates) = (Net::new(), Gates::default());
+        for name in ["a", "b", "c"] {
+            net.on(name, |_| ok());
+        }
+        let builder = pool(&["a", "b", "c"]).strategy(Strategy::LeastLoaded);
+        let (service, handle) = gated(builder, &net, &gates);
+        for name in ["a", "b", "c"] {
+            gates.fail(name, failures);
+        }
+        let request = || timeout(SECOND, status(&service, get()));
+        for _ in 0..failures.min(20) {
+            let start = Instant::now();
+            assert_eq!(request().await.expect("no hang"), 0);
+            assert_eq!(start.elapsed(), Duration::ZERO, "it says so at once");
+        }
+        for name in ["a", "b", "c"] {
+            gates.fail(name, 0);
+        }
+        // With many failures their breakers are open by now.
+        let is_open = |name| of(&handle, name).breaker == BreakerState::Open;
+        assert_eq!(
+            ["a", "b", "c"].iter().all(|name| is_open(name)),
+            failures == 50
+        );
+        if failures == 50 {
+            advance(5 * SECOND).await;
+        }
+        for _ in 0..30 {
+            assert_eq!(request().await.expect("no hang"), 200, "{failures}");
+        }
+        assert!(handle.status().iter().all(|one| one.in_flight == 0));
+    }
+}
+
+/// The same failure from the start: no server accepts a connection yet.
+#[tokio::test(start_paused = true)]
+async fn pool_of_unreachable_servers_serves_once_they_start() {
+    let net = Net::new();
+    for name in ["a", "b"] {
+        net.on(name, |_| crate::support::refused());
+    }
+    let (service, handle) = balance(pool(&["a", "b"]), &net);
+    for _ in 0..100 {
+        let answer = timeout(SECOND, send(&service, get())).await;
+        answer.expect("no hang").expect_err("nobody is there");
+    }
+    assert!(handle.status().iter().all(|one| !one.admissible));
+    for name in ["a", "b"] {
+        net.on(name, |_| ok());
+    }
+    advance(5 * SECOND).await;
+    for _ in 0..30 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_breakers_admit_again_after_recovery_timeout() {
+    let net = servers(&["a", "b"], |_| refused().into());
+    let (service, handle) = balance(pool(&["a", "b"]).strategy(Strategy::RoundRobin), &net);
+    for _ in 0..20 {
+        assert_eq!(status(&service, get()).await, 0);
+    }
+    assert_eq!(net.counts(["a", "b"]), [7, 7], "until the breakers open");
+    assert!(handle.status().iter().all(|status| !status.admissible));
+
+    net.on("a", |_| ok());
+    net.on("b", |_| ok());
+    assert_eq!(status(&service, get()).await, 0, "not before their time");
+    sleep(Endpoint::DEFAULT_RECOVERY_TIMEOUT).await;
+    for _ in 0..20 {
+        assert_eq!(status(&service, get()).await, 200);
+    }
+    assert!(handle.status().iter().all(|status| status.admissible));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pool_of_open_breakers_is_neutral_and_ends_retries() {
+    let net = Net::new();
+    net.on("a", |_| reset());
+    let events = Events::default();
+    let (service, _) = balance(pool(&["a"]).observer(events.observer()), &net);
+    for _ in 0..7 {
+        status(&service, get()).await;
+    }
+    events.take();
+    let trail = Trail::new();
+    let error = send(&service, get_with(&trail)).await.unwrap_err();
+    let exhausted = Exhausted::find(&*error).expect("typed");
+    assert_eq!(exhausted.retry_in(), Some(5 * SECOND));
+    let effect = exhausted.verdict().breaker();
+    assert_eq!(effect, steadfast_core::BreakerEffect::Neutral);
+    assert_eq!(trail.take_next(), Some(Next::Never));
+    assert_eq!(events.take(), ["exhausted Some(5s)"]);
+}
+
+/// A cooldown ends by itself, and an open breaker needs a successful probe.
+#[tokio::test(start_paused = true)]
+async fn cooldown_beside_open_breaker_is_waited_for() {
+    let net = Net::new();
+    net.on("a", |_| reset());
+    net.on("b", |_| crate::support::limited("60"));
+    let (service, _) = balance(pool(&["a", "b"]), &net);
+    for _ in 0..8 {
+        status(&service, get()).await;
+    }
+    let trail = Trail::new();
+    let answer = send(&service, get_with(&trail)).await;
+    assert_eq!(exhausted(answer), (Class::RateLimited, Some(5 * SECOND)));
+    let limit = tokio::time::Instant::now() + 60 * SECOND;
+    assert_eq!(trail.take_next(), Some(Next::At(limit)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cooling_endpoint_with_open_breaker_recovers_after_both() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        0..6 => Reply::from(reset()),
+        6 => Reply::from(with(answer(503), &[("retry-after", "9")])),
+        _ => Reply::from(ok()),
+    });
+    let (service, handle) = balance(pool(&["a"]), &net);
+    for _ in 0..7 {
+        status(&service, get()).await;
+    }
+    let answer = send(&service, get()).await;
+    assert_eq!(exhausted(answer), (Class::Overloaded, Some(9 * SECOND)));
+    advance(5 * SECOND).await;
+    assert_eq!(status(&service, get()).await, 0);
+    advance(4 * SECOND).await;
+    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(of(&handle, "a").breaker, BreakerState::HalfOpen);
+}

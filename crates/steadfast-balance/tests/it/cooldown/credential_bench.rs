@@ -1,0 +1,125 @@
+//! Benches after rejections of the endpoint's own credential.
+
+use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer};
+use tokio::time::advance;
+use tower::ServiceExt;
+
+use super::{MINUTE, cooling};
+use crate::support::{MS, Net, Reply, answer, balance, endpoint, get, limited, of, status};
+
+fn with_key(name: &str) -> Endpoint {
+    endpoint(name).api_key(Credential::bearer("own").expect("valid"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_consecutive_rejections_of_own_credential_start_a_bench() {
+    let net = Net::new();
+    net.on("a", |_| answer(401));
+    let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
+    let (service, handle) = balance(builder, &net);
+    for _ in 0..2 {
+        assert_eq!(status(&service, get()).await, 401);
+        assert_eq!(cooling(&handle, "a"), None);
+    }
+    for minutes in [1, 2, 4, 8, 16, 30, 30] {
+        assert_eq!(status(&service, get()).await, 401);
+        let bench = minutes * MINUTE;
+        assert_eq!(cooling(&handle, "a"), Some(bench));
+        advance(bench - MS).await;
+        assert_eq!(status(&service, get()).await, 0);
+        advance(MS).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepted_credential_resets_the_rejections() {
+    for between in [200, 400, 403, 404, 413, 429] {
+        let net = Net::new();
+        net.on("a", move |n| match n {
+            2 if between == 429 => limited("0"),
+            2 => answer(between),
+            _ => answer(401),
+        });
+        let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
+        let (service, handle) = balance(builder, &net);
+        for _ in 0..5 {
+            status(&service, get()).await;
+        }
+        assert_eq!(
+            cooling(&handle, "a"),
+            None,
+            "{between} shows that the key is good"
+        );
+        status(&service, get()).await;
+        assert_eq!(cooling(&handle, "a"), Some(MINUTE), "{between}");
+    }
+}
+
+/// A failure of the endpoint is no evidence about the credential.
+#[tokio::test(start_paused = true)]
+async fn server_failure_keeps_the_rejections() {
+    for between in [500, 502, 503, 504] {
+        let net = Net::new();
+        net.on("a", move |n| answer(if n % 2 == 0 { 401 } else { between }));
+        let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
+        let (service, handle) = balance(builder, &net);
+        for _ in 0..5 {
+            status(&service, get()).await;
+        }
+        assert_eq!(cooling(&handle, "a"), Some(MINUTE), "{between}");
+    }
+}
+
+/// A hundred concurrent requests with a revoked credential are one event. Each of them counted as a
+/// rejection after the bench, so the second bench had the maximum length.
+#[tokio::test(start_paused = true)]
+async fn burst_of_rejections_starts_one_bench() {
+    let net = Net::new();
+    net.on("a", |_| Reply::from(answer(401)).after(10 * MS));
+    let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
+    let (service, handle) = balance(builder, &net);
+    let burst: Vec<_> = (0..100)
+        .map(|_| tokio::spawn(service.clone().oneshot(get())))
+        .collect();
+    for request in burst {
+        request.await.unwrap().unwrap();
+    }
+    assert_eq!(cooling(&handle, "a"), Some(MINUTE));
+    advance(MINUTE).await;
+    status(&service, get()).await;
+    assert_eq!(cooling(&handle, "a"), Some(2 * MINUTE));
+}
+
+/// Otherwise, any caller with a bad credential could take an endpoint from the others.
+#[tokio::test(start_paused = true)]
+async fn rejected_credential_of_the_caller_starts_no_bench() {
+    for endpoint in [
+        endpoint("a").pass_credentials(true),
+        with_key("a").pass_credentials(true),
+        endpoint("a"),
+    ] {
+        let net = Net::new();
+        net.on("a", |_| answer(401));
+        let (service, handle) = balance(EndpointBalanceLayer::builder().endpoint(endpoint), &net);
+        for _ in 0..20 {
+            let mut request = get();
+            let key = "caller".parse().unwrap();
+            request.headers_mut().insert("x-api-key", key);
+            assert_eq!(status(&service, request).await, 401);
+        }
+        assert!(of(&handle, "a").admissible);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_403_starts_no_bench() {
+    let net = Net::new();
+    net.on("a", |_| answer(403));
+    let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
+    let (service, handle) = balance(builder, &net);
+    for _ in 0..20 {
+        assert_eq!(status(&service, get()).await, 403);
+    }
+    assert!(of(&handle, "a").admissible);
+    assert_eq!(of(&handle, "a").health, 1.0);
+}

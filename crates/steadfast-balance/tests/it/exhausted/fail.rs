@@ -1,0 +1,98 @@
+//! `WhenExhausted::Fail`: the request fails at once.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use steadfast_balance::{EndpointBalanceLayer, WhenExhausted};
+use steadfast_core::layer::RecordAttempts;
+use steadfast_core::{BreakerState, Class, Event, Exhausted, Next, Trail};
+use tokio::time::{Instant, sleep, timeout};
+use tower::Layer;
+
+use super::open;
+use crate::support::{
+    Events, Net, SECOND, answer, balance, exhausted, get, get_with, limited, of, only, pool, send,
+    status,
+};
+
+#[tokio::test(start_paused = true)]
+async fn exhausted_pool_fails_at_once_with_class_and_recovery() {
+    let net = Net::new();
+    let events = Events::default();
+    let builder = pool(&["a", "b"]).observer(events.observer());
+    let (service, handle) = balance(builder, &net);
+    for name in ["a", "b"] {
+        open(&service, &handle, &net, name).await;
+        sleep(SECOND).await;
+    }
+    events.take();
+
+    // Broken since 2 s and since 1 s, for 5 s.
+    let trail = Trail::new();
+    let start = Instant::now();
+    let error = send(&service, get_with(&trail)).await.expect_err("broken");
+    let error = Exhausted::find(&*error).expect("typed");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(error.verdict().class(), Class::Overloaded);
+    assert_eq!(error.retry_in(), Some(3 * SECOND));
+    let response = error.to_response::<()>();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["retry-after"], "3");
+    assert_eq!(
+        trail.take_next(),
+        Some(Next::Never),
+        "it does not pass by itself"
+    );
+    assert_eq!(events.take(), ["exhausted Some(3s)"]);
+
+    // A limit does, though another one is back sooner.
+    sleep(3 * SECOND).await;
+    net.on("b", |_| limited("9"));
+    sleep(SECOND).await;
+    assert_eq!(status(&service, only("b")).await, 429);
+    assert_eq!(status(&service, only("a")).await, 0);
+    assert_eq!(of(&handle, "a").breaker, BreakerState::Open);
+    let trail = Trail::new();
+    let answer = send(&service, get_with(&trail)).await;
+    assert_eq!(exhausted(answer), (Class::RateLimited, Some(9 * SECOND)));
+    let back = Instant::now() + 9 * SECOND;
+    assert_eq!(trail.take_next(), Some(Next::At(back)));
+}
+
+/// The trail shows the root cause to the caller.
+#[tokio::test(start_paused = true)]
+async fn exhausted_error_contains_the_trail() {
+    let net = Net::new();
+    let (service, handle) = balance(pool(&["a", "b"]), &net);
+    open(&service, &handle, &net, "b").await;
+    net.on("a", |_| answer(500));
+    let trail = Trail::new();
+    assert_eq!(status(&service, get_with(&trail)).await, 500);
+    trail.set_next(Next::Now);
+    let error = send(&service, get_with(&trail)).await.expect_err("broken");
+    let error = Exhausted::find(&*error).expect("typed");
+    assert_eq!(error.trail().to_string(), "a: server_error (500)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_pool_rejects_at_once_in_every_mode() {
+    for when in [
+        WhenExhausted::Fail,
+        WhenExhausted::Wait,
+        WhenExhausted::LeastBad,
+    ] {
+        let events = Events::default();
+        let builder = EndpointBalanceLayer::builder()
+            .when_exhausted(when)
+            .observer(events.observer());
+        let layer = builder.build_empty().expect("valid");
+        let service = layer.layer(Net::new().client());
+        let answer = timeout(SECOND, send(&service, get())).await;
+        let answer = answer.expect("no hang");
+        assert_eq!(exhausted(answer), (Class::Overloaded, None), "{when:?}");
+        assert_eq!(
+            events.count(|event| matches!(event, Event::Exhausted { .. })),
+            1
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! Many requests with random outcomes. No reservation may be lost.
+
+mod callers;
+mod operators;
+mod servers;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use steadfast_balance::{Endpoint, EndpointBalanceLayer, PoolHandle, Strategy, WhenExhausted};
+use steadfast_core::{BreakerState, Event};
+use steadfast_metrics::{MetricsLayer, Snapshot};
+use steadfast_retry::RetryOn429Layer;
+use tokio::time::{Instant, sleep};
+use tower::limit::ConcurrencyLimitLayer;
+use tower::{Layer, ServiceBuilder, ServiceExt};
+
+use self::callers::{Counted, caller, pass_time};
+use self::operators::{all_in_service, change, random_endpoint};
+use self::servers::{Dice, Mood, reply};
+use crate::support::{Events, Http, MS, Net, Reply, SECOND, STRATEGIES, ok, only, send};
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+const LIMIT: usize = 3;
+
+const MAX_ATTEMPTS: usize = 3;
+
+/// The metrics of each endpoint, including removed ones.
+#[derive(Clone, Default)]
+struct Meters(Arc<Mutex<HashMap<String, MetricsLayer>>>);
+
+impl Meters {
+    fn of(&self, endpoint: &Endpoint) -> MetricsLayer {
+        let mut all = self.0.lock().unwrap();
+        let name = endpoint.name().to_string();
+        let new = || MetricsLayer::attempts(name.as_str());
+        all.entry(name.clone()).or_insert_with(new).clone()
+    }
+
+    fn snapshot(&self, name: &str) -> Snapshot {
+        self.0.lock().unwrap()[name].snapshot()
+    }
+}
+
+/// Returns the number of steps: requests, attempts, and changes of the endpoints.
+async fn run(seed: u64, strategy: Strategy, requests: usize) -> usize {
+    let dice = Dice(Arc::new(Mutex::new(Rng::with_seed(seed))));
+    let moods = Arc::new(Mutex::new([Mood::Well; NAMES.len()]));
+    let net = Net::new();
+    for (n, name) in NAMES.iter().enumerate() {
+        let (moods, dice) = (moods.clone(), dice.clone());
+        net.on(name, move |_| reply(moods.lock().unwrap()[n], &dice));
+    }
+    let events = Events::default();
+    let meters = Meters::default();
+    let layer = EndpointBalanceLayer::builder()
+        .endpoints((0..NAMES.len()).map(random_endpoint))
+        .strategy(strategy)
+        .seed(seed)
+        .abandoned_after(10 * SECOND)
+        .when_exhausted(dice.pick(&[
+            WhenExhausted::Fail,
+            WhenExhausted::Wait,
+            WhenExhausted::LeastBad,
+        ]))
+        .max_wait(dice.pick(&[Duration::ZERO, SECOND, 5 * SECOND]))
+        .prefer_wait_below(dice.pick(&[Duration::ZERO, 200 * MS]))
+        .quick_retry(dice.one_in(2))
+        .observer(events.observer())
+        .endpoint_layer({
+            let meters = meters.clone();
+            move |endpoint| {
+                ServiceBuilder::new()
+                    .layer(ConcurrencyLimitLayer::new(LIMIT))
+                    .layer(meters.of(endpoint))
+            }
+        })
+        .build()
+        .expect("valid");
+    let handle = layer.handle();
+    let balancer = layer.layer(net.client());
+    let outside = MetricsLayer::requests();
+    let service = ServiceBuilder::new()
+        .layer(outside.clone())
+        .layer(RetryOn429Layer::new().seed(seed))
+        .service(balancer.clone());
+
+    let counted = Arc::new(Counted::default());
+    let (mut running, mut changes) = (Vec::new(), 0);
+    for n in 0..requests {
+        let caller = caller(service.clone(), dice.clone(), counted.clone());
+        running.push(tokio::spawn(caller));
+        pass_time(&dice).await;
+        if n % 50 == 0 {
+            let mood = dice.pick(&[
+                Mood::Well,
+                Mood::Well,
+                Mood::Limited,
+                Mood::Broken,
+                Mood::Mixed,
+            ]);
+            moods.lock().unwrap()[dice.below(NAMES.len())] = mood;
+        }
+        if dice.one_in(30) {
+            change(&handle, &dice).await;
+            changes += 1;
+        }
+    }
+    for task in running {
+        task.await.expect("no check failed");
+    }
+
+    let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+    let sent: usize = NAMES.iter().map(|name| net.count(name)).sum();
+    let attempts = get(&counted.attempts);
+    assert_eq!(sent, attempts, "seed {seed}: each attempt is noted once");
+    assert!(attempts > requests / 5, "seed {seed}: {attempts} attempts");
+    let told = events.count(|event| matches!(event, Event::Failover { .. }));
+    let failovers = get(&counted.failovers);
+    assert_eq!(told, failovers, "seed {seed}: each move is told once");
+    for name in NAMES {
+        let (meter, sent) = (meters.snapshot(name), net.count(name) as u64);
+        assert_eq!((meter.total, meter.in_flight), (sent, 0), "{name}");
+    }
+    let outside = outside.snapshot();
+    assert_eq!(outside.in_flight, 0);
+    let answered = outside.total - outside.cancelled;
+    assert_eq!(answered, get(&counted.answered) as u64);
+    assert_eq!(outside.attempts, get(&counted.attempts_answered) as u64);
+    assert_eq!(outside.failovers, get(&counted.failovers_answered) as u64);
+
+    assert_eq!(handle.waiting(), 0, "seed {seed}");
+    all_in_service(&handle);
+    for name in NAMES {
+        let in_flight = crate::support::of(&handle, name).in_flight;
+        assert_eq!(
+            (in_flight, net.running(name)),
+            (0, 0),
+            "seed {seed}: {name}"
+        );
+    }
+    all_is_well_again(&net, &balancer, &handle).await;
+    requests + attempts + changes
+}
+
+/// Expects each endpoint to admit as many requests as its limit allows.
+async fn all_is_well_again(
+    net: &Net,
+    balancer: &(impl Http + Send + 'static),
+    handle: &PoolHandle,
+) {
+    for name in NAMES {
+        net.on(name, |_| Reply::from(ok()).after(10 * MS));
+    }
+    sleep(Duration::from_secs(86_400)).await;
+    for name in NAMES {
+        // A cooldown ends with a success, and a breaker closes with the third in a row.
+        for n in 0..3 {
+            let answer = send(balancer, only(name)).await;
+            assert_eq!(answer.expect("it is well").status(), 200, "{name} {n}");
+        }
+        let start = Instant::now();
+        let burst: Vec<_> = (0..LIMIT * 10)
+            .map(|_| tokio::spawn(balancer.clone().oneshot(only(name))))
+            .collect();
+        for request in burst {
+            assert_eq!(request.await.unwrap().expect("it is well").status(), 200);
+        }
+        assert_eq!(start.elapsed(), 100 * MS, "{name} has lost a place");
+    }
+    for status in handle.status() {
+        assert!(status.admissible, "{status:?}");
+        assert_eq!(status.breaker, BreakerState::Closed, "{status:?}");
+        assert_eq!((status.in_flight, status.cooling), (0, None), "{status:?}");
+    }
+}
+
+/// Runs each seed with each strategy.
+#[tokio::test(start_paused = true)]
+async fn random_outcomes_lose_no_reservation() {
+    let mut steps = 0;
+    for seed in 0..5 {
+        for strategy in STRATEGIES {
+            steps += run(seed, strategy, 2_200).await;
+        }
+    }
+    assert!(steps >= 100_000, "{steps} steps");
+}

@@ -1,0 +1,43 @@
+//! Operators that change the endpoints at random.
+
+use std::time::Duration;
+
+use steadfast_balance::{Credential, Endpoint, EndpointMode, PoolHandle};
+
+use super::NAMES;
+use super::servers::Dice;
+use crate::support::{MS, SECOND, endpoint};
+
+pub(super) fn random_endpoint(n: usize) -> Endpoint {
+    endpoint(NAMES[n])
+        .tier(u16::try_from(n / 2).expect("small"))
+        .larger_context(n == 3)
+        .api_key(Credential::bearer("own").expect("valid"))
+}
+
+/// Changes an endpoint while requests run. An unknown endpoint is left alone.
+pub(super) async fn change(handle: &PoolHandle, dice: &Dice) {
+    let n = dice.below(NAMES.len());
+    let name = NAMES[n];
+    let _ = match dice.below(12) {
+        0 | 1 => handle.set_weight(name, dice.pick(&[0.1, 1.0, 5.0])),
+        2 | 3 => handle.set_tier(name, dice.pick(&[0, 1, 2])),
+        4 => handle.disable(name),
+        5 => handle.drain(name).map(drop),
+        6 => handle.remove(name),
+        7 => handle.cool(name, dice.pick(&[Duration::ZERO, 10 * MS, SECOND])),
+        8 | 9 => handle.enable(name),
+        _ => handle.add(random_endpoint(n)),
+    };
+}
+
+pub(super) fn all_in_service(handle: &PoolHandle) {
+    for (n, name) in NAMES.iter().enumerate() {
+        let status = handle.status().into_iter().find(|one| one.name == *name);
+        match status.map(|status| status.service) {
+            None => handle.add(random_endpoint(n)).expect("valid"),
+            Some(EndpointMode::Enabled) => {}
+            Some(_) => handle.enable(name).expect("it is there"),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Random numbers, and servers with random replies.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use steadfast_core::{BoxError, Class, Classified, Verdict};
+
+use crate::support::body::Ending;
+use crate::support::{
+    MS, Reply, SECOND, Stream, answer, limited, ok, refused, reset, streamed, with,
+};
+
+/// Random numbers for all participants, in the order of their calls.
+#[derive(Clone)]
+pub(super) struct Dice(pub(super) Arc<Mutex<Rng>>);
+
+impl Dice {
+    pub(super) fn below(&self, end: usize) -> usize {
+        self.0.lock().unwrap().usize(..end)
+    }
+
+    pub(super) fn pick<T: Copy>(&self, among: &[T]) -> T {
+        among[self.below(among.len())]
+    }
+
+    pub(super) fn one_in(&self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(super) fn millis(&self, end: u32) -> Duration {
+        MS * self.0.lock().unwrap().u32(1..end)
+    }
+}
+
+/// The current behaviour of a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mood {
+    Well,
+    Limited,
+    Broken,
+    Mixed,
+}
+
+pub(super) fn reply(mood: Mood, dice: &Dice) -> Reply {
+    let kind = match mood {
+        Mood::Well => 0,
+        Mood::Limited => 1 + dice.below(5),
+        Mood::Broken => 6 + dice.below(6),
+        Mood::Mixed => dice.below(16),
+    };
+    let hint = dice.pick(&["0", "0.001", "0.1", "1", "10"]);
+    let spent = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", hint)];
+    let left = dice.pick(&["1", "50", "500", "1000"]);
+    let tokens = [
+        ("x-ratelimit-limit-tokens", "1000"),
+        ("x-ratelimit-remaining-tokens", left),
+        ("x-ratelimit-reset-tokens", "3s"),
+    ];
+    let reply: Reply = match kind {
+        1 | 2 => limited(hint).into(),
+        3 => answer(429).into(),
+        4 => with(ok(), &spent).into(),
+        5 if dice.one_in(100) => answer(402).into(),
+        5 => answer(dice.pick(&[401, 403, 403, 403])).into(),
+        6 => refused().into(),
+        7 => reset().into(),
+        8 => answer(dice.pick(&[500, 502, 504])).into(),
+        9 => with(answer(503), &[("retry-after", hint)]).into(),
+        10 => return Reply::never(),
+        11 => streamed(Stream::of(["data"]).broken(said_in_the_stream(dice))).into(),
+        12 => answer(dice.pick(&[400, 404, 413])).into(),
+        13 => streamed(Stream::of(["data", "more"]).pace(dice.millis(500))).into(),
+        14 => streamed(Stream::of(["data"]).end(Ending::Never)).into(),
+        _ if dice.one_in(4) => with(ok(), &tokens).into(),
+        _ => ok().into(),
+    };
+    match dice.below(4) {
+        0 => reply,
+        1 => reply.after(dice.millis(20)),
+        _ => reply.after(dice.millis(2000)),
+    }
+}
+
+fn said_in_the_stream(dice: &Dice) -> BoxError {
+    let class = dice.pick(&[Class::Transport, Class::RateLimited, Class::Overloaded]);
+    let hint = dice.one_in(2).then_some(SECOND);
+    Classified::new(Verdict::new(class).with_hint(hint), "said in the stream").into()
+}

@@ -1,0 +1,46 @@
+//! The order of tiers, and the settings that keep a request in a lower tier.
+
+mod order;
+mod prefer_wait;
+mod quick_retry;
+
+use http::Response;
+use steadfast_balance::{
+    EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer, PoolHandle,
+};
+use steadfast_core::{BoxError, Trail};
+use steadfast_retry::{RetryOn429, RetryOn429Layer};
+use tower::Layer;
+
+use crate::support::{Client, Net, balance, endpoint, ok};
+
+type Balancer = EndpointBalance<Client>;
+
+/// Endpoints `a` and `b` have tier 0, `c` and `d` have tier 1.
+fn tiers(names: &[&str]) -> EndpointBalanceBuilder {
+    let tier = |name: &str| u16::from(matches!(name, "c" | "d"));
+    let endpoints = names.iter().map(|name| endpoint(name).tier(tier(name)));
+    EndpointBalanceLayer::builder().endpoints(endpoints)
+}
+
+fn stack(
+    builder: EndpointBalanceBuilder,
+    net: &Net,
+) -> (RetryOn429<Balancer>, Balancer, PoolHandle) {
+    let (service, handle) = balance(builder, net);
+    let retry = RetryOn429Layer::new().random(|| 1.0);
+    (retry.layer(service.clone()), service, handle)
+}
+
+fn all_well(net: &Net) {
+    for name in ["a", "b", "c", "d"] {
+        net.on(name, |_| ok());
+    }
+}
+
+/// Returns the trail of an answer as text.
+fn trail<B>(answer: &Result<Response<B>, BoxError>) -> String {
+    let response = answer.as_ref().expect("an answer");
+    let trail = Trail::of(response.extensions());
+    trail.map(ToString::to_string).unwrap_or_default()
+}

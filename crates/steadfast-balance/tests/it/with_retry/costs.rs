@@ -1,0 +1,94 @@
+//! The number of attempts, and their cost in the retry budget.
+
+use steadfast_balance::EndpointBalanceLayer;
+use steadfast_core::{
+    BoxError, Class, Classify, ClassifyLayer, DefaultClassifier, RetryBudget, Trail, Verdict,
+    classify_fn,
+};
+use tokio::time::sleep;
+use tower::{Layer, ServiceExt};
+
+use super::{exact, servers, stack, trail};
+use crate::support::gate::{Gates, gated};
+use crate::support::{
+    MS, Net, Reply, SECOND, answer, balance, endpoint, get, limited, ok, only, pool, post, send,
+};
+
+/// Free failovers are bounded by the number of endpoints, all other attempts by `max_attempts`.
+#[tokio::test(start_paused = true)]
+async fn attempts_are_bounded_by_endpoints_and_max_attempts() {
+    let net = Net::new();
+    servers(&net, &["a", "b", "c", "d"], |_| limited("1").into());
+    let (service, _) = stack(&exact(), pool(&["a", "b", "c", "d"]), &net);
+    let answer = send(&service, post()).await;
+    assert_eq!(trail(&answer).split(", ").count(), 4 + 3 - 1);
+}
+
+/// A failover after a refusal is free. If its endpoint was gone on arrival, the next attempt at the
+/// first endpoint was neither counted nor charged.
+#[tokio::test(start_paused = true)]
+async fn vanished_failover_target_does_not_make_retries_free() {
+    let (net, gates) = (Net::new(), Gates::default());
+    servers(&net, &["a"], |_| limited("0").into());
+    servers(&net, &["b"], |_| Reply::from(limited("1000")).after(SECOND));
+    let (balancer, _) = gated(pool(&["a", "b"]), &net, &gates);
+    gates.room("b", 1);
+    tokio::spawn(balancer.clone().oneshot(only("b")));
+    sleep(MS).await;
+
+    // It waits for b to have room, and then b is limited.
+    let budget = RetryBudget::default();
+    let service = exact().budget(budget.clone()).layer(balancer);
+    let all = trail(&send(&service, post()).await);
+    assert_eq!(all.replace(": rate_limited (429)", ""), "a, a, a");
+    assert_eq!(net.count("b"), 1);
+    assert_eq!(budget.capacity() - budget.available(), 2 * 5);
+}
+
+/// The retry was charged, and another request took its slot. The charge covers the later attempt.
+#[tokio::test(start_paused = true)]
+async fn retry_that_waits_again_is_charged_once() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        0 => limited("2").into(),
+        1 => Reply::from(ok()).after(3 * SECOND),
+        _ => Reply::from(answer(400)),
+    });
+    let (balancer, _) = balance(pool(&["a"]), &net);
+    let budget = RetryBudget::default();
+    let service = exact().budget(budget.clone()).layer(balancer.clone());
+    let retried = tokio::spawn(service.oneshot(post()));
+    sleep(2 * SECOND).await;
+    let _first = tokio::spawn(balancer.oneshot(get()));
+    let answer = retried.await.unwrap();
+    assert_eq!(
+        trail(&answer),
+        "a: rate_limited (429), a: caller_fault (400)"
+    );
+    assert_eq!(budget.capacity() - budget.available(), 5);
+}
+
+/// A pool may have one endpoint per account. The trail keeps only the last attempts, so the first
+/// endpoints looked untried again, and the request cycled for ever.
+#[tokio::test(start_paused = true)]
+async fn request_tries_no_endpoint_of_a_large_pool_twice() {
+    let net = Net::new();
+    let names: Vec<String> = (0..200).map(|n| format!("e{n}")).collect();
+    for name in &names {
+        net.on(name, |_| answer(404));
+    }
+    let gone = classify_fn(|outcome| match outcome {
+        Ok(head) if head.status() == 404 => Verdict::new(Class::ModelUnavailable),
+        other => DefaultClassifier.classify(other),
+    });
+    let builder =
+        EndpointBalanceLayer::builder().endpoints(names.iter().map(|name| endpoint(name)));
+    let client = ClassifyLayer::new(gone).layer(net.client());
+    let service = builder.build().expect("valid").layer(client);
+    let service = exact().layer(service);
+    let answer: Result<_, BoxError> = service.oneshot(post()).await;
+    assert_eq!(answer.unwrap().status(), 404);
+    let sent: usize = names.iter().map(|name| net.count(name)).sum();
+    assert_eq!(sent, Trail::MAX_ATTEMPTS);
+    assert!(names.iter().all(|name| net.count(name) <= 1));
+}
