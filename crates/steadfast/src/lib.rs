@@ -117,6 +117,7 @@ mod body;
 mod client;
 #[cfg(feature = "config")]
 pub mod config;
+mod dialect;
 mod edge;
 mod operation;
 mod prepare;

@@ -5,6 +5,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::dialect::{PathRule, path_rule};
+
 /// Whether a request means the same at every endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
@@ -17,10 +19,14 @@ pub(crate) enum Operation {
     Other,
 }
 
+/// Whether the response is to be streamed, in the extensions of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Streaming(pub(crate) bool);
+
 /// The fields of a request body that decide. Their types are for the endpoint to check.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Wanted {
+pub(crate) struct BodyHints {
     stream: Value,
     store: Value,
     background: Value,
@@ -28,7 +34,7 @@ pub(crate) struct Wanted {
     conversation: Option<IgnoredAny>,
 }
 
-impl Wanted {
+impl BodyHints {
     /// Reads a body. What is no JSON object wants nothing special.
     pub(crate) fn of(body: &[u8]) -> Self {
         // serde would read the fields of a struct from an array too.
@@ -54,51 +60,14 @@ impl Wanted {
 
 impl Operation {
     /// Reads the method, the path with or without `/v1`, and the body.
-    pub(crate) fn of(method: &Method, path: &str, wanted: &Wanted) -> Self {
+    pub(crate) fn of(method: &Method, path: &str, hints: &BodyHints) -> Self {
         let path = path.strip_prefix("/v1").unwrap_or(path);
-        let path = path.trim_end_matches('/');
-        let post = method == Method::POST;
-        match path {
-            "/chat/completions"
-            | "/completions"
-            | "/embeddings"
-            | "/messages"
-            | "/messages/count_tokens"
-            | "/moderations"
-                if post =>
-            {
-                Self::Stateless
-            }
-            "/responses" if post && !wanted.keeps_state() => Self::Stateless,
-            _ if is_kept(path) => Self::Stateful,
-            _ => Self::Other,
+        match path_rule(method, path, hints.keeps_state()) {
+            Some(PathRule::Stateless | PathRule::StatelessUnlessStored) => Self::Stateless,
+            Some(PathRule::Stateful) => Self::Stateful,
+            None => Self::Other,
         }
     }
-}
-
-/// Whether what a path names is kept at one endpoint.
-fn is_kept(path: &str) -> bool {
-    let first = path.trim_start_matches('/').split('/').next();
-    matches!(
-        first,
-        Some(
-            "assistants"
-                | "batches"
-                | "containers"
-                | "conversations"
-                | "evals"
-                | "files"
-                | "fine_tuning"
-                | "responses"
-                | "threads"
-                | "uploads"
-                | "vector_stores"
-                | "videos"
-        )
-    ) || path.starts_with("/messages/batches")
-        // Completions that were stored.
-        || path == "/chat/completions"
-        || path.starts_with("/chat/completions/")
 }
 
 #[cfg(test)]
@@ -147,7 +116,7 @@ mod tests {
             ("GET", "/v1/filesystem", "", Other),
         ] {
             let method = method.parse().unwrap();
-            let operation = Operation::of(&method, path, &Wanted::of(body.as_bytes()));
+            let operation = Operation::of(&method, path, &BodyHints::of(body.as_bytes()));
             assert_eq!(operation, expected, "{method} {path} {body}");
         }
     }
@@ -166,7 +135,7 @@ mod tests {
             ("no json", None),
             ("", None),
         ] {
-            assert_eq!(Wanted::of(body.as_bytes()).stream(), expected, "{body}");
+            assert_eq!(BodyHints::of(body.as_bytes()).stream(), expected, "{body}");
         }
     }
 }

@@ -19,8 +19,7 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use crate::body::{AnyBody, RequestBody};
-use crate::edge::Streaming;
-use crate::operation::{Operation, Wanted};
+use crate::operation::{BodyHints, Operation, Streaming};
 use crate::timeouts::{AttemptTimeout, TimeoutPhase};
 
 /// Looks at a request once, and puts what the layers below need to know into its extensions.
@@ -50,10 +49,15 @@ pin_project! {
 }
 
 impl Rules {
-    fn prepare(&self, mut head: Parts, body: RequestBody, wanted: &Wanted) -> Request<RequestBody> {
+    fn prepare(
+        &self,
+        mut head: Parts,
+        body: RequestBody,
+        hints: &BodyHints,
+    ) -> Request<RequestBody> {
         // What the caller has said already counts.
         let extensions = &mut head.extensions;
-        match Operation::of(&head.method, head.uri.path(), wanted) {
+        match Operation::of(&head.method, head.uri.path(), hints) {
             Operation::Stateless => {
                 let given = RetryOverride::of(extensions);
                 extensions.insert(given.or(RetryOverride::new().safe(true)));
@@ -66,7 +70,7 @@ impl Rules {
             }
             _ => {}
         }
-        let streaming = wanted
+        let streaming = hints
             .stream()
             .unwrap_or_else(|| accepts_events(&head.headers));
         extensions.insert(Streaming(streaming));
@@ -95,8 +99,8 @@ impl Rules {
     }
 }
 
-fn wanted(data: Option<&Bytes>) -> Wanted {
-    data.map(|data| Wanted::of(data)).unwrap_or_default()
+fn body_hints(data: Option<&Bytes>) -> BodyHints {
+    data.map(|data| BodyHints::of(data)).unwrap_or_default()
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {
@@ -140,8 +144,8 @@ where
         }
         let data = body.data().or(large.as_ref());
         if data.is_some() || !self.rules.is_worth_reading(&head.headers, &body) {
-            let wanted = wanted(data);
-            let request = self.rules.prepare(head, body, &wanted);
+            let hints = body_hints(data);
+            let request = self.rules.prepare(head, body, &hints);
             return PrepareFuture::Calling {
                 future: self.inner.call(request),
             };
@@ -161,8 +165,8 @@ where
                     })?,
                     None => body.await,
                 };
-                let wanted = wanted(body.data());
-                inner.oneshot(rules.prepare(head, body, &wanted)).await
+                let hints = body_hints(body.data());
+                inner.oneshot(rules.prepare(head, body, &hints)).await
             }),
         }
     }

@@ -8,8 +8,8 @@ use http_body::{Body, Frame};
 use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, LateVerdict, Verdict};
 use tokio::time::{Instant, timeout_at};
 
+use crate::dialect::refine;
 use crate::edge::body::{Clock, EdgeBody};
-use crate::edge::error_body::refine;
 use crate::edge::limits::Limits;
 use crate::edge::stream::{Stream, StreamBroken};
 use crate::edge::transport::classified;

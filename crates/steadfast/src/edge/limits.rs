@@ -4,7 +4,7 @@ use http::Extensions;
 use steadfast_core::{Class, Classified, Deadline, Verdict, saturating_add};
 use tokio::time::Instant;
 
-use crate::edge::Streaming;
+use crate::operation::Streaming;
 use crate::timeouts::{AttemptTimeout, TimeoutPhase, Timeouts};
 
 /// The instants until which the parts of one attempt have to be there.

@@ -3,9 +3,7 @@
 
 mod attempt;
 mod body;
-mod error_body;
 mod limits;
-mod meaning;
 mod service;
 mod sse;
 mod stream;
@@ -15,7 +13,3 @@ pub(crate) use self::service::EdgeLayer;
 pub use self::stream::StreamBroken;
 #[cfg(all(test, feature = "client"))]
 pub(crate) use self::transport::classified;
-
-/// Says in the extensions of a request whether its answer is to be streamed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Streaming(pub(crate) bool);

@@ -2,18 +2,18 @@ use std::fmt;
 
 use steadfast_core::{Class, Classified, Verdict};
 
-use crate::edge::meaning::Meaning;
+use crate::dialect::EventKind;
 use crate::edge::sse::{Data, Events};
 
 /// What is known of a stream of events so far.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     events: Events,
-    known: Known,
+    state: StreamState,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct StreamState {
     events: usize,
     /// An event was seen of a dialect that says when an answer ends.
     dialect: bool,
@@ -42,74 +42,74 @@ pub enum StreamBroken {
 impl Stream {
     /// Reads a chunk of the body.
     pub(crate) fn read(&mut self, chunk: &[u8]) {
-        let known = &mut self.known;
-        self.events.read(chunk, |data| known.learn(data));
+        let state = &mut self.state;
+        self.events.read(chunk, |data| state.learn(data));
     }
 
     /// Reads the end of the body.
     pub(crate) fn finish(&mut self) {
-        let known = &mut self.known;
+        let state = &mut self.state;
         self.events.finish(|data| {
             // What was cut in the middle is nothing that anybody could show.
             if let Data::Whole(b"[DONE]") = data {
-                known.learn(data);
+                state.learn(data);
             }
         });
     }
 
     /// How many events it had.
     pub(crate) fn seen(&self) -> usize {
-        self.known.events
+        self.state.events
     }
 
     /// Whether it has moved since this was asked last: a ping does not move it.
     pub(crate) fn take_moved(&mut self) -> bool {
-        std::mem::take(&mut self.known.moved)
+        std::mem::take(&mut self.state.moved)
     }
 
     /// Whether the reader has something to show.
     pub(crate) fn is_visible(&self) -> bool {
-        self.known.visible
+        self.state.visible
     }
 
     /// What the event of an error said.
     pub(crate) fn failed(&self) -> Option<Verdict> {
-        self.known.failed
+        self.state.failed
     }
 
     /// What would be wrong if the stream ended here.
     pub(crate) fn broken(&self) -> Option<Classified> {
-        let known = &self.known;
-        if let Some(verdict) = known.failed {
+        let state = &self.state;
+        if let Some(verdict) = state.failed {
             return Some(Classified::new(verdict, StreamBroken::ErrorEvent));
         }
-        let choices = known.begun != 0 && known.begun == known.ended;
-        let truncated = known.dialect && !known.finished && !choices && !known.unsure;
+        let choices = state.begun != 0 && state.begun == state.ended;
+        let truncated = state.dialect && !state.finished && !choices && !state.unsure;
         truncated.then(|| StreamBroken::Truncated.classified())
     }
 }
 
-impl Known {
+impl StreamState {
     fn learn(&mut self, data: Data<'_>) {
         // Some relays end a stream in order after its error. That does not mend it.
         if self.failed.is_some() {
             return;
         }
         self.events += 1;
-        let meaning = match data {
-            Data::Whole(data) => Meaning::of(data),
+        let kind = match data {
+            Data::Whole(data) => EventKind::of(data),
             Data::TooLong => {
                 self.unsure = true;
-                Meaning::Unknown
+                EventKind::Unknown
             }
         };
-        self.dialect |= meaning != Meaning::Unknown;
-        self.moved |= meaning != Meaning::Ping;
-        match meaning {
-            Meaning::Ping | Meaning::Preamble => {}
+        self.dialect |= kind != EventKind::Unknown;
+        self.moved |= kind != EventKind::Ping;
+        match kind {
+            EventKind::Ping | EventKind::Preamble => {}
             // What is not understood is not held back.
-            Meaning::Visible | Meaning::Unknown => self.visible = true,
-            Meaning::Choices {
+            EventKind::Visible | EventKind::Unknown => self.visible = true,
+            EventKind::Choices {
                 begun,
                 ended,
                 visible,
@@ -118,8 +118,8 @@ impl Known {
                 self.ended |= ended;
                 self.visible |= visible || ended != 0;
             }
-            Meaning::Final => (self.visible, self.finished) = (true, true),
-            Meaning::Failed(verdict) => self.failed = Some(verdict),
+            EventKind::Final => (self.visible, self.finished) = (true, true),
+            EventKind::Failed(verdict) => self.failed = Some(verdict),
         }
     }
 }

@@ -1,0 +1,199 @@
+use super::*;
+use steadfast_core::Class;
+
+const fn choices(begun: u64, ended: u64, visible: bool) -> EventKind {
+    EventKind::Choices {
+        begun,
+        ended,
+        visible,
+    }
+}
+
+#[test]
+fn tells_preamble_from_what_is_shown() {
+    const PREAMBLE: EventKind = choices(1, 0, false);
+    const VISIBLE: EventKind = choices(1, 0, true);
+    const FINAL: EventKind = choices(1, 1, false);
+    for (data, expected) in [
+        // OpenAI, and those who speak like it.
+        (
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
+            PREAMBLE,
+        ),
+        (r#"{"choices":[{"delta":{"content":"Hi"}}]}"#, VISIBLE),
+        (
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#,
+            VISIBLE,
+        ),
+        (
+            r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#,
+            VISIBLE,
+        ),
+        (
+            r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+            FINAL,
+        ),
+        (
+            r#"{"choices":[{"text":"Hi","finish_reason":null}]}"#,
+            VISIBLE,
+        ),
+        (
+            r#"{"choices":[],"usage":{"total_tokens":3}}"#,
+            choices(0, 0, false),
+        ),
+        (
+            r#"{"choices":[{"delta":{"role":"assistant"},"finish_reason":""}]}"#,
+            PREAMBLE,
+        ),
+        (
+            r#"{"choices":[{"index":2,"delta":{"content":"Hi"},"finish_reason":"null"}]}"#,
+            choices(4, 0, true),
+        ),
+        ("[DONE]", EventKind::Final),
+        (" [DONE] ", EventKind::Final),
+        // OpenAI's responses.
+        (
+            r#"{"type":"response.created","response":{"error":null}}"#,
+            EventKind::Preamble,
+        ),
+        (r#"{"type":"response.in_progress"}"#, EventKind::Preamble),
+        (
+            r#"{"type":"response.output_text.delta","delta":"Hi"}"#,
+            EventKind::Visible,
+        ),
+        (
+            r#"{"type":"response.output_text.delta","delta":""}"#,
+            EventKind::Preamble,
+        ),
+        (r#"{"type":"response.completed"}"#, EventKind::Final),
+        // Anthropic.
+        (
+            r#"{"type":"message_start","message":{}}"#,
+            EventKind::Preamble,
+        ),
+        (r#"{"type":"ping"}"#, EventKind::Ping),
+        (
+            r#"{"type":"content_block_start","content_block":{"type":"text","text":""}}"#,
+            EventKind::Preamble,
+        ),
+        (
+            r#"{"type":"content_block_start","content_block":{"type":"tool_use"}}"#,
+            EventKind::Visible,
+        ),
+        (
+            r#"{"type":"content_block_delta","delta":{"text":"Hi"}}"#,
+            EventKind::Visible,
+        ),
+        (
+            r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":""}}"#,
+            EventKind::Preamble,
+        ),
+        (
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#,
+            EventKind::Final,
+        ),
+        (r#"{"type":"message_stop"}"#, EventKind::Final),
+        // Gemini.
+        (
+            r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]}"#,
+            VISIBLE,
+        ),
+        (
+            r#"{"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}]}"#,
+            FINAL,
+        ),
+        // Somebody else.
+        (r#"{"progress":0.5}"#, EventKind::Unknown),
+        ("plain text", EventKind::Unknown),
+        ("", EventKind::Unknown),
+        ("[]", EventKind::Unknown),
+    ] {
+        assert_eq!(EventKind::of(data.as_bytes()), expected, "{data}");
+    }
+}
+
+#[test]
+fn finds_the_error_in_every_dialect() {
+    for (dialect, data, class) in [
+        (
+            "OpenAI chat",
+            r#"{"error":{"message":"The server had an error while processing your request. Sorry about that!","type":"server_error"}}"#,
+            Class::ServerError,
+        ),
+        (
+            "OpenAI responses",
+            r#"{"type":"error","code":"rate_limit_exceeded","message":"slow"}"#,
+            Class::RateLimited,
+        ),
+        (
+            "OpenAI responses",
+            r#"{"type":"response.failed","response":{"error":{"code":"server_error","message":"x"}}}"#,
+            Class::ServerError,
+        ),
+        (
+            "OpenAI responses, a prompt",
+            r#"{"type":"response.failed","response":{"error":{"code":"invalid_prompt","message":"x"}}}"#,
+            Class::CallerFault,
+        ),
+        (
+            "OpenAI responses, an image",
+            r#"{"type":"response.failed","response":{"error":{"code":"image_file_too_large","message":"x"}}}"#,
+            Class::CallerFault,
+        ),
+        (
+            "OpenAI responses, what an image shows",
+            r#"{"type":"response.failed","response":{"error":{"code":"image_content_policy_violation","message":"x"}}}"#,
+            Class::ContentPolicy,
+        ),
+        (
+            "Anthropic, a request",
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"x"}}"#,
+            Class::CallerFault,
+        ),
+        (
+            "Anthropic, a prompt",
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens"}}"#,
+            Class::ContextTooLong,
+        ),
+        (
+            "Gemini, a request",
+            r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"x"}}"#,
+            Class::CallerFault,
+        ),
+        (
+            "vLLM, whose engine failed",
+            r#"{"error":{"object":"error","message":"x","type":"BadRequestError","code":400}}"#,
+            Class::ServerError,
+        ),
+        (
+            "Anthropic",
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+            Class::Overloaded,
+        ),
+        (
+            "Gemini",
+            r#"{"error":{"code":503,"status":"UNAVAILABLE","message":"busy"}}"#,
+            Class::Overloaded,
+        ),
+        (
+            "Gemini, an array",
+            r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]"#,
+            Class::RateLimited,
+        ),
+        (
+            "OpenRouter",
+            r#"{"id":"cmpl-1","object":"chat.completion.chunk","error":{"code":"server_error","message":"Provider disconnected unexpectedly"},"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}"#,
+            Class::ServerError,
+        ),
+        (
+            "a text",
+            r#"{"error":"overloaded, try again later"}"#,
+            Class::ServerError,
+        ),
+    ] {
+        match EventKind::of(data.as_bytes()) {
+            EventKind::Failed(verdict) => assert_eq!(verdict.class(), class, "{dialect}"),
+            other => panic!("{dialect}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+use steadfast_core::Class;
+
+use crate::dialect::table::Dialect;
+
+/// Groq, where it differs from OpenAI.
+pub(crate) static DIALECT: Dialect = Dialect {
+    limit_headers: &["x-ratelimit-"],
+    codes: &[("blocked_api_access", Class::QuotaExhausted)],
+    ..Dialect::NONE
+};

@@ -1,0 +1,10 @@
+use steadfast_core::Class;
+
+use crate::dialect::table::Dialect;
+
+/// Mistral.
+pub(crate) static DIALECT: Dialect = Dialect {
+    limit_headers: &["ratelimitbysize-", "x-ratelimitbysize-", "x-ratelimit-"],
+    codes: &[("rate_limited", Class::RateLimited)],
+    ..Dialect::NONE
+};

@@ -1,0 +1,28 @@
+//! The formats of the providers for errors, stream events and paths, as data.
+//!
+//! Each provider has a file with one [`Dialect`] table. The interpreter reads all tables at once,
+//! because a relay repeats the formats of the providers behind it: [`refine`] classifies errors,
+//! [`EventKind`] classifies stream events, and [`path_rule`] finds the rule of a path.
+//!
+//! A new code, phrase, event or path of a provider is a row of its table. A new provider is a file,
+//! and a row of [`DIALECTS`](dialects::DIALECTS).
+
+mod anthropic;
+mod aws;
+mod azure;
+mod dialects;
+mod error_body;
+mod event_kind;
+mod gemini;
+mod groq;
+mod mistral;
+mod openai;
+mod openrouter;
+mod path;
+mod table;
+mod vllm;
+
+pub(crate) use self::error_body::refine;
+pub(crate) use self::event_kind::EventKind;
+pub(crate) use self::path::path_rule;
+pub(crate) use self::table::PathRule;

@@ -1,0 +1,26 @@
+use http::Method;
+
+use crate::dialect::dialects::DIALECTS;
+use crate::dialect::table::PathRule;
+
+/// Returns the rule of a request, if a provider has one for its path below the request root.
+pub(crate) fn path_rule(method: &Method, path: &str, stores: bool) -> Option<PathRule> {
+    let post = method == Method::POST;
+    let path = path.trim_end_matches('/');
+    let exact = path.strip_prefix('/').unwrap_or(path);
+    let relative = exact.trim_start_matches('/');
+    let applies = |row: &str, rule: PathRule| match rule {
+        PathRule::Stateless => post && exact == row,
+        PathRule::StatelessUnlessStored => post && !stores && exact == row,
+        PathRule::Stateful => is_below(relative, row),
+    };
+    let mut rows = DIALECTS.iter().flat_map(|dialect| dialect.paths);
+    let row = rows.find(|&&(row, rule)| applies(row, rule))?;
+    Some(row.1)
+}
+
+/// Whether `path` is `root` or below it.
+fn is_below(path: &str, root: &str) -> bool {
+    let rest = path.strip_prefix(root);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
