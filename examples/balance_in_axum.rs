@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use steadfast::balance::{Endpoint, EndpointBalance, EndpointBalanceLayer, Strategy};
+use steadfast::crates::balance::{Endpoint, EndpointBalance, EndpointBalanceLayer, Strategy};
 use steadfast_testkit::{Hint, Reply, Upstream};
 use tokio::net::TcpListener;
 use tower::{BoxError, Layer, ServiceExt};

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
-use steadfast::breaker::{BreakerRegistry, CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+use steadfast::crates::breaker::{
+    BreakerRegistry, CircuitBreaker, CircuitBreakerLayer, CircuitOpen,
+};
 use tower::{BoxError, Layer, ServiceExt};
 
 type Body = Empty<bytes::Bytes>;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use steadfast::breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+use steadfast::crates::breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 use tokio::time::sleep;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 

@@ -3,7 +3,7 @@
 use axum::http::header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use steadfast::Trail;
-use steadfast::core::Attempt;
+use steadfast::crates::core::Attempt;
 
 /// The number of attempts, if there were several.
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-steadfast-attempts");
@@ -71,7 +71,7 @@ fn answered(attempts: &[Attempt]) -> Option<&Attempt> {
 mod tests {
     use super::*;
     use axum::http::StatusCode;
-    use steadfast::core::layer::RecordAttempts;
+    use steadfast::crates::core::layer::RecordAttempts;
     use steadfast::{Class, Verdict};
     use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use steadfast::metrics::{ATTEMPTS_BUCKETS, SECONDS_BUCKETS, describe, names};
+use steadfast::crates::metrics::{ATTEMPTS_BUCKETS, SECONDS_BUCKETS, describe, names};
 use tokio::time::interval;
 
 /// The interval at which samples of histograms move into their buckets. Until then they use memory.

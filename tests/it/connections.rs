@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use stack_tests::{
     Events, SECOND, assert_idle, chat, endpoint, read, served_by, stack, status_of, upstreams,
 };
-use steadfast::core::BreakerState;
+use steadfast::crates::core::BreakerState;
 use steadfast::{
     AiStack, Endpoint, Event, RequestBody, ResponseBody, RetryOverride, error_response,
 };

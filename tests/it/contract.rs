@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use steadfast::balance::EndpointBalanceLayer;
+use steadfast::crates::balance::EndpointBalanceLayer;
 use steadfast::{
     AiStack, CircuitBreaker, CircuitBreakerLayer, Endpoint, MetricsLayer, RetryOn429Layer,
 };

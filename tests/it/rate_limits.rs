@@ -11,7 +11,7 @@ use http_body_util::Full;
 use stack_tests::{
     SECOND, assert_idle, chat, rate_limited, read, served_by, stack, status_of, upstreams,
 };
-use steadfast::balance::HealthCheck;
+use steadfast::crates::balance::HealthCheck;
 use steadfast::{
     AiStack, Deadline, Endpoint, Exhausted, RequestBody, RetryOn429Layer, Timeouts, Trail,
     default_client,

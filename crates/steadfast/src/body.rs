@@ -8,16 +8,15 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
 use steadfast_core::BoxError;
+use steadfast_core::layer::ReadAhead;
 use steadfast_retry::ReplayBody;
 
+type Inner = ReadAhead<UnsyncBoxBody<Bytes, BoxError>>;
+
 /// A body of any kind, as [`AiStack`](crate::AiStack) takes it.
-// Clients such as reqwest want bodies to be `Sync`. The lock makes it so, and is never contended:
-// who polls the body has it for himself.
-pub struct AnyBody {
-    /// The first frame, if it was read to look at it.
-    first: Option<Result<Frame<Bytes>, BoxError>>,
-    rest: Mutex<UnsyncBoxBody<Bytes, BoxError>>,
-}
+// Clients such as reqwest require `Sync`. The lock provides it, and is never contended: a body has
+// one reader.
+pub struct AnyBody(Mutex<Inner>);
 
 /// The body of the requests that the client under an [`AiStack`](crate::AiStack) sends.
 pub type RequestBody = ReplayBody<AnyBody>;
@@ -45,39 +44,29 @@ impl AnyBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self {
-            first: None,
-            rest: Mutex::new(body.map_err(Into::into).boxed_unsync()),
-        }
+        let body = body.map_err(Into::into).boxed_unsync();
+        Self(Mutex::new(ReadAhead::new(body)))
     }
 
     /// Returns the data of a body that is in memory in one piece, which is not empty.
     pub(crate) fn in_one_piece(&mut self) -> Option<Bytes> {
-        // One that is not there yet is polled again later, with a waker that works.
+        // A body that is pending is polled again later, with a waker that works.
         let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(frame) = Pin::new(&mut *self).poll_frame(&mut cx) {
-            self.first = frame;
-        }
-        let first = self.first.as_ref()?.as_ref().ok()?;
-        let whole = self.lock().is_end_stream();
+        let mut inner = self.inner();
+        let _ = inner.as_mut().poll_ahead(&mut cx);
+        let first = inner.frames().next()?.as_ref().ok()?;
+        let whole = inner.rest().is_none_or(Body::is_end_stream);
         first.data_ref().filter(|_| whole).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, UnsyncBoxBody<Bytes, BoxError>> {
-        // A body that panicked is for its reader to judge.
-        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&mut self) -> Pin<&mut Inner> {
+        Pin::new(self.0.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
-}
 
-/// The size of a body of which some data was read early.
-pub(crate) fn with_read<'a>(rest: &SizeHint, read: impl Iterator<Item = &'a Bytes>) -> SizeHint {
-    let read: u64 = read.map(|data| data.len() as u64).sum();
-    let mut hint = SizeHint::new();
-    hint.set_lower(rest.lower().saturating_add(read));
-    if let Some(upper) = rest.upper() {
-        hint.set_upper(upper.saturating_add(read));
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // The reader of a body that panicked decides what follows.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    hint
 }
 
 /// An empty body.
@@ -95,20 +84,15 @@ impl Body for AnyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
-        }
-        let rest = self.rest.get_mut().unwrap_or_else(PoisonError::into_inner);
-        Pin::new(rest).poll_frame(cx)
+        self.inner().poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.lock().is_end_stream()
+        self.lock().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first = self.first.iter().flatten().filter_map(Frame::data_ref);
-        with_read(&self.lock().size_hint(), first)
+        self.lock().size_hint()
     }
 }
 

@@ -18,8 +18,9 @@ use steadfast_core::BoxError;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::RequestBody;
-use crate::timeouts::{AttemptTimeout, TimeoutPhase, Timeouts};
+use crate::timeouts::Timeouts;
 
 /// A pooled client for HTTP/1.1 and HTTP/2, with TLS by rustls and the roots of Mozilla.
 ///

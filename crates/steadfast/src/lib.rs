@@ -80,7 +80,8 @@
 //! | breaker of an endpoint | 7 failures in a row, or 6 more than 22 % of the calls; open for 5 s, doubling to 20 s |
 //! | timeouts | see [`Timeouts`] |
 //!
-//! The reasons are with each layer: [`retry`], [`balance`] and [`breaker`].
+//! The reasons are with each layer: [`retry`](crates::retry), [`balance`](crates::balance) and
+//! [`breaker`](crates::breaker).
 //!
 //! Error bodies are read up to 64 KiB and for 250 ms; the first events of a stream up to 64 of them,
 //! 256 KiB, or the first visible token. `accept-encoding` is set to `identity`, so that they can be
@@ -105,20 +106,33 @@
 //! |---|---|
 //! | `client` (default) | [`AiStackBuilder::build`]: a client of hyper-util with TLS by rustls |
 //! | `config` | the `config` module: a stack from a configuration file, by serde |
-//! | `live` | [`balance`]'s health checks, and endpoints from a stream or from a DNS name |
-//! | `serde` | `Serialize` for [`Snapshot`] and [`EndpointStatus`] |
+//! | `discover` | endpoints from a stream or from a DNS name |
+//! | `health` | health checks of endpoints |
+//! | `hedge` | [`AiStackBuilder::hedge`]: a second attempt for slow requests |
+//! | `serde` | serde for [`Timeouts`], [`Snapshot`] and [`EndpointStatus`] |
 //! | `full` | all of them |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api_key;
+mod attempt_timeout;
 mod body;
+mod builder;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "config")]
 pub mod config;
+pub mod crates;
 mod dialect;
+#[cfg(feature = "serde")]
+mod duration;
 mod edge;
+mod ext;
+#[cfg(feature = "hedge")]
+mod hedging;
+#[cfg(not(feature = "hedge"))]
+#[path = "no_hedging.rs"]
+mod hedging;
 mod operation;
 mod prepare;
 pub mod presets;
@@ -127,20 +141,16 @@ mod stack;
 mod timeouts;
 
 pub use self::api_key::{ApiKey, InvalidApiKey};
+pub use self::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 pub use self::body::{AnyBody, RequestBody, ResponseBody};
+pub use self::builder::AiStackBuilder;
 #[cfg(feature = "client")]
 pub use self::client::{DefaultClient, TimeoutConnector, default_client};
 pub use self::edge::StreamBroken;
+pub use self::ext::{RequestExt, ServiceBuilderExt};
 pub use self::respond::error_response;
-pub use self::stack::{AiStack, AiStackBuilder};
-pub use self::timeouts::{AttemptTimeout, TimeoutPhase, Timeouts};
-
-pub use steadfast_balance as balance;
-pub use steadfast_breaker as breaker;
-pub use steadfast_core as core;
-pub use steadfast_hedge as hedge;
-pub use steadfast_metrics as metrics;
-pub use steadfast_retry as retry;
+pub use self::stack::AiStack;
+pub use self::timeouts::Timeouts;
 
 pub use steadfast_balance::{
     Candidate, Candidates, Credential, Endpoint, EndpointBalanceLayer, EndpointMode,
@@ -148,11 +158,12 @@ pub use steadfast_balance::{
     WhenExhausted,
 };
 pub use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
-pub use steadfast_core::RoutingOptions;
 pub use steadfast_core::{
-    BoxError, Class, Classified, Deadline, Event, Exhausted, InvalidConfig, Observer, Trail,
-    Verdict, observer_fn,
+    BoxError, Class, Classified, Classify, ClassifyLayer, Deadline, DefaultClassifier,
+    EndpointName, Event, Exhausted, InvalidConfig, Observer, RetryBudget, RoutingOptions, Trail,
+    Verdict, classify_fn, find_error, observer_fn,
 };
+#[cfg(feature = "hedge")]
 pub use steadfast_hedge::HedgeLayer;
 pub use steadfast_metrics::{MetricsLayer, Snapshot};
 pub use steadfast_retry::{Backoff, Jitter, RetryOn429Layer, RetryOverride};

@@ -5,7 +5,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::dialect::{PathRule, path_rule};
+use crate::dialect::{PathRule, below, path_rule};
+
+/// The start of the paths of OpenAI and Anthropic, and the default request root.
+pub(crate) const API_ROOT: &str = "/v1";
 
 /// Whether a request means the same at every endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +62,11 @@ impl BodyHints {
 }
 
 impl Operation {
-    /// Reads the method, the path with or without `/v1`, and the body.
+    /// Reads the method, the path below the request root, and the body.
+    ///
+    /// If callers repeat [`API_ROOT`] behind another request root, it is skipped.
     pub(crate) fn of(method: &Method, path: &str, hints: &BodyHints) -> Self {
-        let path = path.strip_prefix("/v1").unwrap_or(path);
+        let path = below(path, API_ROOT).unwrap_or(path);
         match path_rule(method, path, hints.keeps_state()) {
             Some(PathRule::Stateless | PathRule::StatelessUnlessStored) => Self::Stateless,
             Some(PathRule::Stateful) => Self::Stateful,

@@ -18,9 +18,9 @@ use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 use tower_service::Service;
 
+use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
 use crate::operation::{BodyHints, Operation, Streaming};
-use crate::timeouts::{AttemptTimeout, TimeoutPhase};
 
 /// Looks at a request once, and puts what the layers below need to know into its extensions.
 #[derive(Clone, Debug)]
@@ -57,7 +57,8 @@ impl Rules {
     ) -> Request<RequestBody> {
         // What the caller has said already counts.
         let extensions = &mut head.extensions;
-        match Operation::of(&head.method, head.uri.path(), hints) {
+        let path = self.endpoints.strip_request_root(head.uri.path());
+        match Operation::of(&head.method, path, hints) {
             Operation::Stateless => {
                 let given = RetryOverride::of(extensions);
                 extensions.insert(given.or(RetryOverride::new().safe(true)));

@@ -6,9 +6,8 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 use steadfast_breaker::CircuitOpen;
-use steadfast_core::{
-    BoxError, Class, Classify, DefaultClassifier, Exhausted, find_error, unavailable,
-};
+use steadfast_core::layer::verdict_of_error;
+use steadfast_core::{BoxError, Class, Exhausted, find_error, unavailable};
 
 /// Makes an answer for an HTTP client of an error of an [`AiStack`](crate::AiStack).
 ///
@@ -23,8 +22,8 @@ use steadfast_core::{
 /// client's own would only repeat what was done here.
 #[must_use]
 pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
+    let verdict = verdict_of_error(error);
     let error: &(dyn Error + 'static) = &**error;
-    let verdict = DefaultClassifier.classify(Err(error));
     let refused = find_error::<Exhausted>(error).is_some_and(|it| it.trail().is_empty())
         || find_error::<CircuitOpen>(error).is_some();
     let status = match verdict.class() {

@@ -1,4 +1,7 @@
-use std::fmt;
+#[cfg(feature = "serde")]
+mod serde;
+
+use std::str::FromStr;
 use std::time::Duration;
 
 use steadfast_core::InvalidConfig;
@@ -86,70 +89,38 @@ impl Default for Timeouts {
     }
 }
 
-/// An attempt took too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttemptTimeout {
-    phase: TimeoutPhase,
-    limit: Duration,
-}
+/// Reads the name of a profile: `short`, `medium` or `long`.
+impl FromStr for Timeouts {
+    type Err = InvalidConfig;
 
-/// What an attempt was waiting for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TimeoutPhase {
-    /// A connection.
-    Connect,
-    /// The head of a stream.
-    Head,
-    /// The first visible token of a stream.
-    FirstToken,
-    /// The next chunk of a stream.
-    Idle,
-    /// The end of an answer that is no stream.
-    Total,
-    /// Anything, when the deadline of the request passed.
-    Deadline,
-}
-
-impl AttemptTimeout {
-    /// Creates the error. Public, so that callers can test how they handle it.
-    #[must_use]
-    pub fn new(phase: TimeoutPhase, limit: Duration) -> Self {
-        Self { phase, limit }
-    }
-
-    /// Returns what the attempt was waiting for.
-    #[must_use]
-    pub fn phase(&self) -> TimeoutPhase {
-        self.phase
-    }
-
-    /// Returns the limit that it exceeded.
-    #[must_use]
-    pub fn limit(&self) -> Duration {
-        self.limit
+    fn from_str(name: &str) -> Result<Self, InvalidConfig> {
+        match name {
+            "short" => Ok(Self::SHORT),
+            "medium" => Ok(Self::MEDIUM),
+            "long" => Ok(Self::LONG),
+            _ => {
+                let rule = "must be `short`, `medium` or `long`";
+                Err(InvalidConfig::new("timeouts", name, rule))
+            }
+        }
     }
 }
-
-impl fmt::Display for AttemptTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missing = match self.phase {
-            TimeoutPhase::Connect => "no connection",
-            TimeoutPhase::Head => "no response",
-            TimeoutPhase::FirstToken => "no first token",
-            TimeoutPhase::Idle => "nothing more of the stream",
-            TimeoutPhase::Total => "no complete answer",
-            TimeoutPhase::Deadline => "no answer before the deadline",
-        };
-        write!(f, "{missing} within {:?}", self.limit)
-    }
-}
-
-impl std::error::Error for AttemptTimeout {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn name_of_profile_is_read() {
+        assert_eq!("short".parse(), Ok(Timeouts::SHORT));
+        assert_eq!("medium".parse(), Ok(Timeouts::MEDIUM));
+        assert_eq!("long".parse(), Ok(Timeouts::LONG));
+        let error = "quick".parse::<Timeouts>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("timeouts") && error.contains("quick"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn the_profiles_are_those_of_the_table() {

@@ -3,7 +3,7 @@
 use stack_tests::{
     SECOND, assert_idle, chat, endpoint, rate_limited, read, served_by, stack, status_of, upstreams,
 };
-use steadfast::core::BreakerState;
+use steadfast::crates::core::BreakerState;
 use steadfast::{AiStack, Endpoint, RetryOverride, Trail, error_response};
 use steadfast_testkit::Reply;
 use tower::ServiceExt;

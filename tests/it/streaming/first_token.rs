@@ -8,7 +8,7 @@ use stack_tests::{
     stack_returning, status_of, upstreams,
 };
 use steadfast::Trail;
-use steadfast::core::BreakerState;
+use steadfast::crates::core::BreakerState;
 use steadfast_testkit::{Dialect, Reply};
 use tokio::time::Instant;
 use tokio_stream::StreamExt;

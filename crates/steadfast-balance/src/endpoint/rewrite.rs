@@ -174,7 +174,7 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
 }
 
 /// `/v1/models` without `/v1`. A longer segment, as in `/v1beta`, is another path.
-fn strip_root<'a>(path: &'a str, root: &str) -> &'a str {
+pub(crate) fn strip_root<'a>(path: &'a str, root: &str) -> &'a str {
     // To compare with nothing costs 40 ns where `memcmp` reads behind a mask: the address of an
     // empty string is that of no memory.
     if root.is_empty() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadfast_core::{Class, EndpointName, Event, InvalidConfig};
 use tokio::time::Instant;
 
+use crate::endpoint::rewrite::strip_root;
 use crate::endpoint::{Endpoint, check_weight};
 use crate::pool::Pool;
 use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
@@ -66,6 +67,13 @@ impl PoolHandle {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.shared.signals.queue.len()
+    }
+
+    /// Returns `path` without the request root. Returns it unchanged if it does not begin with it.
+    #[must_use]
+    #[inline]
+    pub fn strip_request_root<'a>(&self, path: &'a str) -> &'a str {
+        strip_root(path, &self.0.shared.config.request_root)
     }
 
     /// Adds an endpoint behind the others of its tier.

@@ -24,5 +24,5 @@ mod vllm;
 
 pub(crate) use self::error_body::refine;
 pub(crate) use self::event_kind::EventKind;
-pub(crate) use self::path::path_rule;
+pub(crate) use self::path::{below, path_rule};
 pub(crate) use self::table::PathRule;

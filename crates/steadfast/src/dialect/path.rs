@@ -12,15 +12,15 @@ pub(crate) fn path_rule(method: &Method, path: &str, stores: bool) -> Option<Pat
     let applies = |row: &str, rule: PathRule| match rule {
         PathRule::Stateless => post && exact == row,
         PathRule::StatelessUnlessStored => post && !stores && exact == row,
-        PathRule::Stateful => is_below(relative, row),
+        PathRule::Stateful => below(relative, row).is_some(),
     };
     let mut rows = DIALECTS.iter().flat_map(|dialect| dialect.paths);
     let row = rows.find(|&&(row, rule)| applies(row, rule))?;
     Some(row.1)
 }
 
-/// Whether `path` is `root` or below it.
-fn is_below(path: &str, root: &str) -> bool {
-    let rest = path.strip_prefix(root);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Returns the rest of a path that is `root` or below it.
+pub(crate) fn below<'a>(path: &'a str, root: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(root)?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }

@@ -5,13 +5,15 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
-use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, LateVerdict, Verdict};
+use steadfast_core::layer::{LateVerdict, verdict_of};
+use steadfast_core::{BoxError, Verdict};
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect::refine;
-use crate::edge::body::{Clock, EdgeBody};
+use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
 use crate::edge::stream::{Stream, StreamBroken};
+use crate::edge::timed::Clock;
 use crate::edge::transport::classified;
 
 /// So much of an error body is read to find out what it means.
@@ -47,7 +49,7 @@ where
         Ok(Err(error)) => return Err(classified(error.into())),
         Err(_) => return Err(limits.head.error().into()),
     };
-    let verdict = DefaultClassifier.classify(Ok(Head::of(&response)));
+    let verdict = verdict_of(Ok(&response));
     if !verdict.is_success() {
         return Ok(read_error(response, verdict).await);
     }
@@ -75,19 +77,14 @@ where
     let mut text = BytesMut::new();
     let mut frames = 0;
     while text.len() + frames * FRAME < MAX_ERROR_BODY {
-        match timeout_at(until, poll_fn(|cx| body.poll_rest(cx))).await {
-            Ok(Some(Ok(frame))) => {
+        let read = poll_fn(|cx| body.poll_ahead(cx).map(|item| item.map(copy_data)));
+        match timeout_at(until, read).await {
+            Ok(Some(Some(data))) => {
                 frames += 1;
-                if let Some(data) = frame.data_ref() {
-                    text.extend_from_slice(data);
-                }
-                body.put_back(frame);
+                text.extend_from_slice(&data);
             }
-            Ok(Some(Err(error))) => {
-                body.put_back_error(error);
-                break;
-            }
-            Ok(None) | Err(_) => break,
+            // The body has ended or failed, or it is late.
+            Ok(_) | Err(_) => break,
         }
     }
     let verdict = refine(verdict, response.status(), response.headers(), &text);
@@ -109,12 +106,16 @@ where
     let mut stream = Stream::default();
     let mut size = 0;
     while !stream.is_visible() && stream.seen() < MAX_PREAMBLE_EVENTS && size < MAX_PREAMBLE_BYTES {
-        match poll_fn(|cx| body.poll_rest(cx)).await {
-            Some(Ok(frame)) => {
-                size += FRAME + read_frame(&mut stream, &frame);
-                body.put_back(frame);
+        let read = poll_fn(|cx| body.poll_ahead(cx).map(|item| item.map(copy_data)));
+        match read.await {
+            Some(Some(data)) => {
+                size += FRAME + data.len();
+                stream.read(&data);
             }
-            Some(Err(error)) => return Err(error),
+            Some(None) => {
+                let error = body.take_error();
+                return Err(error.expect("the item read last is an error"));
+            }
             None => {
                 stream.finish();
                 // Not a word of what was asked for is no answer, whatever its status says.
@@ -139,10 +140,10 @@ where
     Ok(response)
 }
 
-fn read_frame(stream: &mut Stream, frame: &Frame<Bytes>) -> usize {
-    let data = frame.data_ref().map_or(&[][..], |data| data);
-    stream.read(data);
-    data.len()
+/// Returns the data of a frame, which is empty in trailers, or `None` for an error.
+fn copy_data(item: &Result<Frame<Bytes>, BoxError>) -> Option<Bytes> {
+    let frame = item.as_ref().ok()?;
+    Some(frame.data_ref().cloned().unwrap_or_default())
 }
 
 /// Whether a body is a stream of events that can be read: one in gzip cannot.

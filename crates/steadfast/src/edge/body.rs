@@ -1,97 +1,30 @@
-use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use steadfast_core::{BoxError, Classified, LateVerdict};
-use tokio::time::{Instant, Sleep, sleep_until};
+use steadfast_core::BoxError;
+use steadfast_core::layer::{LateVerdict, ReadAhead};
 
-use crate::body::with_read;
-use crate::edge::limits::Limit;
 use crate::edge::stream::Stream;
-use crate::edge::transport::classified_body;
+use crate::edge::timed::{Clock, TimedBody};
 
-/// The body of an answer: what was read of it already, and the rest, whose time is bounded.
-pub(crate) struct EdgeBody<B> {
-    read: VecDeque<Frame<Bytes>>,
-    /// Absent once it has ended.
-    rest: Option<B>,
-    clock: Clock,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// The timer runs for the read that is pending now, since that instant.
-    pending: Option<(Limit, Instant)>,
-    /// What broke it, to be told after what was read before.
-    broken: Option<BoxError>,
+/// The body of a response: the frames that were read ahead, and the rest with its limits.
+pub(crate) struct EdgeBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    ahead: ReadAhead<TimedBody<B>>,
     watched: Option<Watched>,
 }
 
-/// A stream whose events are looked into as they pass.
+/// A stream whose events are read while they pass.
 struct Watched {
     stream: Stream,
     late: LateVerdict,
-    /// How long it may only say that the server is there, and how much of that is left.
-    alive: Duration,
-    left: Duration,
-}
-
-/// How long to wait for the next frame.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Clock {
-    /// Until an instant, whatever comes before.
-    Until(Limit),
-    /// The same, but a reader who asks only later gets so long: that it is slow is no fault of the
-    /// endpoint.
-    UntilOr(Limit, Duration),
-    /// For so long, again for each frame; less if what is left of a stream's `alive` is less.
-    Idle(Duration),
-}
-
-impl<B> EdgeBody<B> {
-    pub(crate) fn new(rest: B, clock: Clock) -> Self {
-        Self {
-            read: VecDeque::new(),
-            rest: Some(rest),
-            clock,
-            timer: None,
-            pending: None,
-            broken: None,
-            watched: None,
-        }
-    }
-
-    /// Puts back a frame that was read to look at it. Frames come in the order they were read.
-    pub(crate) fn put_back(&mut self, frame: Frame<Bytes>) {
-        self.read.push_back(frame);
-    }
-
-    /// Changes how long to wait from here on.
-    pub(crate) fn set_clock(&mut self, clock: Clock) {
-        self.clock = clock;
-        self.pending = None;
-    }
-
-    /// Tells of an error after the frames that were put back.
-    pub(crate) fn put_back_error(&mut self, error: BoxError) {
-        self.broken = Some(error);
-    }
-
-    /// Looks into the frames that come from here on, and tells `late` if one of them says that the
-    /// endpoint failed, or one before them has. Pings and comments may fill `alive`.
-    pub(crate) fn watch(&mut self, stream: Stream, late: LateVerdict, alive: Duration) {
-        if let Some(verdict) = stream.failed() {
-            late.set(verdict);
-        }
-        self.watched = Some(Watched {
-            stream,
-            late,
-            alive,
-            left: alive,
-        });
-    }
 }
 
 impl<B> EdgeBody<B>
@@ -99,64 +32,75 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    /// Reads a frame past those that were put back.
-    pub(crate) fn poll_rest(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(rest) = &mut self.rest else {
-            return Poll::Ready(None);
-        };
-        let frame = match Pin::new(rest).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                let late = ready!(self.poll_late(cx));
-                self.rest = None;
-                return Poll::Ready(Some(Err(late.into())));
-            }
-        };
-        if let (Some((_, since)), Some(watched)) = (self.pending.take(), &mut self.watched) {
-            watched.left = watched.left.saturating_sub(since.elapsed());
+    pub(crate) fn new(body: B, clock: Clock) -> Self {
+        Self {
+            ahead: ReadAhead::new(TimedBody::new(body, clock)),
+            watched: None,
         }
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => Some(Ok(frame)),
-            Some(Err(error)) => {
-                self.rest = None;
-                Some(Err(classified_body(error.into())))
-            }
-            None => {
-                self.rest = None;
-                None
-            }
-        })
     }
 
-    /// Waits until the pending read is late. Time runs only while a read is pending, as a slow
-    /// reader is no slow endpoint.
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Classified> {
-        let limit = match self.pending {
-            Some((limit, _)) => limit,
-            None => {
-                let now = Instant::now();
-                let limit = match (self.clock, &self.watched) {
-                    (Clock::Until(limit), _) => limit,
-                    (Clock::UntilOr(limit, _), _) if limit.at > now => limit,
-                    (Clock::Idle(idle), Some(watched)) if watched.left < idle => {
-                        Limit::idle(watched.left, watched.alive)
-                    }
-                    (Clock::UntilOr(_, idle) | Clock::Idle(idle), _) => Limit::idle(idle, idle),
-                };
-                match &mut self.timer {
-                    Some(timer) => timer.as_mut().reset(limit.at),
-                    None => self.timer = Some(Box::pin(sleep_until(limit.at))),
+    /// Changes the limit of the reads that follow.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.change_rest(|rest| rest.set_clock(clock));
+    }
+
+    /// Reads the frames that follow, and sets `late` at the first event that reports a failure.
+    /// Pings and comments may fill `alive`.
+    pub(crate) fn watch(&mut self, stream: Stream, late: LateVerdict, alive: Duration) {
+        if let Some(verdict) = stream.failed() {
+            late.set(verdict);
+        }
+        self.watched = Some(Watched { stream, late });
+        self.change_rest(|rest| rest.set_alive(alive));
+    }
+
+    /// Reads one frame ahead and keeps it.
+    pub(crate) fn poll_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<&Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.ahead).poll_ahead(cx)
+    }
+
+    /// Removes the error that was read ahead last.
+    pub(crate) fn take_error(&mut self) -> Option<BoxError> {
+        Pin::new(&mut self.ahead).take_last()?.err()
+    }
+
+    fn change_rest(&mut self, change: impl FnOnce(&mut TimedBody<B>)) {
+        if let Some(rest) = Pin::new(&mut self.ahead).rest_mut() {
+            change(rest.get_mut());
+        }
+    }
+
+    /// Reads an item of the body. Returns the error to put behind the end of the connection: it is
+    /// in order, while the answer may be cut.
+    fn inspect(&mut self, item: Option<&Result<Frame<Bytes>, BoxError>>) -> Option<BoxError> {
+        let watched = self.watched.as_mut()?;
+        match item {
+            Some(Ok(frame)) => {
+                watched.stream.read(frame.data_ref()?);
+                let moved = watched.stream.take_moved();
+                // The reader may stop at this frame.
+                if let Some(verdict) = watched.stream.failed() {
+                    watched.late.set(verdict);
                 }
-                self.pending = Some((limit, now));
-                limit
+                if moved {
+                    self.change_rest(TimedBody::restart_alive);
+                }
+                None
             }
-        };
-        let timer = self.timer.as_mut().expect("it was set with the limit");
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(limit.error())
+            Some(Err(_)) => {
+                self.watched = None;
+                None
+            }
+            None => {
+                watched.stream.finish();
+                let broken = watched.stream.broken();
+                self.watched = None;
+                broken.map(Into::into)
+            }
+        }
     }
 }
 
@@ -172,58 +116,33 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(frame) = self.read.pop_front() {
-            return Poll::Ready(Some(Ok(frame)));
+        // Frames that were read ahead have been inspected.
+        let inspected = self.ahead.frames().next().is_some();
+        let item = ready!(Pin::new(&mut self.ahead).poll_frame(cx));
+        if inspected {
+            return Poll::Ready(item);
         }
-        if let Some(error) = self.broken.take() {
-            return Poll::Ready(Some(Err(error)));
+        match self.inspect(item.as_ref()) {
+            Some(broken) => Poll::Ready(Some(Err(broken))),
+            None => Poll::Ready(item),
         }
-        let frame = ready!(self.poll_rest(cx));
-        let Some(watched) = &mut self.watched else {
-            return Poll::Ready(frame);
-        };
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    watched.stream.read(data);
-                    if watched.stream.take_moved() {
-                        watched.left = watched.alive;
-                    }
-                    // Its reader may stop at this frame.
-                    if let Some(verdict) = watched.stream.failed() {
-                        watched.late.set(verdict);
-                    }
-                }
-            }
-            Some(Err(_)) => self.watched = None,
-            // The connection ended in order; that is not yet the end of an answer.
-            None => {
-                watched.stream.finish();
-                let broken = watched.stream.broken();
-                self.watched = None;
-                return Poll::Ready(broken.map(|broken| Err(broken.into())));
-            }
-        }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.is_empty()
-            && self.broken.is_none()
-            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.ahead.is_end_stream()
             && (self.watched.as_ref()).is_none_or(|watched| watched.stream.broken().is_none())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self
-            .rest
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), Body::size_hint);
-        with_read(&rest, self.read.iter().filter_map(Frame::data_ref))
+        self.ahead.size_hint()
     }
 }
 
-impl<B> fmt::Debug for EdgeBody<B> {
+impl<B> fmt::Debug for EdgeBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EdgeBody").finish_non_exhaustive()
     }

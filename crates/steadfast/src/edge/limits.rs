@@ -4,8 +4,9 @@ use http::Extensions;
 use steadfast_core::{Class, Classified, Deadline, Verdict, saturating_add};
 use tokio::time::Instant;
 
+use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::operation::Streaming;
-use crate::timeouts::{AttemptTimeout, TimeoutPhase, Timeouts};
+use crate::timeouts::Timeouts;
 
 /// The instants until which the parts of one attempt have to be there.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,15 @@
-//! What stands next to the client: it bounds the time of an attempt, finds out what an answer
-//! means, and puts that into its extensions for every layer above.
+//! The layer next to the client: it bounds the time of an attempt, classifies the response, and
+//! inserts the verdict into the extensions for all layers above.
 
 mod attempt;
 mod body;
+#[cfg(feature = "client")]
+mod hyper_error;
 mod limits;
 mod service;
 mod sse;
 mod stream;
+mod timed;
 mod transport;
 
 pub(crate) use self::service::EdgeLayer;

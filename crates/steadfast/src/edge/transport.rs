@@ -1,45 +1,34 @@
 use std::error::Error;
 
-use hyper_util::client::legacy;
-use steadfast_core::{
-    BoxError, Class, Classified, Classify, DefaultClassifier, Verdict, find_error,
-};
+use steadfast_core::layer::verdict_of_error;
+use steadfast_core::{BoxError, Class, Classified, Verdict};
 
-/// Gives the error of a client its verdict, unless it has one.
+#[cfg(feature = "client")]
+use crate::edge::hyper_error;
+
+/// Recognizes the errors of one HTTP client.
+type Recognize = fn(&(dyn Error + 'static)) -> Option<Verdict>;
+
+/// Clients whose errors are recognized. Core decides about the others.
+const CLIENTS: &[Recognize] = &[
+    #[cfg(feature = "client")]
+    hyper_error::verdict,
+];
+
+/// Classifies the error of a client, unless it is classified.
 pub(crate) fn classified(error: BoxError) -> BoxError {
-    with_verdict(error, verdict_of_client_error)
-}
-
-/// The same for a body: whatever broke it, a connection was there and the request was processed.
-pub(crate) fn classified_body(error: BoxError) -> BoxError {
-    with_verdict(error, |_| Verdict::new(Class::Transport))
-}
-
-fn with_verdict(
-    error: BoxError,
-    verdict: impl FnOnce(&(dyn Error + 'static)) -> Verdict,
-) -> BoxError {
     if Classified::find(&*error).is_some() {
         return error;
     }
-    Classified::new(verdict(&*error), error).into()
+    let verdict = CLIENTS.iter().find_map(|recognize| recognize(&*error));
+    let verdict = verdict.unwrap_or_else(|| verdict_of_error(&error));
+    Classified::new(verdict, error).into()
 }
 
-/// The verdict on the error of a client. Knows those of hyper, which reqwest has as sources.
-fn verdict_of_client_error(error: &(dyn Error + 'static)) -> Verdict {
-    if find_error::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
-        return Verdict::new(Class::Connect);
+/// Classifies the error of a response body: the connection existed, and the request was processed.
+pub(crate) fn classified_body(error: BoxError) -> BoxError {
+    if Classified::find(&*error).is_some() {
+        return error;
     }
-    // The caller's own body broke while it was sent, of which the endpoint knows nothing.
-    if find_error::<hyper::Error>(error).is_some_and(hyper::Error::is_user) {
-        return Verdict::new(Class::CallerFault).neutral();
-    }
-    if let Some(error) = find_error::<h2::Error>(error) {
-        let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
-        // A stream above the last one of a GOAWAY was not processed either.
-        if error.is_remote() && (refused || error.is_go_away()) {
-            return Verdict::new(Class::Connect).neutral();
-        }
-    }
-    DefaultClassifier.classify(Err(error))
+    Classified::new(Verdict::new(Class::Transport), error).into()
 }

@@ -52,9 +52,19 @@ impl<B: Body> ReadAhead<B> {
         self.frames.iter()
     }
 
+    /// Removes the frame or error that was read ahead last.
+    pub fn take_last(self: Pin<&mut Self>) -> Option<Result<Frame<B::Data>, B::Error>> {
+        self.project().frames.pop_back()
+    }
+
     /// Returns the wrapped body, unless it has ended or has failed.
     pub fn rest(&self) -> Option<&B> {
         self.rest.as_ref()
+    }
+
+    /// Returns the wrapped body, unless it has ended or has failed.
+    pub fn rest_mut(self: Pin<&mut Self>) -> Option<Pin<&mut B>> {
+        self.project().rest.as_pin_mut()
     }
 }
 

@@ -34,6 +34,16 @@ async fn frames_read_ahead_come_first() {
 }
 
 #[tokio::test]
+async fn frame_that_was_taken_is_not_yielded() {
+    let mut body = body(vec![data("a"), Err("reset")]);
+    assert!(read(&mut body) && body.as_mut().rest_mut().is_some());
+    assert!(read(&mut body) && body.as_mut().rest_mut().is_none());
+    let last = body.as_mut().take_last().expect("an error");
+    assert_eq!(last.unwrap_err(), "reset");
+    assert_eq!(body.collect().await.expect("no error").to_bytes(), "a");
+}
+
+#[tokio::test]
 async fn error_read_ahead_comes_after_the_frames_before_it() {
     let mut body = body(vec![data("a"), Err("reset")]);
     assert!(read(&mut body) && read(&mut body) && !read(&mut body));

@@ -1,0 +1,216 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Pick};
+use steadfast_core::{BoxError, EndpointName, InvalidConfig, Observer, Observers};
+use steadfast_metrics::{EventMetrics, MetricsLayer};
+use steadfast_retry::RetryOn429Layer;
+use tower::util::{BoxCloneSyncService, ServiceExt};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::body::{RequestBody, ResponseBody};
+use crate::edge::EdgeLayer;
+use crate::hedging::{Hedging, hedged};
+use crate::operation::API_ROOT;
+use crate::prepare::{Prepare, Rules};
+use crate::stack::{AiStack, Inner};
+use crate::timeouts::Timeouts;
+
+/// Configures an [`AiStack`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct AiStackBuilder {
+    balance: EndpointBalanceBuilder,
+    /// Where requests stay that mean something at one endpoint only.
+    home: Option<EndpointName>,
+    hedge: Option<Hedging>,
+    timeouts: Timeouts,
+    retry: RetryOn429Layer,
+    deadline: Option<Duration>,
+    observers: Observers,
+}
+
+impl AiStack {
+    /// Begins a stack without endpoints, with the defaults of each layer.
+    pub fn builder() -> AiStackBuilder {
+        AiStackBuilder {
+            balance: EndpointBalanceLayer::builder().request_root(API_ROOT),
+            home: None,
+            hedge: None,
+            timeouts: Timeouts::DEFAULT,
+            retry: RetryOn429Layer::new(),
+            deadline: None,
+            observers: Observers::new(),
+        }
+    }
+}
+
+impl AiStackBuilder {
+    /// Adds an endpoint. Within a tier their order counts.
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.home.get_or_insert_with(|| endpoint.name().clone());
+        self.balance(|balance| balance.endpoint(endpoint))
+    }
+
+    /// Adds endpoints.
+    pub fn endpoints(self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        endpoints.into_iter().fold(self, Self::endpoint)
+    }
+
+    /// Sets which of several endpoints takes a request.
+    pub fn strategy(self, strategy: impl Pick + 'static) -> Self {
+        self.balance(|balance| balance.strategy(strategy))
+    }
+
+    /// Changes other settings of the balancer: what becomes of a request that no endpoint can take,
+    /// how long one waits for its turn or for a better tier, what the path of a request begins with
+    /// (`/v1`).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use steadfast::{AiStack, WhenExhausted};
+    ///
+    /// let builder = AiStack::builder().balance(|balance| {
+    ///     balance.when_exhausted(WhenExhausted::Wait).max_wait(Duration::from_secs(10))
+    /// });
+    /// # let _ = builder;
+    /// ```
+    ///
+    /// Endpoints are added with [`endpoint`](Self::endpoint).
+    pub fn balance(
+        mut self,
+        change: impl FnOnce(EndpointBalanceBuilder) -> EndpointBalanceBuilder,
+    ) -> Self {
+        self.balance = change(self.balance);
+        self
+    }
+
+    /// Sends requests that take longer than most to a second endpoint as well. Off if not set.
+    ///
+    /// Chat completions, completions, embeddings, messages, and responses without stored state may
+    /// be sent so, and others if their method is idempotent or a
+    /// [`RetryOverride`] calls them safe. Each such attempt is billed.
+    #[cfg(feature = "hedge")]
+    pub fn hedge(mut self, hedge: Hedging) -> Self {
+        self.hedge = Some(hedge);
+        self
+    }
+
+    /// Sets how long the parts of an attempt may take.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Replaces the retry layer. Chat completions, completions, embeddings, messages, and
+    /// responses without stored state are repeated whatever it says of other methods.
+    pub fn retry(mut self, retry: RetryOn429Layer) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets how long a request may take until its stream begins or its whole answer ends, with all
+    /// attempts and waits, if it has no [`Deadline`](steadfast_core::Deadline) of its own. None by
+    /// default.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Adds an observer, which is told of all events.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.add(observer);
+        self
+    }
+
+    /// Builds the stack over a client of its own.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field if something is configured wrongly.
+    #[cfg(feature = "client")]
+    pub fn build(self) -> Result<AiStack, InvalidConfig> {
+        self.timeouts.validate()?;
+        let client = crate::client::default_client(&self.timeouts);
+        self.build_on(client)
+    }
+
+    /// Builds the stack over any HTTP client that does not follow redirects.
+    ///
+    /// A client whose body type is its own takes a `map_request` from [`RequestBody`]; one whose
+    /// response body is not `Unpin` a `map_response` with `Box::pin`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field if something is configured wrongly.
+    pub fn build_on<C, ResBody>(self, client: C) -> Result<AiStack, InvalidConfig>
+    where
+        C: Service<Request<RequestBody>, Response = Response<ResBody>>,
+        C: Clone + Send + Sync + 'static,
+        C::Error: Into<BoxError>,
+        C::Future: Send + 'static,
+        ResBody: Body<Data = Bytes> + Unpin + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+    {
+        self.timeouts.validate()?;
+        if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
+            return Err(InvalidConfig::new(
+                "deadline",
+                "0s",
+                "must be longer than zero",
+            ));
+        }
+        let mut observers = self.observers;
+        observers.add(EventMetrics::new());
+        let edge = EdgeLayer {
+            timeouts: self.timeouts,
+        };
+        let balance = self
+            .balance
+            .observers(&observers)
+            .endpoint_layer(move |endpoint: &Endpoint| {
+                (MetricsLayer::attempts(endpoint.name().clone()), edge)
+            })
+            .build()?;
+        let endpoints = balance.handle();
+        let rules = Rules {
+            home: self.home.ok_or_else(no_endpoint)?,
+            endpoints: endpoints.clone(),
+            deadline: self.deadline,
+            replay_limit: self.retry.get_replay_limit(),
+        };
+        let retry = self.retry.prepared_body().observers(&observers);
+        let metrics = MetricsLayer::requests();
+        let balance = balance.layer(client);
+        let inner = match self.hedge {
+            Some(hedge) => finish(retry.layer(hedged(hedge, balance)), rules, &metrics),
+            None => finish(retry.layer(balance), rules, &metrics),
+        };
+        Ok(AiStack::new(inner, metrics, endpoints))
+    }
+}
+
+/// Puts the outer layers around the others.
+fn finish<S, ResBody>(service: S, rules: Rules, metrics: &MetricsLayer) -> Inner
+where
+    S: Service<Request<RequestBody>, Response = Response<ResBody>, Error = BoxError>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    let prepare = Prepare {
+        inner: service,
+        rules,
+    };
+    let service = metrics.layer(prepare);
+    let service = service.map_response(|response: Response<_>| response.map(ResponseBody::new));
+    BoxCloneSyncService::new(service)
+}
+
+fn no_endpoint() -> InvalidConfig {
+    InvalidConfig::new("endpoint", 0, "must be there at least once")
+}

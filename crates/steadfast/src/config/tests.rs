@@ -1,0 +1,135 @@
+use super::*;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(default)]
+    stack: StackConfig,
+    #[serde(default)]
+    endpoint: Vec<EndpointConfig>,
+}
+
+fn build(text: &str) -> Result<AiStackBuilder, String> {
+    // The text of a format's error quotes the line that it is about, and so names every field.
+    let config = toml::Deserializer::parse(text).map_err(|error| error.message().to_owned())?;
+    let config: Config = serde_path_to_error::deserialize(config).map_err(|error| {
+        let path = error.path().to_string();
+        format!("{path}: {}", error.into_inner().message())
+    })?;
+    let builder = config.stack.builder(&config.endpoint);
+    builder.map_err(|error| error.to_string())
+}
+
+#[test]
+fn reads_profiles_and_tables() {
+    for (text, expected) in [
+        ("", Timeouts::DEFAULT),
+        ("timeouts = 'short'", Timeouts::SHORT),
+        ("timeouts = 'medium'", Timeouts::MEDIUM),
+        ("timeouts = 'long'", Timeouts::LONG),
+        (
+            "timeouts = { head = '2s', idle = '90s' }",
+            Timeouts {
+                head: Duration::from_secs(2),
+                idle: Duration::from_secs(90),
+                ..Timeouts::DEFAULT
+            },
+        ),
+    ] {
+        let config: StackConfig = toml::from_str(text).unwrap();
+        assert_eq!(config.timeouts, expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    const ENDPOINT: &str = "[[endpoint]]\nname = 'a'\nurl = 'http://127.0.0.1:1/v1'\n";
+    for (text, named) in [
+        ("[stack]\nstrategy = 'fastest'", "stack.strategy"),
+        ("[stack]\ntimeouts = 'quick'", "stack.timeouts"),
+        (
+            "[stack]\ntimeouts = { head = '2 bananas' }",
+            "stack.timeouts.head",
+        ),
+        ("[stack]\ntimeouts = { body = '2s' }", "stack.timeouts.body"),
+        ("[stack]\ntimeouts = { idle = '0s' }", "stack.timeouts.idle"),
+        (
+            "[stack.retry]\nmax_attempts = 0",
+            "stack.retry.max_attempts",
+        ),
+        (
+            "[stack.retry]\nmax_attempts = -1",
+            "stack.retry.max_attempts",
+        ),
+        (
+            "[stack.retry]\nbase_delay = '9s'\nmax_delay = '1s'",
+            "stack.retry.max_delay",
+        ),
+        ("[stack.retry]\nbase_delay = '0s'", "stack.retry.base_delay"),
+        ("[stack.retry]\nmax_delay = '0s'", "stack.retry.max_delay"),
+        ("[stack.retry]\ndeadline = '0s'", "stack.retry.deadline"),
+        (
+            "[stack.retry]\nreplay_limit = '1 MiB'",
+            "stack.retry.replay_limit",
+        ),
+        ("[stack.retry]\nretries = 3", "stack.retry.retries"),
+        (
+            "[[endpoint]]\nurl = 'http://127.0.0.1:1'",
+            "endpoint[0]: missing field `name`",
+        ),
+        (
+            "[[endpoint]]\nname = 'a'",
+            "endpoint[0]: missing field `url`",
+        ),
+        (
+            "[[endpoint]]\nname = 'a'\nurl = 'nowhere'",
+            "endpoint[0].url",
+        ),
+        (
+            "[[endpoint]]\nname = ''\nurl = 'http://127.0.0.1:1'",
+            "endpoint[0].name",
+        ),
+        (&format!("{ENDPOINT}tier = -1"), "endpoint[0].tier"),
+        (
+            &format!("{ENDPOINT}api_key_env = 'NOT_SET_ANYWHERE'"),
+            "endpoint[0].api_key_env",
+        ),
+        (
+            &format!("{ENDPOINT}[endpoint.breaker]\nconsecutive_failures = 0"),
+            "endpoint[0].breaker.consecutive_failures",
+        ),
+        (
+            &format!("{ENDPOINT}[endpoint.breaker]\nrecovery_timeout = 'soon'"),
+            "endpoint[0].breaker.recovery_timeout",
+        ),
+        (
+            &format!("{ENDPOINT}[endpoint.breaker]\nfailures = 1"),
+            "endpoint[0].breaker.failures",
+        ),
+    ] {
+        let error = build(text).expect_err(text);
+        assert!(error.starts_with(named), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_key_in_the_place_of_its_variable_is_not_shown() {
+    let text = "[[endpoint]]\nname = 'a'\nurl = 'http://127.0.0.1:1'\napi_key_env = 'sk-secret'";
+    let error = build(text).unwrap_err();
+    assert!(
+        error.contains("api_key_env") && !error.contains("secret"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_long_delay_moves_the_bound_that_is_not_set() {
+    for text in [
+        "base_delay = '20s'",
+        "max_delay = '100ms'",
+        "base_delay = '1s'\nmax_delay = '1s'",
+    ] {
+        let config: RetryConfig = toml::from_str(text).unwrap();
+        assert!(config.layer().is_ok(), "{text}");
+    }
+}

@@ -1,0 +1,139 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use steadfast_core::{BoxError, Classified};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::edge::limits::Limit;
+use crate::edge::transport::classified_body;
+
+/// The body of a client's response, with a limit for each read. It must not be polled after its
+/// end or an error.
+pub(crate) struct TimedBody<B> {
+    inner: B,
+    clock: Clock,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The limit of the pending read, and its start.
+    pending: Option<(Limit, Instant)>,
+    alive: Option<Alive>,
+}
+
+/// The bound for a stream that sends nothing but pings.
+struct Alive {
+    bound: Duration,
+    left: Duration,
+}
+
+/// How long to wait for the next frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    /// Until an instant, for all frames together.
+    Until(Limit),
+    /// The same. A reader that continues after the instant gets this time for each frame: a slow
+    /// reader is not a slow endpoint.
+    UntilOr(Limit, Duration),
+    /// For this time, again for each frame, and at most for the rest of a stream's alive bound.
+    Idle(Duration),
+}
+
+impl<B> TimedBody<B> {
+    pub(crate) fn new(inner: B, clock: Clock) -> Self {
+        Self {
+            inner,
+            clock,
+            timer: None,
+            pending: None,
+            alive: None,
+        }
+    }
+
+    /// Changes the limit of the reads that follow.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+        self.pending = None;
+    }
+
+    /// Bounds the time that pings and comments may fill.
+    pub(crate) fn set_alive(&mut self, bound: Duration) {
+        self.alive = Some(Alive { bound, left: bound });
+    }
+
+    /// Starts the alive bound again: the stream sent more than a ping.
+    pub(crate) fn restart_alive(&mut self) {
+        if let Some(alive) = &mut self.alive {
+            alive.left = alive.bound;
+        }
+    }
+
+    /// Waits until the pending read is late. Time runs only while a read is pending, since a slow
+    /// reader is not a slow endpoint.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Classified> {
+        let limit = match self.pending {
+            Some((limit, _)) => limit,
+            None => self.start_timer(Instant::now()),
+        };
+        let timer = self.timer.as_mut().expect("it was set with the limit");
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(limit.error())
+    }
+
+    fn start_timer(&mut self, now: Instant) -> Limit {
+        let limit = match (self.clock, &self.alive) {
+            (Clock::Until(limit), _) => limit,
+            (Clock::UntilOr(limit, _), _) if limit.at > now => limit,
+            (Clock::Idle(idle), Some(alive)) if alive.left < idle => {
+                Limit::idle(alive.left, alive.bound)
+            }
+            (Clock::UntilOr(_, idle) | Clock::Idle(idle), _) => Limit::idle(idle, idle),
+        };
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(limit.at),
+            None => self.timer = Some(Box::pin(sleep_until(limit.at))),
+        }
+        self.pending = Some((limit, now));
+        limit
+    }
+}
+
+impl<B> Body for TimedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            let late = ready!(self.poll_late(cx));
+            return Poll::Ready(Some(Err(late.into())));
+        };
+        let pending = self.pending.take();
+        if let (Some((_, since)), Some(alive)) = (pending, &mut self.alive) {
+            alive.left = alive.left.saturating_sub(since.elapsed());
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| classified_body(error.into()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<B> fmt::Debug for TimedBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimedBody").finish_non_exhaustive()
+    }
+}

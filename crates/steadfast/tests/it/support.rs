@@ -1,0 +1,56 @@
+//! Endpoints in this process.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use steadfast::{AiStackBuilder, Endpoint, RequestBody};
+use tower::util::BoxCloneSyncService;
+
+/// A client without a network.
+pub(crate) type LocalClient =
+    BoxCloneSyncService<Request<RequestBody>, Response<Full<Bytes>>, Infallible>;
+
+/// The URIs that a client has sent, in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SentUris(Arc<Mutex<Vec<String>>>);
+
+impl SentUris {
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().expect("a lock").clone()
+    }
+}
+
+/// A client whose endpoint `first.test` answers with `head`, and every other one with `200`.
+pub(crate) fn client_with_first_endpoint_answering(
+    head: http::response::Builder,
+) -> (LocalClient, SentUris) {
+    let first = head.body(Full::default()).expect("a response");
+    let sent = SentUris::default();
+    let seen = sent.clone();
+    let client = tower::service_fn(move |request: Request<RequestBody>| {
+        seen.0
+            .lock()
+            .expect("a lock")
+            .push(request.uri().to_string());
+        let is_first = request.uri().host() == Some("first.test");
+        let response = if is_first {
+            first.clone()
+        } else {
+            Response::new(Full::from(r#"{"choices":[]}"#))
+        };
+        async move { Ok(response) }
+    });
+    (BoxCloneSyncService::new(client), sent)
+}
+
+/// Adds the endpoints `first` and `second`.
+pub(crate) fn with_two_endpoints(builder: AiStackBuilder) -> AiStackBuilder {
+    let endpoint =
+        |name: &str| Endpoint::new(name, &format!("http://{name}.test/base")).expect("an endpoint");
+    builder
+        .endpoint(endpoint("first"))
+        .endpoint(endpoint("second"))
+}
