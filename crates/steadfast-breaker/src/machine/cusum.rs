@@ -14,7 +14,7 @@ pub(crate) struct Cusum {
 impl Cusum {
     const ONE: u64 = 1000;
 
-    /// Creates a sum whose limit is `failures` in excess of `share`.
+    /// Creates a sum with the limit of `failures` in excess of `share`.
     pub(crate) fn new(failures: u32, share: f64) -> Self {
         Self {
             share: Self::thousandths(share),

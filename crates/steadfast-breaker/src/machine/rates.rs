@@ -67,7 +67,7 @@ impl Rates {
         reason
     }
 
-    /// Counts a failure of an attempt whose duration was counted at its head. Returns the rule that
+    /// Counts a failure of an attempt with a duration that was counted at its head. Returns the rule that
     /// is reached.
     pub(crate) fn count_late_failure(&self) -> Option<TripReason> {
         let (rate, counter) = self.failures.as_ref()?;

@@ -61,8 +61,8 @@ impl FailureStreak {
         counts
     }
 
-    /// Adds the failure of an attempt whose success ended a streak. That streak resumes unless
-    /// another success followed. Returns whether the failure counts.
+    /// Adds the failure of an attempt after its success ended a streak. That streak resumes
+    /// unless another success followed. Returns whether the failure counts.
     pub(crate) fn fail_after_success(
         &mut self,
         class: Class,

@@ -49,7 +49,7 @@ impl<B> ResponseBody<B> {
 }
 
 impl<B: Body> ResponseBody<B> {
-    /// Wraps the body of an attempt whose head was a success.
+    /// Wraps the body of an attempt with a successful head.
     #[inline]
     pub(super) fn watched(response: Response<B>, permit: Permit) -> Response<Self> {
         Watched::response(response, BodyEnd::new(permit)).map(|inner| Self { inner })

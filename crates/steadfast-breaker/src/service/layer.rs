@@ -14,6 +14,25 @@ use crate::value::CircuitBreaker;
 ///
 /// All services of one layer share the breaker, as do all its clones. See the [crate docs](crate)
 /// for an example.
+///
+/// # Outcomes
+///
+/// The outcome follows from the [`Verdict`] on the attempt:
+///
+/// | Layer | Success | Failure | Neutral |
+/// |---|---|---|---|
+/// | [`new`](Self::new) | `Ok` | `Err` | an error that is [classified](steadfast_core::Classified) as neutral |
+/// | [`http`](CircuitBreakerLayer::http) | other statuses, also 501 and 505 | other 5xx, 421, 425, an error, a body that breaks | 401, 402, 403, 408, 413, 429, 498 |
+/// | [`grpc`](CircuitBreakerLayer::grpc) | `OK`, and codes of a working server | `UNKNOWN`, `INTERNAL`, `DATA_LOSS`, `UNAVAILABLE`, `DEADLINE_EXCEEDED` | `CANCELLED`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED` |
+///
+/// [`classify_with`](Self::classify_with) changes the first row, and a
+/// [`ClassifyLayer`](steadfast_core::ClassifyLayer) next to the client the second.
+///
+/// An attempt settles at its head, because its body may be a stream of minutes. If the body breaks
+/// later, the attempt is one more failure, and the streak resumes unless another success followed. A
+/// body that is complete or dropped changes nothing. A probe counts and releases its slot at its
+/// head. If its body breaks, it is one more failure. The end of a body from before the last opening
+/// changes nothing.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct CircuitBreakerLayer<M = ByResult> {
@@ -131,7 +150,7 @@ impl<M> CircuitBreakerLayer<M> {
     /// resolved.
     ///
     /// Defaults to off: a dropped future is a cancelled attempt, and no fault of the endpoint. Set it
-    /// in a stack whose timeout is outside of this layer. The timeout drops the future, which would
+    /// in a stack with a timeout outside of this layer. The timeout drops the future, which would
     /// otherwise not count. Use a value slightly below that timeout.
     pub fn abandoned_after(mut self, after: Duration) -> Self {
         self.abandoned_after = Some(after);
@@ -140,7 +159,7 @@ impl<M> CircuitBreakerLayer<M> {
 
     /// Makes services pending while the breaker rejects, instead of failing requests.
     ///
-    /// For callers whose work can wait: a consumer of a queue, a balancer of tower. The task is woken
+    /// For callers with work that can wait: a consumer of a queue, a balancer of tower. The task is woken
     /// when an attempt may be admitted. `poll_ready` reserves the admission until `call`. The slot of
     /// a probe is reclaimed after
     /// [`probe_timeout`](crate::CircuitBreakerBuilder::probe_timeout). After a transition between the

@@ -21,7 +21,7 @@ use crate::sync::now;
 ///
 /// [`try_acquire`](Self::try_acquire) admits an attempt, and its [`Permit`] records the verdict.
 /// Clones share one state. A [`CircuitBreakerLayer`](crate::CircuitBreakerLayer) does both for a
-/// service. See the [crate docs](crate) for the rules.
+/// service. See the [crate docs](crate) for the states.
 ///
 /// ```
 /// use steadfast_breaker::CircuitBreaker;
@@ -36,6 +36,18 @@ use crate::sync::now;
 /// assert!(breaker.try_acquire().is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Cost
+///
+/// While the breaker is closed and clean (no failure among the last outcomes, no
+/// [excess](crate::CircuitBreakerBuilder::excess_failures)), an attempt costs two atomic loads and
+/// the reference count of its clone. It takes no lock, reads no clock, allocates nothing and writes
+/// nothing that threads share. A clone of the breaker costs an allocation: it has its own reference
+/// count, so threads with their own clones do not contend.
+///
+/// A rate adds a few atomic operations per call. A rate by time also reads the clock, and takes a
+/// lock once per tenth of its window. An open breaker rejects without a lock and without an
+/// allocation. Other steps take a short lock, which is never held while user code runs.
 pub struct CircuitBreaker {
     handle: Arc<Handle>,
 }

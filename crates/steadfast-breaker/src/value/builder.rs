@@ -13,6 +13,25 @@ use crate::machine::{Rate, RateLimits, Rules, Window};
 /// Created by [`CircuitBreaker::builder`]. One builder can build many breakers, which share only
 /// their observers.
 ///
+/// # Trip rules
+///
+/// The rules work side by side. The first one that is reached opens the breaker, and
+/// [`last_trip`](CircuitBreaker::last_trip) returns it.
+///
+/// | Rule | Opens at | Default |
+/// |---|---|---|
+/// | [`consecutive_failures`](Self::consecutive_failures) | a streak | 5 |
+/// | [`failures_of_last`](Self::failures_of_last) | failures among the last outcomes, at most 64 | off |
+/// | [`excess_failures`](Self::excess_failures) | failures in excess of a share of the calls | off |
+/// | [`failure_rate`](Self::failure_rate) | a share of the last calls, by number or time | off |
+/// | [`slow_calls`](Self::slow_calls) | a share of slow calls | off |
+/// | [`rate_limits`](Self::rate_limits) | a rate limit until its hint, or as one bad call of the rate | neutral |
+/// | [`trip`](CircuitBreaker::trip), [`isolate`](CircuitBreaker::isolate) | a call of the method | |
+///
+/// Windows slide and take constant memory. A window by calls is independent of time: a service with
+/// one request per hour is judged by the outcomes of yesterday. The rules except the first are off,
+/// because without an alternative a service that fails half of the time is better than none.
+///
 /// ```
 /// use steadfast_breaker::CircuitBreaker;
 /// use std::time::Duration;
@@ -77,6 +96,10 @@ impl CircuitBreakerBuilder {
     ///
     /// Defaults to [`DEFAULT_CONSECUTIVE_FAILURES`](Self::DEFAULT_CONSECUTIVE_FAILURES). `u32::MAX`
     /// disables the rule in practice.
+    ///
+    /// A lost HTTP/2 connection fails all its requests at once, which is one event. So of the
+    /// failures with the class [`Transport`](steadfast_core::Class::Transport) that come within a
+    /// second, those of attempts from before the streak count once. Later attempts count each.
     pub fn consecutive_failures(mut self, failures: u32) -> Self {
         self.rules.consecutive_failures = failures;
         self
@@ -97,8 +120,7 @@ impl CircuitBreakerBuilder {
     /// Opens the breaker also at this number of failures in excess of `share` of the calls.
     ///
     /// Defaults to off. This is a CUSUM test: a failure adds its part above the share, a success
-    /// subtracts the share, and the sum is never negative. It has no window whose size would have
-    /// to fit the outage. A smaller share of failures never opens the breaker; a larger one opens
+    /// subtracts the share, and the sum is never negative. It needs no window that fits the outage. A smaller share of failures never opens the breaker; a larger one opens
     /// it sooner. At a given false-alarm rate, no other rule detects the failure rate of its design
     /// faster on average (Lorden, 1971).
     ///

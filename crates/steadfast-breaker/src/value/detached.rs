@@ -66,7 +66,7 @@ impl Hold for Detached {
 }
 
 impl Permit<Detached> {
-    /// Records the verdict on the head of a response whose body still runs.
+    /// Records the verdict on the head of a response before the end of its body.
     #[inline]
     pub fn head(&mut self, breaker: &CircuitBreaker, verdict: Verdict) {
         self.progress.head(breaker.handle(), verdict);

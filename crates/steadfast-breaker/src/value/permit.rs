@@ -26,8 +26,8 @@ pub struct Permit<H: Hold = Attached> {
 
 /// The holder of a [`Permit`] with a counted reference to its breaker.
 pub struct Attached {
-    /// `None` after the attempt is settled. The handle is moved out for that: a permit whose
-    /// address is never taken stays in registers if the attempt takes no time.
+    /// `None` after the attempt is settled, which moves the handle out. Without a reference to it, a
+    /// permit stays in registers during a short attempt.
     handle: Option<Arc<Handle>>,
 }
 
@@ -93,7 +93,7 @@ impl Permit {
         self.holder.handle.as_ref().is_some_and(renews)
     }
 
-    /// Records the verdict on the head of a response whose body still runs.
+    /// Records the verdict on the head of a response before the end of its body.
     ///
     /// The verdict counts at once, because a body may be a stream of minutes: failures come at the
     /// head and would be counted long before the successes. A probe releases its slot. Only the

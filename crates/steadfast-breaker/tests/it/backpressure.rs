@@ -52,16 +52,16 @@ async fn service_wakes_when_probe_is_due() {
     assert_ready_ok!(service.poll_ready());
 }
 
-/// An inner service that is asked may reserve capacity, which an open breaker would then hold.
+/// A polled inner service may reserve capacity, which an open breaker would then hold.
 #[tokio::test(start_paused = true)]
 async fn waiting_service_does_not_poll_inner_service() {
     let breaker = breaker();
     let (mut service, mut handle) = spawn(&breaker);
     breaker.trip();
-    handle.send_error("the inner service was asked");
+    handle.send_error("the inner service was polled");
     assert_pending!(service.poll_ready());
     breaker.reset();
-    assert!(service.is_woken(), "it is told of what changes");
+    assert!(service.is_woken(), "the reset wakes it");
     assert_ready_err!(service.poll_ready());
 }
 
@@ -78,11 +78,11 @@ async fn released_slot_wakes_all_waiting_services() {
     drop(probe);
     assert!(
         first.is_woken() && second.is_woken(),
-        "one may be a handle that nobody polls"
+        "one of them may no longer be polled"
     );
     assert_ready_ok!(first.poll_ready());
     assert_pending!(second.poll_ready());
-    // Readiness that is given up gives the place back.
+    // A dropped handle releases its slot.
     drop(first);
     assert!(second.is_woken());
     assert_ready_ok!(second.poll_ready());
@@ -99,7 +99,7 @@ async fn clone_does_not_inherit_slot() {
     assert_pending!(clone.poll_ready());
 }
 
-/// Whoever asks again and again would otherwise be admitted, and the service flooded.
+/// Repeated polls would otherwise use up the ramp and flood the service.
 #[tokio::test(start_paused = true)]
 async fn service_waits_during_ramp() {
     let breaker = CircuitBreaker::builder()
@@ -124,7 +124,7 @@ async fn service_waits_during_ramp() {
     assert!(waiting.iter_mut().all(|(service, _)| service.is_woken()));
 }
 
-/// Between readiness and the call somebody else's request may have failed.
+/// Another request may fail between readiness and the call.
 #[tokio::test(start_paused = true)]
 async fn transition_after_readiness_rejects_call() {
     let breaker = breaker();
@@ -138,7 +138,7 @@ async fn transition_after_readiness_rejects_call() {
     assert_pending!(task::spawn(handle.next_request()).poll());
 }
 
-/// A caller that was ready and did nothing for a while: its place went to another probe.
+/// The caller was ready and idle until another probe took its slot.
 #[tokio::test(start_paused = true)]
 async fn call_after_reclaim_of_slot_is_rejected() {
     let breaker = breaker();
@@ -147,14 +147,14 @@ async fn call_after_reclaim_of_slot_is_rejected() {
     let (mut idle, mut handle) = spawn(&breaker);
     assert_ready_ok!(idle.poll_ready());
     advance(30 * SECOND).await;
-    let other = breaker.try_acquire().expect("the place is reclaimed");
+    let other = breaker.try_acquire().expect("the slot is reclaimed");
     let mut response = task::spawn(idle.call(()));
     assert_ready_err!(response.poll());
     assert_pending!(task::spawn(handle.next_request()).poll());
     other.record(SUCCESS);
 }
 
-/// It begins when it is called, so that is when its time begins.
+/// The probe starts at the call, so its timeout starts there.
 #[tokio::test(start_paused = true)]
 async fn probe_timeout_starts_at_call() {
     let breaker = breaker();
@@ -183,7 +183,7 @@ async fn isolated_breaker_keeps_service_pending_until_reset() {
     assert_ready_ok!(service.poll_ready());
 }
 
-/// 200 tasks that wait for one place: each gets its turn, and nobody spins.
+/// 200 tasks wait for one slot. Each one is served, and none spins.
 #[tokio::test(start_paused = true)]
 async fn two_hundred_waiting_tasks_are_all_served() {
     let breaker = CircuitBreaker::builder()

@@ -1,6 +1,6 @@
-//! The promises of `tower_service::Service` that every layer of the workspace keeps.
+//! The contract of `tower_service::Service`.
 //!
-//! The mock panics when a handle is called that did not report readiness itself.
+//! The mock panics if a handle is called that did not report readiness.
 
 use std::future::{Pending, pending};
 use std::task::{Context, Poll};
@@ -32,8 +32,8 @@ async fn ready_handle_is_called() {
     }
 }
 
-/// The breaker opens after readiness was reported. The request is rejected then, but the handle
-/// stays ready.
+/// The breaker opens after readiness was reported. The request is rejected, and the handle stays
+/// ready.
 #[tokio::test(start_paused = true)]
 async fn readiness_is_not_revoked() {
     let breaker = CircuitBreaker::new();
@@ -59,7 +59,7 @@ async fn clone_does_not_inherit_readiness() {
     assert_ready_ok!(service.poll_ready());
 }
 
-/// Waits only for the inner service, and is woken by it.
+/// Without backpressure, the service waits only for the inner service, even with an open breaker.
 #[tokio::test(start_paused = true)]
 async fn pending_inner_service_wakes_caller() {
     let breaker = CircuitBreaker::new();
@@ -107,14 +107,14 @@ async fn dropped_future_releases_slot() {
             assert_pending!(response.poll());
         }
         let _request = handle.next_request().await.expect("a request");
-        assert!(!breaker.would_admit(), "the only place is taken");
+        assert!(!breaker.would_admit(), "the only slot is taken");
         drop(response);
         assert!(breaker.would_admit());
         assert_eq!(breaker.state(), HALF_OPEN);
     }
 }
 
-/// A place must not depend on code that a panic skips.
+/// A slot must not depend on code that a panic skips.
 #[tokio::test(start_paused = true)]
 async fn panic_of_inner_service_releases_slot() {
     #[derive(Clone)]
@@ -143,7 +143,7 @@ async fn panic_of_inner_service_releases_slot() {
     assert!(breaker.would_admit());
 }
 
-/// Compiles only while the middleware adds no bounds of its own to these traits.
+/// Compiles only while the middleware adds no bounds to these traits.
 #[allow(dead_code)]
 fn keeps_auto_traits<S: Send + Sync + Clone, M: Send + Sync + Clone>(
     service: CircuitBreakerService<S, M>,

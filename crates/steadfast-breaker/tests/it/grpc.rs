@@ -1,4 +1,4 @@
-//! Answers of gRPC, whose status comes after their bodies.
+//! gRPC answers: the status comes after the body.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -33,7 +33,7 @@ fn status(code: &'static str) -> HeaderMap {
     headers
 }
 
-/// The state after an answer with these headers and trailers was read to its end.
+/// Returns the state after an answer with these headers and trailers is read to its end.
 async fn state_after(
     http: u16,
     head: HeaderMap,
@@ -85,8 +85,7 @@ async fn http_status_without_grpc_status_counts() {
     assert_eq!(state_after(404, HeaderMap::new(), None).await, CLOSED);
 }
 
-/// A server or a proxy that ends a stream in the middle of it: to a client of gRPC that is
-/// `UNKNOWN`.
+/// A server or a proxy may end a stream early. A gRPC client reports `UNKNOWN`.
 #[tokio::test(start_paused = true)]
 async fn missing_status_is_failure() {
     assert_eq!(state_after(200, HeaderMap::new(), None).await, OPEN);
@@ -96,7 +95,7 @@ async fn missing_status_is_failure() {
 
 type Answer = http::Response<GrpcBody<Frames>>;
 
-/// The answer to a probe of a breaker that closes at the second success.
+/// Returns the answer to a probe of a breaker that closes at the second success.
 async fn probe(code: &'static str) -> (CircuitBreaker, Answer) {
     let breaker = CircuitBreaker::builder()
         .success_threshold(2)
@@ -114,12 +113,12 @@ async fn probe(code: &'static str) -> (CircuitBreaker, Answer) {
     (breaker, response)
 }
 
-/// Its body may be a stream of minutes, but a head with `200` says nothing.
+/// The body of a probe may be a stream of minutes, and a head with `200` has no status yet.
 #[tokio::test(start_paused = true)]
 async fn probe_releases_slot_at_head_and_counts_at_status() {
     for (code, expected) in [("0", CLOSED), ("14", OPEN)] {
         let (breaker, response) = probe(code).await;
-        breaker.try_acquire().expect("a place").record(SUCCESS);
+        breaker.try_acquire().expect("a slot").record(SUCCESS);
         assert_eq!(breaker.state(), HALF_OPEN, "one of two");
         response.into_body().collect().await.unwrap();
         assert_eq!(breaker.state(), expected, "{code}");
@@ -130,11 +129,11 @@ async fn probe_releases_slot_at_head_and_counts_at_status() {
 async fn probe_dropped_before_status_does_not_count() {
     let (breaker, response) = probe("0").await;
     drop(response);
-    breaker.try_acquire().expect("a place").record(SUCCESS);
+    breaker.try_acquire().expect("a slot").record(SUCCESS);
     assert_eq!(breaker.state(), HALF_OPEN, "one of two");
 }
 
-/// A stream of minutes has no status for as long. Its head is taken for a success until then.
+/// A stream of minutes has no status until its end. Until then its head counts as a success.
 #[tokio::test(start_paused = true)]
 async fn head_ends_streak_unless_status_is_failure() {
     for code in ["0", "14"] {
@@ -154,7 +153,7 @@ async fn head_ends_streak_unless_status_is_failure() {
         assert_eq!(breaker.state(), expected, "{code}");
         if code == "0" {
             attempt(&breaker, FAILURE);
-            assert_eq!(breaker.state(), CLOSED, "the first of a row");
+            assert_eq!(breaker.state(), CLOSED, "the first of a streak");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a caller sees of the layer around an HTTP client, up to the end of the body.
+//! The layer around an HTTP client, up to the end of the body.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use steadfast_core::{
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-/// A stream of events. It ends only when it is polled once more, as a real one does.
+/// A stream of events. It ends at the poll after the last event, as a real one does.
 struct Events(VecDeque<Result<&'static str, BoxError>>);
 
 impl Body for Events {
@@ -44,7 +44,7 @@ fn broken(error: impl Into<BoxError>) -> Events {
     Events([Ok("data: a"), Err(error.into())].into())
 }
 
-/// Sends a request through `breaker`, which is answered with `status` and `body`.
+/// Sends a request through `breaker`. The client answers with `status` and `body`.
 async fn send<B: Body>(
     breaker: &CircuitBreaker,
     status: u16,
@@ -145,7 +145,7 @@ async fn classify_layer_decides_outcome_of_status() {
     assert_eq!(breaker.state(), OPEN);
 }
 
-/// The error of a client is seldom a boxed one.
+/// The error of most clients is not boxed.
 #[derive(Debug)]
 struct Own(std::io::Error);
 
@@ -178,7 +178,7 @@ async fn classify_layer_decides_outcome_of_any_error() {
     assert!(find_error::<Own>(&*error).is_some(), "it is passed on");
     assert_eq!(breaker.state(), CLOSED);
 
-    // Those that are refused together count each, unlike those that are lost.
+    // Concurrent refused connections count each, unlike lost ones.
     let breaker = CircuitBreaker::new();
     let service = CircuitBreakerLayer::http(breaker.clone()).layer(service_fn(own));
     let mut running: Vec<_> = (0..5)
@@ -190,10 +190,10 @@ async fn classify_layer_decides_outcome_of_any_error() {
     assert_eq!(breaker.state(), OPEN);
 }
 
-// ===== how a body ends =====
+// ===== the end of a body =====
 
-/// After a failure of another attempt, a success that was counted shows: the row of failures is
-/// at zero again, and the next four do not open the breaker.
+/// Returns whether a success has ended the streak of one failure: then four more failures do not open
+/// the breaker.
 fn success_was_counted(breaker: &CircuitBreaker) -> bool {
     for _ in 0..4 {
         attempt(breaker, FAILURE);
@@ -216,8 +216,8 @@ async fn response_counts_at_head_and_body_passes() {
     assert_eq!(read, "data: adata: [DONE]");
 }
 
-/// Failures come at the head. Until the first streams had ended, there was no success between them:
-/// one failure in a hundred opened the breaker at start, and each time again after it had closed.
+/// Failures come at the head, and successes came at the end of a stream. One failure in a hundred
+/// opened the breaker at the start, and again after each close.
 #[tokio::test(start_paused = true)]
 async fn failures_between_running_streams_are_no_streak() {
     let breaker = CircuitBreaker::new();
@@ -237,7 +237,7 @@ async fn failures_between_running_streams_are_no_streak() {
     }
 }
 
-/// Each success is taken back, so the row is one all the same.
+/// The streak resumes after each broken body.
 #[tokio::test(start_paused = true)]
 async fn consecutive_broken_bodies_are_one_streak() {
     let breaker = CircuitBreaker::new();
@@ -253,7 +253,7 @@ async fn consecutive_broken_bodies_are_one_streak() {
 async fn broken_body_is_failure() {
     let breaker = opens_at_first_failure();
     let response = send(&breaker, 200, broken("reset")).await.unwrap();
-    assert_eq!(breaker.state(), CLOSED, "so far it is a success");
+    assert_eq!(breaker.state(), CLOSED, "the head is a success");
     read_until_it_breaks(response).await;
     assert_eq!(breaker.state(), OPEN);
 }
@@ -267,7 +267,7 @@ async fn classified_body_error_keeps_verdict() {
     assert_eq!(breaker.state(), CLOSED);
 }
 
-/// The head is all there is to say, and nothing waits for a body that nobody may read.
+/// A failed head is final. A caller may never read the body.
 #[tokio::test(start_paused = true)]
 async fn failed_head_counts_once() {
     let breaker = CircuitBreaker::builder()
@@ -282,8 +282,7 @@ async fn failed_head_counts_once() {
 
 // ===== probes =====
 
-/// Streams may last minutes. Their heads have shown that the endpoint works, and their readers
-/// drop them at `[DONE]` or before.
+/// Streams may last minutes, and their readers drop them at `[DONE]` or before. Their heads count.
 #[tokio::test(start_paused = true)]
 async fn dropped_streams_close_half_open_breaker() {
     for held in [false, true] {
@@ -319,7 +318,7 @@ async fn rate_limited_probe_releases_slot() {
     assert!(breaker.would_admit());
 }
 
-/// One connection, fifty streams, one reset.
+/// One connection with fifty streams is reset.
 #[tokio::test(start_paused = true)]
 async fn streams_broken_together_are_one_failure() {
     let breaker = CircuitBreaker::builder()
@@ -336,7 +335,7 @@ async fn streams_broken_together_are_one_failure() {
     assert_eq!((breaker.state(), breaker.health()), (CLOSED, 0.95));
 }
 
-/// A stream that began before the outage and ends after it knows nothing about now.
+/// The stream began before the outage and ends after it.
 #[tokio::test(start_paused = true)]
 async fn stream_from_before_opening_changes_nothing() {
     for body in [events(), broken("reset")] {

@@ -1,4 +1,4 @@
-//! What a caller sees of the layer around a service that has nothing to do with HTTP.
+//! The layer around a service without HTTP.
 
 use std::convert::Infallible;
 use std::io;
@@ -33,7 +33,7 @@ async fn ok_is_success_and_err_is_failure() {
     let error = service
         .oneshot(false)
         .await
-        .expect_err("the fifth in a row");
+        .expect_err("the fifth consecutive failure");
     assert_eq!(error.to_string(), "no row", "errors are passed on");
     assert_eq!(breaker.state(), OPEN);
 }
@@ -63,8 +63,7 @@ async fn rejection_has_name_time_and_neutral_verdict() {
     assert_eq!(verdict.breaker(), BreakerEffect::Neutral);
 }
 
-/// Two breakers around one service: the outer one would open with the inner one, and stay open
-/// for as long again.
+/// An outer breaker that opened with the inner one would stay open for as long again.
 #[tokio::test(start_paused = true)]
 async fn rejection_of_inner_breaker_is_no_failure_of_outer() {
     let (inner, outer) = (CircuitBreaker::new(), CircuitBreaker::new());
@@ -149,7 +148,7 @@ async fn three_requests_close_due_breaker() {
 
 // ===== abandoned_after =====
 
-/// Drops the future of a request that never ends, after `patience`.
+/// Drops the future of a request without an answer after `patience`.
 async fn drop_request_after(
     breaker: &CircuitBreaker,
     abandoned_after: Duration,

@@ -1,4 +1,4 @@
-//! What somebody orders, whatever the attempts say.
+//! Manual transitions, independent of outcomes.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ async fn isolated_breaker_stays_open() {
     assert!(breaker.is_isolated() && !breaker.would_admit());
 }
 
-/// The probe had succeeded at its head, and its stream breaks after everything was forgotten.
+/// A probe succeeds at its head, and its stream breaks after the reset.
 #[tokio::test(start_paused = true)]
 async fn stream_from_before_reset_changes_nothing() {
     for order in [

@@ -1,4 +1,4 @@
-//! Random attempts against a plain model, which keeps lists where the breaker keeps numbers.
+//! Random attempts against a plain model with lists in slot of counters.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ struct Config {
     consecutive: u32,
     failures: u32,
     window: u32,
-    /// So many failures beyond so many in a hundred.
+    /// The number of failures in excess of a percentage.
     excess: Option<(u32, u32)>,
     recovery: u64,
     max_recovery: u64,
@@ -27,12 +27,12 @@ struct Config {
     rate: Option<Rate>,
 }
 
-/// Opens at so many failures in a hundred.
+/// Opens at a percentage of failures.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     percent: usize,
     min_calls: usize,
-    /// The calls of a window, or the milliseconds of a tenth of it.
+    /// The calls of a window, or a tenth of its time in milliseconds.
     span: Span,
 }
 
@@ -48,18 +48,18 @@ enum Step {
     Head(usize, Verdict),
     Record(usize, Verdict),
     Drop(usize),
-    /// A permit that nobody will ever drop.
+    /// A permit that is never dropped.
     Leak(usize),
     Advance(u64),
 }
 
-/// What the model knows of an attempt.
+/// The data of an attempt in the model.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     id: usize,
     /// The number of the step that admitted it.
     admitted: usize,
-    /// How many transitions there had been.
+    /// The number of transitions before.
     generation: usize,
     probe: bool,
     head: Head,
@@ -83,24 +83,24 @@ struct Model {
     until: u64,
     /// Verdicts on attempts from before the last transition.
     late: u64,
-    /// How often the open time is doubled.
+    /// The doublings of the open time.
     reopened: u32,
-    /// When it closed, if it was ever open.
+    /// The time of the last close.
     closed: Option<u64>,
-    /// The attempts that hold a place, and when it is reclaimed.
-    places: Vec<(usize, u64)>,
+    /// The attempts with a slot, and the time at which it is reclaimed.
+    slots: Vec<(usize, u64)>,
     probes_succeeded: u32,
     outcomes: VecDeque<bool>,
-    /// The outcomes of attempts: a success whose body broke is a failure.
+    /// The outcomes of attempts. A success becomes a failure if its body breaks.
     history: VecDeque<bool>,
-    /// Failures beyond the share, in hundredths of a call.
+    /// The failures in excess of the share, in hundredths of a call.
     excess: u32,
     /// The failures since the last success, and the step in which they began.
     run: usize,
     run_began: usize,
-    /// When an attempt was last lost that counted for all that are lost with it.
+    /// The time of the last lost attempt that counted for its connection.
     run_lost: Option<u64>,
-    /// When each call ended that was not cancelled, and whether it failed.
+    /// The end of each call that was not cancelled, and whether it failed.
     calls: Vec<(u64, bool)>,
 }
 
@@ -117,7 +117,7 @@ impl Model {
             late: 0,
             reopened: 0,
             closed: None,
-            places: Vec::new(),
+            slots: Vec::new(),
             probes_succeeded: 0,
             outcomes: VecDeque::new(),
             history: VecDeque::new(),
@@ -130,11 +130,11 @@ impl Model {
     }
 
     fn retry_in(&self) -> Option<u64> {
-        let live = || self.places.iter().filter(|place| place.1 > self.now);
+        let live = || self.slots.iter().filter(|slot| slot.1 > self.now);
         match self.state {
             BreakerState::Open if self.until > self.now => Some(self.until - self.now),
             BreakerState::HalfOpen if live().count() >= self.config.probes as usize => live()
-                .map(|place| place.1 - self.now)
+                .map(|slot| slot.1 - self.now)
                 .min()
                 .map(|wait| wait.min(1_000)),
             _ => None,
@@ -150,10 +150,10 @@ impl Model {
         }
         let probe = self.state == HALF_OPEN;
         if probe {
-            self.places.retain(|place| place.1 > self.now);
-            self.places
+            self.slots.retain(|slot| slot.1 > self.now);
+            self.slots
                 .push((self.step, self.now + self.config.probe_timeout));
-            assert!(self.places.len() <= self.config.probes as usize);
+            assert!(self.slots.len() <= self.config.probes as usize);
         }
         Some(Attempt {
             id: self.step,
@@ -185,11 +185,11 @@ impl Model {
     }
 
     fn drop(&mut self, attempt: Attempt) {
-        self.places.retain(|place| place.0 != attempt.id);
+        self.slots.retain(|slot| slot.0 != attempt.id);
     }
 
     fn settle(&mut self, attempt: &Attempt, verdict: Verdict) -> Head {
-        self.places.retain(|place| place.0 != attempt.id);
+        self.slots.retain(|slot| slot.0 != attempt.id);
         if attempt.generation != self.transitions {
             self.late += 1;
             let is_good = verdict.breaker() == BreakerEffect::Success;
@@ -257,7 +257,7 @@ impl Model {
             self.open();
             return;
         }
-        // A probe succeeded before the breaker closed, which has forgotten that.
+        // The success of a probe was cleared when the breaker closed.
         let has_succeeded = matches!(attempt.head, Head::Succeeded) && !attempt.probe;
         let lost = class == Class::Transport;
         if self.run == 0 {
@@ -335,7 +335,7 @@ impl Model {
     fn go(&mut self, state: BreakerState) {
         self.state = state;
         self.transitions += 1;
-        self.places.clear();
+        self.slots.clear();
         self.probes_succeeded = 0;
     }
 
@@ -461,7 +461,7 @@ impl Pair {
         assert_eq!(breaker.late_verdicts(), model.late);
     }
 
-    /// Whatever was held, leaked or forgotten: with time, the breaker closes again.
+    /// The breaker closes with time, even with held or leaked permits.
     async fn is_not_stuck(&mut self) {
         let config = self.model.config;
         advance(Duration::from_millis(
@@ -488,7 +488,7 @@ fn config() -> impl Strategy<Value = Config> {
         min_calls,
         span,
     });
-    // With a rate, half of the breakers know nothing else.
+    // With a rate, half of the breakers have no other rule.
     let rate = prop::option::of((rate, any::<bool>()));
     let excess = prop::option::of((1..6u32, 1..100u32));
     (numbers, 0..9u32, times, rate, excess).prop_map(|(numbers, more, times, rate, excess)| {
@@ -542,7 +542,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
-    /// 512 runs of 100 to 400 steps: some 128 thousand in all.
+    /// 512 runs of 100 to 400 steps, about 128,000 in total.
     #[test]
     fn breaker_matches_model(
         config in config(),
@@ -568,7 +568,7 @@ proptest! {
 const TASKS: u64 = 64;
 const CALLS: usize = 1_600;
 
-/// What a task shares with all others.
+/// The state that all tasks share.
 struct Stage {
     pair: Pair,
     start: Instant,
@@ -577,7 +577,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Makes a step of some task, at the time that it is now.
+    /// Makes a step of a task at the current time.
     fn step<T>(stage: &RefCell<Self>, step: impl FnOnce(&mut Pair) -> T) -> T {
         let mut stage = stage.borrow_mut();
         stage.pair.model.step += 1;
@@ -589,7 +589,7 @@ impl Stage {
     }
 }
 
-/// Makes calls until it has made enough. Some are slow, and some are given up.
+/// Makes [`CALLS`] calls. Some are slow, and some are dropped.
 async fn call(stage: Rc<RefCell<Stage>>, mut random: impl FnMut(u64) -> u64) {
     const VERDICTS: [Verdict; 2] = [FAILURE, LOST];
     for _ in 0..CALLS {
@@ -600,7 +600,7 @@ async fn call(stage: Rc<RefCell<Stage>>, mut random: impl FnMut(u64) -> u64) {
         };
         stage.borrow_mut().admitted += 1;
         sleep(Duration::from_millis(random(30))).await;
-        // For a while all is well but a tenth, and then hardly anything is.
+        // A tenth fails for three seconds, then most calls fail for one second.
         let is_out = stage.borrow().start.elapsed().as_millis() / 1_000 % 4 == 3;
         let verdict = match random(10) {
             draw if draw < if is_out { 7 } else { 1 } => VERDICTS[random(2) as usize],
@@ -628,8 +628,8 @@ async fn call(stage: Rc<RefCell<Stage>>, mut random: impl FnMut(u64) -> u64) {
     }
 }
 
-/// Tasks that meet at one breaker, each with attempts of its own, on a clock that jumps to whoever
-/// wakes next: more than 100,000 steps.
+/// Tasks with attempts of their own share one breaker, in more than 100,000 steps. The clock jumps to
+/// the next timer.
 #[tokio::test(start_paused = true)]
 async fn breaker_matches_model_with_many_tasks() {
     let config = Config {
@@ -658,7 +658,7 @@ async fn breaker_matches_model_with_many_tasks() {
     for task in 0..TASKS {
         let mut seed = task + 1;
         let random = move |below: u64| {
-            // Knuth's generator, of which the upper bits are good.
+            // Knuth's generator. Its upper bits are good.
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (seed >> 33) % below
         };

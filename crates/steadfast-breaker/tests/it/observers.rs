@@ -1,4 +1,4 @@
-//! Who is told of transitions, and in which order.
+//! The events of transitions and their order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -48,8 +48,8 @@ async fn observers_and_subscribers_get_each_transition() {
     assert_eq!(second.transitions(), expected);
 }
 
-/// An observer that uses the breaker would wait for ever if it were told under a lock, and the
-/// one after it would hear of the transitions in the wrong order if each were told at once.
+/// Under a lock, an observer that uses the breaker would deadlock. With nested events, the next
+/// observer would get the transitions in the wrong order.
 #[tokio::test(start_paused = true)]
 async fn observer_can_use_breaker() {
     let slot = Arc::new(OnceLock::<CircuitBreaker>::new());
@@ -80,7 +80,7 @@ async fn observer_can_use_breaker() {
     assert_eq!(states, [OPEN, HALF_OPEN, CLOSED]);
 }
 
-/// Observers are asked not to panic. One that does must not silence the others for ever.
+/// Observers should not panic. If one does, later events must still be emitted.
 #[tokio::test(start_paused = true)]
 async fn panic_of_observer_does_not_stop_events() {
     let log = Log::default();

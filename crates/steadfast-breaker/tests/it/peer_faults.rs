@@ -1,6 +1,4 @@
-//! Faults of other breakers, each found by running it, that this one must not have.
-//!
-//! The numbers are those of our notes on them.
+//! Bugs of other breakers, each observed in a run, that this one must not have.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,8 +18,8 @@ use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen, Permit
 use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-/// A window that only ever grew: after a day of good service, it took another day of failures to
-/// open at "half of the last hundred".
+/// A window that only grew: after a day of successes, "half of the last hundred" needed a day of
+/// failures to open.
 #[tokio::test(start_paused = true)]
 async fn outage_after_long_health_opens_at_full_window() {
     let breaker = CircuitBreaker::builder()
@@ -40,8 +38,8 @@ async fn outage_after_long_health_opens_at_full_window() {
     assert_eq!(breaker.state(), OPEN);
 }
 
-/// Probes that took longer than the window were forgotten while their places stayed used up: the
-/// breaker rejected everything for good, in front of a healthy service.
+/// Probes that took longer than the window were dropped while their slots remained taken. The breaker
+/// rejected every request forever, in front of a healthy service.
 #[tokio::test(start_paused = true)]
 async fn slow_or_leaked_probes_do_not_block_recovery() {
     let breaker = due_breaker().await;
@@ -54,7 +52,7 @@ async fn slow_or_leaked_probes_do_not_block_recovery() {
 
     let breaker = due_breaker().await;
     for _ in 0..100 {
-        // Not even dropped: its task was leaked.
+        // Leaked with its task, and not dropped.
         std::mem::forget(admit(&breaker));
         rejection(&breaker);
         advance(30 * SECOND).await;
@@ -65,8 +63,8 @@ async fn slow_or_leaked_probes_do_not_block_recovery() {
     assert_eq!(breaker.state(), CLOSED);
 }
 
-/// A request from before the outage that succeeded late closed the circuit without one probe, and
-/// one that failed late ended a recovery.
+/// A late success of a request from before the outage closed the circuit without a probe, and a late
+/// failure ended a recovery.
 #[tokio::test(start_paused = true)]
 async fn verdict_from_before_opening_changes_nothing() {
     let breaker = CircuitBreaker::builder()
@@ -96,9 +94,8 @@ async fn verdict_from_before_opening_changes_nothing() {
     assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
 }
 
-/// Fifty requests ran into the timeout of a layer outside, which dropped their futures, and the
-/// breaker saw none of it. A dropped future says nothing by itself, since the caller may just have
-/// left. But a stack that knows better can say so.
+/// The timeout of an outer layer dropped the futures of fifty requests, and the breaker counted none.
+/// A dropped future alone is a cancelled attempt. `abandoned_after` makes it a timeout.
 #[tokio::test(start_paused = true)]
 async fn outer_timeout_counts_with_abandoned_after() {
     for (abandoned_after, state) in [(None, CLOSED), (Some(SECOND), OPEN)] {
@@ -118,7 +115,7 @@ async fn outer_timeout_counts_with_abandoned_after() {
     }
 }
 
-/// A cancelled probe was lost, or closed the circuit. It gives its place back and says nothing.
+/// A cancelled probe was lost, or closed the circuit. It releases its slot and does not count.
 #[tokio::test(start_paused = true)]
 async fn probe_cancelled_by_outer_timeout_is_neutral() {
     let breaker = due_breaker().await;
@@ -136,7 +133,7 @@ async fn probe_cancelled_by_outer_timeout_is_neutral() {
     assert!(admit(&breaker).is_probe());
 }
 
-/// Counts the calls, which do their work before their future is polled.
+/// Counts the calls, and does its work before the future is polled.
 #[derive(Clone, Default)]
 struct Eager(Arc<AtomicUsize>);
 
@@ -155,8 +152,8 @@ impl Service<()> for Eager {
     }
 }
 
-/// A layer made the future of the inner service first and asked the breaker when it was polled:
-/// whatever sends in `call` sent ten requests into an open circuit.
+/// A layer called the inner service first and checked the breaker at the first poll. A service that
+/// sends in `call` sent ten requests into an open circuit.
 #[tokio::test(start_paused = true)]
 async fn rejected_request_does_not_reach_inner_service() {
     let breaker = CircuitBreaker::new();
@@ -173,7 +170,8 @@ async fn rejected_request_does_not_reach_inner_service() {
     assert_eq!(inner.0.load(Ordering::Relaxed), 1);
 }
 
-/// To a layer that only knows `Ok` and `Err`, a thousand `503` in a row are a healthy service.
+/// For a layer that checks only `Ok` and `Err`, a service with a thousand consecutive `503` is
+/// healthy.
 #[tokio::test(start_paused = true)]
 async fn consecutive_503_responses_open() {
     let breaker = CircuitBreaker::new();
@@ -189,7 +187,7 @@ async fn consecutive_503_responses_open() {
     assert_eq!((breaker.state(), answers), (OPEN, 5));
 }
 
-/// Half-open admitted all of five hundred concurrent requests to a service that was still down.
+/// A half-open breaker admitted all of five hundred concurrent requests to a service that was down.
 #[tokio::test(start_paused = true)]
 async fn half_open_admits_one_of_500_requests() {
     let breaker = due_breaker().await;

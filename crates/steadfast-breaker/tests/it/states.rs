@@ -1,4 +1,4 @@
-//! What the breaker does as a value, on both sides of each edge.
+//! The states of the breaker as a value, on both sides of each limit.
 
 use std::io;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn caller_fault_ends_streak() {
 #[tokio::test(start_paused = true)]
 async fn call_settles_attempt_by_result_of_future() {
     let breaker = due_breaker().await;
-    // One that is dropped gives its place back.
+    // A dropped call releases its slot.
     let mut dropped =
         tokio_test::task::spawn(breaker.call(std::future::pending::<Result<(), ()>>()));
     assert!(dropped.poll().is_pending());
@@ -211,7 +211,7 @@ async fn three_successful_probes_close() {
         let probe = admit(&breaker);
         assert!(probe.is_probe());
         assert_eq!(breaker.state(), HALF_OPEN);
-        // It may be answered at any time, and its place is reclaimed in half a minute.
+        // The probe may be answered at any time, and its slot is reclaimed after half a minute.
         assert_eq!(rejection(&breaker).retry_in(), Some(SECOND));
         assert_eq!(breaker.retry_in(), Some(SECOND));
         probe.record(SUCCESS);
@@ -230,9 +230,13 @@ async fn closing_clears_window_streak_and_open_time() {
     for _ in 0..4 {
         attempt(&breaker, FAILURE);
     }
-    assert_eq!(breaker.state(), CLOSED, "and the row begins at zero");
+    assert_eq!(breaker.state(), CLOSED, "the streak is zero");
     attempt(&breaker, FAILURE);
-    assert_eq!(breaker.retry_in(), Some(60 * SECOND), "as do the times");
+    assert_eq!(
+        breaker.retry_in(),
+        Some(60 * SECOND),
+        "the open time is the first one"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +246,7 @@ async fn failed_probe_doubles_open_time() {
     for seconds in [60, 120, 240, 300, 300] {
         assert_eq!(breaker.retry_in(), Some(seconds * SECOND));
         advance(seconds * SECOND).await;
-        // The successes before it do not help.
+        // Successes before the failed probe have no effect.
         attempt(&breaker, SUCCESS);
         attempt(&breaker, FAILURE);
         assert_eq!(breaker.state(), OPEN);
@@ -327,7 +331,7 @@ async fn slot_of_hung_probe_is_reclaimed_after_timeout() {
     assert_eq!((breaker.would_admit(), breaker.retry_in()), (true, None));
     let probe = admit(&breaker);
 
-    // The hung one has no place to give back.
+    // The hung probe has no slot to release.
     drop(hung);
     rejection(&breaker);
     drop(probe);
@@ -387,7 +391,7 @@ fn keeps_auto_traits() {
     check_clone::<(CircuitBreaker, CircuitBreakerBuilder, BreakerState)>();
 }
 
-/// Whoever has looked at the clock is answered as of then, in every state.
+/// A given instant is used in every state.
 #[tokio::test(start_paused = true)]
 async fn given_instant_replaces_clock() {
     let breaker = CircuitBreaker::new();
@@ -407,10 +411,10 @@ async fn given_instant_replaces_clock() {
     let probe = breaker.at(at(60)).try_acquire().expect("its time is over");
     assert!(probe.is_probe() && !breaker.at(at(89)).would_admit());
     assert_eq!(breaker.at(at(89)).retry_in(), Some(SECOND));
-    assert!(breaker.at(at(90)).would_admit(), "its place is reclaimed");
+    assert!(breaker.at(at(90)).would_admit(), "the slot is reclaimed");
 }
 
-/// All clones have one name. Threads that are rejected would fight over its reference count.
+/// All clones share one name. Rejected threads would contend for its reference count.
 #[tokio::test(start_paused = true)]
 async fn rejection_does_not_clone_name() {
     let breaker = CircuitBreaker::new();

@@ -1,4 +1,4 @@
-//! Attempts whose response has a head first and a body later.
+//! Attempts with a head first and a body later.
 
 use std::collections::VecDeque;
 
@@ -131,8 +131,8 @@ async fn first_head_counts_at_once() {
     assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
 }
 
-/// A hundred streams a second of 20 s each, of which one in a hundred fails at its head. Successes that
-/// counted at their ends let 2 % of them through: each time that it closed it saw failures first.
+/// A hundred streams of 20 s start per second, and one in a hundred fails at its head. With successes
+/// counted at the end, 2 % were admitted: after each close, failures came first.
 #[tokio::test(start_paused = true)]
 async fn noise_among_long_streams_does_not_open() {
     let breaker = CircuitBreaker::new();
@@ -162,14 +162,14 @@ async fn broken_body_is_success_and_failure_in_each_window() {
     let in_time = |calls| Window::time(10 * SECOND).min_calls(calls);
     for (rule, opens_at) in [
         (builder().consecutive_failures(5), Some(5)),
-        // Three failures among five outcomes, and no more.
+        // At most three failures are among five outcomes.
         (builder().failures_of_last(3, 5), Some(3)),
         (builder().failures_of_last(4, 5), None),
         (builder().failure_rate(0.5, Window::calls(4)), Some(2)),
         (builder().failure_rate(0.6, Window::calls(4)), None),
         (builder().failure_rate(0.5, in_time(4)), Some(2)),
         (builder().failure_rate(0.6, in_time(4)), None),
-        // The first adds 0.8, and each later one takes off 0.2 before: 0.8 + 2 * 0.6 = 2.
+        // The first stream adds 0.8, and each later one adds 0.8 - 0.2: 0.8 + 2 * 0.6 = 2.
         (builder().excess_failures(2, 0.2), Some(3)),
         (builder().excess_failures(2, 0.5), None),
     ] {
@@ -184,7 +184,7 @@ async fn broken_body_is_success_and_failure_in_each_window() {
     }
 }
 
-/// What other successes have ended stays ended.
+/// A streak that another success ended does not resume.
 #[tokio::test(start_paused = true)]
 async fn streak_ended_by_other_success_does_not_resume() {
     let breaker = CircuitBreaker::new();
@@ -200,7 +200,7 @@ async fn streak_ended_by_other_success_does_not_resume() {
     assert_eq!((breaker.state(), breaker.health()), (CLOSED, 0.95));
 }
 
-/// Each of them begins between two others that end.
+/// Each stream begins between two others that end.
 #[tokio::test(start_paused = true)]
 async fn overlapping_broken_streams_are_one_streak() {
     for count in [1, 2, 10, 50] {
@@ -222,7 +222,7 @@ async fn overlapping_broken_streams_are_one_streak() {
     }
 }
 
-/// Another probe has closed the breaker before its head came.
+/// Another probe closes the breaker before the head of this one.
 #[tokio::test(start_paused = true)]
 async fn broken_body_of_late_probe_is_one_failure() {
     let breaker = CircuitBreaker::builder()
@@ -241,7 +241,7 @@ async fn broken_body_of_late_probe_is_one_failure() {
     assert_eq!(breaker.state(), OPEN);
 }
 
-/// Each end of a permit, and what is left of the breaker, with and without a reference to it.
+/// Compares each end of an attached and of a detached permit.
 #[tokio::test(start_paused = true)]
 async fn detached_permit_ends_like_attached_one() {
     for head in [None, Some(SUCCESS), Some(FAILURE)] {
@@ -271,9 +271,9 @@ async fn detached_permit_ends_like_attached_one() {
                 }
 
                 let seen = |breaker: &CircuitBreaker| {
-                    let places = std::iter::from_fn(|| breaker.try_acquire().ok()).take(5);
-                    let places: Vec<_> = places.collect();
-                    (breaker.state(), breaker.health(), places.len())
+                    let slots = std::iter::from_fn(|| breaker.try_acquire().ok()).take(5);
+                    let slots: Vec<_> = slots.collect();
+                    (breaker.state(), breaker.health(), slots.len())
                 };
                 assert_eq!(seen(&one), seen(&other), "{head:?} {record:?} {is_probe}");
             }

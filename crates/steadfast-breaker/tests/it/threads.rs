@@ -1,4 +1,4 @@
-//! What holds for many threads at once, which one thread cannot show.
+//! Guarantees for concurrent threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use steadfast_breaker::CircuitBreaker;
 const THREADS: usize = 8;
 const ATTEMPTS: usize = 5_000;
 
-/// Runs `attempt` in many threads at once, with a number that is different each time.
+/// Runs `attempt` in concurrent threads, with a unique number each time.
 fn run_in_threads(attempt: impl Fn(usize) + Send + Sync) {
     let attempt = &attempt;
     thread::scope(|scope| {
@@ -25,7 +25,7 @@ fn run_in_threads(attempt: impl Fn(usize) + Send + Sync) {
     });
 }
 
-/// A breaker that is always due, so that threads need not wait for it.
+/// A breaker without an open time, so that threads need not wait.
 fn always_due(log: &Log) -> CircuitBreaker {
     CircuitBreaker::builder()
         .consecutive_failures(2)
@@ -48,7 +48,7 @@ fn concurrent_probes_never_exceed_slots() {
             return;
         };
         if permit.is_probe() {
-            // Only cancelled: a verdict would begin the next half-open phase, with new places.
+            // Only cancelled: a verdict would begin the next half-open phase, with new slots.
             assert!(live.fetch_add(1, Ordering::SeqCst) < 2);
             thread::yield_now();
             live.fetch_sub(1, Ordering::SeqCst);
@@ -56,10 +56,10 @@ fn concurrent_probes_never_exceed_slots() {
             permit.record(FAILURE);
         }
     });
-    assert!(breaker.would_admit(), "all places are free again");
+    assert!(breaker.would_admit(), "all slots are free");
 }
 
-/// Two threads that make transitions could overtake each other while they tell of them.
+/// Two threads with transitions could overtake each other while they emit them.
 #[test]
 fn concurrent_transitions_are_emitted_in_order() {
     let log = Log::default();

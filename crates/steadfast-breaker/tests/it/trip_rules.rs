@@ -1,4 +1,4 @@
-//! The rules beside failures in a row: shares of calls, slow calls, rate limits, hints, the ramp.
+//! The rules besides consecutive failures: rates, excess, slow calls, rate limits, hints, the ramp.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::advance;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Opens by nothing that is not set.
+/// Returns a builder without any rule.
 fn builder() -> CircuitBreakerBuilder {
     CircuitBreaker::builder().consecutive_failures(u32::MAX)
 }
@@ -18,7 +18,7 @@ fn record(breaker: &CircuitBreaker, verdict: Verdict) {
     breaker.try_acquire().expect("closed").record(verdict);
 }
 
-/// Calls until it opens, of which every `nth` fails.
+/// Makes calls until the breaker opens. Every `nth` one fails.
 fn calls_until_open(breaker: &CircuitBreaker, nth: u32) -> Option<u32> {
     (1..=10_000).find(|n| {
         record(breaker, if n % nth == 0 { FAILURE } else { SUCCESS });
@@ -51,7 +51,7 @@ async fn share_of_failed_calls_opens() {
 #[tokio::test(start_paused = true)]
 async fn failures_in_excess_of_share_open() {
     for (nth, expected) in [
-        // The first failure adds 0.78, and each with the successes before it 0.56, 0.34 or 0.12.
+        // The first failure adds 0.78. Each later one adds 0.56, 0.34 or 0.12 with its successes.
         (1, Some(8)),
         (2, Some(22)),
         (3, Some(51)),
@@ -65,7 +65,7 @@ async fn failures_in_excess_of_share_open() {
     }
 }
 
-/// No success of a long good time is saved up, and what was before an opening is forgotten.
+/// Successes of a long healthy time do not accumulate, and an opening clears the excess.
 #[tokio::test(start_paused = true)]
 async fn excess_is_counted_from_its_start() {
     let breaker = builder().excess_failures(6, 0.22).build().unwrap();
@@ -82,8 +82,7 @@ async fn excess_is_counted_from_its_start() {
     }
 }
 
-/// The window of the outcomes is clean before the excess is: the success that then comes has
-/// something to clear still.
+/// The window of outcomes is clean before the excess is zero. The next success still reduces it.
 #[tokio::test(start_paused = true)]
 async fn success_reduces_excess_with_clean_window() {
     let breaker = builder().excess_failures(2, 0.02).build().unwrap();
@@ -100,7 +99,7 @@ async fn success_reduces_excess_with_clean_window() {
     assert_eq!(breaker.state(), OPEN);
 }
 
-/// The window slides: however long all went well, an outage opens it after so many failures.
+/// The window slides: after any healthy time, the same number of failures opens it.
 #[tokio::test(start_paused = true)]
 async fn outage_after_long_health_reaches_rate() {
     for window in [Window::calls(100), Window::time(10 * SECOND)] {
@@ -147,7 +146,7 @@ async fn closing_clears_rate() {
     assert_eq!(breaker.state(), CLOSED, "one call is known");
 }
 
-/// Fifty streams of one connection that is lost.
+/// Fifty streams share one lost connection.
 #[tokio::test(start_paused = true)]
 async fn lost_connection_is_one_bad_call() {
     let window = Window::calls(10).min_calls(3);
@@ -188,14 +187,10 @@ async fn share_of_slow_calls_opens_independent_of_outcome() {
         advance(10 * SECOND).await;
         drop(cancelled);
     }
-    assert_eq!(
-        breaker.state(),
-        CLOSED,
-        "who leaves has not measured anything"
-    );
+    assert_eq!(breaker.state(), CLOSED, "cancelled calls have no duration");
 }
 
-/// A stream of minutes is not slow if its head comes soon.
+/// A stream of minutes with a fast head is not slow.
 #[tokio::test(start_paused = true)]
 async fn duration_of_call_ends_at_head() {
     let window = Window::calls(10).min_calls(1);

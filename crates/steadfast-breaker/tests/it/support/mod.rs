@@ -28,19 +28,19 @@ pub(crate) fn admit(breaker: &CircuitBreaker) -> Permit {
     breaker.try_acquire().expect("the breaker admits")
 }
 
-/// Admits attempts that run at the same time.
+/// Admits concurrent attempts.
 #[track_caller]
 pub(crate) fn admit_many(breaker: &CircuitBreaker, count: usize) -> Vec<Permit> {
     (0..count).map(|_| admit(breaker)).collect()
 }
 
-/// The error of an attempt that is not admitted.
+/// Returns the error of a rejected attempt.
 #[track_caller]
 pub(crate) fn rejection(breaker: &CircuitBreaker) -> CircuitOpen {
     breaker.try_acquire().expect_err("the breaker rejects")
 }
 
-/// Lets a breaker with the default rules open.
+/// Opens a breaker with the default rules.
 pub(crate) fn trip(breaker: &CircuitBreaker) {
     for _ in 0..5 {
         attempt(breaker, FAILURE);
@@ -48,7 +48,7 @@ pub(crate) fn trip(breaker: &CircuitBreaker) {
     assert_eq!(breaker.state(), OPEN);
 }
 
-/// A breaker with the default rules that is about to let its first probe through.
+/// Returns an open breaker with the default rules that admits a probe next.
 pub(crate) async fn due_breaker() -> CircuitBreaker {
     let breaker = CircuitBreaker::new();
     trip(&breaker);
@@ -57,7 +57,7 @@ pub(crate) async fn due_breaker() -> CircuitBreaker {
     breaker
 }
 
-/// Keeps the transitions that it is told of.
+/// Records transitions.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<(BreakerState, BreakerState, Option<Duration>)>>>);
 
