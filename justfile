@@ -45,7 +45,7 @@ examples:
 
 # The tests and doc tests of the lab
 lab-test:
-    cargo test {{lab}} --all-features --lib --bins --test cli
+    cargo test {{lab}} --all-features --lib --bins --test it
     cargo test {{lab}} --all-features --doc
 
 # All rows of docs/comparison.md, and the page itself

@@ -17,7 +17,7 @@ use self::results::Row;
 
 /// Names the case that a process is to run under valgrind.
 const CASE: &str = "STEADFAST_LAB_CASE";
-/// The function whose instructions are counted: building a service and warming it up are not.
+/// The measured function. The construction and the warm-up of a service are not counted.
 const COUNTED: &str = "--toggle-collect=*::counted*";
 
 const WARM_UP: u64 = 1000;

@@ -1,10 +1,10 @@
 //! A simulator that drives the real layers of this workspace on a virtual clock, beside policies
 //! of others.
 //!
-//! A [`Scenario`] says which endpoints there are, what they allow and when they fail, and when
-//! requests come. [`Scenario::run`] sends these requests through a [`Policy`]: our layers with one
-//! of their strategies, or the rules of somebody else's client, made after what was published of
-//! them. Minutes of traffic take milliseconds, and a seed gives the same run each time.
+//! A [`Scenario`] defines endpoints with their limits and failures, and the arrival of requests.
+//! [`Scenario::run`] sends these requests through a [`Policy`]: our layers with one of their
+//! strategies, or the published rules of another client. Minutes of traffic take milliseconds, and
+//! a seed gives the same run each time.
 //!
 //! # Example
 //!
@@ -31,22 +31,20 @@
 //! }
 //! ```
 //!
-//! # What is real and what is not
+//! # Real and simulated parts
 //!
-//! * Our layers are the very ones that are published, with their defaults. A policy of somebody
-//!   else is a loop with that policy's rules, and not the product; only tower's balancer, load and
-//!   retry are tower's own code. Each has a test that it reproduces a figure or a rule which was
-//!   published for it.
-//! * The clock is tokio's, paused: it moves when nothing is left to do. So deciding takes no time,
-//!   and no connection is made. What deciding costs is for the benchmarks in `benches`.
-//! * A request takes as long at an endpoint, and comes at the same time, whatever the policy is.
-//! * What a client has given up is worked on all the same by an endpoint that has a
-//!   [capacity](Endpoint::capacity).
+//! * Our layers are the published ones, with their defaults. Another policy is a loop with the rules
+//!   of a product, not the product. Only tower's balancer, load and retry are tower's own code. A
+//!   test of each policy reproduces a published figure or rule.
+//! * The clock is tokio's paused clock, which advances while all tasks are idle. So a decision takes
+//!   no time, and no connection is made. `benches` measures the cost of decisions.
+//! * Arrivals, and the latency of a request at an endpoint, are the same for every policy.
+//! * An endpoint with a [capacity](Endpoint::capacity) continues to work on cancelled requests.
 //!
 //! [`catalog`] returns the named scenarios. `cargo run --release -- all`, in the folder of this
 //! crate, runs them.
 //!
-//! What the published layers of others do, case by case, is in `docs/comparison.md`. The test
+//! `docs/comparison.md` compares the published layers of other crates, case by case. The test
 //! `comparison` writes it.
 
 mod breaker;
@@ -62,7 +60,7 @@ pub use self::report::{Details, Report};
 pub use self::world::{Answer, Arrivals, Body, Endpoint, Hint, Latency, Scenario, Trouble, World};
 pub use steadfast_testkit::Quota;
 
-/// The guide that has a scenario: its code is compiled and run.
+/// The guide with a scenario, as a doc test.
 #[cfg(doctest)]
 mod guides {
     #[doc = include_str!("../../../docs/choosing.md")]

@@ -1,3 +1,5 @@
+//! Decides the reply to each request.
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +22,7 @@ impl Behavior {
         Self::by(move |_| reply.clone())
     }
 
-    /// Creates a behavior that goes through `replies` and starts again: every third one fails, say.
+    /// Creates a behavior that repeats `replies` in order.
     ///
     /// No replies at all mean [`Reply::ok`].
     pub fn cycle(replies: impl IntoIterator<Item = Reply>) -> Self {
@@ -40,6 +42,7 @@ impl Behavior {
         }
     }
 
+    /// Returns the reply to a request.
     pub(crate) fn choose(&self, received: &Received) -> Reply {
         (self.choose)(received)
     }

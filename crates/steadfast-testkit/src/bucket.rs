@@ -1,10 +1,12 @@
+//! The token bucket behind a quota.
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::quota::Quota;
 
-/// A [`Quota`] in use: what is left of it, counted without rounding.
+/// Counts the remainder of a [`Quota`] without rounding.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,6 +40,7 @@ impl Bucket {
         bucket
     }
 
+    /// Returns the quota of the bucket.
     pub(crate) fn quota(&self) -> &Quota {
         &self.quota
     }
@@ -75,6 +78,7 @@ impl Bucket {
         self.time_until(self.capacity(), now)
     }
 
+    /// Adds the tokens of the time since the last refill.
     fn refill(&mut self, now: Instant) {
         let gone = now.saturating_duration_since(self.filled).as_nanos();
         if self.quota.fixed {
@@ -96,6 +100,7 @@ impl Bucket {
         self.quota.window.as_nanos()
     }
 
+    /// Returns the level of a full bucket.
     fn capacity(&self) -> u128 {
         if self.quota.requests == 0 {
             return 0;
@@ -103,6 +108,7 @@ impl Bucket {
         self.unit() * u128::from(self.quota.burst)
     }
 
+    /// Returns the wait until the bucket reaches a level.
     fn time_until(&self, level: u128, now: Instant) -> Duration {
         let missing = level.saturating_sub(self.level);
         if self.quota.fixed && (missing > 0 || self.quota.requests == 0) {
@@ -230,7 +236,7 @@ mod tests {
         assert_eq!(bucket.take(601, Instant::now()), Err(full), "it never will");
     }
 
-    /// Ten a second in windows: what was not used is lost, and all comes back at once.
+    /// Ten a second in windows: an unused remainder is lost, and the whole quota returns at once.
     #[tokio::test(start_paused = true)]
     async fn a_fixed_window_is_full_again_at_its_end_and_not_before() {
         let mut bucket = bucket(Quota::new(10, SECOND).fixed_window());

@@ -1,6 +1,8 @@
+//! The counts of an upstream.
+
 use std::collections::BTreeMap;
 
-/// Counts what an upstream has seen and done since it started.
+/// Counts connections, requests, answers and streams since the start of an upstream.
 ///
 /// `streams_started` is always the sum of the three ways in which a stream ends, and of those that
 /// still run.
@@ -19,11 +21,11 @@ pub struct Counts {
     pub rate_limited: u64,
     /// Streams of which the head was sent.
     pub streams_started: u64,
-    /// Streams of which all that was planned was sent: also truncated ones, and ends in an error.
+    /// Streams that were sent as planned, truncated streams and error events included.
     pub streams_completed: u64,
     /// Streams that the upstream broke: scripted cuts and killed connections.
     pub streams_cut: u64,
-    /// Streams that the client left, or whose connection it closed.
+    /// Streams that the client cancelled, or that ended with the client's connection.
     pub streams_aborted: u64,
 }
 
@@ -34,6 +36,7 @@ impl Counts {
         self.answers.get(&status).copied().unwrap_or_default()
     }
 
+    /// Counts an answer by its status.
     pub(crate) fn count_answer(&mut self, status: http::StatusCode) {
         *self.answers.entry(status.as_u16()).or_default() += 1;
         self.ok += u64::from(status.is_success());

@@ -1,4 +1,6 @@
-/// Names the provider whose shapes a reply takes: answers, events of a stream, error bodies.
+//! The formats of providers.
+
+/// Names the provider format of a reply: its answers, stream events and error bodies.
 ///
 /// # Example
 ///

@@ -1,9 +1,11 @@
+//! The hints of a 429.
+
 use std::time::Duration;
 
-/// Says how a 429 tells the client when to come back: a dialect, and the wait it states.
+/// The hint of a 429: a dialect, and the wait that it states.
 ///
-/// Each variant brings the headers and the error body of the provider that speaks it. A wait finer
-/// than the dialect can say is rounded up, so a client that obeys is never early.
+/// Each variant has the headers and the error body of its provider. If the dialect has a coarser
+/// unit, the wait is rounded up, so that an obedient client is never early.
 ///
 /// Absolute times (dates, epochs) are counted from the reply's own `date` header, which lies up to
 /// a second ahead of the machine's clock. So the stated wait is exact for a client that compares

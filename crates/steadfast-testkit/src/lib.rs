@@ -1,9 +1,8 @@
-//! Plays the APIs that fail, and checks the layers that have to cope.
+//! Simulates failing APIs, and checks the `tower_service::Service` contract of layers.
 //!
-//! [`Upstream`] is an OpenAI-compatible server on a real loopback socket. It answers well or badly,
-//! as it is told, and what it is told can change while requests are under way. [`Contract`] is a
-//! service to put under a layer: it panics when the layer breaks a promise of
-//! `tower_service::Service`.
+//! [`Upstream`] is an OpenAI-compatible server on a real loopback socket. A [`Behavior`] decides its
+//! answers and faults, and can change while requests are in flight. [`Contract`] is a service under
+//! a layer. It panics if the layer breaks the contract of `tower_service::Service`.
 //!
 //! # Example
 //!
@@ -54,29 +53,28 @@
 //!
 //! # Behavior
 //!
-//! | To see | Say |
+//! | To test | Use |
 //! |---|---|
 //! | an error, with the body of its provider | [`Reply::status`], [`Reply::dialect`] |
 //! | a 429 with a hint of each provider, or none | [`Reply::rate_limited`] |
-//! | a 429 that is for long | [`Reply::quota_spent`] |
+//! | a spent quota | [`Reply::quota_spent`] |
 //! | a request quota with true hints | [`Upstream::limit`] |
 //! | a reset before the head | [`Reply::reset`] |
-//! | a server that never answers, or late | [`Reply::silence`], [`Reply::latency`] |
+//! | a silent or a slow server | [`Reply::silence`], [`Reply::latency`] |
 //! | a slow first token, slow chunks | [`Reply::first_token`], [`Reply::chunk_delay`] |
 //! | a stream that breaks, stalls, ends early, fails in an event | [`Reply::cut_after`] and the like |
 //! | comments in a stream | [`Reply::comments`], [`Reply::keep_alive`] |
 //! | anything else | [`Reply::raw`], [`Reply::raw_after`], [`Behavior::by`] |
 //! | a closed port, a dead connection | [`Upstream::cut_off`], [`Upstream::kill_connections`] |
-//! | a layer that calls a handle which was not ready | [`Contract`] |
+//! | a layer that calls a handle that is not ready | [`Contract`] |
 //! | a layer that holds readiness, or loses it | [`Probe::report`], [`Contract::limit`] |
-//! | a layer under a service that is busy or fails | [`Probe::hold`], [`Probe::fail_ready`] |
+//! | a layer under a busy or failing service | [`Probe::hold`], [`Probe::fail_ready`] |
 //!
 //! # Clocks
 //!
-//! All timers are tokio's. Under a paused clock an upstream works as it does under a running one:
-//! the runtime moves the clock when nothing else is left to do, so a latency of a minute takes no
-//! time and is seen as a minute. Use a runtime of one thread for that. Absolute times in headers
-//! are of the wall clock, which no test can stop; [`Hint`] says what they count from.
+//! All timers are tokio's. With a paused clock, the runtime advances the clock while all tasks are
+//! idle: a latency of a minute takes no real time. Use a runtime with one thread for that. Absolute
+//! times in headers come from the wall clock. [`Hint`] documents their reference.
 //!
 //! # Limits
 //!

@@ -1,11 +1,14 @@
+//! The request quota of an upstream.
+
 use std::time::Duration;
 
 use crate::hint::Hint;
 
 /// Allows a number of requests per window, and answers 429 to the rest.
 ///
-/// A token bucket: it is full at the start, refills evenly and holds [`burst`](Self::burst)
-/// requests; or a [fixed window](Self::fixed_window). The 429 says truthfully how long the next token takes, by default in `retry-after`.
+/// A quota is a token bucket or a [fixed window](Self::fixed_window). The bucket is full at the start,
+/// refills evenly and holds [`burst`](Self::burst) requests. A 429 states the true wait for the next
+/// token, by default in `retry-after`.
 ///
 /// # Example
 ///

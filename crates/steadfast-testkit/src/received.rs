@@ -1,3 +1,5 @@
+//! A request in the log of an upstream.
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
 use tokio::time::Instant;

@@ -1,3 +1,5 @@
+//! A lock that ignores poisoning.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks `mutex`, also after a panic in a test thread that held it.

@@ -31,11 +31,11 @@ type Pool<S> = PeakEwmaDiscover<ServiceList<Vec<S>>>;
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("balance", "bare", || Requests::new(Upstream(Healthy))),
-        // What is left of ours over this is choosing and accounting.
+        // The cost of ours beyond this is selection and accounting.
         Case::new("balance", "bare-rewritten", || {
             Requests::new(MapRequestLayer::new(by_hand::rewrite).layer(Upstream(Healthy)))
         }),
-        // What is left over this is choosing, cooldowns, the breaker and live changes.
+        // The cost of ours beyond this is selection, cooldowns, the breaker and live changes.
         Case::new("balance", "bare-accounted", || {
             Requests::new(by_hand::Accounted::new(Upstream(Healthy)))
         }),
@@ -83,7 +83,7 @@ fn towers() -> Vec<Case> {
     ]
 }
 
-/// Callers who do something else between their requests, as all do but benchmarks.
+/// Callers with other work between their requests, as outside of benchmarks.
 fn apart() -> Vec<Case> {
     vec![
         Case::new("balance", "bare-1us-apart", || {

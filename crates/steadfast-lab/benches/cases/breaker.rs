@@ -24,7 +24,7 @@ use super::request::Body;
 use super::tower_resilience::breaker_layer;
 use super::upstream::{Answer, Dead, Down, Healthy, LeftAlone, Plan, Upstream};
 
-/// What was opened stays open for as long as it is measured.
+/// An open breaker stays open during the measurement.
 pub(crate) const OPEN: Duration = Duration::from_secs(3600);
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -112,7 +112,7 @@ fn is_admitted<E>(result: Result<(), E>, is_rejected: impl FnOnce(&E) -> bool) -
     !black_box(result).is_err_and(|error| is_rejected(&error))
 }
 
-/// What a future says that does not wait.
+/// The output of a future that does not wait.
 fn now<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match future
@@ -136,7 +136,7 @@ impl<F: FnMut() -> bool> Value<F> {
         Self { admits, ask }
     }
 
-    /// Lets calls fail until it rejects them, if that is what is measured.
+    /// Lets calls fail until the breaker rejects them, if rejections are measured.
     fn open(&mut self) {
         while !self.admits && (self.ask)() {}
     }

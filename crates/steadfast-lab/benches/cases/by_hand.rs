@@ -30,7 +30,7 @@ pub(crate) fn rewrite(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-/// Counts what is in flight until the end of the body, and averages the latency of heads.
+/// Counts requests in flight until the end of the body, and averages the latency of heads.
 #[derive(Clone)]
 pub(crate) struct Accounted<S> {
     inner: S,

@@ -1,4 +1,4 @@
-//! Callers: what is measured around a service.
+//! Callers: the measured code around a service.
 
 use std::future::poll_fn;
 use std::hint::black_box;
@@ -39,7 +39,7 @@ pub(crate) struct Recorded<C> {
 
 /// A caller of a service that was built.
 pub(crate) trait Call: Send {
-    /// Sends so many requests, one after the other.
+    /// Sends a number of requests, one after the other.
     fn call(&mut self, requests: u64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Returns another caller of the same service, unless that cannot be cloned.
@@ -54,12 +54,12 @@ pub(crate) struct Caller<C> {
 // ===== impl Requests =====
 
 impl<S> Requests<S> {
-    /// Creates a client whose requests succeed.
+    /// Creates a client with successful requests.
     pub(crate) fn new(service: S) -> Self {
         Self::with(service, true)
     }
 
-    /// Creates a client whose requests all succeed, or all fail.
+    /// Creates a client. All of its requests succeed, or all fail.
     pub(crate) fn with(service: S, succeed: bool) -> Self {
         Self {
             service,
@@ -146,7 +146,7 @@ impl<C: Client> Call for Caller<C> {
         };
         Box::pin(async move {
             record(&*recorder, self.send(requests)).await;
-            // A recorder keeps each sample until somebody drains it.
+            // A recorder keeps each sample until it is drained.
             recorder.handle().run_upkeep();
         })
     }

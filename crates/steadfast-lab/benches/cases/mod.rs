@@ -38,7 +38,7 @@ pub(crate) fn all() -> Vec<Case> {
     .into_iter()
     .flatten()
     .collect();
-    // Once any clock of a process was paused, tokio takes longer to tell the time on all of them.
+    // After any clock of a process was paused, reading the time is slower on all of tokio's clocks.
     cases.sort_by_key(|case| case.paused);
     cases
 }
@@ -53,7 +53,7 @@ impl Case {
         Self::with(group, name, move || Caller::new(make(), Some(C::clone)))
     }
 
-    /// Defines a case with one caller, whose client cannot be cloned.
+    /// Defines a case with one caller, and a client that cannot be cloned.
     fn single<C: Client>(
         group: &'static str,
         name: &'static str,

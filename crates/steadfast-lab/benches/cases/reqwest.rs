@@ -16,7 +16,7 @@ use super::upstream::Plan;
 
 type Handled<'a> = Pin<Box<dyn Future<Output = Result<Response>> + Send + 'a>>;
 
-/// A client of reqwest whose requests succeed.
+/// A client of reqwest with successful requests.
 pub(crate) struct Reqwest {
     client: ClientWithMiddleware,
     template: Option<Request>,

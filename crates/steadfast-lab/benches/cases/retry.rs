@@ -71,7 +71,7 @@ fn layers<P: Plan>(group: &'static str, plan: fn() -> P) -> Vec<Case> {
     ]
 }
 
-/// Keeps a copy of the request until it is answered, as whoever sends it again has to.
+/// Keeps a copy of the request until its answer, as every retry layer must.
 async fn keep_copy<P: Plan>(
     mut upstream: Upstream<P>,
     request: Request<Body>,

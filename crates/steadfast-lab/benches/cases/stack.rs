@@ -77,8 +77,8 @@ fn layers<P: Plan>(
     (service, pool)
 }
 
-/// Lets the first endpoint be asked by each request, and refuse it: one that refuses whenever it is
-/// asked is left alone for longer each time, whatever it says.
+/// Each request tries the first endpoint, which refuses it. Otherwise the cooldown of that endpoint
+/// would grow with each refusal, regardless of its hint.
 fn asked_again(
     pool: PoolHandle,
 ) -> MapRequestLayer<impl Fn(Request<Body>) -> Request<Body> + Clone> {

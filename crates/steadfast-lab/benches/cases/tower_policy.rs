@@ -17,7 +17,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(8);
 /// Retries for each request, so that the budget lasts where every request needs one.
 const SHARE: f32 = 2.0;
 
-/// Retries what was limited or failed, out of a budget.
+/// Retries limited and failed requests, within a budget.
 #[derive(Clone)]
 pub(crate) struct TowerPolicy<W> {
     left: u32,

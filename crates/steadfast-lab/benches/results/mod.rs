@@ -17,7 +17,7 @@ pub(crate) struct Row<N> {
     numbers: N,
 }
 
-/// Returns the cases whose names contain the first argument that is no option, or all of them.
+/// Returns the cases with names that contain the first argument that is no option, or all cases.
 pub(crate) fn wanted() -> Vec<Case> {
     let mut cases = cases::all();
     if let Some(part) = filter() {
@@ -30,7 +30,7 @@ fn filter() -> Option<String> {
     env::args().skip(1).find(|arg| !arg.starts_with('-'))
 }
 
-/// Returns the name of a case with that of its group.
+/// Returns the name of a case with the name of its group.
 pub(crate) fn id(case: &Case) -> String {
     format!("{}/{}", case.group, case.name)
 }

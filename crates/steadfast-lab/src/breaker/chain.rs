@@ -2,7 +2,7 @@
 
 use super::sum::Sums;
 
-/// A rule of counts: so many failures in a row, or among the last calls, or beyond a share.
+/// A rule of counts: consecutive failures, failures among the last calls, or failures beyond a share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Counts {
     in_a_row: u32,
@@ -32,7 +32,7 @@ impl Counts {
         self
     }
 
-    /// Beyond a share of so many in a hundred.
+    /// Failures in excess of a share in percent.
     pub(crate) fn or_beyond(mut self, failures: u32, percent: u32) -> Self {
         self.or = Some(Or::Beyond(failures, percent));
         self
@@ -55,11 +55,11 @@ impl Counts {
         let calls = match &mut chain {
             Chain::Outcomes(outcomes) => {
                 outcomes.mix();
-                // Now it only has to learn what it is not to have opened before, which a full
-                // window of calls tells it, but for less than a thousandth at a noise of up to 10 %.
+                // The rest is the condition that it has not opened before. A full window of calls
+                // covers it, except for less than a thousandth at a noise of up to 10 %.
                 outcomes.window + 1
             }
-            // Of what it knew before, nothing is left then.
+            // After this number of calls, the start state has no effect.
             Chain::Sums(_) => 200,
         };
         (0..calls).map(|_| chain.step()).last().unwrap_or_default()
@@ -86,12 +86,12 @@ enum Chain {
     Sums(Sums),
 }
 
-/// The chances of the last outcomes, one for each number whose bits they are. The newest is the
+/// The probabilities of the last outcomes. The index holds the outcomes as bits. The newest is the
 /// lowest bit, and a failure is a one.
 struct Outcomes {
     failure: f64,
     window: u32,
-    /// The chance that it has not opened yet, which is the sum of those of all outcomes.
+    /// The probability that it has not opened yet: the sum over all outcomes.
     closed: f64,
     /// Whether a breaker with these outcomes has opened.
     opens: Vec<bool>,
@@ -150,7 +150,7 @@ impl Outcomes {
         }
     }
 
-    /// Starts with what is seen at any time, where that is not enough to open.
+    /// Starts with the stationary distribution of outcomes that do not open the breaker.
     fn mix(&mut self) {
         let (p, q) = (1.0 - self.failure, self.failure);
         let by_failures: Vec<f64> = (0..=self.window as i32)
@@ -210,7 +210,7 @@ mod tests {
     /// The chance of k failures in a row at a call, none of which has been reported before: q^k p.
     /// Feller gives the mean time until then as (1 - q^k) / (p q^k).
     #[test]
-    fn of_failures_in_a_row_it_is_what_feller_says() {
+    fn consecutive_failures_match_formula_of_feller() {
         for (k, q) in [(3, 0.5), (5, 0.05), (7, 0.05)] {
             let (p, qk) = (1.0 - q, f64::powi(q, k));
             let mean = (1.0 - qk) / (p * qk);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_of_calls_is_enough() {
+    fn window_of_calls_is_sufficient_state() {
         for counts in [
             Counts::in_a_row(5).or_of_last(5, 10),
             Counts::in_a_row(6).or_of_last(7, 14),
@@ -243,7 +243,7 @@ mod tests {
     /// Two of the last three, with halves: FF, FSF and so on, counted by hand. Of the four ends of
     /// two calls one has opened it, of the eight of three calls two more.
     #[test]
-    fn of_a_window_it_is_what_counting_says() {
+    fn failure_window_matches_enumeration() {
         let counts = Counts::in_a_row(9).or_of_last(2, 3);
         let mut chain = Chain::new(counts, 0.5);
         let mut closed = 1.0;

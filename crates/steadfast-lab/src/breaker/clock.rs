@@ -34,8 +34,8 @@ impl Clock {
     }
 
     pub(crate) fn advance(&self, by: Duration) {
-        // The clock moves at the first poll. What comes after is for tasks and timers, of which
-        // there are none, and would take most of the time of a simulation.
+        // The clock moves at the first poll. Later polls serve tasks and timers. There are none here,
+        // and the polls would take most of the time of a simulation.
         let _ = pin!(advance(by)).poll(&mut Context::from_waker(Waker::noop()));
         self.now.set(self.now.get() + by);
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_the_clock_of_tokio() {
+    fn clock_equals_tokio_clock() {
         Clock::run(|clock| {
             let start = clock.now();
             for _ in 0..1_000 {

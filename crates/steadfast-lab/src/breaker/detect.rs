@@ -19,7 +19,7 @@ pub(crate) struct Detection {
 impl Detection {
     /// The requests of a service that is well: a minute of them.
     pub(crate) const HEALTHY: u32 = 6_000;
-    /// Nobody is waited for for longer.
+    /// The number of requests after which detection is given up.
     pub(crate) const LIMIT: u32 = 1_000;
 
     pub(crate) fn of(row: &Row, seeds: u64) -> Self {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_never_came_is_greater_than_all() {
+    fn missing_detection_sorts_last() {
         let values = [Some(3), None, Some(1), Some(2)];
         assert_eq!(quantile(&values, 0.25), Some(1));
         assert_eq!(quantile(&values, 0.5), Some(2));

@@ -21,7 +21,7 @@ fn until_open(row: &Row, healthy: u32) -> Option<u32> {
 }
 
 #[test]
-fn a_total_outage_is_noticed_within_seven_requests() {
+fn total_outage_opens_within_seven_requests() {
     for row in ours() {
         for healthy in [0, 3, 1_000] {
             let found = until_open(&row, healthy);
@@ -46,7 +46,7 @@ fn is_soon((median, p90): (u32, u32)) -> bool {
 }
 
 #[test]
-fn half_of_an_outage_is_noticed_within_20_requests_and_mostly_within_40() {
+fn partial_outage_opens_within_20_requests_at_median_and_40_at_p90() {
     let found = half(&row(endpoint));
     assert!(is_soon(found), "{found:?}");
     for weak in [
@@ -70,7 +70,7 @@ fn false_alarms(counts: Counts) -> f64 {
 /// At 5 % noise and 100 requests a second. No window of calls is both as rare as that and as soon
 /// as was asked for, and no simpler sum is either.
 #[test]
-fn false_alarms_are_less_than_one_a_month() {
+fn false_alarms_stay_below_one_per_month() {
     let endpoint = rows().into_iter().find_map(|row| {
         let is_it = row.name() == "steadfast-balance";
         is_it.then(|| row.counts()).flatten()
@@ -101,10 +101,10 @@ fn computed(counts: Counts) -> (u32, u32) {
     (until[0], until[1])
 }
 
-/// The chain that says so, and real breakers in so much noise that it can be counted. Opening is a
-/// Poisson process, nearly, so the counted number is within four of its deviations.
+/// The chain, and real breakers at a noise that makes false alarms countable. Opening is nearly a
+/// Poisson process, so the counted number is within four standard deviations.
 #[test]
-fn what_is_computed_is_what_real_breakers_do() {
+fn computed_false_alarms_match_simulation() {
     for (row, failing) in ours().zip([0.1, 0.2]) {
         let counts = row.counts().expect("a rule of counts");
         let seen = Noise::of(&row, failing, 400_000, 1);
@@ -120,7 +120,7 @@ fn what_is_computed_is_what_real_breakers_do() {
 
 /// The same for half of an outage.
 #[test]
-fn what_is_computed_of_half_of_an_outage_is_what_real_breakers_need() {
+fn computed_detection_matches_simulation() {
     for row in ours() {
         let counts = row.counts().expect("a rule of counts");
         let (median, p90) = half(&row);
@@ -133,7 +133,7 @@ fn what_is_computed_of_half_of_an_outage_is_what_real_breakers_need() {
 }
 
 #[test]
-fn one_of_a_crowd_passes_when_it_turns_half_open() {
+fn half_open_breaker_admits_one_of_a_crowd() {
     for row in ours() {
         assert_eq!(crowd(&row), Some(1), "{row:?}");
     }
@@ -144,7 +144,7 @@ fn one_of_a_crowd_passes_when_it_turns_half_open() {
 /// Outages of all lengths from 30 to 90 s: few requests are wasted on it, and it comes back, also
 /// if probes are slow or their callers go away.
 #[test]
-fn an_outage_costs_few_requests_and_ends() {
+fn outage_costs_few_requests_and_ends() {
     for probes in [
         Probes::Usual,
         Probes::Slow(Duration::from_secs(10)),

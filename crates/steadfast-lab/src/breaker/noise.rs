@@ -8,7 +8,7 @@ use crate::world::generator;
 /// The requests of 30 days at 100 a second.
 pub(crate) const MONTH: f64 = 259_200_000.0;
 
-/// How often it opened, of so many calls that it let through.
+/// The number of times it opened, and the number of admitted calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Noise {
     pub(crate) trips: u32,
@@ -19,7 +19,7 @@ impl Noise {
     /// The first requests of a breaker: 40 s of them.
     pub(crate) const START: u64 = 4_000;
 
-    /// Sends so many requests, of which some fail, independently of each other.
+    /// Sends a number of requests with independent random failures.
     pub(crate) fn of(row: &Row, failing: f64, requests: u64, seed: u64) -> Self {
         Clock::run(|clock| {
             let mut breaker = row.make(seed);

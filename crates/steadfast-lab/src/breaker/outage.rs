@@ -22,13 +22,13 @@ const ANSWER: Duration = Duration::from_millis(50);
 pub(crate) enum Probes {
     /// Like all others.
     Usual,
-    /// They take so long, as caches are cold.
+    /// Each takes this time, as caches are cold.
     Slow(Duration),
-    /// Of those after the outage, the callers of so many go away before there is an answer.
+    /// After the outage, the callers of this number of probes cancel before the answer.
     Cancelled(u32),
 }
 
-/// What was seen.
+/// The observation of an outage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Observed {
     /// The requests that were sent into the outage, and of these those after it had opened.
@@ -40,7 +40,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// Runs so many outages, as many of each length.
+    /// Runs `runs` outages of each length.
     pub(crate) fn of(row: &Row, probes: Probes, runs: u32) -> Vec<Self> {
         let (least, most) = LASTS;
         let step = (most - least) / (2 * runs);
@@ -65,7 +65,7 @@ struct Run<'a> {
     begins: Instant,
     heals: Instant,
     ends: Instant,
-    /// What is under way, by the time of its end and then by its number.
+    /// Calls in flight, by the time of their end and then by their number.
     under_way: BTreeMap<(Instant, u32), (Ticket, End)>,
     cancelled: u32,
     seen: Observed,
@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends what is to end by then.
+    /// Ends all calls that are due.
     fn finish(&mut self, until: Instant) {
         while let Some(first) = self.under_way.first_entry() {
             let (at, _) = *first.key();

@@ -21,7 +21,7 @@ const OPEN: Duration = Duration::from_millis(40);
 /// How often that is waited for.
 const WAITS: u32 = 30;
 
-/// A call through a crate, which says at last whether it was admitted. The receiver has its answer.
+/// A call through a crate, which finally returns whether it was admitted. The receiver has its answer.
 type Call = Pin<Box<dyn Future<Output = bool>>>;
 
 /// Sends the same calls through both, some of them at the same time, and some go away.
@@ -61,8 +61,8 @@ async fn compare(rule: &mut dyn Breaker, mut start: impl FnMut(Receiver<bool>) -
             opened += u32::from(before && !rule.is_closed());
         }
         if rejected > 5 {
-            // While it is open the steps come at once. Were they spread, the open time could end
-            // between the call of the crate and that of the rule.
+            // While it is open, the steps come at once. Otherwise the open time could end between
+            // the call of the crate and the call of the rule.
             if waits == WAITS {
                 break;
             }
@@ -85,7 +85,7 @@ async fn answer(receiver: Receiver<bool>) -> Result<(), ()> {
 }
 
 #[tokio::test]
-async fn the_rule_of_breaker_is_that_of_the_crate() {
+async fn rule_of_breaker_equals_crate() {
     use ::breaker::{BackoffStrategy, CircuitBreaker, CircuitBreakerConfig, CircuitBreakerError};
     let config = CircuitBreakerConfig::builder();
     let thirty = BackoffStrategy::Fixed(Duration::from_secs(30));
@@ -102,7 +102,7 @@ async fn the_rule_of_breaker_is_that_of_the_crate() {
 }
 
 #[tokio::test]
-async fn the_rule_of_recloser_is_that_of_the_crate() {
+async fn rule_of_recloser_equals_crate() {
     use ::recloser::{AsyncRecloser, Error, Recloser};
     let default = format!("{:?}", Recloser::default());
     assert!(default.contains("open_wait: 30s"), "{default}");
@@ -114,9 +114,9 @@ async fn the_rule_of_recloser_is_that_of_the_crate() {
     .await;
 }
 
-/// Its average of successes says nothing within the first 30 s, so this is about the rest.
+/// Its average of successes has no effect within the first 30 s, so this covers the rest.
 #[tokio::test]
-async fn the_rule_of_failsafe_is_that_of_the_crate() {
+async fn rule_of_failsafe_equals_crate() {
     use ::failsafe::{Config, Error, failure_policy};
     let wait = backoff::constant(OPEN);
     let window = Duration::from_secs(30);
@@ -131,7 +131,7 @@ async fn the_rule_of_failsafe_is_that_of_the_crate() {
 }
 
 #[tokio::test]
-async fn the_rule_of_tower_resilience_is_that_of_the_crate() {
+async fn rule_of_tower_resilience_equals_crate() {
     use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
     let layer = CircuitBreakerLayer::builder().wait_duration_in_open(OPEN);
     let layer = layer.build().expect("a valid configuration");

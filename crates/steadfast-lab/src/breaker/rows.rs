@@ -1,4 +1,4 @@
-//! Who is compared.
+//! The compared breakers.
 
 use std::fmt;
 use std::time::Duration;
@@ -145,13 +145,13 @@ impl Row {
         }
     }
 
-    /// Says that its rule is one of counts and nothing else, so that chances can be computed.
+    /// Declares that its rule is one of counts alone, so that probabilities can be computed.
     pub(crate) fn opens_at(mut self, counts: Counts) -> Self {
         self.counts = Some(counts);
         self
     }
 
-    /// Says that it opens at these counts, and for other reasons as well.
+    /// Declares that it opens at these counts, and for other reasons as well.
     fn opens_at_least_at(self, counts: Counts) -> Self {
         self.opens_at(counts.at_least())
     }

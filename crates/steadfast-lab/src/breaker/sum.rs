@@ -68,7 +68,7 @@ mod tests {
     /// Two beyond a half are four failures more than successes. All outcomes of up to twelve calls,
     /// one by one.
     #[test]
-    fn it_is_what_counting_says() {
+    fn computed_sums_equal_enumeration() {
         let mut sums = Sums::new(9, 2, 50, 0.5);
         let counted = |calls: u32| {
             let opens = |outcomes: u32| {

@@ -1,4 +1,4 @@
-//! What shows how a balancer chooses: the rise of a load, and whoever always refuses.
+//! Scenarios for selection: stragglers, a rising load, and endpoints that always refuse.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const NAMES: [&str; 10] = [
     "a", "b", "c", "d", "e", "f", "slow-a", "slow-b", "slow-c", "slow-d",
 ];
 
-/// Returns scenarios with an endpoint that says `Retry-After: 1` to everybody. The load is in
+/// Returns scenarios with an endpoint that refuses all requests with `Retry-After: 1`. The load is in
 /// thousands of requests a second.
 #[must_use]
 pub(crate) fn refusing() -> &'static [Entry] {
@@ -125,7 +125,7 @@ mod tests {
 
     /// A hundred are above the percentile, so its error is some 5 %.
     #[test]
-    fn one_hedge_is_worth_what_is_said_of_stragglers() {
+    fn one_hedge_cuts_straggler_tail_to_documented_share() {
         let latency = stragglers(0.25).endpoints[0].latency;
         let found = perfect_hedge(latency);
         assert!((0.115..0.15).contains(&found), "{found}");

@@ -123,7 +123,7 @@ mod tests {
     use crate::world::Arrivals;
 
     #[test]
-    fn every_entry_is_a_scenario_of_its_name_at_any_load() {
+    fn every_entry_makes_scenario_of_its_name_at_any_load() {
         for entry in catalog().iter().chain(retries()).chain(refusing()) {
             for load in entry.loads().iter().copied().chain([0.1]) {
                 let scenario = entry.at(load);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn loads_are_what_the_issue_says() {
+    fn catalog_loads_give_expected_rates() {
         assert_eq!(quota(0.5).arrivals, Arrivals::Poisson(20.0));
         assert_eq!(storm(0.8).arrivals, Arrivals::Poisson(320.0));
         let rate = tokens(1.0).rate();
@@ -145,7 +145,7 @@ mod tests {
 
     /// A share for each is all that a slow one can take at the step of 1, and more is too much.
     #[test]
-    fn a_ramp_of_one_is_an_equal_share_that_the_slow_ones_can_take() {
+    fn ramp_of_one_is_equal_share_of_slow_endpoints() {
         let ramp = balance::ramp(1.0);
         let Arrivals::Steps(rates) = &ramp.arrivals else {
             panic!("{:?}", ramp.arrivals)
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_refuses_all_is_asked_as_often_beside_another_as_alone() {
+    fn refusing_scenarios_have_equal_request_counts() {
         for entry in refusing() {
             let scenario = entry.at(0.1);
             let requests = scenario.arrivals.times(scenario.lasting, 1).len();

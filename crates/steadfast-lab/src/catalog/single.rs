@@ -32,7 +32,7 @@ pub(super) fn overload(endpoint: Endpoint) -> Endpoint {
     endpoint.trouble(30..40, Trouble::Capacity(0.3))
 }
 
-/// A service that can take only so much, changed a little.
+/// A service with a fixed capacity, with one change.
 pub(super) fn service(name: &str, load: f64, change: impl Fn(Endpoint) -> Endpoint) -> Scenario {
     let service = Endpoint::new("service")
         .capacity(20)

@@ -15,10 +15,10 @@ pub trait Policy: Send + Sync {
     /// Returns its name in tables, plots and on the command line.
     fn name(&self) -> &'static str;
 
-    /// Returns what it does and where that was published, in a sentence.
+    /// Returns a sentence on its rules and their source.
     fn about(&self) -> &'static str;
 
     /// Makes a client, which shares nothing with other clients. Called on the runtime of the
-    /// simulation, whose clock has just begun.
+    /// simulation, at the start of its clock.
     fn client(&self, setup: &Setup) -> Client;
 }

@@ -20,10 +20,10 @@ const MAX_INTERVAL: Duration = Duration::from_millis(250);
 /// `host_selection_retry_max_attempts`. 1 by default, 5 in Envoy's FAQ on transient failures and in
 /// Istio.
 const MORE_PICKS: u32 = 5;
-/// Of the active requests, in percent, and at least so many.
+/// The percentage of active requests, and the least number of retries.
 const RETRY_BUDGET: (usize, usize) = (20, 3);
 const PANIC_PERCENT: usize = 50;
-/// 10 by default, which is nobody of fewer than ten hosts.
+/// 10 by default, which ejects none of fewer than ten hosts.
 const MAX_EJECTION_PERCENT: usize = 50;
 
 struct Envoy {
@@ -152,7 +152,7 @@ mod tests {
     /// Envoy's docs of the router filter: "the first retry will be delayed randomly by 0-24ms, the
     /// 2nd by 0-74ms, the 3rd by 0-174ms", and the most is 250 ms.
     #[test]
-    fn backs_off_as_the_docs_say() {
+    fn backoff_matches_docs_of_envoy() {
         for (retry, millis) in [(1, 25), (2, 75), (3, 175), (4, 250), (40, 250)] {
             assert_eq!(max_backoff(retry), millis * MILLI, "retry {retry}");
         }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_goes_to_another_host_if_picking_again_finds_one() {
+    fn retry_moves_if_second_pick_finds_another_host() {
         let now = Instant::now();
         let mut rules = Envoy::new(3, &[0.25; 4], 1);
         for first in 0..4 {
@@ -181,7 +181,7 @@ mod tests {
 
     /// Envoy's retry budget: 20 % of the active requests, and 3 if that is less.
     #[test]
-    fn retries_as_many_at_a_time_as_the_budget_allows() {
+    fn budget_limits_concurrent_retries() {
         let now = Instant::now();
         let mut rules = Envoy::new(3, &[1.0], 1);
         let again = |rules: &mut Envoy, id| {
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(grants, [true, true, true, false, false]);
         // The next retry of a request takes the place of the one before.
         assert!(again(&mut rules, 0));
-        // Whoever leaves while he waits gives his place back.
+        // A request that is dropped during its wait returns its slot.
         rules.over(&request(0, &[0]));
         assert!(again(&mut rules, 5));
         assert!(!again(&mut rules, 6));
@@ -205,7 +205,7 @@ mod tests {
 
     /// Panic: more than half of the hosts are ejected, so their health is not to be trusted.
     #[test]
-    fn uses_all_hosts_if_too_few_are_healthy() {
+    fn panic_threshold_uses_all_hosts() {
         let now = Instant::now();
         let mut rules = Envoy::new(3, &[0.25; 4], 1);
         for host in [0, 1] {

@@ -50,7 +50,7 @@ mod tests {
 
     /// The usual form: `sleep(retry_delay * 2 ** attempt)`, with a `retry_delay` of a second.
     #[test]
-    fn sleeps_twice_as_long_each_time() {
+    fn failover_loop_doubles_each_sleep() {
         let mut rules = FailoverLoop {
             attempts: 40,
             endpoints: 3,
@@ -74,9 +74,9 @@ mod tests {
         assert_eq!(rules.again(&request, end, Instant::now()), None);
     }
 
-    /// Nobody remembers: while the first endpoint fails, each request pays for that.
+    /// Requests share no memory: while the first endpoint fails, each request tries it first.
     #[test]
-    fn each_request_finds_out_for_itself() {
+    fn failover_loop_shares_no_state_between_requests() {
         let endpoint = |name| Endpoint::new(name).latency(Latency::Constant(SECOND));
         let scenario = Scenario::new("outage")
             .endpoint(endpoint("a").trouble(0..300, Trouble::Fails(1.0, 503)))

@@ -62,7 +62,7 @@ mod tests {
     /// 79.7 % and round robin 96.0 %. Ours, which goes on with the turn of others, serves less than
     /// that one, and far more than 79.7 %.
     #[test]
-    fn those_who_refuse_fast_look_idle() {
+    fn fast_refusals_look_idle() {
         let endpoint = |(name, n)| {
             Endpoint::new(name)
                 .requests(Quota::new(n, SECOND))
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_the_idle_and_those_who_were_not_asked() {
+    fn idle_and_untried_endpoints_are_selected() {
         let mut rules = LeastOutstanding {
             attempts: 3,
             in_flight: vec![2, 0, 1],

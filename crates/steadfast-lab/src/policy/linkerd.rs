@@ -169,7 +169,7 @@ mod tests {
     /// linkerd's "Handling Rate-Limited Endpoints": with a penalty of 5 s, a 429 in 10 ms counts as
     /// 5 s, and `Retry-After` counts instead if it is higher, up to 300 s.
     #[test]
-    fn a_refusal_counts_as_a_long_latency() {
+    fn refusal_counts_as_long_latency() {
         for (kind, hint, seconds) in [
             (Kind::Limited, None, 5.0),
             (Kind::Failed, None, 5.0),
@@ -187,7 +187,7 @@ mod tests {
     /// linkerd-ewma's own tests: a peak counts at once, decays to 1/e in 10 s, and of a lower value
     /// 0.1 s later only a hundredth counts.
     #[test]
-    fn a_peak_counts_at_once_and_decays() {
+    fn peak_latency_counts_at_once_and_decays() {
         let start = Instant::now();
         let mut rtt = PeakEwma {
             seconds: 0.03,
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_the_one_with_less_to_do_is_asked() {
+    fn less_loaded_of_two_endpoints_is_selected() {
         let now = Instant::now();
         let mut rules = Linkerd::new(3, 2, 1);
         rules.sent(0);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_no_connection_is_not_asked_for_a_while() {
+    fn endpoint_after_failed_connect_is_skipped() {
         let now = Instant::now();
         let mut rules = Linkerd::new(3, 2, 1);
         let break_connection = |rules: &mut Linkerd, n, now| {

@@ -68,8 +68,8 @@ impl LiteLlm {
         self.deployments.len() == 1
     }
 
-    /// How long to sleep if nobody else can be asked. It is the first failure that counts, whatever
-    /// came after it.
+    /// The sleep if no other endpoint is available. The first failure decides, regardless of later
+    /// ones.
     fn sleep(&mut self, request: &Progress) -> Duration {
         let hint = request.first.and_then(End::hint_in_seconds);
         let hint = hint.filter(|hint| !hint.is_zero() && *hint <= MAX_SLEEP);
@@ -115,7 +115,7 @@ impl Rules for LiteLlm {
             return None;
         }
         match self.healthy(now).len() {
-            // Only the first failure is asked whether anybody is left.
+            // Only after the first failure does the number of healthy endpoints matter.
             0 if request.attempts() == 1 => None,
             1.. if !self.is_alone() => Some(Duration::ZERO),
             _ => Some(self.sleep(request)),

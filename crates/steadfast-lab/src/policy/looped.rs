@@ -68,7 +68,7 @@ impl<R: Rules> Loop<R> {
         request: &Request<Body>,
     ) -> (End, Result<Response<()>, BoxError>) {
         self.lock().sent(endpoint);
-        // Says so if the caller leaves.
+        // Reports the attempt as abandoned if the request is dropped.
         let mut guard = Guard {
             rules: &self.rules,
             endpoint,
@@ -99,7 +99,7 @@ impl<R> Clone for Loop<R> {
     }
 }
 
-/// Says when the request is over, however that comes about.
+/// Reports the end of the request, a drop included.
 struct Visit<'a, R: Rules> {
     rules: &'a Mutex<R>,
     progress: Progress,

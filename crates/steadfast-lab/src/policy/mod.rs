@@ -1,4 +1,4 @@
-//! What decides where and when attempts are made: ours, and those of others beside it.
+//! Policies decide where and when attempts are made: ours, and the policies of other clients.
 
 mod client;
 mod envoy;

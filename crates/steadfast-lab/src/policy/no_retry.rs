@@ -1,4 +1,4 @@
-//! One attempt: what is left without any policy.
+//! One attempt: the baseline without any policy.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ mod tests {
     /// Split by weight and evenly, 40 requests a second fit into the quotas that allow 40, and of
     /// 44 a second ten of eleven fit.
     #[test]
-    fn serves_as_much_as_the_quotas_allow() {
+    fn no_retry_serves_what_quotas_allow() {
         let endpoint = |name, n| Endpoint::new(name).requests(Quota::new(n, SECOND));
         let scenario = [("a", 20), ("b", 10), ("c", 5), ("d", 5)]
             .map(|(name, n)| endpoint(name, n))

@@ -16,7 +16,7 @@ struct Ours {
     name: &'static str,
     about: &'static str,
     strategy: Strategy,
-    /// What else the balancer is told.
+    /// Further settings of the balancer.
     balance: fn(EndpointBalanceBuilder) -> EndpointBalanceBuilder,
     retry: fn(RetryOn429Layer) -> RetryOn429Layer,
     breaker: fn() -> CircuitBreakerBuilder,
@@ -151,9 +151,9 @@ mod tests {
     use super::*;
     use crate::world::{Arrivals, Scenario};
 
-    /// What only the balancer can do, such as hedging, is told by this.
+    /// A variant changes settings of the balancer through this field.
     #[test]
-    fn the_balancer_is_told_what_a_variant_says() {
+    fn variant_configures_balancer() {
         let endpoint = |name| crate::Endpoint::new(name);
         let scenario = Scenario::new("equals")
             .endpoint(endpoint("a"))

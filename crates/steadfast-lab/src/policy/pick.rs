@@ -62,14 +62,14 @@ impl Turns {
         }
     }
 
-    /// Returns whose turn it is of these.
+    /// Returns the next endpoint among the candidates.
     pub(crate) fn next_of(&mut self, candidates: &[usize]) -> Option<usize> {
         let mut paid = 0.0;
         for &candidate in candidates {
             self.credit[candidate] += self.weights[candidate];
             paid += self.weights[candidate];
         }
-        // The first of equals, so that the order is that of the configuration.
+        // On a tie the first wins, so that the order follows the configuration.
         let richest = candidates.iter().copied().reduce(|best, other| {
             let richer = self.credit[other] > self.credit[best];
             if richer { other } else { best }
@@ -78,7 +78,7 @@ impl Turns {
         Some(richest)
     }
 
-    /// Returns whose turn it is of all.
+    /// Returns the next endpoint.
     pub(crate) fn next_of_all(&mut self) -> Option<usize> {
         let all: Vec<_> = (0..self.weights.len()).collect();
         self.next_of(&all)
@@ -97,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn those_are_left_that_were_not_asked_and_then_all() {
+    fn untried_endpoints_precede_all_endpoints() {
         assert_eq!(untried(&tried(&[2, 0]), 4), [1, 3]);
         assert_eq!(untried(&tried(&[2, 0, 1]), 3), [0, 1, 2]);
     }
 
     #[test]
-    fn the_least_wins_and_equals_win_equally_often() {
+    fn least_score_wins_and_ties_are_random() {
         let mut rng = Rng::with_seed(1);
         let scores = [3, 1, 2, 1];
         let mut wins = [0u32; 4];
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_are_in_proportion() {
+    fn weighted_draws_are_in_proportion() {
         let mut rng = Rng::with_seed(1);
         let mut wins = [0u32; 3];
         for _ in 0..10_000 {
@@ -132,14 +132,14 @@ mod tests {
 
     /// nginx: the weights 5, 1, 1 make `a a b a c a a`, not `a a a a a b c`.
     #[test]
-    fn turns_are_smooth() {
+    fn weighted_round_robin_is_smooth() {
         let mut turns = Turns::new(&[5.0, 1.0, 1.0]);
         let picks: Vec<_> = (0..7).filter_map(|_| turns.next_of_all()).collect();
         assert_eq!(picks, [0, 0, 1, 0, 2, 0, 0]);
     }
 
     #[test]
-    fn whoever_is_left_out_is_not_paid() {
+    fn excluded_endpoint_earns_no_credit() {
         let mut turns = Turns::new(&[5.0, 1.0, 1.0]);
         let picks: Vec<_> = (0..4).filter_map(|_| turns.next_of(&[1, 2])).collect();
         assert_eq!(picks, [1, 2, 1, 2]);

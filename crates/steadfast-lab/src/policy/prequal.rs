@@ -70,7 +70,7 @@ impl Rules for Prequal {
         if cold.is_empty() {
             return least(&candidates, |n| self.in_flight[n], &mut self.rng);
         }
-        // Whoever has not answered yet has no latency and comes first.
+        // An endpoint without an answer has no latency yet and comes first.
         let latencies: Vec<_> = self
             .latencies
             .iter()
@@ -124,7 +124,7 @@ mod tests {
 
     /// facts/proxies.md, a.3: "hot if RIF > quantile; cold -> min latency; all hot -> min RIF".
     #[test]
-    fn hot_and_cold_are_compared_as_the_paper_says() {
+    fn hot_and_cold_endpoints_compare_as_in_paper() {
         let none = Progress::default();
         let now = Instant::now();
         for (in_flight, usual, chosen) in [
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_unknown_is_asked_first_and_whoever_was_tried_last() {
+    fn unknown_endpoints_come_first_and_tried_endpoints_last() {
         let now = Instant::now();
         let mut rules = prequal([1; 4], [2, 3, 1, 4], 10);
         rules.latencies[3].clear();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_does_not_make_an_endpoint_fast() {
+    fn failure_does_not_lower_latency() {
         let mut rules = prequal([1; 4], [2, 3, 1, 4], 10);
         let mut end = |kind| {
             let took = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Retries alone, straight over the HTTP client: no balancer and no breaker hides what they do.
+//! Retries alone, directly over the HTTP client: no balancer and no breaker hides their effect.
 
 use http::{Request, Response};
 use steadfast_core::{
@@ -82,7 +82,7 @@ fn layer(setup: &Setup) -> RetryOn429Layer {
         .seed(setup.seed())
 }
 
-/// What the owner of an API does who knows that its requests may be done twice.
+/// The setup of a client with requests that are safe to repeat.
 fn repeat_timeouts(setup: &Setup, layer: RetryOn429Layer) -> Client {
     let classify = ClassifyLayer::new(classify_fn(|outcome| {
         let verdict = DefaultClassifier.classify(outcome);

@@ -46,7 +46,7 @@ mod tests {
     use crate::policy::rules::Kind;
 
     #[test]
-    fn each_attempt_is_the_turn_of_the_next() {
+    fn attempts_rotate_over_endpoints() {
         let mut rules = RoundRobin {
             attempts: 3,
             endpoints: 3,

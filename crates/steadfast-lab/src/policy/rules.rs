@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 /// The rules of a policy: no service, no future, no clock of its own.
 pub(crate) trait Rules: Send + 'static {
-    /// Chooses the endpoint of the next attempt, or nobody.
+    /// Selects the endpoint of the next attempt, if one is available.
     fn choose(&mut self, request: &Progress, now: Instant) -> Option<usize>;
 
-    /// Returns how long to wait before the next choice if nobody was chosen, or `None` to give up.
+    /// Returns the wait before the next selection if none was available, or `None` to give up.
     fn nobody(&mut self, _request: &Progress) -> Option<Duration> {
         None
     }
@@ -37,7 +37,7 @@ pub(crate) struct Progress {
     pub(crate) tried: Vec<usize>,
     /// How the first attempt ended.
     pub(crate) first: Option<End>,
-    /// How often nobody could be chosen.
+    /// The number of selections without an endpoint.
     pub(crate) in_vain: u32,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct End {
     pub(crate) kind: Kind,
-    /// When to come back, if the answer said so.
+    /// The hint of the answer, if it had one.
     pub(crate) hint: Option<Duration>,
     pub(crate) took: Duration,
 }
@@ -56,11 +56,11 @@ pub(crate) enum Kind {
     Abandoned,
     /// No connection, or a lost one.
     Broken,
-    /// `5xx`, or one of the `4xx` that say that a repetition may help.
+    /// `5xx`, or a `4xx` for which a retry may help.
     Failed,
     /// `429`.
     Limited,
-    /// An answer that stays the same however often one asks.
+    /// An answer that no retry changes.
     Rejected,
     Success,
     /// It took longer than the attempt timeout.
@@ -74,8 +74,8 @@ impl Progress {
 }
 
 impl End {
-    /// The hint as those see it who read `retry-after` only. A provider that sends milliseconds
-    /// sends whole seconds beside them.
+    /// The hint for a client that reads only `retry-after`. A provider with a hint in milliseconds
+    /// also sends whole seconds.
     pub(crate) fn hint_in_seconds(self) -> Option<Duration> {
         let seconds = |hint: Duration| hint.as_secs() + u64::from(hint.subsec_nanos() > 0);
         Some(Duration::from_secs(seconds(self.hint?)))

@@ -55,7 +55,7 @@ impl Rules for SdkRetry {
     }
 }
 
-/// Returns the delay after so many retries.
+/// Returns the delay after this number of retries.
 pub(crate) fn backoff(retries: u32, rng: &mut Rng) -> Duration {
     // The fourth doubling reaches the most.
     let delay = (FIRST_DELAY * 2f64.powi(retries.min(9) as i32)).min(MAX_DELAY);
@@ -90,7 +90,7 @@ mod tests {
     /// are waited for, one of 0 is none, and without hint it is 0.5, 1, 2 and in the end 8 s.
     /// Its tolerance is more than the jitter of a quarter, downwards.
     #[test]
-    fn waits_as_the_test_of_the_sdk_says() {
+    fn waits_match_test_of_sdk() {
         assert_eq!(waits(1, Some(20.0)), Some(20.0));
         assert_eq!(waits(1, Some(60.0)), Some(60.0));
         for (attempts, hint, expected) in [
@@ -108,13 +108,13 @@ mod tests {
 
     /// facts/providers.md, openai-python 3.54: a hint of more than 120 s means no retry.
     #[test]
-    fn gives_up_if_the_hint_is_too_long() {
+    fn long_hint_ends_retries() {
         assert_eq!(waits(1, Some(120.0)), Some(120.0));
         assert_eq!(waits(1, Some(121.0)), None);
     }
 
     #[test]
-    fn stays_with_its_endpoint_and_keeps_to_its_attempts() {
+    fn sdk_retry_stays_at_endpoint_and_keeps_attempt_limit() {
         let mut rules = SdkRetry {
             attempts: 3,
             endpoints: Turns::new(&[0.5, 0.5]),

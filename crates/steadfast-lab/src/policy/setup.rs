@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::world::{Endpoint, Scenario, World};
 
-/// What a policy is told when a client is made.
+/// The input of a policy for a new client.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub(crate) world: World,
@@ -39,8 +39,8 @@ impl Setup {
         &self.endpoints
     }
 
-    /// Returns what each endpoint can serve, as shares that add up to 1: the weights that somebody
-    /// would write into a configuration.
+    /// Returns the capacity of each endpoint as a share of 1: the weights of a perfect
+    /// configuration.
     #[must_use]
     pub fn weights(&self) -> &[f64] {
         &self.rates

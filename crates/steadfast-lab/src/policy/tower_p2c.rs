@@ -73,7 +73,7 @@ mod tests {
     /// takes 49 % of the traffic, and 25 % would be fair. It is one of the two choices half of the
     /// time, and wins then.
     #[test]
-    fn whoever_fails_fast_gets_twice_its_share() {
+    fn fast_failing_endpoint_gets_twice_its_share() {
         let answers = |name| Endpoint::new(name).latency(Latency::Constant(20 * MILLI));
         let scenario = Scenario::new("sinkhole")
             .endpoint(answers("a"))
@@ -84,7 +84,7 @@ mod tests {
             .lasting(600 * SECOND)
             .attempts(1);
         let report = scenario.run(&Tower, 1);
-        // Four standard deviations of a half of so many, and a point below it, as published.
+        // Four standard deviations of a half of this number, and a point below it, as published.
         let tolerance = 4.0 * (0.25 / report.requests as f64).sqrt();
         let shares = 0.49 - tolerance..0.5 + tolerance;
         assert!(shares.contains(&report.shares[3]), "{:?}", report.shares);
@@ -93,7 +93,7 @@ mod tests {
     /// facts/proxies.md, a.1: the budget allows 20 % of what succeeded in the last 10 s, and ten a
     /// second. The whole of it may go at once.
     #[test]
-    fn the_budget_limits_retries() {
+    fn budget_limits_retries() {
         let endpoint = Endpoint::new("a")
             .latency(Latency::Constant(20 * MILLI))
             .trouble(30..60, Trouble::Fails(1.0, 500));

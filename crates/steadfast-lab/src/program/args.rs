@@ -10,8 +10,8 @@ use crate::policy::{Policy, policies, retry_only};
 use crate::program::study::{self, Study};
 use crate::program::{breaker, goals, retry};
 
-/// How often a run is repeated, unless somebody says otherwise. Overloads last an hour and take
-/// most of the time, and their means hardly differ from seed to seed.
+/// The default number of seeds. Overloads last an hour and take most of the time, and their means
+/// hardly differ from seed to seed.
 fn default_seeds(load: f64) -> u64 {
     if load > 1.0 { 1 } else { 3 }
 }
@@ -271,12 +271,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_consistent() {
+    fn argument_definition_is_consistent() {
         <Args as CommandFactory>::command().debug_assert();
     }
 
     #[test]
-    fn only_all_of_all_is_written_where_nobody_said() {
+    fn default_directory_is_used_only_for_complete_run() {
         assert_eq!(parse("lab all").output(), Output::Pages(default_out()));
         assert_eq!(
             parse("lab all --seeds 2").output(),
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_load_replaces_those_of_the_scenario() {
+    fn load_argument_replaces_loads_of_scenario() {
         let loads = |line| {
             let studies = parse(line).studies();
             studies.iter().map(|study| study.load).collect::<Vec<_>>()
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_on_retries_is_a_part_of_all_and_of_nothing_less() {
+    fn retry_page_belongs_to_complete_run_only() {
         let seeds = |line| {
             let studies = parse(line).retry_studies()?;
             Some(studies.iter().map(|study| study.seeds).collect::<Vec<_>>())
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn so_is_the_page_on_breakers() {
+    fn breaker_page_belongs_to_complete_run_only() {
         let seeds = |line| parse(line).breaker_seeds();
         assert_eq!(seeds("lab all"), Some(breaker::SEEDS));
         assert_eq!(seeds("lab all --seeds 2"), Some(2));
@@ -334,14 +334,14 @@ mod tests {
     }
 
     #[test]
-    fn policies_come_in_the_order_of_the_registry() {
+    fn policies_keep_registry_order() {
         let args = parse("lab all --policy round-robin --policy steadfast-scored");
         let names: Vec<_> = args.policies().iter().map(|policy| policy.name()).collect();
         assert_eq!(names, ["steadfast-scored", "round-robin"]);
     }
 
     #[test]
-    fn the_command_says_what_was_left_out() {
+    fn command_line_names_restrictions() {
         assert_eq!(
             parse("lab all --load 0.5 --seeds 2 --policy round-robin --out x").command_line(),
             "cargo run --release --manifest-path crates/steadfast-lab/Cargo.toml -- all --load 0.5 --seeds 2 --policy round-robin"
@@ -350,7 +350,7 @@ mod tests {
 
     /// Part of all, and run alone it is written where the others are.
     #[test]
-    fn goals_are_a_part_of_all_and_have_a_page_of_their_own() {
+    fn goals_belong_to_complete_run_and_have_own_page() {
         let seeds = |line| {
             let studies = parse(line).goal_studies()?;
             let mut seeds: Vec<_> = studies.iter().map(|study| study.seeds).collect();

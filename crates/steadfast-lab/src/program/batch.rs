@@ -55,7 +55,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Takes jobs until none is left, or nobody listens any more.
+    /// Takes jobs until none is left, or until the receiver is dropped.
     fn work(&self, queue: &Mutex<impl Iterator<Item = usize>>, events: &Sender<Event>) {
         let next = || queue.lock().ok()?.next();
         while let Some(number) = next() {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_come_in_the_order_of_studies_policies_and_seeds() {
+    fn reports_are_ordered_by_study_policy_and_seed() {
         let studies = [study("quota", 0.1, 2, 5), study("outage", 0.2, 1, 20)];
         let mut policies = policies();
         policies.truncate(2);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_begin_first() {
+    fn longest_runs_start_first() {
         let studies = [study("quota", 0.5, 1, 10), study("quota", 0.5, 1, 20)];
         assert_eq!(longest_first(&jobs(&studies, 2), &studies), [2, 3, 0, 1]);
     }

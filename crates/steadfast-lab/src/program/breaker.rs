@@ -11,7 +11,7 @@ use crate::program::page::{File, notice};
 
 const PAGE: &str = include_str!("breaker.md");
 
-/// Seeds, unless somebody says otherwise. A run takes a millisecond.
+/// The default number of seeds. A run takes a millisecond.
 pub(super) const SEEDS: u64 = 1_000;
 
 /// The command is the one that makes it.

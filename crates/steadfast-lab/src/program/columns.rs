@@ -9,7 +9,7 @@ use crate::program::table::Table;
 use crate::report::{Details, Report};
 use crate::world::Arrivals;
 
-/// A column: its title, and what it says of the reports of a policy.
+/// A column: its title, and a function from the reports of a policy to a cell.
 struct Column {
     title: String,
     cell: Box<dyn Fn(&[Report]) -> String>,
@@ -151,7 +151,7 @@ fn special(study: &Study) -> Vec<Column> {
     }
 }
 
-/// What is compared where the load rises: the latency at each step.
+/// The columns for a rising load: the latency at each step.
 fn steps(study: &Study) -> Vec<Column> {
     let step = |(n, step)| {
         let p99 = move |report: &Report| report.details.steps_p99_s.get(n).copied();

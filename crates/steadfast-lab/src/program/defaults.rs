@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_studies_are_there_with_their_headings() {
+    fn page_has_all_studies_with_headings() {
         let studies = studies(1);
         assert_eq!(studies.len(), STUDIES.len());
         let outcome = Outcome {

@@ -1,4 +1,4 @@
-//! The page on goals: what ours are to reach, what they do, and what the best of the others does.
+//! The page on goals: targets, our results, and the best result of another policy.
 
 mod list;
 mod measure;
@@ -20,7 +20,7 @@ use crate::report::Report;
 
 const PAGE: &str = include_str!("goals.md");
 
-/// What was asked for, and what came out.
+/// The goals and their results.
 pub(super) struct Scores {
     ours: Vec<String>,
     rows: Vec<Score>,
@@ -55,7 +55,7 @@ impl Scores {
         }
     }
 
-    /// Fails if there is a goal that none of ours reaches, and says which.
+    /// Fails if none of ours reaches a goal. The error names the goals.
     pub(super) fn verdict(&self) -> Result<(), BoxError> {
         match self.missed().as_slice() {
             [] => Ok(()),
@@ -71,7 +71,7 @@ impl Scores {
         missed.map(|row| row.goal.name).collect()
     }
 
-    /// All that there is to say about them.
+    /// Returns the chapters of the page.
     pub(super) fn chapters(&self) -> String {
         format!(
             "{}\n\n{}\n## Where an overload loses\n\n{OVERLOAD}\n\n{}",

@@ -67,7 +67,7 @@ mod tests {
     const COMMON: &str = r#""policy":"none","load":0.8,"seed":1,"requests":2,"success":0.5,"attempts_per_request":1.5,"rate_limited_per_request":0.0,"p50_s":null,"p99_s":null,"shares":[1.0]"#;
 
     #[test]
-    fn lines_are_as_the_docs_say() {
+    fn json_lines_match_docs() {
         assert_eq!(line("quota"), format!(r#"{{"scenario":"quota",{COMMON}}}"#));
         assert_eq!(
             line("herd"),
@@ -77,7 +77,7 @@ mod tests {
 
     /// A key that is only there sometimes is a trap for programs that read it.
     #[test]
-    fn a_storm_that_never_ends_says_null() {
+    fn endless_storm_has_null_recovery() {
         let more = r#""peak_amplification":0.0,"recovered_s":null"#;
         assert_eq!(
             line("storm"),

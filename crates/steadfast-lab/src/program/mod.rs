@@ -1,4 +1,4 @@
-//! The program: it runs scenarios, prints what came out, and writes it into pages.
+//! The program: it runs scenarios, prints the results, and writes pages.
 
 mod args;
 mod batch;
@@ -31,9 +31,9 @@ use self::study::{Outcome, Study};
 use crate::catalog::catalog;
 use crate::policy::{Policy, policies, retry_only};
 
-/// Does what the arguments of the process say.
+/// Runs the program with the arguments of the process.
 ///
-/// Ends the process with code 2 if they make no sense. What cannot be written is said on stderr.
+/// Invalid arguments end the process with code 2. Write errors are printed on stderr.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();

@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-/// What is written where there is no number.
+/// The text in place of a missing number.
 pub(super) const NONE: &str = "–";
 
 /// A share as a percentage of at least two decimals, and of more if it would look like all of it
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_all_is_100_percent() {
+    fn only_complete_success_is_100_percent() {
         for (share, expected) in [
             (1.0, "100.00"),
             (0.9996, "99.96"),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn spread_and_mean_of_nothing_are_nothing() {
+    fn empty_values_have_no_spread_and_no_mean() {
         assert_eq!(mean([]), None);
         assert_eq!(half_range([]), 0.0);
         assert_eq!(mean([1.0, 2.0]), Some(1.5));

@@ -64,7 +64,7 @@ impl Progress {
         self.shown = now;
         self.visible = true;
         let line = self.line();
-        // Nobody reads it if it cannot be written.
+        // If it cannot be written, no reader misses it.
         let _ = if self.terminal {
             write!(stderr(), "\r\x1b[K{line}")
         } else {

@@ -12,7 +12,7 @@ use crate::program::study::{Outcome, Study};
 const PAGE: &str = include_str!("retry.md");
 const PLOT: &str = "retry-storm.svg";
 
-/// What is run, and at which load.
+/// The scenarios and their load.
 const STUDIES: [(&str, f64); 7] = [
     ("storm", 0.8),
     ("blips-1", 0.8),
@@ -23,7 +23,7 @@ const STUDIES: [(&str, f64); 7] = [
     ("herd", 1.0),
 ];
 
-/// Seeds, unless somebody says otherwise. More than elsewhere: what counts is the worst of them.
+/// The default number of seeds. It is higher than elsewhere, since the worst seed counts.
 pub(super) const SEEDS: u64 = 5;
 
 pub(super) fn studies(load: Option<f64>, seeds: u64) -> Vec<Study> {

@@ -1,4 +1,4 @@
-//! What is run, and what came out.
+//! Studies and their outcomes.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) struct Study {
     pub(super) seeds: u64,
 }
 
-/// What the policies made of it.
+/// The reports of all policies in a study.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
     pub(super) study: Study,
@@ -51,7 +51,7 @@ impl Study {
 }
 
 impl Outcome {
-    /// Whose row it is.
+    /// The policy of a row.
     pub(super) fn policy(row: &[Report]) -> &str {
         row.first().map_or("", |report| &report.policy)
     }

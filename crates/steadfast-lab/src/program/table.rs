@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_whatever_is_in_them() {
+    fn columns_are_aligned_for_any_content() {
         let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
         let mut table = Table::new(row(["policy", "s", "success %"]));
         table.push(row(["a", "–", "99.96 ± 0.02"]));

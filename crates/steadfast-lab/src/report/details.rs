@@ -7,7 +7,7 @@ use crate::report::statistics::{columns, mean, per_second, quantile, shares, sor
 use crate::report::trouble::{back, peak_amplification, recovered, retried};
 use crate::world::{Arrivals, Scenario, TICK, step};
 
-/// What is in tables and plots only.
+/// Numbers for tables and plots only.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Details {
     /// Attempts divided by requests, in the second in which that was most.
@@ -37,19 +37,19 @@ pub struct Details {
     pub arrivals: Vec<u32>,
     /// How many of the requests of each second succeeded.
     pub successes: Vec<u32>,
-    /// Of the requests whose first attempt failed otherwise than by a limit, the share that was
-    /// tried again.
+    /// Among requests with a first attempt that failed, other than by a limit, the share with a
+    /// retry.
     pub retried: Option<f64>,
-    /// The same of the requests whose first attempt failed by chance, as a share of all attempts
-    /// does at an endpoint with [`failures`](crate::Endpoint::failures).
+    /// The same share among requests with a first attempt that failed at random, as at an endpoint
+    /// with [`failures`](crate::Endpoint::failures).
     pub unlucky_retried: Option<f64>,
-    /// The share of requests whose time was over while an attempt was under way.
+    /// The share of requests with an attempt in flight at the deadline.
     pub late: f64,
     /// The seconds of its quota of requests that each endpoint has given away, since more than its
     /// burst was saved up.
     pub unused_s: Vec<f64>,
     /// The 99th percentile of each step in seconds, if requests come in
-    /// [steps](crate::Arrivals::Steps). Whoever failed counts with the deadline.
+    /// [steps](crate::Arrivals::Steps). A failure counts as the deadline.
     pub steps_p99_s: Vec<f64>,
 }
 

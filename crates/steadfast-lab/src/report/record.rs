@@ -8,7 +8,7 @@ pub(crate) struct Record {
     /// Since the start.
     pub(crate) arrived: Duration,
     pub(crate) took: Duration,
-    /// What it took beside the attempt that served it.
+    /// The time outside the successful attempt.
     pub(crate) waited: Duration,
     /// The endpoint, if it was served.
     pub(crate) served_by: Option<usize>,
@@ -25,7 +25,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Whether nothing but chance has failed it: that says nothing about a trouble.
+    /// Whether only random failures failed it. They are no evidence of a trouble.
     pub(super) fn is_bad_luck(&self) -> bool {
         self.served_by.is_none() && self.attempts > 0 && self.attempts == self.unlucky
     }

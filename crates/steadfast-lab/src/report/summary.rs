@@ -7,9 +7,9 @@ use crate::report::record::Record;
 use crate::report::statistics::{quantile, shares, sorted, total};
 use crate::world::Scenario;
 
-/// What a policy made of a scenario.
+/// The result of a policy in a scenario.
 ///
-/// Times are those of requests that succeeded, from their arrival on.
+/// Times are measured on successful requests, from their arrival.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// The name of the scenario.
@@ -34,7 +34,7 @@ pub struct Report {
     pub p99_s: Option<f64>,
     /// The share of all attempts that went to each endpoint, in the order of the scenario.
     pub shares: Vec<f64>,
-    /// What is in tables and plots, and not in JSON.
+    /// The numbers for tables and plots, which JSON leaves out.
     #[serde(skip)]
     pub details: Details,
 }

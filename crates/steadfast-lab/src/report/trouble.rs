@@ -67,7 +67,7 @@ pub(super) fn back(scenario: &Scenario, ticks: &[Vec<u32>]) -> Option<f64> {
     Some(found as f64)
 }
 
-/// The share of requests with more than one attempt, of those whose first one failed like this.
+/// Among requests with this failure of the first attempt, the share with more than one attempt.
 pub(super) fn retried(records: &[Record], failed: fn(&Record) -> bool) -> Option<f64> {
     let again = |record: &Record| f64::from(u8::from(record.attempts > 1));
     let again: Vec<_> = records.iter().filter(|r| failed(r)).map(again).collect();

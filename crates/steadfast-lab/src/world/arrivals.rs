@@ -9,17 +9,17 @@ use crate::world::random::exponential;
 /// When requests come. They do so whether others are answered or not: an open loop, as users are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrivals {
-    /// So many at once, and as many again after each interval. An interval of zero means never
-    /// again.
+    /// A number of requests at once, repeated at each interval. An interval of zero means no
+    /// repetition.
     Bursts {
         /// Requests at once.
         size: u32,
         /// The time from one burst to the next.
         every: Duration,
     },
-    /// At even distances, so many a second.
+    /// A number of requests per second at even distances.
     Constant(f64),
-    /// Independently of each other, so many a second on average.
+    /// Independent requests, with this average number per second.
     Poisson(f64),
     /// As Poisson, with a rate that moves evenly from the first to the second number.
     Ramp(f64, f64),
@@ -83,7 +83,7 @@ fn steps(rates: &[f64], end: Duration, rng: &mut Rng) -> Vec<Duration> {
     times
 }
 
-/// How long each of so many steps lasts.
+/// The length of each of `steps` steps.
 pub(crate) fn step(steps: usize, end: Duration) -> Duration {
     end / u32::try_from(steps.max(1)).unwrap_or(u32::MAX)
 }
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_next_to_nothing_brings_nobody() {
+    fn tiny_rate_brings_no_request() {
         assert_eq!(Arrivals::Poisson(1e-30).times(SECOND, 1), []);
         assert_eq!(Arrivals::Poisson(0.0).times(SECOND, 1), []);
         assert_eq!(Arrivals::Ramp(0.0, 0.0).times(SECOND, 1), []);
     }
 
     #[test]
-    fn bursts_repeat_or_not() {
+    fn bursts_repeat_at_interval_or_happen_once() {
         let bursts = |every| Arrivals::Bursts { size: 3, every }.times(2 * SECOND, 1);
         assert_eq!(bursts(Duration::ZERO), [Duration::ZERO; 3]);
         let seconds = [0, 0, 0, 1, 1, 1];
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_has_its_mean_and_rises() {
+    fn ramp_rises_with_its_mean() {
         let times = Arrivals::Ramp(0.0, 40.0).times(1000 * SECOND, 1);
         assert!(times.len().abs_diff(20_000) < 566, "{}", times.len());
         let early = times.iter().filter(|time| **time < 500 * SECOND).count();
@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_is_played_in_order_and_to_the_end() {
+    fn trace_is_replayed_in_order_to_its_end() {
         let trace = Arrivals::Trace(vec![2 * SECOND, SECOND, 5 * SECOND]);
         assert_eq!(trace.times(5 * SECOND, 1), [SECOND, 2 * SECOND]);
     }
 
     #[test]
-    fn steps_have_their_rates_one_after_the_other() {
+    fn steps_have_their_rates_in_order() {
         let times = Arrivals::Steps(vec![10.0, 0.5, 40.0]).times(300 * SECOND, 1);
         assert!(times.is_sorted());
         let count = |step: u32| {

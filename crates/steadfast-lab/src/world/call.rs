@@ -1,4 +1,4 @@
-//! What the lab knows of a request, whoever passes it on.
+//! The lab's record of a request, which travels in its extensions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fails_later_was_not_the_first_to_fail() {
+    fn later_failure_is_no_first_failure() {
         let call = Call::new(1, 1);
         call.unlucky(1);
         call.failed(1);

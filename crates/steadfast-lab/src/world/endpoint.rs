@@ -1,4 +1,4 @@
-//! A simulated endpoint: what it allows, how long it takes, and when it fails.
+//! A simulated endpoint: its limits, latency and failures.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct Endpoint {
     pub(crate) cost: f64,
 }
 
-/// How a refusal says when to come back.
+/// The format of the hint of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// Not at all.
@@ -45,7 +45,7 @@ pub enum Hint {
     Seconds,
 }
 
-/// What is wrong with an endpoint for a time.
+/// A temporary fault of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Trouble {
     /// It works on a share of the requests that it could, from 0 to 1. Needs a
@@ -55,7 +55,7 @@ pub enum Trouble {
     Fails(f64, u16),
     /// It takes requests and never answers.
     Hangs,
-    /// It answers all with `429`, and says to come back after so long.
+    /// It answers all requests with `429` and this hint.
     Limits(Duration),
     /// Its port is closed, and connections break that were open.
     Refuses,
@@ -81,7 +81,7 @@ impl Endpoint {
         }
     }
 
-    /// Limits the requests. What is over the limit is refused with `429`.
+    /// Limits the requests. Requests beyond the limit are refused with `429`.
     pub fn requests(mut self, quota: Quota) -> Self {
         self.requests = Some(quota);
         self
@@ -93,7 +93,7 @@ impl Endpoint {
         self
     }
 
-    /// Sets how a refusal says when to come back. Whole seconds by default.
+    /// Sets the format of the hint of a refusal. Defaults to whole seconds.
     pub fn hint(mut self, hint: Hint) -> Self {
         self.hint = hint;
         self
@@ -227,7 +227,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn serves_as_much_as_its_narrowest_limit_allows() {
+    fn rate_is_limited_by_narrowest_limit() {
         let endpoint = Endpoint::new("a").requests(Quota::new(20, SECOND));
         assert_eq!(endpoint.rate(1.0), 20.0);
         let endpoint = endpoint.tokens(Quota::new(60_000, 60 * SECOND));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_lasts_from_its_start_to_its_end() {
+    fn trouble_lasts_from_start_to_end() {
         let endpoint = Endpoint::new("a")
             .capacity(20)
             .trouble(10..20, Trouble::Capacity(0.3))
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_start_gets_faster_at_first_and_after_a_trouble() {
+    fn slow_start_applies_at_start_and_after_trouble() {
         let endpoint = Endpoint::new("a")
             .slow_start(3.0, 10 * SECOND)
             .trouble(50..60, Trouble::Refuses);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_break_when_the_port_closes() {
+    fn closing_port_breaks_connections() {
         let endpoint = Endpoint::new("a").trouble(10..20, Trouble::Refuses);
         assert_eq!(endpoint.breaks_in(8 * SECOND..9 * SECOND), None);
         assert_eq!(

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn stragglers_are_as_many_as_they_should_be() {
+    fn stragglers_have_their_share() {
         let latency = Latency::Stragglers {
             median: SECOND,
             sigma: 0.0,
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn means_are_those_of_the_draws() {
+    fn computed_means_match_draws() {
         for latency in [
             Latency::Constant(SECOND),
             Latency::LogNormal(SECOND, 0.5),

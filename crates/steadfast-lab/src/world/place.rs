@@ -61,7 +61,7 @@ impl Place {
         attempts[column] += 1;
     }
 
-    /// Takes a request and its tokens, or neither and says how long both would take.
+    /// Takes a request and its tokens. Otherwise takes neither and returns the wait for both.
     pub(super) fn admit(&self, tokens: u32) -> Result<(), Duration> {
         let now = Instant::now();
         let state = &mut *self.lock();

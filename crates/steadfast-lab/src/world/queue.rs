@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-/// Serves in the order of arrival, so many at a time.
+/// Serves in the order of arrival, up to a capacity.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     working: u32,
@@ -12,7 +12,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Takes a turn, or returns what tells when it comes.
+    /// Takes a slot, or returns a receiver that resolves when a slot is free.
     pub(crate) fn join(&mut self, capacity: u32) -> Option<oneshot::Receiver<()>> {
         if self.working < capacity && self.waiting.is_empty() {
             self.working += 1;
@@ -29,7 +29,7 @@ impl Queue {
         self.move_up(capacity);
     }
 
-    /// Gives turns to those who wait, after the capacity has grown.
+    /// Gives free slots to waiters, after the capacity has grown.
     pub(crate) fn move_up(&mut self, capacity: u32) {
         while self.working < capacity {
             let Some(turn) = self.waiting.pop_front() else {
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_come_in_order_and_never_too_many() {
+    fn slots_are_granted_in_order_within_capacity() {
         let mut queue = Queue::default();
         assert!(queue.join(2).is_none());
         assert!(queue.join(2).is_none());
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_capacity_lets_none_move_up_and_a_larger_one_all_it_can() {
+    fn smaller_capacity_admits_none_and_larger_capacity_fills_up() {
         let mut queue = Queue::default();
         for _ in 0..4 {
             assert!(queue.join(4).is_none());
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_left_is_passed_over() {
+    fn cancelled_waiter_is_skipped() {
         let mut queue = Queue::default();
         queue.join(1);
         drop(queue.join(1));

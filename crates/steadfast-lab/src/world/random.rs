@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn one_seed_is_one_run_and_streams_differ() {
+    fn equal_seed_repeats_and_streams_differ() {
         let draw = |seed, stream| generator(seed, stream).u64(..);
         assert_eq!(draw(7, 1), draw(7, 1));
         assert_ne!(draw(7, 1), draw(7, 2));

@@ -1,4 +1,4 @@
-//! What happens: who serves, who asks, and when.
+//! A scenario: endpoints, clients and arrivals.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -90,7 +90,7 @@ impl Scenario {
         self
     }
 
-    /// Sets how long a request may take in all. What has no answer by then has failed.
+    /// Sets the deadline of a request. A request without an answer by then has failed.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
@@ -138,7 +138,7 @@ impl Scenario {
         tokens.sum::<f64>() / shares
     }
 
-    /// Returns the trouble that ends last, after which all is well, and whose it is.
+    /// Returns the trouble that ends last, with the index of its endpoint.
     pub(crate) fn last_trouble(&self) -> Option<(usize, Range<Duration>)> {
         let troubles = self.endpoints.iter().enumerate().flat_map(|(n, endpoint)| {
             let ranges = endpoint.troubles.iter().map(|(range, _)| range.clone());
@@ -178,12 +178,12 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "needs endpoints with limits")]
-    fn no_load_is_a_share_of_an_endpoint_without_limits() {
+    fn load_of_endpoint_without_limits_panics() {
         let _ = Scenario::new("a").endpoint(Endpoint::new("a")).load(0.5);
     }
 
     #[test]
-    fn sizes_come_in_their_shares() {
+    fn request_sizes_have_their_shares() {
         let scenario = Scenario::new("sizes").sizes([(9.0, 100), (1.0, 2_000)]);
         let mut rng = crate::world::random::generator(1, 1);
         let large = (0..10_000)

@@ -45,7 +45,7 @@ fn every_row_can_be_failed() {
 }
 
 #[test]
-fn the_document_says_what_happened() {
+fn document_matches_results() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/comparison.md");
     let text = document(sections());
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -1,4 +1,4 @@
-//! A section of the document: who is compared, in which cases, and what everybody did.
+//! A section of the document: contestants, cases and results.
 
 use crate::table::{Cell, Mark};
 
@@ -21,13 +21,13 @@ pub(crate) struct Column {
     pub(crate) configured: &'static str,
 }
 
-/// A case, and what everybody did in it.
+/// A case with its results.
 pub(crate) struct Row {
     pub(crate) group: String,
     pub(crate) name: &'static str,
     pub(crate) right: String,
     pub(crate) cells: Vec<Cell>,
-    /// Whether somebody who is wrong on purpose fails it.
+    /// Whether a contestant that is wrong on purpose fails it.
     pub(crate) caught: bool,
 }
 
@@ -36,7 +36,7 @@ impl Row {
         &self.cells[0]
     }
 
-    /// Whether anybody fails it. A row that nobody can fail shows nothing.
+    /// Whether a contestant fails it. A row without a possible failure shows nothing.
     pub(crate) fn can_be_failed(&self) -> bool {
         let rivals = &self.cells[1..];
         self.caught || rivals.iter().any(|cell| cell.mark == Mark::Fails)

@@ -1,6 +1,6 @@
 //! A table in Markdown.
 
-/// Whether a contestant did what is right.
+/// Whether a contestant behaved rightly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     Holds,

@@ -1,3 +1,5 @@
+//! The response future of the checker, and the end of its call.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
+    /// Starts a call, which keeps its permit until its end.
     pub(crate) fn start(shared: Arc<Shared>, permit: Permit) -> Self {
         shared.note(|report| {
             report.calls += 1;
@@ -55,6 +58,7 @@ impl Flight {
         }
     }
 
+    /// Ends the call as completed.
     fn land(&mut self) {
         self.permit = None;
         if let Some(shared) = self.shared.take() {

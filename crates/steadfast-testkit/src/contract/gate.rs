@@ -1,3 +1,5 @@
+//! Admission of handles: holds, errors and permits.
+
 use std::any::Any;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -21,6 +23,7 @@ pub(crate) struct Gate {
     limit: Mutex<Option<Arc<Semaphore>>>,
 }
 
+/// The state that handles wait for.
 #[derive(Debug, Default)]
 struct GateState {
     held: bool,
@@ -28,26 +31,30 @@ struct GateState {
 }
 
 impl Gate {
+    /// Holds all handles, or releases them.
     pub(crate) fn set_held(&self, held: bool) {
         self.state.send_modify(|state| state.held = held);
     }
 
+    /// Queues an error for the next handle that polls.
     pub(crate) fn fail(&self, error: AnyError) {
         self.state
             .send_modify(|state| state.errors.push_back(error));
     }
 
+    /// Sets the number of permits.
     pub(crate) fn limit(&self, permits: usize) {
         *lock(&self.limit) = Some(Arc::new(Semaphore::new(permits)));
     }
 
-    /// Asks to pass. The future holds its place in the queue for a permit, as tower's
-    /// `ConcurrencyLimit` does: who stops polling it keeps others out.
+    /// Queues for a permit. The future keeps its position in the queue, as in tower's
+    /// `ConcurrencyLimit`. So a handle that stops polling it blocks later handles.
     pub(crate) fn admit(shared: Arc<Shared>) -> Admission {
         // Unconstrained: the answer must not depend on how much the task has polled before.
         Box::pin(unconstrained(async move { shared.gate.pass().await }))
     }
 
+    /// Waits until the gate is open, then for a permit.
     async fn pass(&self) -> Result<Permit, AnyError> {
         let mut state = self.state.subscribe();
         loop {
@@ -69,6 +76,7 @@ impl Gate {
         }
     }
 
+    /// Takes the readiness error, if there is one.
     fn take_error(&self) -> Option<AnyError> {
         let mut error = None;
         self.state.send_if_modified(|state| {

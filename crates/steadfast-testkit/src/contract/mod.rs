@@ -1,3 +1,5 @@
+//! The checker of the `tower_service::Service` contract.
+
 mod future;
 mod gate;
 mod probe;

@@ -1,10 +1,12 @@
+//! The counts of the checker, and its controls.
+
 use std::any::Any;
 use std::sync::{Arc, Mutex};
 
 use super::gate::Gate;
 use crate::sync::lock;
 
-/// Counts what was done with the handles of a [`Contract`](crate::Contract).
+/// Counts calls and readiness of the handles of a [`Contract`](crate::Contract).
 ///
 /// `calls` is always `completed + cancelled + in_flight`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,19 +14,19 @@ use crate::sync::lock;
 pub struct Report {
     /// Calls made on a handle that was ready.
     pub calls: u64,
-    /// Calls whose future resolved, to a response or to an error.
+    /// Calls that returned a response or an error.
     pub completed: u64,
-    /// Calls whose future was dropped before it resolved.
+    /// Calls with a future that was dropped before it resolved.
     pub cancelled: u64,
-    /// Calls whose future still exists and has not resolved.
+    /// Calls with a future that exists and has not resolved.
     pub in_flight: u64,
-    /// Handles that are ready and were not called yet: what a layer must not hold for long.
+    /// Handles that are ready and were not called yet. A layer must not hold readiness for long.
     pub ready: u64,
-    /// Handles that were dropped while they were ready: capacity asked for and not used.
+    /// Handles that were dropped while they were ready: reserved capacity that was not used.
     pub unused: u64,
     /// Readiness errors given out.
     pub failed_ready: u64,
-    /// Broken promises. Each was a panic, too, but a task may have swallowed that.
+    /// Violations of the contract. Each one also panicked, but a task may have swallowed the panic.
     pub violations: u64,
 }
 
@@ -36,6 +38,7 @@ pub struct Probe {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// The state that all handles and the probe share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     report: Mutex<Report>,
@@ -43,10 +46,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Changes the counts.
     pub(crate) fn note(&self, change: impl FnOnce(&mut Report)) {
         change(&mut lock(&self.report));
     }
 
+    /// Counts a violation and panics.
     #[track_caller]
     pub(crate) fn violation(&self, message: &str) -> ! {
         self.note(|report| report.violations += 1);
@@ -68,7 +73,7 @@ impl Probe {
         self.shared.gate.set_held(true);
     }
 
-    /// Ends a [`hold`](Self::hold), and wakes those who wait.
+    /// Ends a [`hold`](Self::hold), and wakes the waiting handles.
     pub fn allow(&self) {
         self.shared.gate.set_held(false);
     }

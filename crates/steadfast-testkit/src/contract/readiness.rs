@@ -1,3 +1,5 @@
+//! The readiness of one handle, until its call or drop.
+
 use std::sync::Arc;
 
 use super::gate::Permit;
@@ -21,7 +23,7 @@ impl Readiness {
         }
     }
 
-    /// Ends it without a call, and not because nobody wanted it: the service has failed.
+    /// Ends it without a call because the service has failed. It does not count as unused.
     pub(crate) fn revoke(&mut self) {
         self.used = true;
     }

@@ -1,3 +1,5 @@
+//! The checked service.
+
 use std::any::{Any, type_name};
 use std::fmt;
 use std::mem;
@@ -20,8 +22,8 @@ use super::readiness::Readiness;
 /// * `poll_ready` after it has returned an error;
 /// * an inner service that reports readiness and is pending when it is asked again.
 ///
-/// Its [`Probe`] tells what cannot be a panic: how many calls were cancelled, and how many handles
-/// hold readiness without using it. A clone starts not ready, and shares the probe.
+/// Its [`Probe`] counts the rest: cancelled calls, and handles with unused readiness. A clone starts
+/// not ready and shares the probe.
 ///
 /// # Checking a layer
 ///
@@ -78,6 +80,7 @@ pub struct Contract<S> {
     state: State,
 }
 
+/// The readiness of a handle.
 enum State {
     Idle,
     /// Waits for the probe to let it pass.
@@ -128,6 +131,7 @@ impl<S> Contract<S> {
         self.inner
     }
 
+    /// Creates a handle that is not ready.
     fn with(inner: S, shared: Arc<Shared>) -> Self {
         Self {
             inner,
@@ -136,6 +140,7 @@ impl<S> Contract<S> {
         }
     }
 
+    /// Counts a readiness error and returns it.
     fn fail<E>(&mut self, error: E) -> Poll<Result<(), E>> {
         self.state = State::Failed;
         self.shared.note(|report| report.failed_ready += 1);
@@ -214,6 +219,7 @@ impl<S: fmt::Debug> fmt::Debug for Contract<S> {
     }
 }
 
+/// Returns a scripted readiness error as the error type of the service.
 fn downcast<E: 'static>(error: AnyError) -> E {
     let error: Box<dyn Any> = error;
     match error.downcast() {

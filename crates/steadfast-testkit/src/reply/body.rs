@@ -1,3 +1,5 @@
+//! The body of a reply: its steps as frames.
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,12 +12,12 @@ use tokio::time::{Sleep, sleep};
 use super::plan::{Plan, Step};
 use crate::wire::events::KEEP_ALIVE;
 
-/// Hears of the end of a body.
+/// Receives the end of a body.
 pub(crate) trait Settle {
     /// Every step was taken.
     fn completed(&mut self);
 
-    /// The connection is to be dropped, once what was sent before is on the wire.
+    /// The connection must close after all earlier data is on the wire.
     fn cut(&mut self);
 }
 
@@ -38,14 +40,15 @@ impl<G: Settle> ReplyBody<G> {
         body
     }
 
-    /// Settles with the last step and not at the poll after it, which may never come: nobody has
-    /// to poll a body that says it is at its end.
+    /// Settles with the last step, not at the next poll. No caller has to poll a body after
+    /// `is_end_stream()`.
     fn settle_if_done(&mut self) {
         if self.is_done() {
             self.guard.completed();
         }
     }
 
+    /// Returns whether all steps are done.
     fn is_done(&self) -> bool {
         self.plan.steps.is_empty() && self.sleep.is_none()
     }

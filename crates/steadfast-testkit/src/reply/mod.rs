@@ -1,3 +1,5 @@
+//! Replies: content, timing and faults.
+
 mod body;
 mod plan;
 mod stream;
@@ -14,7 +16,7 @@ pub(crate) use self::stream::Stream;
 use crate::dialect::Dialect;
 use crate::hint::Hint;
 
-/// Describes one answer of an upstream: what it says, when, and how it breaks.
+/// Describes one answer of an upstream: its content, its timing and its fault.
 ///
 /// [`Reply::ok`] answers as the API would, in one piece or as a stream, whichever the request asks
 /// for. The other constructors name a failure; the setters add delays and, for streams, faults.
@@ -42,7 +44,7 @@ pub struct Reply {
     pub(crate) stream: Stream,
 }
 
-/// What a reply says.
+/// The content of a reply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
     Ok,
@@ -94,9 +96,9 @@ impl Reply {
         Self::new(Answer::RateLimited(hint))
     }
 
-    /// Creates the answer that says that the quota or the credit is spent, for long.
+    /// Creates the answer for a spent quota or spent credit.
     ///
-    /// It has no hint. With most providers it is a 429, told apart only by its body.
+    /// It has no hint. With most providers it is a 429, which differs only by its body.
     pub fn quota_spent(dialect: Dialect) -> Self {
         Self::new(Answer::QuotaSpent(dialect))
     }
@@ -139,7 +141,7 @@ impl Reply {
         }
     }
 
-    /// Sets the provider whose shapes the answer takes. It then answers on every path.
+    /// Sets the provider format of the answer. The reply then applies to every path.
     pub fn dialect(self, dialect: Dialect) -> Self {
         Self {
             dialect: Some(dialect),
@@ -159,6 +161,7 @@ impl Reply {
     }
 }
 
+/// Parses a part of a head, and panics if it is malformed.
 #[track_caller]
 fn parse<T: TryFrom<String, Error: Debug>>(what: &str, text: &str) -> T {
     match T::try_from(text.to_owned()) {

@@ -1,3 +1,5 @@
+//! The steps of a body, planned in advance.
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ pub(crate) enum Step {
     /// Drop the connection.
     Cut,
     Send(Bytes),
-    /// Wait, for ever if `rest` is `None`, and send a comment every so often.
+    /// Wait, without end if `rest` is `None`, and send a comment at each interval.
     Wait {
         rest: Option<Duration>,
         keep_alive: Option<Duration>,
@@ -84,6 +86,7 @@ impl Stream {
         }
     }
 
+    /// Returns the last step of a stream with a fault.
     fn break_with(&self, fault: &Fault, events: Events<'_>) -> Option<Step> {
         match fault {
             Fault::Cut => Some(Step::Cut),

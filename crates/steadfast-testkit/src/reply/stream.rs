@@ -1,3 +1,5 @@
+//! Timing and faults of a stream.
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +18,7 @@ pub(crate) struct Stream {
     pub(crate) fault: Option<(usize, Fault)>,
 }
 
+/// The fault that ends a body.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     Cut,
@@ -58,7 +61,7 @@ impl Reply {
         self
     }
 
-    /// Sends `: keep-alive` so many times before the first visible text.
+    /// Sets the number of `: keep-alive` comments before the first visible text.
     pub fn comments(mut self, comments: usize) -> Self {
         self.stream.comments = comments;
         self
@@ -95,7 +98,7 @@ impl Reply {
 
     /// Sends an error event of the reply's [`dialect`](Self::dialect) after `n` chunks, and ends.
     ///
-    /// Answers in one piece stay whole: they would have said it with their status.
+    /// Whole answers stay intact, since a whole answer reports an error by its status.
     pub fn error_after(self, n: usize) -> Self {
         self.fault(n, Fault::Error)
     }
@@ -105,6 +108,7 @@ impl Reply {
         self.fault(n, Fault::Raw(bytes.into()))
     }
 
+    /// Sets the fault after `n` chunks.
     fn fault(mut self, n: usize, fault: Fault) -> Self {
         self.stream.fault = Some((n, fault));
         self

@@ -1,3 +1,5 @@
+//! The port: open, closed, and the connections behind it.
+
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
@@ -10,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::link::Link;
 use crate::sync::lock;
 
-/// How many connections may wait to be accepted.
+/// The length of the accept queue.
 const BACKLOG: u32 = 1024;
 
 /// The port of an upstream, which can be closed and opened again, and its live connections.
@@ -20,11 +22,12 @@ pub(crate) struct Door {
     state: Mutex<State>,
 }
 
+/// The socket and the live connections.
 #[derive(Debug)]
 struct State {
     listener: Option<TcpListener>,
-    /// While the door is closed: a socket that has the port and does not listen. So connections
-    /// are refused, and nobody else is given the port.
+    /// While the door is closed: a socket that is bound to the port and does not listen. So
+    /// connections are refused, and no other process gets the port.
     reserved: Option<TcpSocket>,
     live: HashMap<u64, Arc<Link>>,
     accepted: u64,
@@ -32,6 +35,7 @@ struct State {
 }
 
 impl Door {
+    /// Binds the port and listens.
     pub(crate) fn open(addr: SocketAddr) -> io::Result<Self> {
         let listener = bind(addr)?.listen(BACKLOG)?;
         Ok(Self {
@@ -46,6 +50,7 @@ impl Door {
         })
     }
 
+    /// Returns the address of the port.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -84,10 +89,12 @@ impl Door {
         Ok(())
     }
 
+    /// Resets all live connections.
     pub(crate) fn reset_all(&self) {
         lock(&self.state).reset_all();
     }
 
+    /// Returns the number of live connections.
     pub(crate) fn live(&self) -> usize {
         lock(&self.state).live.len()
     }
@@ -101,20 +108,22 @@ impl Door {
                 return Poll::Pending;
             };
             let (stream, _) = ready!(listener.poll_accept(cx))?;
-            // Entered under the same lock: who closes the door now finds this connection, too.
+            // Entered under the same lock, so that a concurrent `close` finds this connection.
             Poll::Ready(Ok(state.enter(stream)))
         })
         .await
     }
 
+    /// Removes a connection that has ended.
     pub(crate) fn leave(&self, link: &Link) {
         lock(&self.state).live.remove(&link.id());
     }
 }
 
 impl State {
+    /// Registers an accepted connection.
     fn enter(&mut self, stream: TcpStream) -> Arc<Link> {
-        // Events of a stream are small and must not wait for each other. Only speed is lost else.
+        // Small events must not wait for each other. If the option fails, only speed is lost.
         let _ = stream.set_nodelay(true);
         self.accepted += 1;
         let link = Arc::new(Link::new(self.accepted, stream));
@@ -129,6 +138,7 @@ impl State {
     }
 }
 
+/// Binds a socket without listening.
 fn bind(addr: SocketAddr) -> io::Result<TcpSocket> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,

@@ -1,3 +1,5 @@
+//! Guards that count the ends of connections and streams.
+
 use std::sync::Arc;
 
 use super::door::Door;
@@ -33,6 +35,7 @@ pub(crate) struct StreamGuard {
 }
 
 impl StreamGuard {
+    /// Guards a stream, which ends in exactly one count.
     pub(crate) fn counted(link: Arc<Link>, state: Arc<State>) -> Self {
         state.count(|counts| counts.streams_started += 1);
         Self {
@@ -41,6 +44,7 @@ impl StreamGuard {
         }
     }
 
+    /// Guards a whole answer, which is no stream.
     pub(crate) fn uncounted(link: Arc<Link>) -> Self {
         Self { link, state: None }
     }

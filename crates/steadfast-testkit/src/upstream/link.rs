@@ -1,3 +1,5 @@
+//! One connection, which the upstream can end.
+
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +15,8 @@ use crate::sync::lock;
 
 /// One accepted connection, and the two ways to end it.
 ///
-/// The socket is here and not inside of hyper, so that whoever wants it gone need not wait for the
-/// task that serves it.
+/// The link owns the socket, not hyper. So a reset does not wait for the task that serves the
+/// connection.
 #[derive(Debug)]
 pub(crate) struct Link {
     id: u64,
@@ -33,6 +35,7 @@ impl Link {
         }
     }
 
+    /// Returns the number of the connection, from 1.
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
@@ -47,7 +50,7 @@ impl Link {
         }
     }
 
-    /// Ends the connection as soon as what was sent before is on the wire.
+    /// Ends the connection after all earlier data is on the wire.
     pub(crate) fn cut(&self) {
         self.sever();
     }
@@ -57,7 +60,7 @@ impl Link {
         self.wake.notified().await;
     }
 
-    /// Whether it was the upstream that ended the connection.
+    /// Whether the upstream has ended the connection.
     pub(crate) fn is_severed(&self) -> bool {
         self.severed.load(Ordering::Acquire)
     }
@@ -67,6 +70,7 @@ impl Link {
         self.wake.notify_one();
     }
 
+    /// Locks the socket. It is gone after a reset.
     fn stream(&self) -> MutexGuard<'_, Option<TcpStream>> {
         lock(&self.stream)
     }

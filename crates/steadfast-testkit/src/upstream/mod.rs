@@ -1,3 +1,5 @@
+//! The fault-injecting server.
+
 mod door;
 mod guard;
 mod link;
@@ -23,10 +25,10 @@ use crate::quota::Quota;
 use crate::received::Received;
 use crate::reply::Reply;
 
-/// Serves an OpenAI-compatible API on a loopback port, as well or as badly as it is told.
+/// Serves an OpenAI-compatible API, with faults on demand, on a loopback port.
 ///
-/// A handle: clones share the server, which stops with the last of them. Its connections are reset
-/// then. See the [crate docs](crate) for an example.
+/// An `Upstream` is a handle. Clones share the server. It stops with the last handle and resets its
+/// connections. See the [crate docs](crate) for an example.
 ///
 /// | Request | Answer of [`Reply::ok`] |
 /// |---|---|
@@ -40,13 +42,15 @@ use crate::reply::Reply;
 /// also in its text and after the `@` of its `model`. Both HTTP/1.1 and HTTP/2 with prior knowledge
 /// are understood.
 ///
-/// Who decides about a request: the queue of [`next`](Self::next) and [`script`](Self::script)
-/// first, then the [`limit`](Self::limit), then what was [`set`](Self::set).
+/// A request takes the first reply of the queue ([`next`](Self::next), [`script`](Self::script)).
+/// If the queue is empty, the [`limit`](Self::limit) applies, then the behavior of
+/// [`set`](Self::set).
 #[derive(Clone, Debug)]
 pub struct Upstream {
     server: Arc<Server>,
 }
 
+/// The parts that all handles share. The last handle stops the server.
 #[derive(Debug)]
 struct Server {
     door: Arc<Door>,
@@ -54,10 +58,10 @@ struct Server {
     acceptor: AbortHandle,
 }
 
-// ===== impl Upstream: starting, and where it is =====
+// ===== impl Upstream: start and address =====
 
 impl Upstream {
-    /// Starts an upstream on a free port of 127.0.0.1. It is called `upstream-PORT`.
+    /// Starts an upstream on a free port of 127.0.0.1. Its name is `upstream-PORT`.
     ///
     /// # Errors
     ///
@@ -68,7 +72,7 @@ impl Upstream {
 
     /// Starts an upstream on the first address of `addr`.
     ///
-    /// It is meant for loopback addresses: it answers everybody, and its log has their secrets.
+    /// Use a loopback address: the server has no access control, and its log contains credentials.
     ///
     /// # Errors
     ///
@@ -123,7 +127,7 @@ impl Upstream {
     }
 }
 
-// ===== impl Upstream: how it answers =====
+// ===== impl Upstream: replies =====
 
 impl Upstream {
     /// Sets how requests are answered from now on: a [`Reply`] or a [`Behavior`].
@@ -167,7 +171,7 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// If the port could not be kept, and somebody has taken it.
+    /// If the port could not be reserved, and another process has bound it.
     pub async fn restore(&self) -> io::Result<()> {
         self.server.door.reopen()
     }
@@ -184,10 +188,10 @@ impl Upstream {
     }
 }
 
-// ===== impl Upstream: what it has seen =====
+// ===== impl Upstream: log and counts =====
 
 impl Upstream {
-    /// Returns what was counted since the start.
+    /// Returns the counts since the start.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.state().counts()
@@ -209,7 +213,7 @@ impl Upstream {
         self.wait_until(|counts| counts.requests >= n).await;
     }
 
-    /// Waits until the counts are as `done` wants them.
+    /// Waits until `done` returns `true` for the counts.
     pub async fn wait_until(&self, done: impl FnMut(&Counts) -> bool) {
         self.state().wait_until(done).await;
     }
@@ -222,13 +226,14 @@ impl Drop for Server {
     }
 }
 
+/// Accepts connections until the server stops.
 async fn accept(door: Arc<Door>, state: Arc<State>) {
     loop {
         match door.accept().await {
             Ok(link) => {
                 tokio::spawn(serve(link, door.clone(), state.clone()));
             }
-            // The client has left already, or the process is out of sockets: a moment helps.
+            // The client has closed the connection, or the process lacks sockets. A short wait helps.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }

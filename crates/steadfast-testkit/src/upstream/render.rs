@@ -1,3 +1,5 @@
+//! The HTTP answer of a reply.
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,6 +26,7 @@ struct Draft {
     content: Content,
 }
 
+/// The body of an answer before it is sent.
 enum Content {
     Json(Value),
     Stream(Shape, Subject),
@@ -82,6 +85,7 @@ pub(crate) fn render(
     response
 }
 
+/// Chooses head and content of an answer.
 fn draft(reply: &Reply, received: &Received, number: u64, name: &str) -> Draft {
     let mut headers = HeaderMap::new();
     let (status, body) = match reply.answer {
@@ -128,7 +132,7 @@ fn subject(reply: &Reply, received: &Received, number: u64, name: &str) -> Subje
     Subject {
         upstream: name.to_owned(),
         number,
-        // What is no JSON asks for nothing in particular: layers are tested with any body.
+        // A body that is not JSON is accepted, since layers are tested with any body.
         request: serde_json::from_slice(&received.body).unwrap_or_default(),
         prompt_tokens: (received.body.len() / 4).max(1),
         chunks: reply.stream.chunks,

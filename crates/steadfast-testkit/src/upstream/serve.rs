@@ -1,3 +1,5 @@
+//! The task of one connection.
+
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -38,8 +40,8 @@ pub(crate) async fn serve(link: Arc<Link>, door: Arc<Door>, state: Arc<State>) {
         _ = &mut connection => return,
         () = link.severed() => {}
     }
-    // A cut comes from a body that has handed out its last chunk. Perhaps the chunk is not on the
-    // wire yet: the stream may run on another thread. One more poll writes it.
+    // A body requests a cut after its last chunk. The stream may run on another thread, so the chunk
+    // may not be written yet. One more poll writes it.
     let once = poll_fn(|cx| {
         let _ = connection.as_mut().poll(cx);
         Poll::Ready(())
@@ -47,6 +49,7 @@ pub(crate) async fn serve(link: Arc<Link>, door: Arc<Door>, state: Arc<State>) {
     unconstrained(once).await;
 }
 
+/// Answers one request.
 async fn handle(
     request: Request<Incoming>,
     link: Arc<Link>,
@@ -55,7 +58,7 @@ async fn handle(
     let at = Instant::now();
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
-        // The client left before it had sent everything. Nobody is there to be answered.
+        // The client closed the connection before the end of the request. No answer is possible.
         return pending().await;
     };
     let received = Received {

@@ -1,3 +1,5 @@
+//! The shared state of an upstream.
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -14,10 +16,10 @@ use crate::reply::Reply;
 use crate::sync::lock;
 use crate::wire::clock::go_duration;
 
-/// How many requests the log keeps. Older ones go first.
+/// The number of requests in the log. The oldest are dropped first.
 pub(crate) const LOG_LIMIT: usize = 10_000;
 
-/// What an upstream knows: how to answer, and what was asked.
+/// The behavior, the log and the counts of an upstream.
 #[derive(Debug)]
 pub(crate) struct State {
     name: Mutex<Arc<str>>,
@@ -27,6 +29,7 @@ pub(crate) struct State {
     counts: watch::Sender<Counts>,
 }
 
+/// The replies to come: one-time replies, then the behavior.
 #[derive(Debug, Default)]
 struct Script {
     standing: Behavior,
@@ -44,6 +47,7 @@ impl State {
         }
     }
 
+    /// Returns the name in all answers.
     pub(crate) fn name(&self) -> Arc<str> {
         lock(&self.name).clone()
     }
@@ -52,19 +56,22 @@ impl State {
         *lock(&self.name) = name.into();
     }
 
+    /// Sets the behavior.
     pub(crate) fn stand(&self, behavior: Behavior) {
         lock(&self.script).standing = behavior;
     }
 
+    /// Queues one-time replies.
     pub(crate) fn enqueue(&self, replies: impl IntoIterator<Item = Reply>) {
         lock(&self.script).queue.extend(replies);
     }
 
+    /// Sets or removes the quota.
     pub(crate) fn limit(&self, quota: Option<Quota>) {
         *lock(&self.limit) = quota.map(|quota| Bucket::new(quota, Instant::now()));
     }
 
-    /// Notes a request, and decides how it is answered. Returns its number, too.
+    /// Records a request and chooses its reply. Returns the number of the request, too.
     pub(crate) fn receive(&self, received: &Received) -> (u64, Reply) {
         let reply = self.reply_to(received);
         let mut log = lock(&self.log);
@@ -73,7 +80,7 @@ impl State {
         }
         log.push_back(received.clone());
         drop(log);
-        // Last, so that who waits for the count finds the request in the log and its reply taken.
+        // Last: a test that waits for the count then finds the request in the log and its reply taken.
         let mut number = 0;
         self.count(|counts| {
             counts.requests += 1;
@@ -82,6 +89,7 @@ impl State {
         (number, reply)
     }
 
+    /// Returns the next one-time reply, a refusal, or the reply of the behavior.
     fn reply_to(&self, received: &Received) -> Reply {
         let standing = {
             let mut script = lock(&self.script);
@@ -90,10 +98,11 @@ impl State {
                 None => script.standing.clone(),
             }
         };
-        // The user's code may take its time, and use the upstream: no lock is held here.
+        // The user's code may be slow, and may use the upstream. So no lock is held here.
         self.refuse().unwrap_or_else(|| standing.choose(received))
     }
 
+    /// Takes a token, or returns the 429 of the quota.
     fn refuse(&self) -> Option<Reply> {
         let mut limit = lock(&self.limit);
         let bucket = limit.as_mut()?;
@@ -101,7 +110,7 @@ impl State {
         Some(Reply::rate_limited((bucket.quota().hint)(wait)))
     }
 
-    /// What an announced quota adds to the head of an answer that it let through.
+    /// Adds the headers of an announced quota to the head of an admitted answer.
     pub(crate) fn announce(&self, headers: &mut HeaderMap) {
         let mut limit = lock(&self.limit);
         let Some(bucket) = limit.as_mut().filter(|bucket| bucket.quota().announced) else {
@@ -126,6 +135,7 @@ impl State {
         }
     }
 
+    /// Returns the requests in the log.
     pub(crate) fn log(&self) -> Vec<Received> {
         lock(&self.log).iter().cloned().collect()
     }
@@ -134,6 +144,7 @@ impl State {
         lock(&self.log).clear();
     }
 
+    /// Changes the counts and notifies waiting tests.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         self.counts.send_modify(change);
     }
@@ -142,6 +153,7 @@ impl State {
         self.counts.borrow().clone()
     }
 
+    /// Waits until `done` returns `true` for the counts.
     pub(crate) async fn wait_until(&self, done: impl FnMut(&Counts) -> bool) {
         // An error means that the sender is gone, and `self` has it.
         let _ = self.counts.subscribe().wait_for(done).await;

@@ -63,6 +63,7 @@ pub(crate) fn response(subject: &Subject, status: &str) -> Value {
     })
 }
 
+/// Returns a chat completion of OpenAI.
 fn chat(subject: &Subject) -> Value {
     json!({
         "id": subject.id("chatcmpl"), "object": "chat.completion", "created": CREATED,
@@ -75,6 +76,7 @@ fn chat(subject: &Subject) -> Value {
     })
 }
 
+/// Returns one vector for each input.
 fn embeddings(subject: &Subject) -> Value {
     let input = &subject.request["input"];
     // A list of numbers is one text, as tokens.

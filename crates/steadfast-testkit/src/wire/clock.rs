@@ -14,6 +14,7 @@ pub(crate) struct ServerClock {
 }
 
 impl ServerClock {
+    /// Rounds the instant up to a whole second, as a `date` header does.
     pub(crate) fn at(now: SystemTime) -> Self {
         let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH);
         Self {
@@ -30,14 +31,17 @@ impl ServerClock {
         u128::from(self.epoch_seconds) * 1000 + milliseconds(wait.min(MAX_WAIT))
     }
 
+    /// Returns the `date` header.
     pub(crate) fn date(self) -> String {
         self.date_after(Duration::ZERO)
     }
 
+    /// Returns the HTTP date after a wait.
     pub(crate) fn date_after(self, wait: Duration) -> String {
         httpdate::fmt_http_date(self.time_after(wait))
     }
 
+    /// Returns the RFC 3339 time after a wait.
     pub(crate) fn rfc3339_after(self, wait: Duration) -> String {
         humantime::format_rfc3339_seconds(self.time_after(wait)).to_string()
     }

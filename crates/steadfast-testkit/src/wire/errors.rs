@@ -27,7 +27,7 @@ pub(crate) fn unknown_path(method: &http::Method, path: &str) -> Value {
     openai(&message, "invalid_request_error", Some("unknown_url"))
 }
 
-/// The answer that says that money or credit, and not only a minute's share, is spent.
+/// The answer for spent money or credit, as opposed to the quota of a minute.
 pub(crate) fn quota_spent(dialect: Dialect) -> (StatusCode, Value) {
     match dialect {
         Dialect::Anthropic => {
@@ -58,10 +58,12 @@ pub(crate) fn quota_spent(dialect: Dialect) -> (StatusCode, Value) {
     }
 }
 
+/// Returns an error body of OpenAI.
 pub(crate) fn openai(message: &str, kind: &str, code: Option<&str>) -> Value {
     json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
 }
 
+/// Returns an error body of Anthropic.
 pub(crate) fn anthropic(kind: &str, message: &str) -> Value {
     json!({
         "type": "error",
@@ -70,6 +72,7 @@ pub(crate) fn anthropic(kind: &str, message: &str) -> Value {
     })
 }
 
+/// Returns an error body of Google.
 pub(crate) fn gemini(status: StatusCode, message: &str, details: Value) -> Value {
     let name = gemini_status(status.as_u16());
     let mut error = json!({"code": status.as_u16(), "message": message, "status": name});
@@ -82,6 +85,7 @@ pub(crate) fn gemini(status: StatusCode, message: &str, details: Value) -> Value
     json!({"error": error})
 }
 
+/// Returns Google's detail with the id of a quota.
 pub(crate) fn quota_failure(quota_id: &str) -> Value {
     json!({
         "@type": "type.googleapis.com/google.rpc.QuotaFailure",
@@ -93,6 +97,7 @@ pub(crate) fn quota_failure(quota_id: &str) -> Value {
     })
 }
 
+/// Returns OpenAI's error type and code for a status.
 fn openai_type(status: u16) -> (&'static str, Option<&'static str>) {
     match status {
         401 => ("invalid_request_error", Some("invalid_api_key")),
@@ -105,6 +110,7 @@ fn openai_type(status: u16) -> (&'static str, Option<&'static str>) {
     }
 }
 
+/// Returns Anthropic's error type for a status.
 fn anthropic_type(status: u16) -> &'static str {
     match status {
         400 => "invalid_request_error",
@@ -120,6 +126,7 @@ fn anthropic_type(status: u16) -> &'static str {
     }
 }
 
+/// Returns Google's status name for an HTTP status.
 fn gemini_status(status: u16) -> &'static str {
     match status {
         400 => "INVALID_ARGUMENT",

@@ -20,7 +20,7 @@ pub(crate) struct Events<'a> {
 }
 
 impl Events<'_> {
-    /// What comes before the first visible token.
+    /// The events before the first visible token.
     pub(crate) fn opening(self) -> Vec<Bytes> {
         let role = json!({"role": "assistant", "content": ""});
         match self.shape {
@@ -124,7 +124,7 @@ impl Events<'_> {
         }
     }
 
-    /// OpenAI sends usage in a chunk of its own to those who ask; others put it in the last one.
+    /// OpenAI sends usage in an extra chunk on request. Other providers put it in the last chunk.
     fn finish_with_usage(self, mut finish: Value) -> Vec<Bytes> {
         let mut events = Vec::new();
         if self.subject.request["stream_options"]["include_usage"] == true {
@@ -140,6 +140,7 @@ impl Events<'_> {
         events
     }
 
+    /// Returns a chunk of a chat or text completion.
     fn chunk(self, delta: Value, finish_reason: Option<&str>) -> Value {
         let mut chunk = self.subject.chat_chunk(delta, finish_reason);
         if self.shape == Shape::OpenRouter {
@@ -148,12 +149,14 @@ impl Events<'_> {
         chunk
     }
 
+    /// Returns an event of OpenAI's responses API.
     fn response_event(self, step: &str, status: &str) -> Bytes {
         let response = response(self.subject, status);
         named(&format!("response.{step}"), json!({"response": response}))
     }
 }
 
+/// Returns an event with data alone.
 fn data(event: &Value) -> Bytes {
     format!("data: {event}\n\n").into()
 }

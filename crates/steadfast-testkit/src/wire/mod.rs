@@ -1,4 +1,4 @@
-//! What providers put on the wire: pure functions from values to headers, bodies and events.
+//! The wire format of providers: pure functions from values to headers, bodies and events.
 
 pub(crate) mod answers;
 pub(crate) mod clock;

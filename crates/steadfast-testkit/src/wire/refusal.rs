@@ -22,9 +22,9 @@ pub(crate) fn refusal(hint: Hint, now: SystemTime) -> (HeaderMap, Value) {
     (headers, body_of(hint, clock))
 }
 
+/// The headers of `hint`: a wait, or the state of a limit.
 fn headers_of(hint: Hint, clock: ServerClock) -> Vec<(&'static str, String)> {
     match hint {
-        Hint::None | Hint::Gemini(_) => vec![],
         Hint::RetryAfter(wait) => vec![("retry-after", seconds(wait).to_string())],
         // The debug form keeps the point in "2.0".
         Hint::RetryAfterDecimal(wait) => {
@@ -38,6 +38,17 @@ fn headers_of(hint: Hint, clock: ServerClock) -> Vec<(&'static str, String)> {
         Hint::XMsRetryAfterMs(wait) => {
             vec![("x-ms-retry-after-ms", milliseconds(wait).to_string())]
         }
+        Hint::RateLimitDraft(wait) => vec![
+            ("ratelimit-policy", r#""default";q=50;w=60"#.to_owned()),
+            ("ratelimit", format!(r#""default";r=0;t={}"#, seconds(wait))),
+        ],
+        _ => limit_headers(hint, clock),
+    }
+}
+
+/// The headers of a provider that reports the state of its buckets. Gemini reports it in the body.
+fn limit_headers(hint: Hint, clock: ServerClock) -> Vec<(&'static str, String)> {
+    match hint {
         Hint::OpenAi(wait) => vec![
             ("x-ratelimit-limit-requests", "1".to_owned()),
             ("x-ratelimit-remaining-requests", "0".to_owned()),
@@ -90,13 +101,11 @@ fn headers_of(hint: Hint, clock: ServerClock) -> Vec<(&'static str, String)> {
             ("x-ratelimit-remaining", "0".to_owned()),
             ("x-ratelimit-reset", clock.after_ms(wait).to_string()),
         ],
-        Hint::RateLimitDraft(wait) => vec![
-            ("ratelimit-policy", r#""default";q=50;w=60"#.to_owned()),
-            ("ratelimit", format!(r#""default";r=0;t={}"#, seconds(wait))),
-        ],
+        _ => vec![],
     }
 }
 
+/// The body of a 429 with `hint`.
 fn body_of(hint: Hint, clock: ServerClock) -> Value {
     match hint {
         Hint::Azure(wait) => json!({"error": {"code": "429", "message": format!(
@@ -145,6 +154,7 @@ fn body_of(hint: Hint, clock: ServerClock) -> Value {
     }
 }
 
+/// Returns Google's 429 with a `RetryInfo`.
 fn gemini(wait: Duration) -> Value {
     let delay = decimal_seconds(wait);
     errors::gemini(

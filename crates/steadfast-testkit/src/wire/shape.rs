@@ -1,3 +1,5 @@
+//! The shape of an answer: dialect and operation.
+
 use http::Method;
 use serde_json::Value;
 
@@ -33,6 +35,7 @@ impl Shape {
         }
     }
 
+    /// Returns the shape of an OpenAI path.
     fn of_route(method: &Method, path: &str) -> Option<Self> {
         match (method.as_str(), path) {
             ("POST", "/v1/chat/completions") => Some(Self::Chat),

@@ -1,3 +1,5 @@
+//! The request fields that an answer repeats.
+
 use serde_json::{Value, json};
 
 /// The moment of every answer, so that two runs give the same bytes.
@@ -22,6 +24,7 @@ impl Subject {
         format!("{asked}@{}", self.upstream)
     }
 
+    /// Returns the id of an answer, equal in every run.
     pub(crate) fn id(&self, prefix: &str) -> String {
         format!("{prefix}-{}-{}", self.upstream, self.number)
     }
@@ -53,6 +56,7 @@ impl Subject {
         })
     }
 
+    /// Returns the token counts in Google's format.
     pub(crate) fn usage_gemini(&self) -> Value {
         json!({
             "promptTokenCount": self.prompt_tokens,

@@ -54,7 +54,7 @@ mod tests {
 
     /// Envoy's docs: `consecutive_5xx` "defaults to 5", `max_ejection_percent` is 10, and "if the
     /// number of ejected hosts is above the threshold, the host is not ejected". Of fewer than ten
-    /// hosts one is more than that, and `always_eject_one_host` is off unless somebody sets it.
+    /// hosts one is more than that, and `always_eject_one_host` is off by default.
     #[test]
     fn ten_hosts_are_needed_to_eject_one() {
         Clock::run(|clock| {
@@ -70,7 +70,7 @@ mod tests {
     /// `base_ejection_time`, 30 s, "multiplied by the number of times the host has been ejected in
     /// a row".
     #[test]
-    fn comes_back_at_once_and_goes_for_longer() {
+    fn ejected_host_returns_at_once_and_is_ejected_for_longer() {
         Clock::run(|clock| {
             let start = clock.now();
             let mut rule = Envoy::new(10);

@@ -1,4 +1,4 @@
-//! failsafe 1.3.0 with the defaults of its `Config`, which are those of Finagle.
+//! failsafe 1.3.0 with the defaults of its `Config`, which come from Finagle.
 
 use std::time::Duration;
 
@@ -216,7 +216,7 @@ mod tests {
     /// the average of a service that has just failed needs 70 failures to halve. Here the window
     /// is 30 s: 21.
     #[test]
-    fn the_average_halves_with_the_window() {
+    fn average_halves_per_window() {
         let mut average = Average::default();
         for seconds in 1..=100 {
             assert_eq!(average.update(seconds * 1_000, 1.0), 1.0);
@@ -228,7 +228,7 @@ mod tests {
     /// failsafe's own test `fail_when_success_rate_not_met`: before a window has passed since the
     /// start, no rate opens it.
     #[test]
-    fn no_rate_counts_within_the_first_window() {
+    fn rate_is_ignored_in_first_window() {
         Clock::run(|clock| {
             let mut rule = Rule::new(1);
             let ends = [End::Failed, End::Succeeded];
@@ -247,7 +247,7 @@ mod tests {
     /// failure, 30 s later the average is still below 0.8 although all went well, and the next
     /// failure opens it.
     #[test]
-    fn a_failure_that_comes_first_weighs_for_long() {
+    fn first_failure_dominates_average() {
         Clock::run(|clock| {
             let mut rule = Rule::new(1);
             let mut call = |end| {
@@ -267,7 +267,7 @@ mod tests {
     /// failsafe's docs: `equal_jittered` keeps "half of the exponential growth, and jitter between
     /// 0 and that amount", here from 10 s to 300 s.
     #[test]
-    fn half_of_the_wait_is_chance() {
+    fn half_of_wait_is_random() {
         assert_eq!([0, 1, 2, 5, 30].map(backoff), [10, 20, 40, 300, 300]);
         Clock::run(|_| {
             let waits: Vec<_> = (0..200).map(|seed| Rule::new(seed).next_wait(1)).collect();

@@ -23,7 +23,7 @@ pub(crate) struct Linkerd {
     state: State,
     in_a_row: u32,
     window: Window,
-    /// How often it was shut since it was open. (linkerd says `open` where others say closed.)
+    /// The number of times it was shut since it was open. (`open` in linkerd means closed.)
     times: u32,
     rng: Rng,
 }
@@ -104,7 +104,7 @@ impl Breaker for Linkerd {
                 }
             }
             State::Shut { .. } => {}
-            // The first end that comes decides, whoever it belongs to.
+            // The first end decides, regardless of its call.
             State::Probation { .. } if success => self.open(now),
             State::Probation { .. } => self.shut(now),
         }
@@ -173,7 +173,7 @@ mod tests {
     /// number of samples no matter how tightly packed they are in time", here the least of 5; and
     /// samples of more than a window ago do not count.
     #[test]
-    fn the_rate_is_exact_however_fast_requests_come() {
+    fn rate_is_exact_at_any_request_rate() {
         Clock::run(|clock| {
             let now = clock.now();
             for pause in [Duration::ZERO, SECOND] {
@@ -190,10 +190,10 @@ mod tests {
         });
     }
 
-    /// linkerd's `unified.rs`: "Consecutive failures >= `max_failures`", whose annotation is 7 by
+    /// linkerd's `unified.rs`: "Consecutive failures >= `max_failures`", with an annotation of 7 by
     /// default, and the rate "drops below `threshold`": at 0.8 itself nothing happens.
     #[test]
-    fn seven_in_a_row_or_less_than_four_fifths() {
+    fn seven_consecutive_failures_or_success_below_80_percent_open() {
         Clock::run(|clock| {
             let now = clock.now();
             let mut rule = Linkerd::new(1);
@@ -223,7 +223,7 @@ mod tests {
     /// linkerd's `exp-backoff`: `min` times two to the n, at most `max`, and a random part of
     /// `jitter` times that on top. `unified.rs`: "Probation: allow single probe request".
     #[test]
-    fn waits_longer_each_time_and_one_probe_decides() {
+    fn wait_grows_and_one_probe_decides() {
         assert_eq!([0, 1, 2, 6].map(|n| backoff(n).as_secs()), [1, 2, 4, 60]);
         Clock::run(|clock| {
             let mut now = clock.now();
@@ -252,7 +252,7 @@ mod tests {
     /// for the next class and nothing else; `channel.rs` sends none when a response future is
     /// dropped.
     #[test]
-    fn a_cancelled_probe_is_waited_for_for_ever() {
+    fn cancelled_probe_blocks_breaker_forever() {
         Clock::run(|clock| {
             let mut now = clock.now();
             let mut rule = Linkerd::new(1);

@@ -74,7 +74,7 @@ impl Breaker for Rule {
 
     fn record(&mut self, ticket: Ticket, end: End, now: Instant) {
         if end == End::Cancelled {
-            // A place of an earlier phase is nobody's any more.
+            // A slot of an earlier phase has no owner any more.
             if let State::HalfOpen { taken } = &mut self.state {
                 *taken &= ticket.phase != Some(self.phase);
             }

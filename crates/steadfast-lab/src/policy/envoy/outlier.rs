@@ -108,7 +108,7 @@ mod tests {
     /// Envoy's docs: `consecutive_5xx` is 5, and a host is ejected for `base_ejection_time`, 30 s,
     /// "multiplied by the number of times the host has been ejected".
     #[test]
-    fn five_failures_in_a_row_eject_for_longer_each_time() {
+    fn five_consecutive_failures_eject_for_longer_each_time() {
         let start = Instant::now();
         let mut outliers = Outliers::new(4, 50, start);
         for _ in 0..4 {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn no_ejection_is_longer_than_five_minutes() {
+    fn ejection_lasts_at_most_five_minutes() {
         let mut now = Instant::now();
         let mut outliers = Outliers::new(4, 50, now);
         for times in 1..20 {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_hosts_stay() {
+    fn at_most_half_of_hosts_are_ejected() {
         let now = Instant::now();
         let mut outliers = Outliers::new(4, 50, now);
         for host in 0..4 {

@@ -32,7 +32,7 @@ fn after(tried: &[usize], in_vain: u32, first: End) -> Progress {
 
 /// `cooldown_handlers.py`: for 5 s (`DEFAULT_COOLDOWN_TIME_SECONDS`), or for the time of the header.
 #[test]
-fn a_429_cools_a_deployment_down() {
+fn status_429_cools_deployment() {
     let now = Instant::now();
     let mut rules = rules(2, 3);
     rules.ended(0, end(Kind::Limited, None), now);
@@ -48,7 +48,7 @@ fn a_429_cools_a_deployment_down() {
 /// facts/proxies.md, c.14: a cooldown that every 429 of a burst made longer served 5 to 29 % of the
 /// requests. LiteLLM's does not: the first one counts.
 #[test]
-fn refusals_at_the_same_time_do_not_add_up() {
+fn concurrent_refusals_start_one_cooldown() {
     let now = Instant::now();
     let mut rules = rules(2, 3);
     for n in 0..20 {
@@ -59,7 +59,7 @@ fn refusals_at_the_same_time_do_not_add_up() {
 
 /// BerriAI/litellm#17418: half of the attempts of a minute have to fail, and of five at least.
 #[test]
-fn failures_cool_a_deployment_down_when_they_are_many() {
+fn many_failures_cool_deployment() {
     let now = Instant::now();
     let failed = end(Kind::Failed, None);
     let mut rules = rules(2, 3);
@@ -86,7 +86,7 @@ fn failures_cool_a_deployment_down_when_they_are_many() {
 
 /// `SINGLE_DEPLOYMENT_TRAFFIC_FAILURE_THRESHOLD`.
 #[test]
-fn the_only_deployment_cools_down_after_a_thousand_failures_only() {
+fn only_deployment_cools_after_a_thousand_failures() {
     let now = Instant::now();
     let mut rules = rules(1, 3);
     rules.ended(0, end(Kind::Limited, Some(9)), now);
@@ -98,10 +98,10 @@ fn the_only_deployment_cools_down_after_a_thousand_failures_only() {
     assert!(rules.healthy(now).is_empty());
 }
 
-/// `_time_to_sleep_before_retry`: 0 if anybody is healthy. `should_retry_this_error`: no retry if
-/// nobody is after the first failure.
+/// `_time_to_sleep_before_retry`: 0 if a deployment is healthy. `should_retry_this_error`: no retry
+/// if none is healthy after the first failure.
 #[test]
-fn retries_at_once_or_not_at_all() {
+fn first_retry_is_immediate_or_absent() {
     let now = Instant::now();
     let mut rules = rules(2, 3);
     let limited = end(Kind::Limited, Some(9));
@@ -122,7 +122,7 @@ fn retries_at_once_or_not_at_all() {
 
 /// `_calculate_retry_after`, with the headers of the first failure, and up to 60 s.
 #[test]
-fn sleeps_between_later_retries_if_nobody_is_left() {
+fn later_retries_sleep_without_untried_endpoint() {
     let now = Instant::now();
     let mut rules = rules(2, 4);
     for deployment in 0..2 {

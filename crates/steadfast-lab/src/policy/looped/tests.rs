@@ -1,4 +1,4 @@
-//! The loop: what rules are told, and that they are told once.
+//! The loop: each event reaches the rules exactly once.
 
 use std::io;
 
@@ -26,7 +26,7 @@ enum Event {
 
 use Event::{Again, Chosen, Ended, Nobody, Over, Sent};
 
-/// Asks the endpoints in order, three times in all, and nobody where the script has nobody.
+/// Selects the endpoints in order, three times in all, and none where the script has none.
 struct Script {
     endpoints: Vec<Option<usize>>,
     log: Arc<Mutex<Vec<Event>>>,
@@ -71,7 +71,7 @@ impl Rules for Script {
     }
 }
 
-/// A client of two endpoints, of which the first has trouble, and what its rules were told.
+/// A client of two endpoints, the first one in trouble, and the events of its rules.
 fn client(
     endpoints: impl Into<Vec<Option<usize>>>,
     trouble: Trouble,
@@ -100,7 +100,7 @@ async fn ask(client: &Client) -> Result<StatusCode, BoxError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tells_its_rules_what_happens_in_order() {
+async fn rules_receive_events_in_order() {
     let (client, events) = client([Some(0), None, Some(1)], Trouble::Fails(1.0, 503));
     let started = Instant::now();
     assert_eq!(ask(&client).await.expect("an answer"), StatusCode::OK);
@@ -120,7 +120,7 @@ async fn tells_its_rules_what_happens_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn makes_as_many_attempts_as_its_rules_want_and_returns_the_last_answer() {
+async fn loop_makes_attempts_of_rules_and_returns_last_answer() {
     let (client, events) = client([Some(0); 9], Trouble::Fails(1.0, 503));
     let status = ask(&client).await.expect("an answer");
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -132,7 +132,7 @@ async fn makes_as_many_attempts_as_its_rules_want_and_returns_the_last_answer() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn fails_if_nobody_takes_the_request() {
+async fn loop_without_endpoint_fails() {
     let (client, events) = client([], Trouble::Hangs);
     let error = ask(&client).await.expect_err("nobody was asked");
     assert_eq!(error.to_string(), "nobody can take the request");
@@ -140,7 +140,7 @@ async fn fails_if_nobody_takes_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_dropped_ends_once() {
+async fn dropped_request_ends_once() {
     let (client, events) = client([Some(0)], Trouble::Hangs);
     assert!(timeout(5 * SECOND, ask(&client)).await.is_err());
     let abandoned = Ended(0, Kind::Abandoned, 5 * SECOND);
@@ -148,7 +148,7 @@ async fn a_request_that_is_dropped_ends_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_dropped_while_it_waits_ends_once() {
+async fn request_dropped_during_wait_ends_once() {
     let (client, events) = client([Some(0); 3], Trouble::Refuses);
     assert!(timeout(500 * MILLI, ask(&client)).await.is_err());
     let broken = Ended(0, Kind::Broken, 30 * MILLI);
@@ -182,7 +182,7 @@ fn hints_are_milliseconds_or_whole_seconds() {
 }
 
 #[test]
-fn who_reads_seconds_only_sees_the_next_whole_one() {
+fn hint_in_seconds_is_rounded_up() {
     for (hint, expected) in [(0, 0), (1, 1), (1_000, 1), (1_001, 2)] {
         let end = End {
             kind: Kind::Limited,
@@ -194,7 +194,7 @@ fn who_reads_seconds_only_sees_the_next_whole_one() {
 }
 
 #[test]
-fn kinds_are_those_that_clients_tell_apart() {
+fn each_outcome_has_its_kind() {
     for (status, expected, may_retry) in [
         (200, Kind::Success, false),
         (400, Kind::Rejected, false),

@@ -1,4 +1,4 @@
-//! What is true of every policy, ours and those of others.
+//! Properties of every policy, ours and the others.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn trouble() -> Scenario {
 }
 
 #[test]
-fn names_differ_and_say_what_they_are() {
+fn policies_have_distinct_names_and_descriptions() {
     let names: BTreeSet<_> = policies().iter().map(|policy| policy.name()).collect();
     assert_eq!(names.len(), policies().len());
     assert!(policies().iter().all(|policy| policy.about().len() > 20));
@@ -45,7 +45,7 @@ fn names_differ_and_say_what_they_are() {
 /// A report holds each second of the run, so a single draw from a generator that has no seed would
 /// show.
 #[test]
-fn a_run_can_be_repeated_with_every_policy() {
+fn every_policy_repeats_run_of_a_seed() {
     for policy in policies() {
         let run = |seed| trouble().run(&*policy, seed);
         let report = run(1);
@@ -56,7 +56,7 @@ fn a_run_can_be_repeated_with_every_policy() {
 }
 
 #[test]
-fn the_same_requests_come_whatever_the_policy() {
+fn every_policy_gets_equal_requests() {
     let arrivals = |policy: &dyn Policy| trouble().run(policy, 1).details.arrivals;
     let all: BTreeSet<_> = policies()
         .iter()
@@ -66,7 +66,7 @@ fn the_same_requests_come_whatever_the_policy() {
 }
 
 #[test]
-fn no_policy_makes_more_attempts_than_it_may() {
+fn no_policy_exceeds_attempt_limit() {
     let endpoint = |name| Endpoint::new(name).failures(1.0);
     let run = |policy: &dyn Policy, attempts| -> Report {
         Scenario::new("outage")
@@ -91,15 +91,15 @@ fn no_policy_makes_more_attempts_than_it_may() {
 /// An endpoint that answers all with 429 and `Retry-After: 1`: after the first second ours ask once
 /// a second, however many wait for it.
 #[test]
-fn ours_ask_whoever_always_refuses_once_a_second() {
+fn ours_sends_one_attempt_per_second_to_refusing_endpoint() {
     for load in [0.001, 0.01, 0.1] {
         for entry in refusing() {
             let scenario = entry.at(load);
             for policy in ours::all() {
                 let report = scenario.run(&*policy, 1);
                 let asked = &report.details.attempts[0];
-                // Those who wait reach their deadline after the last arrivals. A probe whose caller
-                // leaves makes room for the next one, so there are more: `goals` shows it.
+                // Waiting requests reach their deadline after the last arrivals. Then each cancelled
+                // probe makes room for the next one, so there are more: `goals` shows it.
                 let asked = &asked[1..asked.len().min(30)];
                 let most = asked.windows(10).map(|ten| ten.iter().sum()).max();
                 assert!(

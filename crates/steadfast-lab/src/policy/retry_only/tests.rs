@@ -10,7 +10,7 @@ use crate::report::Report;
 use crate::world::{Arrivals, Endpoint, Scenario};
 
 const OURS: [&str; 2] = ["steadfast-retry", "steadfast-retry-timeouts"];
-/// How much more than what comes may be sent in any second.
+/// The bound on attempts per request in any second.
 const MOST: f64 = 1.15;
 
 fn scenario(name: &str) -> Scenario {
@@ -45,23 +45,23 @@ fn weather(name: &str, seed: u64) {
 }
 
 #[test]
-fn a_storm_stays_small_and_ends_as_soon_as_without_retries() {
+fn storm_with_ours_stays_small_and_ends_as_without_retries() {
     weather("storm", 2);
 }
 
 #[test]
-fn so_does_one_in_which_a_request_of_a_hundred_fails_by_chance() {
+fn storm_with_1_percent_failures_stays_small_and_ends() {
     weather("storm-blips-1", 1);
 }
 
 #[test]
-fn so_does_one_in_which_a_request_of_twenty_fails_by_chance() {
+fn storm_with_5_percent_failures_stays_small_and_ends() {
     weather("storm-blips-5", 1);
 }
 
-/// Otherwise the tests above would say nothing about the budget.
+/// Otherwise the tests above would prove nothing about the budget.
 #[test]
-fn without_a_budget_a_storm_does_not_end() {
+fn storm_without_budget_does_not_end() {
     let storm = storm("storm");
     let report = run(&storm, "steadfast-no-budget", 1);
     assert!(report.details.peak_amplification > 3.0, "{report:?}");
@@ -73,7 +73,7 @@ fn without_a_budget_a_storm_does_not_end() {
 
 /// The bucket is empty for less than half of the time. Timeouts are no blips.
 #[test]
-fn even_with_a_storm_most_blips_are_retried() {
+fn most_blips_are_retried_during_storm() {
     let report = run(&storm("storm-blips-5"), "steadfast-retry", 1);
     let retried = report.details.unlucky_retried.expect("some fail by chance");
     assert!((0.5..0.95).contains(&retried), "{retried}");
@@ -83,7 +83,7 @@ fn even_with_a_storm_most_blips_are_retried() {
 
 /// It counts what succeeded in ten seconds, and a fifth of that may be spent in one.
 #[test]
-fn towers_budget_lets_a_storm_double() {
+fn storm_doubles_with_budget_of_tower() {
     let report = run(&storm("storm"), "tower-retry", 1);
     let peak = report.details.peak_amplification;
     assert!((1.8..2.3).contains(&peak), "{peak}");
@@ -93,7 +93,7 @@ fn towers_budget_lets_a_storm_double() {
 
 /// The budget is of each client, so the storms of eight add up.
 #[test]
-fn a_storm_of_many_clients_is_larger_than_that_of_one() {
+fn storm_of_many_clients_exceeds_storm_of_one() {
     let report = run(&storm("storm-clients"), "steadfast-retry-timeouts", 1);
     let peak = report.details.peak_amplification;
     assert!((1.5..2.0).contains(&peak), "{peak}");
@@ -115,7 +115,7 @@ fn blips_are_retried() {
 }
 
 #[test]
-fn everyone_in_a_herd_is_served() {
+fn every_client_of_herd_is_served() {
     for seed in 1..=3 {
         let report = run(&scenario("herd"), "steadfast-retry", seed);
         assert_eq!((report.requests, report.success), (300, 1.0));
@@ -123,7 +123,7 @@ fn everyone_in_a_herd_is_served() {
 }
 
 #[test]
-fn a_herd_parts_soon() {
+fn herd_disperses_soon() {
     for seed in 1..=3 {
         let report = run(&scenario("herd"), "steadfast-retry", seed);
         let calls = report.attempts_per_request;
@@ -133,7 +133,7 @@ fn a_herd_parts_soon() {
 
 /// Without the deadline of the request ours would wait for half a minute only.
 #[test]
-fn ours_waits_as_long_as_the_request_has() {
+fn ours_waits_up_to_deadline() {
     let minute = Duration::from_secs(60);
     let scenario = Scenario::new("two")
         .endpoint(Endpoint::new("slow").requests(Quota::new(1, minute)))
@@ -146,7 +146,7 @@ fn ours_waits_as_long_as_the_request_has() {
 }
 
 #[test]
-fn nobody_makes_more_attempts_than_it_may() {
+fn no_retry_policy_exceeds_attempt_limit() {
     let endpoint = Endpoint::new("down").failures(1.0);
     let scenario = Scenario::new("outage").endpoint(endpoint);
     for policy in retry_only() {

@@ -203,7 +203,7 @@ fn number<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
 }
 
-/// What is computed of false alarms, if it can be.
+/// The computed false alarms, if the rule allows the computation.
 fn computed(one: &Measurement, noise: usize) -> Option<String> {
     let least = if one.row.counts()?.is_part() {
         "≥ "
@@ -234,7 +234,7 @@ fn after(outages: &[Observed]) -> String {
     mean.map_or_else(|| NONE.to_owned(), |mean| format!("{mean:.1}"))
 }
 
-/// The time until traffic was whole, or what is instead of it.
+/// The time until full traffic, or its replacement.
 fn whole(outages: &[Observed], share: f64) -> String {
     if !outages.iter().any(|seen| seen.opened) {
         return NONE.to_owned();

@@ -10,17 +10,17 @@ use crate::breaker::{
 
 /// A share of requests that fail by chance at which hardly any breaker opens.
 const LITTLE: f64 = 0.01;
-/// The usual share, and so much that even a breaker which hardly ever opens does so now and then.
+/// The usual share, and a share at which even an insensitive breaker opens now and then.
 pub(super) const NOISE: [f64; 2] = [0.05, 0.1];
 
-/// What was measured.
+/// All measurements.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(super) breakers: Vec<Measurement>,
     pub(super) variations: Vec<Outages>,
 }
 
-/// What was measured of one breaker.
+/// The measurement of one breaker.
 #[derive(Debug)]
 pub(super) struct Measurement {
     pub(super) row: Row,
@@ -44,7 +44,7 @@ pub(super) struct Outages {
     pub(super) cancelled: Vec<Observed>,
 }
 
-/// Measures all rows. What comes out does not depend on the number of cores.
+/// Measures all rows. The result does not depend on the number of cores.
 pub(crate) fn measure(seeds: u64) -> Measured {
     Measured {
         breakers: on_all_cores(rows(), |row| Measurement::new(row, seeds)),
@@ -52,7 +52,7 @@ pub(crate) fn measure(seeds: u64) -> Measured {
     }
 }
 
-/// Does something with each, and returns what comes out in their order.
+/// Measures each job on all cores, and returns the results in the order of the jobs.
 pub(super) fn on_all_cores<J: Send, T: Send>(
     jobs: Vec<J>,
     measure: impl Fn(J) -> T + Sync,
@@ -98,7 +98,7 @@ impl Measurement {
 
 impl Outages {
     fn new(row: &Row, seeds: u64) -> Self {
-        // 50 of them, unless somebody wants other seeds. More hardly change anything.
+        // 50 by default. More hardly change the result.
         let runs = u32::try_from(seeds / 20).unwrap_or(u32::MAX).max(1);
         let of = |probes| Observed::of(row, probes, runs);
         Self {

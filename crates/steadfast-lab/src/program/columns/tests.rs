@@ -43,7 +43,7 @@ fn cells_of(table: &Table, column: usize) -> Vec<String> {
 }
 
 #[test]
-fn the_best_success_is_bold_and_has_its_spread_beside_it() {
+fn best_success_is_bold_with_spread() {
     let outcome = outcome("quota", &[&[0.99, 0.98], &[0.9, 0.9], &[0.985, 0.985]]);
     let found = cells(&outcome, 1);
     assert_eq!(
@@ -53,7 +53,7 @@ fn the_best_success_is_bold_and_has_its_spread_beside_it() {
 }
 
 #[test]
-fn nobody_is_the_best_of_equals() {
+fn equal_successes_have_no_best() {
     let outcome = outcome("quota", &[&[1.0], &[1.0]]);
     assert_eq!(
         cells(&outcome, 1)[2..],
@@ -62,14 +62,14 @@ fn nobody_is_the_best_of_equals() {
 }
 
 #[test]
-fn what_did_not_happen_is_no_number() {
+fn missing_value_has_no_number() {
     let outcome = outcome("storm", &[&[0.0]]);
     assert_eq!(cells(&outcome, 4)[2], "–");
     assert_eq!(cells(&outcome, 9), ["recovered s", "----------:", "never"]);
 }
 
 #[test]
-fn a_time_that_some_seeds_do_not_have_says_so() {
+fn time_missing_for_some_seeds_is_marked() {
     let mut outcome = outcome("storm", &[&[1.0, 1.0, 1.0]]);
     for (report, time) in outcome.rows[0].iter_mut().zip([Some(3.0), None, Some(6.0)]) {
         report.details.recovered_s = time;
@@ -78,7 +78,7 @@ fn a_time_that_some_seeds_do_not_have_says_so() {
 }
 
 #[test]
-fn an_endpoint_in_trouble_has_the_attempts_of_that_time_only() {
+fn endpoint_in_trouble_shows_attempts_of_its_trouble() {
     let mut outcome = outcome("outage", &[&[1.0]]);
     // From 60 to 120 s at the first endpoint.
     let attempts = [vec![9; 60], vec![0; 30], vec![1; 30], vec![9; 60]].concat();
@@ -88,7 +88,7 @@ fn an_endpoint_in_trouble_has_the_attempts_of_that_time_only() {
 }
 
 #[test]
-fn recovery_is_compared_with_that_without_retries_seed_by_seed() {
+fn recovery_is_compared_with_no_retry_per_seed() {
     let mut outcome = outcome("storm", &[&[1.0; 3][..]; 4]);
     let times = [[20.0, 22.0, 24.0], [20.0, 23.0, 24.5], [25.0, 0.0, 30.0]];
     for (row, times) in outcome.rows.iter_mut().zip(times) {
@@ -109,7 +109,7 @@ fn recovery_is_compared_with_that_without_retries_seed_by_seed() {
 }
 
 #[test]
-fn a_peak_is_that_of_the_worst_seed() {
+fn peak_is_peak_of_worst_seed() {
     let mut outcome = outcome("storm", &[&[1.0; 3]]);
     for (report, peak) in outcome.rows[0].iter_mut().zip([1.1, 1.3, 1.2]) {
         report.details.peak_amplification = peak;
@@ -125,7 +125,7 @@ fn a_peak_is_that_of_the_worst_seed() {
 }
 
 #[test]
-fn hedges_are_what_is_sent_more_and_a_tail() {
+fn hedge_columns_show_extra_attempts_and_tail() {
     let mut outcome = outcome("stragglers", &[&[1.0; 2]]);
     for (report, more) in outcome.rows[0].iter_mut().zip([1.03, 1.06]) {
         report.attempts_per_request = more;
@@ -140,7 +140,7 @@ fn hedges_are_what_is_sent_more_and_a_tail() {
 }
 
 #[test]
-fn a_ramp_has_a_column_for_each_step() {
+fn ramp_has_column_per_step() {
     let mut outcome = outcome("ramp", &[&[1.0]]);
     let times = (1..=9).map(f64::from).collect();
     outcome.rows[0][0].details.steps_p99_s = times;

@@ -8,7 +8,7 @@ use crate::catalog::STEPS;
 use crate::program::numbers::percent;
 use crate::report::Report;
 
-/// What ours are to reach.
+/// A target for ours.
 pub(super) struct Goal {
     pub(super) name: &'static str,
     pub(super) target: &'static str,
@@ -38,7 +38,7 @@ type At = (&'static str, f64);
 
 const QUOTA: At = ("quota", 0.95);
 const OVERLOAD: At = ("quota", OVER);
-/// tower's own balancer, whose latency is not to be exceeded.
+/// tower's own balancer. Its latency must not be exceeded.
 const PEAK_EWMA: &str = "tower-p2c-peak-ewma";
 /// What hedging is compared with: the same without it.
 const UNHEDGED: &str = "steadfast-least-loaded";
@@ -173,7 +173,7 @@ fn refusal_goals() -> Vec<Goal> {
     ]
 }
 
-/// The least success, and the most of what it may cost.
+/// The least success, and the greatest number of attempts and refusals.
 #[derive(Clone, Copy)]
 struct Limits {
     success: f64,
@@ -208,7 +208,7 @@ impl Limits {
     }
 }
 
-/// Whether the success of one study is not below that of another by more than this.
+/// Whether the success of one study is at most `tolerance` below the other study.
 fn like(results: &Results<'_>, policy: &str, at: At, other: At, tolerance: f64) -> Measure {
     let success = |at| results.mean(at, policy, |report| report.success);
     let (found, other) = (success(at), success(other));
@@ -233,7 +233,7 @@ fn p99(results: &Results<'_>, policy: &str, at: At) -> Measure {
     }
 }
 
-/// How far the served shares are from those of the quotas, where that is most.
+/// The greatest difference between a served share and the share of the quota.
 fn shares(results: &Results<'_>, policy: &str, at: At) -> Measure {
     let (study, _) = results.of(at.0, at.1, policy);
     let scenario = &study.scenario;
@@ -285,7 +285,7 @@ fn stragglers(results: &Results<'_>, policy: &str) -> Measure {
     }
 }
 
-/// The step at which the latency is most beside that of round robin.
+/// The step with the greatest latency relative to round robin.
 fn ramp(results: &Results<'_>, policy: &str) -> Measure {
     let p99 = |policy: &str, n: usize| {
         results.time(("ramp", 1.0), policy, |report| {
@@ -304,8 +304,8 @@ fn ramp(results: &Results<'_>, policy: &str) -> Measure {
     }
 }
 
-/// What is sent a second to somebody who always refuses, in its worst ten seconds. What was sent in
-/// the first second is told apart: nobody knows it before the first refusal.
+/// The attempts per second at an endpoint that always refuses, in the worst ten seconds. The first
+/// second is separate: no policy can know the endpoint before the first refusal.
 fn refusing(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) -> Measure {
     let (mut first, mut most, mut success) = (0.0f64, 0.0f64, 1.0f64);
     for at in all {

@@ -1,4 +1,4 @@
-//! What came out, and how it stands to a goal.
+//! Results, and their comparison with a goal.
 
 use std::fmt;
 
@@ -62,7 +62,7 @@ impl<'a> Results<'a> {
         mean(row.iter().map(of)).unwrap_or(f64::NAN)
     }
 
-    /// The mean of a time that a report has if anybody was served.
+    /// The mean of a time that a report has after at least one success.
     pub(super) fn time(
         &self,
         (scenario, load): (&str, f64),

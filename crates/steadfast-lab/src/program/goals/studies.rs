@@ -3,7 +3,7 @@
 use crate::catalog::{Entry, catalog, refusing};
 use crate::program::study::Study;
 
-/// What is run, at which loads.
+/// The scenarios and their loads.
 const STUDIES: [(&str, &[f64]); 11] = [
     ("quota", &[0.5, 0.8, 0.95, OVER]),
     ("quota-no-hint", &[0.95, OVER]),
@@ -25,7 +25,7 @@ pub(crate) fn studies(seeds: impl Fn(f64) -> u64) -> Vec<Study> {
     let of = |(name, loads): (&str, &'static [f64])| {
         let entry = entry(name);
         let seeds = &seeds;
-        // Whoever refuses everybody leaves little to chance.
+        // An endpoint that refuses all requests leaves little to chance.
         let once = name.starts_with("refusing");
         let study = move |load: &f64| {
             let seeds = if once { 1 } else { seeds(*load) };

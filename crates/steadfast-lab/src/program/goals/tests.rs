@@ -51,7 +51,7 @@ fn perfect(study: &Study, policy: &str) -> Report {
     }
 }
 
-/// What comes out if the reports of ours are changed.
+/// The scores after a change of our reports.
 fn scores(change: impl Fn(&Study, &mut Report)) -> Scores {
     let outcome = |study: Study| {
         let row = |policy: &&str| {
@@ -85,12 +85,12 @@ fn at(name: &'static str, load: f64, change: impl Fn(&mut Report)) -> impl Fn(&S
 }
 
 #[test]
-fn what_just_reaches_its_goal_does() {
+fn value_at_bound_reaches_goal() {
     assert!(missed(|_, _| {}).is_empty());
 }
 
 #[test]
-fn each_number_that_is_a_little_worse_misses_its_goal_and_no_other() {
+fn value_beyond_bound_misses_only_its_goal() {
     let little = 1e-6;
     let cases: [(&str, f64, fn(&mut Report, f64), &[&str]); 18] = [
         // What depends on this one has a tolerance, so it is not missed as well.
@@ -210,7 +210,7 @@ fn each_number_that_is_a_little_worse_misses_its_goal_and_no_other() {
 
 /// `steadfast-scored` hedges in these reports, and is compared with the other one.
 #[test]
-fn a_tail_is_compared_with_that_of_nobody_who_hedges() {
+fn tail_is_compared_with_unhedged_policy() {
     let longer = at("stragglers", 0.25, |one| {
         if one.policy == "steadfast-scored" {
             one.details.p999_s = Some(1.51);
@@ -220,7 +220,7 @@ fn a_tail_is_compared_with_that_of_nobody_who_hedges() {
 }
 
 #[test]
-fn below_a_load_of_one_a_ramp_may_be_slow() {
+fn ramp_below_load_one_has_no_latency_goal() {
     let slow = at("ramp", 1.0, |one| one.details.steps_p99_s[4] = 9.0);
     assert!(missed(slow).is_empty());
     let at_the_end = at("ramp", 1.0, |one| one.details.steps_p99_s[8] = 9.0);
@@ -228,7 +228,7 @@ fn below_a_load_of_one_a_ramp_may_be_slow() {
 }
 
 #[test]
-fn attempts_count_during_the_trouble_and_after_the_first_second() {
+fn attempts_count_in_trouble_after_first_second() {
     // The second endpoint is the one that fails.
     let more = |second: usize| {
         at("fast-fail", 0.5, move |one| {
@@ -254,7 +254,7 @@ fn attempts_count_during_the_trouble_and_after_the_first_second() {
 }
 
 #[test]
-fn a_miss_is_written_and_who_reaches_it_counts() {
+fn missed_goal_is_marked_and_reached_goals_are_counted() {
     let only = at("quota", 0.95, |one| {
         if one.policy == "steadfast-scored" {
             one.success = 0.9;
@@ -281,7 +281,7 @@ fn a_miss_is_written_and_who_reaches_it_counts() {
 }
 
 #[test]
-fn a_goal_that_none_reaches_is_a_failure() {
+fn goal_without_reaching_policy_fails_run() {
     assert!(scores(|_, _| {}).verdict().is_ok());
     let none = scores(at("outage", 0.5, |one| one.success = 0.5));
     let failure = none.verdict().expect_err("a miss").to_string();
@@ -292,7 +292,7 @@ fn a_goal_that_none_reaches_is_a_failure() {
 }
 
 #[test]
-fn the_best_of_the_others_reaches_the_goal_or_comes_closest() {
+fn best_other_policy_reaches_goal_or_comes_closest() {
     let measure = |holds, rank| Measure {
         text: String::new(),
         holds,

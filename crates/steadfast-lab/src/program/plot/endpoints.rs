@@ -29,7 +29,7 @@ const CHOSEN_ALONE: [&str; 6] = [
     "envoy",
 ];
 
-/// So few policies are all shown. Whoever has more of them has some of the chosen ones.
+/// Up to this number, all policies are shown. Beyond it, a selection is shown.
 const FEW: usize = 8;
 
 /// The seconds over which attempts are averaged.
@@ -98,7 +98,7 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// Means over [`SMOOTH`] seconds, at so many points that they can be told apart.
+/// Means over [`SMOOTH`] seconds, at a number of points that stay distinguishable.
 fn smooth(counts: &[u32], seconds: usize) -> Vec<(f64, f64)> {
     let rate = |second: usize| {
         let window = second.saturating_sub(SMOOTH / 2)..(second + SMOOTH / 2 + 1).min(seconds);
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_means_of_the_seconds_around() {
+    fn rates_are_moving_means() {
         let rates = smooth(&[5, 0, 0, 0, 10], 6);
         let expected = [5.0 / 3.0, 5.0 / 4.0, 3.0, 2.0, 2.5, 10.0 / 3.0];
         for ((second, rate), (n, expected)) in rates.iter().zip(expected.iter().enumerate()) {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn long_runs_have_no_more_points_than_short_ones() {
+    fn long_runs_have_as_few_points_as_short_runs() {
         assert_eq!(smooth(&[], 180).len(), 180);
         assert_eq!(smooth(&[], 3_600).len(), 180);
     }

@@ -44,7 +44,7 @@ pub(in crate::program) fn latency(outcome: &Outcome) -> Result<String, BoxError>
     })
 }
 
-/// Whose row it is on the left, and on the right how many requests the dots are about.
+/// The policy on the left, and the number of requests on the right.
 fn label(area: &Area<'_>, row: &[Report], y: i32) -> Result<(), BoxError> {
     let success = mean(row.iter().map(|report| report.success)).unwrap_or_default();
     let text = percent(success) + " %";
@@ -57,7 +57,7 @@ fn right(area: &Area<'_>) -> i32 {
     area.dim_in_pixel().0 as i32 - 20
 }
 
-/// Those of them that there are: none without a success.
+/// The existing values: none without a success.
 fn quantiles(row: &[Report]) -> Vec<f64> {
     let of = |(_, of): &Quantile| mean(row.iter().filter_map(of));
     QUANTILES.iter().filter_map(of).collect()
@@ -150,12 +150,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_numbers_within_the_range() {
+    fn axis_ticks_are_round_numbers_in_range() {
         assert_eq!(ticks(&(0.04..3.0)), [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]);
     }
 
     #[test]
-    fn there_is_a_range_even_without_a_success() {
+    fn axis_has_range_without_success() {
         for rows in [vec![], vec![vec![]], vec![vec![1.0, 1.0, 1.0]]] {
             let range = range(&rows);
             assert!(0.0 < range.start && range.start < range.end, "{range:?}");

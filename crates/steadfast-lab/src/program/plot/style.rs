@@ -72,10 +72,10 @@ impl Look {
         }
     }
 
-    /// Draws a mark, which tells lines apart whose colours are similar.
+    /// Draws a mark, which distinguishes lines of similar colours.
     pub(super) fn mark(&self, area: &Area<'_>, at: (i32, i32)) -> Result<(), BoxError> {
         let (color, size) = (self.color, 4);
-        // Colours look most alike eight policies apart, so three shapes tell those apart.
+        // Colours look most alike eight policies apart, so three shapes distinguish them.
         match self.marker.map(|n| n % 3) {
             None => area.draw(&Circle::new(at, size, color.filled()))?,
             Some(0) => area.draw(&TriangleMarker::new(at, size + 1, color.filled()))?,

@@ -42,7 +42,7 @@ fn quantiles_are_nearest_ranks() {
 }
 
 #[test]
-fn counts_requests_attempts_and_refusals() {
+fn report_counts_requests_attempts_and_refusals() {
     let scenario = Scenario::new("a")
         .endpoint(Endpoint::new("a").cost(3.0))
         .endpoint(Endpoint::new("b"));
@@ -72,7 +72,7 @@ fn counts_requests_attempts_and_refusals() {
 }
 
 #[test]
-fn nothing_served_has_no_latency_and_no_cost() {
+fn report_without_success_has_no_latency_and_no_cost() {
     let scenario = Scenario::new("a").endpoint(Endpoint::new("a"));
     let report = Report::new(&scenario, "policy", 1, &[lost(SECOND)], &[vec![]]);
     assert_eq!(
@@ -86,7 +86,7 @@ fn nothing_served_has_no_latency_and_no_cost() {
 
 /// The second that has most attempts for its requests begins at no full one.
 #[test]
-fn the_peak_of_amplification_is_that_of_any_second() {
+fn peak_amplification_is_maximum_over_any_second() {
     let mut arrivals = vec![1; 30];
     let mut attempts = vec![1; 30];
     attempts[4] = 0;
@@ -102,7 +102,7 @@ fn the_peak_of_amplification_is_that_of_any_second() {
 }
 
 #[test]
-fn recovered_is_the_second_after_the_last_bad_one() {
+fn recovery_is_second_after_last_bad_second() {
     let records = |bad: &[u32]| -> Vec<_> {
         let second = |n: u32| {
             if bad.contains(&n) {
@@ -120,10 +120,10 @@ fn recovered_is_the_second_after_the_last_bad_one() {
     assert_eq!(recovered(&records(&[19]), healed), None, "it never did");
 }
 
-/// No policy without retries would ever recover if an endpoint fails by chance. Whoever met
-/// anything else beside was not just unlucky.
+/// With random failures, no policy without retries would ever recover. A request with any other
+/// failure counts.
 #[test]
-fn bad_luck_alone_does_not_put_recovery_off() {
+fn random_failures_do_not_delay_recovery() {
     let records = |unlucky| -> Vec<_> {
         let second = |n: u32| Record {
             unlucky,
@@ -141,7 +141,7 @@ fn bad_luck_alone_does_not_put_recovery_off() {
 }
 
 #[test]
-fn back_is_when_four_fifths_of_the_traffic_are_there_again() {
+fn return_is_second_with_four_fifths_of_earlier_traffic() {
     let scenario = Scenario::new("a").endpoint(Endpoint::new("a").trouble(5..10, Trouble::Refuses));
     let ticks: Vec<u32> = (0..30)
         .flat_map(|second| match second {
@@ -162,9 +162,9 @@ fn back_is_when_four_fifths_of_the_traffic_are_there_again() {
     assert_eq!(back(&scenario, &[vec![1; 90]]), None);
 }
 
-/// A request whose second attempt failed was tried again for another reason.
+/// A failed second attempt is another reason for a retry.
 #[test]
-fn retried_are_those_of_the_failed_first_attempts_that_were_tried_again() {
+fn retried_share_counts_failed_first_attempts_with_a_retry() {
     let failed = |attempts| Record {
         failed_first: true,
         attempts,
@@ -180,9 +180,9 @@ fn retried_are_those_of_the_failed_first_attempts_that_were_tried_again() {
     assert_eq!(share(&[served(SECOND), later]), None);
 }
 
-/// Whoever fails soon would look fast.
+/// An early failure would look fast.
 #[test]
-fn a_step_has_its_own_percentile_and_a_failure_counts_with_the_deadline() {
+fn step_percentile_counts_failure_as_deadline() {
     let scenario = Scenario::new("a")
         .endpoint(Endpoint::new("a"))
         .arrivals(Arrivals::Steps(vec![1.0, 2.0]))
@@ -197,7 +197,7 @@ fn a_step_has_its_own_percentile_and_a_failure_counts_with_the_deadline() {
 }
 
 #[test]
-fn late_is_who_was_sent_and_not_answered_in_time() {
+fn late_requests_are_in_flight_at_deadline() {
     let endpoint = |name| Endpoint::new(name).latency(crate::Latency::Constant(5 * SECOND));
     let run = |scenario: Scenario| {
         let policies = crate::policies();

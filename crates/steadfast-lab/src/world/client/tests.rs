@@ -54,14 +54,14 @@ async fn hint(endpoint: Endpoint) -> Option<(String, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_after_its_latency() {
+async fn endpoint_answers_after_latency() {
     let world = world(Endpoint::new("a").latency(Latency::Constant(700 * MILLI)));
     assert_eq!(ask(&world).await, (Ok(StatusCode::OK), 700 * MILLI));
 }
 
 /// The first answer comes after a second, so 1.5 of 2.5 s are left when the second one is refused.
 #[tokio::test(start_paused = true)]
-async fn says_when_to_come_back_as_it_was_told_to() {
+async fn refusal_has_configured_hint() {
     let some = |name: &str, value: &str| Some((name.to_owned(), value.to_owned()));
     let endpoint = || Endpoint::new("a").refusal(Duration::ZERO);
     assert_eq!(hint(endpoint()).await, some("retry-after", "2"));
@@ -71,7 +71,7 @@ async fn says_when_to_come_back_as_it_was_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn takes_requests_and_tokens_or_neither() {
+async fn refused_request_takes_neither_request_nor_tokens() {
     let endpoint = Endpoint::new("a")
         .latency(Latency::Constant(Duration::ZERO))
         .refusal(30 * MILLI)
@@ -95,7 +95,7 @@ async fn takes_requests_and_tokens_or_neither() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_port_refuses_and_breaks_what_was_open() {
+async fn closed_port_refuses_and_breaks_connections() {
     let world = world(Endpoint::new("a").trouble(2..4, Trouble::Refuses));
     advance(1_500 * MILLI).await;
     assert_eq!(ask(&world).await, (Err(Class::Transport), 500 * MILLI));
@@ -105,14 +105,14 @@ async fn a_closed_port_refuses_and_breaks_what_was_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_ends_with_its_timeout() {
+async fn attempt_ends_at_attempt_timeout() {
     let endpoint = Endpoint::new("a").trouble(0..10, Trouble::Hangs);
     let world = World::new(&[endpoint], Some(3 * SECOND), 1);
     assert_eq!(ask(&world).await, (Err(Class::Timeout), 3 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]
-async fn fails_as_often_as_it_was_told_to() {
+async fn failures_have_configured_share() {
     let endpoint = Endpoint::new("a")
         .trouble(0..9_000, Trouble::Fails(0.25, 503))
         .failures(0.25);
@@ -139,7 +139,7 @@ async fn fails_as_often_as_it_was_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn works_on_so_many_at_a_time_and_goes_on_when_the_client_has_left() {
+async fn capacity_limits_work_and_cancelled_work_continues() {
     let world = world(Endpoint::new("a").capacity(1));
     let call = Call::new(1, 1);
     let [gone, first, second] = [(); 3].map(|()| start(&world, &call));
@@ -149,9 +149,9 @@ async fn works_on_so_many_at_a_time_and_goes_on_when_the_client_has_left() {
     assert_eq!(second.await.unwrap(), (Ok(StatusCode::OK), 3 * SECOND));
 }
 
-/// One of two turns is left for five seconds. At their end two of those who wait move up at once.
+/// One of two slots is left for five seconds. At their end two waiters get a slot at once.
 #[tokio::test(start_paused = true)]
-async fn has_less_capacity_for_a_time() {
+async fn trouble_reduces_capacity_until_its_end() {
     let endpoint = Endpoint::new("a")
         .latency(Latency::Constant(4 * SECOND))
         .capacity(2)
@@ -166,7 +166,7 @@ async fn has_less_capacity_for_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_takes_as_long_whatever_else_happens() {
+async fn request_has_same_latency_in_every_run() {
     let latency = Latency::LogNormal(SECOND, 0.5);
     let endpoint = || Endpoint::new("a").latency(latency);
     let (one, other) = (world(endpoint()), world(endpoint()));
@@ -180,7 +180,7 @@ async fn a_request_takes_as_long_whatever_else_happens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counts_attempts_where_and_when_they_were_made() {
+async fn attempts_are_counted_per_endpoint_and_tick() {
     let world = world(Endpoint::new("a").requests(Quota::new(1, 100 * SECOND)));
     let call = Call::new(1, 1);
     for _ in 0..2 {
@@ -195,7 +195,7 @@ async fn counts_attempts_where_and_when_they_were_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_all_for_a_time_whatever_its_quota_is() {
+async fn limits_trouble_refuses_all_requests_until_its_end() {
     let endpoint = Endpoint::new("a").trouble(0..10, Trouble::Limits(3 * SECOND));
     assert_eq!(
         hint(endpoint.clone().trouble(0..0, Trouble::Hangs)).await,
@@ -211,7 +211,7 @@ async fn limits_all_for_a_time_whatever_its_quota_is() {
 /// Full at the start, so 2 s are given away before the first request. The second one comes half a
 /// second before the bucket is full, and the third one three seconds after.
 #[tokio::test(start_paused = true)]
-async fn counts_what_is_left_of_a_quota() {
+async fn unused_quota_is_counted() {
     let endpoint = Endpoint::new("a").requests(Quota::new(1, SECOND).burst(2));
     let world = world(endpoint.latency(Latency::Constant(Duration::ZERO)));
     for wait in [2 * SECOND, SECOND / 2, 9 * SECOND / 2] {
@@ -222,7 +222,7 @@ async fn counts_what_is_left_of_a_quota() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_is_under_way_until_it_is_answered() {
+async fn attempt_is_in_flight_until_answered() {
     let world = world(Endpoint::new("a"));
     let call = Call::new(1, 1);
     let [left, answered] = [(); 2].map(|()| start(&world, &call));

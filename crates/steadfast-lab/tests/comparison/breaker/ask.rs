@@ -1,4 +1,4 @@
-//! Calls, and what came of them.
+//! Calls and their results.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ pub(crate) enum Ask {
     Hang,
     PanicInCall,
     PanicInFuture,
-    /// Waits until it is told what to do.
+    /// Waits for its outcome.
     Later(oneshot::Receiver<Self>),
 }
 

@@ -17,7 +17,7 @@ use tower::{Service, ServiceExt};
 
 use super::ask::{Ask, Outcome};
 
-/// Notes what is asked of it. A clone is not ready.
+/// Records calls and polls. A clone is not ready.
 #[derive(Debug, Default)]
 pub(crate) struct Backend {
     noted: Arc<Noted>,
@@ -42,7 +42,7 @@ impl Backend {
         self.noted.begun.load(Ordering::Relaxed)
     }
 
-    /// How many of them were made by a handle that had not said that it is ready.
+    /// The number of calls on a handle that had not reported readiness.
     pub(crate) fn calls_of_unready(&self) -> usize {
         self.noted.calls_of_unready.load(Ordering::Relaxed)
     }
@@ -89,7 +89,7 @@ impl Service<Ask> for Backend {
 
 async fn answer(mut ask: Ask) -> io::Result<Response<Script>> {
     while let Ask::Later(told) = ask {
-        // Whoever has nothing more to say leaves the call hanging.
+        // A dropped sender leaves the call hanging.
         ask = told.await.unwrap_or(Ask::Hang);
     }
     let (status, body) = match ask {
@@ -158,12 +158,12 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Whether it says something about the backend.
+    /// Whether the outcome is evidence about the backend.
     pub(crate) fn counts(&self) -> bool {
         !matches!(self, Self::Status(StatusCode::TOO_MANY_REQUESTS))
     }
 
-    /// What it is to the caller of the client.
+    /// The outcome for the caller of the client.
     pub(crate) fn outcome(&self) -> Outcome {
         if self.counts() {
             Outcome::Failed

@@ -1,4 +1,4 @@
-//! One row of the table: a setting, what is right in it, and how that is seen.
+//! One row of the table: a setting, the right behaviour, and its check.
 
 use std::fmt;
 use std::future::Future;
@@ -27,7 +27,7 @@ pub(crate) struct Case {
     check: Check,
 }
 
-/// What is done in it, and what was seen.
+/// The steps and the observations of a case.
 type Check = for<'a> fn(&'a Stage<'_>) -> Pin<Box<dyn Future<Output = Cell> + 'a>>;
 
 /// The headings of the table.
@@ -83,7 +83,7 @@ impl Case {
         self
     }
 
-    /// Moves the clock of tokio also for those who follow the one of std.
+    /// Moves the clock of tokio, also for contestants with the clock of std.
     pub(crate) fn on_tokios_clock(mut self) -> Self {
         self.on_tokios_clock = true;
         self
@@ -104,7 +104,7 @@ impl Case {
         }
     }
 
-    /// Returns what was seen, and whether nothing else held it up.
+    /// Returns the observation, and whether nothing else delayed it.
     fn run_once(&self, contestant: &dyn Contestant, time: Time) -> (Cell, bool) {
         let open = match (self.open, time) {
             (Open::Hour, _) => HOUR,

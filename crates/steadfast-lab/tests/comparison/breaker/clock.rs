@@ -15,9 +15,9 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// Which clock a contestant follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Time {
-    /// That of tokio, which these runs pause.
+    /// The clock of tokio, which these runs pause.
     Tokio,
-    /// That of std, which nobody can move.
+    /// The clock of std, which cannot be moved.
     Std,
     /// One that failsafe keeps for its own tests.
     Failsafe,

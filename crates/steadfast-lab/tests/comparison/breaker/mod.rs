@@ -46,7 +46,7 @@ pub(crate) fn section() -> Section {
 
 fn rows(contestants: &[Box<dyn Contestant>]) -> Vec<Row> {
     let cases = cases();
-    // Most of the time is spent asleep, by those who follow the clock of std.
+    // Contestants with the clock of std sleep for most of the time.
     let columns: Vec<Vec<Cell>> = thread::scope(|scope| {
         let run = |each: &dyn Contestant| cases.iter().map(|case| case.run(each)).collect();
         let columns: Vec<_> = contestants

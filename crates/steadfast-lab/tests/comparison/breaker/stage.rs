@@ -46,7 +46,7 @@ pub(crate) enum Shape {
     Jittered,
     /// There is a timeout outside of the circuit.
     TimeoutOutside,
-    /// The transitions are told.
+    /// The contestant reports its transitions.
     Observed,
     /// The state is a metric.
     Metrics,
@@ -54,11 +54,11 @@ pub(crate) enum Shape {
     Layer,
 }
 
-/// The transitions that a contestant told.
+/// The reported transitions of a contestant.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<&'static str>>>);
 
-/// A call that waits to be told how to end.
+/// A call that waits for its outcome.
 pub(crate) struct Held {
     tell: oneshot::Sender<Ask>,
     task: JoinHandle<Outcome>,
@@ -105,7 +105,7 @@ impl<'a> Stage<'a> {
     ) -> Result<Self, NotAsked> {
         let backend = Backend::default();
         let circuit = contestant.circuit(&setting, &backend)?;
-        // Some tell of the state that they begin with.
+        // Some contestants report their first state.
         setting.log.take();
         Ok(Self {
             contestant,
@@ -132,14 +132,14 @@ impl<'a> Stage<'a> {
         task
     }
 
-    /// Starts a call whose caller leaves.
+    /// Starts a call and cancels it.
     pub(crate) async fn cancel(&self) {
         let call = self.start(Ask::Hang).await;
         call.abort();
         let _ = call.await;
     }
 
-    /// Starts calls that wait to be told how to end.
+    /// Starts calls that wait for their outcome.
     pub(crate) async fn hold(&self, count: usize) -> Vec<Held> {
         let held = (0..count).map(|_| {
             let (tell, told) = oneshot::channel();

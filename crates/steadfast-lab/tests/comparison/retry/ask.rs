@@ -1,4 +1,4 @@
-//! What a caller asks for, and what comes of it.
+//! A request of a caller, and its result.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -31,7 +31,7 @@ pub(crate) struct Ask {
 pub(crate) enum Payload {
     /// All of it is in memory.
     Whole(Bytes),
-    /// It comes in parts, and nobody knows how many. There is a pause before each but the first.
+    /// A stream of unknown length. There is a pause before each part but the first.
     Stream(Vec<Bytes>, Duration),
 }
 
@@ -164,7 +164,7 @@ impl Payload {
         }
     }
 
-    /// What has to arrive.
+    /// The expected body.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Whole(bytes) => bytes.to_vec(),

@@ -1,4 +1,4 @@
-//! One row of the table: a setting, what is right in it, and how that is seen.
+//! One row of the table: a setting, the right behaviour, and its check.
 
 use std::fmt;
 use std::time::Duration;
@@ -118,7 +118,7 @@ impl Case {
         self
     }
 
-    /// Sends so many requests one after the other, and so many at once after that.
+    /// Sends a number of requests one after the other, then a number of requests at once.
     pub(crate) fn callers(mut self, one_by_one: usize, at_once: usize) -> Self {
         self.callers.one_by_one = one_by_one;
         self.callers.at_once = at_once;

@@ -14,7 +14,7 @@ pub(crate) struct Observed {
     pub(crate) outcomes: Vec<Outcome>,
     /// When the caller lost its patience.
     pub(crate) cancelled: Option<Instant>,
-    /// What is left in the budget and what it can hold, where it can be asked.
+    /// The remainder and the capacity of the budget, if the contestant exposes them.
     pub(crate) budget: Option<(u32, u32)>,
     /// The retries that the budget allows by its documentation.
     pub(crate) promised: Option<usize>,
@@ -35,7 +35,7 @@ impl Observed {
         self.outcomes.iter().filter(well).count()
     }
 
-    /// How long the last caller waited for what it was given.
+    /// The time until the last caller got its result.
     pub(crate) fn took(&self) -> Duration {
         let last = self.outcomes.last();
         last.map_or(Duration::ZERO, |last| {
@@ -65,7 +65,7 @@ impl Observed {
         self.attempts.iter().filter(is_mine).collect()
     }
 
-    /// Tells what happened, in words that are the same on every run.
+    /// Describes the observation, in words that are the same on every run.
     pub(crate) fn story(&self) -> String {
         let attempts = match self.attempts.len() {
             0 => "nothing sent".to_owned(),

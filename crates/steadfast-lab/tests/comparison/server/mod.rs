@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server on a loopback port that does what a script says, and keeps what it was sent.
+//! An HTTP/1.1 server on a loopback port with a script, and a record of the received requests.
 //!
 //! The upstream of the testkit reads a request to its end before it answers. This one can answer
 //! or leave in the middle of it.
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use self::script::{Reply, Script, Step};
 
-/// Tells attempts of different requests apart.
+/// Distinguishes attempts of different requests.
 pub(crate) const REQUEST: &str = "x-request-id";
 const BACKLOG: u32 = 1024;
 
@@ -50,7 +50,7 @@ struct State {
 }
 
 impl Server {
-    /// Starts a server whose port refuses connections until `closed` has passed.
+    /// Starts a server. Its port refuses connections until `closed` has passed.
     pub(crate) fn start(script: Script, closed: Option<Duration>) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;

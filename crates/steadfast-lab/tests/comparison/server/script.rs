@@ -15,11 +15,11 @@ pub(crate) struct Script {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Answer(Reply),
-    /// Answers once so many bytes of the body have come, and does not care for the rest.
+    /// Answers after this number of bytes of the body, and ignores the rest.
     AnswerAfter(usize, Reply),
     /// Reads the request and leaves.
     Close,
-    /// Leaves once so many bytes of the body have come.
+    /// Closes the connection after this number of bytes of the body.
     CloseAfter(usize),
     /// Leaves in the middle of the answer's body.
     Break(Reply),

@@ -5,7 +5,7 @@ use super::script::Step;
 use super::wire::{Rest, Wire};
 use super::{Attempt, Server};
 
-/// Does what the script says with each request of a connection.
+/// Runs the script for each request of a connection.
 pub(super) async fn serve(stream: TcpStream, connection: u32, server: Server) {
     // Only speed is lost without it, and the clock stands still.
     let _ = stream.set_nodelay(true);

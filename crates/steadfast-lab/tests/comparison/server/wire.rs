@@ -17,7 +17,7 @@ pub(super) struct Wire {
 /// How much of a body is still to come.
 pub(super) enum Rest {
     Bytes(usize),
-    /// So much of this chunk, and then others.
+    /// The rest of this chunk, and then other chunks.
     Chunks(usize),
     Nothing,
 }
@@ -98,7 +98,7 @@ impl Wire {
         self.stream.write_all(&reply.body[..end]).await
     }
 
-    /// Says that nothing more will come, and lets the client finish.
+    /// Closes the sending side, and lets the client finish.
     ///
     /// A close with something unread would be a reset, which can overtake the answer.
     pub(super) async fn leave(mut self) {

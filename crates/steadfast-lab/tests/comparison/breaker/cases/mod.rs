@@ -12,7 +12,7 @@ use super::case::{Case, Group};
 use super::stage::Stage;
 use crate::table::Cell;
 
-/// Of the callers who lose their patience.
+/// The number of callers that cancel.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn cases() -> Vec<Case> {

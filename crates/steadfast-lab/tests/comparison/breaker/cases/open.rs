@@ -153,7 +153,7 @@ impl OpenTime {
 /// Makes calls that fail until the circuit is open. Returns when the last of them was made, or
 /// `last` if it was open already.
 async fn opened(stage: &Stage<'_>, circuit: &dyn Circuit, mut last: Moment) -> Moment {
-    // Nobody needs as many.
+    // No contestant needs as many.
     for _ in 0..50 {
         let after = stage.clock.now();
         if circuit.call(Ask::Fail).await.is_rejected() {

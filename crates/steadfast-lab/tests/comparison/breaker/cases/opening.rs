@@ -73,7 +73,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 async fn after_a_good_day(stage: &Stage<'_>) -> Cell {
-    // Those of whom the window is a time.
+    // Contestants with a window of time.
     let has_time = stage.clock.is(Time::Failsafe);
     let tick = async || {
         if has_time {

@@ -9,7 +9,7 @@ use super::{
     NO_TIMEOUT, NotAsked, Outcome, Reaction, Setting, Shape, exchange, try_it,
 };
 
-/// What its configuration says about probes.
+/// Its configuration of probes.
 const PROBES: usize = 3;
 
 pub(super) struct Value;

@@ -53,7 +53,7 @@ pub(crate) trait Contestant: Sync {
 
     fn circuit(&self, setting: &Setting, backend: &Backend) -> Result<Box<dyn Circuit>, NotAsked>;
 
-    /// What it makes of settings that make no sense.
+    /// Its reaction to invalid settings.
     fn nonsense(&self) -> Vec<Reaction>;
 }
 

@@ -18,8 +18,8 @@ use crate::breaker::backend::Script;
 /// Lets everything through.
 pub(crate) struct Never;
 
-/// What one writes in an afternoon: whatever is not a `200` in time is a failure, a probe that
-/// nobody waits for is never over, and the call is made before anybody has asked whether it may be.
+/// A breaker without care: any result but a timely `200` is a failure, a cancelled probe never ends,
+/// and the call is made before admission.
 pub(crate) struct Naive;
 
 impl Contestant for Never {

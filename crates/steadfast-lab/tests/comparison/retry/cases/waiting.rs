@@ -54,7 +54,7 @@ pub(super) fn cases() -> Vec<Case> {
             Script::always(Reply::error(429).header("retry-after", "10")),
             nothing_afterwards,
         )
-        // In the first wait of everybody who waits.
+        // In the first wait of every contestant that waits.
         .cancelled_after(Duration::from_millis(10)),
     ]
 }

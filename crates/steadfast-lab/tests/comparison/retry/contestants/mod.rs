@@ -54,7 +54,7 @@ pub(crate) trait Contestant: Sync {
 pub(crate) trait Client {
     fn send(&self, ask: &Ask) -> Result<Sending, NotAsked>;
 
-    /// What is left in the budget, and what it can hold.
+    /// The remainder and the capacity of the budget.
     fn budget(&self) -> Option<(u32, u32)> {
         None
     }
@@ -64,11 +64,11 @@ pub(crate) trait Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Usual,
-    /// What the error's body says counts.
+    /// The body of the error counts.
     ErrorBodies,
     /// Each request makes its attempts twice over.
     Nested,
-    /// Each attempt tells its number.
+    /// Each attempt carries its number.
     Numbered,
     /// A budget that is set by hand.
     Budget,

@@ -1,17 +1,16 @@
 //! The request quota, over the wire.
 
-mod support;
-
 use std::time::Duration;
 
 use steadfast_testkit::{Hint, Quota, Reply};
-use support::{body_json, chat, header, http1, status, upstream};
 use tokio::time::advance;
+
+use crate::support::{body_json, chat, header, http1, status, upstream};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn refuses_what_is_beyond_and_says_truly_when_to_come_back() {
+async fn requests_beyond_quota_get_429_with_true_hint() {
     let (upstream, http) = (upstream().await, http1());
     upstream.limit(Quota::new(2, 60 * SECOND));
     for expected in [200, 200, 429] {
@@ -34,7 +33,7 @@ async fn refuses_what_is_beyond_and_says_truly_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_switched_on_changed_and_switched_off_at_run_time() {
+async fn limit_is_set_changed_and_removed_at_run_time() {
     let (upstream, http) = (upstream().await, http1());
     assert_eq!(status(&chat(&http, &upstream).await), 200);
 
@@ -53,7 +52,7 @@ async fn is_switched_on_changed_and_switched_off_at_run_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_time_replies_pass_and_cost_nothing() {
+async fn one_time_replies_bypass_quota() {
     let (upstream, http) = (upstream().await, http1());
     upstream.limit(Quota::new(1, 60 * SECOND));
     upstream.script([Reply::status(500), Reply::ok()]);
@@ -63,7 +62,7 @@ async fn one_time_replies_pass_and_cost_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_announced_quota_is_in_the_answers() {
+async fn announced_quota_is_in_headers_of_answers() {
     let (upstream, http) = (upstream().await, http1());
     upstream.limit(Quota::new(60, 60 * SECOND).burst(2).announced());
     for remaining in ["1", "0"] {

@@ -1,4 +1,4 @@
-//! What somebody sees who runs the program.
+//! Output and errors of the command line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,7 +34,7 @@ fn stdout(line: &str) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// What is said of arguments that make no sense.
+/// The error for invalid arguments.
 fn refusal(line: &str) -> String {
     let output = lab(line);
     assert_eq!(output.status.code(), Some(2), "{line}");
@@ -74,7 +74,7 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn json_has_its_keys_in_their_order_and_nothing_beside() {
+fn json_has_fixed_keys_in_order() {
     let text = stdout("quota --load 0.05 --seeds 2 --policy round-robin --json");
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 2);
@@ -92,7 +92,7 @@ fn json_has_its_keys_in_their_order_and_nothing_beside() {
 }
 
 #[test]
-fn some_scenarios_have_more_keys_at_the_end() {
+fn trouble_scenarios_have_extra_keys_at_end() {
     for (scenario, more) in [
         ("storm", &["peak_amplification", "recovered_s"][..]),
         ("herd", &["calls_per_request"]),
@@ -105,7 +105,7 @@ fn some_scenarios_have_more_keys_at_the_end() {
 }
 
 #[test]
-fn a_scenario_alone_prints_its_tables() {
+fn single_scenario_prints_tables() {
     let text = stdout("outage --load 0.05 --policy round-robin --policy steadfast-scored");
     assert!(text.starts_with("# outage\n\n"), "{text}");
     assert!(
@@ -125,7 +125,7 @@ fn a_scenario_alone_prints_its_tables() {
 }
 
 #[test]
-fn retries_have_policies_of_their_own_and_a_page() {
+fn retry_run_has_own_policies_and_page() {
     let few = "retry --load 0.05 --seeds 1 --policy steadfast-retry --policy no-retry";
     let out = directory("retry");
     let text = stdout(&format!("{few} --out {}", out.display()));
@@ -146,7 +146,7 @@ fn retries_have_policies_of_their_own_and_a_page() {
 }
 
 #[test]
-fn breakers_have_a_page() {
+fn breaker_run_writes_page() {
     let out = directory("breaker");
     let text = stdout(&format!("breaker --seeds 1 --out {}", out.display()));
     assert!(text.starts_with("## In one table\n\n| breaker "), "{text}");
@@ -163,7 +163,7 @@ fn breakers_have_a_page() {
 }
 
 #[test]
-fn the_same_code_writes_the_same_pages() {
+fn repeated_run_writes_equal_pages() {
     let write = |name| {
         let out = directory(name);
         let few = "--load 0.05 --seeds 1 --policy round-robin --policy steadfast-least-loaded";
@@ -187,7 +187,7 @@ fn the_same_code_writes_the_same_pages() {
 }
 
 #[test]
-fn the_list_has_scenarios_and_policies() {
+fn list_shows_scenarios_and_policies() {
     let text = stdout("--list");
     for name in [
         "quota-no-hint",
@@ -200,7 +200,7 @@ fn the_list_has_scenarios_and_policies() {
 }
 
 #[test]
-fn a_scenario_that_is_not_there_is_answered_with_those_that_are() {
+fn unknown_scenario_lists_known_scenarios() {
     let message = refusal("quotas");
     for name in ["quotas", "all", "quota-slow", "recovery"] {
         assert!(message.contains(name), "{message}");
@@ -208,7 +208,7 @@ fn a_scenario_that_is_not_there_is_answered_with_those_that_are() {
 }
 
 #[test]
-fn values_that_make_no_sense_are_named() {
+fn invalid_values_are_named() {
     for (line, flag, value) in [
         ("quota --load 0", "--load", "'0'"),
         ("quota --load -1", "--load", "'-1'"),
@@ -237,7 +237,7 @@ fn values_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn what_cannot_be_written_is_said_with_its_path() {
+fn write_error_names_path() {
     let directory = directory("blocked");
     let file = directory.join("file");
     fs::write(&file, "").expect("a file");

@@ -1,6 +1,4 @@
-//! Answers in one piece, and the ways not to answer.
-
-mod support;
+//! Whole answers, resets and silence.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -8,14 +6,15 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 use steadfast_testkit::{Dialect, Hint, Reply};
-use support::{body_json, both, chat, header, http1, http2, io_kind, request, send, status};
-use support::{text, upstream};
 use tokio::time::{Instant, timeout};
+
+use crate::support::{body_json, both, chat, header, http1, http2, io_kind, request, send, status};
+use crate::support::{text, upstream};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn answers_a_chat_and_says_who_did() {
+async fn chat_answer_names_upstream() {
     let upstream = upstream().await;
     for http in both() {
         let answer = chat(&http, &upstream).await;
@@ -32,7 +31,7 @@ async fn answers_a_chat_and_says_who_did() {
 }
 
 #[tokio::test]
-async fn serves_the_other_paths() {
+async fn other_api_paths_are_served() {
     let (upstream, http) = (upstream().await, http1());
 
     let body = json!({"model": "m", "prompt": "p"});
@@ -49,7 +48,7 @@ async fn serves_the_other_paths() {
 }
 
 #[tokio::test]
-async fn another_path_is_not_found_in_the_words_of_openai() {
+async fn unknown_path_gets_404_of_openai() {
     let (upstream, http) = (upstream().await, http1());
     let answer = send(&http, &upstream, "/elsewhere", &json!({})).await;
     assert_eq!(status(&answer), 404);
@@ -61,7 +60,7 @@ async fn another_path_is_not_found_in_the_words_of_openai() {
 }
 
 #[tokio::test]
-async fn a_dialect_is_spoken_on_any_path() {
+async fn reply_with_dialect_answers_any_path() {
     let (upstream, http) = (upstream().await, http1());
     for (dialect, pointer) in [
         (Dialect::Anthropic, "/content/0/text"),
@@ -77,7 +76,7 @@ async fn a_dialect_is_spoken_on_any_path() {
 }
 
 #[tokio::test]
-async fn a_status_comes_with_the_error_body_of_its_dialect() {
+async fn status_has_error_body_of_dialect() {
     let (upstream, http) = (upstream().await, http1());
     for (reply, code, pointer, expected) in [
         (Reply::status(500), 500, "/error/type", "server_error"),
@@ -104,7 +103,7 @@ async fn a_status_comes_with_the_error_body_of_its_dialect() {
 }
 
 #[tokio::test]
-async fn spent_quota_is_told_apart_by_its_body() {
+async fn spent_quota_differs_from_rate_limit_by_body() {
     let (upstream, http) = (upstream().await, http1());
     for (dialect, code, expected) in [
         (Dialect::OpenAi, 429, "insufficient_quota"),
@@ -120,7 +119,7 @@ async fn spent_quota_is_told_apart_by_its_body() {
 }
 
 #[tokio::test]
-async fn every_hint_arrives() {
+async fn each_hint_reaches_client() {
     let upstream = upstream().await;
     for http in both() {
         for hint in Hint::all(30 * SECOND) {
@@ -140,7 +139,7 @@ async fn every_hint_arrives() {
 }
 
 #[tokio::test]
-async fn a_raw_reply_is_sent_as_it_is() {
+async fn raw_reply_is_sent_unchanged() {
     let upstream = upstream().await;
     for http in both() {
         let headers = [
@@ -161,7 +160,7 @@ async fn a_raw_reply_is_sent_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn latency_comes_before_the_head() {
+async fn latency_delays_head() {
     let upstream = upstream().await;
     upstream.set(Reply::ok().latency(30 * SECOND));
     for http in both() {
@@ -172,7 +171,7 @@ async fn latency_comes_before_the_head() {
 }
 
 #[tokio::test]
-async fn a_reset_is_an_error_of_the_socket_before_any_head() {
+async fn reset_is_socket_error_before_head() {
     let upstream = upstream().await;
     for http in both() {
         upstream.next(Reply::reset());
@@ -191,7 +190,7 @@ async fn a_reset_is_an_error_of_the_socket_before_any_head() {
 
 /// One stream of an HTTP/2 connection is reset, and the others go down with it.
 #[tokio::test]
-async fn a_reset_takes_the_whole_connection() {
+async fn reset_closes_whole_connection() {
     let (upstream, http) = (upstream().await, http2());
     upstream.script([Reply::silence(), Reply::reset()]);
     let (one, two) = (http.clone(), upstream.clone());
@@ -204,7 +203,7 @@ async fn a_reset_takes_the_whole_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_never_ends() {
+async fn silent_upstream_never_answers() {
     let upstream = upstream().await;
     for http in both() {
         upstream.next(Reply::silence());
@@ -217,12 +216,12 @@ async fn silence_never_ends() {
 
 #[test]
 #[should_panic(expected = "an answer cannot have the status 101")]
-fn an_informational_status_is_refused() {
+fn informational_status_panics() {
     let _ = Reply::status(101);
 }
 
 #[test]
 #[should_panic(expected = "is no header value")]
-fn a_malformed_header_is_refused() {
+fn malformed_header_panics() {
     let _ = Reply::ok().header("x-name", "two\nlines");
 }

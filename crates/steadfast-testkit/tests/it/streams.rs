@@ -1,19 +1,18 @@
-//! Answers in events, and their pace.
-
-mod support;
+//! Streams, and their timing.
 
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use steadfast_testkit::{Dialect, Reply};
-use support::{both, contents, events, header, http1, send, status, stream, text, upstream};
 use tokio::time::Instant;
+
+use crate::support::{both, contents, events, header, http1, send, status, stream, text, upstream};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn a_stream_has_a_role_text_a_finish_reason_and_an_end() {
+async fn stream_has_role_text_finish_reason_and_end() {
     let upstream = upstream().await;
     upstream.set(Reply::ok().chunks(4));
     for http in both() {
@@ -40,7 +39,7 @@ async fn a_stream_has_a_role_text_a_finish_reason_and_an_end() {
 }
 
 #[tokio::test]
-async fn completions_stream_too_and_embeddings_do_not() {
+async fn completions_stream_and_embeddings_do_not() {
     let (upstream, http) = (upstream().await, http1());
     let body = json!({"stream": true, "input": "x"});
     let completion = text(send(&http, &upstream, "/completions", &body).await).await;
@@ -53,7 +52,7 @@ async fn completions_stream_too_and_embeddings_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_head_is_fast_and_the_first_token_slow() {
+async fn first_token_delay_follows_immediate_head() {
     let upstream = upstream().await;
     upstream.set(Reply::ok().first_token(20 * SECOND).chunk_delay(SECOND));
     for http in both() {
@@ -85,7 +84,7 @@ fn text_of(bytes: &[u8]) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn comments_come_before_the_first_token_and_during_waits() {
+async fn comments_precede_first_token_and_fill_waits() {
     let (upstream, http) = (upstream().await, http1());
     upstream.next(Reply::ok().comments(5));
     let answer = text(stream(&http, &upstream).await).await;
@@ -106,7 +105,7 @@ async fn comments_come_before_the_first_token_and_during_waits() {
 }
 
 #[tokio::test]
-async fn a_whole_stream_comes_in_each_dialect() {
+async fn stream_has_format_of_each_dialect() {
     let (upstream, http) = (upstream().await, http1());
     for (dialect, end) in [
         (Dialect::Anthropic, "message_stop"),

@@ -1,18 +1,17 @@
-//! Ports that close, connections that die, and servers that stop.
-
-mod support;
+//! Closed ports, killed connections and stopped servers.
 
 use std::io::ErrorKind;
 
 use http_body_util::BodyExt;
 use steadfast_testkit::{Reply, Upstream};
-use support::{both, chat, http1, http2, io_kind, status, stream, upstream};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::{JoinSet, yield_now};
 
+use crate::support::{both, chat, http1, http2, io_kind, status, stream, upstream};
+
 #[tokio::test]
-async fn a_cut_off_upstream_refuses_connections_until_it_is_restored() {
+async fn cut_off_upstream_refuses_connections_until_restored() {
     let upstream = upstream().await;
     let addr = upstream.addr();
     for http in both() {
@@ -36,7 +35,7 @@ async fn a_cut_off_upstream_refuses_connections_until_it_is_restored() {
 }
 
 #[tokio::test]
-async fn cutting_off_and_restoring_twice_is_as_once() {
+async fn second_cut_off_and_restore_change_nothing() {
     let (upstream, http) = (upstream().await, http1());
     upstream.restore().await.expect("open already");
     upstream.cut_off();
@@ -46,9 +45,9 @@ async fn cutting_off_and_restoring_twice_is_as_once() {
     assert_eq!(status(&chat(&http, &upstream).await), 200);
 }
 
-/// A free port would be given to the next socket that asks for any, perhaps in another test.
+/// The operating system would give a free port to the next socket, perhaps in another test.
 #[tokio::test]
-async fn the_port_stays_reserved_while_it_is_closed() {
+async fn closed_port_stays_reserved() {
     let upstream = upstream().await;
     upstream.cut_off();
     let stranger = TcpSocket::new_v4().expect("a socket");
@@ -57,7 +56,7 @@ async fn the_port_stays_reserved_while_it_is_closed() {
 }
 
 #[tokio::test]
-async fn requests_under_way_break_when_the_port_closes() {
+async fn cut_off_breaks_requests_in_flight() {
     let upstream = upstream().await;
     for http in both() {
         upstream.set(Reply::ok().stall_after(1));
@@ -75,7 +74,7 @@ async fn requests_under_way_break_when_the_port_closes() {
 }
 
 #[tokio::test]
-async fn a_killed_connection_takes_fifty_streams_with_it() {
+async fn killed_connection_breaks_all_of_its_streams() {
     let (upstream, http) = (upstream().await, http2());
     // One connection first: fifty requests at once would open as many, to keep one.
     assert_eq!(status(&chat(&http, &upstream).await), 200);
@@ -98,9 +97,9 @@ async fn a_killed_connection_takes_fifty_streams_with_it() {
     assert_eq!(upstream.counts().connections, 2);
 }
 
-/// Hyper's server closes connections that cancel this much, unless it is told not to.
+/// By default, hyper's server closes connections with this many cancellations.
 #[tokio::test]
-async fn a_hundred_requests_cancelled_at_once_cost_no_connection() {
+async fn hundred_cancelled_requests_keep_connection_open() {
     let (upstream, http) = (upstream().await, http2());
     assert_eq!(status(&chat(&http, &upstream).await), 200);
     for pause in 0..5 {
@@ -119,17 +118,17 @@ async fn a_hundred_requests_cancelled_at_once_cost_no_connection() {
 }
 
 #[tokio::test]
-async fn several_upstreams_live_side_by_side() {
+async fn several_upstreams_run_side_by_side() {
     let http = http1();
     let (one, two) = (upstream().await, upstream().await.named("backup"));
     assert_ne!(one.addr(), two.addr());
     one.cut_off();
     let answer = chat(&http, &two).await;
-    assert_eq!(support::header(&answer, "x-upstream"), "backup");
+    assert_eq!(crate::support::header(&answer, "x-upstream"), "backup");
 }
 
 #[tokio::test]
-async fn can_be_put_on_a_chosen_port() {
+async fn upstream_starts_on_chosen_port() {
     let first = upstream().await;
     let addr = first.addr();
     let taken = Upstream::start_on(addr)
@@ -145,7 +144,7 @@ async fn can_be_put_on_a_chosen_port() {
 }
 
 #[tokio::test]
-async fn only_the_last_handle_stops_the_server() {
+async fn server_stops_with_last_handle() {
     let (upstream, http) = (upstream().await, http1());
     let other = upstream.clone();
     drop(upstream);
@@ -159,7 +158,7 @@ async fn only_the_last_handle_stops_the_server() {
 
 /// Handlers that never answer are tasks of their own on HTTP/2, and must not outlive the server.
 #[tokio::test]
-async fn nothing_runs_on_when_the_last_handle_is_gone() {
+async fn dropped_last_handle_stops_all_tasks() {
     let tasks = || Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     for http in both() {

@@ -1,19 +1,18 @@
-//! The ways in which a body breaks.
-
-mod support;
+//! Faults of bodies.
 
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use steadfast_testkit::{Dialect, Reply, Upstream};
-use support::{Http, both, contents, events, http1, http2, read, stream, text, upstream};
 use tokio::time::{Instant, timeout};
+
+use crate::support::{Http, both, contents, events, http1, http2, read, stream, text, upstream};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The connection goes down after the promised chunks: the client has all of them, and an error.
 #[tokio::test]
-async fn a_cut_is_an_error_after_exactly_n_chunks() {
+async fn cut_after_n_chunks_breaks_body_after_n_chunks() {
     let upstream = upstream().await;
     for http in both() {
         for n in 0..=3 {
@@ -35,7 +34,7 @@ async fn a_cut_is_an_error_after_exactly_n_chunks() {
 /// On several threads a stream's task can cut while the connection's task is in the middle of a
 /// poll. The last chunk must be on the wire all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cut_loses_no_chunk_on_any_thread() {
+async fn cut_on_several_threads_loses_no_chunk() {
     let upstream = upstream().await;
     upstream.set(Reply::ok().cut_after(2));
     for http in both() {
@@ -48,7 +47,7 @@ async fn a_cut_loses_no_chunk_on_any_thread() {
 }
 
 #[tokio::test]
-async fn a_truncated_stream_ends_cleanly() {
+async fn truncated_stream_ends_without_error() {
     let upstream = upstream().await;
     for http in both() {
         for n in 0..=3 {
@@ -66,7 +65,7 @@ async fn a_truncated_stream_ends_cleanly() {
 }
 
 #[tokio::test]
-async fn a_fault_beyond_the_last_chunk_comes_before_the_end() {
+async fn fault_beyond_last_chunk_precedes_end() {
     let (upstream, http) = (upstream().await, http1());
     upstream.next(Reply::ok().chunks(2).cut_after(9));
     let (text, end) = read(stream(&http, &upstream).await).await;
@@ -75,9 +74,9 @@ async fn a_fault_beyond_the_last_chunk_comes_before_the_end() {
     assert!(!text.contains("\"stop\""), "{text}");
 }
 
-/// The wait is the last step of the stream, and the body is not at its end before it is over.
+/// The wait is the last step of the stream. The body ends only after it.
 #[tokio::test(start_paused = true)]
-async fn an_end_can_come_late() {
+async fn late_end_follows_last_chunk_after_delay() {
     let upstream = upstream().await;
     for http in both() {
         let reply = Reply::ok().first_token(5 * SECOND).truncate_after(0);
@@ -89,9 +88,9 @@ async fn an_end_can_come_late() {
     assert_eq!(upstream.counts().streams_completed, 2);
 }
 
-/// Nothing at all is sent after the head here, so nobody polls the body.
+/// Nothing is sent after the head here, so the body is never polled.
 #[tokio::test]
-async fn an_empty_stream_counts_as_completed() {
+async fn empty_stream_counts_as_completed() {
     let upstream = upstream().await;
     for http in both() {
         upstream.next(Reply::ok().dialect(Dialect::Gemini).truncate_after(0));
@@ -101,7 +100,7 @@ async fn an_empty_stream_counts_as_completed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stalled_stream_stays_open_until_the_client_leaves() {
+async fn stalled_stream_stays_open_until_client_disconnects() {
     let upstream = upstream().await;
     for (done, http) in both().into_iter().enumerate() {
         upstream.next(Reply::ok().stall_after(2));
@@ -122,7 +121,7 @@ async fn a_stalled_stream_stays_open_until_the_client_leaves() {
 }
 
 #[tokio::test]
-async fn an_error_event_comes_in_each_dialect() {
+async fn error_event_has_format_of_each_dialect() {
     let upstream = upstream().await;
     let http = http2();
     for dialect in Dialect::ALL {
@@ -145,7 +144,7 @@ async fn an_error_event_comes_in_each_dialect() {
 }
 
 #[tokio::test]
-async fn any_bytes_can_end_a_stream() {
+async fn raw_bytes_end_stream() {
     let (upstream, http) = (upstream().await, http1());
     let failed = "event: response.failed\ndata: {\"response\":{\"error\":{\"code\":\"x\"}}}\n\n";
     upstream.next(Reply::ok().dialect(Dialect::Responses).raw_after(1, failed));
@@ -154,10 +153,10 @@ async fn any_bytes_can_end_a_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_in_one_piece_break_in_the_middle() {
+async fn fault_of_whole_answer_breaks_it_in_the_middle() {
     async fn ask(http: &Http, upstream: &Upstream, reply: Reply) -> (String, bool) {
         upstream.next(reply.body("0123456789"));
-        let (text, end) = read(support::chat(http, upstream).await).await;
+        let (text, end) = read(crate::support::chat(http, upstream).await).await;
         (text, end.is_ok())
     }
     let upstream = upstream().await;

@@ -1,14 +1,12 @@
-//! The service that checks its callers: when it is ready, and when it waits.
+//! The contract checker: readiness, holds and permits.
 
-#[path = "support/scripted.rs"]
-mod scripted;
-
-use scripted::{another, checked, limited, poll_ready};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::Service;
 
+use crate::support::scripted::{another, checked, limited, poll_ready};
+
 #[test]
-fn a_held_service_is_pending_and_wakes_when_allowed() {
+fn held_service_is_pending_and_wakes_when_released() {
     let mut service = checked();
     let mut ready = another(&service);
     assert_ready_ok!(poll_ready(&mut ready));
@@ -25,7 +23,7 @@ fn a_held_service_is_pending_and_wakes_when_allowed() {
 }
 
 #[test]
-fn a_readiness_error_wakes_one_who_waits() {
+fn readiness_error_wakes_waiting_handle() {
     let mut service = checked();
     let mut other = another(&service);
     let probe = service.probe();
@@ -40,7 +38,7 @@ fn a_readiness_error_wakes_one_who_waits() {
 }
 
 #[test]
-fn a_readiness_error_reaches_one_who_waits_for_a_permit() {
+fn readiness_error_reaches_handle_waiting_for_permit() {
     let mut service = limited(0);
     assert_pending!(poll_ready(&mut service));
     service.probe().fail_ready("lost");
@@ -50,14 +48,14 @@ fn a_readiness_error_reaches_one_who_waits_for_a_permit() {
 
 #[test]
 #[should_panic(expected = "fail_ready was not given a &str")]
-fn an_error_of_another_type_is_refused() {
+fn readiness_error_of_another_type_panics() {
     let mut service = checked();
     service.probe().fail_ready(7);
     let _ = poll_ready(&mut service);
 }
 
 #[test]
-fn a_permit_comes_back_in_every_way() {
+fn call_end_drop_and_error_return_permit() {
     let mut service = limited(1);
     let mut waiting = another(&service);
     assert_ready_ok!(poll_ready(&mut service));
@@ -83,10 +81,10 @@ fn a_permit_comes_back_in_every_way() {
     assert_ready_ok!(poll_ready(&mut waiting));
 }
 
-/// As with tower's `ConcurrencyLimit`: the permit goes to whoever asked first, also if that one
-/// does not come for it. A layer that parks such a handle starves the others.
+/// As in tower's `ConcurrencyLimit`, the permit goes to the first handle in the queue, even if that
+/// handle is not polled again. A layer that parks such a handle starves the others.
 #[test]
-fn a_handle_that_asked_and_left_keeps_others_out() {
+fn parked_handle_blocks_later_handles() {
     let mut service = limited(1);
     let mut parked = another(&service);
     let mut other = another(&service);
@@ -100,9 +98,9 @@ fn a_handle_that_asked_and_left_keeps_others_out() {
     assert_ready_ok!(poll_ready(&mut other));
 }
 
-/// Tokio makes a task that polls much pending now and then. A checked service must not.
+/// Tokio's cooperative budget makes busy tasks pending. A checked service must not be affected.
 #[tokio::test]
-async fn readiness_does_not_depend_on_how_often_a_task_polls() {
+async fn frequent_polls_keep_service_ready() {
     let mut service = limited(1);
     for _ in 0..1_000 {
         assert_ready_ok!(poll_ready(&mut service));

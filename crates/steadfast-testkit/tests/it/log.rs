@@ -1,6 +1,4 @@
-//! What an upstream has seen.
-
-mod support;
+//! The log and the counts of an upstream.
 
 use std::time::Duration;
 
@@ -8,11 +6,12 @@ use bytes::Bytes;
 use http::{Method, Request, Version};
 use http_body_util::Full;
 use steadfast_testkit::Reply;
-use support::{both, chat, http1, status, stream, upstream};
 use tokio::time::{Instant, timeout};
 
+use crate::support::{both, chat, http1, status, stream, upstream};
+
 #[tokio::test(start_paused = true)]
-async fn the_log_has_what_was_sent() {
+async fn log_contains_sent_requests() {
     let upstream = upstream().await;
     for (number, http) in both().into_iter().enumerate() {
         let request = Request::put(format!("{}/some/path?key=secret-1", upstream.url()))
@@ -36,7 +35,7 @@ async fn the_log_has_what_was_sent() {
 }
 
 #[tokio::test]
-async fn clearing_the_log_leaves_the_counts() {
+async fn cleared_log_keeps_counts() {
     let (upstream, http) = (upstream().await, http1());
     upstream.script([Reply::ok(), Reply::status(500), Reply::status(429)]);
     for _ in 0..3 {
@@ -54,7 +53,7 @@ async fn clearing_the_log_leaves_the_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_for_requests_that_are_not_answered() {
+async fn wait_for_requests_counts_unanswered_requests() {
     let (upstream, http) = (upstream().await, http1());
     upstream.set(Reply::silence());
     let day = Duration::from_secs(86_400);
@@ -68,7 +67,7 @@ async fn waits_for_requests_that_are_not_answered() {
 }
 
 #[tokio::test]
-async fn every_stream_ends_in_one_count() {
+async fn each_stream_ends_in_one_count() {
     let (upstream, http) = (upstream().await, http1());
     upstream.script([
         Reply::ok(),
@@ -77,7 +76,7 @@ async fn every_stream_ends_in_one_count() {
         Reply::ok().stall_after(1),
     ]);
     for _ in 0..2 {
-        let _ = support::read(stream(&http, &upstream).await).await;
+        let _ = crate::support::read(stream(&http, &upstream).await).await;
     }
     drop(stream(&http, &upstream).await.expect("a head"));
     upstream

@@ -1,4 +1,6 @@
-#![allow(dead_code)] // each test binary uses a part of this
+//! Clients and requests for the tests.
+
+pub(crate) mod scripted;
 
 use std::error::Error;
 use std::io;
@@ -69,7 +71,7 @@ pub(crate) async fn stream(http: &Http, upstream: &Upstream) -> Answer {
     send(http, upstream, "/chat/completions", &body).await
 }
 
-/// The text of an answer up to its end, and how that came.
+/// The text of an answer up to its end, and the result of the read.
 pub(crate) async fn read(answer: Answer) -> (String, Result<(), hyper::Error>) {
     let mut body = answer.expect("a head").into_body();
     let mut bytes = Vec::new();

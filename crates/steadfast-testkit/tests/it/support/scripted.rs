@@ -1,4 +1,4 @@
-#![allow(dead_code)] // each test binary uses a part of this
+//! A service with scripted readiness, under the contract checker.
 
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use tower::Service;
 
 pub(crate) type Checked = task::Spawn<Contract<Scripted>>;
 
-/// A service that answers `true` at once, fails at `false`, and is ready as it was told.
+/// A service with scripted readiness. It answers `true` at once and fails for `false`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scripted {
     pub(crate) readiness: Vec<Poll<Result<(), &'static str>>>,

@@ -1,28 +1,26 @@
-//! The service that checks its callers: each broken promise, and each number.
-
-#[path = "support/scripted.rs"]
-mod scripted;
+//! The contract checker: each violation, and each count.
 
 use std::convert::Infallible;
 use std::future::pending;
 use std::task::Poll;
 
-use scripted::{Scripted, another, checked, poll_ready, scripted};
 use steadfast_testkit::{Contract, Report};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Service, ServiceExt, service_fn};
+
+use crate::support::scripted::{Scripted, another, checked, poll_ready, scripted};
 
 // ===== broken promises =====
 
 #[test]
 #[should_panic(expected = "not polled ready itself")]
-fn a_call_without_readiness_panics() {
+fn call_without_readiness_panics() {
     drop(checked().call(true));
 }
 
 #[test]
 #[should_panic(expected = "not polled ready itself")]
-fn a_second_call_on_one_readiness_panics() {
+fn second_call_on_one_readiness_panics() {
     let mut service = checked();
     assert_ready_ok!(poll_ready(&mut service));
     drop(service.call(true));
@@ -31,7 +29,7 @@ fn a_second_call_on_one_readiness_panics() {
 
 #[test]
 #[should_panic(expected = "not polled ready itself")]
-fn a_clone_does_not_inherit_readiness() {
+fn call_of_fresh_clone_panics() {
     let mut service = checked();
     assert_ready_ok!(poll_ready(&mut service));
     drop(another(&service).call(true));
@@ -39,7 +37,7 @@ fn a_clone_does_not_inherit_readiness() {
 
 #[test]
 #[should_panic(expected = "not polled ready itself")]
-fn pending_is_not_ready() {
+fn call_after_pending_panics() {
     let mut service = scripted([Poll::Pending]);
     assert_pending!(poll_ready(&mut service));
     drop(service.call(true));
@@ -47,7 +45,7 @@ fn pending_is_not_ready() {
 
 #[test]
 #[should_panic(expected = "a handle that has failed")]
-fn a_poll_after_an_error_panics() {
+fn poll_after_readiness_error_panics() {
     let mut service = scripted([Poll::Ready(Err("lost"))]);
     assert_ready_err!(poll_ready(&mut service));
     let _ = poll_ready(&mut service);
@@ -55,7 +53,7 @@ fn a_poll_after_an_error_panics() {
 
 #[test]
 #[should_panic(expected = "not polled ready itself")]
-fn a_call_after_an_error_panics() {
+fn call_after_readiness_error_panics() {
     let mut service = scripted([Poll::Ready(Err("lost"))]);
     assert_ready_err!(poll_ready(&mut service));
     drop(service.call(true));
@@ -63,15 +61,15 @@ fn a_call_after_an_error_panics() {
 
 #[test]
 #[should_panic(expected = "took back the readiness")]
-fn an_inner_service_that_takes_readiness_back_panics() {
+fn revoked_readiness_of_inner_service_panics() {
     let mut service = scripted([Poll::Pending, Poll::Ready(Ok(()))]);
     assert_ready_ok!(poll_ready(&mut service));
     let _ = poll_ready(&mut service);
 }
 
-/// A panic in a task that nobody joins is silent, so the probe remembers it.
+/// A panic in a task without a join is silent, so the probe records it.
 #[tokio::test]
-async fn a_swallowed_panic_is_a_violation_still() {
+async fn swallowed_panic_is_reported_as_violation() {
     let service = Contract::new(Scripted::default());
     let probe = service.probe();
     probe.assert_idle();
@@ -87,7 +85,7 @@ async fn a_swallowed_panic_is_a_violation_still() {
 // ===== numbers =====
 
 #[tokio::test]
-async fn calls_end_as_completed_or_as_cancelled() {
+async fn each_call_ends_completed_or_cancelled() {
     let slow = service_fn(|slow: bool| async move {
         if slow {
             pending::<()>().await;
@@ -125,7 +123,7 @@ async fn calls_end_as_completed_or_as_cancelled() {
 }
 
 #[test]
-fn an_error_completes_a_call_too() {
+fn error_completes_call() {
     let mut service = checked();
     let probe = service.probe();
     assert_ready_ok!(poll_ready(&mut service));
@@ -140,7 +138,7 @@ fn an_error_completes_a_call_too() {
 }
 
 #[test]
-fn readiness_is_held_until_it_is_used_or_dropped() {
+fn readiness_is_held_until_call_or_drop() {
     let mut service = checked();
     let probe = service.probe();
     assert_ready_ok!(poll_ready(&mut service));
@@ -165,7 +163,7 @@ fn held_readiness_is_not_idle() {
 }
 
 #[test]
-fn a_readiness_error_is_counted_and_ends_readiness() {
+fn readiness_error_is_counted_and_ends_readiness() {
     let mut service = scripted([Poll::Ready(Err("lost")), Poll::Ready(Ok(()))]);
     let probe = service.probe();
     assert_ready_ok!(poll_ready(&mut service));
@@ -176,7 +174,7 @@ fn a_readiness_error_is_counted_and_ends_readiness() {
 }
 
 #[test]
-fn hands_out_what_it_wraps() {
+fn getters_return_inner_service() {
     let mut service = Contract::new(7);
     *service.get_mut() += 1;
     assert_eq!((*service.get_ref(), service.into_inner()), (8, 8));

@@ -1,13 +1,12 @@
 //! Which reply a request gets.
 
-mod support;
-
 use serde_json::json;
 use steadfast_testkit::{Behavior, Reply};
-use support::{chat, http1, send, status, upstream};
+
+use crate::support::{chat, http1, send, status, upstream};
 
 #[tokio::test]
-async fn one_time_replies_come_first_and_in_order() {
+async fn one_time_replies_precede_behavior_in_order() {
     let (upstream, http) = (upstream().await, http1());
     upstream.set(Reply::status(503));
     upstream.script([Reply::status(500), Reply::ok()]);
@@ -18,7 +17,7 @@ async fn one_time_replies_come_first_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_behavior_can_go_round_and_can_look_at_the_request() {
+async fn behavior_cycles_and_reads_request() {
     let (upstream, http) = (upstream().await, http1());
     upstream.set(Behavior::cycle([Reply::ok(), Reply::status(500)]));
     for expected in [200, 500, 200, 500] {

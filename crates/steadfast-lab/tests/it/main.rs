@@ -1,0 +1,3 @@
+//! The program, from its command line.
+
+mod cli;
