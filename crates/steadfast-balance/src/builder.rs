@@ -2,7 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::{InvalidConfig, Observer, Observers};
+use steadfast_core::layer::Observers;
+use steadfast_core::{InvalidConfig, Observer};
 
 use crate::config::PoolConfig;
 use crate::endpoint::Endpoint;

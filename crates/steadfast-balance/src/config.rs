@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::Observers;
+use steadfast_core::layer::Observers;
 
 use crate::exhausted::WhenExhausted;
 use crate::select::strategy::{Pick, Strategy};

@@ -97,8 +97,6 @@ pub use self::verdict::{Classified, Verdict};
 
 // Until every crate has moved to `layer`.
 #[doc(hidden)]
-pub use self::classify::{verdict_of, verdict_of_error};
-#[doc(hidden)]
 pub use self::layer::{
     End, LateVerdict, Next, Observers, OnEnd, Watched, saturating_add, unavailable,
 };

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Request, Response};
-use steadfast_core::layer::{AttemptGroup, TICK, verdict_of, verdict_of_error};
-use steadfast_core::{Class, Deadline, OtherEndpoint, saturating_add};
+use steadfast_core::layer::{AttemptGroup, TICK, saturating_add, verdict_of, verdict_of_error};
+use steadfast_core::{Class, Deadline, OtherEndpoint};
 use tokio::time::Instant;
 use tower_service::Service;
 

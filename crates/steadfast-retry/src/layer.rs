@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::request::Parts;
-use steadfast_core::{Observer, Observers, RetryBudget, Safety};
+use steadfast_core::layer::Observers;
+use steadfast_core::{Observer, RetryBudget, Safety};
 use tower_layer::Layer;
 
 use crate::backoff::Backoff;

@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::request::Parts;
-use steadfast_core::layer::TICK;
-use steadfast_core::{
-    Class, Deadline, Next, Observers, RetryBudget, Safety, SameEndpoint, Verdict, Withdrawal,
-};
+use steadfast_core::layer::{Next, Observers, TICK};
+use steadfast_core::{Class, Deadline, RetryBudget, Safety, SameEndpoint, Verdict, Withdrawal};
 use tokio::time::Instant;
 
 use crate::backoff::{Backoff, Wait};

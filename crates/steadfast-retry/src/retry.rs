@@ -7,9 +7,9 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderName, Request, Response, StatusCode};
 use http_body::Body;
-use steadfast_core::layer::{RecordAttempts, verdict_of};
+use steadfast_core::layer::{Next, RecordAttempts, verdict_of};
 use steadfast_core::{
-    Attempt, BoxError, Event, Exhausted, Next, SameEndpoint, Trail, Verdict, Withdrawal,
+    Attempt, BoxError, Event, Exhausted, SameEndpoint, Trail, Verdict, Withdrawal,
 };
 use tokio::time::Instant;
 use tracing::Span;

@@ -11,9 +11,10 @@ use steadfast_core::layer::RecordAttempts;
 use bytes::Bytes;
 use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt;
+use steadfast_core::layer::Next;
 use steadfast_core::{
     Attempt, BoxError, Class, Classified, Classify, ClassifyLayer, Deadline, DefaultClassifier,
-    Event, Exhausted, Next, RetryBudget, Trail, Verdict, classify_fn, observer_fn,
+    Event, Exhausted, RetryBudget, Trail, Verdict, classify_fn, observer_fn,
 };
 use steadfast_retry::{Backoff, ReplayBody, ResponseBody, RetryOn429Layer, RetryOverride};
 use support::{Body, SECOND, answer, layer, limited, request};

@@ -6,8 +6,8 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 use steadfast_breaker::CircuitOpen;
-use steadfast_core::layer::verdict_of_error;
-use steadfast_core::{BoxError, Class, Exhausted, find_error, unavailable};
+use steadfast_core::layer::{unavailable, verdict_of_error};
+use steadfast_core::{BoxError, Class, Exhausted, find_error};
 
 /// Makes an answer for an HTTP client of an error of an [`AiStack`](crate::AiStack).
 ///

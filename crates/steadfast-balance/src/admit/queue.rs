@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use steadfast_core::saturating_add;
+use steadfast_core::layer::saturating_add;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use steadfast_core::Observers;
+use steadfast_core::layer::Observers;
 use tokio::time::Instant;
 
 use crate::admit::queue::{Key, Queue, Wanted};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use steadfast_core::{BoxError, saturating_add};
+use steadfast_core::BoxError;
+use steadfast_core::layer::saturating_add;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::admit::queue::{Key, TICK, Wanted};

@@ -12,7 +12,8 @@ use std::time::Duration;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
-use steadfast_core::{EndpointName, InvalidConfig, Observers};
+use steadfast_core::layer::Observers;
+use steadfast_core::{EndpointName, InvalidConfig};
 
 use crate::endpoint::cache_padded::apart;
 use crate::endpoint::credential::Credential;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fastrand::Rng;
-use steadfast_core::saturating_add;
+use steadfast_core::layer::saturating_add;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::outcome::MakeCheck;

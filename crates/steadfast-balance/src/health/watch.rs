@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use fastrand::Rng;
 use steadfast_breaker::Permit;
-use steadfast_core::{BreakerState, Class, Verdict, saturating_add};
+use steadfast_core::layer::saturating_add;
+use steadfast_core::{BreakerState, Class, Verdict};
 use tokio::time::{Instant, Timeout, timeout};
 
 use super::outcome::{Check, Checking, Outcome};

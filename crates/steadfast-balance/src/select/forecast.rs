@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{Class, Event, Exhausted, Next, Verdict};
+use steadfast_core::layer::{Next, RecordAttempts};
+use steadfast_core::{Class, Event, Exhausted, Verdict};
 use tokio::time::Instant;
 
 use crate::admit::queue::Key;

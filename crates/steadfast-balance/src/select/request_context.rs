@@ -1,8 +1,9 @@
 //! What a request allows: which endpoints it may go to, by its wishes and by what was tried.
 
 use http::Extensions;
+use steadfast_core::layer::Next;
 use steadfast_core::{
-    Attempt, Class, Deadline, EndpointName, Next, OtherEndpoint, SameEndpoint, Trail, Verdict,
+    Attempt, Class, Deadline, EndpointName, OtherEndpoint, SameEndpoint, Trail, Verdict,
 };
 use tokio::time::Instant;
 

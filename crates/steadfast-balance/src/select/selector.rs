@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Extensions;
-use steadfast_core::saturating_add;
+use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use crate::admit::queue::Claims;

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use steadfast_core::{BoxError, Class, Classified, Verdict, Watched};
+use steadfast_core::layer::Watched;
+use steadfast_core::{BoxError, Class, Classified, Verdict};
 use tower_service::Service;
 
 use crate::endpoint::rewrite::rewrite;

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
 use steadfast_breaker::{Detached, Permit};
-use steadfast_core::{Attempt, BoxError, Class, Event, Next, RateLimit, Verdict};
+use steadfast_core::layer::Next;
+use steadfast_core::{Attempt, BoxError, Class, Event, RateLimit, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use steadfast_breaker::CircuitBreaker;
-use steadfast_core::{BreakerEffect, Class, InvalidConfig, Observers, Verdict, saturating_add};
+use steadfast_core::layer::{Observers, saturating_add};
+use steadfast_core::{BreakerEffect, Class, InvalidConfig, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;

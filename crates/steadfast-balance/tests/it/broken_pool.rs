@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use steadfast_balance::{Endpoint, Strategy};
-use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{BreakerState, Class, Exhausted, Next, Trail};
+use steadfast_core::layer::{Next, RecordAttempts};
+use steadfast_core::{BreakerState, Class, Exhausted, Trail};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 use crate::support::gate::{Gates, gated};

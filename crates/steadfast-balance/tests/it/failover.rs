@@ -1,8 +1,8 @@
 //! The endpoints that a request may still use after a failed attempt.
 
 use steadfast_balance::{Credential, EndpointBalanceLayer};
-use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{Next, Trail};
+use steadfast_core::Trail;
+use steadfast_core::layer::{Next, RecordAttempts};
 use tokio::time::{Instant, advance};
 
 use crate::support::failover::pass_on;

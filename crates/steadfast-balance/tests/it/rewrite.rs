@@ -2,8 +2,8 @@
 
 use http::header::AUTHORIZATION;
 use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer};
-use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{Next, Trail};
+use steadfast_core::Trail;
+use steadfast_core::layer::{Next, RecordAttempts};
 
 use crate::support::failover::pass_on;
 use crate::support::{Net, balance, endpoint, get_with, limited, ok, request, send};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use steadfast_balance::{Credential, EndpointBalanceLayer};
-use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{Attempt, Class, Next, Trail, Verdict};
+use steadfast_core::layer::{Next, RecordAttempts};
+use steadfast_core::{Attempt, Class, Trail, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429Layer};
 use tokio::time::Instant;
 use tower::Layer;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderValue, Request, Response};
-use steadfast_core::{End, OnEnd, Watched};
+use steadfast_core::layer::{End, OnEnd, Watched};
 use tokio::time::Instant;
 use tower::Service;
 

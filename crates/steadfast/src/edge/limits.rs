@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use http::Extensions;
-use steadfast_core::{Class, Classified, Deadline, Verdict, saturating_add};
+use steadfast_core::layer::saturating_add;
+use steadfast_core::{Class, Classified, Deadline, Verdict};
 use tokio::time::Instant;
 
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};

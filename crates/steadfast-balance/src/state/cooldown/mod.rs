@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use steadfast_core::saturating_add;
+use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use crate::state::rate::Rate;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::saturating_add;
+use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 /// Where a rate starts of which nothing is known, in attempts a second.

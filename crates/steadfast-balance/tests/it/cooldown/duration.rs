@@ -139,6 +139,9 @@ async fn exhausted_error_has_the_soonest_recovery() {
     let answer = send(&service, crate::support::get_with(&trail)).await;
     assert_eq!(exhausted(answer), (Class::RateLimited, Some(2 * SECOND)));
     let soon = tokio::time::Instant::now() + 2 * SECOND;
-    assert_eq!(trail.take_next(), Some(steadfast_core::Next::At(soon)));
+    assert_eq!(
+        trail.take_next(),
+        Some(steadfast_core::layer::Next::At(soon))
+    );
     assert!(trail.is_empty(), "nobody was asked");
 }

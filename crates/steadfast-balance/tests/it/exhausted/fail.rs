@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use steadfast_balance::{EndpointBalanceLayer, WhenExhausted};
-use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{BreakerState, Class, Event, Exhausted, Next, Trail};
+use steadfast_core::layer::{Next, RecordAttempts};
+use steadfast_core::{BreakerState, Class, Event, Exhausted, Trail};
 use tokio::time::{Instant, sleep, timeout};
 use tower::Layer;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use steadfast_balance::WhenExhausted;
-use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{Class, Deadline, Exhausted, Next, RoutingOptions, Trail};
+use steadfast_core::layer::{Next, RecordAttempts};
+use steadfast_core::{Class, Deadline, Exhausted, RoutingOptions, Trail};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt;

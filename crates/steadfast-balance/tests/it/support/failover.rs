@@ -1,6 +1,6 @@
 use steadfast_balance::EndpointBalance;
-use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{Next, Trail};
+use steadfast_core::Trail;
+use steadfast_core::layer::{Next, RecordAttempts};
 use tower::ServiceExt;
 
 use crate::support::{Body, Client, request, status};
