@@ -94,18 +94,14 @@ impl<F> EndpointBalanceBuilder<F> {
         self
     }
 
-    /// Lets a request wait for an endpoint of its tier, rather than go to one of a higher tier, if
-    /// that takes no longer than `wait` in all. Zero if not set: a request does not wait while
-    /// somebody could take it.
-    pub fn prefer_wait_below(mut self, wait: Duration) -> Self {
-        self.config.prefer_wait_below = wait;
-        self
-    }
-
-    /// Sends a request that met a lone `5xx` to the same endpoint once more, at once, before one of
-    /// a higher tier gets it. Off if not set.
-    pub fn quick_retry(mut self, quick_retry: bool) -> Self {
-        self.config.quick_retry = quick_retry;
+    /// Sets the longest wait for a better endpoint before a request moves to a
+    /// [degraded](Endpoint::degraded) one. Defaults to
+    /// [`DEFAULT_PREFER_WAIT`](EndpointBalanceLayer::DEFAULT_PREFER_WAIT).
+    ///
+    /// Hints, cooldowns and send rates within this time are waited out, counted from the first
+    /// attempt. With zero, a request does not wait for a better endpoint.
+    pub fn prefer_wait(mut self, wait: Duration) -> Self {
+        self.config.prefer_wait = wait;
         self
     }
 

@@ -10,6 +10,8 @@ use crate::select::strategy::{Pick, Strategy};
 
 /// The longest time that a request without a deadline waits for a slot, if not set.
 pub(crate) const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
+/// The longest wait for a better endpoint before a degraded one is used, if not set.
+pub(crate) const DEFAULT_PREFER_WAIT: Duration = Duration::from_secs(3);
 
 /// What is configured, beside the endpoints.
 #[derive(Clone)]
@@ -20,8 +22,7 @@ pub(crate) struct PoolConfig {
     pub(crate) abandoned_after: Option<Duration>,
     pub(crate) when_exhausted: WhenExhausted,
     pub(crate) max_wait: Duration,
-    pub(crate) prefer_wait_below: Duration,
-    pub(crate) quick_retry: bool,
+    pub(crate) prefer_wait: Duration,
     pub(crate) seed: Option<u64>,
 }
 
@@ -34,8 +35,7 @@ impl Default for PoolConfig {
             abandoned_after: None,
             when_exhausted: WhenExhausted::default(),
             max_wait: DEFAULT_MAX_WAIT,
-            prefer_wait_below: Duration::ZERO,
-            quick_retry: false,
+            prefer_wait: DEFAULT_PREFER_WAIT,
             seed: None,
         }
     }

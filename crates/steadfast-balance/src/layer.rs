@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use crate::config::DEFAULT_MAX_WAIT;
+use crate::config::{DEFAULT_MAX_WAIT, DEFAULT_PREFER_WAIT};
 use crate::endpoint::Endpoint;
 use crate::make_layer::{MakeEndpointLayer, NoEndpointLayer};
 use crate::pool::Pool;
@@ -28,6 +28,8 @@ pub struct EndpointBalanceLayer<F = NoEndpointLayer> {
 impl EndpointBalanceLayer {
     /// How long a request without a deadline waits for its turn at most, if not set.
     pub const DEFAULT_MAX_WAIT: Duration = DEFAULT_MAX_WAIT;
+    /// The longest wait for a better endpoint before a degraded one is used, if not set.
+    pub const DEFAULT_PREFER_WAIT: Duration = DEFAULT_PREFER_WAIT;
 }
 
 impl<F> EndpointBalanceLayer<F> {

@@ -356,7 +356,7 @@ impl State {
                         let is_first = mark != once;
                         let mark = if is_first { once } else { twice };
                         endpoint.queue_marks.mark.store(mark, Ordering::Relaxed);
-                        match endpoint.turn(waiter.tokens, now) {
+                        match endpoint.availability(waiter.tokens, now) {
                             turn if !is_first => saturating_add(turn.at().unwrap_or(now), GRACE),
                             turn => turn.at().unwrap_or(now),
                         }

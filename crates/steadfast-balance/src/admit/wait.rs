@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use steadfast_core::BoxError;
@@ -14,11 +14,13 @@ use crate::admit::signals::QueuePosition;
 use crate::exhausted::WhenExhausted;
 use crate::pool::Pool;
 use crate::pool::context::PoolContext;
-use crate::pool::snapshot::{ActiveEndpoint, PoolSnapshot};
-use crate::select::forecast::wanted;
-use crate::select::request_context::{Eligibility, RequestContext};
+use crate::pool::snapshot::PoolSnapshot;
+use crate::select::eligibility::{Eligibility, Stage};
+use crate::select::forecast::{soonest, wait_behind};
+use crate::select::request_context::RequestContext;
 use crate::select::selector::Selection;
-use crate::state::{Availability, EndpointState};
+use crate::state::EndpointState;
+use crate::state::availability::Availability;
 
 /// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
 /// another request was faster.
@@ -59,6 +61,15 @@ struct Patience {
     prefers: bool,
 }
 
+/// What follows from a look at the endpoints.
+pub(crate) enum Step<T> {
+    /// The endpoints have changed, or a timer has ended: look again.
+    Again,
+    Done(T),
+    /// A waker is registered for all that can change the result.
+    Wait,
+}
+
 /// What a request finds when it looks.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -93,65 +104,66 @@ impl<S> Waiting<S> {
         self.place.as_ref().map(|(place, _)| place.key())
     }
 
-    /// Waits for a turn or for a busy service, or gives up. Those in `skip` cannot take it now.
-    pub(crate) fn poll(
+    /// Waits for a slot or for a busy service, or gives up. Endpoints in `skip` are busy now.
+    pub(crate) fn step(
         &mut self,
         view: View<'_>,
-        found: Selection,
+        selection: Selection,
         skip: &[u64],
         cx: &mut Context<'_>,
-    ) -> Poll<BoxError> {
+    ) -> Step<BoxError> {
         let now = view.now;
         let came = *self.came.get_or_insert(now);
-        let patience = self.patience(view, found, skip, came);
-        if let Some(patience) = patience.filter(|patience| self.is_worth_it(view, found, *patience))
-        {
-            let wake_at = self.queue(view, patience, found, came, cx);
-            self.poll_timer(Some(wake_at.max(now + TICK)), cx);
+        let patience = self.patience(view, selection, skip, came);
+        let worth = patience.filter(|patience| self.is_worth_it(view, selection, *patience));
+        // The slot comes in time: wait in the queue.
+        if let Some(patience) = worth {
+            let wake_at = self.queue(view, patience, selection, came, cx);
+            let is_due = self.poll_timer(Some(wake_at.max(now + TICK)), cx);
             // A change before it joined did not wake it.
-            if view.is_old() {
-                cx.waker().wake_by_ref();
-            }
-            return Poll::Pending;
+            return if is_due || view.is_old() {
+                Step::Again
+            } else {
+                Step::Wait
+            };
         }
+        // The better endpoint takes too long: another one has to do, or is waited for as usual.
         if patience.is_some_and(|patience| patience.prefers) {
-            // It took too long, so another endpoint has to do, or is waited for as ever.
             self.hurries = true;
             self.place = None;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            return Step::Again;
         }
         let given_up = self.place.take().is_some();
         let deadline = view.context.deadline;
-        let time_is_over = deadline.is_some_and(|deadline| deadline.remaining(now).is_zero());
-        if !self.busy.is_empty() && !time_is_over && !given_up {
-            let recovery = view.soonest(skip);
+        let is_over = deadline.is_some_and(|deadline| deadline.remaining(now).is_zero());
+        // A service is busy: it wakes the request, and so do a recovery and a change of the pool.
+        if !self.busy.is_empty() && !is_over && !given_up {
+            let recovery = soonest(view.eligibility, skip, now);
             let recovery = recovery.map(|at| if at > now { at } else { now + LOOK_AGAIN });
             let deadline = deadline.map(|deadline| deadline.instant());
-            self.poll_timer(recovery.into_iter().chain(deadline).min(), cx);
-            self.poll_changes(view, cx);
-            return Poll::Pending;
+            let is_due = self.poll_timer(recovery.into_iter().chain(deadline).min(), cx);
+            let has_changed = self.poll_changes(view, cx);
+            return if is_due || has_changed {
+                Step::Again
+            } else {
+                Step::Wait
+            };
         }
-        // Who could not be served in time is not to come back for that.
+        // Nothing is worth a wait. A request whose time is too short must not come back.
         let in_time = patience.is_none();
-        Poll::Ready(match self.error.take() {
-            Some(error) => error,
-            None => {
-                let View {
-                    snapshot, context, ..
-                } = view;
-                view.shared
-                    .exhausted(snapshot, context, in_time, now)
-                    .into()
-            }
-        })
+        Step::Done(self.error.take().unwrap_or_else(|| {
+            let exhausted = view
+                .shared
+                .exhausted(view.snapshot, view.context, in_time, now);
+            exhausted.into()
+        }))
     }
 
     /// Whether its turn comes before it would give up. Who waits already is not asked again.
-    fn is_worth_it(&self, view: View<'_>, found: Selection, patience: Patience) -> bool {
+    fn is_worth_it(&self, view: View<'_>, selection: Selection, patience: Patience) -> bool {
         let wait = match self.place {
             Some(_) => Duration::ZERO,
-            None => view.wait_for_turn(found, self.came.unwrap_or(view.now)),
+            None => view.wait_for_slot(selection, self.came.unwrap_or(view.now)),
         };
         let is_worth_it =
             view.now < patience.until && saturating_add(view.now, wait) <= patience.until;
@@ -170,7 +182,7 @@ impl<S> Waiting<S> {
         &mut self,
         view: View<'_>,
         patience: Patience,
-        found: Selection,
+        selection: Selection,
         came: Instant,
         cx: &mut Context<'_>,
     ) -> Instant {
@@ -180,7 +192,7 @@ impl<S> Waiting<S> {
             let place = QueuePosition::join(&view.shared.signals, since, tokens, cx.waker());
             (place, patience)
         });
-        let next = place.wait(view.wanted(found), busy, cx.waker(), view.now);
+        let next = place.wait(view.wanted(selection), busy, cx.waker(), view.now);
         next.map_or(patience.until, |next| next.min(patience.until))
     }
 
@@ -188,7 +200,7 @@ impl<S> Waiting<S> {
     fn patience(
         &self,
         view: View<'_>,
-        found: Selection,
+        selection: Selection,
         skip: &[u64],
         came: Instant,
     ) -> Option<Patience> {
@@ -197,24 +209,24 @@ impl<S> Waiting<S> {
             // Those who wait go on, also if the endpoint has begun to cool meanwhile, but not if
             // there is none any more.
             let mut left = view.snapshot.active().iter();
-            left.find(|entry| view.eligibility.allows(view.snapshot, &entry.state))?;
+            left.find(|entry| view.eligibility.admits(Stage::Ever, &entry.state))?;
             return Some(patience);
         }
-        let mut others = (view.candidates()).filter(|endpoint| !skip.contains(&endpoint.id));
+        let mut others = view
+            .candidates(Selection::Nobody)
+            .filter(|endpoint| !skip.contains(&endpoint.id));
         let start_by = view.start_by(came);
-        let until = match (found, shared.config.when_exhausted) {
-            (Selection::WorthWaiting(_), _) => saturating_add(
-                view.eligibility.since(came),
-                shared.config.prefer_wait_below,
-            ),
+        let until = match (selection, shared.config.when_exhausted) {
+            (Selection::WorthWaiting(_), _) => {
+                saturating_add(view.eligibility.since(came), shared.config.prefer_wait)
+            }
             _ if shared.config.max_wait.is_zero() => return None,
             (_, WhenExhausted::Wait) => {
                 others.next()?;
                 saturating_add(came, shared.config.max_wait)
             }
             _ => {
-                let is_turn = |turn| matches!(turn, Availability::Now | Availability::Paced(_));
-                others.find(|endpoint| is_turn(view.turn(endpoint)))?;
+                others.find(|endpoint| view.check(endpoint).is_paced())?;
                 start_by.unwrap_or_else(|| saturating_add(came, shared.config.max_wait))
             }
         };
@@ -230,33 +242,33 @@ impl<S> Waiting<S> {
         Some(Patience {
             until,
             longest,
-            prefers: matches!(found, Selection::WorthWaiting(_)),
+            prefers: matches!(selection, Selection::WorthWaiting(_)),
         })
     }
 
-    /// Lets this request be woken, too, when the endpoints change.
-    fn poll_changes(&mut self, view: View<'_>, cx: &mut Context<'_>) {
+    /// Returns whether the endpoints have changed, and registers for the next change.
+    fn poll_changes(&mut self, view: View<'_>, cx: &mut Context<'_>) -> bool {
         let changed = self.changed.get_or_insert_with(|| {
             let shared = view.shared.clone();
             Box::pin(async move { shared.signals.queue.changed().await })
         });
         // They may have changed before it listened.
-        if changed.as_mut().poll(cx).is_ready() || view.is_old() {
+        let has_changed = changed.as_mut().poll(cx).is_ready() || view.is_old();
+        if has_changed {
             self.changed = None;
-            cx.waker().wake_by_ref();
         }
+        has_changed
     }
 
-    fn poll_timer(&mut self, at: Option<Instant>, cx: &mut Context<'_>) {
+    /// Returns whether the timer has ended, and registers for its end.
+    fn poll_timer(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> bool {
         let Some(at) = at else {
             self.timer = None;
-            return;
+            return false;
         };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         timer.as_mut().reset(at);
-        if timer.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
+        timer.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -267,70 +279,57 @@ impl<'a> View<'a> {
             || self.epoch != self.shared.signals.queue.epoch()
     }
 
-    /// The endpoints that a request may go to, without a pause for what it has tried.
-    fn candidates(self) -> impl Iterator<Item = &'a Arc<EndpointState>> + 'a {
-        let all = self
-            .snapshot
-            .active()
-            .iter()
-            .map(|entry: &ActiveEndpoint| &entry.state);
-        all.filter(move |endpoint| self.eligibility.allows_now(self.snapshot, endpoint))
-    }
-
-    fn wanted(self, found: Selection) -> Wanted {
-        if let Selection::WorthWaiting(end) = found {
-            return self.better(end).cloned().collect();
-        }
-        if self.eligibility.is_anybody() {
-            return self.snapshot.everybody().clone();
-        }
-        self.candidates().cloned().collect()
-    }
-
-    /// The endpoints that a request waits for although others could take it. Those others are left
-    /// to the others.
-    fn better(self, end: usize) -> impl Iterator<Item = &'a Arc<EndpointState>> + 'a {
-        let View {
-            shared,
+    /// Returns the endpoints that the request waits for. If some are better than others, the others
+    /// are left to other requests.
+    fn candidates(
+        self,
+        selection: Selection,
+    ) -> impl Iterator<Item = &'a Arc<EndpointState>> + use<'a> {
+        let Self {
             snapshot,
             eligibility,
             ..
         } = self;
-        let tiers = snapshot.active()[..end].iter().map(|entry| &entry.state);
-        tiers.filter(move |endpoint| {
-            eligibility.allows_new(snapshot, endpoint)
-                || eligibility.allows_before_next_tier(shared, snapshot, endpoint)
-        })
+        let (end, stage) = match selection {
+            Selection::WorthWaiting(end) => (end, Stage::Better),
+            _ => (snapshot.active().len(), Stage::Next),
+        };
+        let active = snapshot.active()[..end].iter().map(|entry| &entry.state);
+        active.filter(move |endpoint| eligibility.admits(stage, endpoint))
     }
 
-    fn turn(self, endpoint: &EndpointState) -> Availability {
-        endpoint.turn(self.context.tokens(), self.now)
-    }
-
-    fn soonest(self, skip: &[u64]) -> Option<Instant> {
-        let ask = (self.eligibility, self.context.tokens());
-        self.shared.soonest(self.snapshot, ask, skip, self.now)
-    }
-
-    /// How long it takes until its turn, behind all who wait.
-    fn wait_for_turn(self, found: Selection, came: Instant) -> Duration {
-        let (tokens, queue) = (self.context.tokens(), &self.shared.signals.queue);
-        let key = Key::behind(self.eligibility.since(came));
-        if let Selection::WorthWaiting(end) = found {
-            let ahead = queue.ahead(key, self.better(end));
-            let better = self.better(end).map(|endpoint| &**endpoint);
-            return PoolContext::wait_behind(ahead, better, tokens, self.now);
+    fn wanted(self, selection: Selection) -> Wanted {
+        match selection {
+            Selection::WorthWaiting(_) => {}
+            _ if self.eligibility.is_unrestricted() => return self.snapshot.everybody().clone(),
+            _ => {}
         }
-        let ahead = queue.ahead(key, self.candidates());
-        let wanted = wanted(self.snapshot, self.eligibility);
-        PoolContext::wait_behind(ahead, wanted, tokens, self.now)
+        self.candidates(selection).cloned().collect()
+    }
+
+    fn check(self, endpoint: &EndpointState) -> Availability {
+        self.eligibility.check(Stage::Next, endpoint, self.now)
+    }
+
+    /// Returns the time until its slot, behind all waiters.
+    fn wait_for_slot(self, selection: Selection, came: Instant) -> Duration {
+        let key = Key::behind(self.eligibility.since(came));
+        let ahead = (self.shared.signals.queue).ahead(key, self.candidates(selection));
+        let (end, stage) = match selection {
+            Selection::WorthWaiting(end) => (end, Stage::Better),
+            _ => (self.snapshot.active().len(), Stage::Ever),
+        };
+        let wanted = self.snapshot.active()[..end]
+            .iter()
+            .map(|entry| &*entry.state);
+        wait_behind(ahead, (self.eligibility, stage), wanted, self.now)
     }
 
     /// Until when an attempt has to begin so that its answer probably comes before the deadline.
     fn start_by(self, came: Instant) -> Option<Instant> {
         let deadline = self.context.deadline?;
         let slowest = self
-            .candidates()
+            .candidates(Selection::Nobody)
             .filter_map(|endpoint| {
                 endpoint
                     .load

@@ -39,6 +39,7 @@ pub struct Endpoint {
     pub(crate) tier: u16,
     pub(crate) weight: f64,
     pub(crate) cost: f64,
+    pub(crate) degraded: bool,
     pub(crate) larger_context: bool,
     pub(crate) pass_credentials: bool,
     pub(crate) breaker: CircuitBreakerBuilder,
@@ -81,6 +82,7 @@ impl Endpoint {
             tier: 0,
             weight: 1.0,
             cost: 1.0,
+            degraded: false,
             larger_context: false,
             pass_credentials: false,
             breaker: Self::default_breaker(),
@@ -138,6 +140,18 @@ impl Endpoint {
     /// negative.
     pub fn cost(mut self, cost: f64) -> Self {
         self.cost = cost;
+        self
+    }
+
+    /// Marks the endpoint as degraded: its answers are of lesser quality, for example from another
+    /// model. Defaults to `false`.
+    ///
+    /// Before a request moves to a degraded endpoint, the better ones are used to the end. A lone
+    /// `5xx` without a hint is repeated at once at the same endpoint. A wait of up to
+    /// [`prefer_wait`](crate::EndpointBalanceBuilder::prefer_wait) is waited out. Within a tier,
+    /// degraded endpoints come last.
+    pub fn degraded(mut self, degraded: bool) -> Self {
+        self.degraded = degraded;
         self
     }
 
@@ -208,6 +222,7 @@ impl Endpoint {
             && self.headers == other.headers
             && self.breaker.has_rules_of(&other.breaker)
             && self.cost == other.cost
+            && self.degraded == other.degraded
             && self.larger_context == other.larger_context
             && self.pass_credentials == other.pass_credentials
     }
@@ -284,6 +299,7 @@ impl fmt::Debug for Endpoint {
             .field("tier", &self.tier)
             .field("weight", &self.weight)
             .field("cost", &self.cost)
+            .field("degraded", &self.degraded)
             .field("larger_context", &self.larger_context)
             .field("pass_credentials", &self.pass_credentials)
             .finish_non_exhaustive()

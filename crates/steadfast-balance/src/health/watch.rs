@@ -133,7 +133,7 @@ impl Watch {
         if let Some(bench) = running.bench {
             self.look_at_bench(schedule, bench, outcome, now);
         }
-        if was_out && self.state.is_admissible(None, now) {
+        if was_out && self.state.is_available(None, now) {
             // Those, too, who wait for a busy service of another endpoint.
             signals.queue.wake_all(now);
         } else {

@@ -51,10 +51,6 @@ impl PoolContext {
     pub(crate) fn since_start(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.start)
     }
-
-    pub(crate) fn prefers_to_wait(&self) -> bool {
-        !self.config.prefer_wait_below.is_zero()
-    }
 }
 
 impl fmt::Debug for PoolContext {

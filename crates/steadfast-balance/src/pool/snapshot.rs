@@ -64,11 +64,11 @@ impl PoolSnapshot {
             .cloned()
             .collect();
         // A stable sort: the order of the configuration stays.
-        active.sort_by_key(|entry| entry.tier);
+        active.sort_by_key(ActiveEndpoint::group);
         let mut tiers: Vec<Range<usize>> = Vec::new();
         for (at, entry) in active.iter().enumerate() {
             match tiers.last_mut() {
-                Some(last) if active[last.start].tier == entry.tier => last.end = at + 1,
+                Some(last) if active[last.start].group() == entry.group() => last.end = at + 1,
                 _ => tiers.push(at..at + 1),
             }
         }
@@ -101,6 +101,14 @@ impl PoolSnapshot {
     }
 }
 
+impl PoolSnapshot {
+    /// Returns whether this tier is degraded and the one before is not.
+    pub(crate) fn is_first_degraded(&self, tier: &Range<usize>) -> bool {
+        let is_degraded = |at: usize| self.active[at].state.config.degraded;
+        tier.start > 0 && is_degraded(tier.start) && !is_degraded(tier.start - 1)
+    }
+}
+
 impl Default for PoolSnapshot {
     fn default() -> Self {
         Self::new(0, Vec::new())
@@ -108,6 +116,11 @@ impl Default for PoolSnapshot {
 }
 
 impl ActiveEndpoint {
+    /// The order of selection: by tier, and the degraded endpoints of a tier last.
+    fn group(&self) -> (u16, bool) {
+        (self.tier, self.state.config.degraded)
+    }
+
     pub(crate) fn new(endpoint: EndpointState, signals: Arc<PoolSignals>) -> Self {
         let state = Arc::new(endpoint);
         let pooled = PooledEndpoint {

@@ -89,7 +89,7 @@ impl EndpointStatus {
             weight: entry.weight,
             cost: endpoint.config.cost,
             service: entry.service,
-            admissible: entry.service == EndpointMode::Enabled && endpoint.is_admissible(None, now),
+            admissible: entry.service == EndpointMode::Enabled && endpoint.is_available(None, now),
             breaker: endpoint.breaker.state(),
             retry_in: endpoint.breaker.retry_in(),
             health: endpoint.breaker.health(),

@@ -17,17 +17,9 @@ pub struct Candidates<'a> {
     tier: &'a [ActiveEndpoint],
     /// Where the tier begins among all endpoints.
     start: usize,
-    set: Set<'a>,
-    asking: &'a PickContext<'a>,
-}
-
-/// Which of a tier they are.
-#[derive(Clone, Copy)]
-pub(crate) enum Set<'a> {
-    /// A bit for each.
-    Bits(&'a [u64]),
-    /// Two that were drawn, in that order: of two that are alike each is the first as often.
-    Two([usize; 2]),
+    /// Their indices in the tier: in order, unless they were drawn.
+    indices: &'a [u32],
+    request: &'a PickContext<'a>,
 }
 
 /// An endpoint that could take a request now. Every look at it is a look at its present state.
@@ -35,14 +27,14 @@ pub(crate) enum Set<'a> {
 pub struct Candidate<'a> {
     entry: &'a ActiveEndpoint,
     index: usize,
-    asking: &'a PickContext<'a>,
+    request: &'a PickContext<'a>,
 }
 
 /// The request that a strategy chooses an endpoint for.
 #[derive(Clone, Copy)]
 pub struct PickContext<'a> {
     pub(crate) extensions: &'a Extensions,
-    pub(crate) wishes: Option<&'a RoutingOptions>,
+    pub(crate) options: Option<&'a RoutingOptions>,
     pub(crate) now: Instant,
     /// When the pool began.
     pub(crate) start: Instant,
@@ -53,24 +45,21 @@ pub struct PickContext<'a> {
 impl<'a> Candidates<'a> {
     pub(crate) fn new(
         (tier, start): (&'a [ActiveEndpoint], usize),
-        set: Set<'a>,
-        asking: &'a PickContext<'a>,
+        indices: &'a [u32],
+        request: &'a PickContext<'a>,
     ) -> Self {
         Self {
             tier,
             start,
-            set,
-            asking,
+            indices,
+            request,
         }
     }
 
     /// Returns how many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        match self.set {
-            Set::Bits(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
-            Set::Two(two) => two.len(),
-        }
+        self.indices.len()
     }
 
     /// Returns whether there is none. A strategy is never asked then.
@@ -81,14 +70,16 @@ impl<'a> Candidates<'a> {
 
     /// Returns them, in the order of the configuration unless they were drawn.
     pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
-        Iter {
-            all: *self,
-            word: 0,
-            bits: match self.set {
-                Set::Bits(words) => words.first().copied().unwrap_or_default(),
-                Set::Two(_) => 0,
-            },
-        }
+        let Self {
+            tier,
+            start,
+            indices,
+            request,
+        } = *self;
+        indices.iter().map(move |at| {
+            let at = *at as usize;
+            Candidate::new(&tier[at], start + at, request)
+        })
     }
 
     /// Returns the one with the smallest value, or of several such the first.
@@ -111,55 +102,16 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Goes through candidates. Written out, as a chain of adapters costs more than the choice.
-struct Iter<'a> {
-    all: Candidates<'a>,
-    /// The word of the set, or how many of those that were drawn have been seen.
-    word: usize,
-    /// What is left of the word.
-    bits: u64,
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = Candidate<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Candidate<'a>> {
-        let Candidates {
-            tier,
-            start,
-            set,
-            asking,
-        } = self.all;
-        let at = match set {
-            Set::Bits(words) => {
-                while self.bits == 0 {
-                    self.word += 1;
-                    self.bits = *words.get(self.word)?;
-                }
-                let bit = self.bits.trailing_zeros() as usize;
-                self.bits &= self.bits - 1;
-                64 * self.word + bit
-            }
-            Set::Two(two) => {
-                self.word += 1;
-                *two.get(self.word - 1)?
-            }
-        };
-        Some(Candidate::new(&tier[at], start + at, asking))
-    }
-}
-
 impl<'a> Candidate<'a> {
     pub(crate) fn new(
         entry: &'a ActiveEndpoint,
         index: usize,
-        asking: &'a PickContext<'a>,
+        request: &'a PickContext<'a>,
     ) -> Self {
         Self {
             entry,
             index,
-            asking,
+            request,
         }
     }
 
@@ -218,14 +170,14 @@ impl<'a> Candidate<'a> {
     /// Returns how long it has had nothing to do.
     #[must_use]
     pub fn idle(&self) -> Duration {
-        self.entry.state.load.idle(|| self.asking.since_start())
+        self.entry.state.load.idle(|| self.request.since_start())
     }
 
     /// Returns how much is left of its quota by its own headers, from 0 to 1, after this request.
     #[must_use]
     pub fn headroom(&self) -> Option<f64> {
-        let tokens = self.asking.estimated_tokens();
-        (self.entry.state.quota).headroom(tokens, self.asking.since_start())
+        let tokens = self.request.estimated_tokens();
+        (self.entry.state.quota).headroom(tokens, self.request.since_start())
     }
 
     /// Returns the requests a second that it was seen to take, if it has been limited lately.
@@ -241,7 +193,7 @@ impl<'a> Candidate<'a> {
 
     /// How many seconds of its rate it has saved up, if it is limited.
     pub(crate) fn saved(&self) -> Option<f64> {
-        self.entry.state.cooldown.saved(self.asking.now)
+        self.entry.state.cooldown.saved(self.request.now)
     }
 
     /// Whether no attempt has ended there yet.
@@ -268,13 +220,13 @@ impl<'a> PickContext<'a> {
     /// Returns a hash of its [sticky key](RoutingOptions::affinity_key), if it has one.
     #[must_use]
     pub fn affinity_key(&self) -> Option<u64> {
-        self.wishes.and_then(RoutingOptions::affinity_hash)
+        self.options.and_then(RoutingOptions::affinity_hash)
     }
 
     /// Returns the [tokens](RoutingOptions::estimated_tokens) that it will probably use, if it says so.
     #[must_use]
     pub fn estimated_tokens(&self) -> Option<u64> {
-        self.wishes.and_then(RoutingOptions::tokens)
+        self.options.and_then(RoutingOptions::tokens)
     }
 
     /// Returns the time of this choice.
@@ -304,7 +256,7 @@ impl fmt::Debug for Candidate<'_> {
 impl fmt::Debug for PickContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PickContext")
-            .field("wishes", &self.wishes)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,5 @@
 //! When a request can go to an endpoint that cannot take it now.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use steadfast_core::layer::{Next, RecordAttempts};
@@ -10,84 +9,51 @@ use tokio::time::Instant;
 use crate::admit::queue::Key;
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
-use crate::select::request_context::{Eligibility, RequestContext};
-use crate::state::{Availability, EndpointState};
+use crate::select::eligibility::{Eligibility, Stage};
+use crate::select::request_context::RequestContext;
+use crate::state::EndpointState;
+use crate::state::availability::Availability;
 
-/// What an endpoint is taken for whose rate is not sure: nobody is refused for a guess.
+/// The assumed rate of an endpoint whose rate is not confirmed: no request is refused for a guess.
 const UNKNOWN_RATE: f64 = 1_000.0;
 
 impl PoolContext {
-    /// When one of the endpoints that a request may go to recovers, but for those in `skip`.
-    pub(crate) fn soonest(
-        &self,
-        snapshot: &PoolSnapshot,
-        (eligibility, tokens): (&Eligibility<'_>, Option<u64>),
-        skip: &[u64],
-        now: Instant,
-    ) -> Option<Instant> {
-        wanted(snapshot, eligibility)
-            .filter(|endpoint| !skip.contains(&endpoint.id))
-            .map(|endpoint| endpoint.turn(tokens, now).at().unwrap_or(now))
-            .min()
-    }
-
-    /// Says when the next attempt of a request can be taken, after one that did not succeed.
+    /// Returns when the next attempt of a request can be made, after one that did not succeed.
     pub(crate) fn next(
         &self,
         snapshot: &PoolSnapshot,
         context: &RequestContext,
         now: Instant,
     ) -> Next {
-        let eligibility = context.eligibility_after_all();
-        let tokens = context.tokens();
+        let eligibility = context.eligibility_after_all(self, snapshot);
         let key = Key::behind(eligibility.since(now));
-        let claims = self.signals.queue.claims(key, snapshot.everybody(), now);
-        let is_free =
-            |endpoint: &EndpointState| endpoint.is_admissible(tokens, now) && !claims.has(endpoint);
-        let find = |tier: Range<usize>, allows: &dyn Fn(&EndpointState) -> bool| {
-            let mut tier = snapshot.active()[tier].iter();
-            tier.find(|entry| is_free(&entry.state) && allows(&entry.state))
-                .map(|entry| Eligibility::allows_new(&eligibility, snapshot, &entry.state))
-        };
-        // Whoever is asked again at once must not come back to where it was, but for an accident.
-        match self.look(snapshot, (&eligibility, &[]), now, find) {
-            Ok(true) => return Next::Now,
-            Ok(false) if self.config.quick_retry && self.is_quick(snapshot, &eligibility, now) => {
-                return Next::RetrySameNow;
-            }
-            Ok(false) => return Next::At(now),
+        let claims = (self.signals.queue).claims(key, snapshot.everybody(), now);
+        let found = self.look(&eligibility, &[], now, |tier, stage| {
+            let mut tier = snapshot.active()[tier].iter().map(|entry| &*entry.state);
+            let is_free = |endpoint: &&EndpointState| {
+                eligibility.is_now(stage, endpoint, now) && !claims.has(endpoint)
+            };
+            tier.find(is_free).map(|_| stage)
+        });
+        // An attempt that is repeated at once must not return to the same endpoint, except after a
+        // lone failure.
+        match found {
+            Ok(Stage::Untried) => return Next::Now,
+            Ok(Stage::BeforeDegraded) => return Next::RetrySameNow,
+            Ok(_) => return Next::At(now),
             Err(_) => {}
         }
-        // With a deadline that bounds it, a turn elsewhere is waited for in the queue.
-        let turns = wanted(snapshot, &eligibility).any(|endpoint| {
-            eligibility.allows_new(snapshot, endpoint)
-                && matches!(
-                    endpoint.turn(tokens, now),
-                    Availability::Now | Availability::Paced(_)
-                )
-        });
-        if turns && context.deadline.is_some() {
+        // A deadline bounds the wait for a slot elsewhere, in the queue.
+        let has_slots = (endpoints(snapshot))
+            .any(|endpoint| eligibility.check(Stage::Untried, endpoint, now).is_paced());
+        if has_slots && context.deadline.is_some() {
             return Next::Now;
         }
-        let limits = wanted(snapshot, &eligibility)
-            .filter_map(|endpoint| end_of_limit(endpoint, tokens, now));
-        limits.min().map_or(Next::Never, Next::At)
+        end_of_limit(&eligibility, now).map_or(Next::Never, Next::At)
     }
 
-    fn is_quick(
-        &self,
-        snapshot: &PoolSnapshot,
-        eligibility: &Eligibility<'_>,
-        now: Instant,
-    ) -> bool {
-        wanted(snapshot, eligibility).any(|endpoint| {
-            endpoint.is_admissible(None, now)
-                && eligibility.allows_before_next_tier(self, snapshot, endpoint)
-        })
-    }
-
-    /// Refuses a request that no endpoint can take, and says when to come back. One that was
-    /// refused since its time would not do is not to come back.
+    /// Rejects a request that no endpoint can take, with the soonest recovery. A request that was
+    /// rejected because its time is too short must not come back.
     pub(crate) fn exhausted(
         &self,
         snapshot: &PoolSnapshot,
@@ -95,64 +61,70 @@ impl PoolContext {
         in_time: bool,
         now: Instant,
     ) -> Exhausted {
-        let eligibility = context.eligibility();
-        let tokens = context.tokens();
-        let limited = wanted(snapshot, &eligibility)
-            .filter_map(|endpoint| end_of_limit(endpoint, tokens, now))
-            .min();
-        let recovery = self.soonest(snapshot, (&eligibility, tokens), &[], now);
-        // No wait is no answer: somebody else was faster.
-        let retry_in = recovery
+        let eligibility = context.eligibility(self, snapshot);
+        let limited = end_of_limit(&eligibility, now);
+        // A wait of zero is no hint: another request was faster.
+        let retry_in = soonest(&eligibility, &[], now)
             .map(|at| at.saturating_duration_since(now))
             .filter(|wait| !wait.is_zero());
         let verdict = match limited {
             Some(_) => Verdict::new(Class::RateLimited),
-            // Why it is so is known to the breakers already.
+            // The breakers know the reason already.
             None => Verdict::new(Class::Overloaded).neutral(),
         };
         let trail = context.trail.clone().unwrap_or_default();
-        // A limit passes by itself and is worth waiting for. A pool that is broken is not.
+        // A limit ends by itself and is worth a wait. A broken pool is not.
         let next = limited.filter(|_| in_time);
         trail.set_next(next.map_or(Next::Never, Next::At));
         self.signals.observers.emit(&Event::Exhausted { retry_in });
         Exhausted::new(trail, verdict.with_hint(retry_in), None)
     }
-
-    /// How long a request would wait in the queue behind `ahead` others.
-    pub(crate) fn wait_behind<'a>(
-        ahead: usize,
-        wanted: impl Iterator<Item = &'a EndpointState>,
-        tokens: Option<u64>,
-        now: Instant,
-    ) -> Duration {
-        let turns = wanted.filter_map(|endpoint| {
-            let ready = match endpoint.turn(tokens, now) {
-                Availability::Now => now,
-                Availability::Paced(at) | Availability::Limited(at) => at,
-                Availability::Broken(_) => return None,
-            };
-            let rate = endpoint.cooldown.confirmed_rate().unwrap_or(UNKNOWN_RATE);
-            Some((ready.saturating_duration_since(now).as_secs_f64(), rate))
-        });
-        seconds_until(ahead as f64 + 1.0, turns.collect())
-    }
 }
 
-/// The endpoints that a request may go to.
-pub(crate) fn wanted<'a>(
-    snapshot: &'a PoolSnapshot,
-    eligibility: &'a Eligibility<'_>,
-) -> impl Iterator<Item = &'a EndpointState> + 'a {
-    let all = snapshot.active().iter().map(|entry| &*entry.state);
-    all.filter(|endpoint| eligibility.allows(snapshot, endpoint))
+/// Returns when one of the eligible endpoints recovers, except those in `skip`.
+pub(crate) fn soonest(
+    eligibility: &Eligibility<'_>,
+    skip: &[u64],
+    now: Instant,
+) -> Option<Instant> {
+    endpoints(eligibility.snapshot)
+        .filter(|endpoint| !skip.contains(&endpoint.id))
+        .filter_map(|endpoint| eligibility.check(Stage::Ever, endpoint, now).recovery(now))
+        .min()
 }
 
-/// When an endpoint that is limited can take an attempt again. Nothing for a broken one.
-fn end_of_limit(endpoint: &EndpointState, tokens: Option<u64>, now: Instant) -> Option<Instant> {
-    match endpoint.turn(tokens, now) {
-        Availability::Broken(_) => None,
-        turn => Some(turn.at().unwrap_or(now)),
-    }
+/// Returns when the first limit of an eligible endpoint ends. Broken endpoints are left out.
+fn end_of_limit(eligibility: &Eligibility<'_>, now: Instant) -> Option<Instant> {
+    endpoints(eligibility.snapshot)
+        .filter_map(|endpoint| {
+            eligibility
+                .check(Stage::Ever, endpoint, now)
+                .end_of_limit(now)
+        })
+        .min()
+}
+
+/// Returns how long a request would wait behind `ahead` waiters for these endpoints.
+pub(crate) fn wait_behind<'a>(
+    ahead: usize,
+    (eligibility, stage): (&Eligibility<'_>, Stage),
+    wanted: impl Iterator<Item = &'a EndpointState>,
+    now: Instant,
+) -> Duration {
+    let slots = wanted.filter_map(|endpoint| {
+        let ready = match eligibility.check(stage, endpoint, now) {
+            Availability::Now => now,
+            Availability::Paced(at) | Availability::Limited(at) => at,
+            Availability::Broken { .. } | Availability::Never => return None,
+        };
+        let rate = endpoint.cooldown.confirmed_rate().unwrap_or(UNKNOWN_RATE);
+        Some((ready.saturating_duration_since(now).as_secs_f64(), rate))
+    });
+    seconds_until(ahead as f64 + 1.0, slots.collect())
+}
+
+fn endpoints(snapshot: &PoolSnapshot) -> impl Iterator<Item = &EndpointState> {
+    snapshot.active().iter().map(|entry| &*entry.state)
 }
 
 /// When so many turns have come, from endpoints which each begin at some time and then have a rate.

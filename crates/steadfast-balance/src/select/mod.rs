@@ -1,7 +1,9 @@
 //! Which endpoint takes a request, and when.
 
 pub(crate) mod candidates;
+pub(crate) mod eligibility;
 pub(crate) mod forecast;
+mod last_resort;
 pub(crate) mod random;
 pub(crate) mod request_context;
 pub(crate) mod selector;

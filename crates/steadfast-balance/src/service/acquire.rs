@@ -8,12 +8,13 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::admit::queue::Key;
-use crate::admit::wait::{View, Waiting};
+use crate::admit::wait::{Step, View, Waiting};
 use crate::exhausted::WhenExhausted;
 use crate::pool::context::PoolContext;
 use crate::pool::services::Services;
+use crate::select::eligibility::Eligibility;
 use crate::select::request_context::RequestContext;
-use crate::select::selector::Selection;
+use crate::select::selector::{Exclusions, Selection};
 use crate::service::in_flight::InFlight;
 use steadfast_core::layer::AttemptGroup;
 
@@ -48,14 +49,29 @@ where
     S: Service<Request<B>> + Clone,
     S::Error: Into<BoxError>,
 {
-    /// Finds an endpoint that can take the request, and a service of it that is ready. What was
-    /// reserved there is kept by `dispatch`.
+    /// Finds an endpoint that can take the request, and a service of it that is ready. The
+    /// reservation there is kept by `in_flight`.
     pub(crate) fn poll(
         &mut self,
         services: &Services<S>,
         in_flight: &mut InFlight,
         cx: &mut Context<'_>,
     ) -> Poll<Result<S, BoxError>> {
+        loop {
+            match self.step(services, in_flight, cx) {
+                Step::Done(result) => return Poll::Ready(result),
+                Step::Wait => return Poll::Pending,
+                Step::Again => {}
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        services: &Services<S>,
+        in_flight: &mut InFlight,
+        cx: &mut Context<'_>,
+    ) -> Step<Result<S, BoxError>> {
         let Self { request, waiting } = self;
         let InFlight { context, reserved } = &mut *in_flight;
         let context = &*context;
@@ -65,9 +81,9 @@ where
         let (pool, snapshot) = (&services.pool, &*reachable.snapshot);
         let shared = &pool.shared;
         let epoch = shared.signals.queue.epoch();
-        let mut eligibility = context.eligibility();
+        let mut eligibility = context.eligibility(shared, snapshot);
         let mut own = None;
-        // Those that were busy are asked along with the others, and may have become free.
+        // Busy services are asked along with the others, and may have become ready.
         let (mut waited, mut skip) = (Vec::new(), Vec::new());
         if let Some(waiting) = waiting {
             eligibility.hurries = waiting.hurries;
@@ -76,21 +92,21 @@ where
             eligibility.lost.clone_from(&waiting.lost);
         }
         let own = own.unwrap_or_else(|| Key::behind(eligibility.since(now)));
-        let claims = shared.signals.queue.claims(own, snapshot.everybody(), now);
-        let found = loop {
-            let (ask, not) = ((&eligibility, context), (&*skip, &claims));
-            let found = shared.choose(snapshot, ask, request.extensions(), not, now);
-            let (at, last_resort) = match found {
+        let claims = (shared.signals.queue).claims(own, snapshot.everybody(), now);
+        let selection = loop {
+            let (skipped, claims) = (&*skip, &claims);
+            let exclusions = Exclusions {
+                skip: skipped,
+                claims,
+            };
+            let selection = shared.choose(&eligibility, request.extensions(), exclusions, now);
+            let (at, last_resort) = match selection {
                 Selection::Endpoint(at) => (at, false),
-                _ if shared.config.when_exhausted == WhenExhausted::LeastBad
-                    && !context.is_hedge() =>
-                {
-                    match shared.least_bad(snapshot, &eligibility, &skip, now) {
-                        Some(at) => (at, true),
-                        None => break found,
-                    }
-                }
-                _ => break found,
+                // No endpoint can take it: the least bad one may have to.
+                _ => match least_bad(shared, context, &eligibility, &skip, now) {
+                    Some(at) => (at, true),
+                    None => break selection,
+                },
             };
             let entry = &snapshot.active()[at];
             let id = entry.state.id;
@@ -98,30 +114,31 @@ where
                 Some(known) => waited.swap_remove(known).1,
                 None => reachable.service(at).clone(),
             };
+            // Its service is busy: the next endpoint is asked, and the service wakes the request.
             let Poll::Ready(ready) = service.poll_ready(cx) else {
                 let waiting = waiting.get_or_insert_default();
                 waiting.busy.push((id, service));
                 skip.push(id);
                 continue;
             };
-            // Whoever came first may have taken the last place.
+            // Another request may have taken the last slot.
             let admitted = if last_resort {
                 reserved.try_admit_as_last_resort(entry, context, now)
             } else {
                 reserved.try_admit(entry, context, now)
             };
             match ready {
+                // The endpoint may have been removed meanwhile.
                 Ok(()) if admitted && snapshot.version < pool.version() => {
-                    // It may be one that is out of service by now.
                     reserved.give_back();
-                    drop(reachable);
-                    return self.poll(services, in_flight, cx);
+                    return Step::Again;
                 }
                 Ok(()) if admitted => {
-                    tell_of_failover(shared, context, &entry.state.config.name, now);
-                    return Poll::Ready(Ok(service));
+                    emit_failover(shared, context, &entry.state.config.name, now);
+                    return Step::Done(Ok(service));
                 }
                 Ok(()) => {}
+                // Its service broke: the error is kept for the case that there is no other.
                 Err(error) => {
                     let error = error.into();
                     if admitted {
@@ -135,9 +152,10 @@ where
             }
             skip.push(id);
         };
+        // A hedge does not wait.
         if context.is_hedge() {
             let error = waiting.as_mut().and_then(|waiting| waiting.error.take());
-            return Poll::Ready(Err(error.unwrap_or_else(|| no_other(context))));
+            return Step::Done(Err(error.unwrap_or_else(|| no_other(context))));
         }
         let view = View {
             pool,
@@ -149,8 +167,23 @@ where
             now,
         };
         let waiting = waiting.get_or_insert_default();
-        waiting.poll(view, found, &skip, cx).map(Err)
+        match waiting.step(view, selection, &skip, cx) {
+            Step::Done(error) => Step::Done(Err(error)),
+            Step::Again => Step::Again,
+            Step::Wait => Step::Wait,
+        }
     }
+}
+
+fn least_bad(
+    shared: &PoolContext,
+    context: &RequestContext,
+    eligibility: &Eligibility<'_>,
+    skip: &[u64],
+    now: Instant,
+) -> Option<usize> {
+    let is_allowed = shared.config.when_exhausted == WhenExhausted::LeastBad && !context.is_hedge();
+    is_allowed.then(|| shared.least_bad(eligibility, skip, now))?
 }
 
 /// Ends a further attempt which no other endpoint can take at once. Nobody sees the error, as the
@@ -161,7 +194,7 @@ fn no_other(context: &RequestContext) -> BoxError {
     Exhausted::new(trail, verdict, None).into()
 }
 
-fn tell_of_hedge(shared: &PoolContext, group: &AttemptGroup, to: &EndpointName, now: Instant) {
+fn emit_hedge(shared: &PoolContext, group: &AttemptGroup, to: &EndpointName, now: Instant) {
     if let Some(from) = group.endpoints().into_iter().find(|from| from != to) {
         shared.signals.observers.emit(&Event::Hedge {
             from,
@@ -171,14 +204,9 @@ fn tell_of_hedge(shared: &PoolContext, group: &AttemptGroup, to: &EndpointName, 
     }
 }
 
-fn tell_of_failover(
-    shared: &PoolContext,
-    context: &RequestContext,
-    to: &EndpointName,
-    now: Instant,
-) {
+fn emit_failover(shared: &PoolContext, context: &RequestContext, to: &EndpointName, now: Instant) {
     if let Some(group) = context.group.as_ref().filter(|group| group.is_hedge()) {
-        return tell_of_hedge(shared, group, to, now);
+        return emit_hedge(shared, group, to, now);
     }
     // Most requests are at their first attempt, and the trail is not locked for that.
     let tried = context.trail.as_ref().filter(|trail| !trail.is_empty());

@@ -1,5 +1,6 @@
 //! One endpoint of a pool and all that is known of it.
 
+pub(crate) mod availability;
 pub(crate) mod check_result;
 pub(crate) mod cooldown;
 mod latency;
@@ -21,6 +22,7 @@ use steadfast_core::{BreakerEffect, Class, InvalidConfig, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
+use crate::state::availability::Availability;
 use crate::state::check_result::LastCheck;
 use crate::state::cooldown::{Cooldown, Refusal, Ticket};
 use crate::state::load::LoadStats;
@@ -55,27 +57,6 @@ pub(crate) struct EndpointState {
     pub(crate) last_check: LastCheck,
 }
 
-/// When an endpoint can take an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Availability {
-    Now,
-    /// When it is its turn by the learned rate, or when what the last attempt showed is known.
-    Paced(Instant),
-    /// When a cooldown, or a quota that is too small for this request, is over.
-    Limited(Instant),
-    /// When its breaker lets a probe through.
-    Broken(Instant),
-}
-
-impl Availability {
-    pub(crate) fn at(self) -> Option<Instant> {
-        match self {
-            Self::Now => None,
-            Self::Paced(at) | Self::Limited(at) | Self::Broken(at) => Some(at),
-        }
-    }
-}
-
 impl EndpointState {
     pub(crate) fn new(
         mut endpoint: Endpoint,
@@ -101,24 +82,28 @@ impl EndpointState {
         })
     }
 
-    /// Whether an attempt of so many tokens would be admitted now.
+    /// Returns whether an attempt that needs `tokens` would be admitted now.
+    ///
+    /// This is the fast path of [`availability`](Self::availability), for a healthy endpoint.
     #[inline]
-    pub(crate) fn is_admissible(&self, tokens: Option<u64>, now: Instant) -> bool {
+    pub(crate) fn is_available(&self, tokens: Option<u64>, now: Instant) -> bool {
         self.cooldown.would_admit(now)
             && self.breaker.at(now).would_admit()
             && tokens.is_none_or(|tokens| self.has_tokens_at(tokens, now).is_none())
     }
 
-    /// When an attempt of so many tokens would be admitted.
-    pub(crate) fn turn(&self, tokens: Option<u64>, now: Instant) -> Availability {
-        if let Some(wait) = self.breaker.at(now).retry_in() {
-            return Availability::Broken(
-                saturating_add(now, wait).max(self.cooldown.ready_at(now)),
-            );
-        }
+    /// Returns when an attempt that needs `tokens` would be admitted.
+    pub(crate) fn availability(&self, tokens: Option<u64>, now: Instant) -> Availability {
         let ready = self.cooldown.ready_at(now);
+        let cools = self.cooldown.until(now).is_some();
+        if let Some(wait) = self.breaker.at(now).retry_in() {
+            return Availability::Broken {
+                at: saturating_add(now, wait).max(ready),
+                last_resort: !cools && !self.breaker.is_isolated(),
+            };
+        }
         let tokens = tokens.and_then(|tokens| self.has_tokens_at(tokens, now));
-        if self.cooldown.until(now).is_some() || tokens.is_some_and(|at| at > ready) {
+        if cools || tokens.is_some_and(|at| at > ready) {
             Availability::Limited(tokens.map_or(ready, |at| at.max(ready)))
         } else if ready > now {
             Availability::Paced(ready)
