@@ -8,7 +8,6 @@ use super::*;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::tests::shared;
-use crate::select::candidates::Set;
 use steadfast_core::RoutingOptions;
 
 /// What is known of an endpoint.
@@ -63,23 +62,23 @@ fn pool(known: &[Known]) -> Pool {
 fn choose_after(
     pool: &Pool,
     strategy: &dyn Pick,
-    wishes: Option<&RoutingOptions>,
+    options: Option<&RoutingOptions>,
     idle: Duration,
 ) -> usize {
     let extensions = Extensions::new();
-    let asking = PickContext {
+    let request = PickContext {
         extensions: &extensions,
-        wishes,
+        options,
         now: pool.shared.start + idle,
         start: pool.shared.start,
         round: &pool.shared.draws.round,
     };
     let snapshot = pool.snapshot();
     let entries = snapshot.active();
-    let words = [(1 << entries.len()) - 1];
-    let candidates = Candidates::new((entries, 0), Set::Bits(&words), &asking);
+    let indices: Vec<u32> = (0..entries.len() as u32).collect();
+    let candidates = Candidates::new((entries, 0), &indices, &request);
     strategy
-        .pick(&asking, candidates)
+        .pick(&request, candidates)
         .map_or(0, |chosen| chosen.index())
 }
 
@@ -290,8 +289,8 @@ fn sticky_keeps_a_key_where_it_is() {
     let with = |weight| Known { weight, ..KNOWN };
     let four = pool(&[with(1.0), with(1.0), with(1.0), with(2.0)]);
     let owner = |pool: &Pool, key: u32| {
-        let wishes = RoutingOptions::new().affinity_key(key.to_le_bytes());
-        choose_after(pool, &Strategy::Sticky, Some(&wishes), Duration::ZERO)
+        let options = RoutingOptions::new().affinity_key(key.to_le_bytes());
+        choose_after(pool, &Strategy::Sticky, Some(&options), Duration::ZERO)
     };
     let owners: Vec<_> = (0..5_000).map(|key| owner(&four, key)).collect();
     for (at, share) in [(0, 0.2), (1, 0.2), (2, 0.2), (3, 0.4)] {

@@ -55,10 +55,11 @@ async fn run(seed: u64, strategy: Strategy, requests: usize) -> usize {
         let (moods, dice) = (moods.clone(), dice.clone());
         net.on(name, move |_| reply(moods.lock().unwrap()[n], &dice));
     }
+    let degrades = dice.one_in(2);
     let events = Events::default();
     let meters = Meters::default();
     let layer = EndpointBalanceLayer::builder()
-        .endpoints((0..NAMES.len()).map(random_endpoint))
+        .endpoints((0..NAMES.len()).map(|n| random_endpoint(n).degraded(degrades && n >= 2)))
         .strategy(strategy)
         .seed(seed)
         .abandoned_after(10 * SECOND)
@@ -68,8 +69,7 @@ async fn run(seed: u64, strategy: Strategy, requests: usize) -> usize {
             WhenExhausted::LeastBad,
         ]))
         .max_wait(dice.pick(&[Duration::ZERO, SECOND, 5 * SECOND]))
-        .prefer_wait_below(dice.pick(&[Duration::ZERO, 200 * MS]))
-        .quick_retry(dice.one_in(2))
+        .prefer_wait(dice.pick(&[Duration::ZERO, 200 * MS]))
         .observer(events.observer())
         .endpoint_layer({
             let meters = meters.clone();

@@ -70,8 +70,8 @@ async fn admissible_preferred_endpoint_precedes_lower_tiers() {
     for strategy in [Strategy::Failover, Strategy::RoundRobin, Strategy::Sticky] {
         let builder = EndpointBalanceLayer::builder()
             .endpoints(["a", "b"].map(endpoint))
-            .endpoint(endpoint("c").tier(1))
-            .prefer_wait_below(SECOND)
+            .endpoint(endpoint("c").tier(1).degraded(true))
+            .prefer_wait(SECOND)
             .strategy(strategy);
         let (service, handle) = balance(builder, &net);
         let prefer = |name: &str| wishing(RoutingOptions::new().prefer(name).exclude("b"));

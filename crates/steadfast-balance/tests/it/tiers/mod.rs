@@ -23,6 +23,17 @@ fn tiers(names: &[&str]) -> EndpointBalanceBuilder {
     EndpointBalanceLayer::builder().endpoints(endpoints)
 }
 
+/// The same endpoints; those of tier 1 are degraded.
+fn degraded_tiers(names: &[&str]) -> EndpointBalanceBuilder {
+    let endpoints = names.iter().map(|name| {
+        let is_degraded = matches!(*name, "c" | "d");
+        endpoint(name)
+            .tier(u16::from(is_degraded))
+            .degraded(is_degraded)
+    });
+    EndpointBalanceLayer::builder().endpoints(endpoints)
+}
+
 fn stack(
     builder: EndpointBalanceBuilder,
     net: &Net,

@@ -1,4 +1,4 @@
-//! `prefer_wait_below`: a short cooldown is waited out before a request moves to a higher tier.
+//! `prefer_wait`: a short cooldown is waited out before a request moves to a degraded endpoint.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use steadfast_balance::WhenExhausted;
 use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt;
 
-use super::{all_well, stack, tiers, trail};
+use super::{all_well, degraded_tiers, stack, tiers, trail};
 use crate::support::{
     MS, Net, Polls, Reply, SECOND, answer, get, limited, ok, only, post, send, status, within,
 };
@@ -31,7 +31,7 @@ async fn cooldown_up_to_bound_is_waited_out() {
     ] {
         let net = Net::new();
         all_well(&net);
-        let builder = tiers(&["a", "c"]).prefer_wait_below(1500 * MS);
+        let builder = degraded_tiers(&["a", "c"]).prefer_wait(1500 * MS);
         let (_, service, handle) = stack(builder, &net);
         handle.cool("a", cools).unwrap();
         let (polls, start) = (Polls::default(), Instant::now());
@@ -50,7 +50,7 @@ async fn short_hint_after_refusal_is_waited_out() {
         let net = Net::new();
         all_well(&net);
         net.on("a", |n| if n == 0 { limited("1") } else { ok() });
-        let builder = tiers(&["a", "c"]).prefer_wait_below(2 * SECOND);
+        let builder = degraded_tiers(&["a", "c"]).prefer_wait(2 * SECOND);
         let (retrying, _, handle) = stack(builder, &net);
         let mut request = post();
         if let Some(deadline) = deadline {
@@ -72,7 +72,7 @@ async fn waits_of_one_request_share_the_bound() {
     let net = Net::new();
     all_well(&net);
     net.on("a", |_| limited("1"));
-    let builder = tiers(&["a", "c"]).prefer_wait_below(1500 * MS);
+    let builder = degraded_tiers(&["a", "c"]).prefer_wait(1500 * MS);
     let (retrying, _, handle) = stack(builder, &net);
     let start = Instant::now();
     let answer = send(&retrying, within(post(), 20 * SECOND)).await;
@@ -87,8 +87,8 @@ async fn waits_of_one_request_share_the_bound() {
 async fn extended_cooldown_ends_the_preferred_wait() {
     let net = Net::new();
     all_well(&net);
-    let builder = tiers(&["a", "c"])
-        .prefer_wait_below(SECOND)
+    let builder = degraded_tiers(&["a", "c"])
+        .prefer_wait(SECOND)
         .when_exhausted(WhenExhausted::Wait);
     for other_is_free in [true, false] {
         let (_, service, handle) = stack(builder.clone(), &net);
@@ -116,7 +116,7 @@ async fn extended_cooldown_ends_the_preferred_wait() {
 async fn waiter_for_lower_tier_does_not_block_next_tier() {
     let net = Net::new();
     all_well(&net);
-    let builder = tiers(&["a", "c"]).prefer_wait_below(2 * SECOND);
+    let builder = degraded_tiers(&["a", "c"]).prefer_wait(2 * SECOND);
     let (_, service, handle) = stack(builder, &net);
     handle.cool("a", 2 * SECOND).unwrap();
     let waits = tokio::spawn(service.clone().oneshot(get()));
@@ -134,7 +134,7 @@ async fn waiter_for_lower_tier_does_not_block_next_tier() {
 async fn new_request_at_slot_time_queues_behind_waiter() {
     let net = Net::new();
     all_well(&net);
-    let builder = tiers(&["a", "c"]).prefer_wait_below(3 * SECOND);
+    let builder = degraded_tiers(&["a", "c"]).prefer_wait(3 * SECOND);
     let (_, service, handle) = stack(builder, &net);
     handle.cool("a", 2 * SECOND).unwrap();
     let mut waits = tokio_test::task::spawn(service.clone().oneshot(get()));
@@ -153,7 +153,7 @@ async fn slow_refusal_uses_up_the_preferred_wait() {
     let net = Net::new();
     all_well(&net);
     net.on("a", |_| Reply::from(limited("1")).after(600 * MS));
-    let builder = tiers(&["a", "c"]).prefer_wait_below(1500 * MS);
+    let builder = degraded_tiers(&["a", "c"]).prefer_wait(1500 * MS);
     let (retrying, ..) = stack(builder, &net);
     let start = Instant::now();
     let answer = send(&retrying, within(post(), 20 * SECOND)).await;
@@ -166,7 +166,7 @@ async fn second_refusal_moves_to_next_tier() {
     let net = Net::new();
     all_well(&net);
     net.on("a", |_| limited("1"));
-    let builder = tiers(&["a", "c"]).prefer_wait_below(10 * SECOND);
+    let builder = degraded_tiers(&["a", "c"]).prefer_wait(10 * SECOND);
     let (retrying, ..) = stack(builder, &net);
     let start = Instant::now();
     let answer = send(&retrying, within(post(), 20 * SECOND)).await;
@@ -182,7 +182,7 @@ async fn second_refusal_moves_to_next_tier() {
 async fn open_breaker_is_not_waited_for() {
     let net = Net::new();
     all_well(&net);
-    let builder = tiers(&["a", "c"]).prefer_wait_below(60 * SECOND);
+    let builder = degraded_tiers(&["a", "c"]).prefer_wait(60 * SECOND);
     let (_, service, handle) = stack(builder, &net);
     net.on("a", |_| answer(500));
     for _ in 0..7 {
@@ -198,7 +198,7 @@ async fn open_breaker_is_not_waited_for() {
 async fn deadline_before_end_of_cooldown_moves_to_next_tier() {
     let net = Net::new();
     all_well(&net);
-    let builder = tiers(&["a", "c"]).prefer_wait_below(10 * SECOND);
+    let builder = degraded_tiers(&["a", "c"]).prefer_wait(10 * SECOND);
     let (_, service, handle) = stack(builder, &net);
     handle.cool("a", 5 * SECOND).unwrap();
     let start = Instant::now();

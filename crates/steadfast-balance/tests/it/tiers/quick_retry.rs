@@ -1,4 +1,4 @@
-//! `quick_retry`: a single failure is retried at the same endpoint before the next tier.
+//! A single failure is retried at the same endpoint before a degraded one.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use steadfast_retry::RetryOn429Layer;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 
-use super::{all_well, stack, tiers, trail};
+use super::{all_well, degraded_tiers, stack, tiers, trail};
 use crate::support::{
     MS, Net, Reply, SECOND, answer, balance, exhausted, get, limited, of, ok, only, post, send,
     status, with,
@@ -20,7 +20,7 @@ async fn single_failure_is_retried_at_once_in_the_same_tier() {
         let net = Net::new();
         all_well(&net);
         net.on("a", move |n| if n == 0 { answer(code) } else { ok() });
-        let (retrying, ..) = stack(tiers(&["a", "c"]).quick_retry(true), &net);
+        let (retrying, ..) = stack(degraded_tiers(&["a", "c"]), &net);
         let start = Instant::now();
         let answer = send(&retrying, get()).await;
         assert_eq!(answer.expect("an answer").status(), 200);
@@ -41,7 +41,7 @@ async fn quick_retry_costs_the_tokens_of_a_retry() {
             Reply::never()
         }
     });
-    let (service, _) = balance(tiers(&["a", "c"]).quick_retry(true), &net);
+    let (service, _) = balance(degraded_tiers(&["a", "c"]), &net);
     let budget = RetryBudget::default();
     let client = RetryOn429Layer::new().budget(budget.clone()).layer(service);
     let running = tokio::spawn(client.oneshot(get()));
@@ -56,7 +56,7 @@ async fn second_failure_moves_to_next_tier() {
         let net = Net::new();
         all_well(&net);
         net.on("a", move |_| answer(code));
-        let builder = tiers(&["a", "c"]).quick_retry(true);
+        let builder = degraded_tiers(&["a", "c"]);
         let (retrying, ..) = stack(builder, &net);
         let start = Instant::now();
         let answer = send(&retrying, get()).await;
@@ -74,7 +74,7 @@ async fn untried_endpoint_of_tier_precedes_quick_retry() {
     let net = Net::new();
     all_well(&net);
     net.on("a", |_| answer(500));
-    let (retrying, ..) = stack(tiers(&["a", "b", "c"]).quick_retry(true), &net);
+    let (retrying, ..) = stack(degraded_tiers(&["a", "b", "c"]), &net);
     let answer = send(&retrying, get()).await;
     assert_eq!(trail(&answer), "a: server_error (500), b: success (200)");
 }
@@ -92,7 +92,8 @@ async fn refusal_or_timeout_is_not_retried_quickly() {
         let net = Net::new();
         all_well(&net);
         net.on("a", move |n| if n == 0 { first() } else { ok() });
-        let (retrying, ..) = stack(tiers(&["a", "c"]).quick_retry(true), &net);
+        let builder = degraded_tiers(&["a", "c"]).prefer_wait(Duration::ZERO);
+        let (retrying, ..) = stack(builder, &net);
         let answer = send(&retrying, get()).await;
         let trail = trail(&answer);
         assert!(trail.ends_with(", c: success (200)"), "{trail}");
@@ -101,19 +102,19 @@ async fn refusal_or_timeout_is_not_retried_quickly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn quick_retry_needs_the_setting_and_a_safe_request() {
+async fn quick_retry_needs_a_degraded_endpoint_and_a_safe_request() {
     let net = Net::new();
     all_well(&net);
     net.on("a", |_| answer(500));
-    // A preference for waiting is none for repeating.
+    // No endpoint is degraded.
     let builder = tiers(&["a", "c"]);
-    for builder in [builder.clone(), builder.prefer_wait_below(SECOND)] {
+    for builder in [builder.clone(), builder.prefer_wait(SECOND)] {
         let (retrying, ..) = stack(builder, &net);
         let answer = send(&retrying, get()).await;
         assert_eq!(trail(&answer), "a: server_error (500), c: success (200)");
     }
 
-    let (retrying, ..) = stack(tiers(&["a", "c"]).quick_retry(true), &net);
+    let (retrying, ..) = stack(degraded_tiers(&["a", "c"]), &net);
     assert_eq!(status(&retrying, post()).await, 500);
     assert_eq!(net.counts(["a", "c"]), [3, 2]);
 }
@@ -124,7 +125,7 @@ async fn breaker_opened_by_the_failure_prevents_quick_retry() {
     let net = Net::new();
     all_well(&net);
     net.on("a", |_| answer(500));
-    let (retrying, service, handle) = stack(tiers(&["a", "c"]).quick_retry(true), &net);
+    let (retrying, service, handle) = stack(degraded_tiers(&["a", "c"]), &net);
     for _ in 0..6 {
         assert_eq!(status(&service, only("a")).await, 500);
     }
@@ -144,7 +145,7 @@ async fn quick_retry_adds_no_delay() {
         let answer = if n % 2 == 0 { answer(500) } else { ok() };
         Reply::from(answer).after(20 * MS)
     });
-    let (retrying, ..) = stack(tiers(&["a", "c"]).quick_retry(true), &net);
+    let (retrying, ..) = stack(degraded_tiers(&["a", "c"]), &net);
     for _ in 0..20 {
         let start = Instant::now();
         assert_eq!(status(&retrying, get()).await, 200);
