@@ -87,9 +87,9 @@
 //! A request goes to an endpoint of the lowest tier that has one which could take it; the
 //! [`Strategy`], or any other [`Pick`], chooses among several. A request that was tried already goes
 //! to an untried one of the same tier, then of the next, and only then to the same one again, if its
-//! answers [allow](steadfast_core::Class) that. Two settings keep it in its tier:
-//! [`prefer_wait_below`](EndpointBalanceBuilder::prefer_wait_below) waits for a limit that is soon
-//! over, and [`quick_retry`](EndpointBalanceBuilder::quick_retry) repeats a lone `5xx`. A request
+//! answers [allow](steadfast_core::Class) that. Before a request moves to a
+//! [degraded](Endpoint::degraded) endpoint, a lone `5xx` is repeated at the same endpoint, and a wait
+//! of up to [`prefer_wait`](EndpointBalanceBuilder::prefer_wait) is waited out. A request
 //! says by its [`RoutingOptions`] where it may not go, or where it would like to.
 //!
 //! # What is sent
