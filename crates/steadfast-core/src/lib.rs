@@ -95,12 +95,6 @@ pub use self::unknown_endpoint::UnknownEndpoint;
 pub use self::unknown_name::UnknownName;
 pub use self::verdict::{Classified, Verdict};
 
-// Until every crate has moved to `layer`.
-#[doc(hidden)]
-pub use self::layer::{
-    End, LateVerdict, Next, Observers, OnEnd, Watched, saturating_add, unavailable,
-};
-
 /// A type-erased error, the same type as `tower::BoxError`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
