@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use steadfast::crates::breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
+use steadfast::{CircuitBreaker, CircuitOpen, ServiceBuilderExt};
 use tokio::time::sleep;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
@@ -48,7 +48,7 @@ async fn main() -> Result<(), BoxError> {
         .build()?;
     let mut states = breaker.subscribe();
     let mut database = ServiceBuilder::new()
-        .layer(CircuitBreakerLayer::new(breaker.clone()))
+        .circuit_breaker(breaker.clone())
         .service(database);
 
     for n in 1..=12 {

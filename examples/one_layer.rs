@@ -11,8 +11,9 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use steadfast::ServiceBuilderExt;
 use steadfast::crates::core::Trail;
-use steadfast::crates::retry::{ReplayBody, RetryOn429Layer};
+use steadfast::crates::retry::ReplayBody;
 use steadfast_testkit::{Hint, Reply, Upstream};
 use tokio::time::Instant;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
@@ -28,9 +29,7 @@ async fn main() -> Result<(), BoxError> {
     // The client takes `ReplayBody`, which each attempt can send again.
     let hyper: Client<_, ReplayBody<Full<Bytes>>> =
         Client::builder(TokioExecutor::new()).build_http();
-    let client = ServiceBuilder::new()
-        .layer(RetryOn429Layer::new())
-        .service(hyper);
+    let client = ServiceBuilder::new().retry_on_429().service(hyper);
 
     let start = Instant::now();
     let request = Request::post(format!("{}/embeddings", server.url()))

@@ -14,8 +14,8 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use steadfast::{
-    AiStack, ApiKey, Backoff, BoxError, Class, Endpoint, Event, RetryOn429Layer, Timeouts, Trail,
-    observer_fn,
+    AiStack, ApiKey, Backoff, BoxError, Class, Deadline, Endpoint, Event, RequestExt,
+    RetryOn429Layer, Timeouts, Trail, observer_fn,
 };
 use steadfast_testkit::{Quota, Reply, Upstream};
 use tokio::task::JoinSet;
@@ -138,7 +138,8 @@ async fn complete(ai: &AiStack, stream: bool) -> Result<usize, BoxError> {
     });
     let request = Request::post("/v1/chat/completions")
         .header("content-type", "application/json")
-        .body(body.to_string())?;
+        .body(body.to_string())?
+        .deadline(Deadline::after(60 * SECOND));
     let response = ai.send(request).await?;
     let status = response.status();
     let attempts = Trail::of(response.extensions()).map_or(1, Trail::len);
