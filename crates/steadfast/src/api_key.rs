@@ -3,7 +3,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use steadfast_balance::Credential;
 
-/// The key of an API: trimmed, erased from memory when it is dropped, and shown nowhere.
+/// An API key. It is trimmed, erased from memory when it is dropped, and never printed.
 ///
 /// ```
 /// use steadfast::ApiKey;
@@ -15,34 +15,34 @@ use steadfast_balance::Credential;
 #[derive(Clone)]
 pub struct ApiKey(SecretString);
 
-/// What is wrong with the text of an API key, which it does not show.
+/// The text is no API key. The error does not show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidApiKey {
-    /// There is nothing but white space.
+    /// The text is empty or white space.
     Empty,
-    /// There is a character that cannot stand in a header.
+    /// A character is not allowed in a header.
     NotPrintable,
-    /// It does not begin as keys of this provider do.
+    /// The text does not begin with the prefix of the provider's keys.
     Prefix {
-        /// How they begin.
+        /// The prefix.
         expected: &'static str,
     },
-    /// It is shorter than keys of this provider are.
+    /// The text is shorter than the provider's keys.
     TooShort {
         /// Its length in characters.
         length: usize,
-        /// The length of the shortest ones.
+        /// The length of the shortest key.
         minimum: usize,
     },
 }
 
 impl ApiKey {
-    /// Takes a key from a text, without the white space around it.
+    /// Creates a key from a text, without the white space around it.
     ///
     /// # Errors
     ///
-    /// Returns an error if nothing is left, or if it cannot stand in a header.
+    /// Returns an error if the text is empty, or if it is not allowed in a header.
     pub fn new(text: &str) -> Result<Self, InvalidApiKey> {
         let text = text.trim();
         if text.is_empty() {
@@ -58,7 +58,7 @@ impl ApiKey {
     ///
     /// # Errors
     ///
-    /// Returns an error that says which of the two does not hold.
+    /// Returns an error that names the condition that does not hold.
     pub fn check(self, prefix: &'static str, minimum: usize) -> Result<Self, InvalidApiKey> {
         let text = self.0.expose_secret();
         if !text.starts_with(prefix) {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_is_wrong_and_never_shows_the_key() {
+    fn invalid_key_returns_reason_and_is_never_printed() {
         for (text, expected) in [
             (" \n", InvalidApiKey::Empty),
             ("sk-sec ret", InvalidApiKey::NotPrintable),

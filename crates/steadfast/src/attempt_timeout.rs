@@ -1,14 +1,14 @@
 use std::fmt;
 use std::time::Duration;
 
-/// An attempt took too long.
+/// A part of an attempt exceeded its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptTimeout {
     phase: TimeoutPhase,
     limit: Duration,
 }
 
-/// What an attempt was waiting for.
+/// The part of an attempt that was pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeoutPhase {
@@ -20,26 +20,26 @@ pub enum TimeoutPhase {
     FirstToken,
     /// The next chunk of a stream.
     Idle,
-    /// The end of an answer that is no stream.
+    /// The end of a whole answer.
     Total,
-    /// Anything, when the deadline of the request passed.
+    /// Any part, when the deadline of the request passed.
     Deadline,
 }
 
 impl AttemptTimeout {
-    /// Creates the error. Public, so that callers can test how they handle it.
+    /// Creates the error. Public, so that callers can test their handling.
     #[must_use]
     pub fn new(phase: TimeoutPhase, limit: Duration) -> Self {
         Self { phase, limit }
     }
 
-    /// Returns what the attempt was waiting for.
+    /// Returns the part that was pending.
     #[must_use]
     pub fn phase(&self) -> TimeoutPhase {
         self.phase
     }
 
-    /// Returns the limit that it exceeded.
+    /// Returns the limit of that part.
     #[must_use]
     pub fn limit(&self) -> Duration {
         self.limit

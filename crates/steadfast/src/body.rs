@@ -18,13 +18,13 @@ type Inner = ReadAhead<UnsyncBoxBody<Bytes, BoxError>>;
 // one reader.
 pub struct AnyBody(Mutex<Inner>);
 
-/// The body of the requests that the client under an [`AiStack`](crate::AiStack) sends.
+/// The body of a request that the client below an [`AiStack`](crate::AiStack) sends.
 pub type RequestBody = ReplayBody<AnyBody>;
 
 /// The body of a response of an [`AiStack`](crate::AiStack).
 ///
-/// Its errors have a [`Classified`](steadfast_core::Classified) among their sources, which says
-/// what broke. The endpoint counts the request as in flight until the body ends or is dropped.
+/// Its errors have a [`Classified`](steadfast_core::Classified) among their sources. The request is in
+/// flight at its endpoint until the body ends or is dropped.
 pub struct ResponseBody(AnyBody);
 
 impl ResponseBody {
@@ -48,7 +48,7 @@ impl AnyBody {
         Self(Mutex::new(ReadAhead::new(body)))
     }
 
-    /// Returns the data of a body that is in memory in one piece, which is not empty.
+    /// Returns the data of a body that is in memory in one frame, unless it is empty.
     pub(crate) fn in_one_piece(&mut self) -> Option<Bytes> {
         // A body that is pending is polled again later, with a waker that works.
         let mut cx = Context::from_waker(Waker::noop());

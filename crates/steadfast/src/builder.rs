@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use crate::timeouts::Timeouts;
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AiStackBuilder {
     balance: EndpointBalanceBuilder,
-    /// Where requests stay that mean something at one endpoint only.
+    /// The endpoint of stateful requests.
     home: Option<EndpointName>,
     hedge: Option<Hedging>,
     timeouts: Timeouts,
@@ -35,7 +36,7 @@ pub struct AiStackBuilder {
 }
 
 impl AiStack {
-    /// Begins a stack without endpoints, with the defaults of each layer.
+    /// Creates a builder without endpoints, with the defaults of each layer.
     pub fn builder() -> AiStackBuilder {
         AiStackBuilder {
             balance: EndpointBalanceLayer::builder().request_root(API_ROOT),
@@ -50,7 +51,7 @@ impl AiStack {
 }
 
 impl AiStackBuilder {
-    /// Adds an endpoint. Within a tier their order counts.
+    /// Adds an endpoint. Stateful requests stay at the first endpoint.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.home.get_or_insert_with(|| endpoint.name().clone());
         self.balance(|balance| balance.endpoint(endpoint))
@@ -61,14 +62,13 @@ impl AiStackBuilder {
         endpoints.into_iter().fold(self, Self::endpoint)
     }
 
-    /// Sets which of several endpoints takes a request.
+    /// Sets the strategy that selects the endpoint of an attempt. Defaults to failover.
     pub fn strategy(self, strategy: impl Pick + 'static) -> Self {
         self.balance(|balance| balance.strategy(strategy))
     }
 
-    /// Changes other settings of the balancer: what becomes of a request that no endpoint can take,
-    /// how long one waits for its turn or for a better tier, what the path of a request begins with
-    /// (`/v1`).
+    /// Changes other settings of the balancer, such as the result for exhausted requests, the bound of
+    /// waits, and the request root. The request root defaults to `/v1`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -80,7 +80,7 @@ impl AiStackBuilder {
     /// # let _ = builder;
     /// ```
     ///
-    /// Endpoints are added with [`endpoint`](Self::endpoint).
+    /// Add endpoints with [`endpoint`](Self::endpoint).
     pub fn balance(
         mut self,
         change: impl FnOnce(EndpointBalanceBuilder) -> EndpointBalanceBuilder,
@@ -89,49 +89,51 @@ impl AiStackBuilder {
         self
     }
 
-    /// Sends requests that take longer than most to a second endpoint as well. Off if not set.
+    /// Sends slow requests to a second endpoint as well. Defaults to off.
     ///
-    /// Chat completions, completions, embeddings, messages, and responses without stored state may
-    /// be sent so, and others if their method is idempotent or a
-    /// [`RetryOverride`] calls them safe. Each such attempt is billed.
+    /// Applies to chat completions, completions, embeddings, messages, and responses without stored
+    /// state. Other requests need an idempotent method, or a
+    /// [`RetryOverride`](steadfast_retry::RetryOverride) that marks them as safe. Each attempt is billed.
     #[cfg(feature = "hedge")]
     pub fn hedge(mut self, hedge: Hedging) -> Self {
         self.hedge = Some(hedge);
         self
     }
 
-    /// Sets how long the parts of an attempt may take.
+    /// Sets the limits of an attempt. Defaults to [`Timeouts::DEFAULT`].
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// Replaces the retry layer. Chat completions, completions, embeddings, messages, and
-    /// responses without stored state are repeated whatever it says of other methods.
+    /// Replaces the retry layer.
+    ///
+    /// Chat completions, completions, embeddings, messages, and responses without stored state are
+    /// safe to repeat under any retry layer.
     pub fn retry(mut self, retry: RetryOn429Layer) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Sets how long a request may take until its stream begins or its whole answer ends, with all
-    /// attempts and waits, if it has no [`Deadline`](steadfast_core::Deadline) of its own. None by
-    /// default.
+    /// Sets the time until a stream begins or a whole answer ends, with all attempts and waits.
+    ///
+    /// Applies to requests without a [`Deadline`](steadfast_core::Deadline). Defaults to none.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// Adds an observer, which is told of all events.
+    /// Adds an observer of all events.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.add(observer);
         self
     }
 
-    /// Builds the stack over a client of its own.
+    /// Builds the stack over a new [`DefaultClient`](crate::DefaultClient).
     ///
     /// # Errors
     ///
-    /// Returns an error that names the field if something is configured wrongly.
+    /// Returns an error that names the field if a value is invalid.
     #[cfg(feature = "client")]
     pub fn build(self) -> Result<AiStack, InvalidConfig> {
         self.timeouts.validate()?;
@@ -141,12 +143,15 @@ impl AiStackBuilder {
 
     /// Builds the stack over any HTTP client that does not follow redirects.
     ///
-    /// A client whose body type is its own takes a `map_request` from [`RequestBody`]; one whose
-    /// response body is not `Unpin` a `map_response` with `Box::pin`.
+    /// If the client has its own body type, convert [`RequestBody`] with `map_request`. If its response
+    /// body is not `Unpin`, use `map_response` with `Box::pin`.
+    ///
+    /// To change the classification, put a [`ClassifyLayer`](steadfast_core::ClassifyLayer) around
+    /// `client`. The stack adopts its verdicts, and refines failures by the body of the response.
     ///
     /// # Errors
     ///
-    /// Returns an error that names the field if something is configured wrongly.
+    /// Returns an error that names the field if a value is invalid.
     pub fn build_on<C, ResBody>(self, client: C) -> Result<AiStack, InvalidConfig>
     where
         C: Service<Request<RequestBody>, Response = Response<ResBody>>,
@@ -177,12 +182,12 @@ impl AiStackBuilder {
             })
             .build()?;
         let endpoints = balance.handle();
-        let rules = Rules {
+        let rules = Arc::new(Rules {
             home: self.home.ok_or_else(no_endpoint)?,
             endpoints: endpoints.clone(),
             deadline: self.deadline,
             replay_limit: self.retry.get_replay_limit(),
-        };
+        });
         let retry = self.retry.prepared_body().observers(&observers);
         let metrics = MetricsLayer::requests();
         let balance = balance.layer(client);
@@ -194,8 +199,8 @@ impl AiStackBuilder {
     }
 }
 
-/// Puts the outer layers around the others.
-fn finish<S, ResBody>(service: S, rules: Rules, metrics: &MetricsLayer) -> Inner
+/// Adds the outer layers.
+fn finish<S, ResBody>(service: S, rules: Arc<Rules>, metrics: &MetricsLayer) -> Inner
 where
     S: Service<Request<RequestBody>, Response = Response<ResBody>, Error = BoxError>,
     S: Clone + Send + Sync + 'static,

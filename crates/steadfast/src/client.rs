@@ -1,4 +1,4 @@
-//! The HTTP client of a stack that is given none.
+//! The HTTP client of [`AiStackBuilder::build`](crate::AiStackBuilder::build).
 
 use std::fmt;
 use std::future::Future;
@@ -28,22 +28,22 @@ use crate::timeouts::Timeouts;
 /// followed, and `connect` bounds DNS, TCP and TLS together.
 pub type DefaultClient = Client<TimeoutConnector, RequestBody>;
 
-/// Idle connections are kept for so long, which is less than the usual limit of servers.
+/// The lifetime of an idle connection, which is below the usual limit of servers.
 const POOL_IDLE: Duration = Duration::from_secs(50);
-/// An HTTP/2 connection that does not answer a ping is given up.
+/// An HTTP/2 connection that does not answer a ping is closed.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Bounds the time until a connection is there.
+/// Bounds the time to connect, with DNS and TLS.
 #[derive(Clone)]
 pub struct TimeoutConnector {
     inner: HttpsConnector<HttpConnector>,
     timeout: Duration,
 }
 
-/// Makes a client with the `connect` timeout of `timeouts`.
+/// Creates a client with the `connect` timeout of `timeouts`.
 #[must_use]
 pub fn default_client(timeouts: &Timeouts) -> DefaultClient {
-    // Named, as rustls panics where a program has two and chose none.
+    // Named, because rustls panics if a program has two providers and has chosen none.
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports the versions of TLS that rustls calls safe")
@@ -122,7 +122,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio_rustls::TlsAcceptor;
 
-    /// A certificate of `localhost` that signs itself, and is good for nothing else.
+    /// A self-signed certificate of `localhost`.
     fn certificate() -> CertificateDer<'static> {
         let pem = include_bytes!("../testdata/localhost.pem");
         CertificateDer::from_pem_slice(pem).expect("a certificate")
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_server_chooses_the_version_by_alpn() {
+    async fn alpn_selects_http_version() {
         for (protocols, version) in [
             (&["h2", "http/1.1"][..], Version::HTTP_2),
             (&["http/1.1"], Version::HTTP_11),
@@ -198,21 +198,21 @@ mod tests {
         }
     }
 
-    /// Otherwise a stack would talk to whoever answers in the place of the provider.
+    /// Otherwise an attacker could answer in place of the provider.
     #[tokio::test]
-    async fn a_certificate_that_nobody_signed_is_refused() {
+    async fn self_signed_certificate_is_rejected() {
         let port = tls_server(&["h2"]).await;
         let client = default_client(&Timeouts::DEFAULT);
         let error = client
             .request(get(port))
             .await
-            .expect_err("nobody signed it");
+            .expect_err("an unknown issuer");
         assert!(error.is_connect());
     }
 
-    /// The kernel accepts, and nobody answers the handshake.
+    /// The kernel accepts the connection, and the handshake gets no answer.
     #[tokio::test]
-    async fn the_handshake_is_part_of_the_time_to_connect() {
+    async fn silent_handshake_ends_at_connect_timeout() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let mut timeouts = Timeouts::DEFAULT;
@@ -230,9 +230,9 @@ mod tests {
         assert_eq!(verdict.class(), Class::Connect);
     }
 
-    /// Without it each HTTP/2 request with a body waits for an acknowledgement, 40 ms on Linux.
+    /// Without `TCP_NODELAY` each HTTP/2 request with a body waits 40 ms on Linux.
     #[tokio::test]
-    async fn connections_do_not_wait_to_fill_a_packet() {
+    async fn connection_sends_small_packets_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let mut connector = trusting_connector();

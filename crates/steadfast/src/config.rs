@@ -40,7 +40,7 @@ use crate::duration::deserialize_some;
 use crate::stack::AiStack;
 use crate::timeouts::Timeouts;
 
-/// What holds for the whole stack. Everything has a default.
+/// The settings of the whole stack. All fields have defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -49,30 +49,30 @@ pub struct StackConfig {
     pub strategy: StrategyName,
     /// `short`, `medium`, `long`, or a table of durations.
     pub timeouts: Timeouts,
-    /// How often and how long a request is tried.
+    /// The number of attempts and the waits between them.
     pub retry: RetryConfig,
 }
 
 /// One endpoint. `name` and `url` are required.
 ///
-/// `Debug` shows neither the URL nor the variable of the key, where somebody may have put a secret
-/// by mistake. The errors of a format may quote the line that they are about.
+/// `Debug` shows neither the URL nor the variable of the key: a user may have put a secret there by
+/// mistake. The errors of a format may quote a line of the file.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EndpointConfig {
     /// Its name in logs and metrics.
     pub name: String,
-    /// Its base URI, with the part of the path that all its requests have.
+    /// Its base URI, with the base path of its requests.
     pub url: String,
     /// The environment variable that holds its API key.
     pub api_key_env: Option<String>,
-    /// Its tier, 0 if not set.
+    /// Its tier. Defaults to 0.
     #[serde(default)]
     pub tier: u16,
-    /// Its weight beside others of its tier, 1 if not set.
+    /// Its weight within its tier. Defaults to 1.
     pub weight: Option<f64>,
-    /// Whether it gets the caller's own credentials.
+    /// Whether it gets the caller's credentials. Defaults to `false`.
     #[serde(default)]
     pub pass_credentials: bool,
     /// Its breaker.
@@ -100,44 +100,45 @@ pub enum StrategyName {
     Sticky,
 }
 
-/// How often and how long a request is tried.
+/// The number of attempts and the waits between them.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RetryConfig {
-    /// The attempts of a request in all.
+    /// The total number of attempts.
     pub max_attempts: Option<u32>,
-    /// The bound of the first wait.
+    /// The bound of the first backoff.
     #[serde(deserialize_with = "deserialize_some")]
     pub base_delay: Option<Duration>,
-    /// The bound of all waits.
+    /// The bound of each backoff.
     #[serde(deserialize_with = "deserialize_some")]
     pub max_delay: Option<Duration>,
-    /// How long a request may take until its stream begins or its whole answer ends.
+    /// The time until a stream begins or a whole answer ends.
     #[serde(deserialize_with = "deserialize_some")]
     pub deadline: Option<Duration>,
-    /// The size of the largest body, in bytes, that is kept for further attempts.
+    /// The size of the largest body, in bytes, that is kept for retries.
     pub replay_limit: Option<u64>,
 }
 
-/// The breaker of an endpoint. What is not set is as in [`Endpoint::default_breaker`].
+/// The breaker of an endpoint. Defaults to [`Endpoint::default_breaker`].
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BreakerConfig {
-    /// The failures in a row that open it.
+    /// The consecutive failures that open it.
     pub consecutive_failures: Option<u32>,
-    /// How long it stays open at first.
+    /// The time that it stays open at first.
     #[serde(deserialize_with = "deserialize_some")]
     pub recovery_timeout: Option<Duration>,
 }
 
 impl StackConfig {
-    /// Begins a stack that is configured so.
+    /// Creates the builder of a stack with this configuration.
     ///
     /// # Errors
     ///
-    /// Returns an error that names the field, also if the variable of an API key is not set.
+    /// Returns an error that names the field if a value is invalid, or if the variable of an API key is
+    /// not set.
     pub fn builder(&self, endpoints: &[EndpointConfig]) -> Result<AiStackBuilder, InvalidConfig> {
         self.timeouts
             .validate()
@@ -194,7 +195,7 @@ impl RetryConfig {
 }
 
 impl EndpointConfig {
-    /// Makes the endpoint, with the API key of its environment variable.
+    /// Creates the endpoint, with the API key of its environment variable.
     fn endpoint(&self) -> Result<Endpoint, InvalidConfig> {
         let mut endpoint = Endpoint::new(&self.name, &self.url)?
             .tier(self.tier)
@@ -203,7 +204,7 @@ impl EndpointConfig {
             endpoint = endpoint.weight(weight);
         }
         if let Some(variable) = &self.api_key_env {
-            // Somebody may have put the key itself there.
+            // A user may have put the key itself there.
             let invalid = |reason| InvalidConfig::new("api_key_env", "(not shown)", reason);
             let text = env::var(variable)
                 .map_err(|_| invalid("must name an environment variable that is set"))?;
@@ -221,7 +222,7 @@ impl EndpointConfig {
             let max = timeout.max(Endpoint::DEFAULT_MAX_RECOVERY_TIMEOUT);
             breaker = breaker.recovery_timeout(timeout).max_recovery_timeout(max);
         }
-        // Built once here, so that an error can say which endpoint it is about.
+        // Built once here, so that an error names the endpoint.
         breaker
             .clone()
             .build()

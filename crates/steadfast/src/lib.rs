@@ -1,9 +1,9 @@
-//! Keeps an AI application answering although a provider says `429`, is slow or is down.
+//! Keeps an AI application working while a provider is rate limited, slow or down.
 //!
-//! [`AiStack`] is one HTTP client made of several endpoints. A request that one of them refuses
-//! is taken by the next within microseconds; an endpoint that is limited is left alone until it is
-//! ready again; one that is broken is asked by a few probes only; and a stream moves on as long as
-//! its reader has seen nothing of it. Each of its layers is useful alone, over any HTTP client.
+//! [`AiStack`] is one HTTP client over several endpoints. After a refusal, the request goes to the
+//! next endpoint within microseconds. A rate-limited endpoint cools until it is ready, a broken one
+//! gets only probes, and a stream fails over until its first visible token. Each layer also works
+//! alone over any HTTP client.
 //!
 //! # Example
 //!
@@ -32,83 +32,66 @@
 //! # }
 //! ```
 //!
-//! A stack is also a tower service for `http::Request<B>` of any body, so it goes where a client
-//! goes: into a handler, under other layers, or behind a server of its own (see the gateway among
-//! the examples).
+//! A stack is a tower service for `http::Request<B>` with any body. [`RequestExt`] sets the deadline,
+//! routing and retries of one request. [`ServiceBuilderExt`] adds single layers to a stack of yours.
 //!
-//! # What happens to a request
+//! # Behavior
 //!
-//! ```text
-//!  request
-//!    ▼
-//!  metrics          one record a request
-//!  retry            keeps the body, decides whether and when to try again
-//!  balance          picks an endpoint, rewrites the URI, adds its credential, keeps its state
-//!    ▼ one service per endpoint
-//!  metrics          one record an attempt
-//!  edge             timeouts; what the answer means, by its status, headers, body or first events
-//!    ▼
-//!  HTTP client
-//! ```
-//!
-//! | An endpoint | The request | The endpoint itself |
+//! | Event at an endpoint | Effect on the request | Effect on the endpoint |
 //! |---|---|---|
-//! | answers `429` | goes to the next one at once | cools for as long as it asked |
-//! | has spent its quota | goes to the next one | is left alone for 30 min |
-//! | cannot be reached, fails, is silent | goes to the next one | its breaker counts a failure |
-//! | streams an error, nothing, or half before the first visible token | goes to the next one | the same |
-//! | breaks a stream later | ends in an error, as its reader has seen a part | the same |
-//! | answers `400`, or rejects the content | gets that answer | works |
-//! | rejects its key | goes to one with another key | after three in a row it is left alone |
+//! | `429` | goes to the next endpoint at once | cools for the hint |
+//! | spent quota | goes to the next endpoint | is benched |
+//! | connect failure, server error, timeout | goes to the next endpoint | a failure of its breaker |
+//! | stream without a visible token | goes to the next endpoint | a failure of its breaker |
+//! | stream that breaks later | ends with an error | a failure of its breaker |
+//! | `400`, rejected content | gets this response | a success |
+//! | rejected credential | goes to another credential | is benched after three in a row |
 //!
-//! With nobody left the request waits for the soonest one to come back, if that fits its
-//! [`Deadline`], or 30 s in all without one. What it gets in the end is the last answer of the
-//! lowest tier that was tried, as it came, with the [`Trail`] in its extensions; and without any
-//! answer [`Exhausted`].
+//! If no endpoint is admissible, the request waits until its [`Deadline`], or for 30 s in total without
+//! one. The result is the last response of the lowest tier tried, unmodified, with the [`Trail`] in its
+//! extensions. Without any response the result is [`Exhausted`].
 //!
-//! Paths that mean something at one endpoint only (files, batches, threads, stored responses) stay
-//! at the first one, and wait for it if it cools. Once that is removed they go to the one which is the first then.
-//! The caller's own credentials reach no endpoint that is not told to [pass them on](Endpoint::pass_credentials).
+//! Stateful paths (files, batches, threads, stored responses) stay at the first endpoint. The caller's
+//! credentials reach an endpoint only with [`Endpoint::pass_credentials`].
 //!
 //! # Defaults
 //!
-//! | What | Default |
+//! | Setting | Default |
 //! |---|---|
-//! | attempts | 3; moving on after a refusal is not counted |
-//! | waits without a deadline | 30 s in all |
-//! | bodies that are kept for further attempts | 1 MiB; a larger one is sent once |
-//! | breaker of an endpoint | 7 failures in a row, or 6 more than 22 % of the calls; open for 5 s, doubling to 20 s |
-//! | timeouts | see [`Timeouts`] |
+//! | attempts | 3; failover after a refusal is not counted |
+//! | waits without a deadline | 30 s in total |
+//! | bodies kept for retries | 1 MiB; a larger body is sent once |
+//! | breaker of an endpoint | see [`Endpoint::default_breaker`] |
+//! | limits of an attempt | see [`Timeouts`] |
 //!
-//! The reasons are with each layer: [`retry`](crates::retry), [`balance`](crates::balance) and
-//! [`breaker`](crates::breaker).
-//!
-//! Error bodies are read up to 64 KiB and for 250 ms; the first events of a stream up to 64 of them,
-//! 256 KiB, or the first visible token. `accept-encoding` is set to `identity`, so that they can be
-//! read.
+//! Error bodies are read up to 64 KiB and for 250 ms, and a preamble up to 64 events or 256 KiB.
+//! `accept-encoding` is set to `identity`, since encoded events could not be read.
 //!
 //! # Readiness, clones and dropped requests
 //!
-//! * A stack is always ready. Its clones share everything.
-//! * Dropping the future ends the attempt that is under way, gives back what it reserved, and says
-//!   nothing about the endpoint. Dropping the body of a response leaves the verdict of its head.
-//! * A request is in flight until its response body has ended or was dropped. A reader of a stream
-//!   who stops at its last event has read all of it.
+//! * A stack is always ready. Its clones share all state.
+//! * A dropped future ends its attempt, releases its reservations, and leaves the breaker unchanged.
+//! * A request is in flight until its response body ends or is dropped. If the body is dropped, the
+//!   verdict of the head stands.
 //!
-//! # Retries elsewhere
+//! # Order
 //!
-//! An SDK above this stack, or a proxy below it, that retries on its own multiplies attempts and
-//! delays failover. Switch that off: `max_retries = 0` in most SDKs.
+//! ```text
+//! request ─▶ metrics ─▶ retry ─▶ hedge ─▶ balance ─▶ (per endpoint: metrics ─▶ edge) ─▶ HTTP client
+//! ```
+//!
+//! The edge applies [`Timeouts`] and classifies responses. To change the classification, put a
+//! [`ClassifyLayer`] around the client of [`AiStackBuilder::build_on`]. Disable the retries of an SDK
+//! above the stack: they would multiply attempts.
 //!
 //! # Features
 //!
-//! | Feature | What it adds |
+//! | Feature | Adds |
 //! |---|---|
-//! | `client` (default) | [`AiStackBuilder::build`]: a client of hyper-util with TLS by rustls |
-//! | `config` | the `config` module: a stack from a configuration file, by serde |
-//! | `discover` | endpoints from a stream or from a DNS name |
-//! | `health` | health checks of endpoints |
-//! | `hedge` | [`AiStackBuilder::hedge`]: a second attempt for slow requests |
+//! | `client` (default) | `AiStackBuilder::build` with a hyper-util client and rustls; verdicts on hyper's errors |
+//! | `config` | the module `config`: a stack from a configuration file |
+//! | `discover`, `health` | endpoints from a stream or a DNS name; health checks |
+//! | `hedge` | `AiStackBuilder::hedge`: a second attempt for slow requests |
 //! | `serde` | serde for [`Timeouts`], [`Snapshot`] and [`EndpointStatus`] |
 //! | `full` | all of them |
 

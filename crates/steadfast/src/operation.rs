@@ -1,4 +1,4 @@
-//! What a request asks for, as far as that decides where it may go.
+//! The parts of a request that decide about endpoints and repeats.
 
 use http::Method;
 use serde::Deserialize;
@@ -13,20 +13,21 @@ pub(crate) const API_ROOT: &str = "/v1";
 /// Whether a request means the same at every endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// It generates something and leaves nothing behind: any endpoint can do it, and doing it
-    /// twice costs money and does no harm.
+    /// It generates something and stores nothing. Any endpoint can serve it, and a repeat costs money
+    /// but does no harm.
     Stateless,
-    /// It means something that is kept at one endpoint.
+    /// It names state that one endpoint stores.
     Stateful,
     /// Its method decides.
     Other,
 }
 
-/// Whether the response is to be streamed, in the extensions of a request.
+/// The response is to be streamed. In the extensions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Streaming(pub(crate) bool);
+pub(crate) struct Streaming;
 
-/// The fields of a request body that decide. Their types are for the endpoint to check.
+/// The fields of a request body that decide about endpoints and repeats. The endpoint checks their
+/// types.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct BodyHints {
@@ -38,7 +39,7 @@ pub(crate) struct BodyHints {
 }
 
 impl BodyHints {
-    /// Reads a body. What is no JSON object wants nothing special.
+    /// Reads a body. Without a JSON object there are no hints.
     pub(crate) fn of(body: &[u8]) -> Self {
         // serde would read the fields of a struct from an array too.
         if !body.trim_ascii_start().starts_with(b"{") {
@@ -47,12 +48,12 @@ impl BodyHints {
         serde_json::from_slice(body).unwrap_or_default()
     }
 
-    /// Whether the answer is to be streamed, if the body says anything about it.
+    /// Returns whether the response is to be streamed, if the body has the field.
     pub(crate) fn stream(&self) -> Option<bool> {
         self.stream.as_bool()
     }
 
-    /// Whether the endpoint of the Responses API keeps something, which it does by default.
+    /// Whether the Responses API stores something for this request. It does by default.
     fn keeps_state(&self) -> bool {
         self.store != false
             || self.background == true
@@ -81,7 +82,7 @@ mod tests {
     use Operation::{Other, Stateful, Stateless};
 
     #[test]
-    fn knows_what_is_kept_where() {
+    fn path_and_body_map_to_operation() {
         for (method, path, body, expected) in [
             ("POST", "/v1/chat/completions", "{}", Stateless),
             ("POST", "/chat/completions", "{}", Stateless),
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_wanted_only_by_the_body_itself() {
+    fn only_top_level_field_requests_stream() {
         for (body, expected) in [
             (r#"{"stream":true}"#, Some(true)),
             (r#"{"model":"m","stream" : true,"messages":[]}"#, Some(true)),

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,16 +23,16 @@ use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
 use crate::operation::{BodyHints, Operation, Streaming};
 
-/// Looks at a request once, and puts what the layers below need to know into its extensions.
+/// Reads a request once, and inserts extensions for the layers below.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepare<S> {
     pub(crate) inner: S,
-    pub(crate) rules: Rules,
+    pub(crate) rules: Arc<Rules>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Rules {
-    /// Where requests go that mean something at one endpoint only, while it is among the endpoints.
+    /// The endpoint of stateful requests, until it is removed.
     pub(crate) home: EndpointName,
     pub(crate) endpoints: PoolHandle,
     pub(crate) deadline: Option<Duration>,
@@ -43,7 +44,7 @@ pin_project! {
     #[project = PrepareProj]
     pub(crate) enum PrepareFuture<F: Future> {
         Calling { #[pin] future: F },
-        // The body of the request is still coming.
+        // The body of the request is pending.
         Reading { reading: Pin<Box<dyn Future<Output = F::Output> + Send>> },
     }
 }
@@ -55,7 +56,7 @@ impl Rules {
         body: RequestBody,
         hints: &BodyHints,
     ) -> Request<RequestBody> {
-        // What the caller has said already counts.
+        // The caller's own extensions take precedence.
         let extensions = &mut head.extensions;
         let path = self.endpoints.strip_request_root(head.uri.path());
         match Operation::of(&head.method, path, hints) {
@@ -74,9 +75,12 @@ impl Rules {
         let streaming = hints
             .stream()
             .unwrap_or_else(|| accepts_events(&head.headers));
-        extensions.insert(Streaming(streaming));
+        // Without the extension, the response is not streamed.
+        if streaming {
+            extensions.insert(Streaming);
+        }
 
-        // Errors and events have to be read here to be understood.
+        // An encoded error or event could not be read here.
         let identity = HeaderValue::from_static("identity");
         head.headers.insert(ACCEPT_ENCODING, identity);
         Request::from_parts(head, body)
@@ -90,8 +94,8 @@ impl Rules {
         }
     }
 
-    /// Whether to wait for a body that is still coming: it decides where the request may go, and
-    /// one that is in memory can be sent again. An upload is none of that.
+    /// Whether to wait for a pending body: its fields decide about endpoints and repeats, and a body
+    /// in memory can be sent again. An upload has neither use.
     fn is_worth_reading(&self, headers: &HeaderMap, body: &RequestBody) -> bool {
         match body.size_hint().exact() {
             Some(size) => size <= self.replay_limit,
@@ -113,7 +117,7 @@ fn has_json(headers: &HeaderMap) -> bool {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
-    // Not `application/x-ndjson`, whose lines may be a conversation.
+    // Not `application/x-ndjson`: its lines may be a conversation.
     let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
     kind.is_some_and(|kind| {
         kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json")
@@ -136,7 +140,7 @@ where
     fn call(&mut self, request: Request<AnyBody>) -> Self::Future {
         let (mut head, mut body) = request.into_parts();
         let limit = self.rules.replay_limit;
-        // What is too large to be kept can be looked into all the same.
+        // A body that is too large for replay can still be read.
         let is_large = body.size_hint().exact().is_some_and(|size| size > limit);
         let large = is_large.then(|| body.in_one_piece()).flatten();
         let body = RequestBody::new(body, limit);
@@ -151,7 +155,7 @@ where
                 future: self.inner.call(request),
             };
         }
-        // The readiness of this handle is not held while the body comes: it may take long.
+        // A pending body may take long, so the readiness of this handle is not held for it.
         let (inner, rules) = (self.inner.clone(), self.rules.clone());
         let started = Instant::now();
         PrepareFuture::Reading {

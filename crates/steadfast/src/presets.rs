@@ -5,12 +5,12 @@ use steadfast_core::InvalidConfig;
 
 use crate::api_key::{ApiKey, InvalidApiKey};
 
-/// How keys of HolySheep begin.
+/// The prefix of HolySheep's keys.
 const PREFIX: &str = "sk-";
-/// How many characters they have at least.
+/// The length of the shortest key, in characters.
 const MINIMUM: usize = 20;
 
-/// The three endpoints of HolySheep AI, `primary`, `backup1` and `backup2`, which take one key.
+/// Returns the endpoints of HolySheep AI: `primary`, `backup1` and `backup2`, with one key.
 ///
 /// ```
 /// use steadfast::{AiStack, presets};
@@ -23,8 +23,8 @@ const MINIMUM: usize = 20;
 ///
 /// # Errors
 ///
-/// Returns an error if the key does not begin with `sk-` or has fewer than 20 characters. It says
-/// which, and does not show the key.
+/// Returns an error if the key does not begin with `sk-` or has fewer than 20 characters. The error
+/// does not show the key.
 pub fn holysheep(key: &str) -> Result<Vec<Endpoint>, InvalidApiKey> {
     let key = ApiKey::new(key)?.check(PREFIX, MINIMUM)?;
     let endpoint = |(name, base)| -> Result<Endpoint, InvalidConfig> {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_three_endpoints_with_one_key() {
+    fn preset_has_three_endpoints_with_one_key() {
         let endpoints = holysheep(" sk-0123456789abcdef01 ").unwrap();
         let shown: Vec<_> = endpoints
             .iter()
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_key_and_says_why() {
+    fn invalid_key_returns_reason_without_key() {
         for (key, expected) in [
             ("pk-0123456789abcdef01", "begin with \"sk-\""),
             (

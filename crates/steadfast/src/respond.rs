@@ -9,17 +9,17 @@ use steadfast_breaker::CircuitOpen;
 use steadfast_core::layer::{unavailable, verdict_of_error};
 use steadfast_core::{BoxError, Class, Exhausted, find_error};
 
-/// Makes an answer for an HTTP client of an error of an [`AiStack`](crate::AiStack).
+/// Converts an error of an [`AiStack`](crate::AiStack) to a response for an HTTP client.
 ///
 /// | Error | Status |
 /// |---|---|
 /// | `Exhausted` by limits, or an open breaker | `503` with `retry-after` in whole seconds |
 /// | a timeout | `504` |
-/// | a fault of the request, such as a body that broke while it was sent | `400` |
+/// | a fault of the request, such as a body that failed while it was sent | `400` |
 /// | any other | `502` |
 ///
-/// The body has the shape of OpenAI's errors. `x-should-retry: false` is set where a wait of the
-/// client's own would only repeat what was done here.
+/// The body has the shape of OpenAI's errors. `x-should-retry: false` keeps the client from repeating
+/// the waits of the stack.
 #[must_use]
 pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
     let verdict = verdict_of_error(error);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_happened_and_when_to_come_back() {
+    fn error_maps_to_status_and_retry_after() {
         let limited = Verdict::new(Class::RateLimited).with_hint(Some(Duration::from_millis(1200)));
         let broken = Verdict::new(Class::Overloaded).neutral();
         let timeout = Classified::new(Verdict::new(Class::Timeout), "late");

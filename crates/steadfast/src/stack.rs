@@ -17,8 +17,8 @@ pub(crate) type Inner = BoxCloneSyncService<Request<AnyBody>, Response<ResponseB
 
 /// All layers assembled for AI APIs, over an HTTP client.
 ///
-/// Clones share everything: endpoints, budget, metrics and connections. See the
-/// [crate docs](crate) for an example and for what happens to a request.
+/// Clones share endpoints, retry budget, metrics and connections. See the [crate docs](crate) for an
+/// example and for the path of a request.
 #[derive(Clone)]
 pub struct AiStack {
     inner: Inner,
@@ -41,13 +41,12 @@ impl AiStack {
     ///
     /// # Errors
     ///
-    /// Returns an error if no endpoint gave an answer that could be passed on:
-    /// [`Exhausted`](steadfast_core::Exhausted), or the error of a lone attempt.
+    /// Returns an error if no endpoint sent a response: [`Exhausted`](steadfast_core::Exhausted), or the
+    /// error of a single attempt.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the attempt that is under way and gives back all that was
-    /// reserved.
+    /// A dropped future ends the attempt in flight, and releases all reservations.
     pub async fn send<B>(&self, request: Request<B>) -> Result<Response<ResponseBody>, BoxError>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -56,13 +55,13 @@ impl AiStack {
         self.inner.clone().oneshot(request.map(AnyBody::new)).await
     }
 
-    /// Returns the numbers of all requests so far.
+    /// Returns the metrics of all requests so far.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.metrics.snapshot()
     }
 
-    /// Returns a handle that reads the state of the endpoints and changes them while requests run.
+    /// Returns a handle that reads and changes the endpoints while requests run.
     #[must_use]
     pub fn endpoints(&self) -> &PoolHandle {
         &self.endpoints

@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use steadfast_core::InvalidConfig;
 
-/// How long one attempt may take, in its parts.
+/// The limits of one attempt, for each of its parts.
 ///
 /// | Field | Runs | Default | [`SHORT`] | [`MEDIUM`] | [`LONG`] |
 /// |---|---|---|---|---|---|
-/// | `connect` | until a connection is there, with DNS and TLS | 10 s | 5 s | 10 s | 15 s |
+/// | `connect` | until the connection is established, with DNS and TLS | 10 s | 5 s | 10 s | 15 s |
 /// | `head` | from the start to the head of a stream | 30 s | 10 s | 30 s | 60 s |
 /// | `first_token` | from the start to the first visible token of a stream | 30 s | 10 s | 30 s | 60 s |
-/// | `idle` | between two chunks of a stream, while one is awaited | 60 s | 60 s | 60 s | 60 s |
-/// | `total` | from the start to the end of an answer that is no stream | 10 min | 10 s | 30 s | 60 s |
+/// | `idle` | between two chunks of a stream, while a read is pending | 60 s | 60 s | 60 s | 60 s |
+/// | `total` | from the start to the end of a whole answer | 10 min | 10 s | 30 s | 60 s |
 ///
-/// A stream has no total: it may run as long as it moves. Pings and comments do not move it. They
-/// show that the server is there, which is enough for as long as `total`, or `idle` if that is longer:
-/// a call of a tool may be written for minutes before it is sent. A whole answer has a long one by
-/// default, since a completion may take minutes, and giving up early bills it again.
+/// A stream has no total while it sends events. Pings and comments only prove that the server is
+/// alive. They are accepted for the longer of `total` and `idle`, because a model may write a tool call
+/// for minutes before it sends the call. A whole answer has a long default, because a completion may
+/// take minutes, and a repeated completion is billed again.
 ///
 /// [`SHORT`]: Timeouts::SHORT
 /// [`MEDIUM`]: Timeouts::MEDIUM
@@ -27,22 +27,22 @@ use steadfast_core::InvalidConfig;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Until a connection is there, with DNS and TLS. Only for the client of
-    /// [`build`](crate::AiStackBuilder::build).
+    /// Until the connection is established, with DNS and TLS. Applies only to the client of
+    /// `AiStackBuilder::build`.
     pub connect: Duration,
     /// From the start of an attempt to the head of a stream.
     pub head: Duration,
     /// From the start of an attempt to the first visible token of a stream.
     pub first_token: Duration,
-    /// Between two chunks of a stream. It runs only while a chunk is awaited: a slow reader is no
+    /// Between two chunks of a stream. It runs only while a read is pending: a slow reader is not a
     /// slow endpoint.
     pub idle: Duration,
-    /// From the start of an attempt to the end of an answer that is no stream.
+    /// From the start of an attempt to the end of a whole answer.
     pub total: Duration,
 }
 
 impl Timeouts {
-    /// The timeouts of a stack that sets none.
+    /// The default of a stack.
     pub const DEFAULT: Self = Self {
         connect: Duration::from_secs(10),
         head: Duration::from_secs(30),
@@ -50,11 +50,11 @@ impl Timeouts {
         idle: Duration::from_secs(60),
         total: Duration::from_secs(600),
     };
-    /// For small and fast models.
+    /// The limits for small and fast models.
     pub const SHORT: Self = Self::profile(5, 10);
-    /// For most chats.
+    /// The limits for most chats.
     pub const MEDIUM: Self = Self::profile(10, 30);
-    /// For long prompts and models that think first.
+    /// The limits for long prompts and reasoning models.
     pub const LONG: Self = Self::profile(15, 60);
 
     const fn profile(connect: u64, answer: u64) -> Self {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_profiles_are_those_of_the_table() {
+    fn profiles_match_documented_table() {
         for (timeouts, seconds) in [
             (Timeouts::DEFAULT, [10, 30, 30, 60, 600]),
             (Timeouts::SHORT, [5, 10, 10, 60, 10]),

@@ -10,7 +10,7 @@ struct Config {
 }
 
 fn build(text: &str) -> Result<AiStackBuilder, String> {
-    // The text of a format's error quotes the line that it is about, and so names every field.
+    // The text of a format's error quotes its line, and so contains all fields of the line.
     let config = toml::Deserializer::parse(text).map_err(|error| error.message().to_owned())?;
     let config: Config = serde_path_to_error::deserialize(config).map_err(|error| {
         let path = error.path().to_string();
@@ -21,7 +21,7 @@ fn build(text: &str) -> Result<AiStackBuilder, String> {
 }
 
 #[test]
-fn reads_profiles_and_tables() {
+fn timeouts_are_read_from_name_or_table() {
     for (text, expected) in [
         ("", Timeouts::DEFAULT),
         ("timeouts = 'short'", Timeouts::SHORT),
@@ -42,7 +42,7 @@ fn reads_profiles_and_tables() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn invalid_field_is_named() {
     const ENDPOINT: &str = "[[endpoint]]\nname = 'a'\nurl = 'http://127.0.0.1:1/v1'\n";
     for (text, named) in [
         ("[stack]\nstrategy = 'fastest'", "stack.strategy"),
@@ -113,7 +113,7 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
-fn a_key_in_the_place_of_its_variable_is_not_shown() {
+fn key_in_place_of_variable_is_not_shown() {
     let text = "[[endpoint]]\nname = 'a'\nurl = 'http://127.0.0.1:1'\napi_key_env = 'sk-secret'";
     let error = build(text).unwrap_err();
     assert!(
@@ -123,7 +123,7 @@ fn a_key_in_the_place_of_its_variable_is_not_shown() {
 }
 
 #[test]
-fn a_long_delay_moves_the_bound_that_is_not_set() {
+fn long_delay_moves_unset_bound() {
     for text in [
         "base_delay = '20s'",
         "max_delay = '100ms'",

@@ -97,7 +97,7 @@ pub(crate) enum EventRule {
     FinalIf(Path),
     /// An error, which is in this field.
     Failed(Path),
-    /// A block whose type is in this field. These types are preamble, others are visible.
+    /// A block with its type in this field. These types are preamble, others are visible.
     Block(Path, &'static [&'static str]),
     /// A piece of the answer in this field. An empty piece is preamble.
     Delta(&'static str),

@@ -16,19 +16,20 @@ use crate::edge::stream::{Stream, StreamBroken};
 use crate::edge::timed::Clock;
 use crate::edge::transport::classified;
 
-/// So much of an error body is read to find out what it means.
+/// The part of an error body that is read, at most.
 const MAX_ERROR_BODY: usize = 64 * 1024;
-/// And for so long: another endpoint is waiting to answer.
+/// The time for that, at most: another endpoint may be ready to serve the request.
 const ERROR_BODY_TIME: Duration = Duration::from_millis(250);
-/// A stream that says so much without anything visible is passed on as it is.
+/// A stream with a longer preamble is passed on as it is.
 const MAX_PREAMBLE_EVENTS: usize = 64;
 const MAX_PREAMBLE_BYTES: usize = 256 * 1024;
 
-/// What a frame counts beside its data. A server may send empty ones without end.
+/// The size that a frame counts beside its data. A server may send empty frames without end.
 const FRAME: usize = 64;
 
-/// Waits for the answer of an attempt until it is known what it means: the head of most answers,
-/// the body of an error, the first visible token of a stream.
+/// Waits for the response of an attempt until its verdict is known.
+///
+/// Most responses need their head, an error needs its body, and a stream its first visible token.
 pub(crate) async fn attempt<F, B, E>(
     future: F,
     limits: Limits,
@@ -39,7 +40,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    // A server would work, and send a bill, for a caller who is gone.
+    // The deadline has passed: the server would work, and bill, for nothing.
     if let Some(passed) = limits.passed() {
         return Err(passed.into());
     }
@@ -53,17 +54,18 @@ where
     if !verdict.is_success() {
         return Ok(read_error(response, verdict).await);
     }
-    if is_event_stream(&response) {
+    if !has_events(response.headers()) {
+        return Ok(response);
+    }
+    if !is_encoded(response.headers()) {
         return read_preamble(response, &limits).await;
     }
     let mut response = response;
-    if has_events(response.headers()) {
-        response.body_mut().set_clock(Clock::Idle(limits.idle));
-    }
+    response.body_mut().set_clock(Clock::Idle(limits.idle));
     Ok(response)
 }
 
-/// Reads the body of an error as far as it helps to understand it.
+/// Reads the start of an error body, and refines the verdict by it.
 async fn read_error<B>(
     mut response: Response<EdgeBody<B>>,
     verdict: Verdict,
@@ -92,7 +94,7 @@ where
     response
 }
 
-/// Reads a stream until there is something that its reader would show.
+/// Reads a stream up to its first visible token.
 async fn read_preamble<B>(
     mut response: Response<EdgeBody<B>>,
     limits: &Limits,
@@ -118,7 +120,7 @@ where
             }
             None => {
                 stream.finish();
-                // Not a word of what was asked for is no answer, whatever its status says.
+                // A stream without a visible token is a failure, despite its status.
                 let nothing = limits.streaming && !stream.is_visible();
                 if stream.failed().is_none() && (nothing || stream.broken().is_some()) {
                     return Err(StreamBroken::Truncated.classified().into());
@@ -127,7 +129,7 @@ where
             }
         }
         if let Some(verdict) = stream.failed().filter(|_| !stream.is_visible()) {
-            // It is an answer, and may be the best there is: then it is passed on as it came.
+            // If no other endpoint serves the request, the caller gets this response unmodified.
             body.set_clock(Clock::UntilOr(limits.total, limits.idle));
             response.extensions_mut().insert(verdict);
             return Ok(response);
@@ -146,13 +148,11 @@ fn copy_data(item: &Result<Frame<Bytes>, BoxError>) -> Option<Bytes> {
     Some(frame.data_ref().cloned().unwrap_or_default())
 }
 
-/// Whether a body is a stream of events that can be read: one in gzip cannot.
-fn is_event_stream<B>(response: &Response<B>) -> bool {
-    let headers = response.headers();
-    let encoded = headers
+/// Whether the body has an encoding such as gzip, in which events cannot be read.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
         .get(CONTENT_ENCODING)
-        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    !encoded && has_events(headers)
+        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn has_events(headers: &HeaderMap) -> bool {

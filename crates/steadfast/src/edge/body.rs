@@ -21,7 +21,7 @@ where
     watched: Option<Watched>,
 }
 
-/// A stream whose events are read while they pass.
+/// The state of a stream, which reads events while they pass.
 struct Watched {
     stream: Stream,
     late: LateVerdict,

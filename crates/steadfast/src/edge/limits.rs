@@ -9,20 +9,21 @@ use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::operation::Streaming;
 use crate::timeouts::Timeouts;
 
-/// The instants until which the parts of one attempt have to be there.
+/// The instants at which the parts of one attempt are late.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    start: Instant,
     pub(crate) head: Limit,
     pub(crate) first_token: Limit,
     pub(crate) total: Limit,
     pub(crate) idle: Duration,
-    /// How long a stream may only say that the server is there.
+    /// The time that a stream may send nothing but pings.
     pub(crate) alive: Duration,
-    /// Whether the caller asked for a stream.
+    /// Whether the request asks for a stream.
     pub(crate) streaming: bool,
 }
 
-/// An instant, and what is late when it has passed.
+/// An instant, and the error of a part that is late.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     pub(crate) at: Instant,
@@ -30,7 +31,7 @@ pub(crate) struct Limit {
 }
 
 impl Limits {
-    /// The limits of an attempt that starts now.
+    /// Returns the limits of an attempt that starts now.
     pub(crate) fn new(timeouts: &Timeouts, extensions: &Extensions) -> Self {
         let start = Instant::now();
         let deadline = Deadline::of(extensions).map(|deadline| Limit {
@@ -48,8 +49,9 @@ impl Limits {
             }
         };
         let total = limit(TimeoutPhase::Total, timeouts.total);
-        let streaming = extensions.get() == Some(&Streaming(true));
+        let streaming = extensions.get::<Streaming>().is_some();
         Self {
+            start,
             head: if streaming {
                 limit(TimeoutPhase::Head, timeouts.head)
             } else {
@@ -63,14 +65,14 @@ impl Limits {
         }
     }
 
-    /// The error of an attempt for which there is no time at all.
+    /// Returns the error of an attempt that has no time left.
     pub(crate) fn passed(&self) -> Option<Classified> {
-        (self.head.at <= Instant::now()).then(|| self.head.error())
+        (self.head.at <= self.start).then(|| self.head.error())
     }
 }
 
 impl Limit {
-    /// What is left of the time for the next part of a stream.
+    /// Returns the limit for the next part of a stream.
     pub(crate) fn idle(left: Duration, idle: Duration) -> Self {
         Self {
             at: saturating_add(Instant::now(), left),
@@ -80,7 +82,7 @@ impl Limit {
 
     pub(crate) fn error(&self) -> Classified {
         let verdict = Verdict::new(Class::Timeout);
-        // That the caller has no more time is no fault of the endpoint.
+        // The deadline of the request has passed. The endpoint is not at fault.
         let verdict = match self.late.phase() {
             TimeoutPhase::Deadline => verdict.neutral(),
             _ => verdict,

@@ -20,7 +20,7 @@ pub(crate) struct EdgeLayer {
     pub(crate) timeouts: Timeouts,
 }
 
-/// Bounds the time of attempts and finds out what their answers mean.
+/// Bounds the time of attempts, and classifies their responses.
 #[derive(Clone, Debug)]
 pub(crate) struct Edge<S> {
     inner: S,
@@ -48,7 +48,7 @@ where
 {
     type Response = Response<EdgeBody<ResBody>>;
     type Error = BoxError;
-    // Several waits in a row read best as one `async fn`, and an attempt can afford the box.
+    // Several waits read best as one `async fn`. An attempt can afford the box.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {

@@ -1,22 +1,22 @@
 //! Server-sent events, read from the chunks of a body as they come.
 
-/// Longer events are not kept: they pass, and are not looked into.
+/// Longer events pass unread.
 const MAX_EVENT: usize = 64 * 1024;
 
-/// What may stand before the first event.
+/// Some servers send this before the first event.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Splits a stream of bytes into the data of its events.
 ///
-/// Lines and fields are those of the WHATWG rules. `id`, `retry` and comments are dropped, and so
-/// is the name of an event, which all providers repeat in its data.
+/// Lines and fields follow the WHATWG rules. `id`, `retry` and comments are dropped. So is the name
+/// of an event: all providers repeat it in the data.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     line: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
     after_cr: bool,
-    /// The line, or the event, is longer than is kept.
+    /// The line, or the event, exceeds [`MAX_EVENT`].
     long_line: bool,
     long_event: bool,
     begun: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Events {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Data<'a> {
     Whole(&'a [u8]),
-    /// There was more of it than is kept.
+    /// The event exceeds [`MAX_EVENT`].
     TooLong,
 }
 
@@ -52,7 +52,7 @@ impl Events {
         }
     }
 
-    /// Ends the stream. An event that only lacks its blank line counts: servers forget that one.
+    /// Ends the stream. An event without its blank line counts: some servers omit it.
     pub(crate) fn finish(&mut self, mut found: impl FnMut(Data<'_>)) {
         self.end_line(&mut found);
         self.end_event(&mut found);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_fields_and_line_ends_of_all_kinds() {
+    fn fields_and_line_ends_of_all_kinds_are_read() {
         for (text, expected) in [
             ("data: a\n\n", &["a"][..]),
             ("data:a\r\n\r\n", &["a"]),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_may_lack_its_end() {
+    fn last_event_without_end_is_read() {
         for end in ["", "\n", "\n\n", "\r\n"] {
             let mut events = Events::default();
             let mut found = Vec::new();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_end_does_not_fill_the_memory() {
+    fn event_without_end_uses_bounded_memory() {
         let mut events = Events::default();
         let chunk = [b'x'; 1000];
         for _ in 0..1000 {
@@ -171,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_may_be_cut_anywhere(
+        fn chunk_borders_do_not_change_events(
             data in prop::collection::vec("[a-z{}\":]{0,12}", 0..6),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
             end in prop::sample::select(vec!["\n", "\r\n", "\r"]),

@@ -5,7 +5,7 @@ use steadfast_core::{Class, Classified, Verdict};
 use crate::dialect::EventKind;
 use crate::edge::sse::{Data, Events};
 
-/// What is known of a stream of events so far.
+/// A stream of events, and the state that its events have led to.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     events: Events,
@@ -15,25 +15,25 @@ pub(crate) struct Stream {
 #[derive(Debug, Default)]
 struct StreamState {
     events: usize,
-    /// An event was seen of a dialect that says when an answer ends.
+    /// The stream had an event of a dialect that marks the end of an answer.
     dialect: bool,
-    /// An event was not looked into, so the end may have been missed.
+    /// An event was too long to be read. It may have been the end.
     unsure: bool,
-    /// There was an event, since that was asked last, that says more than that the server is there.
+    /// The stream had an event other than a ping since the last `take_moved`.
     moved: bool,
     visible: bool,
     finished: bool,
-    /// The choices that have begun, and those that have ended, a bit each.
+    /// The choices that have begun, and the choices that have ended, with a bit for each.
     begun: u64,
     ended: u64,
     failed: Option<Verdict>,
 }
 
-/// A stream of events that ended in order, while the answer in it did not.
+/// A stream of events that ended in order before its answer was complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamBroken {
-    /// One of its events says that the endpoint failed.
+    /// An event reported a failure of the endpoint.
     ErrorEvent,
     /// It ended without the event that ends an answer.
     Truncated,
@@ -50,34 +50,34 @@ impl Stream {
     pub(crate) fn finish(&mut self) {
         let state = &mut self.state;
         self.events.finish(|data| {
-            // What was cut in the middle is nothing that anybody could show.
+            // A part of an event shows nothing.
             if let Data::Whole(b"[DONE]") = data {
                 state.learn(data);
             }
         });
     }
 
-    /// How many events it had.
+    /// Returns the number of events so far.
     pub(crate) fn seen(&self) -> usize {
         self.state.events
     }
 
-    /// Whether it has moved since this was asked last: a ping does not move it.
+    /// Returns whether an event other than a ping has come since the last call.
     pub(crate) fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.state.moved)
     }
 
-    /// Whether the reader has something to show.
+    /// Returns whether a visible token has come.
     pub(crate) fn is_visible(&self) -> bool {
         self.state.visible
     }
 
-    /// What the event of an error said.
+    /// Returns the verdict on the first error event.
     pub(crate) fn failed(&self) -> Option<Verdict> {
         self.state.failed
     }
 
-    /// What would be wrong if the stream ended here.
+    /// Returns the error of a stream that ends here, if its answer is incomplete.
     pub(crate) fn broken(&self) -> Option<Classified> {
         let state = &self.state;
         if let Some(verdict) = state.failed {
@@ -91,7 +91,7 @@ impl Stream {
 
 impl StreamState {
     fn learn(&mut self, data: Data<'_>) {
-        // Some relays end a stream in order after its error. That does not mend it.
+        // Some relays end a stream in order after its error. The error still counts.
         if self.failed.is_some() {
             return;
         }
@@ -107,7 +107,7 @@ impl StreamState {
         self.moved |= kind != EventKind::Ping;
         match kind {
             EventKind::Ping | EventKind::Preamble => {}
-            // What is not understood is not held back.
+            // An unknown event is not held back.
             EventKind::Visible | EventKind::Unknown => self.visible = true,
             EventKind::Choices {
                 begun,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_when_every_choice_has_ended() {
+    fn stream_is_complete_after_end_of_each_choice() {
         const FIRST: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
         const SECOND: &str = r#"{"choices":[{"index":1,"delta":{"content":"b"}}]}"#;
         const FIRST_ENDS: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
@@ -173,10 +173,9 @@ mod tests {
         }
     }
 
-    /// The last event of the Responses API repeats the whole answer, and may be longer than what
-    /// is looked into.
+    /// The last event of the Responses API repeats the whole answer, and may exceed the limit.
     #[test]
-    fn an_event_that_is_too_long_may_have_been_the_end() {
+    fn unread_long_event_counts_as_possible_end() {
         let long = format!(
             "{{\"type\":\"response.completed\",\"x\":\"{}\"}}",
             "x".repeat(70_000)
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_event_shows_nothing() {
+    fn partial_event_is_not_visible() {
         let mut stream = Stream::default();
         stream.read(br#"data: {"choices":[{"delta":{"con"#);
         stream.finish();

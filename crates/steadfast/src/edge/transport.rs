@@ -9,7 +9,7 @@ use crate::edge::hyper_error;
 /// Recognizes the errors of one HTTP client.
 type Recognize = fn(&(dyn Error + 'static)) -> Option<Verdict>;
 
-/// Clients whose errors are recognized. Core decides about the others.
+/// The HTTP clients with recognized errors. Core classifies all other errors.
 const CLIENTS: &[Recognize] = &[
     #[cfg(feature = "client")]
     hyper_error::verdict,

@@ -53,7 +53,7 @@ async fn failed_completion_below_any_request_root_is_repeated() {
     }
 }
 
-/// Callers may send `/v1` to endpoints whose base URI lacks it.
+/// Callers may send `/v1` to endpoints without it in their base URI.
 #[tokio::test(start_paused = true)]
 async fn api_root_behind_another_request_root_is_skipped() {
     for root in ["/api", ""] {

@@ -23,7 +23,7 @@ impl SentUris {
     }
 }
 
-/// A client whose endpoint `first.test` answers with `head`, and every other one with `200`.
+/// A client that answers with `head` for the endpoint `first.test`, and with `200` for others.
 pub(crate) fn client_with_first_endpoint_answering(
     head: http::response::Builder,
 ) -> (LocalClient, SentUris) {

@@ -8,9 +8,9 @@ fn verdict(status: u16, headers: &HeaderMap, body: &str) -> Verdict {
     refine(verdict, status, headers, body.as_bytes())
 }
 
-/// The table of error bodies in the facts about providers.
+/// The error bodies in the facts about providers.
 #[test]
-fn tells_a_limit_that_passes_from_a_spent_quota() {
+fn error_body_proves_class_and_hint() {
     for (status, body, class, hint) in [
         (
             429,
@@ -271,7 +271,7 @@ fn tells_a_limit_that_passes_from_a_spent_quota() {
 }
 
 #[test]
-fn what_the_endpoint_said_beside_its_class_is_kept() {
+fn refined_verdict_keeps_retry_and_breaker_effect() {
     use steadfast_core::{BreakerEffect, SameEndpoint};
     let headers = HeaderMap::from_iter([(
         HeaderName::from_static("x-should-retry"),
@@ -293,7 +293,7 @@ fn what_the_endpoint_said_beside_its_class_is_kept() {
 }
 
 #[test]
-fn a_header_that_says_how_long_comes_before_the_body_and_a_bucket_after_it() {
+fn retry_after_precedes_body_and_body_precedes_bucket() {
     let body = r#"{"error":{"message":"try again in 5s"}}"#;
     let with = |name: &'static str, value: &'static str| {
         let name = HeaderName::from_static(name);
@@ -310,7 +310,7 @@ fn a_header_that_says_how_long_comes_before_the_body_and_a_bucket_after_it() {
 
 proptest! {
     #[test]
-    fn no_body_panics(status in 400..600u16, body in ".{0,80}", depth in 0..300usize) {
+    fn arbitrary_body_does_not_panic(status in 400..600u16, body in ".{0,80}", depth in 0..300usize) {
         let nested = format!("{}{}", "[".repeat(depth), body);
         for body in [body, nested] {
             verdict(status, &HeaderMap::new(), &body);

@@ -10,12 +10,12 @@ const fn choices(begun: u64, ended: u64, visible: bool) -> EventKind {
 }
 
 #[test]
-fn tells_preamble_from_what_is_shown() {
+fn event_maps_to_kind() {
     const PREAMBLE: EventKind = choices(1, 0, false);
     const VISIBLE: EventKind = choices(1, 0, true);
     const FINAL: EventKind = choices(1, 1, false);
     for (data, expected) in [
-        // OpenAI, and those who speak like it.
+        // OpenAI, and compatible servers.
         (
             r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
             PREAMBLE,
@@ -102,7 +102,7 @@ fn tells_preamble_from_what_is_shown() {
             r#"{"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}]}"#,
             FINAL,
         ),
-        // Somebody else.
+        // Unknown events.
         (r#"{"progress":0.5}"#, EventKind::Unknown),
         ("plain text", EventKind::Unknown),
         ("", EventKind::Unknown),
@@ -113,7 +113,7 @@ fn tells_preamble_from_what_is_shown() {
 }
 
 #[test]
-fn finds_the_error_in_every_dialect() {
+fn error_event_of_each_dialect_maps_to_class() {
     for (dialect, data, class) in [
         (
             "OpenAI chat",
@@ -141,7 +141,7 @@ fn finds_the_error_in_every_dialect() {
             Class::CallerFault,
         ),
         (
-            "OpenAI responses, what an image shows",
+            "OpenAI responses, the content of an image",
             r#"{"type":"response.failed","response":{"error":{"code":"image_content_policy_violation","message":"x"}}}"#,
             Class::ContentPolicy,
         ),
@@ -161,7 +161,7 @@ fn finds_the_error_in_every_dialect() {
             Class::CallerFault,
         ),
         (
-            "vLLM, whose engine failed",
+            "vLLM, after a failure of its engine",
             r#"{"error":{"object":"error","message":"x","type":"BadRequestError","code":400}}"#,
             Class::ServerError,
         ),
