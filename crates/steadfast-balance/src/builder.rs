@@ -12,7 +12,7 @@ use crate::layer::EndpointBalanceLayer;
 use crate::make_layer::{MakeEndpointLayer, MakeLayerFn, NoEndpointLayer};
 use crate::pool::Pool;
 use crate::pool::context::PoolContext;
-use crate::select::strategy::Pick;
+use crate::select::pick::Pick;
 
 /// Configures an [`EndpointBalanceLayer`].
 #[derive(Clone)]

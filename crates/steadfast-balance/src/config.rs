@@ -6,7 +6,8 @@ use std::time::Duration;
 use steadfast_core::layer::Observers;
 
 use crate::exhausted::WhenExhausted;
-use crate::select::strategy::{Pick, Strategy};
+use crate::select::pick::Pick;
+use crate::select::strategy::Strategy;
 
 /// The longest time that a request without a deadline waits for a slot, if not set.
 pub(crate) const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);

@@ -3,6 +3,8 @@
 /// In each case a request that only has to wait for its turn at an endpoint with a
 /// [learned rate](crate#the-rate-of-a-limited-endpoint) does so, in the queue of the pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum WhenExhausted {
     /// It ends at once with [`Exhausted`](steadfast_core::Exhausted), which says when the soonest

@@ -238,10 +238,11 @@ pub use self::pool::handle::PoolHandle;
 pub use self::pool::snapshot::EndpointMode;
 pub use self::pool::status::EndpointStatus;
 pub use self::select::candidates::{Candidate, Candidates, PickContext};
-pub use self::select::strategy::{Pick, Sample, Scored, Strategy};
+pub use self::select::pick::{Pick, Sample};
+pub use self::select::strategy::{PickFn, Scored, Strategy, pick_fn};
 pub use self::service::EndpointBalance;
-pub use self::service::future::{ResponseBody, ResponseFuture};
-pub use self::service::in_flight::LoadGuard;
+pub use self::service::body::ResponseBody;
+pub use self::service::future::ResponseFuture;
 pub use self::state::check_result::{CheckOutcome, CheckResult};
 pub use self::state::quota::QuotaWindow;
 

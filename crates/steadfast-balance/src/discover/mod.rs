@@ -39,7 +39,7 @@ impl PoolHandle {
     pub(crate) fn take(&self, id: u64) {
         let taken = self.pool().edit(|all, _| {
             all.retain(|entry| entry.state.id != id);
-            Ok(())
+            Ok::<_, InvalidConfig>(())
         });
         debug_assert!(taken.is_ok(), "nothing in there can fail");
     }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::{Class, EndpointName, Event, InvalidConfig};
+use steadfast_core::{Class, EndpointName, Event, InvalidConfig, UnknownEndpoint};
 use tokio::time::Instant;
 
 use crate::endpoint::rewrite::strip_root;
@@ -30,7 +30,7 @@ use crate::state::EndpointState;
 /// assert!(!pool.status()[0].admissible);
 /// pool.remove("a")?;
 /// assert!(pool.first().is_some_and(|name| name == "b") && !pool.contains("a"));
-/// # Ok::<(), steadfast_core::InvalidConfig>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct PoolHandle(Arc<Pool>);
@@ -63,6 +63,26 @@ impl PoolHandle {
         find(&self.0.snapshot().all, name).is_ok()
     }
 
+    /// Returns the state of one endpoint.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<EndpointStatus> {
+        let snapshot = self.0.snapshot();
+        let at = find(&snapshot.all, name).ok()?;
+        Some(EndpointStatus::of(&snapshot.all[at], Instant::now()))
+    }
+
+    /// Returns the number of endpoints, with those that are out of service.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.snapshot().all.len()
+    }
+
+    /// Returns whether there are no endpoints.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Returns how many requests wait for their turn at limited endpoints.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -90,7 +110,7 @@ impl PoolHandle {
     /// # Errors
     ///
     /// Returns an error if there is none of this name.
-    pub fn remove(&self, name: &str) -> Result<(), InvalidConfig> {
+    pub fn remove(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.0.edit(|all, _| {
             let at = find(all, name)?;
             all.remove(at);
@@ -137,7 +157,7 @@ impl PoolHandle {
     /// # Errors
     ///
     /// Returns an error if there is none of this name.
-    pub fn disable(&self, name: &str) -> Result<(), InvalidConfig> {
+    pub fn disable(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.set(name, |entry| entry.service = EndpointMode::Disabled)
     }
 
@@ -146,7 +166,7 @@ impl PoolHandle {
     /// # Errors
     ///
     /// Returns an error if there is none of this name.
-    pub fn enable(&self, name: &str) -> Result<(), InvalidConfig> {
+    pub fn enable(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.set(name, |entry| entry.service = EndpointMode::Enabled)
     }
 
@@ -166,7 +186,7 @@ impl PoolHandle {
     pub fn drain(
         &self,
         name: &str,
-    ) -> Result<impl Future<Output = ()> + Send + 'static, InvalidConfig> {
+    ) -> Result<impl Future<Output = ()> + Send + 'static, UnknownEndpoint> {
         self.set(name, |entry| entry.service = EndpointMode::Draining)?;
         let endpoint = self.find(name)?;
         Ok(async move { endpoint.load.drained().await })
@@ -180,6 +200,9 @@ impl PoolHandle {
     pub fn set_weight(&self, name: &str, weight: f64) -> Result<(), InvalidConfig> {
         check_weight(weight)?;
         self.set(name, |entry| entry.weight = weight)
+            .map_err(|error| {
+                InvalidConfig::new("name", error.endpoint(), "must be the name of an endpoint")
+            })
     }
 
     /// Sets the tier of an endpoint.
@@ -187,7 +210,7 @@ impl PoolHandle {
     /// # Errors
     ///
     /// Returns an error if there is none of this name.
-    pub fn set_tier(&self, name: &str, tier: u16) -> Result<(), InvalidConfig> {
+    pub fn set_tier(&self, name: &str, tier: u16) -> Result<(), UnknownEndpoint> {
         self.set(name, |entry| entry.tier = tier)
     }
 
@@ -199,7 +222,7 @@ impl PoolHandle {
     /// # Errors
     ///
     /// Returns an error if there is none of this name.
-    pub fn cool(&self, name: &str, wait: Duration) -> Result<(), InvalidConfig> {
+    pub fn cool(&self, name: &str, wait: Duration) -> Result<(), UnknownEndpoint> {
         let endpoint = self.find(name)?;
         let now = Instant::now();
         if wait.is_zero() {
@@ -223,7 +246,7 @@ impl PoolHandle {
     /// # Errors
     ///
     /// Returns an error if there is none of this name.
-    pub fn trip(&self, name: &str) -> Result<(), InvalidConfig> {
+    pub fn trip(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.find(name)?.breaker.trip();
         Ok(())
     }
@@ -233,7 +256,7 @@ impl PoolHandle {
     /// # Errors
     ///
     /// Returns an error if there is none of this name.
-    pub fn reset(&self, name: &str) -> Result<(), InvalidConfig> {
+    pub fn reset(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.find(name)?.breaker.reset();
         self.0.shared.signals.queue.wake_all(Instant::now());
         Ok(())
@@ -243,7 +266,7 @@ impl PoolHandle {
         &self.0
     }
 
-    pub(crate) fn find(&self, name: &str) -> Result<Arc<EndpointState>, InvalidConfig> {
+    fn find(&self, name: &str) -> Result<Arc<EndpointState>, UnknownEndpoint> {
         let snapshot = self.0.snapshot();
         let at = find(&snapshot.all, name)?;
         Ok(snapshot.all[at].state.clone())
@@ -253,7 +276,7 @@ impl PoolHandle {
         &self,
         name: &str,
         change: impl FnOnce(&mut ActiveEndpoint),
-    ) -> Result<(), InvalidConfig> {
+    ) -> Result<(), UnknownEndpoint> {
         self.0.edit(|all, _| {
             let at = find(all, name)?;
             change(&mut all[at]);
@@ -262,11 +285,11 @@ impl PoolHandle {
     }
 }
 
-fn find(all: &[ActiveEndpoint], name: &str) -> Result<usize, InvalidConfig> {
+fn find(all: &[ActiveEndpoint], name: &str) -> Result<usize, UnknownEndpoint> {
     let known = |entry: &ActiveEndpoint| entry.state.config.name == *name;
     all.iter()
         .position(known)
-        .ok_or_else(|| InvalidConfig::new("name", EndpointName::new(name), "is no endpoint's"))
+        .ok_or_else(|| UnknownEndpoint::new(name))
 }
 
 impl fmt::Debug for PoolHandle {

@@ -66,13 +66,13 @@ impl Pool {
 
     /// Changes the endpoints. `change` is given a function that adds one. After an error nothing
     /// is changed.
-    pub(crate) fn edit<T>(
+    pub(crate) fn edit<T, E>(
         &self,
         change: impl FnOnce(
             &mut Vec<ActiveEndpoint>,
             &dyn Fn(&mut Vec<ActiveEndpoint>, Endpoint) -> Result<(), InvalidConfig>,
-        ) -> Result<T, InvalidConfig>,
-    ) -> Result<T, InvalidConfig> {
+        ) -> Result<T, E>,
+    ) -> Result<T, E> {
         // Nothing is written until all is done, so a panic cannot have broken anything.
         let _only = self.edit.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.snapshot.load().all.clone();

@@ -4,6 +4,7 @@ pub(crate) mod candidates;
 pub(crate) mod eligibility;
 pub(crate) mod forecast;
 mod last_resort;
+pub(crate) mod pick;
 pub(crate) mod random;
 pub(crate) mod request_context;
 pub(crate) mod selector;

@@ -11,7 +11,7 @@ use crate::pool::context::PoolContext;
 use crate::pool::snapshot::{ActiveEndpoint, PoolSnapshot};
 use crate::select::candidates::{Candidates, PickContext};
 use crate::select::eligibility::{Eligibility, Stage};
-use crate::select::strategy::Sample;
+use crate::select::pick::Sample;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
 

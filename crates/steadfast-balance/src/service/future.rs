@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use steadfast_core::layer::Watched;
 use steadfast_core::{BoxError, Class, Classified, Verdict};
 use tower_service::Service;
 
@@ -14,10 +13,8 @@ use crate::endpoint::rewrite::rewrite;
 use crate::pool::services::Services;
 use crate::select::request_context::RequestContext;
 use crate::service::acquire::Selecting;
-use crate::service::in_flight::{InFlight, LoadGuard};
-
-/// The body of a response: the endpoint counts it as in flight until it ends.
-pub type ResponseBody<B> = Watched<B, LoadGuard>;
+use crate::service::body::ResponseBody;
+use crate::service::in_flight::InFlight;
 
 pin_project! {
     /// The response future of [`EndpointBalance`](crate::EndpointBalance).
@@ -104,8 +101,8 @@ where
             Poll::Ready(Ok(response)) => {
                 this.state.set(State::Done);
                 match this.in_flight.respond(pool, &response) {
-                    Some(load) => Poll::Ready(Ok(Watched::response(response, load))),
-                    None => Poll::Ready(Ok(response.map(Watched::unwatched))),
+                    Some(load) => Poll::Ready(Ok(ResponseBody::watched(response, load))),
+                    None => Poll::Ready(Ok(response.map(ResponseBody::settled))),
                 }
             }
         }

@@ -39,7 +39,7 @@ type AttemptOutcome = (Verdict, Option<StatusCode>);
 
 /// A place among the requests in flight, with the breaker's permit. It goes with the response
 /// to the end of its body.
-pub struct LoadGuard {
+pub(crate) struct LoadGuard {
     endpoint: Arc<PooledEndpoint>,
     tier: u16,
     /// None at an endpoint that was asked although its breaker is open.

@@ -1,6 +1,7 @@
 //! The service, its response future, and the guards of its attempts.
 
 pub(crate) mod acquire;
+pub(crate) mod body;
 pub(crate) mod future;
 pub(crate) mod in_flight;
 
@@ -14,7 +15,8 @@ use steadfast_core::BoxError;
 use tower_service::Service;
 
 use crate::pool::services::Services;
-use crate::service::future::{ResponseBody, ResponseFuture};
+use crate::service::body::ResponseBody;
+use crate::service::future::ResponseFuture;
 
 /// Sends each request to an endpoint that can take it.
 ///

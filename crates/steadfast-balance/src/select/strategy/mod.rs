@@ -1,84 +1,23 @@
 //! Which of the endpoints that could take a request takes it.
 
+mod named;
+mod pick_fn;
 mod rendezvous;
 mod round;
 mod scored;
 
+pub use self::pick_fn::{PickFn, pick_fn};
 pub use self::scored::Scored;
 
-use std::sync::Arc;
-
 use crate::select::candidates::{Candidate, Candidates, PickContext};
-
-/// Chooses among the endpoints that could take a request.
-///
-/// Tiers come first: all candidates are of one tier. [`Strategy`] has the rules that most need;
-/// one's own may keep a state of its own, as calls share it.
-///
-/// ```
-/// use steadfast_balance::{PickContext, Candidate, Candidates, Endpoint, EndpointBalanceLayer, Pick};
-///
-/// /// Spends what is cheap first.
-/// struct Cheapest;
-///
-/// impl Pick for Cheapest {
-///     fn pick<'a>(&self, _: &PickContext<'a>, candidates: Candidates<'a>) -> Option<Candidate<'a>> {
-///         candidates.min_by(Candidate::cost)
-///     }
-/// }
-///
-/// let layer = EndpointBalanceLayer::builder()
-///     .endpoint(Endpoint::new("a", "https://a.example.com")?)
-///     .strategy(Cheapest)
-///     .build()?;
-/// # Ok::<(), steadfast_core::InvalidConfig>(())
-/// ```
-pub trait Pick: Send + Sync {
-    /// Returns the chosen one. There are at least two candidates. With `None` it is the first one,
-    /// in the order of the configuration.
-    ///
-    /// Called on the way of every request, so it must neither block nor panic.
-    fn pick<'a>(
-        &self,
-        request: &PickContext<'a>,
-        candidates: Candidates<'a>,
-    ) -> Option<Candidate<'a>>;
-
-    /// Returns how many candidates it needs to see. Fewer cost less.
-    fn sample(&self) -> Sample {
-        Sample::All
-    }
-}
-
-impl<P: Pick + ?Sized> Pick for Arc<P> {
-    fn pick<'a>(
-        &self,
-        request: &PickContext<'a>,
-        candidates: Candidates<'a>,
-    ) -> Option<Candidate<'a>> {
-        (**self).pick(request, candidates)
-    }
-
-    fn sample(&self) -> Sample {
-        (**self).sample()
-    }
-}
-
-/// How many candidates a strategy needs to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sample {
-    /// All of them.
-    All,
-    /// The first one, which is chosen.
-    First,
-    /// All of a few, or two at random where there are more than 16.
-    Two,
-}
+use crate::select::pick::{Pick, Sample};
 
 /// The rules to choose an endpoint by.
 ///
 /// Tiers come first: a strategy chooses among the endpoints of one tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Strategy {
     /// The first one, in the order of the configuration. The others are there for the case that

@@ -1,7 +1,7 @@
 use steadfast_core::InvalidConfig;
 
 use crate::select::candidates::{Candidate, Candidates, PickContext};
-use crate::select::strategy::Pick;
+use crate::select::pick::Pick;
 
 /// Chooses by a mix of health, latency and cost.
 ///

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::Extensions;
 use steadfast_breaker::CircuitBreaker;
-use steadfast_core::{Class, Verdict};
+use steadfast_core::{Class, InvalidConfig, Verdict};
 
 use super::*;
 use crate::endpoint::Endpoint;
@@ -242,7 +242,7 @@ fn who_was_away_does_not_catch_up_in_round_robin() {
     let pool = pool(&[KNOWN, KNOWN]);
     pool.edit(|all, _| {
         all[1].service = crate::pool::snapshot::EndpointMode::Disabled;
-        Ok(())
+        Ok::<_, InvalidConfig>(())
     })
     .unwrap();
     for _ in 0..100 {
@@ -250,7 +250,7 @@ fn who_was_away_does_not_catch_up_in_round_robin() {
     }
     pool.edit(|all, _| {
         all[1].service = crate::pool::snapshot::EndpointMode::Enabled;
-        Ok(())
+        Ok::<_, InvalidConfig>(())
     })
     .unwrap();
     let first: usize = (0..10).map(|_| choose(&pool, &Strategy::RoundRobin)).sum();
@@ -305,7 +305,7 @@ fn sticky_keeps_a_key_where_it_is() {
     // Without the third, only its own keys move.
     four.edit(|all, _| {
         all[2].service = crate::pool::snapshot::EndpointMode::Disabled;
-        Ok(())
+        Ok::<_, InvalidConfig>(())
     })
     .unwrap();
     for (key, before) in (0..5_000).zip(owners) {

@@ -119,12 +119,14 @@ async fn removed_endpoint_is_unknown() {
         handle.disable("a"),
         handle.enable("a"),
         handle.set_tier("a", 1),
-        handle.set_weight("a", 2.0),
         handle.cool("a", SECOND),
         handle.drain("a").map(drop),
     ] {
-        assert_eq!(unknown.unwrap_err().field(), "name");
+        assert_eq!(unknown.unwrap_err().endpoint(), &"a");
     }
+    assert_eq!(handle.set_weight("a", 2.0).unwrap_err().field(), "name");
+    assert_eq!((handle.len(), handle.is_empty()), (1, false));
+    assert!(handle.get("a").is_none() && handle.get("b").is_some());
     assert_eq!(handle.add(endpoint("b")).unwrap_err().field(), "name");
     assert_eq!(
         handle.add(endpoint("c").weight(-1.0)).unwrap_err().field(),

@@ -102,7 +102,7 @@ async fn trip_and_reset_change_the_breaker() {
             "trip" => handle.trip("c"),
             _ => handle.reset("c"),
         };
-        assert_eq!(unknown.unwrap_err().field(), "name", "{name}");
+        assert_eq!(unknown.unwrap_err().endpoint(), &"c", "{name}");
     }
 }
 

@@ -19,16 +19,16 @@ pub(super) fn random_endpoint(n: usize) -> Endpoint {
 pub(super) async fn change(handle: &PoolHandle, dice: &Dice) {
     let n = dice.below(NAMES.len());
     let name = NAMES[n];
-    let _ = match dice.below(12) {
-        0 | 1 => handle.set_weight(name, dice.pick(&[0.1, 1.0, 5.0])),
-        2 | 3 => handle.set_tier(name, dice.pick(&[0, 1, 2])),
-        4 => handle.disable(name),
-        5 => handle.drain(name).map(drop),
-        6 => handle.remove(name),
-        7 => handle.cool(name, dice.pick(&[Duration::ZERO, 10 * MS, SECOND])),
-        8 | 9 => handle.enable(name),
-        _ => handle.add(random_endpoint(n)),
-    };
+    match dice.below(12) {
+        0 | 1 => drop(handle.set_weight(name, dice.pick(&[0.1, 1.0, 5.0]))),
+        2 | 3 => drop(handle.set_tier(name, dice.pick(&[0, 1, 2]))),
+        4 => drop(handle.disable(name)),
+        5 => drop(handle.drain(name)),
+        6 => drop(handle.remove(name)),
+        7 => drop(handle.cool(name, dice.pick(&[Duration::ZERO, 10 * MS, SECOND]))),
+        8 | 9 => drop(handle.enable(name)),
+        _ => drop(handle.add(random_endpoint(n))),
+    }
 }
 
 pub(super) fn all_in_service(handle: &PoolHandle) {
