@@ -17,6 +17,14 @@ pub trait RecordAttempts {
     /// `take_next`.
     fn take_next(&self) -> Option<Next>;
 
+    /// Returns the tier of the outcome that the layers below have returned: that of the attempt
+    /// that was recorded last, or of [`set_tier`](Self::set_tier) since then.
+    fn tier(&self) -> u16;
+
+    /// Sets the tier of the outcome that is about to be returned. A layer with concurrent attempts
+    /// calls this if another attempt was recorded after the returned one.
+    fn set_tier(&self, tier: u16);
+
     /// Claims the retries of this request.
     ///
     /// Returns `true` for the first caller only, so nested retry layers do not multiply attempts.
@@ -45,6 +53,14 @@ impl RecordAttempts for Trail {
 
     fn take_next(&self) -> Option<Next> {
         self.lock().next.take()
+    }
+
+    fn tier(&self) -> u16 {
+        self.lock().tier
+    }
+
+    fn set_tier(&self, tier: u16) {
+        self.lock().tier = tier;
     }
 
     fn claim_retries(&self) -> bool {

@@ -23,10 +23,13 @@ pub(crate) struct Attempts {
     more: Vec<Attempt>,
     pub(crate) next: Option<Next>,
     pub(crate) last_next: Option<Next>,
+    /// The tier of the attempt that returned its outcome last.
+    pub(crate) tier: u16,
 }
 
 impl Attempts {
     pub(crate) fn push(&mut self, attempt: Attempt) {
+        self.tier = attempt.tier;
         if self.first.is_none() {
             self.first = Some(attempt);
             return;

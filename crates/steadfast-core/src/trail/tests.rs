@@ -81,3 +81,15 @@ fn retries_are_claimed_once() {
     assert!(trail.is_claimed());
     assert!(!trail.clone().claim_retries());
 }
+
+#[test]
+fn tier_is_that_of_last_attempt_until_set() {
+    let trail = Trail::new();
+    assert_eq!(trail.tier(), 0);
+    let mut first = attempt("primary", Class::RateLimited);
+    first.tier = 1;
+    trail.record(first);
+    assert_eq!(trail.tier(), 1);
+    trail.set_tier(0);
+    assert_eq!(trail.tier(), 0);
+}
