@@ -1,23 +1,23 @@
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
-use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use steadfast_core::layer::ReadAhead;
 
-/// How much of an answer is read ahead while the next attempt is under way. Error bodies of APIs
-/// are far smaller, and what is larger waits in its connection.
+/// The part of a kept answer that is read while the next attempt runs. Error bodies of APIs are far
+/// smaller. The rest of a larger body waits in its connection.
 const MAX_READ: u64 = 64 * 1024;
 const MAX_FRAMES: u32 = 1024;
 
 pin_project! {
-    /// The response body of [`RetryOn429`](crate::RetryOn429): that of the inner service.
+    /// The response body of [`RetryOn429`](crate::RetryOn429), which yields the frames of the inner
+    /// service.
     ///
-    /// An answer that was kept while a further attempt ran was read meanwhile, up to 64 KiB, so
-    /// that its connection could be used again. Nothing of it is missing or changed.
+    /// Up to 64 KiB of an answer are read while a further attempt runs, so that its connection
+    /// becomes free. The body is complete and unchanged.
     #[project = ResponseBodyProj]
     pub struct ResponseBody<B: Body> {
         #[pin]
@@ -29,31 +29,31 @@ pin_project! {
     #[project = ReprProj]
     enum Repr<B: Body> {
         Passed { #[pin] body: B },
-        Kept { body: ReadAhead<B> },
+        Kept { body: Pin<Box<ReadAhead<B>>> },
     }
 }
 
-/// The body of an answer that may be returned later, or never.
-pub(crate) struct ReadAhead<B: Body> {
-    read: VecDeque<Result<Frame<B::Data>, B::Error>>,
+/// The body of an answer that is kept until a better answer arrives.
+pub(crate) struct KeptAnswer<B: Body> {
+    body: Pin<Box<ReadAhead<B>>>,
     size: u64,
     frames: u32,
-    rest: Option<Pin<Box<B>>>,
 }
 
 // ===== impl ResponseBody =====
 
 impl<B: Body> ResponseBody<B> {
-    pub(crate) fn passed(response: Response<B>) -> Response<Self> {
-        response.map(|body| Self {
+    #[inline]
+    pub(crate) fn passed(body: B) -> Self {
+        Self {
             repr: Repr::Passed { body },
-        })
+        }
     }
 
-    pub(crate) fn kept(response: Response<ReadAhead<B>>) -> Response<Self> {
-        response.map(|body| Self {
-            repr: Repr::Kept { body },
-        })
+    pub(crate) fn kept(answer: KeptAnswer<B>) -> Self {
+        Self {
+            repr: Repr::Kept { body: answer.body },
+        }
     }
 }
 
@@ -67,21 +67,14 @@ impl<B: Body> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match self.project().repr.project() {
             ReprProj::Passed { body } => body.poll_frame(cx),
-            ReprProj::Kept { body } => match (body.read.pop_front(), &mut body.rest) {
-                (Some(frame), _) => Poll::Ready(Some(frame)),
-                (None, Some(rest)) => rest.as_mut().poll_frame(cx),
-                (None, None) => Poll::Ready(None),
-            },
+            ReprProj::Kept { body } => body.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.repr {
             Repr::Passed { body } => body.is_end_stream(),
-            Repr::Kept { body } => {
-                let rest = body.rest.as_ref();
-                body.read.is_empty() && rest.is_none_or(|rest| rest.is_end_stream())
-            }
+            Repr::Kept { body } => body.is_end_stream(),
         }
     }
 
@@ -95,83 +88,59 @@ impl<B: Body> Body for ResponseBody<B> {
 
 impl<B: Body + Default> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self {
-            repr: Repr::Passed { body: B::default() },
-        }
+        Self::passed(B::default())
     }
 }
 
+/// Frames are not printed: they may be secret.
 impl<B: Body + fmt::Debug> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.repr {
             Repr::Passed { body } => f.debug_tuple("ResponseBody").field(body).finish(),
-            // What was read may be secret.
             Repr::Kept { .. } => f.debug_struct("ResponseBody").finish_non_exhaustive(),
         }
     }
 }
 
-// ===== impl ReadAhead =====
+// ===== impl KeptAnswer =====
 
-impl<B: Body> ReadAhead<B> {
+impl<B: Body> KeptAnswer<B> {
     pub(crate) fn new(body: B) -> Self {
         Self {
-            read: VecDeque::new(),
+            body: Box::pin(ReadAhead::new(body)),
             size: 0,
             frames: 0,
-            rest: Some(Box::pin(body)),
         }
     }
 
-    /// Whether there is more that is to be read ahead.
+    /// Whether a part of the body is still to be read ahead.
     pub(crate) fn is_unread(&self) -> bool {
-        self.rest.is_some() && self.size < MAX_READ && self.frames < MAX_FRAMES
+        !self.body.is_read() && self.size < MAX_READ && self.frames < MAX_FRAMES
     }
 
-    /// Reads what is there. A body that was read to its end has freed its connection.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+    /// Reads the available frames. A body that was read to its end has freed its connection.
+    pub(crate) fn read(&mut self, cx: &mut Context<'_>) {
         while self.is_unread() {
-            let Some(rest) = &mut self.rest else {
-                return;
-            };
-            match rest.as_mut().poll_frame(cx) {
-                Poll::Pending => return,
-                Poll::Ready(None) => self.rest = None,
-                Poll::Ready(Some(Err(error))) => {
-                    self.read.push_back(Err(error));
-                    self.rest = None;
-                }
+            match self.body.as_mut().poll_ahead(cx) {
+                Poll::Pending | Poll::Ready(None | Some(Err(_))) => return,
                 Poll::Ready(Some(Ok(frame))) => {
+                    let data = frame.data_ref();
+                    self.size += data.map_or(0, |data| data.remaining() as u64);
                     self.frames += 1;
-                    self.size += frame.data_ref().map_or(0, |data| data.remaining() as u64);
-                    self.read.push_back(Ok(frame));
                 }
             }
         }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let read = self.read.iter().flatten().filter_map(Frame::data_ref);
-        let read: u64 = read.map(|data| data.remaining() as u64).sum();
-        let rest = match &self.rest {
-            Some(rest) => rest.size_hint(),
-            None => SizeHint::with_exact(0),
-        };
-        let mut whole = SizeHint::new();
-        whole.set_lower(rest.lower().saturating_add(read));
-        if let Some(upper) = rest.upper() {
-            whole.set_upper(upper.saturating_add(read));
-        }
-        whole
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::VecDeque;
+    use std::task::Waker;
+
     use bytes::Bytes;
     use http_body_util::BodyExt;
-    use std::task::Waker;
 
     type Item = Poll<Result<Frame<Bytes>, &'static str>>;
 
@@ -196,16 +165,16 @@ mod tests {
         Poll::Ready(Ok(Frame::data(Bytes::from(vec![b'x'; len]))))
     }
 
-    fn read_ahead(items: Vec<Item>, times: u32) -> ReadAhead<Items> {
-        let mut kept = ReadAhead::new(Items(items.into()));
+    fn read_ahead(items: Vec<Item>, times: u32) -> KeptAnswer<Items> {
+        let mut kept = KeptAnswer::new(Items(items.into()));
         for _ in 0..times {
-            kept.poll(&mut Context::from_waker(Waker::noop()));
+            kept.read(&mut Context::from_waker(Waker::noop()));
         }
         kept
     }
 
-    async fn returned(kept: ReadAhead<Items>) -> Result<usize, &'static str> {
-        let body = ResponseBody::kept(Response::new(kept)).into_body();
+    async fn returned(kept: KeptAnswer<Items>) -> Result<usize, &'static str> {
+        let body = ResponseBody::kept(kept);
         let hint = body.size_hint();
         let empty = body.is_end_stream();
         let len = body.collect().await?.to_bytes().len();
@@ -215,11 +184,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_ahead_is_returned_and_what_follows_too() {
+    async fn kept_answer_returns_read_frames_and_rest() {
         for (times, rest, hint) in [(0, true, 0), (1, true, 3), (2, false, 7), (3, false, 7)] {
             let kept = read_ahead(vec![data(3), Poll::Pending, data(4)], times);
-            assert_eq!(kept.rest.is_some(), rest, "after {times} reads");
-            assert_eq!(kept.size_hint().lower(), hint);
+            assert_eq!(!kept.body.is_read(), rest, "after {times} reads");
+            assert_eq!(kept.body.size_hint().lower(), hint);
             if times > 0 {
                 assert_eq!(returned(kept).await, Ok(7));
             }
@@ -227,21 +196,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_body_breaks_for_the_caller_too() {
+    async fn broken_body_returns_error_to_caller() {
         let kept = read_ahead(vec![data(3), Poll::Ready(Err("reset"))], 1);
-        assert!(kept.rest.is_none());
+        assert!(kept.body.is_read());
         assert_eq!(returned(kept).await, Err("reset"));
     }
 
-    /// Nothing that a server sends may fill the memory or keep the thread.
+    /// A server could otherwise fill the memory or occupy the thread.
     #[tokio::test]
-    async fn reads_no_more_than_its_bounds() {
+    async fn read_stops_at_size_and_frame_limit() {
         let kept = read_ahead((0..100).map(|_| data(4096)).collect(), 5);
         assert_eq!(kept.size, MAX_READ);
         assert_eq!(returned(kept).await, Ok(409_600));
 
         let kept = read_ahead((0..5000).map(|_| data(0)).collect(), 5);
-        assert_eq!(kept.read.len(), MAX_FRAMES as usize);
+        assert_eq!(kept.body.frames().count(), MAX_FRAMES as usize);
         assert_eq!(returned(kept).await, Ok(0));
     }
 }

@@ -1,4 +1,4 @@
-//! What an attempt looks like from outside: its span, and its number in a header.
+//! The span of an attempt, and its number in a header.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use steadfast_core::Verdict;
@@ -6,9 +6,9 @@ use tracing::Span;
 use tracing::field::{Empty, display};
 use tracing::level_filters::LevelFilter;
 
-/// Begins the span of an attempt, counted from 1. It costs nothing if nobody listens.
+/// Creates the span of attempt `number`, counted from 1. Without a subscriber it costs nothing.
 pub(crate) fn span(number: u32) -> Span {
-    // Where nobody listens at all, this is one load.
+    // Without a subscriber this is one load.
     if LevelFilter::current() < LevelFilter::DEBUG {
         return Span::none();
     }
@@ -19,7 +19,7 @@ pub(crate) fn span(number: u32) -> Span {
         class = Empty,
     );
     if span.is_disabled() {
-        // It would still know what it could have been, and each use of it would ask.
+        // A disabled span keeps its metadata, and each use of it would check that.
         return Span::none();
     }
     if number > 1 {
@@ -28,7 +28,7 @@ pub(crate) fn span(number: u32) -> Span {
     span
 }
 
-/// Says in a span what became of its attempt.
+/// Records the outcome of an attempt in its span.
 pub(crate) fn record(span: &Span, verdict: Verdict, status: Option<http::StatusCode>) {
     if span.is_disabled() {
         return;
@@ -39,7 +39,7 @@ pub(crate) fn record(span: &Span, verdict: Verdict, status: Option<http::StatusC
     }
 }
 
-/// Writes the number of an attempt into its head.
+/// Writes the number of an attempt into its headers.
 pub(crate) fn number(headers: &mut HeaderMap, name: Option<&HeaderName>, number: u32) {
     if let Some(name) = name {
         headers.insert(name.clone(), HeaderValue::from(number));

@@ -16,6 +16,9 @@ use crate::answer::ResponseBody;
 use crate::mode::BodyMode;
 use crate::retry::{Retry, Step};
 
+/// The longest time that a further attempt waits for a kept answer that is still arriving.
+const MAX_READING: Duration = Duration::from_millis(250);
+
 pin_project! {
     /// The response future of [`RetryOn429`](crate::RetryOn429).
     #[must_use = "futures do nothing unless polled"]
@@ -27,7 +30,7 @@ pin_project! {
     {
         #[pin]
         state: State<S::Future>,
-        // Absent where the request cannot be sent again.
+        // Absent if the request cannot be sent again.
         retry: Option<Retry<S, M::Kept, ResBody>>,
     }
 }
@@ -35,20 +38,17 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F> {
-        Calling { #[pin] future: F, span: Span },
-        Sleeping { #[pin] sleep: Sleep },
-        // The answer that is kept is still coming, over a connection that a further attempt ends.
+        // An attempt is in flight.
+        InFlight { #[pin] future: F, span: Span },
+        // The backoff or the hint.
+        Waiting { #[pin] sleep: Sleep },
+        // A further attempt would end the connection of the kept answer, which is still arriving.
         Reading { #[pin] limit: Sleep },
-        // The first poll asks the service; a timer is made only if it has to wait.
-        Asking,
-        Readying { #[pin] limit: Sleep },
+        // The service becomes ready for a further attempt. The timer starts if that takes time.
+        Readying { #[pin] limit: Option<Sleep> },
         Done,
     }
 }
-
-/// How long a further attempt waits for an answer that came before the end of its request, and
-/// whose body still comes.
-const MAX_READING: Duration = Duration::from_millis(250);
 
 impl<S, M, B, ResBody> ResponseFuture<S, M, B, ResBody>
 where
@@ -63,8 +63,69 @@ where
         retry: Option<Retry<S, M::Kept, ResBody>>,
     ) -> Self {
         Self {
-            state: State::Calling { future, span },
+            state: State::InFlight { future, span },
             retry,
+        }
+    }
+}
+
+impl<S, M, B, ResBody> ResponseFuture<S, M, B, ResBody>
+where
+    S: Service<Request<M::Body>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+    M: BodyMode<B>,
+    ResBody: Body,
+{
+    fn poll_attempts(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<<Self as Future>::Output> {
+        let mut this = self.project();
+        let Some(retry) = this.retry else {
+            let StateProj::InFlight { future, span } = this.state.project() else {
+                panic!("polled after it was ready");
+            };
+            let outcome = ready!(span.in_scope(|| future.poll(cx)));
+            let passed = outcome.map(|response| response.map(ResponseBody::passed));
+            return Poll::Ready(passed.map_err(Into::into));
+        };
+        retry.read_ahead(cx);
+        loop {
+            let next = match this.state.as_mut().project() {
+                // The attempt ended: return an outcome, wait, or send the request again.
+                StateProj::InFlight { future, span } => {
+                    let outcome = ready!(span.in_scope(|| future.poll(cx)));
+                    let step = retry.ended::<B, M>(outcome.map_err(Into::into), span);
+                    match step {
+                        Step::Done(outcome) => return Poll::Ready(outcome),
+                        Step::Again(wait) => {
+                            retry.read_ahead(cx);
+                            after_attempt::<S, M, B, _>(retry, wait)
+                        }
+                    }
+                }
+                // The wait is over: read the kept answer first, or send the request again.
+                StateProj::Waiting { sleep } => {
+                    ready!(sleep.poll(cx));
+                    retry.end_wait();
+                    after_attempt::<S, M, B, _>(retry, Duration::ZERO)
+                }
+                // The kept answer is read, or its time is up: send the request again.
+                StateProj::Reading { limit } => {
+                    if retry.has_more_to_read::<B, M>() {
+                        ready!(limit.poll(cx));
+                    }
+                    retry.end_wait();
+                    State::Readying { limit: None }
+                }
+                // The service is ready: the next attempt is in flight. Otherwise the best outcome
+                // is returned.
+                StateProj::Readying { limit } => {
+                    match ready!(send_again::<S, M, B, _>(retry, limit, cx)) {
+                        Ok(in_flight) => in_flight,
+                        Err(error) => return Poll::Ready(retry.no_attempt(error)),
+                    }
+                }
+                StateProj::Done => panic!("polled after it was ready"),
+            };
+            this.state.set(next);
         }
     }
 }
@@ -79,7 +140,7 @@ where
     type Output = Result<Response<ResponseBody<ResBody>>, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Not taken apart: an answer is large to move.
+        // The outcome is not unpacked, since a response is large to move.
         let outcome = self.as_mut().poll_attempts(cx);
         if outcome.is_ready() {
             self.project().state.set(State::Done);
@@ -88,119 +149,35 @@ where
     }
 }
 
-impl<S, M, B, ResBody> ResponseFuture<S, M, B, ResBody>
-where
-    S: Service<Request<M::Body>, Response = Response<ResBody>>,
-    S::Error: Into<BoxError>,
-    M: BodyMode<B>,
-    ResBody: Body,
-{
-    fn poll_attempts(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<<Self as Future>::Output> {
-        let mut this = self.project();
-        if let Some(retry) = this.retry.as_mut() {
-            retry.read_ahead(cx);
-        }
-        loop {
-            let next = match this.state.as_mut().project() {
-                StateProj::Calling { future, span } => {
-                    let outcome = ready!(span.in_scope(|| future.poll(cx)));
-                    let Some(retry) = this.retry.as_mut() else {
-                        return Poll::Ready(match outcome {
-                            Ok(response) => Ok(ResponseBody::passed(response)),
-                            Err(error) => Err(error.into()),
-                        });
-                    };
-                    let (outcome, verdict) = match outcome {
-                        Ok(response) => {
-                            let verdict = retry.verdict(Ok(&response), span);
-                            if verdict.is_success() {
-                                retry.succeeded(Ok(&response));
-                                return Poll::Ready(Ok(retry.answer(response)));
-                            }
-                            (Ok(response), verdict)
-                        }
-                        Err(error) => {
-                            let error = error.into();
-                            let verdict = retry.verdict(Err(&error), span);
-                            if verdict.is_success() {
-                                retry.succeeded(Err(&error));
-                                return Poll::Ready(Err(error));
-                            }
-                            (Err(error), verdict)
-                        }
-                    };
-                    let step = retry.judge::<B, M>(outcome, verdict);
-                    retry.read_ahead(cx);
-                    match step {
-                        Step::Done(outcome) => return Poll::Ready(outcome),
-                        Step::Again(Duration::ZERO) => before_attempt::<S, M, B, _>(retry),
-                        Step::Again(wait) => State::Sleeping { sleep: sleep(wait) },
-                    }
-                }
-                StateProj::Sleeping { sleep } => {
-                    ready!(sleep.poll(cx));
-                    let retry = this.retry.as_mut().expect("only a retry gets here");
-                    retry.end_wait();
-                    before_attempt::<S, M, B, _>(retry)
-                }
-                StateProj::Reading { limit } => {
-                    let retry = this.retry.as_mut().expect("only a retry gets here");
-                    if retry.has_more_to_read::<B, M>() {
-                        ready!(limit.poll(cx));
-                    }
-                    retry.end_wait();
-                    State::Asking
-                }
-                StateProj::Asking => {
-                    let retry = this.retry.as_mut().expect("only a retry gets here");
-                    match ask::<S, M, B, _>(retry, cx) {
-                        Poll::Ready(Ok(calling)) => calling,
-                        Poll::Ready(Err(error)) => return Poll::Ready(retry.no_attempt(error)),
-                        Poll::Pending => {
-                            let limit = sleep(retry.time_left());
-                            retry.begin_wait();
-                            State::Readying { limit }
-                        }
-                    }
-                }
-                StateProj::Readying { limit } => {
-                    let retry = this.retry.as_mut().expect("only a retry gets here");
-                    match ask::<S, M, B, _>(retry, cx) {
-                        Poll::Ready(Ok(calling)) => calling,
-                        Poll::Ready(Err(error)) => return Poll::Ready(retry.no_attempt(error)),
-                        Poll::Pending => {
-                            ready!(limit.poll(cx));
-                            return Poll::Ready(retry.no_attempt(None));
-                        }
-                    }
-                }
-                StateProj::Done => panic!("polled after it was ready"),
-            };
-            this.state.set(next);
-        }
-    }
-}
-
-/// What comes between the end of a wait and the next attempt.
-fn before_attempt<S, M, B, ResBody>(retry: &mut Retry<S, M::Kept, ResBody>) -> State<S::Future>
+/// Returns the state between an attempt and the next one.
+fn after_attempt<S, M, B, ResBody>(
+    retry: &mut Retry<S, M::Kept, ResBody>,
+    wait: Duration,
+) -> State<S::Future>
 where
     S: Service<Request<M::Body>>,
     M: BodyMode<B>,
     ResBody: Body,
 {
-    if !retry.has_more_to_read::<B, M>() {
-        return State::Asking;
+    if !wait.is_zero() {
+        return State::Waiting { sleep: sleep(wait) };
     }
-    // Half of it at most, so that there is time for the attempt.
+    if !retry.has_more_to_read::<B, M>() {
+        return State::Readying { limit: None };
+    }
+    // At most half of the time, so that the attempt has the other half.
     let limit = sleep((retry.time_left() / 2).min(MAX_READING));
     retry.begin_wait();
     State::Reading { limit }
 }
 
-/// Makes the service ready and sends the request again. Fails if the service does, or if too much
-/// of the body was sent meanwhile.
-fn ask<S, M, B, ResBody>(
+/// Waits until the service is ready and sends the request again.
+///
+/// Fails if the service fails, if it stays busy until the limit, or if the body can no longer be
+/// sent again.
+fn send_again<S, M, B, ResBody>(
     retry: &mut Retry<S, M::Kept, ResBody>,
+    mut limit: Pin<&mut Option<Sleep>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<State<S::Future>, Option<BoxError>>>
 where
@@ -209,14 +186,24 @@ where
     M: BodyMode<B>,
     ResBody: Body,
 {
-    if let Err(error) = ready!(retry.service.poll_ready(cx)) {
-        return Poll::Ready(Err(Some(error.into())));
+    match retry.service.poll_ready(cx) {
+        Poll::Ready(Ok(())) => {}
+        Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(error.into()))),
+        Poll::Pending => {
+            if limit.is_none() {
+                limit.set(Some(sleep(retry.time_left())));
+                retry.begin_wait();
+            }
+            let limit = limit.as_pin_mut().expect("set above");
+            ready!(limit.poll(cx));
+            return Poll::Ready(Err(None));
+        }
     }
     let Some((request, span)) = retry.again::<B, M>() else {
         return Poll::Ready(Err(None));
     };
     let future = span.in_scope(|| retry.service.call(request));
-    Poll::Ready(Ok(State::Calling { future, span }))
+    Poll::Ready(Ok(State::InFlight { future, span }))
 }
 
 impl<S, M, B, ResBody> fmt::Debug for ResponseFuture<S, M, B, ResBody>

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +9,14 @@ use tower_layer::Layer;
 
 use crate::backoff::Backoff;
 use crate::mode::{CloneBody, Prepared, Replay};
-use crate::policy::{Chance, Policy};
-use crate::retry::Shared;
+use crate::policy::Policy;
+use crate::random::Random;
+use crate::retry::Settings;
 use crate::service::RetryOn429;
 
 /// Applies [`RetryOn429`] to a service.
 ///
-/// Services made by one layer share its budget. See the [crate docs](crate) for an example.
+/// Services created by one layer share its budget. See the [crate docs](crate) for an example.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct RetryOn429Layer<M = Replay> {
@@ -36,23 +36,15 @@ struct Config {
     attempt_header: Option<HeaderName>,
 }
 
-/// Where the random numbers of each service come from.
-#[derive(Clone)]
-enum Random {
-    Entropy,
-    Seed(u64),
-    Given(Arc<dyn Fn() -> f64 + Send + Sync>),
-}
-
 impl RetryOn429Layer {
-    /// The attempts of a request in all, if not set.
+    /// The default of [`max_attempts`](Self::max_attempts).
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 3;
-    /// The longest wait of a request without a deadline, if not set.
+    /// The default of [`max_wait`](Self::max_wait).
     pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
-    /// The size of a body that is kept for further attempts, if not set.
+    /// The default of [`replay_limit`](Self::replay_limit), in bytes.
     pub const DEFAULT_REPLAY_LIMIT: u64 = 1024 * 1024;
 
-    /// Creates a layer with the defaults that the [crate docs](crate#defaults) explain.
+    /// Creates a layer with the [defaults](crate#defaults).
     pub fn new() -> Self {
         Self {
             config: Config {
@@ -79,48 +71,49 @@ impl Default for RetryOn429Layer {
 }
 
 impl<M> RetryOn429Layer<M> {
-    /// Sets the attempts of a request in all. The first is always made, so 0 is the same as 1 and
-    /// turns retrying off.
+    /// Sets the total number of attempts of a request. Defaults to 3.
     ///
-    /// Moving on to an untried endpoint after a refusal is not counted: each endpoint is tried at
-    /// most once that way, and no request makes more than
-    /// [`Trail::MAX_ATTEMPTS`](steadfast_core::Trail::MAX_ATTEMPTS).
+    /// The first attempt is always made, so 0 equals 1 and disables retries. A move to an untried
+    /// endpoint after a refusal does not count, but a request makes at most
+    /// [`Trail::MAX_ATTEMPTS`](steadfast_core::Trail::MAX_ATTEMPTS) attempts.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.config.max_attempts = attempts;
         self
     }
 
-    /// Sets how long a request without a [`Deadline`](steadfast_core::Deadline) may wait, all its
-    /// waits together. Zero means that it never waits, and still moves to other endpoints. What is
-    /// sent to the same endpoint again has to wait, so that is over with the time to wait.
+    /// Sets the total time that a request without a [`Deadline`](steadfast_core::Deadline) may
+    /// wait. Defaults to 30 s.
+    ///
+    /// A request that may wait no longer can still move to another endpoint. A retry at the same
+    /// endpoint needs a wait.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.config.max_wait = wait;
         self
     }
 
-    /// Sets how long to wait where no hint says it, and how much to add to a hint.
+    /// Sets the waits without a hint, and the random part that is added to a hint.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.config.backoff = backoff;
         self
     }
 
-    /// Sets the budget that retries are paid from. Layers may share one.
+    /// Sets the budget that pays for retries. Layers can share one.
     pub fn budget(mut self, budget: RetryBudget) -> Self {
         self.config.budget = Some(budget);
         self
     }
 
-    /// Lets retries cost nothing.
+    /// Removes the budget.
     ///
-    /// During an outage every request then makes all its attempts, which multiplies the load of
-    /// an endpoint that already fails.
+    /// During an outage every request then makes all its attempts. That multiplies the load of an
+    /// endpoint that already fails.
     pub fn without_budget(mut self) -> Self {
         self.config.budget = None;
         self
     }
 
-    /// Sets whether a request that may have been processed is sent again although its method is
-    /// not idempotent. Do so only where doing it twice does no harm.
+    /// Sets whether a request with a non-idempotent method is repeated although it may have been
+    /// processed. Use this only if a repeated request does no harm.
     pub fn retry_non_idempotent(mut self, retry: bool) -> Self {
         self.config.safety = if retry {
             Safety::always()
@@ -130,9 +123,10 @@ impl<M> RetryOn429Layer<M> {
         self
     }
 
-    /// Sets which requests are safe to repeat when they may have been processed already, in place
-    /// of the rule about methods and keys. [`RetryOverride::safe`](crate::RetryOverride::safe)
-    /// counts before it.
+    /// Sets the requests that are safe to repeat although they may have been processed. Replaces
+    /// the rule for methods and keys.
+    ///
+    /// [`RetryOverride::safe`](crate::RetryOverride::safe) takes precedence.
     ///
     /// ```
     /// use steadfast_retry::RetryOn429Layer;
@@ -147,39 +141,40 @@ impl<M> RetryOn429Layer<M> {
         self
     }
 
-    /// Sets a header that says which attempt a request is, counted from 1. None by default.
+    /// Sets a request header for the number of the attempt, counted from 1. Defaults to none.
     pub fn attempt_header(mut self, name: HeaderName) -> Self {
         self.config.attempt_header = Some(name);
         self
     }
 
-    /// Adds an observer, which is told of each wait.
+    /// Adds an observer of waits.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.config.observers.add(observer);
         self
     }
 
-    /// Adds observers.
+    /// Adds observers of waits.
     pub fn observers(mut self, observers: &Observers) -> Self {
         self.config.observers.extend(observers);
         self
     }
 
-    /// Sets the seed of the random numbers, for runs that can be repeated. Each service begins
-    /// with it anew.
+    /// Sets the seed of the random numbers, for repeatable runs. Each service starts with this
+    /// seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.random = Random::Seed(seed);
         self
     }
 
-    /// Takes random numbers, from 0 up to 1, from `draw` and not from a generator of each service.
+    /// Replaces the random numbers of all services. `draw` returns numbers from 0 up to 1.
     pub fn random(mut self, draw: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
         self.config.random = Random::Given(Arc::new(draw));
         self
     }
 
-    /// Keeps bodies as they are and clones them, for a client that is typed over a body of its
-    /// own. Every request can then be sent again, and its whole body is kept meanwhile.
+    /// Clones bodies instead of wrapping them, for a client that is typed over its own body.
+    ///
+    /// Every request can then be sent again, and its whole body is kept meanwhile.
     pub fn clone_body(self) -> RetryOn429Layer<CloneBody> {
         RetryOn429Layer {
             config: self.config,
@@ -188,28 +183,30 @@ impl<M> RetryOn429Layer<M> {
     }
 }
 
-impl<M> RetryOn429Layer<M> {
-    /// Takes requests whose body is a [`ReplayBody`](crate::ReplayBody) already, for a caller who
-    /// looks into it first.
-    pub fn prepared_body(self) -> RetryOn429Layer<Prepared> {
-        RetryOn429Layer {
-            config: self.config,
-            mode: Prepared(()),
-        }
-    }
-}
-
 impl RetryOn429Layer<Replay> {
-    /// Sets the size of a body, in bytes, that is kept for further attempts. A request with a
-    /// larger one gets a single attempt.
+    /// Sets the largest body, in bytes, that is kept for further attempts. Defaults to 1 MiB. A
+    /// request with a larger body gets one attempt.
     pub fn replay_limit(mut self, bytes: u64) -> Self {
         self.mode.limit = bytes;
         self
     }
 
-    /// Returns the size of a body, in bytes, that is kept for further attempts.
+    /// Takes requests with a [`ReplayBody`](crate::ReplayBody), for a layer above that inspects the
+    /// body first. That layer applies the replay limit.
+    pub fn prepared_body(self) -> RetryOn429Layer<Prepared> {
+        RetryOn429Layer {
+            config: self.config,
+            mode: Prepared {
+                limit: self.mode.limit,
+            },
+        }
+    }
+}
+
+impl RetryOn429Layer<Prepared> {
+    /// Returns the limit for [`ReplayBody::new`](crate::ReplayBody::new).
     #[must_use]
-    pub fn get_replay_limit(&self) -> u64 {
+    pub fn replay_limit(&self) -> u64 {
         self.mode.limit
     }
 }
@@ -226,26 +223,12 @@ impl<S, M: Clone> Layer<S> for RetryOn429Layer<M> {
             budget: config.budget,
             safety: config.safety,
             observers: config.observers,
-            chance: match config.random {
-                Random::Entropy => Chance::seeded(fastrand::Rng::new()),
-                Random::Seed(seed) => Chance::seeded(fastrand::Rng::with_seed(seed)),
-                Random::Given(draw) => Chance::Given(draw),
-            },
+            random: config.random.source(),
         };
-        let shared = Shared {
+        let settings = Settings {
             policy,
             attempt_header: config.attempt_header,
         };
-        RetryOn429::new(inner, Arc::new(shared), self.mode.clone())
-    }
-}
-
-impl fmt::Debug for Random {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Entropy => f.write_str("Entropy"),
-            Self::Seed(seed) => f.debug_tuple("Seed").field(seed).finish(),
-            Self::Given(_) => f.write_str("Given(_)"),
-        }
+        RetryOn429::new(inner, Arc::new(settings), self.mode.clone())
     }
 }

@@ -197,6 +197,7 @@ mod layer;
 mod mode;
 mod overrides;
 mod policy;
+mod random;
 mod replay;
 mod retry;
 mod service;

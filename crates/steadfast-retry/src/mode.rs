@@ -2,50 +2,61 @@ use http_body::Body;
 
 use crate::replay::{Kept, ReplayBody};
 
-/// How a request body is kept for further attempts. Sealed: [`Replay`], [`CloneBody`] or
-/// [`Prepared`].
+/// The way in which request bodies are kept for further attempts.
+///
+/// Sealed: [`Replay`], [`CloneBody`] and [`Prepared`] implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot keep request bodies of type `{B}` for further attempts",
+    label = "the retry layer cannot send a `{B}` again",
+    note = "`RetryOn429Layer::new()` takes bodies that are `http_body::Body + Unpin`; \
+            `request.map(Box::pin)` makes a body `Unpin`",
+    note = "`RetryOn429Layer::new().clone_body()` takes bodies that are `Clone`",
+    note = "`RetryOn429Layer::new().prepared_body()` takes `ReplayBody`"
+)]
 pub trait BodyMode<B>: sealed::Sealed {
     /// The body that the inner service takes.
     type Body;
 
-    /// What is kept for further attempts.
+    /// The part of a body that is kept for further attempts.
     #[doc(hidden)]
     type Kept;
 
-    /// Makes a body for the inner service.
+    /// Creates a body for the inner service.
     #[doc(hidden)]
     fn prepare(&self, body: B) -> Self::Body;
 
-    /// Keeps what is needed to send a body again, if that is possible.
+    /// Keeps a body for further attempts, or returns `None` if it can be sent only once.
     #[doc(hidden)]
     fn keep(body: &mut Self::Body) -> Option<Self::Kept>;
 
-    /// Whether it can be sent again still.
+    /// Whether the body can still be sent again.
     #[doc(hidden)]
     fn is_whole(kept: &Self::Kept) -> bool;
 
-    /// Whether an attempt may still be sending it.
+    /// Whether an attempt may still be sending the body.
     #[doc(hidden)]
     fn is_open(kept: &Self::Kept) -> bool;
 
-    /// Makes the body of a further attempt.
+    /// Creates the body of a further attempt.
     #[doc(hidden)]
     fn again(kept: &Self::Kept) -> Option<Self::Body>;
 }
 
-/// Wraps bodies in [`ReplayBody`]: the default.
+/// Wraps bodies in [`ReplayBody`]. The default.
 #[derive(Clone, Copy, Debug)]
 pub struct Replay {
     pub(crate) limit: u64,
 }
 
-/// Leaves bodies as they are and clones them, for a client that is typed over its own body.
+/// Clones bodies, for a client that is typed over its own body.
 #[derive(Clone, Copy, Debug)]
 pub struct CloneBody(pub(crate) ());
 
-/// Takes bodies that the caller has wrapped in [`ReplayBody`] already.
+/// Takes bodies that the caller has wrapped in [`ReplayBody`].
 #[derive(Clone, Copy, Debug)]
-pub struct Prepared(pub(crate) ());
+pub struct Prepared {
+    pub(crate) limit: u64,
+}
 
 impl<B> BodyMode<B> for Replay
 where

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use http::Extensions;
 
-/// What is different for one request, in its extensions.
+/// The retry settings of one request, in its extensions.
 ///
-/// What it does not say is as the layer has it. Until when attempts may begin is said by a
-/// [`Deadline`](steadfast_core::Deadline).
+/// Unset settings are those of the layer. A [`Deadline`](steadfast_core::Deadline) in the extensions
+/// sets the time until which attempts may start.
 ///
 /// ```
 /// use steadfast_retry::RetryOverride;
@@ -21,53 +21,53 @@ pub struct RetryOverride {
 }
 
 impl RetryOverride {
-    /// Creates one that changes nothing.
+    /// Creates overrides without any setting.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Allows one attempt only, whatever comes of it.
+    /// Allows only one attempt.
     #[must_use]
     pub fn never() -> Self {
         Self::new().max_attempts(1)
     }
 
-    /// Sets the attempts in all. 0 is the same as 1.
+    /// Sets the total number of attempts. The first is always made, so 0 equals 1.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
     }
 
-    /// Sets how long the request may wait in all, if it has no deadline.
+    /// Sets the total time that the request may wait, if it has no deadline.
     #[must_use]
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = Some(wait);
         self
     }
 
-    /// Sets whether the request is safe to repeat when it may have been processed already,
-    /// whatever its method and its headers are.
+    /// Sets whether the request is safe to repeat, even if it may have been processed. The method
+    /// and the headers of the request are ignored.
     #[must_use]
     pub fn safe(mut self, safe: bool) -> Self {
         self.safe = Some(safe);
         self
     }
 
-    /// Returns whether the request is safe to repeat, if that was said.
+    /// Returns whether the request is safe to repeat, if this is set.
     #[must_use]
     pub fn is_safe(&self) -> Option<bool> {
         self.safe
     }
 
-    /// Returns what is in the extensions of a request.
+    /// Returns the overrides in the extensions of a request.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or_default()
     }
 
-    /// Takes what this one does not say from another.
+    /// Takes unset settings from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {

@@ -15,23 +15,23 @@ use crate::answer::ResponseBody;
 use crate::attempt;
 use crate::future::ResponseFuture;
 use crate::mode::{BodyMode, Replay};
-use crate::retry::{Retry, Shared};
+use crate::retry::{Retry, Settings};
 
-/// Sends requests again when that may help.
+/// Sends a request again after an outcome that another attempt can improve.
 ///
-/// Made by [`RetryOn429Layer`](crate::RetryOn429Layer). See the [crate docs](crate) for an
+/// Created by [`RetryOn429Layer`](crate::RetryOn429Layer). See the [crate docs](crate) for an
 /// example.
 pub struct RetryOn429<S, M = Replay> {
     inner: S,
-    shared: Arc<Shared>,
+    settings: Arc<Settings>,
     mode: M,
 }
 
 impl<S, M> RetryOn429<S, M> {
-    pub(crate) fn new(inner: S, shared: Arc<Shared>, mode: M) -> Self {
+    pub(crate) fn new(inner: S, settings: Arc<Settings>, mode: M) -> Self {
         Self {
             inner,
-            shared,
+            settings,
             mode,
         }
     }
@@ -72,27 +72,27 @@ where
         let mut body = self.mode.prepare(body);
         let trail = Trail::of(&head.extensions).cloned();
         if trail.as_ref().is_some_and(RecordAttempts::is_claimed) {
-            // A layer further out retries, and says which attempt this is.
+            // A layer further out retries the request, and numbers its attempts.
             let future = self.inner.call(Request::from_parts(head, body));
             return ResponseFuture::new(future, Span::none(), None);
         }
-        // Decided before anything is copied: what can be sent once needs no copy.
-        let kept = if self.shared.policy.may_retry(&head) {
+        // Decided first, since a request that is sent once needs no copy.
+        let kept = if self.settings.policy.may_retry(&head) {
             M::keep(&mut body)
         } else {
             None
         };
         let span = attempt::span(1);
-        let header = self.shared.attempt_header.as_ref();
+        let header = self.settings.attempt_header.as_ref();
         let Some(kept) = kept else {
             attempt::number(&mut head.headers, header, 1);
             let future = span.in_scope(|| self.inner.call(Request::from_parts(head, body)));
             return ResponseFuture::new(future, span, None);
         };
-        // Copied before the trail is in it, as an extension is costly to copy.
+        // Copied before the trail is inserted, since an extension is costly to copy.
         let template = head.clone();
         attempt::number(&mut head.headers, header, 1);
-        let noted = trail.as_ref().map_or(0, Trail::len);
+        let recorded = trail.as_ref().map_or(0, Trail::len);
         let trail = trail.unwrap_or_else(|| {
             let trail = Trail::new();
             head.extensions.insert(trail.clone());
@@ -100,13 +100,14 @@ where
         });
         let _ = trail.claim_retries();
 
-        // The handle that was polled ready makes the call and stays with the request.
+        // The instance that was polled ready is called, and stays with the request.
         let clone = self.inner.clone();
         let mut service = mem::replace(&mut self.inner, clone);
         let started = Instant::now();
         let future = span.in_scope(|| service.call(Request::from_parts(head, body)));
-        let shared = self.shared.clone();
-        let retry = Retry::new(service, (template, kept), shared, trail, (noted, started));
+        let settings = self.settings.clone();
+        let sent = (recorded, started);
+        let retry = Retry::new(service, (template, kept), settings, trail, sent);
         ResponseFuture::new(future, span, Some(retry))
     }
 }
@@ -115,7 +116,7 @@ impl<S: Clone, M: Clone> Clone for RetryOn429<S, M> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
-            shared: self.shared.clone(),
+            settings: self.settings.clone(),
             mode: self.mode.clone(),
         }
     }
@@ -125,7 +126,7 @@ impl<S: fmt::Debug, M> fmt::Debug for RetryOn429<S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryOn429")
             .field("inner", &self.inner)
-            .field("policy", &self.shared.policy)
+            .field("policy", &self.settings.policy)
             .finish_non_exhaustive()
     }
 }

@@ -182,13 +182,13 @@ impl AiStackBuilder {
             })
             .build()?;
         let endpoints = balance.handle();
+        let retry = self.retry.prepared_body().observers(&observers);
         let rules = Arc::new(Rules {
             home: self.home.ok_or_else(no_endpoint)?,
             endpoints: endpoints.clone(),
             deadline: self.deadline,
-            replay_limit: self.retry.get_replay_limit(),
+            replay_limit: retry.replay_limit(),
         });
-        let retry = self.retry.prepared_body().observers(&observers);
         let metrics = MetricsLayer::requests();
         let balance = balance.layer(client);
         let inner = match self.hedge {

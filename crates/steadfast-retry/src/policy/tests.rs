@@ -1,6 +1,14 @@
-use super::*;
-use crate::backoff::Jitter;
+use std::time::Duration;
+
 use http::Request;
+use steadfast_core::layer::TICK;
+use steadfast_core::{Class, Deadline, Next, Observers, RetryBudget, Safety, Verdict};
+use tokio::time::Instant;
+
+use super::*;
+use crate::backoff::{Backoff, Jitter};
+use crate::overrides::RetryOverride;
+use crate::random::RandomSource;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -13,7 +21,7 @@ fn policy() -> Policy {
         safety: Safety::idempotent(),
         observers: Observers::new(),
         // Each wait is as long as it can be.
-        chance: Chance::Given(Arc::new(|| 1.0)),
+        random: RandomSource::given(|| 1.0),
     }
 }
 
@@ -89,7 +97,7 @@ async fn a_hint_is_a_floor_and_jitter_only_adds() {
     ] {
         let policy = Policy {
             backoff: Backoff::default().jitter(jitter),
-            chance: Chance::Given(Arc::new(move || chance)),
+            random: RandomSource::given(move || chance),
             ..policy()
         };
         let decision = policy.decide(limited, limits(), spent(1), now);

@@ -1,7 +1,19 @@
-use super::*;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full};
 use proptest::prelude::*;
-use std::convert::Infallible;
+use steadfast_core::BoxError;
+
+use super::body::Repr;
+use super::frames::CHUNK;
+use super::kept::KeptRepr;
+use super::*;
 
 /// Gives its frames one by one. `None` is a frame that is not there yet.
 #[derive(Debug)]
@@ -643,7 +655,7 @@ proptest! {
                 prop_assert_eq!(&sent.error, &None);
                 prop_assert_eq!(&sent.data, whole.as_bytes());
                 prop_assert_eq!(&sent.trailers, &trailers);
-                let held = matches!(body.0, Repr::Held { .. });
+                let held = matches!(body.0, Repr::Held(_));
                 prop_assert!(body.is_end_stream() || !held);
             } else {
                 prop_assert!(whole.as_bytes().starts_with(&sent.data));

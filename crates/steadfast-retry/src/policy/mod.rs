@@ -1,0 +1,12 @@
+//! The rules after an attempt. No service, no future, no clock of their own.
+
+mod limits;
+mod outcome;
+mod rules;
+
+pub(crate) use self::limits::{Limits, Spent};
+pub(crate) use self::outcome::{Decision, Outcome};
+pub(crate) use self::rules::Policy;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+use std::time::Duration;
+
+use steadfast_core::{Class, Next, Verdict, Withdrawal};
+
+use super::limits::Limits;
+
+/// The state of a request after an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    /// When the next attempt is possible, if a balancer has reported it.
+    pub(crate) next: Option<Next>,
+    /// Whether an endpoint was tried. A balancer may reject a request without an attempt.
+    pub(crate) attempted: bool,
+    /// Whether the next attempt must be counted and paid. The first attempt is free, and so is an
+    /// attempt that was paid but not sent.
+    pub(crate) owed: bool,
+    /// The tokens that are reserved for the next attempt.
+    pub(crate) paid: u32,
+    /// Whether the next attempt is the first one, since no endpoint was tried yet.
+    pub(crate) first: bool,
+}
+
+/// The decision after an attempt.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// Return the best outcome, for this reason.
+    GiveUp(&'static str),
+    /// Try again after `wait`, which may be zero.
+    Again {
+        wait: Duration,
+        /// Whether the next attempt counts.
+        counts: bool,
+        cost: Option<Withdrawal>,
+    },
+}
+
+impl Outcome {
+    pub(super) fn must_not_be_repeated(&self, limits: Limits) -> bool {
+        self.attempted && !limits.safe && !self.verdict.proves_unprocessed()
+    }
+
+    /// Whether the last attempt of an unsafe request may have been processed.
+    pub(crate) fn may_have_been_processed(&self, limits: Limits) -> bool {
+        let is_uncertain = matches!(
+            self.verdict.class(),
+            Class::Timeout | Class::Transport | Class::ServerError | Class::Overloaded
+        );
+        is_uncertain && self.must_not_be_repeated(limits)
+    }
+}

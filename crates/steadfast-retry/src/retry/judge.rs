@@ -1,0 +1,175 @@
+//! The decision after an attempt.
+
+use std::time::Duration;
+
+use http::Response;
+use http_body::Body;
+use steadfast_core::layer::{RecordAttempts, verdict_of};
+use steadfast_core::{
+    Attempt, BoxError, Event, Exhausted, SameEndpoint, Trail, Verdict, Withdrawal,
+};
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::past::Past;
+use super::state::Retry;
+use crate::answer::ResponseBody;
+use crate::attempt;
+use crate::mode::BodyMode;
+use crate::policy::{Decision, Limits, Outcome, Spent};
+
+/// The next step of a request.
+pub(crate) enum Step<Res> {
+    Done(Result<Res, BoxError>),
+    /// Send the request again after this time, which may be zero.
+    Again(Duration),
+}
+
+/// The attempt that follows.
+struct Planned {
+    wait: Duration,
+    counts: bool,
+    cost: Option<Withdrawal>,
+}
+
+impl<S, K, B: Body> Retry<S, K, B> {
+    /// Takes the outcome of an attempt, and returns the next step.
+    pub(crate) fn ended<ReqBody, M>(
+        &mut self,
+        outcome: Result<Response<B>, BoxError>,
+        span: &Span,
+    ) -> Step<Response<ResponseBody<B>>>
+    where
+        M: BodyMode<ReqBody, Kept = K>,
+    {
+        let verdict = match &outcome {
+            Ok(response) => verdict_of(Ok(response)),
+            Err(error) => verdict_of::<B>(Err(&**error)),
+        };
+        attempt::record(span, verdict, outcome.as_ref().ok().map(Response::status));
+        if verdict.is_success() {
+            self.succeeded(outcome.as_ref());
+            return Step::Done(outcome.map(|response| self.answer(response)));
+        }
+        self.failed::<ReqBody, M>(outcome, verdict)
+    }
+
+    fn failed<ReqBody, M>(
+        &mut self,
+        outcome: Result<Response<B>, BoxError>,
+        verdict: Verdict,
+    ) -> Step<Response<ResponseBody<B>>>
+    where
+        M: BodyMode<ReqBody, Kept = K>,
+    {
+        let attempted = self.record(verdict, outcome.as_ref());
+        let (limits, spent) = self.end_attempt(attempted, verdict);
+        let known = self.known(attempted, verdict);
+        let now = Instant::now();
+        // The oldest attempts beyond this number are forgotten. Their endpoints look untried, and
+        // a move to an untried endpoint is free.
+        let decision = if self.trail.len() >= Trail::MAX_ATTEMPTS {
+            Decision::GiveUp("it was sent too often")
+        } else if M::is_whole(&self.body) {
+            self.settings.policy.decide(known, limits, spent, now)
+        } else {
+            Decision::GiveUp("its body is too large to be kept")
+        };
+        match decision {
+            Decision::Again { wait, counts, cost } => {
+                let planned = Planned { wait, counts, cost };
+                self.plan(outcome, planned, (limits, spent), (verdict, now));
+                Step::Again(wait)
+            }
+            Decision::GiveUp(reason) => {
+                let (class, attempts) = (verdict.class(), self.trail.len());
+                tracing::debug!(%class, attempts, reason, "request given up");
+                Step::Done(self.end(outcome, known, limits, now))
+            }
+        }
+    }
+
+    /// Records an attempt unless a layer below has recorded it.
+    ///
+    /// Returns whether an endpoint was tried: a balancer may reject a request without an attempt.
+    pub(super) fn record(
+        &self,
+        verdict: Verdict,
+        outcome: Result<&Response<B>, &BoxError>,
+    ) -> bool {
+        if self.trail.len() > self.recorded {
+            return true;
+        }
+        let status = match outcome {
+            Ok(response) => Some(response.status()),
+            Err(error) if Exhausted::find(&**error).is_some() => return false,
+            Err(_) => None,
+        };
+        let mut attempt = Attempt::new(self.started, verdict);
+        attempt.status = status;
+        self.trail.record(attempt);
+        true
+    }
+
+    fn end_attempt(&mut self, attempted: bool, verdict: Verdict) -> (Limits, Spent) {
+        let (limits, mut spent) = match &mut self.past {
+            Some(past) => {
+                past.end_attempt(attempted);
+                (past.limits, past.spent)
+            }
+            None => (
+                self.settings.policy.limits(&self.head),
+                Spent::FIRST_ATTEMPT,
+            ),
+        };
+        spent.once += u32::from(verdict.same_endpoint() == SameEndpoint::OnceAfterBackoff);
+        (limits, spent)
+    }
+
+    fn known(&self, attempted: bool, verdict: Verdict) -> Outcome {
+        let past = self.past.as_ref();
+        let counted = past.is_some_and(|past| past.counted);
+        let first = self.trail.is_empty();
+        Outcome {
+            verdict,
+            next: self.trail.take_next(),
+            attempted,
+            owed: !counted && !first,
+            paid: past.map_or(0, |past| past.reserved_tokens()),
+            first,
+        }
+    }
+
+    /// Keeps the outcome, and prepares the next attempt.
+    fn plan(
+        &mut self,
+        outcome: Result<Response<B>, BoxError>,
+        planned: Planned,
+        (limits, spent): (Limits, Spent),
+        (verdict, now): (Verdict, Instant),
+    ) {
+        let Planned { wait, counts, cost } = planned;
+        let tier = self.trail.tier();
+        let past = self.past.get_or_insert_with(|| Box::new(Past::new(limits)));
+        past.spent = spent;
+        (past.verdict, past.judged) = (verdict, now);
+        past.best.keep(tier, outcome);
+        past.reserve(cost);
+        past.counted |= counts;
+        past.spent.attempts = past.spent.attempts.saturating_add(u32::from(counts));
+        if wait.is_zero() {
+            return;
+        }
+        past.begin_wait(now);
+        if counts {
+            // Only an answer of an endpoint makes the next wait longer.
+            past.spent.waits = past.spent.waits.saturating_add(1);
+            past.spent.last_wait = wait;
+        }
+        self.settings.policy.observers.emit(&Event::Retry {
+            class: verdict.class(),
+            attempt: self.trail.len() + 1,
+            wait,
+        });
+    }
+}
