@@ -11,7 +11,9 @@ const SOON: Duration = Duration::from_millis(20);
 
 async fn hedging_stack() -> ([Upstream; 2], AiStack) {
     let all = upstreams(["primary", "backup"]).await;
-    let hedge = HedgeLayer::new().after(SOON).max_share(1.0).expect("valid");
+    let hedge = HedgeLayer::new()
+        .after(SOON)
+        .max_share(steadfast::hedge::Share::ALL);
     let ai = stack(&all).hedge(hedge).build().expect("valid");
     (all, ai)
 }

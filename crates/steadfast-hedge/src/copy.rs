@@ -1,11 +1,17 @@
 use std::fmt;
 
-/// Makes the body of a further attempt before the first one takes its own.
+/// Copies the body of a request for a hedge, before the first attempt takes the body.
 ///
-/// [`Cloned`] does for bodies that can be cloned. One that can be copied only sometimes, or in
-/// another way, needs its own.
+/// [`Cloned`] suits bodies that are `Clone`. [`HedgeLayer::copy_body`](crate::HedgeLayer::copy_body)
+/// takes a closure.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot copy request bodies of type `{B}`",
+    label = "the hedge layer cannot copy a `{B}`",
+    note = "`HedgeLayer::new()` takes bodies that are `Clone`",
+    note = "`HedgeLayer::new().copy_body(|body| ..)` copies any other body"
+)]
 pub trait CopyBody<B> {
-    /// Returns a copy, or `None` if the body can be sent only once: its request is not hedged.
+    /// Returns a copy, or `None` if the body can be sent only once. Its request is then not hedged.
     fn copy(&self, body: &B) -> Option<B>;
 }
 

@@ -2,23 +2,25 @@ use std::array;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Buckets to a doubling. A bucket is at most a 32nd of its value wide.
+use crate::quantile::Quantile;
+
+/// The buckets of a doubling. The width of a bucket is at most a 32nd of its value.
 const STEPS: usize = 32;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
-/// The last bucket ends after 71 minutes, and has all that took longer.
+/// The last bucket ends at 71 minutes, and counts all longer latencies.
 const BUCKETS: usize = STEPS * 28;
-/// How many latencies have to be known, if a twentieth of them is looked for.
+/// The latencies that are needed for the 95th percentile.
 const ENOUGH: u32 = 100;
-/// How many latencies make a window. The one that fills and the one before it make the quantile.
+/// The latencies of a window. The current and the previous window determine the quantile.
 const WINDOW: u32 = 1_024;
-/// How often the quantile is found anew. It moves slowly, and to find it takes a microsecond.
+/// The latencies between two updates of the quantile. An update takes a microsecond.
 const RENEWAL: u32 = 32;
 /// Longer than any quantile.
 const UNKNOWN: u64 = u64::MAX;
 
 /// A quantile of the latest latencies, in little memory and without a lock.
 ///
-/// It is rounded up, by a 32nd at most, so that no more than the rest takes longer.
+/// It is rounded up by at most a 32nd, so the share of longer latencies is never exceeded.
 #[derive(Debug)]
 pub(crate) struct Digest {
     windows: [[AtomicU32; BUCKETS]; 2],
@@ -36,12 +38,13 @@ impl Digest {
         }
     }
 
-    /// Counts a latency, and now and then finds the `quantile` of all.
-    pub(crate) fn record(&self, latency: Duration, quantile: f64) {
+    /// Counts a latency, and updates the `quantile` from time to time.
+    pub(crate) fn record(&self, latency: Duration, quantile: Quantile) {
+        let quantile = quantile.get();
         let before = self.recorded.fetch_add(1, Ordering::Relaxed);
         self.window(before)[bucket(latency)].fetch_add(1, Ordering::Relaxed);
-        // Each number comes once, so one thread does what follows. Others may record meanwhile, and
-        // what they record in a window that is just cleared may be lost.
+        // Each number occurs once, so one thread runs the code below. Latencies that others record
+        // meanwhile in a window that is just cleared may be lost.
         let recorded = before.wrapping_add(1);
         let enough = enough(quantile);
         if recorded == enough || recorded > enough && recorded % RENEWAL == 0 {
@@ -53,7 +56,7 @@ impl Digest {
         }
     }
 
-    /// Returns the quantile, once enough latencies are known.
+    /// Returns the quantile, or `None` until enough latencies are known.
     pub(crate) fn quantile(&self) -> Option<Duration> {
         match self.quantile.load(Ordering::Relaxed) {
             UNKNOWN => None,
@@ -61,7 +64,7 @@ impl Digest {
         }
     }
 
-    /// The window that fills when so many were recorded.
+    /// Returns the current window after `recorded` latencies.
     fn window(&self, recorded: u32) -> &[AtomicU32; BUCKETS] {
         &self.windows[(recorded / WINDOW) as usize % 2]
     }
@@ -83,13 +86,13 @@ impl Digest {
     }
 }
 
-/// How many latencies have to be known, so that five of them are above the quantile.
+/// Returns the number of latencies of which five are above the quantile.
 fn enough(quantile: f64) -> u32 {
     let needed = 5.0 / (1.0 - quantile);
     ENOUGH.max(needed.ceil().min(f64::from(WINDOW)) as u32)
 }
 
-/// The bucket of a latency: linear up to 32 µs, and from there 32 to a doubling.
+/// Returns the bucket of a latency: linear up to 32 µs, then 32 buckets per doubling.
 fn bucket(latency: Duration) -> usize {
     let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
     if micros < STEPS as u64 {
@@ -100,7 +103,7 @@ fn bucket(latency: Duration) -> usize {
     (STEPS * (doublings as usize + 1) + step).min(BUCKETS - 1)
 }
 
-/// Where the next bucket begins, in microseconds.
+/// Returns the start of the next bucket, in microseconds.
 fn end_of(bucket: usize) -> u64 {
     let next = bucket as u64 + 1;
     let (doublings, step) = (next / STEPS as u64, next % STEPS as u64);
@@ -115,42 +118,43 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const P95: f64 = 0.95;
+    fn p95() -> Quantile {
+        Quantile::new(0.95).expect("valid")
+    }
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
 
     #[test]
-    fn nothing_is_known_before_there_are_enough() {
+    fn quantile_is_unknown_until_enough_latencies_are_recorded() {
         let digest = Digest::new();
         for n in 1..ENOUGH {
-            digest.record(millis(10), P95);
+            digest.record(millis(10), p95());
             assert_eq!(digest.quantile(), None, "after {n}");
         }
-        digest.record(millis(10), P95);
+        digest.record(millis(10), p95());
         assert!(digest.quantile().is_some());
         assert_eq!([0.5, 0.95, 0.99].map(enough), [100, 100, 500]);
         assert_eq!(enough(1.0), WINDOW, "a limit, not an endless wait");
     }
 
     #[test]
-    fn a_twentieth_takes_longer_than_the_95th_percentile() {
+    fn p95_is_exceeded_by_five_percent_of_latencies() {
         let digest = Digest::new();
         for n in 0..1_000 {
-            digest.record(millis(1 + n * 7 % 1_000), P95);
+            digest.record(millis(1 + n * 7 % 1_000), p95());
         }
         let found = digest.quantile().expect("enough");
         assert!(found >= millis(935) && found <= millis(980), "{found:?}");
     }
 
-    /// A service that becomes slow, or fast, is known by its new latency soon.
     #[test]
-    fn follows_a_change() {
+    fn quantile_follows_a_change_of_latency() {
         let digest = Digest::new();
         for latency in [10, 1_000, 10] {
             for _ in 0..10 * WINDOW {
-                digest.record(millis(latency), P95);
+                digest.record(millis(latency), p95());
             }
             let found = digest.quantile().expect("enough");
             let exact = millis(latency);
@@ -159,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ends_is_in_the_last_bucket() {
+    fn longest_latency_is_in_last_bucket() {
         assert_eq!(bucket(Duration::MAX), BUCKETS - 1);
         assert!(end_of(BUCKETS - 1) > 4_000_000_000, "an hour and more");
     }
 
     proptest! {
-        /// Each latency is below the end of its bucket, and above that of the one before.
+        /// Each latency is below the end of its bucket, and not below the end of the previous one.
         #[test]
         fn buckets_are_narrow_and_in_order(micros in 0..4_294_967_296u64) {
             let found = bucket(Duration::from_micros(micros));
@@ -177,15 +181,16 @@ mod tests {
             }
         }
 
-        /// No more than the rest is above, whatever the latencies are.
+        /// The share of latencies above the quantile is at most its complement.
         #[test]
-        fn the_quantile_is_rounded_up(
+        fn quantile_is_rounded_up(
             mut all in prop::collection::vec(0..10_000_000u64, 128),
             quantile in 0.01..0.96f64,
         ) {
             let digest = Digest::new();
+            let of = Quantile::new(quantile).expect("valid");
             for micros in &all {
-                digest.record(Duration::from_micros(*micros), quantile);
+                digest.record(Duration::from_micros(*micros), of);
             }
             let found = digest.quantile().expect("enough").as_micros() as u64;
             all.sort_unstable();

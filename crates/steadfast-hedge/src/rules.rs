@@ -1,18 +1,18 @@
-//! The rules: which requests are hedged, when, and for what price. No service, no future.
+//! The rules: which requests are hedged, when, and at which cost. No service, no future.
 
 use std::fmt;
 use std::time::Duration;
 
 use http::request::Parts;
-use steadfast_core::layer::AttemptGroup;
+use steadfast_core::layer::{AttemptGroup, TICK};
 use steadfast_core::{Deadline, RetryBudget, RoutingOptions, Safety, Withdrawal};
 use tokio::time::Instant;
 
 use crate::digest::Digest;
-use crate::layer::HedgeLayer;
+use crate::quantile::Quantile;
 use crate::share::{Saved, Share};
 
-/// What is configured.
+/// The configuration.
 #[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) delay: Delay,
@@ -23,25 +23,25 @@ pub(crate) struct Rules {
     pub(crate) safety: Safety,
 }
 
-/// After what time a request is sent again.
+/// The time before a hedge.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Delay {
-    Quantile(f64),
     Fixed(Duration),
+    Quantile(Quantile),
 }
 
-/// What all clones of a service share.
+/// The state that the clones of a service share.
 #[derive(Debug)]
-pub(crate) struct Shared<C> {
+pub(crate) struct Hedging<C> {
     pub(crate) rules: Rules,
     pub(crate) copy: C,
     saved: Saved,
-    /// Absent where the delay is fixed, and nothing has to be measured.
+    /// Absent if the delay is fixed.
     digest: Option<Box<Digest>>,
 }
 
-/// What a further attempt costs. It comes back if that succeeds or was not sent, and not if its
-/// caller leaves: servers that hang would otherwise get more load, and all of it for free.
+/// The cost of a hedge. It is refunded if the hedge succeeds or was not sent, and spent if the
+/// caller leaves: an endpoint that hangs would otherwise get more load for free.
 #[derive(Debug)]
 pub(crate) struct Stake(Option<Withdrawal>);
 
@@ -50,8 +50,8 @@ pub(crate) struct Stake(Option<Withdrawal>);
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            delay: Delay::Quantile(HedgeLayer::DEFAULT_QUANTILE),
-            min_delay: Duration::from_millis(1),
+            delay: Delay::Quantile(Quantile::DEFAULT),
+            min_delay: TICK,
             max_hedges: 1,
             share: Share::DEFAULT,
             budget: None,
@@ -61,7 +61,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Whether there can be a further attempt at all.
+    /// Whether any request can be hedged.
     fn allow_any(&self) -> bool {
         self.max_hedges > 0 && self.share != Share::NONE
     }
@@ -79,9 +79,9 @@ impl fmt::Debug for Rules {
     }
 }
 
-// ===== impl Shared =====
+// ===== impl Hedging =====
 
-impl<C> Shared<C> {
+impl<C> Hedging<C> {
     pub(crate) fn new(rules: Rules, copy: C) -> Self {
         let measures = matches!(rules.delay, Delay::Quantile(_));
         Self {
@@ -96,22 +96,22 @@ impl<C> Shared<C> {
         self.digest.is_some()
     }
 
-    /// Counts a request, from which a share of a further attempt is saved.
+    /// Counts a request, which earns a share of a hedge.
     pub(crate) fn count(&self) {
         self.saved.earn(self.rules.share);
     }
 
-    /// Whether a request may be sent to several endpoints at the same time.
+    /// Returns whether a request may be sent to several endpoints at the same time.
     pub(crate) fn may_hedge(&self, head: &Parts) -> bool {
         let extensions = &head.extensions;
         self.rules.allow_any()
-            // A layer further out may hedge it already.
+            // A layer further out may hedge the request already.
             && AttemptGroup::of(extensions).is_none()
             && !RoutingOptions::of(extensions).is_some_and(RoutingOptions::is_pinned)
             && self.rules.safety.allows(head)
     }
 
-    /// After what time a request would be sent again, if that is known and comes in time.
+    /// Returns the time before a hedge, if it is known and ends before the deadline.
     pub(crate) fn delay(&self, deadline: Option<Deadline>, now: Instant) -> Option<Duration> {
         let delay = match (self.rules.delay, &self.digest) {
             (Delay::Fixed(delay), _) => delay,
@@ -122,14 +122,14 @@ impl<C> Shared<C> {
         in_time.then_some(delay)
     }
 
-    /// Learns how long an attempt took, or at least took.
+    /// Records the latency of an attempt, or a lower bound of it.
     pub(crate) fn record(&self, latency: Duration) {
         if let (Some(digest), Delay::Quantile(quantile)) = (&self.digest, self.rules.delay) {
             digest.record(latency, quantile);
         }
     }
 
-    /// Pays for a further attempt, if its share and the budget allow one.
+    /// Pays for a hedge, if the share and the budget allow one.
     pub(crate) fn pay(&self) -> Option<Stake> {
         if !self.saved.take() {
             return None;
@@ -139,22 +139,23 @@ impl<C> Shared<C> {
         };
         let cost = budget.try_withdraw(RetryBudget::MOVE_COST);
         if cost.is_none() {
-            self.saved.give_back();
+            self.saved.refund();
         }
         cost.map(|cost| Stake(Some(cost)))
     }
 
-    /// Takes back what was paid for an attempt that was not sent.
+    /// Refunds a hedge that was not sent.
     pub(crate) fn refund(&self, stake: Stake) {
-        self.saved.give_back();
-        stake.give_back();
+        self.saved.refund();
+        stake.refund();
     }
 }
 
 // ===== impl Stake =====
 
 impl Stake {
-    pub(crate) fn give_back(mut self) {
+    /// Refunds the budget.
+    pub(crate) fn refund(mut self) {
         drop(self.0.take());
     }
 }

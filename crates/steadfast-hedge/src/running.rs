@@ -1,49 +1,35 @@
-//! The attempts of one request, and which of their outcomes counts.
+//! The attempts of one request, and the choice between their outcomes.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use http::request::Parts;
 use http::{Request, Response};
-use steadfast_core::layer::{AttemptGroup, TICK, saturating_add, verdict_of, verdict_of_error};
-use steadfast_core::{Class, Deadline, OtherEndpoint};
+use steadfast_core::layer::{AttemptGroup, RecordAttempts, verdict_of, verdict_of_error};
+use steadfast_core::{Class, Deadline, OtherEndpoint, Trail};
 use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::copy::CopyBody;
-use crate::rules::{Shared, Stake};
+use crate::repeat::Repeat;
+use crate::rules::{Hedging, Stake};
 
-/// After what part of its delay a request is looked at again that found the share used up.
-const SOON: u32 = 8;
+/// The fraction of its delay after which a request checks a used-up share again.
+const SHARE_CHECKS: u32 = 8;
 
-/// A request whose first attempt is measured, and which may have further ones.
+/// A request whose first attempt is measured, and which may have hedges.
 pub(crate) struct Running<S: Service<Request<B>>, B, C> {
-    shared: Arc<Shared<C>>,
+    hedging: Arc<Hedging<C>>,
     group: AttemptGroup,
     called: Instant,
-    again: Option<Again<S, B>>,
-    further: Vec<Further<S::Future>>,
-    /// The best outcome so far, none of which was a success.
+    repeat: Option<Repeat<S, B>>,
+    hedges: Vec<InFlight<S::Future>>,
+    /// The best failure so far.
     failed: Option<Failed<S::Response, S::Error>>,
 }
 
-/// What is kept to send a request again.
-pub(crate) struct Again<S, B> {
-    pub(crate) service: S,
-    pub(crate) head: Parts,
-    pub(crate) body: B,
-    pub(crate) delay: Duration,
-    /// When it is to be looked at again, after it could not be sent.
-    look_again: Option<Instant>,
-    /// How many attempts were made, and how many of them count.
-    made: u32,
-    sent: u32,
-}
-
-struct Further<F> {
+struct InFlight<F> {
     future: Pin<Box<F>>,
     group: AttemptGroup,
     stake: Stake,
@@ -51,75 +37,74 @@ struct Further<F> {
 
 struct Failed<Res, E> {
     rank: (bool, bool),
+    tier: u16,
     outcome: Result<Res, E>,
-}
-
-impl<S, B> Again<S, B> {
-    fn look_again_in(&mut self, time: Duration, now: Instant) {
-        self.look_again = Some(saturating_add(now, time.max(TICK)));
-    }
-
-    pub(crate) fn new(service: S, (head, body): (Parts, B), delay: Duration) -> Self {
-        Self {
-            service,
-            head,
-            body,
-            delay,
-            look_again: None,
-            made: 0,
-            sent: 0,
-        }
-    }
 }
 
 impl<S: Service<Request<B>>, B, C> Running<S, B, C> {
     pub(crate) fn new(
-        shared: Arc<Shared<C>>,
+        hedging: Arc<Hedging<C>>,
         group: AttemptGroup,
         called: Instant,
-        again: Option<Again<S, B>>,
+        repeat: Option<Repeat<S, B>>,
     ) -> Self {
         Self {
-            shared,
+            hedging,
             group,
             called,
-            again,
-            further: Vec::new(),
+            repeat,
+            hedges: Vec::new(),
             failed: None,
         }
     }
 
-    /// When the request is to be sent again, if it is.
+    /// Returns the time of the next hedge, if there is one.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let again = self.again.as_ref()?;
-        if again.sent >= self.shared.rules.max_hedges {
+        let repeat = self.repeat.as_ref()?;
+        if !repeat.may_hedge(self.hedging.rules.max_hedges) {
             return None;
         }
         let since = self.group.last_sent().unwrap_or(self.called);
-        Some(saturating_add(since, again.delay).max(again.look_again.unwrap_or(since)))
+        Some(repeat.due(since))
     }
 
-    /// Returns the best outcome, once no attempt is under way.
+    /// Returns the best failure, once no attempt is in flight.
     pub(crate) fn give_up(&mut self) -> Option<Result<S::Response, S::Error>> {
-        if !self.further.is_empty() {
+        if !self.hedges.is_empty() {
             return None;
         }
-        self.failed.take().map(|failed| failed.outcome)
+        let failed = self.failed.take()?;
+        self.set_tier(failed.tier);
+        Some(failed.outcome)
     }
 
-    /// Ends the group for all but the one that has answered.
+    /// Ends the other attempts. Their cost is spent.
     fn decide(&mut self) {
         self.group.set_decided();
-        self.again = None;
-        // What they cost is spent.
-        self.further.clear();
+        self.hedges.clear();
     }
 
-    /// Learns how long the first attempt took, or took at least.
+    /// Records the latency of the first attempt, or a lower bound of it.
     fn measure(&self) {
         let since = self.group.first_sent().unwrap_or(self.called);
-        self.shared
+        self.hedging
             .record(Instant::now().saturating_duration_since(since));
+    }
+
+    /// Returns the tier of the attempt that has just ended.
+    fn tier(&self) -> u16 {
+        self.trail().map_or(0, RecordAttempts::tier)
+    }
+
+    /// Sets the tier of the outcome that is returned. Another attempt may have ended after it.
+    fn set_tier(&self, tier: u16) {
+        if let Some(trail) = self.trail() {
+            trail.set_tier(tier);
+        }
+    }
+
+    fn trail(&self) -> Option<&Trail> {
+        Trail::of(&self.repeat.as_ref()?.head.extensions)
     }
 }
 
@@ -129,7 +114,8 @@ where
     S::Error: 'static,
     C: CopyBody<B>,
 {
-    /// Takes the outcome of the first attempt. Returns it if it counts.
+    /// Takes the outcome of the first attempt. Returns the outcome of the request, if it is
+    /// decided.
     pub(crate) fn first_ended(
         &mut self,
         outcome: Result<S::Response, S::Error>,
@@ -137,52 +123,55 @@ where
         let class = Self::class_of(&outcome);
         if class == Class::Success {
             self.measure();
-        }
-        // Another endpoint would say the same.
-        let is_final = matches!(class.other_endpoint(), OtherEndpoint::Never);
-        if is_final {
             self.decide();
             return Some(outcome);
         }
-        self.keep(true, outcome);
+        let tier = self.tier();
+        if matches!(class.other_endpoint(), OtherEndpoint::Never) {
+            // Another endpoint would return the same.
+            self.decide();
+            self.set_tier(tier);
+            return Some(outcome);
+        }
+        self.keep(true, tier, outcome);
         self.give_up()
     }
 
-    /// Polls the further attempts. Returns the outcome of one that succeeds.
-    pub(crate) fn poll_further(
+    /// Polls the hedges. Returns the outcome of a hedge that succeeds.
+    pub(crate) fn poll_hedges(
         &mut self,
         first_runs: bool,
         cx: &mut Context<'_>,
     ) -> Option<Result<S::Response, S::Error>> {
         let mut at = 0;
-        while at < self.further.len() {
-            let Poll::Ready(outcome) = self.further[at].future.as_mut().poll(cx) else {
+        while at < self.hedges.len() {
+            let Poll::Ready(outcome) = self.hedges[at].future.as_mut().poll(cx) else {
                 at += 1;
                 continue;
             };
-            let Further { group, stake, .. } = self.further.remove(at);
+            let InFlight { group, stake, .. } = self.hedges.remove(at);
             if !group.was_sent() {
                 self.unsent(stake);
             } else if Self::class_of(&outcome) == Class::Success {
-                stake.give_back();
+                stake.refund();
                 if first_runs {
-                    // It took longer than the quantile, which is all that has to be known of it.
+                    // Its latency is above the quantile, and no more needs to be known.
                     self.measure();
                 }
                 self.decide();
                 return Some(outcome);
             } else {
-                self.keep(false, outcome);
+                self.keep(false, self.tier(), outcome);
             }
         }
         None
     }
 
-    /// Takes back an attempt that no endpoint could take.
+    /// Takes back a hedge that no endpoint could take.
     fn unsent(&mut self, stake: Stake) {
-        self.shared.refund(stake);
-        if let Some(again) = &mut self.again {
-            again.sent -= 1;
+        self.hedging.refund(stake);
+        if let Some(repeat) = &mut self.repeat {
+            repeat.unsent();
         }
     }
 
@@ -194,12 +183,16 @@ where
         verdict.class()
     }
 
-    /// Keeps an outcome if it says more: an answer more than an error, and the first attempt more
-    /// than another.
-    fn keep(&mut self, is_first: bool, outcome: Result<S::Response, S::Error>) {
+    /// Keeps a failure if it ranks higher: an answer before an error, and the first attempt before
+    /// a hedge.
+    fn keep(&mut self, is_first: bool, tier: u16, outcome: Result<S::Response, S::Error>) {
         let rank = (outcome.is_ok(), is_first);
         if self.failed.as_ref().is_none_or(|known| known.rank < rank) {
-            self.failed = Some(Failed { rank, outcome });
+            self.failed = Some(Failed {
+                rank,
+                tier,
+                outcome,
+            });
         }
     }
 }
@@ -209,60 +202,35 @@ where
     S: Service<Request<B>>,
     C: CopyBody<B>,
 {
-    /// Sends the request again, if that is allowed and its service is ready now.
-    pub(crate) fn send_again(&mut self, cx: &mut Context<'_>) {
-        let Some(again) = &mut self.again else {
+    /// Sends a hedge, if that is allowed and the service is ready now.
+    pub(crate) fn send_hedge(&mut self, cx: &mut Context<'_>) {
+        let Some(repeat) = &mut self.repeat else {
             return;
         };
         let now = Instant::now();
-        again.look_again_in(again.delay, now);
+        repeat.check_again_in(repeat.delay, now);
         if self.group.is_waiting() {
-            // It would be one more in the queue.
+            // The request is still queued, and a hedge would only lengthen the queue.
             return;
         }
-        if Deadline::of(&again.head.extensions).is_some_and(|it| it.remaining(now).is_zero()) {
-            self.again = None;
+        if Deadline::of(&repeat.head.extensions).is_some_and(|it| it.remaining(now).is_zero()) {
+            repeat.close();
             return;
         }
-        let Some(stake) = self.shared.pay() else {
-            // Other requests pay for it soon, and those that are slow only by a little end first.
-            let soon = (again.delay / SOON).max(self.shared.rules.min_delay);
-            again.look_again_in(soon, now);
+        let Some(stake) = self.hedging.pay() else {
+            // Other requests soon earn a share, and slightly slow requests end first.
+            let soon = (repeat.delay / SHARE_CHECKS).max(self.hedging.rules.min_delay);
+            repeat.check_again_in(soon, now);
             return;
         };
-        again.made += 1;
-        let group = self.group.hedge(again.made);
-        match again.call(&group, &self.shared.copy, cx) {
-            Some(future) => {
-                again.sent += 1;
-                self.further.push(Further {
-                    future: Box::pin(future),
-                    group,
-                    stake,
-                });
-            }
-            None => self.shared.refund(stake),
+        let group = repeat.next_group(&self.group);
+        match repeat.call(&group, &self.hedging.copy, cx) {
+            Some(future) => self.hedges.push(InFlight {
+                future: Box::pin(future),
+                group,
+                stake,
+            }),
+            None => self.hedging.refund(stake),
         }
-    }
-}
-
-impl<S, B> Again<S, B>
-where
-    S: Service<Request<B>>,
-{
-    /// Sends the request unless its service is busy or its body cannot be copied any more.
-    fn call(
-        &mut self,
-        group: &AttemptGroup,
-        copy: &impl CopyBody<B>,
-        cx: &mut Context<'_>,
-    ) -> Option<S::Future> {
-        let Poll::Ready(Ok(())) = self.service.poll_ready(cx) else {
-            return None;
-        };
-        let body = copy.copy(&self.body)?;
-        let mut head = self.head.clone();
-        head.extensions.insert(group.clone());
-        Some(self.service.call(Request::from_parts(head, body)))
     }
 }

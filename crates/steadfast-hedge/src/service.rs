@@ -11,23 +11,24 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::copy::{Cloned, CopyBody};
-use crate::future::HedgeFuture;
-use crate::rules::Shared;
-use crate::running::{Again, Running};
+use crate::future::ResponseFuture;
+use crate::repeat::Repeat;
+use crate::rules::Hedging;
+use crate::running::Running;
 
-/// Sends a request to a second endpoint when the first is slow to answer.
+/// Sends a request to a second endpoint if the first one answers slowly.
 ///
-/// Made by [`HedgeLayer`](crate::HedgeLayer), which has an example.
+/// Created by [`HedgeLayer`](crate::HedgeLayer). See the [crate docs](crate) for an example.
 pub struct Hedge<S, C = Cloned> {
     inner: S,
-    shared: Arc<Shared<C>>,
+    hedging: Arc<Hedging<C>>,
 }
 
 impl<S, C> Hedge<S, C> {
-    pub(crate) fn new(inner: S, shared: Shared<C>) -> Self {
+    pub(crate) fn new(inner: S, hedging: Hedging<C>) -> Self {
         Self {
             inner,
-            shared: Arc::new(shared),
+            hedging: Arc::new(hedging),
         }
     }
 
@@ -46,18 +47,18 @@ impl<S, C> Hedge<S, C> {
         self.inner
     }
 
-    /// Keeps what is needed to send a request again, if that may be and comes in time.
-    fn keep<B>(&mut self, head: &Parts, body: &B, now: Instant) -> Option<Again<S, B>>
+    /// Keeps a copy of a request, if it can be hedged before its deadline.
+    fn keep<B>(&mut self, head: &Parts, body: &B, now: Instant) -> Option<Repeat<S, B>>
     where
         S: Clone,
         C: CopyBody<B>,
     {
-        let delay = self.shared.delay(Deadline::of(&head.extensions), now)?;
-        let body = self.shared.copy.copy(body)?;
-        // The handle that was polled ready makes the call and stays with the request.
+        let delay = self.hedging.delay(Deadline::of(&head.extensions), now)?;
+        let body = self.hedging.copy.copy(body)?;
+        // The instance that was polled ready is called, and stays with the request.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
-        Some(Again::new(service, (head.clone(), body), delay))
+        Some(Repeat::new(service, (head.clone(), body), delay))
     }
 }
 
@@ -69,31 +70,33 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = HedgeFuture<S, B, C>;
+    type Future = ResponseFuture<S, B, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.shared.count();
+        self.hedging.count();
         let (mut head, body) = request.into_parts();
-        if !self.shared.may_hedge(&head) {
+        if !self.hedging.may_hedge(&head) {
             let first = self.inner.call(Request::from_parts(head, body));
-            return HedgeFuture::new(first, None);
+            return ResponseFuture::new(first, None);
         }
         let now = Instant::now();
-        let mut again = self.keep(&head, &body, now);
-        if again.is_none() && !self.shared.measures() {
+        let mut repeat = self.keep(&head, &body, now);
+        if repeat.is_none() && !self.hedging.measures() {
             let first = self.inner.call(Request::from_parts(head, body));
-            return HedgeFuture::new(first, None);
+            return ResponseFuture::new(first, None);
         }
         let group = AttemptGroup::new();
         head.extensions.insert(group.clone());
-        let service = again.as_mut().map_or(&mut self.inner, |it| &mut it.service);
+        let service = repeat
+            .as_mut()
+            .map_or(&mut self.inner, |it| &mut it.service);
         let first = service.call(Request::from_parts(head, body));
-        let running = Running::new(self.shared.clone(), group, now, again);
-        HedgeFuture::new(first, Some(running))
+        let running = Running::new(self.hedging.clone(), group, now, repeat);
+        ResponseFuture::new(first, Some(running))
     }
 }
 
@@ -101,7 +104,7 @@ impl<S: Clone, C> Clone for Hedge<S, C> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
-            shared: self.shared.clone(),
+            hedging: self.hedging.clone(),
         }
     }
 }
@@ -110,7 +113,7 @@ impl<S: fmt::Debug, C> fmt::Debug for Hedge<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hedge")
             .field("inner", &self.inner)
-            .field("rules", &self.shared.rules)
+            .field("rules", &self.hedging.rules)
             .finish_non_exhaustive()
     }
 }

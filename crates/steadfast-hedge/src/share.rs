@@ -2,33 +2,58 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use steadfast_core::InvalidConfig;
 
-/// One further attempt, in the unit of the bucket.
+/// One hedge, in the unit of the bucket.
 const ONE: u64 = 1_000_000_000;
-/// How many further attempts can be saved up.
+/// The number of hedges that can be saved.
 const BURST: u64 = 50;
 
-/// How many further attempts a request pays for, as a fixed-point number.
+/// A share of all requests: a number from 0 to 1.
 ///
-/// It is rounded down, so that there are never more of them than the share says.
+/// It is a fixed-point number and rounded down, so a share is never exceeded.
+///
+/// ```
+/// use steadfast_hedge::{HedgeLayer, Share};
+///
+/// let layer = HedgeLayer::new().max_share(Share::new(0.02)?);
+/// # let _ = layer;
+/// # Ok::<(), steadfast_core::InvalidConfig>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Share(u64);
+pub struct Share(u64);
 
-/// A bucket that requests fill and further attempts empty. It starts empty, so at no time have
-/// there been more further attempts than the share of all requests so far.
+/// A bucket that requests fill and hedges empty.
+///
+/// It starts empty, so the number of hedges never exceeds the share of the requests so far.
 #[derive(Debug, Default)]
 pub(crate) struct Saved(AtomicU64);
 
 impl Share {
-    pub(crate) const NONE: Self = Self(0);
-    pub(crate) const DEFAULT: Self = Self(ONE / 20);
+    /// 0.05, the default of [`HedgeLayer::max_share`](crate::HedgeLayer::max_share).
+    pub const DEFAULT: Self = Self(ONE / 20);
+    /// No request.
+    pub const NONE: Self = Self(0);
+    /// All requests.
+    pub const ALL: Self = Self(ONE);
 
-    pub(crate) fn new(share: f64) -> Result<Self, InvalidConfig> {
+    /// Creates a share.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error unless `0 <= share <= 1`.
+    pub fn new(share: f64) -> Result<Self, InvalidConfig> {
         // `contains` is false for NaN, which two comparisons would let through.
         if (0.0..=1.0).contains(&share) {
             Ok(Self((share * ONE as f64) as u64))
         } else {
-            Err(InvalidConfig::new("max_share", share, "is from 0 to 1"))
+            let reason = "must be from 0 to 1";
+            Err(InvalidConfig::new("max_share", share, reason))
         }
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::DEFAULT
     }
 }
 
@@ -38,20 +63,20 @@ impl Saved {
         self.put(share.0);
     }
 
-    /// Pays for a further attempt, if there is enough.
+    /// Pays for a hedge. Returns `false` if too little is saved.
     pub(crate) fn take(&self) -> bool {
         let take = |saved: u64| saved.checked_sub(ONE);
         self.update(take)
     }
 
-    /// Returns what was paid for an attempt that was not sent.
-    pub(crate) fn give_back(&self) {
+    /// Refunds a hedge that was not sent.
+    pub(crate) fn refund(&self) {
         self.put(ONE);
     }
 
     fn put(&self, more: u64) {
         let most = BURST * ONE;
-        // A full bucket, which is usual, is only read.
+        // A full bucket is the usual case and is only read.
         let put = |saved: u64| (saved < most).then(|| (saved + more).min(most));
         self.update(put);
     }
@@ -68,7 +93,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_share_is_a_number_from_0_to_1() {
+    fn share_outside_0_to_1_is_rejected() {
         assert_eq!(Share::new(0.05), Ok(Share::DEFAULT));
         for share in [-0.01, 1.01, f64::NAN, f64::INFINITY] {
             let error = Share::new(share).expect_err("it is none");
@@ -77,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_a_burst_is_saved() {
+    fn bucket_saves_at_most_one_burst() {
         let saved = Saved::default();
         for _ in 0..1000 {
             saved.earn(Share(ONE / 2));
@@ -87,10 +112,10 @@ mod tests {
     }
 
     proptest! {
-        /// After any number of requests there were no more further attempts than their share, and
-        /// whoever asks each time gets all of it.
+        /// After any number of requests, the hedges do not exceed their share. If a hedge is due
+        /// at each request, they use the whole share.
         #[test]
-        fn the_share_is_exact(
+        fn hedges_use_exactly_their_share(
             share in 0.0..=1.0f64,
             steps in prop::collection::vec((0..50u64, any::<bool>()), 1..200),
         ) {
@@ -109,7 +134,7 @@ mod tests {
                 if paid && is_sent {
                     (sent, sum) = (sent + 1, sum - u128::from(ONE));
                 } else if paid {
-                    saved.give_back();
+                    saved.refund();
                 }
                 prop_assert!(sent * u128::from(ONE) <= earned);
                 prop_assert!(sent <= requests);

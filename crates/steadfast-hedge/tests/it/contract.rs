@@ -6,7 +6,7 @@ use crate::support::ready::{Handle, Mock, calls_what_was_ready};
 use crate::support::{Body, Client, MS, answer, get, ok, post};
 use steadfast_balance::EndpointBalance;
 use steadfast_core::RetryBudget;
-use steadfast_hedge::{Cloned, Hedge, HedgeFuture, HedgeLayer};
+use steadfast_hedge::{Cloned, Hedge, HedgeLayer, Quantile, ResponseFuture, Share};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service};
@@ -16,7 +16,7 @@ const DELAY: Duration = Duration::from_millis(100);
 
 fn hedge() -> HedgeLayer {
     let layer = HedgeLayer::new().after(DELAY);
-    layer.max_share(1.0).expect("valid")
+    layer.max_share(Share::ALL)
 }
 
 fn spawn(layer: HedgeLayer) -> (mock::Spawn<Hedge<Mock>>, Handle) {
@@ -191,11 +191,11 @@ async fn a_future_that_has_answered_is_not_polled_again() {
 #[test]
 fn nonsense_is_refused() {
     for value in [-0.1, 1.1, f64::NAN] {
-        let error = HedgeLayer::new().max_share(value).expect_err("no share");
+        let error = Share::new(value).expect_err("no share");
         assert_eq!(error.field(), "max_share");
     }
     for value in [0.0, 1.0, f64::NAN] {
-        let error = HedgeLayer::new().quantile(value).expect_err("no quantile");
+        let error = Quantile::new(value).expect_err("no quantile");
         assert_eq!(error.field(), "quantile");
     }
 }
@@ -211,6 +211,6 @@ fn keeps_auto_traits<S: Send + Sync + Clone>(service: Hedge<S>, layer: HedgeLaye
 #[expect(dead_code, reason = "it only has to compile")]
 fn futures_are_send(mut service: Hedge<EndpointBalance<Client>>) {
     fn check<T: Send>(_: T) {}
-    let future: HedgeFuture<EndpointBalance<Client>, Body, Cloned> = service.call(get());
+    let future: ResponseFuture<EndpointBalance<Client>, Body, Cloned> = service.call(get());
     check(future);
 }

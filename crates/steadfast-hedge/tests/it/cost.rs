@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use http::Request;
 use steadfast_core::{RetryBudget, Trail};
-use steadfast_hedge::{CopyBody, HedgeLayer};
+use steadfast_hedge::{CopyBody, HedgeLayer, Share};
 use tokio::time::{advance, sleep};
 use tokio_test::{assert_pending, task};
 use tower::{Layer, Service, ServiceExt};
@@ -14,14 +14,14 @@ use tower::{Layer, Service, ServiceExt};
 use crate::support::gate::{Gates, gated};
 use crate::support::{
     Body, DELAY, MS, Net, Reply, SECOND, answer, balance, gated_stack, get, get_with, hedge,
-    hedge_at_p95, in_flight, ok, only, pool, post, reset, save_up, servers, stack, status, took,
-    within,
+    hedge_at_p95, in_flight, ok, only, pool, post, reset, save_up, servers, share, stack, status,
+    took, within,
 };
 
 #[tokio::test(start_paused = true)]
 async fn there_are_never_more_further_attempts_than_their_share() {
     let net = servers([("a", SECOND), ("b", MS)]);
-    let layer = hedge().max_share(0.05).expect("valid");
+    let layer = hedge().max_share(share(0.05));
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for n in 1..=200 {
         assert_eq!(status(&service, get()).await, 200);
@@ -41,7 +41,7 @@ async fn a_share_that_is_missing_is_asked_for_again() {
         }
     });
     net.on("b", |_| ok());
-    let layer = hedge().max_share(0.5).expect("valid");
+    let layer = hedge().max_share(share(0.5));
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     let response = tokio::spawn(service.clone().oneshot(get()));
     sleep(150 * MS).await;
@@ -95,7 +95,7 @@ async fn what_an_attempt_cost_is_spent_if_all_fail_or_the_caller_leaves() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_was_not_sent_costs_no_share() {
     let net = servers([("a", SECOND), ("b", MS)]);
-    let layer = hedge().max_share(0.5).expect("valid");
+    let layer = hedge().max_share(share(0.5));
     let (service, endpoints) = stack(&layer, pool(&["a", "b"]), &net);
     endpoints.disable("b").expect("it is there");
     for _ in 0..2 {
@@ -197,7 +197,7 @@ fn counted(layer: HedgeLayer) -> (HedgeLayer<impl CopyBody<Body> + Clone>, Arc<A
 /// One that could go nowhere else, or not in time, is not even copied.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_copied_in_vain() {
-    let none = || hedge().max_share(0.0).expect("valid");
+    let none = || hedge().max_share(Share::NONE);
     let late: fn() -> Request<Body> = || within(get(), DELAY);
     let bound: fn() -> Request<Body> = || only("a");
     for (layer, request, expected) in [
@@ -245,10 +245,7 @@ async fn an_attempt_without_a_budget_costs_no_share() {
     let net = servers([("a", SECOND), ("b", MS)]);
     let budget = RetryBudget::new(2);
     let all = budget.try_withdraw(2).expect("it is full");
-    let layer = hedge()
-        .budget(budget.clone())
-        .max_share(0.5)
-        .expect("valid");
+    let layer = hedge().budget(budget.clone()).max_share(share(0.5));
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..2 {
         assert_eq!(status(&service, get()).await, 200);

@@ -10,8 +10,8 @@ use tokio::time::advance;
 use tower::ServiceExt;
 
 use crate::support::{
-    DELAY, Net, Reply, SECOND, answer, get, in_flight, limited, ok, only, pool, reset, stack,
-    status,
+    DELAY, Net, Reply, SECOND, answer, get, in_flight, limited, ok, only, pool, reset, share,
+    stack, status,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ async fn run(courses: Vec<Course>) {
     let net = Net::new();
     let budget = RetryBudget::new(1_000_000);
     let layer = HedgeLayer::new().after(DELAY).budget(budget.clone());
-    let layer = layer.max_share(0.5).expect("valid");
+    let layer = layer.max_share(share(0.5));
     let (service, endpoints) = stack(&layer, pool(&["a", "b"]), &net);
     for (n, course) in courses.into_iter().enumerate() {
         net.on("a", move |_| reply(course.codes.0, course.a));

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use steadfast_core::{Class, Next, Verdict, Withdrawal};
+use steadfast_core::layer::Next;
+use steadfast_core::{Class, Verdict, Withdrawal};
 
 use super::limits::Limits;
 

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use http::Request;
-use steadfast_core::layer::TICK;
-use steadfast_core::{Class, Deadline, Next, Observers, RetryBudget, Safety, Verdict};
+use steadfast_core::layer::{Next, Observers, TICK};
+use steadfast_core::{Class, Deadline, RetryBudget, Safety, Verdict};
 use tokio::time::Instant;
 
 use super::*;

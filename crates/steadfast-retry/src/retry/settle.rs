@@ -2,8 +2,8 @@
 
 use http::Response;
 use http_body::Body;
-use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{BoxError, Exhausted, Next, Verdict};
+use steadfast_core::layer::{Next, RecordAttempts};
+use steadfast_core::{BoxError, Exhausted, Verdict};
 use tokio::time::Instant;
 
 use super::best_outcome::BestOutcome;

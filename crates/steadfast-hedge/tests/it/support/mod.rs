@@ -18,7 +18,7 @@ use tower::{Layer, Service, ServiceExt};
 
 pub(crate) use self::net::{Client, Net, Reply};
 pub(crate) use self::stack::{
-    DELAY, gated_stack, hedge, hedge_at_p95, in_flight, save_up, servers, stack, took,
+    DELAY, gated_stack, hedge, hedge_at_p95, in_flight, save_up, servers, share, stack, took,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

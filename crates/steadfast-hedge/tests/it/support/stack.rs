@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};
-use steadfast_hedge::{Hedge, HedgeLayer};
+use steadfast_hedge::{Hedge, HedgeLayer, Quantile, Share};
 use tokio::time::Instant;
 use tokio_test::task;
 use tower::{Layer, ServiceExt};
@@ -10,19 +10,23 @@ use super::gate::{Gated, Gates, gated};
 use super::net::{Client, Net, Reply};
 use super::{Http, balance, ok, pool, post};
 
+pub(crate) fn share(share: f64) -> Share {
+    Share::new(share).expect("valid")
+}
+
 /// The delay of [`hedge`].
 pub(crate) const DELAY: Duration = Duration::from_millis(100);
 
 /// A layer that sends again after 100 ms, as often as it is asked to.
 pub(crate) fn hedge() -> HedgeLayer {
     let layer = HedgeLayer::new().after(DELAY);
-    layer.max_share(1.0).expect("valid")
+    layer.max_share(Share::ALL)
 }
 
 /// A layer that sends again after the time in which 19 of 20 are answered.
 pub(crate) fn hedge_at_p95() -> HedgeLayer {
-    let layer = HedgeLayer::new().quantile(0.95).expect("valid");
-    layer.max_share(1.0).expect("valid")
+    let layer = HedgeLayer::new().quantile(Quantile::new(0.95).expect("valid"));
+    layer.max_share(Share::ALL)
 }
 
 pub(crate) fn stack(
