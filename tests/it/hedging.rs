@@ -13,7 +13,7 @@ async fn hedging_stack() -> ([Upstream; 2], AiStack) {
     let all = upstreams(["primary", "backup"]).await;
     let hedge = HedgeLayer::new()
         .after(SOON)
-        .max_share(steadfast::hedge::Share::ALL);
+        .max_share(steadfast::crates::hedge::Share::ALL);
     let ai = stack(&all).hedge(hedge).build().expect("valid");
     (all, ai)
 }
