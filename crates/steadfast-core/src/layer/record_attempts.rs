@@ -38,6 +38,7 @@ impl RecordAttempts for Trail {
     fn record(&self, attempt: Attempt) {
         let mut state = self.lock();
         self.0.count.fetch_add(1, Ordering::Release);
+        self.set_tier(attempt.tier);
         state.push(attempt);
     }
 
@@ -56,11 +57,11 @@ impl RecordAttempts for Trail {
     }
 
     fn tier(&self) -> u16 {
-        self.lock().tier
+        self.0.tier.load(Ordering::Relaxed)
     }
 
     fn set_tier(&self, tier: u16) {
-        self.lock().tier = tier;
+        self.0.tier.store(tier, Ordering::Relaxed);
     }
 
     fn claim_retries(&self) -> bool {

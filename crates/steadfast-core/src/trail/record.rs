@@ -1,5 +1,5 @@
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize};
 
 use super::attempt::Attempt;
 use super::next::Next;
@@ -13,6 +13,8 @@ pub(crate) struct Record {
     pub(crate) retried: AtomicBool,
     /// The number of all attempts, including those that are no longer kept.
     pub(crate) count: AtomicUsize,
+    /// The tier of the outcome that was returned last.
+    pub(crate) tier: AtomicU16,
     pub(super) attempts: Mutex<Attempts>,
 }
 
@@ -23,13 +25,10 @@ pub(crate) struct Attempts {
     more: Vec<Attempt>,
     pub(crate) next: Option<Next>,
     pub(crate) last_next: Option<Next>,
-    /// The tier of the attempt that returned its outcome last.
-    pub(crate) tier: u16,
 }
 
 impl Attempts {
     pub(crate) fn push(&mut self, attempt: Attempt) {
-        self.tier = attempt.tier;
         if self.first.is_none() {
             self.first = Some(attempt);
             return;
