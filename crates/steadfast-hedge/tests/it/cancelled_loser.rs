@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn the_loser_says_nothing_about_its_endpoint() {
+async fn cancelled_attempt_leaves_endpoint_unchanged() {
     let net = servers([("a", 10 * SECOND), ("b", 5 * MS)]);
     let builder = pool(&["a", "b"]).abandoned_after(50 * MS);
     let (service, endpoints) = stack(&hedge(), builder, &net);
@@ -38,7 +38,7 @@ async fn the_loser_says_nothing_about_its_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_attempt_that_loses_is_dropped_too() {
+async fn hedge_that_loses_is_dropped() {
     let net = servers([("a", 120 * MS), ("b", SECOND)]);
     let builder = pool(&["a", "b"]).abandoned_after(5 * MS);
     let (service, endpoints) = stack(&hedge(), builder, &net);
@@ -52,9 +52,9 @@ async fn a_second_attempt_that_loses_is_dropped_too() {
     assert_eq!(trail.to_string(), "a: success (200), b: cancelled");
 }
 
-/// Its caller left, which is not the same as a race that is decided.
+/// A dropped request differs from a request with an answer.
 #[tokio::test(start_paused = true)]
-async fn a_request_that_its_caller_gives_up_may_still_count_as_a_timeout() {
+async fn dropped_request_counts_as_timeout_after_abandoned_after() {
     let net = servers([("a", 10 * SECOND), ("b", 10 * SECOND)]);
     let builder = pool(&["a", "b"]).abandoned_after(150 * MS);
     let (service, _) = stack(&hedge(), builder, &net);

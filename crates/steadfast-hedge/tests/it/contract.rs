@@ -1,8 +1,8 @@
-//! The promises of `tower_service::Service` that the hedge layer keeps, around any service.
+//! The contract of `tower_service::Service`, around any service.
 
 use std::time::Duration;
 
-use crate::support::ready::{Handle, Mock, calls_what_was_ready};
+use crate::support::ready::{Handle, Mock, call_ready_instances};
 use crate::support::{Body, Client, MS, answer, get, ok, post};
 use steadfast_balance::EndpointBalance;
 use steadfast_core::RetryBudget;
@@ -24,17 +24,17 @@ fn spawn(layer: HedgeLayer) -> (mock::Spawn<Hedge<Mock>>, Handle) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_the_handle_that_was_ready() {
+async fn ready_instance_is_called() {
     for request in [get, post] {
         for layer in [hedge(), HedgeLayer::new()] {
             let (mut service, mut handle) = spawn(layer);
-            calls_what_was_ready(&mut service, &mut handle, request).await;
+            call_ready_instances(&mut service, &mut handle, request).await;
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn makes_the_service_ready_for_the_second_attempt() {
+async fn hedge_needs_readiness() {
     let (mut service, mut handle) = spawn(hedge());
     handle.allow(2);
     assert_ready_ok!(service.poll_ready());
@@ -50,9 +50,9 @@ async fn makes_the_service_ready_for_the_second_attempt() {
     assert_ready_ok!(response.poll());
 }
 
-/// What a service that is not ready reserves, others may need.
+/// A service that is not ready may reserve capacity that other requests need.
 #[tokio::test(start_paused = true)]
-async fn a_service_that_is_busy_or_broken_is_not_waited_for() {
+async fn busy_or_broken_service_skips_hedge() {
     for is_broken in [false, true] {
         let budget = RetryBudget::new(2);
         let (mut service, mut handle) = spawn(hedge().budget(budget.clone()));
@@ -75,7 +75,7 @@ async fn a_service_that_is_busy_or_broken_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn passes_readiness_and_its_errors_on() {
+async fn readiness_and_its_errors_are_returned() {
     let (mut service, mut handle) = spawn(hedge());
     handle.allow(0);
     assert_pending!(service.poll_ready());
@@ -89,9 +89,9 @@ async fn passes_readiness_and_its_errors_on() {
     assert_eq!(error.to_string(), "lost");
 }
 
-/// Without a balancer below nobody says that an attempt was not sent, so each one counts.
+/// Only a balancer reports that a hedge was not sent, so without one each hedge counts.
 #[tokio::test(start_paused = true)]
-async fn works_around_a_service_that_is_no_balancer() {
+async fn hedge_without_balancer_counts_as_sent() {
     let budget = RetryBudget::new(2);
     let (mut service, mut handle) = spawn(hedge().budget(budget.clone()));
     handle.allow(2);
@@ -112,7 +112,7 @@ async fn works_around_a_service_that_is_no_balancer() {
 
 /// Two layers would send four attempts.
 #[tokio::test(start_paused = true)]
-async fn the_outermost_of_two_layers_hedges() {
+async fn outermost_of_two_layers_hedges() {
     let (mut service, mut handle): (mock::Spawn<Hedge<Hedge<Mock>>>, Handle) =
         mock::spawn_with(|mock| hedge().layer(hedge().layer(mock)));
     handle.allow(10);
@@ -131,7 +131,7 @@ async fn the_outermost_of_two_layers_hedges() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_body_of_each_attempt_is_a_copy_and_one_that_cannot_be_copied_is_sent_once() {
+async fn body_without_copy_is_sent_once() {
     for copies in [true, false] {
         let layer = hedge().copy_body(move |body: &Body| copies.then(|| body.clone()));
         let (mut service, mut handle) = mock::spawn_with(|mock: Mock| layer.layer(mock));
@@ -153,9 +153,9 @@ async fn the_body_of_each_attempt_is_a_copy_and_one_that_cannot_be_copied_is_sen
     }
 }
 
-/// Nothing is earned yet for a second attempt, so it is looked for all the time, and there is none.
+/// The share allows no hedge yet, so each check finds none.
 #[tokio::test(start_paused = true)]
-async fn a_time_of_zero_does_not_spin() {
+async fn zero_delay_does_not_spin() {
     let layer = HedgeLayer::new()
         .after(Duration::ZERO)
         .min_delay(Duration::ZERO);
@@ -176,7 +176,7 @@ async fn a_time_of_zero_does_not_spin() {
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "polled after it was ready")]
-async fn a_future_that_has_answered_is_not_polled_again() {
+async fn finished_future_panics_when_polled() {
     let (mut service, mut handle) = spawn(hedge());
     handle.allow(1);
     assert_ready_ok!(service.poll_ready());
@@ -189,7 +189,7 @@ async fn a_future_that_has_answered_is_not_polled_again() {
 }
 
 #[test]
-fn nonsense_is_refused() {
+fn values_out_of_range_are_rejected() {
     for value in [-0.1, 1.1, f64::NAN] {
         let error = Share::new(value).expect_err("no share");
         assert_eq!(error.field(), "max_share");
@@ -200,7 +200,7 @@ fn nonsense_is_refused() {
     }
 }
 
-/// Compiles only while the middleware adds no bounds of its own to these traits.
+/// Compiles only if the middleware adds no bounds of its own to these traits.
 #[expect(dead_code, reason = "it only has to compile")]
 fn keeps_auto_traits<S: Send + Sync + Clone>(service: Hedge<S>, layer: HedgeLayer) {
     fn check<T: Send + Sync + Clone>(_: T) {}

@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn there_are_never_more_further_attempts_than_their_share() {
+async fn hedges_never_exceed_their_share() {
     let net = servers([("a", SECOND), ("b", MS)]);
     let layer = hedge().max_share(share(0.05));
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
@@ -29,9 +29,9 @@ async fn there_are_never_more_further_attempts_than_their_share() {
     }
 }
 
-/// A request that had to wait for its share gets it soon after others have earned it.
+/// A request that waits for a share gets it soon after other requests have earned it.
 #[tokio::test(start_paused = true)]
-async fn a_share_that_is_missing_is_asked_for_again() {
+async fn missing_share_is_checked_again() {
     let net = Net::new();
     net.on("a", |n| {
         if n == 0 {
@@ -45,17 +45,21 @@ async fn a_share_that_is_missing_is_asked_for_again() {
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     let response = tokio::spawn(service.clone().oneshot(get()));
     sleep(150 * MS).await;
-    assert_eq!(net.counts(["a", "b"]), [1, 0], "half of an attempt is none");
+    assert_eq!(
+        net.counts(["a", "b"]),
+        [1, 0],
+        "the share is half of a hedge"
+    );
     assert_eq!(status(&service, get()).await, 200);
     assert_eq!(net.count("b"), 0);
-    // An eighth of the time, with which the timer is less than a millisecond late.
+    // An eighth of the delay, and the timer is less than a millisecond late.
     sleep(14 * MS).await;
     assert_eq!(net.count("b"), 1);
     response.await.expect("no panic").expect("an answer");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_attempt_cost_comes_back_if_it_wins() {
+async fn winning_hedge_refunds_budget() {
     for (a, b, left) in [(SECOND, MS, 10), (150 * MS, SECOND, 8)] {
         let net = servers([("a", a), ("b", b)]);
         let budget = RetryBudget::new(10);
@@ -72,7 +76,7 @@ async fn what_an_attempt_cost_comes_back_if_it_wins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_attempt_cost_is_spent_if_all_fail_or_the_caller_leaves() {
+async fn failed_or_dropped_hedge_spends_budget() {
     let net = servers([("a", SECOND)]);
     net.on("b", |n| {
         if n == 0 {
@@ -93,7 +97,7 @@ async fn what_an_attempt_cost_is_spent_if_all_fail_or_the_caller_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_was_not_sent_costs_no_share() {
+async fn unsent_hedge_costs_no_share() {
     let net = servers([("a", SECOND), ("b", MS)]);
     let layer = hedge().max_share(share(0.5));
     let (service, endpoints) = stack(&layer, pool(&["a", "b"]), &net);
@@ -106,9 +110,9 @@ async fn an_attempt_that_was_not_sent_costs_no_share() {
     assert_eq!(net.counts(["a", "b"]), [3, 1]);
 }
 
-/// With more endpoints there is no more than one further attempt, unless that is allowed.
+/// More endpoints do not cause more hedges.
 #[tokio::test(start_paused = true)]
-async fn a_request_has_no_more_further_attempts_than_it_may() {
+async fn max_hedges_limits_hedges_of_request() {
     for (layer, expected) in [(hedge(), [1, 1, 0]), (hedge().max_hedges(0), [1, 0, 0])] {
         let net = servers([("a", 10 * SECOND), ("b", 10 * SECOND), ("c", 10 * SECOND)]);
         let (service, _) = stack(&layer, pool(&["a", "b", "c"]), &net);
@@ -120,16 +124,16 @@ async fn a_request_has_no_more_further_attempts_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_has_a_minimum() {
+async fn min_delay_is_lower_bound_of_delay() {
     let net = servers([("a", SECOND), ("b", MS)]);
     let (service, _) = stack(&hedge().min_delay(300 * MS), pool(&["a", "b"]), &net);
     let (_, took) = took(status(&service, get())).await;
     assert_eq!(took, 301 * MS);
 }
 
-/// An endpoint that fails fast would make everything else look slow.
+/// Fast failures would make all other answers look slow.
 #[tokio::test(start_paused = true)]
-async fn failures_are_not_measured() {
+async fn latency_of_failures_is_not_measured() {
     let net = servers([("b", MS)]);
     net.on("a", |n| match n {
         0..150 => Reply::from(answer(404)),
@@ -144,7 +148,7 @@ async fn failures_are_not_measured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_for_a_turn_is_not_measured() {
+async fn queueing_time_is_not_measured() {
     let net = servers([("a", 20 * MS), ("b", MS)]);
     let (service, gates) = gated_stack(&hedge_at_p95(), &["a", "b"], &net);
     gates.room("b", 0);
@@ -163,9 +167,9 @@ async fn the_wait_for_a_turn_is_not_measured() {
     assert!(took < 25 * MS, "{took:?}");
 }
 
-/// Whoever holds the future on after it has answered holds no attempt with it.
+/// A caller may keep a finished future, which must not keep an attempt in flight.
 #[tokio::test(start_paused = true)]
-async fn the_loser_is_dropped_with_the_answer_and_not_with_the_future() {
+async fn loser_is_dropped_before_answer_is_returned() {
     for (a, b) in [(SECOND, MS), (110 * MS, SECOND)] {
         let net = servers([("a", a), ("b", b)]);
         let (mut service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
@@ -194,9 +198,9 @@ fn counted(layer: HedgeLayer) -> (HedgeLayer<impl CopyBody<Body> + Clone>, Arc<A
     (layer, copies)
 }
 
-/// One that could go nowhere else, or not in time, is not even copied.
+/// A copy for a hedge that cannot be sent is wasted.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_copied_in_vain() {
+async fn request_that_cannot_be_hedged_is_not_copied() {
     let none = || hedge().max_share(Share::NONE);
     let late: fn() -> Request<Body> = || within(get(), DELAY);
     let bound: fn() -> Request<Body> = || only("a");
@@ -216,9 +220,9 @@ async fn nothing_is_copied_in_vain() {
     }
 }
 
-/// What it would pay for its second attempt is there for others.
+/// The cost of its hedge stays available for other requests.
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waits_for_its_turn_neither_pays_nor_is_copied() {
+async fn queued_request_pays_and_copies_no_hedge() {
     let net = servers([("a", 150 * MS), ("b", MS)]);
     let budget = RetryBudget::new(2);
     let (layer, copies) = counted(hedge().budget(budget.clone()));
@@ -239,9 +243,9 @@ async fn a_request_that_waits_for_its_turn_neither_pays_nor_is_copied() {
     assert_eq!(copies.load(Ordering::Relaxed), 2);
 }
 
-/// The share of an attempt that the budget does not pay for is there for another one.
+/// If the budget pays no hedge, the share stays available.
 #[tokio::test(start_paused = true)]
-async fn an_attempt_without_a_budget_costs_no_share() {
+async fn hedge_without_budget_costs_no_share() {
     let net = servers([("a", SECOND), ("b", MS)]);
     let budget = RetryBudget::new(2);
     let all = budget.try_withdraw(2).expect("it is full");

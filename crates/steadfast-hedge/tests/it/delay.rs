@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_request_goes_to_another_endpoint_after_its_time_and_not_before() {
+async fn slow_request_is_hedged_exactly_after_delay() {
     let net = servers([("a", 10 * SECOND), ("b", 5 * MS)]);
     let (service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
     let mut response = task::spawn(service.oneshot(get()));
@@ -28,7 +28,7 @@ async fn a_slow_request_goes_to_another_endpoint_after_its_time_and_not_before()
     advance(MS).await;
     assert!(
         response.is_woken(),
-        "the caller must be woken when the time has come"
+        "the caller must be woken after the delay"
     );
     assert_pending!(response.poll());
     assert_eq!(
@@ -48,7 +48,7 @@ async fn a_slow_request_goes_to_another_endpoint_after_its_time_and_not_before()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_answered_in_time_is_sent_once() {
+async fn request_answered_in_time_is_sent_once() {
     let net = servers([("a", DELAY - MS), ("b", MS)]);
     let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
     assert_eq!(status(&service, get()).await, 200);
@@ -57,9 +57,9 @@ async fn a_request_that_is_answered_in_time_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_is_the_live_percentile_once_there_are_enough_samples() {
+async fn delay_is_measured_quantile_after_enough_samples() {
     let net = servers([("b", MS)]);
-    // Every 20th of the first hundred takes a second, and one more after them.
+    // Every 20th answer takes a second.
     net.on("a", |n| {
         Reply::from(ok()).after(if n % 20 == 19 { SECOND } else { 20 * MS })
     });
@@ -68,7 +68,7 @@ async fn the_time_is_the_live_percentile_once_there_are_enough_samples() {
     for _ in 0..100 {
         assert_eq!(status(&service, get()).await, 200);
     }
-    assert_eq!(net.counts(["a", "b"]), [100, 0], "nothing was known yet");
+    assert_eq!(net.counts(["a", "b"]), [100, 0], "the quantile is unknown");
 
     for _ in 0..20 {
         assert_eq!(status(&service, get()).await, 200);
@@ -81,9 +81,9 @@ async fn the_time_is_the_live_percentile_once_there_are_enough_samples() {
     );
 }
 
-/// If an attempt that lost were left out, the next ones would look slow beside what remains.
+/// Without the latencies of attempts that lost, the quantile would shrink with each hedge.
 #[tokio::test(start_paused = true)]
-async fn hedging_does_not_make_the_percentile_shorter() {
+async fn hedges_do_not_shorten_quantile() {
     let net = servers([("b", MS)]);
     net.on("a", |n| {
         Reply::from(ok()).after(Duration::from_millis(n as u64 * 37 % 1_000))
@@ -94,12 +94,12 @@ async fn hedging_does_not_make_the_percentile_shorter() {
         assert_eq!(status(&service, get()).await, 200);
     }
     let hedges = net.count("b");
-    // What is above p95, less what it is rounded up by: a bucket of 16 ms.
+    // The share above p95, less the rounding of one bucket of 16 ms.
     assert!((165..=245).contains(&hedges), "{hedges} of 4900");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_sent_twice_that_must_not_be() {
+async fn unsafe_request_is_not_hedged() {
     let keyed = |method: &str| {
         let mut request = request(method);
         request
@@ -127,7 +127,7 @@ async fn nothing_is_sent_twice_that_must_not_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_bound_to_one_endpoint_is_not_hedged() {
+async fn pinned_request_is_not_hedged() {
     let net = servers([("a", SECOND), ("b", MS), ("c", MS)]);
     let events = Events::default();
     let builder = pool(&["a", "b", "c"]).observer(events.observer());
@@ -147,7 +147,7 @@ async fn a_request_that_is_bound_to_one_endpoint_is_not_hedged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_whose_deadline_comes_first_is_not_hedged() {
+async fn request_with_deadline_before_delay_is_not_hedged() {
     for (left, hedged) in [(DELAY, 0), (DELAY + MS, 1)] {
         let net = servers([("a", SECOND), ("b", MS)]);
         let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
@@ -156,9 +156,9 @@ async fn a_request_whose_deadline_comes_first_is_not_hedged() {
     }
 }
 
-/// The deadline may pass while a request waits for its turn.
+/// The deadline may pass while a request is queued.
 #[tokio::test(start_paused = true)]
-async fn no_second_attempt_begins_after_the_deadline() {
+async fn no_hedge_starts_after_deadline() {
     let net = servers([("a", SECOND), ("b", MS)]);
     let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
     gates.room("a", 0);

@@ -58,7 +58,7 @@ async fn run(courses: Vec<Course>) {
         let sent = net.count("a") + net.count("b");
         assert!(2 * sent <= 3 * (n + 1), "{sent} after {n}");
     }
-    // Nobody is left in the queue, and no place after a cooldown is lost.
+    // The queue is empty, and no slot after a cooldown is lost.
     advance(600 * SECOND).await;
     net.on("a", |_| ok());
     net.on("b", |_| ok());
@@ -72,9 +72,9 @@ async fn run(courses: Vec<Course>) {
 proptest! {
     #![proptest_config(Config::with_cases(64))]
 
-    /// Whatever the endpoints answer, and whenever the caller leaves, all is given back.
+    /// All reservations are released for any answers and at any time of a drop.
     #[test]
-    fn everything_is_given_back(courses in prop::collection::vec(course(), 1..30)) {
+    fn all_reservations_are_released(courses in prop::collection::vec(course(), 1..30)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)

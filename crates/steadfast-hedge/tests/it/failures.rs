@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_waits_for_the_other_attempt() {
+async fn failure_waits_for_other_attempt() {
     for (a, b) in [(150, 200), (200, 150)] {
         let net = Net::new();
         net.on("a", move |_| Reply::from(limited("7")).after(a * MS));
@@ -27,14 +27,14 @@ async fn a_failure_waits_for_the_other_attempt() {
         assert_eq!(
             of(&endpoints, "a").admissible,
             a > b,
-            "it refused, or was not heard"
+            "its refusal counts only if it arrived before the answer"
         );
         assert_eq!(in_flight(&endpoints), [0, 0]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_attempt_that_fails_leaves_the_first_alone() {
+async fn failed_hedge_leaves_first_attempt_running() {
     let net = servers([("a", 300 * MS)]);
     net.on("b", |_| answer(400));
     let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
@@ -43,9 +43,9 @@ async fn a_second_attempt_that_fails_leaves_the_first_alone() {
     assert_eq!(net.counts(["a", "b"]), [1, 1]);
 }
 
-/// Other endpoints would say the same.
+/// Other endpoints would return the same.
 #[tokio::test(start_paused = true)]
-async fn a_fault_of_the_caller_is_returned_at_once() {
+async fn caller_fault_is_returned_at_once() {
     let net = servers([("b", SECOND)]);
     net.on("a", |_| Reply::from(answer(400)).after(150 * MS));
     let (service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
@@ -57,7 +57,7 @@ async fn a_fault_of_the_caller_is_returned_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_before_the_second_attempt_is_returned_at_once() {
+async fn failure_before_hedge_is_returned_at_once() {
     let net = servers([("b", MS)]);
     net.on("a", |_| answer(500));
     let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
@@ -66,7 +66,7 @@ async fn a_failure_before_the_second_attempt_is_returned_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn if_all_fail_the_first_one_counts_but_an_answer_before_an_error() {
+async fn first_answer_is_returned_if_all_fail() {
     let reply = |code: u16| match code {
         0 => Reply::from(reset()),
         code => Reply::from(answer(code)),
@@ -85,9 +85,9 @@ async fn if_all_fail_the_first_one_counts_but_an_answer_before_an_error() {
     }
 }
 
-/// Both endpoints are tried, so the retry layer goes on to the third and not back.
+/// Both endpoints were tried, so the retry goes to the third.
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_both_failed_knows_both() {
+async fn retry_after_two_failures_excludes_both_endpoints() {
     for slower in [50, 250] {
         let net = servers([("c", MS)]);
         net.on("a", |_| Reply::from(answer(500)).after(200 * MS));
@@ -112,9 +112,9 @@ async fn a_retry_after_both_failed_knows_both() {
     }
 }
 
-/// The last to fail was another attempt, of a later tier.
+/// The attempt that fails last is a hedge in the next tier.
 #[tokio::test(start_paused = true)]
-async fn the_answer_of_the_lowest_tier_is_returned_whichever_attempt_ended_last() {
+async fn answer_of_lowest_tier_is_returned_in_any_order() {
     let net = Net::new();
     net.on("a", |_| Reply::from(limited("1000")).after(150 * MS));
     net.on("b", |_| Reply::from(answer(401)).after(60 * MS));
@@ -133,9 +133,9 @@ async fn the_answer_of_the_lowest_tier_is_returned_whichever_attempt_ended_last(
     assert_eq!(net.counts(["a", "b", "c"]), [1; 3]);
 }
 
-/// The first attempt's endpoint is not the way out for a request whose other attempt is there.
+/// Both endpoints were tried, so none of them is a free move.
 #[tokio::test(start_paused = true)]
-async fn with_nowhere_else_to_go_a_retry_waits_for_what_was_tried() {
+async fn retry_without_untried_endpoint_repeats_tried_one() {
     let net = Net::new();
     net.on("a", |n| match n {
         0 => Reply::from(answer(500)).after(120 * MS),
@@ -153,9 +153,9 @@ async fn with_nowhere_else_to_go_a_retry_waits_for_what_was_tried() {
     assert_eq!(trail.to_string(), expected);
 }
 
-/// An endpoint that was alone is not under way any more once it has failed.
+/// A failed attempt no longer occupies its endpoint.
 #[tokio::test(start_paused = true)]
-async fn the_same_endpoint_may_be_asked_again_by_a_retry() {
+async fn lone_endpoint_can_be_retried_after_failure() {
     let net = Net::new();
     net.on("a", |n| if n == 0 { answer(500) } else { ok() });
     let (service, _) = balance(pool(&["a"]), &net);
@@ -164,9 +164,9 @@ async fn the_same_endpoint_may_be_asked_again_by_a_retry() {
     assert_eq!(status(&client, get()).await, 200);
 }
 
-/// A retry may, after a backoff. A hedge comes after none.
+/// A retry can return to the endpoint after a backoff. A hedge has no backoff.
 #[tokio::test(start_paused = true)]
-async fn a_second_attempt_does_not_go_back_to_an_endpoint_that_failed() {
+async fn hedge_avoids_endpoint_of_earlier_failure() {
     let net = servers([("a", MS), ("b", SECOND)]);
     let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
     let trail = Trail::new();
@@ -178,9 +178,9 @@ async fn a_second_attempt_does_not_go_back_to_an_endpoint_that_failed() {
     assert_eq!(net.counts(["a", "b"]), [0, 1]);
 }
 
-/// Nobody keeps a record of the request here, and the hedge comes without a backoff.
+/// The request has no trail, and a hedge has no backoff.
 #[tokio::test(start_paused = true)]
-async fn a_further_attempt_goes_nowhere_where_one_has_failed() {
+async fn second_hedge_avoids_endpoint_of_failed_hedge() {
     let net = servers(["a", "c"].map(|name| (name, 10 * SECOND)));
     net.on("b", |_| answer(500));
     let (service, _) = stack(&hedge().max_hedges(2), pool(&["a", "b", "c"]), &net);
@@ -190,9 +190,9 @@ async fn a_further_attempt_goes_nowhere_where_one_has_failed() {
     assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), [1; 3]);
 }
 
-/// Which endpoints are taken is known of the outer pool. The inner one has others, or the same.
+/// The attempt group contains the endpoints of the outer pool only.
 #[tokio::test(start_paused = true)]
-async fn a_balancer_further_in_may_send_both_attempts_to_one_endpoint() {
+async fn inner_balancer_can_send_both_attempts_to_one_endpoint() {
     let net = Net::new();
     net.on("x", |n| {
         Reply::from(ok()).after(if n == 0 { SECOND } else { MS })

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn no_strategy_sends_both_attempts_to_the_same_endpoint() {
+async fn every_strategy_sends_attempts_to_different_endpoints() {
     for strategy in [
         Strategy::Failover,
         Strategy::RoundRobin,
@@ -39,7 +39,7 @@ async fn no_strategy_sends_both_attempts_to_the_same_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_higher_tier_takes_it_only_if_the_lower_one_has_no_other() {
+async fn hedge_uses_next_tier_only_if_lower_tier_is_used_up() {
     let net = servers([("a", SECOND), ("b", SECOND), ("c", MS)]);
     let builder = pool(&["a", "b"]).endpoint(endpoint("c").tier(1));
     let (service, _) = stack(&hedge().max_hedges(2), builder, &net);
@@ -50,9 +50,9 @@ async fn a_higher_tier_takes_it_only_if_the_lower_one_has_no_other() {
     assert_eq!(took, 201 * MS);
 }
 
-/// It neither waits nor counts as a request that nobody could take.
+/// The hedge neither waits nor counts as an exhausted request.
 #[tokio::test(start_paused = true)]
-async fn without_another_endpoint_the_first_attempt_goes_on_undisturbed() {
+async fn missing_endpoint_leaves_first_attempt_unchanged() {
     let net = servers([("a", 250 * MS)]);
     net.on("b", |_| limited("60"));
     let events = Events::default();
@@ -76,9 +76,9 @@ async fn without_another_endpoint_the_first_attempt_goes_on_undisturbed() {
     );
 }
 
-/// The other endpoint may be back by then.
+/// The other endpoint may have recovered meanwhile.
 #[tokio::test(start_paused = true)]
-async fn another_endpoint_is_looked_for_again_after_the_same_time() {
+async fn missing_endpoint_is_checked_again_after_delay() {
     let net = servers([("a", SECOND)]);
     net.on("b", |n| {
         if n == 0 {
@@ -94,7 +94,7 @@ async fn another_endpoint_is_looked_for_again_after_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_pool_gives_its_last_resort_to_no_second_attempt() {
+async fn least_bad_endpoint_gets_no_hedge() {
     let net = servers([("a", SECOND)]);
     net.on("b", |_| reset());
     let builder = pool(&["b", "a"]).when_exhausted(steadfast_balance::WhenExhausted::LeastBad);
@@ -107,9 +107,9 @@ async fn a_broken_pool_gives_its_last_resort_to_no_second_attempt() {
     assert_eq!(net.counts(["a", "b"]), [1, 7]);
 }
 
-/// Its time begins when it is sent. Another attempt would only make the queue longer.
+/// The delay starts when the request is sent. A hedge would only lengthen the queue.
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waits_for_its_turn_is_not_hedged() {
+async fn queued_request_is_not_hedged() {
     let net = servers([("a", 150 * MS), ("b", MS)]);
     let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
     gates.room("a", 0);
@@ -126,7 +126,7 @@ async fn a_request_that_waits_for_its_turn_is_not_hedged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_endpoint_is_not_waited_for() {
+async fn busy_endpoint_is_skipped() {
     let net = servers([("a", 350 * MS), ("b", MS)]);
     let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
     gates.room("b", 0);
@@ -137,16 +137,16 @@ async fn a_busy_endpoint_is_not_waited_for() {
     assert_eq!(
         net.counts(["a", "b"]),
         [1, 0],
-        "it left, and comes again after 100 ms"
+        "the next check follows after 100 ms"
     );
     sleep(10 * MS).await;
     assert_eq!(net.counts(["a", "b"]), [1, 1]);
     response.await.expect("no panic").expect("an answer");
 }
 
-/// A layer in between may hold attempts back, so that they come to the balancer in another order.
+/// A layer between may delay attempts, so that they reach the balancer in another order.
 #[tokio::test(start_paused = true)]
-async fn attempts_that_overtake_each_other_are_told_apart() {
+async fn attempts_in_other_order_are_distinguished() {
     let net = servers(["a", "b", "c"].map(|name| (name, 10 * SECOND)));
     let (balance, endpoints) = balance(pool(&["a", "b", "c"]), &net);
     endpoints.disable("c").expect("it is there");

@@ -17,14 +17,14 @@ fn draws(backoff: &Backoff, chance: f64) -> Vec<Duration> {
 }
 
 #[test]
-fn the_bound_doubles_up_to_the_maximum() {
+fn bound_doubles_up_to_maximum() {
     let backoff = Backoff::default();
     let millis = [0, 1, 2, 3, 4, 5, u32::MAX].map(|n| backoff.bound(n).as_millis());
     assert_eq!(millis, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
 }
 
 #[test]
-fn a_list_is_followed_and_its_last_delay_stays() {
+fn last_listed_delay_repeats() {
     let backoff = Backoff::list([1, 2, 4].map(Duration::from_secs)).unwrap();
     let expected = [1, 2, 4, 4, 4].map(Duration::from_secs);
     assert_eq!(draws(&backoff, 0.5), expected);
@@ -33,7 +33,7 @@ fn a_list_is_followed_and_its_last_delay_stays() {
 }
 
 #[test]
-fn jitter_says_which_part_is_left_to_chance() {
+fn jitter_sets_random_part() {
     let backoff = Backoff::new(SECOND, 8 * SECOND).unwrap();
     for (jitter, chance, expected) in [
         (Jitter::Full, 0.0, [0.0, 0.0, 0.0, 0.0, 0.0]),
@@ -50,28 +50,28 @@ fn jitter_says_which_part_is_left_to_chance() {
     }
 }
 
-/// 300 clients at a bucket of 10/s, in the lab: 5.8 calls each if their waits double, 4.3 so.
+/// In the lab, 300 clients of a 10/s bucket need 4.3 calls each. With doubled waits they need 5.8.
 #[test]
-fn a_hint_that_was_followed_in_vain_spreads_the_crowd() {
+fn repeated_hint_spreads_clients() {
     let backoff = Backoff::default();
     let longest = |retry| backoff.draw_for_hint(retry, Duration::ZERO, || 1.0).random;
     assert_eq!([0, 1, 2].map(longest), [SECOND / 2, 8 * SECOND, 8 * SECOND]);
     let list = Backoff::list([1, 2, 4].map(Duration::from_secs)).unwrap();
     let wait = list.draw_for_hint(1, Duration::ZERO, || 1.0);
-    assert_eq!(wait.fixed, 2 * SECOND, "who gives a list means it");
+    assert_eq!(wait.fixed, 2 * SECOND, "a list is exact");
     for (jitter, least) in [(Jitter::None, SECOND), (Jitter::Equal, SECOND / 2)] {
         let backoff = backoff.clone().jitter(jitter);
         let wait = backoff.draw_for_hint(1, Duration::ZERO, || 0.0);
         assert_eq!(
             wait.with_floor(Duration::ZERO),
             least,
-            "{jitter:?}: only chance spreads"
+            "{jitter:?}: only jitter spreads"
         );
     }
 }
 
 #[test]
-fn a_hint_replaces_the_fixed_part_only() {
+fn hint_replaces_only_fixed_part() {
     let wait = Wait {
         fixed: 2 * SECOND,
         random: SECOND,
@@ -82,7 +82,7 @@ fn a_hint_replaces_the_fixed_part_only() {
 }
 
 #[test]
-fn refuses_what_makes_no_sense() {
+fn invalid_delays_are_rejected() {
     let error = Backoff::new(Duration::ZERO, SECOND).unwrap_err();
     assert_eq!(error.field(), "base_delay");
     let error = Backoff::new(2 * SECOND, SECOND).unwrap_err();
@@ -95,7 +95,7 @@ fn refuses_what_makes_no_sense() {
 
 proptest! {
     #[test]
-    fn no_wait_is_longer_than_its_bound(
+    fn wait_is_within_bound(
         retry: u32,
         base in 1..u64::MAX,
         max: u64,

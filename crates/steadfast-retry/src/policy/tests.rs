@@ -20,7 +20,7 @@ fn policy() -> Policy {
         budget: Some(RetryBudget::default()),
         safety: Safety::idempotent(),
         observers: Observers::new(),
-        // Each wait is as long as it can be.
+        // The longest possible waits.
         random: RandomSource::given(|| 1.0),
     }
 }
@@ -52,7 +52,7 @@ fn spent(attempts: u32) -> Spent {
     }
 }
 
-/// The wait of a decision, or `None` if it is to give up.
+/// Returns the wait of a decision, or `None` if it gives up.
 fn wait(decision: &Decision) -> Option<Duration> {
     match decision {
         Decision::GiveUp(_) => None,
@@ -61,7 +61,7 @@ fn wait(decision: &Decision) -> Option<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn alone_it_asks_the_same_endpoint_as_its_class_allows() {
+async fn class_decides_retry_without_balancer() {
     let now = Instant::now();
     for (class, expected) in [
         (Class::RateLimited, true),
@@ -83,7 +83,7 @@ async fn alone_it_asks_the_same_endpoint_as_its_class_allows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_is_a_floor_and_jitter_only_adds() {
+async fn jitter_only_adds_to_hint() {
     let now = Instant::now();
     let mut limited = outcome(Class::RateLimited, None);
     limited.verdict = limited.verdict.with_hint(Some(2 * SECOND));
@@ -105,9 +105,9 @@ async fn a_hint_is_a_floor_and_jitter_only_adds() {
     }
 }
 
-/// Who had no hint comes back by chance already.
+/// Without a hint, the waits are random already.
 #[tokio::test(start_paused = true)]
-async fn only_a_hint_that_was_followed_in_vain_spreads_the_next_wait() {
+async fn second_hint_in_a_row_spreads_wait() {
     let now = Instant::now();
     for (class, hint, waits, expected) in [
         (Class::RateLimited, Some(SECOND), 0, SECOND + SECOND / 2),
@@ -128,7 +128,7 @@ async fn only_a_hint_that_was_followed_in_vain_spreads_the_next_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_fits_what_is_left_or_is_not_begun() {
+async fn wait_is_started_only_within_time_left() {
     let now = Instant::now();
     let at = |wait| outcome(Class::RateLimited, Some(Next::At(now + wait)));
     let none = None;
@@ -149,7 +149,7 @@ async fn a_wait_fits_what_is_left_or_is_not_begun() {
         (Duration::ZERO, none, 30 * SECOND, None),
         (Duration::ZERO, none, 30 * SECOND - TICK, Some(TICK)),
         (Duration::ZERO, none, 30 * SECOND - TICK / 2, None),
-        // A deadline counts instead, and leaves half of what remains for the attempt.
+        // A deadline replaces the maximum, and leaves half of the rest for the attempt.
         (
             40 * SECOND,
             by(60 * SECOND),
@@ -188,7 +188,7 @@ async fn a_wait_fits_what_is_left_or_is_not_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn moving_on_is_immediate_and_free_after_a_refusal() {
+async fn move_after_refusal_is_immediate_and_free() {
     let now = Instant::now();
     for (class, attempts, expected, cost) in [
         (Class::RateLimited, 3, Some(Duration::ZERO), 0),
@@ -212,7 +212,7 @@ async fn moving_on_is_immediate_and_free_after_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_costs_more_where_nobody_asked_for_a_pause() {
+async fn retry_without_throttling_costs_more() {
     let now = Instant::now();
     for (class, cost) in [(Class::RateLimited, 5), (Class::Transport, 14)] {
         let policy = policy();
@@ -225,7 +225,7 @@ async fn a_retry_costs_more_where_nobody_asked_for_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_budget_ends_retries_but_no_free_moves() {
+async fn empty_budget_ends_retries_but_not_free_moves() {
     let now = Instant::now();
     let policy = Policy {
         budget: Some(RetryBudget::new(1)),
@@ -239,7 +239,7 @@ async fn an_empty_budget_ends_retries_but_no_free_moves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_processed_is_repeated_only_if_it_is_safe() {
+async fn possibly_processed_request_is_repeated_only_if_safe() {
     let now = Instant::now();
     for (class, hint, expected) in [
         (Class::ServerError, None, false),
@@ -263,7 +263,7 @@ async fn what_may_have_been_processed_is_repeated_only_if_it_is_safe() {
 }
 
 #[test]
-fn a_request_is_safe_by_method_key_extension_or_configuration() {
+fn method_key_override_or_setting_makes_request_safe() {
     let head = |method, key: bool, extension: Option<bool>| {
         let mut request = Request::builder().method(method).uri("/search");
         if key {
@@ -298,9 +298,9 @@ fn a_request_is_safe_by_method_key_extension_or_configuration() {
     }
 }
 
-/// A balancer that refuses a request at once has asked nobody: waiting for it is no attempt.
+/// A balancer that rejects a request at once has made no attempt.
 #[tokio::test(start_paused = true)]
-async fn waiting_for_the_first_endpoint_is_no_attempt() {
+async fn wait_for_first_endpoint_does_not_count() {
     let now = Instant::now();
     let refused = Outcome {
         attempted: false,
@@ -322,9 +322,9 @@ async fn waiting_for_the_first_endpoint_is_no_attempt() {
     assert_eq!(budget.available(), budget.capacity());
 }
 
-/// A balancer promised another endpoint for free, and then had none: what follows is a retry.
+/// A balancer reported another endpoint, and then had none. The next attempt is a retry.
 #[tokio::test(start_paused = true)]
-async fn waiting_after_a_broken_promise_is_paid_for() {
+async fn wait_after_rejected_move_is_paid() {
     let now = Instant::now();
     let refused = Outcome {
         attempted: false,
@@ -342,7 +342,7 @@ async fn waiting_after_a_broken_promise_is_paid_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_error_is_repeated_once_at_the_same_endpoint() {
+async fn server_error_is_repeated_once_at_same_endpoint() {
     let now = Instant::now();
     for (once, expected) in [(1, true), (2, false)] {
         let spent = Spent { once, ..spent(1) };
@@ -352,7 +352,7 @@ async fn a_server_error_is_repeated_once_at_the_same_endpoint() {
 }
 
 #[test]
-fn a_request_may_have_rules_of_its_own() {
+fn retry_override_replaces_layer_settings() {
     let head = |given: RetryOverride| {
         let request = Request::builder().extension(given).body(()).unwrap();
         request.into_parts().0
@@ -373,9 +373,9 @@ fn a_request_may_have_rules_of_its_own() {
     assert!(off.may_retry(&head(given)));
 }
 
-/// A balancer that asked nobody may say once more that somebody is free.
+/// A balancer may reject a request and still report an admissible endpoint.
 #[tokio::test(start_paused = true)]
-async fn who_asks_nobody_is_not_asked_again_at_once() {
+async fn rejection_without_attempt_is_not_repeated_at_once() {
     let nobody = Outcome {
         attempted: false,
         ..outcome(Class::RateLimited, Some(Next::Now))
@@ -384,9 +384,9 @@ async fn who_asks_nobody_is_not_asked_again_at_once() {
     assert!(wait(&decision) >= Some(TICK), "{decision:?}");
 }
 
-/// A move was paid for, nobody took it, and what follows is a retry at the same endpoint.
+/// A move was paid and not sent. The next attempt is a retry at the same endpoint.
 #[tokio::test(start_paused = true)]
-async fn what_is_reserved_already_is_not_paid_again() {
+async fn reserved_tokens_are_not_paid_again() {
     for (paid, first, cost) in [(0, false, 14), (2, false, 12), (14, false, 0), (0, true, 0)] {
         let now = Instant::now();
         let known = Outcome {
@@ -406,7 +406,7 @@ async fn what_is_reserved_already_is_not_paid_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_asked_after_the_deadline() {
+async fn no_attempt_starts_after_deadline() {
     let now = Instant::now();
     let late = Limits {
         deadline: Some(Deadline::at(now)),

@@ -15,7 +15,7 @@ use super::frames::CHUNK;
 use super::kept::KeptRepr;
 use super::*;
 
-/// Gives its frames one by one. `None` is a frame that is not there yet.
+/// Returns its frames one by one. `None` is a frame that is pending.
 #[derive(Debug)]
 struct Script {
     frames: VecDeque<Option<Result<Frame<&'static [u8]>, &'static str>>>,
@@ -70,9 +70,9 @@ where
     Ok((collected.to_bytes(), trailers))
 }
 
-/// Two attempts that run at the same time need a body each.
+/// Concurrent attempts need one body each.
 #[tokio::test]
-async fn what_is_in_memory_can_be_copied_and_a_stream_cannot() {
+async fn held_body_can_be_cloned_and_stream_cannot() {
     let body = ReplayBody::new(Full::new(Bytes::from_static(b"data")), 100);
     let copy = body.try_clone().expect("it is held");
     assert_eq!(send(body).await.expect("no error").0, "data");
@@ -81,11 +81,11 @@ async fn what_is_in_memory_can_be_copied_and_a_stream_cannot() {
     let mut live = ReplayBody::new(script(&[Some(b"data")], None), 100);
     assert!(live.try_clone().is_none());
     let _kept = live.keep();
-    assert!(live.try_clone().is_none(), "it is recorded by one reader");
+    assert!(live.try_clone().is_none(), "one reader records it");
 }
 
 #[tokio::test]
-async fn a_body_in_memory_is_not_copied() {
+async fn held_body_is_not_copied() {
     let bytes = Bytes::from_static(b"{}");
     let mut body = ReplayBody::new(Full::new(bytes.clone()), 10);
     let kept = body.keep().expect("it is in memory");
@@ -96,7 +96,7 @@ async fn a_body_in_memory_is_not_copied() {
 }
 
 #[tokio::test]
-async fn an_empty_body_is_empty_again() {
+async fn empty_body_is_sent_again_empty() {
     let mut body = ReplayBody::new(Empty::<Bytes>::new(), 0);
     assert!(body.is_end_stream());
     let kept = body.keep().expect("nothing to hold");
@@ -104,7 +104,7 @@ async fn an_empty_body_is_empty_again() {
 }
 
 #[tokio::test]
-async fn only_what_is_known_to_be_small_is_held() {
+async fn only_body_of_known_small_size_is_held() {
     for (body, held) in [
         (script(&[Some(b"1234")], Some(4)), true),
         (script(&[Some(b"12"), Some(b"34")], Some(4)), true),
@@ -112,7 +112,7 @@ async fn only_what_is_known_to_be_small_is_held() {
         (script(&[Some(b"12345")], Some(5)), false),
         (script(&[Some(b"1234")], None), false),
         (script(&[Some(b"12"), None, Some(b"34")], Some(4)), false),
-        // They say four, and give less or more.
+        // Their size hint of four is wrong.
         (script(&[Some(b"12")], Some(4)), false),
         (script(&[Some(b"1234"), Some(b"5678")], Some(4)), false),
     ] {
@@ -128,19 +128,19 @@ async fn only_what_is_known_to_be_small_is_held() {
     }
 }
 
-/// A caller could fill the memory with them, and never reach a limit that counts bytes.
+/// A caller could otherwise fill the memory with empty frames: the limit counts bytes.
 #[test]
-fn frames_without_data_are_not_kept() {
+fn empty_frames_are_not_kept() {
     let body = ReplayBody::new(script(&[Some(b""), Some(b""), None], Some(0)), 4);
     let Repr::Live(live) = body.0 else {
-        panic!("its end has not come");
+        panic!("it has not ended");
     };
     assert!(live.read.is_empty());
 }
 
-/// A client may send its request a byte at a time. Each frame would take a hundred bytes.
+/// A client may send its request byte by byte. Each frame would use a hundred bytes.
 #[tokio::test]
-async fn small_frames_are_kept_together() {
+async fn small_frames_are_held_in_chunks() {
     const FRAMES: usize = 100_000;
     let mut frames: Vec<Option<&'static [u8]>> = vec![Some(b"x"); FRAMES];
     frames.insert(FRAMES / 2, None);
@@ -159,15 +159,15 @@ async fn small_frames_are_kept_together() {
     let (sent, _) = send(body).await.unwrap();
     assert_eq!(sent, vec![b'x'; FRAMES]);
 
-    // Too large in the end, it is passed on as it came.
+    // A body that is too large is sent as it arrives.
     let body = ReplayBody::new(script_of(true), limit - 1).hold().await;
     assert!(body.data().is_none());
     assert_eq!(send(body).await.unwrap().0.len(), FRAMES);
 }
 
-/// The body of a request that a server passes on comes while it is passed on.
+/// A proxy sends a request while its body arrives.
 #[tokio::test]
-async fn a_body_that_comes_later_can_be_waited_for() {
+async fn hold_waits_for_late_frames() {
     for (body, held) in [
         (script(&[Some(b"12"), None, Some(b"34")], Some(4)), true),
         (script(&[None, Some(b"12"), None, Some(b"34")], None), true),
@@ -190,7 +190,7 @@ async fn a_body_that_comes_later_can_be_waited_for() {
 }
 
 #[tokio::test]
-async fn trailers_are_sent_each_time() {
+async fn trailers_are_sent_by_each_attempt() {
     let trailers = HeaderMap::from_iter([(http::header::ETAG, "x".parse().unwrap())]);
     let mut body = script(&[Some(b"12")], Some(2));
     body.frames
@@ -205,22 +205,26 @@ async fn trailers_are_sent_each_time() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_body_reaches_the_client() {
+async fn body_error_reaches_client() {
     let mut body = script(&[Some(b"12")], Some(4));
     body.frames.push_back(Some(Err("the disk is gone")));
     let mut body = ReplayBody::new(body, 4);
     assert!(body.keep().is_none());
-    assert_eq!(body.size_hint().exact(), Some(4), "what was read counts");
+    assert_eq!(
+        body.size_hint().exact(),
+        Some(4),
+        "the frames that were read count"
+    );
     assert_eq!(send(body).await, Err("the disk is gone".to_owned()));
 }
 
 #[test]
-fn debug_does_not_show_the_content() {
+fn debug_does_not_print_content() {
     let body = ReplayBody::new(Full::new(Bytes::from_static(b"secret")), 10);
     assert_eq!(format!("{body:?}"), "ReplayBody::Held(6 bytes)");
 }
 
-/// Reads `frames` frames, or until there is nothing to read for now.
+/// Reads `frames` frames, or until no frame is available.
 fn read<B>(body: &mut ReplayBody<B>, frames: usize) -> Sent
 where
     B: Body + Unpin,
@@ -230,7 +234,7 @@ where
     for _ in 0..frames {
         let mut cx = Context::from_waker(Waker::noop());
         if body.is_end_stream() {
-            // A client stops here, and takes what it has for the whole.
+            // A client stops here, and takes the body for whole.
             sent.ended = true;
             break;
         }
@@ -286,12 +290,12 @@ const ALL: usize = 1000;
 
 fn streamed(chunks: &[Option<&'static [u8]>], limit: u64) -> (ReplayBody<Script>, Kept<Script>) {
     let mut body = ReplayBody::new(script(chunks, None), limit);
-    let kept = body.keep().expect("nothing says that it is too large");
+    let kept = body.keep().expect("its size is unknown");
     (body, kept)
 }
 
 #[test]
-fn a_stream_is_sent_again_from_its_start() {
+fn stream_is_sent_again_from_start() {
     for frames in 0..4 {
         let (mut first, kept) = streamed(&[Some(b"ab"), None, Some(b"cd")], 4);
         read(&mut first, frames);
@@ -303,10 +307,10 @@ fn a_stream_is_sent_again_from_its_start() {
     }
 }
 
-/// An attempt that still waits for the body would otherwise keep its connection for ever.
+/// An attempt that waits for the body would otherwise keep its connection forever.
 #[tokio::test]
-async fn an_attempt_that_is_cut_off_is_woken() {
-    /// Nothing comes of it, ever.
+async fn attempt_that_is_cut_off_is_woken() {
+    /// Never returns a frame.
     struct Silent;
     impl Body for Silent {
         type Data = Bytes;
@@ -319,7 +323,7 @@ async fn an_attempt_that_is_cut_off_is_woken() {
         }
     }
     let mut first = ReplayBody::new(Silent, 4);
-    let kept = first.keep().expect("nothing says that it is too large");
+    let kept = first.keep().expect("its size is unknown");
     let mut first = tokio_test::task::spawn(first);
     assert!(first.enter(|cx, body| body.poll_frame(cx).is_pending()));
     assert!(!first.is_woken());
@@ -328,25 +332,25 @@ async fn an_attempt_that_is_cut_off_is_woken() {
 }
 
 #[test]
-fn past_the_limit_the_attempt_goes_on_and_is_the_last() {
+fn attempt_above_limit_continues_without_record() {
     let (mut first, kept) = streamed(&[Some(b"ab"), Some(b"cde"), Some(b"f")], 4);
     assert_eq!(read(&mut first, 1).data, b"ab");
     assert!(kept.is_whole());
     assert_eq!(read(&mut first, ALL), Sent::all(b"cdef"));
     assert!(!kept.is_whole());
     let KeptRepr::Recorded(recording) = &kept.0 else {
-        panic!("it came while it was sent");
+        panic!("it is recorded");
     };
-    assert_eq!(recording.recorded(), 0, "what nobody will send is not kept");
+    assert_eq!(recording.recorded(), 0, "the record is no longer needed");
     assert!(kept.again().is_none());
 
     let known = ReplayBody::new(script(&[Some(b"12345")], Some(5)), 4).keep();
-    assert!(known.is_none(), "it says that it is too large");
+    assert!(known.is_none(), "its known size is too large");
 }
 
-/// The second attempt reads past the limit what the first had not.
+/// The second attempt exceeds the limit, which the first one has not reached.
 #[test]
-fn a_later_attempt_may_pass_the_limit_too() {
+fn later_attempt_above_limit_is_last() {
     let (mut first, kept) = streamed(&[Some(b"ab"), Some(b"cde"), Some(b"f")], 4);
     read(&mut first, 1);
     let mut second = kept.again().expect("nothing is too large yet");
@@ -355,7 +359,7 @@ fn a_later_attempt_may_pass_the_limit_too() {
 }
 
 #[test]
-fn nothing_is_recorded_once_no_attempt_can_follow() {
+fn recording_stops_if_no_attempt_can_follow() {
     let (mut first, kept) = streamed(&[Some(b"ab"), Some(b"cd")], 100);
     read(&mut first, 1);
     drop(kept);
@@ -364,7 +368,7 @@ fn nothing_is_recorded_once_no_attempt_can_follow() {
 }
 
 #[test]
-fn a_body_that_broke_is_not_sent_again() {
+fn broken_body_is_not_sent_again() {
     let mut body = script(&[Some(b"12")], None);
     body.frames.push_back(Some(Err("the disk is gone")));
     let mut first = ReplayBody::new(body, 9);
@@ -378,7 +382,7 @@ fn a_body_that_broke_is_not_sent_again() {
 }
 
 #[test]
-fn every_attempt_says_the_same_size() {
+fn every_attempt_has_same_size_hint() {
     let mut script = script(&[Some(b"ab"), Some(b"cd")], None);
     script.size = Some(7);
     let mut first = ReplayBody::new(script, 9);
@@ -392,9 +396,9 @@ fn every_attempt_says_the_same_size() {
     assert_eq!(last.size_hint().exact(), Some(7 - sent));
 }
 
-/// Wrappers that know a length from a header often do so.
+/// Wrappers with the length of a header often return a constant size hint.
 #[test]
-fn a_body_may_say_the_same_size_all_the_time() {
+fn constant_size_hint_is_corrected() {
     struct Constant(Script);
     impl Body for Constant {
         type Data = &'static [u8];
@@ -423,9 +427,9 @@ fn a_body_may_say_the_same_size_all_the_time() {
     assert_eq!(held.data().map(|data| &data[..]), Some(&b"abcd"[..]));
 }
 
-/// A caller who looks into a body first may have taken something out of it.
+/// A caller may read a part of the body first.
 #[test]
-fn what_was_read_before_is_no_part_of_the_size() {
+fn bytes_read_before_are_not_in_size_hint() {
     let mut source = script(&[Some(b"ab"), None, Some(b"cd")], Some(4));
     source.frames.push_front(None);
     let mut body = ReplayBody::new(source, 9);
@@ -441,9 +445,9 @@ fn what_was_read_before_is_no_part_of_the_size() {
     );
 }
 
-/// Millions of small frames would take much more memory than their bytes.
+/// Millions of small frames would use much more memory than their bytes.
 #[test]
-fn small_frames_are_joined() {
+fn small_frames_are_recorded_in_chunks() {
     let chunks = vec![Some(&b"x"[..]); 100_000];
     let (mut first, kept) = streamed(&chunks, 1_000_000);
     assert_eq!(read(&mut first, 200_000).data.len(), 100_000);
@@ -451,9 +455,9 @@ fn small_frames_are_joined() {
     assert_eq!(read(&mut second, 10), Sent::all(&[b'x'; 100_000]));
 }
 
-/// A body that panics is its reader's trouble, and must not leave another attempt waiting.
+/// A panic during a poll must not leave another attempt waiting.
 #[test]
-fn a_body_that_panics_is_broken_for_the_next_attempt() {
+fn panic_of_body_breaks_it_for_next_attempt() {
     struct Panics {
         when_polled: bool,
         polled: bool,
@@ -480,16 +484,16 @@ fn a_body_that_panics_is_broken_for_the_next_attempt() {
             polled: false,
         };
         let mut first = ReplayBody::new(body, 9);
-        let kept = first.keep().expect("nobody knows yet");
+        let kept = first.keep().expect("its size is unknown");
         let read_it = std::panic::AssertUnwindSafe(|| read(&mut first, 1));
         std::panic::catch_unwind(read_it).expect_err("it panics");
         assert!(kept.again().is_none());
     }
 }
 
-/// Streams that are not fused panic, or begin anew.
+/// Streams that are not fused panic or start again.
 #[test]
-fn a_body_is_not_polled_after_its_end() {
+fn body_is_not_polled_after_its_end() {
     struct Once(Option<Option<&'static [u8]>>);
     impl Body for Once {
         type Data = &'static [u8];
@@ -517,9 +521,9 @@ fn a_body_is_not_polled_after_its_end() {
     assert_eq!(read(&mut only, ALL), Sent::all(b"ab"));
 }
 
-/// A caller could keep the thread with frames that are empty, and never reach a limit.
+/// Endless empty frames would otherwise occupy the thread: the limit counts bytes.
 #[test]
-fn a_body_that_always_has_a_frame_gives_the_thread_back() {
+fn endless_empty_frames_yield_thread() {
     struct Endless;
     impl Body for Endless {
         type Data = Bytes;
@@ -540,9 +544,9 @@ fn a_body_that_always_has_a_frame_gives_the_thread_back() {
     assert!(hold.is_woken());
 }
 
-/// Two attempts at once, on two threads: the old one is in the middle of a poll.
+/// Two attempts on two threads: the earlier one is in the middle of a poll.
 #[test]
-fn an_attempt_waits_for_the_poll_of_the_one_before() {
+fn attempt_waits_for_poll_of_previous_attempt() {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     struct Slow(Sender<()>, Receiver<&'static [u8]>, bool);
@@ -577,7 +581,7 @@ fn an_attempt_waits_for_the_poll_of_the_one_before() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many polls by one of the attempts so far, the last if there are fewer.
+    /// Polls of one of the attempts so far: its index, at most the last, and their number.
     Read(usize, usize),
     Again,
 }
@@ -590,10 +594,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever was read by whom before: the attempt in charge sends every byte in order, and no
-    /// other attempt ends as if it had.
+    /// After any reads, the attempt in charge sends every byte in order. No other attempt ends as if
+    /// it had sent all.
     #[test]
-    fn every_attempt_sends_the_same_bytes(
+    fn every_attempt_sends_same_bytes(
         chunks in prop::collection::vec(prop::option::of("[a-z]{0,9}"), 0..9),
         large in prop::option::of(0..9usize),
         limit in 0..60u64,
@@ -611,7 +615,7 @@ proptest! {
             .into_iter()
             .map(|chunk| chunk.map(|text| &*text.into_bytes().leak()))
             .collect();
-        // Right, wrong by one, or not known.
+        // Right, wrong by one, or unknown.
         let size = known.map(|right| whole.len() as u64 + u64::from(!right));
         let mut source = script(&chunks, size);
         let trailers = with_trailers

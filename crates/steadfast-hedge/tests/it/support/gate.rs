@@ -21,8 +21,8 @@ struct Gate {
 #[derive(Clone)]
 pub(crate) struct GateLayer(Gates, String);
 
-/// A service with readiness to be reserved. A handle that is ready holds one place, and the
-/// future of a call holds it on.
+/// A service with limited readiness. A ready instance occupies one slot, which the future of its
+/// call keeps.
 pub(crate) struct Gated<S> {
     inner: S,
     gate: GateLayer,
@@ -31,7 +31,7 @@ pub(crate) struct Gated<S> {
 
 struct Place(GateLayer);
 
-/// A balancer whose endpoints are ready when their gates say so.
+/// Creates a balancer with a gate for the readiness of each endpoint.
 pub(crate) fn gated(
     builder: EndpointBalanceBuilder,
     net: &Net,
@@ -57,12 +57,12 @@ impl Gates {
         GateLayer(self.clone(), name)
     }
 
-    /// Sets the free places.
+    /// Sets the free slots.
     pub(crate) fn room(&self, name: &str, room: usize) {
         self.with(name, |gate| gate.room = room);
     }
 
-    /// Changes a gate and wakes who waits for it.
+    /// Changes a gate and wakes its waiters.
     fn with<T>(&self, name: &str, change: impl FnOnce(&mut Gate) -> T) -> T {
         let mut gates = self.0.lock().unwrap();
         let gate = gates.get_mut(name).expect("a layer was made for it");
@@ -121,7 +121,7 @@ where
 }
 
 impl<S: Clone> Clone for Gated<S> {
-    // The place is that of one handle.
+    // A slot belongs to one instance.
     fn clone(&self) -> Self {
         self.gate.layer(self.inner.clone())
     }

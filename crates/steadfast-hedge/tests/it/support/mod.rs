@@ -44,7 +44,7 @@ pub(crate) fn post() -> Request<Body> {
     request("POST")
 }
 
-/// A request with this record, as a retry layer would send it.
+/// Creates a request with a trail, like a retry layer.
 pub(crate) fn get_with(trail: &Trail) -> Request<Body> {
     let mut request = get();
     request.extensions_mut().insert(trail.clone());
@@ -84,7 +84,7 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
     let mut base = String::from("http://");
     base.push_str(name);
     base.push_str(".test");
-    // The times of a test are to be exact.
+    // The times of a test must be exact.
     let breaker = Endpoint::default_breaker().jitter(0.0);
     Endpoint::new(name, &base).expect("valid").breaker(breaker)
 }
@@ -95,7 +95,7 @@ pub(crate) fn wishing(wishes: RoutingOptions) -> Request<Body> {
     request
 }
 
-/// A request that may go to this endpoint only.
+/// Creates a request that is pinned to an endpoint.
 pub(crate) fn only(name: &str) -> Request<Body> {
     wishing(RoutingOptions::new().only(name))
 }
@@ -109,7 +109,7 @@ pub(crate) fn pool(names: &[&str]) -> EndpointBalanceBuilder {
     EndpointBalanceLayer::builder().endpoints(names.iter().map(|name| endpoint(name)))
 }
 
-/// A balancer over the servers of a test, with its handle.
+/// Creates a balancer over the servers of a test, and its handle.
 pub(crate) fn balance(
     builder: EndpointBalanceBuilder,
     net: &Net,
@@ -119,7 +119,7 @@ pub(crate) fn balance(
     (layer.layer(net.client()), handle)
 }
 
-/// What a caller may hold: the balancer, or layers around it.
+/// The balancer, or layers around it.
 pub(crate) trait Http:
     Service<
         Request<Body>,
@@ -151,7 +151,7 @@ pub(crate) async fn send<S: Http>(
     service.clone().oneshot(request).await
 }
 
-/// The status of the answer, 0 if there is none.
+/// Returns the status of the answer, or 0 after an error.
 pub(crate) async fn status<S: Http>(service: &S, request: Request<Body>) -> u16 {
     match send(service, request).await {
         Ok(response) => response.status().as_u16(),
@@ -175,7 +175,7 @@ impl Events {
         observer_fn(move |event| events.lock().unwrap().push(event.clone()))
     }
 
-    /// What was told since the last call, one short word for each.
+    /// Returns a short text for each event since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
             .iter()

@@ -21,10 +21,10 @@ struct Server {
     running: usize,
 }
 
-/// Answers the request of this number, counted from 0.
+/// Returns the reply to a request by its number, counted from 0.
 type Rule = Arc<dyn Fn(usize) -> Reply + Send + Sync>;
 
-/// A request that a server saw.
+/// A request that a server received.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) at: Instant,
@@ -35,7 +35,7 @@ pub(crate) struct Reply {
     answer: Result<Response<Body>, BoxError>,
 }
 
-/// The client of all servers. It panics if a handle is called that was not ready.
+/// The client of all servers. It panics if an instance is called that was not ready.
 #[derive(Debug)]
 pub(crate) struct Client {
     net: Net,
@@ -46,7 +46,7 @@ pub(crate) struct Client {
 struct Running(Net, String);
 
 impl Reply {
-    /// Answers only after this time.
+    /// Delays the answer.
     pub(crate) fn after(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -80,7 +80,7 @@ impl Net {
         Self::default()
     }
 
-    /// Sets what a server answers. What it saw so far stays in its log.
+    /// Sets the replies of a server. Its log of requests stays.
     pub(crate) fn on<R: Into<Reply>>(
         &self,
         name: &str,
@@ -120,7 +120,7 @@ impl Net {
         names.map(|name| self.count(name))
     }
 
-    /// The attempts that were sent and have neither an answer nor were dropped.
+    /// Returns the number of attempts that were neither answered nor dropped.
     pub(crate) fn running(&self, name: &str) -> usize {
         self.0.lock().unwrap()[name].running
     }
@@ -160,7 +160,7 @@ impl<B: Send + 'static> Service<Request<B>> for Client {
 }
 
 impl Clone for Client {
-    // Readiness is that of one handle.
+    // Readiness belongs to one instance.
     fn clone(&self) -> Self {
         self.net.client()
     }

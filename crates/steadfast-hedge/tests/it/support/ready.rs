@@ -10,10 +10,9 @@ use super::{Body, ok};
 pub(crate) type Mock = mock::Mock<Request<Body>, Response<Body>>;
 pub(crate) type Handle = mock::Handle<Request<Body>, Response<Body>>;
 
-/// Makes calls through clones. The mock panics when a handle is called that did not report
-/// readiness itself, so reaching the end means that the ready handle, and not a clone of it, took
-/// each request.
-pub(crate) async fn calls_what_was_ready<S>(
+/// Makes calls through clones. The mock panics if an instance is called that did not report
+/// readiness itself.
+pub(crate) async fn call_ready_instances<S>(
     service: &mut mock::Spawn<S>,
     handle: &mut Handle,
     request: fn() -> Request<Body>,

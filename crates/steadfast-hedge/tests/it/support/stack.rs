@@ -17,13 +17,13 @@ pub(crate) fn share(share: f64) -> Share {
 /// The delay of [`hedge`].
 pub(crate) const DELAY: Duration = Duration::from_millis(100);
 
-/// A layer that sends again after 100 ms, as often as it is asked to.
+/// Creates a layer that hedges after [`DELAY`], without a limit of the share.
 pub(crate) fn hedge() -> HedgeLayer {
     let layer = HedgeLayer::new().after(DELAY);
     layer.max_share(Share::ALL)
 }
 
-/// A layer that sends again after the time in which 19 of 20 are answered.
+/// Creates a layer that hedges after the 95th percentile of latencies.
 pub(crate) fn hedge_at_p95() -> HedgeLayer {
     let layer = HedgeLayer::new().quantile(Quantile::new(0.95).expect("valid"));
     layer.max_share(Share::ALL)
@@ -48,7 +48,7 @@ pub(crate) fn gated_stack(
     (layer.layer(service), gates)
 }
 
-/// Servers that answer after these times.
+/// Creates servers that answer after these times.
 pub(crate) fn servers<const N: usize>(after: [(&str, Duration); N]) -> Net {
     let net = Net::new();
     for (name, wait) in after {
@@ -65,7 +65,7 @@ pub(crate) fn in_flight(handle: &PoolHandle) -> Vec<u32> {
         .collect()
 }
 
-/// Lets the share of further attempts grow to all that can be saved, by requests that are dropped.
+/// Fills the share of hedges with dropped requests.
 pub(crate) async fn save_up<S: Http>(service: &S, net: &Net) -> [usize; 3] {
     for _ in 0..20 {
         drop(task::spawn(service.clone().oneshot(post())).poll());

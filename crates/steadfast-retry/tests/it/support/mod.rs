@@ -1,4 +1,4 @@
-#![allow(dead_code)] // each test binary uses a part of this
+mod client;
 
 use std::time::Duration;
 
@@ -8,13 +8,15 @@ use http_body_util::Full;
 use steadfast_retry::{ReplayBody, RetryOn429Layer};
 use tower_test::mock;
 
+pub(crate) use self::client::{Answer, LayerOneshot, Returned, client, refused, reset, send};
+
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) type Body = Full<Bytes>;
 pub(crate) type Handle = mock::Handle<Request<ReplayBody<Body>>, Response<String>>;
 pub(crate) type Mock = mock::Mock<Request<ReplayBody<Body>>, Response<String>>;
 
-/// A layer whose waits are as long as they can be: half a second, a second, two …
+/// Creates a layer with the longest possible waits: 0.5 s, 1 s, 2 s, …
 pub(crate) fn layer() -> RetryOn429Layer {
     RetryOn429Layer::new().random(|| 1.0)
 }

@@ -1,19 +1,17 @@
-//! What `tracing` sees of each attempt.
-
-mod support;
+//! The spans and events of `tracing`.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use crate::support::{answer, limited, request};
 use steadfast_core::BoxError;
 use steadfast_retry::RetryOn429Layer;
-use support::{answer, limited, request};
 use tower::{ServiceBuilder, ServiceExt};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Writes down each span and what is recorded in it, and whether the client ran in it.
+/// Records each span with its fields, and the spans that are entered.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<State>>);
 
@@ -34,7 +32,7 @@ impl Visit for Fields<'_> {
 
 impl Subscriber for Spans {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // As a filter does that names the span.
+        // Like a filter for the name of the span.
         let is_own = metadata.target().starts_with("steadfast_retry");
         metadata.is_span() && metadata.name() == "attempt" || metadata.is_event() && is_own
     }
@@ -88,7 +86,7 @@ async fn each_attempt_has_a_span() {
             }
         }
     });
-    // The inner one sees that the outer one is at work.
+    // The inner layer leaves the retries to the outer layer.
     let service = ServiceBuilder::new()
         .layer(RetryOn429Layer::new())
         .layer(RetryOn429Layer::new().prepared_body())
@@ -114,12 +112,12 @@ async fn each_attempt_has_a_span() {
     assert_eq!(
         *current.lock().unwrap(),
         [[1], [2], [3]],
-        "the client runs in it"
+        "the client runs in the span"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn why_a_request_is_given_up_is_said() {
+async fn reason_of_last_attempt_is_logged() {
     for (layer, method, status, reason) in [
         (
             RetryOn429Layer::new(),

@@ -1,24 +1,21 @@
-//! The promises of `tower_service::Service` that every layer of the workspace keeps.
-
-mod support;
+//! The contract of `tower_service::Service`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use crate::support::{Body, Handle, Mock, SECOND, answer, layer, limited, request};
 use http::{Request, Response};
 use steadfast_core::{Class, Classified, Exhausted, RetryBudget, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429};
-use support::{Body, Handle, Mock, SECOND, answer, layer, limited, request};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service};
 use tower_test::mock;
 
-/// The mock panics when a handle is called that did not report readiness itself, so reaching the
-/// end of this test means that the ready handle, and not a clone of it, took the request.
+/// The mock panics if an instance is called that did not report readiness itself.
 #[tokio::test(start_paused = true)]
-async fn calls_the_handle_that_was_ready() {
+async fn ready_instance_is_called() {
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
         mock::spawn_layer(layer());
     for _ in 0..3 {
@@ -32,9 +29,9 @@ async fn calls_the_handle_that_was_ready() {
     }
 }
 
-/// Each call spends one readiness, so the handle is asked again before each further attempt.
+/// Each call uses one readiness, so each further attempt needs another one.
 #[tokio::test(start_paused = true)]
-async fn waits_for_readiness_before_a_further_attempt() {
+async fn further_attempt_waits_for_readiness() {
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
         mock::spawn_layer(layer());
     handle.allow(1);
@@ -56,7 +53,7 @@ async fn waits_for_readiness_before_a_further_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_stays_busy_does_not_hold_the_request() {
+async fn busy_service_ends_request_after_max_wait() {
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
         mock::spawn_layer(layer());
     handle.allow(1);
@@ -68,7 +65,7 @@ async fn a_service_that_stays_busy_does_not_hold_the_request() {
     advance(SECOND + SECOND / 2).await;
     assert_pending!(response.poll());
 
-    // 30 s in all, of which 1.5 were slept.
+    // The maximum is 30 s, and 1.5 s have passed.
     advance(28 * SECOND).await;
     assert_pending!(response.poll());
     advance(SECOND).await;
@@ -77,7 +74,7 @@ async fn a_service_that_stays_busy_does_not_hold_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_readiness_between_attempts_gives_the_last_answer() {
+async fn readiness_error_between_attempts_returns_last_answer() {
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
         mock::spawn_layer(layer());
     assert_ready_ok!(service.poll_ready());
@@ -91,7 +88,7 @@ async fn an_error_of_readiness_between_attempts_gives_the_last_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn passes_readiness_errors_on() {
+async fn readiness_error_is_returned() {
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
         mock::spawn_layer(layer());
     handle.send_error("endpoint lost");
@@ -99,9 +96,9 @@ async fn passes_readiness_errors_on() {
     assert_eq!(error.to_string(), "endpoint lost");
 }
 
-/// A request that leaves during its wait has not used what it took from the budget.
+/// A request that is dropped during its wait has not sent the retry that it reserved.
 #[tokio::test(start_paused = true)]
-async fn a_dropped_future_gives_back_its_budget() {
+async fn dropped_wait_refunds_budget() {
     let budget = RetryBudget::default();
     let layer = layer().budget(budget.clone());
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
@@ -117,10 +114,9 @@ async fn a_dropped_future_gives_back_its_budget() {
     assert_eq!(budget.available(), 500);
 }
 
-/// Servers that hang under a timeout outside would otherwise get every request twice, and the
-/// budget would never know.
+/// Below an outer timeout, an endpoint that hangs would otherwise get each request twice for free.
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_was_sent_is_paid_for_although_its_caller_leaves() {
+async fn dropped_retry_spends_its_cost() {
     let budget = RetryBudget::default();
     let layer = layer().budget(budget.clone());
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
@@ -137,9 +133,9 @@ async fn a_retry_that_was_sent_is_paid_for_although_its_caller_leaves() {
     assert_eq!(budget.available(), 500 - 14);
 }
 
-/// The instant that the first attempt has named is long over.
+/// The recovery of the first attempt has passed long ago.
 #[tokio::test(start_paused = true)]
-async fn a_recovery_that_has_passed_is_not_told_of() {
+async fn passed_recovery_is_not_reported() {
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
         mock::spawn_layer(layer());
     handle.allow(2);
@@ -153,15 +149,18 @@ async fn a_recovery_that_has_passed_is_not_told_of() {
         advance(10 * SECOND).await;
         assert_pending!(response.poll());
     }
-    // It is not ready before the request has waited for as long as it may.
+    // The service becomes ready only after the maximum wait.
     advance(20 * SECOND).await;
     let error = assert_ready_err!(response.poll());
     let exhausted = Exhausted::find(&*error).expect("typed");
     assert_eq!((exhausted.trail().len(), exhausted.retry_in()), (2, None));
-    assert!(exhausted.verdict().proves_unprocessed(), "nothing was done");
+    assert!(
+        exhausted.verdict().proves_unprocessed(),
+        "the attempt was refused"
+    );
 }
 
-/// Takes ten seconds to become ready, but for the first time, and then refuses.
+/// Is ready at once the first time and after ten seconds later, and refuses each request.
 #[derive(Clone, Default)]
 struct SlowToBeReady(Arc<AtomicUsize>, Option<Arc<std::sync::Mutex<Pause>>>);
 
@@ -187,23 +186,22 @@ impl Service<Request<ReplayBody<Body>>> for SlowToBeReady {
     }
 }
 
-/// A service that is slow to become ready before each attempt would otherwise hold a request for
-/// as long as it has attempts.
+/// Slow readiness before each attempt would otherwise extend the wait beyond its maximum.
 #[tokio::test(start_paused = true)]
-async fn waiting_for_readiness_is_waiting() {
+async fn wait_for_readiness_counts_as_wait() {
     let client = SlowToBeReady::default();
     let mut service = layer().max_attempts(10).layer(client.clone());
     let start = tokio::time::Instant::now();
     let response = service.call(request("GET")).await.expect("the last answer");
     assert_eq!(response.status(), 429);
-    // After 10, 20 and 30 s, of which 1.5, 9 and 9 were slept.
+    // Attempts at 10, 20 and 30 s, with waits of 1.5, 9 and 9 s.
     assert_eq!(client.0.load(Ordering::Relaxed), 4);
     assert_eq!(start.elapsed(), 30 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "polled after it was ready")]
-async fn a_future_that_is_done_sends_nothing_more() {
+async fn finished_future_panics_when_polled() {
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
         mock::spawn_layer(layer());
     assert_ready_ok!(service.poll_ready());
@@ -214,7 +212,7 @@ async fn a_future_that_is_done_sends_nothing_more() {
     let _ = response.poll();
 }
 
-/// Counts the futures that are alive.
+/// Counts the live futures.
 #[derive(Clone)]
 struct Counting(Arc<AtomicUsize>);
 
@@ -247,7 +245,7 @@ impl Service<Request<ReplayBody<Body>>> for Counting {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_future_drops_its_attempt() {
+async fn dropped_future_drops_its_attempt() {
     let alive = Arc::new(AtomicUsize::new(0));
     let mut service = layer().layer(Counting(alive.clone()));
     let mut response = task::spawn(service.call(request("GET")));
@@ -257,7 +255,7 @@ async fn a_dropped_future_drops_its_attempt() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// Compiles only while the middleware adds no bounds of its own to these traits.
+/// Compiles only if the middleware adds no bounds of its own to these traits.
 #[allow(dead_code)]
 fn keeps_auto_traits<S: Send + Sync + Clone>(service: RetryOn429<S>) {
     fn check<T: Send + Sync + Clone>(_: T) {}

@@ -1,6 +1,4 @@
-//! Requests whose bodies come while they are sent, and answers that come before that ends.
-
-mod support;
+//! Request bodies that are sent as a stream, and answers that arrive before their end.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -9,17 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::support::{SECOND, answer, layer, limited};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use steadfast_core::BoxError;
 use steadfast_retry::{BodySuperseded, ReplayBody, RetryOn429Layer};
-use support::{SECOND, answer, layer, limited};
 use tokio::time::{Instant, sleep};
 use tower::{ServiceBuilder, ServiceExt};
 
-/// A body without a known size, whose frames come one after the other.
+/// A body of unknown size with a pause before each frame.
 struct Slow {
     frames: VecDeque<&'static str>,
     apart: Duration,
@@ -58,14 +56,14 @@ impl Body for Slow {
     }
 }
 
-/// What a server does with a request: reads so many frames, or all of them, and answers.
+/// The plan of a server: the number of frames that it reads, or all, and its answer.
 type Plan = (Option<usize>, Result<Response<String>, &'static str>);
 
 #[derive(Clone, Default)]
 struct Log {
-    /// What each attempt that was read to its end consisted of.
+    /// The body of each attempt that was read to its end.
     whole: Arc<Mutex<Vec<Bytes>>>,
-    /// Bodies that their servers have not finished reading.
+    /// The bodies that were not read to their end.
     open: Arc<Mutex<Vec<ReplayBody<Slow>>>>,
 }
 
@@ -112,9 +110,9 @@ async fn send(
     (outcome, log, left)
 }
 
-/// Whether nothing of the body was read before the failure, or half, or all of it.
+/// The server reads none, half or all of the body before the failure.
 #[tokio::test(start_paused = true)]
-async fn every_attempt_sends_the_whole_body() {
+async fn every_attempt_sends_whole_body() {
     for frames in [Some(0), Some(1), Some(2), None] {
         for failure in [Ok(limited("1")), Ok(answer(503)), Err("reset")] {
             let plans = vec![(frames, failure), (None, Ok(answer(200)))];
@@ -127,10 +125,10 @@ async fn every_attempt_sends_the_whole_body() {
     }
 }
 
-/// The server answered and went on reading. Its connection is of no more use, and it must not see
-/// the end of a request that was not sent to its end.
+/// The server answers and continues to read. It must not take the part that it has read for a whole
+/// request.
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_was_answered_early_is_cut_off() {
+async fn attempt_with_early_answer_is_cut_off() {
     let plans = vec![(Some(1), Ok(limited("1"))), (None, Ok(answer(200)))];
     let (outcome, log, _) = send(layer(), Slow::new(&["half", "half"]), plans).await;
     assert_eq!(outcome.unwrap().status(), 200);
@@ -141,7 +139,7 @@ async fn an_attempt_that_was_answered_early_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn past_the_limit_the_attempt_goes_on_and_its_answer_is_returned() {
+async fn attempt_above_limit_continues_and_is_last() {
     let plans = vec![(None, Ok(limited("1"))), (None, Ok(answer(200)))];
     let body = Slow::new(&["half", "half"]);
     let start = Instant::now();
@@ -157,9 +155,9 @@ async fn past_the_limit_the_attempt_goes_on_and_its_answer_is_returned() {
     assert_eq!(*log.whole.lock().unwrap(), ["halfhalf"]);
 }
 
-/// The first attempt was refused early, and its server reads on while the request waits.
+/// The first attempt was refused early, and its server continues to read during the wait.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_grows_too_large_while_the_request_waits_ends_the_request() {
+async fn body_that_exceeds_limit_during_wait_ends_request() {
     let seen = Arc::new(Mutex::new(0));
     let count = seen.clone();
     let client = tower::service_fn(move |request: Request<ReplayBody<Slow>>| {
@@ -181,9 +179,9 @@ async fn a_body_that_grows_too_large_while_the_request_waits_ends_the_request() 
     assert_eq!(*seen.lock().unwrap(), 1);
 }
 
-/// The body of a failed answer would otherwise hold its connection through the whole wait.
+/// The body of a failed answer would otherwise occupy its connection during the whole wait.
 #[tokio::test(start_paused = true)]
-async fn a_failed_answer_is_read_while_the_request_waits() {
+async fn failed_answer_is_read_during_wait() {
     let read = Arc::new(Mutex::new(Vec::new()));
     struct Told(Slow, Arc<Mutex<Vec<Instant>>>);
     impl Body for Told {
@@ -220,10 +218,10 @@ async fn a_failed_answer_is_read_while_the_request_waits() {
     assert_eq!(body, "trylater", "the last answer is read by the caller");
 }
 
-/// What a real client does: when the body of a request fails, its connection is gone, and with it
-/// the answer that still came over it.
+/// A real client closes the connection if the request body fails, and loses an answer that is still
+/// arriving.
 #[tokio::test(start_paused = true)]
-async fn an_early_answer_is_read_before_its_attempt_is_cut_off() {
+async fn early_answer_is_read_before_cut_off() {
     struct Slowly(Arc<Mutex<bool>>, Slow);
     impl Body for Slowly {
         type Data = Bytes;
@@ -240,8 +238,8 @@ async fn an_early_answer_is_read_before_its_attempt_is_cut_off() {
         }
     }
 
-    // The answer takes 1.5 s and 150 ms, and 250 ms are waited for it. It may be that of an attempt
-    // which sends what the one before has sent to its end.
+    // The answer takes 1.5 s or 150 ms, and the limit is 250 ms. In the last case it belongs to an
+    // attempt that sends the record of the previous one.
     for (early, apart, expected) in [
         (1, SECOND / 2, false),
         (1, SECOND / 20, true),
@@ -271,7 +269,7 @@ async fn an_early_answer_is_read_before_its_attempt_is_cut_off() {
                             return;
                         }
                         if number > 1 {
-                            // The record is there at once, and the network takes its time.
+                            // The record is available at once, and the network is slower.
                             sleep(SECOND / 100).await;
                         }
                     }

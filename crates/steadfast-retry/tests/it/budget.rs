@@ -1,0 +1,58 @@
+//! The budget of retries.
+
+use steadfast_core::RetryBudget;
+use steadfast_retry::RetryOn429Layer;
+
+use crate::support::{answer, layer, limited, request, reset, send};
+
+#[tokio::test(start_paused = true)]
+async fn successes_fill_budget_and_failures_empty_it() {
+    let budget = RetryBudget::new(20);
+    let layer = || layer().budget(budget.clone());
+
+    let answers = vec![Err(reset()), Ok(answer(200))];
+    send(layer(), request("GET"), answers).await.0.unwrap();
+    assert_eq!(budget.available(), 20, "the retry succeeded");
+
+    let answers = vec![Err(reset()), Err(reset())];
+    let (outcome, sent) = send(layer(), request("GET"), answers).await;
+    outcome.unwrap_err();
+    assert_eq!(sent.len(), 2, "tokens for one retry");
+    assert_eq!(budget.available(), 6);
+
+    let (_, sent) = send(layer(), request("GET"), vec![Err(reset())]).await;
+    assert_eq!(sent.len(), 1, "no tokens for a retry");
+
+    send(layer(), request("GET"), vec![Ok(answer(200))])
+        .await
+        .0
+        .unwrap();
+    assert_eq!(budget.available(), 7, "a first success returns one token");
+
+    let layer = layer().without_budget();
+    let answers = vec![Err(reset()), Err(reset()), Err(reset())];
+    let (_, sent) = send(layer, request("GET"), answers).await;
+    assert_eq!(sent.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn successful_retry_refunds_exactly_its_cost() {
+    let budget = RetryBudget::new(100);
+    budget.try_withdraw(50).expect("it is full").spend();
+    let answers = vec![Ok(limited("1")), Ok(answer(200))];
+    let layer = layer().budget(budget.clone());
+    send(layer, request("GET"), answers).await.0.unwrap();
+    assert_eq!(budget.available(), 50);
+}
+
+/// Clones of a layer and all layers with the same budget share its tokens.
+#[tokio::test(start_paused = true)]
+async fn layers_share_a_budget() {
+    let layer = layer().budget(RetryBudget::new(20));
+    let other = RetryOn429Layer::new().budget(RetryBudget::new(20));
+    for (layer, attempts) in [(layer.clone(), 2), (layer, 1), (other, 2)] {
+        let answers = vec![Err(reset()), Err(reset())];
+        let (_, sent) = send(layer, request("GET"), answers).await;
+        assert_eq!(sent.len(), attempts);
+    }
+}
