@@ -6,34 +6,37 @@ use tokio::time::advance;
 use tower::ServiceExt;
 
 use crate::support::{
-    Events, MS, Net, Reply, SECOND, Stream, answer, balance, exhausted, get, of, ok, pool, reset,
-    send, status, streamed, with,
+    Events, MS, Net, Reply, SECOND, Stream, answer, balancer, connection_reset, expect_exhausted,
+    get, ok, pool, send, send_for_status, status_of, streamed, with_headers,
 };
 
 #[tokio::test(start_paused = true)]
 async fn breaker_opens_after_seven_failures_and_closes_after_three_probes() {
     let net = Net::new();
-    net.on("a", |_| reset());
+    net.on("a", |_| connection_reset());
     let events = Events::default();
-    let (service, handle) = balance(pool(&["a"]).observer(events.observer()), &net);
+    let (service, handle) = balancer(pool(&["a"]).observer(events.observer()), &net);
     for _ in 0..6 {
-        status(&service, get()).await;
+        send_for_status(&service, get()).await;
     }
-    assert_eq!(of(&handle, "a").breaker, BreakerState::Closed);
-    status(&service, get()).await;
+    assert_eq!(status_of(&handle, "a").breaker, BreakerState::Closed);
+    send_for_status(&service, get()).await;
     assert_eq!(events.take(), ["a open"]);
 
     let answer = send(&service, get()).await;
-    assert_eq!(exhausted(answer), (Class::Overloaded, Some(5 * SECOND)));
+    assert_eq!(
+        expect_exhausted(answer),
+        (Class::Overloaded, Some(5 * SECOND))
+    );
     advance(4999 * MS).await;
-    assert_eq!(status(&service, get()).await, 0);
+    assert_eq!(send_for_status(&service, get()).await, 0);
     assert_eq!(net.count("a"), 7);
     net.on("a", |_| ok());
     advance(MS).await;
     events.take();
     for _ in 0..3 {
-        assert_ne!(of(&handle, "a").breaker, BreakerState::Closed);
-        assert_eq!(status(&service, get()).await, 200);
+        assert_ne!(status_of(&handle, "a").breaker, BreakerState::Closed);
+        assert_eq!(send_for_status(&service, get()).await, 200);
     }
     assert_eq!(events.take(), ["a half_open", "a closed"]);
 }
@@ -57,11 +60,11 @@ async fn only_failure_classes_open_the_breaker() {
     ] {
         let net = Net::new();
         net.on("a", move |_| answer(code));
-        let (service, handle) = balance(pool(&["a"]), &net);
+        let (service, handle) = balancer(pool(&["a"]), &net);
         for _ in 0..7 {
-            status(&service, get()).await;
+            send_for_status(&service, get()).await;
         }
-        let state = of(&handle, "a").breaker;
+        let state = status_of(&handle, "a").breaker;
         assert_eq!(state == BreakerState::Open, opens, "{code}");
     }
 }
@@ -71,9 +74,9 @@ async fn only_failure_classes_open_the_breaker() {
 async fn overload_with_hint_counts_one_failure_per_cooldown() {
     let net = Net::new();
     net.on("a", |_| {
-        Reply::from(with(answer(503), &[("retry-after", "1")])).after(10 * MS)
+        Reply::from(with_headers(answer(503), &[("retry-after", "1")])).after(10 * MS)
     });
-    let (service, handle) = balance(pool(&["a"]).max_wait(std::time::Duration::ZERO), &net);
+    let (service, handle) = balancer(pool(&["a"]).max_wait(std::time::Duration::ZERO), &net);
     for cooldowns in 1..=7 {
         let burst: Vec<_> = (0..50)
             .map(|_| tokio::spawn(service.clone().oneshot(get())))
@@ -81,7 +84,7 @@ async fn overload_with_hint_counts_one_failure_per_cooldown() {
         for request in burst {
             let _ = request.await.unwrap();
         }
-        let is_open = of(&handle, "a").breaker == BreakerState::Open;
+        let is_open = status_of(&handle, "a").breaker == BreakerState::Open;
         assert_eq!(is_open, cooldowns == 7, "{cooldowns}");
         advance(SECOND).await;
     }
@@ -92,23 +95,25 @@ async fn overload_with_hint_counts_one_failure_per_cooldown() {
 #[tokio::test(start_paused = true)]
 async fn connection_lost_under_fifty_requests_counts_one_failure() {
     let net = Net::new();
-    net.on("a", |_| Reply::from(reset()).after(10 * MS));
-    let (service, handle) = balance(pool(&["a"]), &net);
+    net.on("a", |_| Reply::from(connection_reset()).after(10 * MS));
+    let (service, handle) = balancer(pool(&["a"]), &net);
     let streams: Vec<_> = (0..50)
         .map(|_| tokio::spawn(service.clone().oneshot(get())))
         .collect();
     for stream in streams {
-        stream.await.unwrap().expect_err("it was reset");
+        stream.await.unwrap().expect_err("the connection was reset");
     }
-    assert_eq!(of(&handle, "a").health, 0.95);
+    assert_eq!(status_of(&handle, "a").health, 0.95);
 }
 
 /// The connection is lost after the heads of the responses.
 #[tokio::test(start_paused = true)]
 async fn connection_lost_under_fifty_streams_counts_one_failure() {
     let net = Net::new();
-    net.on("a", |_| streamed(Stream::of(["data"]).broken(reset())));
-    let (service, handle) = balance(pool(&["a"]), &net);
+    net.on("a", |_| {
+        streamed(Stream::of(["data"]).broken(connection_reset()))
+    });
+    let (service, handle) = balancer(pool(&["a"]), &net);
     let mut streams = Vec::new();
     for _ in 0..50 {
         streams.push(send(&service, get()).await.unwrap());
@@ -118,7 +123,7 @@ async fn connection_lost_under_fifty_streams_counts_one_failure() {
             .into_body()
             .collect()
             .await
-            .expect_err("it was reset");
+            .expect_err("the connection was reset");
     }
-    assert_eq!(of(&handle, "a").health, 0.95);
+    assert_eq!(status_of(&handle, "a").health, 0.95);
 }

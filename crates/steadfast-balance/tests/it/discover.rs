@@ -11,7 +11,8 @@ use tower::ServiceExt;
 use tower::discover::Change;
 
 use crate::support::{
-    Client, MS, Net, Reply, SECOND, balance, endpoint, get, limited, of, ok, pool, status,
+    Client, MS, Net, Reply, SECOND, balancer, endpoint, get, ok, pool, refusal, send_for_status,
+    status_of,
 };
 
 type Item = Result<Change<u32, Endpoint>, &'static str>;
@@ -25,12 +26,12 @@ struct Setup {
     follows: JoinHandle<Result<(), &'static str>>,
 }
 
-fn setup() -> Setup {
+fn pool_following_stream() -> Setup {
     let net = Net::new();
     for name in ["own", "a", "b", "c"] {
         net.on(name, |_| ok());
     }
-    let (service, handle) = balance(pool(&["own"]), &net);
+    let (service, handle) = balancer(pool(&["own"]), &net);
     let (changes, received) = unbounded_channel();
     let follows = tokio::spawn(handle.follow(UnboundedReceiverStream::new(received)));
     Setup {
@@ -63,7 +64,7 @@ impl Setup {
 
 #[tokio::test(start_paused = true)]
 async fn stream_adds_and_removes_endpoints() {
-    let setup = setup();
+    let setup = pool_following_stream();
     setup.insert(1, endpoint("a")).await;
     setup.insert(2, endpoint("b").tier(1)).await;
     assert_eq!(setup.names(), ["own", "a", "b"]);
@@ -72,18 +73,18 @@ async fn stream_adds_and_removes_endpoints() {
     assert_eq!(setup.names(), ["own", "b"]);
 
     setup.handle.remove("own").unwrap();
-    assert_eq!(status(&setup.service, get()).await, 200);
+    assert_eq!(send_for_status(&setup.service, get()).await, 200);
     assert_eq!(setup.net.counts(["own", "a", "b"]), [0, 0, 1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn reinserted_endpoint_with_same_base_keeps_state_and_position() {
-    let setup = setup();
+    let setup = pool_following_stream();
     setup.insert(1, endpoint("a").tier(0)).await;
     setup.insert(2, endpoint("b")).await;
     setup.handle.cool("a", 60 * SECOND).unwrap();
     setup.insert(1, endpoint("a").tier(2).weight(3.0)).await;
-    let a = of(&setup.handle, "a");
+    let a = status_of(&setup.handle, "a");
     assert_eq!(
         (a.tier, a.weight, a.cooling),
         (2, 3.0, Some(60 * SECOND - MS))
@@ -91,26 +92,34 @@ async fn reinserted_endpoint_with_same_base_keeps_state_and_position() {
 
     let moved = Endpoint::new("a", "http://a.test/v2").unwrap();
     setup.insert(1, moved).await;
-    let a = of(&setup.handle, "a");
+    let a = status_of(&setup.handle, "a");
     assert_eq!(
         (a.base.as_str(), a.tier, a.cooling),
         ("http://a.test/v2", 0, None)
     );
     assert_eq!(setup.names(), ["own", "a", "b"]);
     setup.insert(1, endpoint("c")).await;
-    assert_eq!(setup.names(), ["own", "c", "b"], "also under another name");
+    assert_eq!(
+        setup.names(),
+        ["own", "c", "b"],
+        "the key keeps its position with another name"
+    );
     setup.remove(1).await;
     assert_eq!(setup.names(), ["own", "b"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn invalid_or_duplicate_endpoint_is_skipped() {
-    let setup = setup();
+    let setup = pool_following_stream();
     setup.insert(1, endpoint("own")).await;
     setup.insert(2, endpoint("a").weight(-1.0)).await;
     assert_eq!(setup.names(), ["own"]);
     setup.remove(1).await;
-    assert_eq!(setup.names(), ["own"], "it did not come from the stream");
+    assert_eq!(
+        setup.names(),
+        ["own"],
+        "the endpoint is not from the stream"
+    );
 
     setup.insert(2, endpoint("a")).await;
     setup.insert(2, endpoint("a").weight(0.0)).await;
@@ -120,27 +129,27 @@ async fn invalid_or_duplicate_endpoint_is_skipped() {
     setup
         .insert(2, Endpoint::new("a", "http://c.test").unwrap().cost(-1.0))
         .await;
-    assert_eq!(setup.names(), ["own", "a"], "what was there stays");
-    assert_eq!(of(&setup.handle, "a").weight, 1.0);
-    assert_eq!(of(&setup.handle, "a").base, "http://a.test");
+    assert_eq!(setup.names(), ["own", "a"], "the existing endpoints stay");
+    assert_eq!(status_of(&setup.handle, "a").weight, 1.0);
+    assert_eq!(status_of(&setup.handle, "a").base, "http://a.test");
     setup.insert(3, endpoint("b")).await;
-    assert_eq!(setup.names(), ["own", "a", "b"], "it goes on");
+    assert_eq!(setup.names(), ["own", "a", "b"], "the stream continues");
 }
 
 /// In a rolling update, each instance has its own key and all share one name.
 #[tokio::test(start_paused = true)]
 async fn skipped_endpoint_is_added_when_its_name_is_free() {
-    let setup = setup();
+    let setup = pool_following_stream();
     let at = |host: &str| Endpoint::new("a", host).unwrap();
     setup.insert(1, at("http://old.test")).await;
     setup.insert(2, at("http://new.test")).await;
     setup.insert(3, at("http://third.test")).await;
     setup.remove(3).await;
-    assert_eq!(of(&setup.handle, "a").base, "http://old.test");
+    assert_eq!(status_of(&setup.handle, "a").base, "http://old.test");
     setup.remove(1).await;
     assert_eq!(setup.names(), ["own", "a"]);
-    assert_eq!(of(&setup.handle, "a").base, "http://new.test");
-    // Also if the old one only takes another name.
+    assert_eq!(status_of(&setup.handle, "a").base, "http://new.test");
+    // Also if the old endpoint only changes its name.
     setup.insert(4, at("http://next.test")).await;
     setup.insert(2, endpoint("b")).await;
     assert_eq!(setup.names(), ["own", "b", "a"]);
@@ -148,7 +157,7 @@ async fn skipped_endpoint_is_added_when_its_name_is_free() {
     setup.remove(4).await;
     assert_eq!(setup.names(), ["own"]);
 
-    // One that takes its new name leaves its old one to another.
+    // An endpoint that changes its name frees the old name.
     setup.insert(1, endpoint("a")).await;
     setup.insert(2, endpoint("b")).await;
     setup.insert(3, endpoint("a")).await;
@@ -159,7 +168,7 @@ async fn skipped_endpoint_is_added_when_its_name_is_free() {
 
 #[tokio::test(start_paused = true)]
 async fn endpoints_changed_through_the_handle_are_kept() {
-    let setup = setup();
+    let setup = pool_following_stream();
     setup.insert(1, endpoint("a")).await;
     setup.handle.remove("a").unwrap();
     setup.handle.add(endpoint("a")).unwrap();
@@ -167,16 +176,23 @@ async fn endpoints_changed_through_the_handle_are_kept() {
     assert_eq!(
         setup.names(),
         ["own", "a"],
-        "it is another one of this name"
+        "another endpoint with this name"
     );
 
     setup.insert(2, endpoint("b")).await;
     setup.handle.disable("b").unwrap();
     setup.insert(2, endpoint("b").weight(2.0)).await;
-    assert_eq!(of(&setup.handle, "b").service, EndpointMode::Disabled);
+    assert_eq!(
+        status_of(&setup.handle, "b").service,
+        EndpointMode::Disabled
+    );
     setup.handle.remove("b").unwrap();
     setup.insert(2, endpoint("b")).await;
-    assert_eq!(setup.names(), ["own", "a", "b"], "it is put there again");
+    assert_eq!(
+        setup.names(),
+        ["own", "a", "b"],
+        "the endpoint is added again"
+    );
     setup.remove(2).await;
     assert_eq!(setup.names(), ["own", "a"]);
 }
@@ -188,7 +204,7 @@ async fn future_ends_with_the_stream() {
         changes,
         follows,
         ..
-    } = setup();
+    } = pool_following_stream();
     changes.send(Ok(Change::Insert(1, endpoint("a")))).unwrap();
     drop(changes);
     assert_eq!(follows.await.unwrap(), Ok(()));
@@ -199,7 +215,7 @@ async fn future_ends_with_the_stream() {
         changes,
         follows,
         ..
-    } = setup();
+    } = pool_following_stream();
     changes.send(Ok(Change::Insert(1, endpoint("a")))).unwrap();
     changes.send(Err("the registry is gone")).unwrap();
     assert_eq!(follows.await.unwrap(), Err("the registry is gone"));
@@ -209,7 +225,7 @@ async fn future_ends_with_the_stream() {
 /// Neither a removal nor the end of the future cancels a request.
 #[tokio::test(start_paused = true)]
 async fn request_at_removed_endpoint_completes() {
-    let setup = setup();
+    let setup = pool_following_stream();
     setup.handle.disable("own").unwrap();
     setup.net.on("a", |_| Reply::from(ok()).after(10 * SECOND));
     setup.insert(1, endpoint("a")).await;
@@ -219,22 +235,22 @@ async fn request_at_removed_endpoint_completes() {
         .insert(1, Endpoint::new("a", "http://b.test").unwrap())
         .await;
     setup.follows.abort();
-    assert_eq!(status(&setup.service, get()).await, 200);
+    assert_eq!(send_for_status(&setup.service, get()).await, 200);
     assert_eq!(running.await.unwrap().unwrap().status(), 200);
     assert_eq!(setup.net.counts(["a", "b"]), [1, 1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn replacement_with_another_base_has_no_cooldown() {
-    let setup = setup();
+    let setup = pool_following_stream();
     setup.handle.remove("own").unwrap();
-    setup.net.on("a", |_| limited("60"));
+    setup.net.on("a", |_| refusal("60"));
     setup.insert(1, endpoint("a")).await;
-    assert_eq!(status(&setup.service, get()).await, 429);
+    assert_eq!(send_for_status(&setup.service, get()).await, 429);
     setup
         .insert(1, Endpoint::new("a", "http://b.test").unwrap())
         .await;
-    assert_eq!(status(&setup.service, get()).await, 200);
+    assert_eq!(send_for_status(&setup.service, get()).await, 200);
 }
 
 /// Every `Discover` with the service `Endpoint` is accepted. The future can run in a task.

@@ -5,10 +5,11 @@ use steadfast_core::Trail;
 use steadfast_core::layer::{Next, RecordAttempts};
 use tokio::time::{Instant, advance};
 
-use crate::support::failover::pass_on;
+use crate::support::failover::failover_statuses;
 use crate::support::{
-    Events, Net, Reply, SECOND, answer, balance, endpoint, exhausted, get, get_with, limited, of,
-    ok, only, pool, refused, reset, send, status,
+    Events, Net, Reply, SECOND, answer, balancer, connection_refused, connection_reset, endpoint,
+    expect_exhausted, get, get_with_trail, ok, pool, refusal, request_only_to, send,
+    send_for_status, status_of,
 };
 
 #[tokio::test(start_paused = true)]
@@ -22,13 +23,17 @@ async fn too_large_request_moves_to_larger_context_only() {
         .endpoints(["a", "b"].map(endpoint))
         .endpoint(endpoint("d").tier(1))
         .endpoint(endpoint("c").tier(2).larger_context(true));
-    let (service, handle) = balance(builder, &net);
-    assert_eq!(pass_on(&service, get).await, [413, 200]);
+    let (service, handle) = balancer(builder, &net);
+    assert_eq!(failover_statuses(&service, get).await, [413, 200]);
     assert_eq!(net.counts(["a", "b", "c", "d"]), [1, 0, 1, 0]);
 
     net.on("c", |_| answer(413));
-    assert_eq!(pass_on(&service, get).await, [413, 413], "and no further");
-    assert!(of(&handle, "a").admissible);
+    assert_eq!(
+        failover_statuses(&service, get).await,
+        [413, 413],
+        "no other endpoint has a larger context"
+    );
+    assert!(status_of(&handle, "a").admissible);
 }
 
 #[tokio::test(start_paused = true)]
@@ -44,8 +49,8 @@ async fn rejected_credential_is_not_sent_to_other_endpoints() {
         .endpoint(endpoint("c"))
         .endpoint(endpoint("d"))
         .endpoint(endpoint("e").api_key(key("two")));
-    let (service, _) = balance(builder, &net);
-    assert_eq!(pass_on(&service, get).await, [401; 3]);
+    let (service, _) = balancer(builder, &net);
+    assert_eq!(failover_statuses(&service, get).await, [401; 3]);
     assert_eq!(net.counts(["a", "b", "c", "d", "e"]), [1, 0, 1, 0, 1]);
 }
 
@@ -55,8 +60,8 @@ async fn caller_fault_is_not_repeated_elsewhere() {
         let net = Net::new();
         net.on("a", move |_| answer(code));
         net.on("b", |_| ok());
-        let (service, _) = balance(pool(&["a", "b"]), &net);
-        assert_eq!(pass_on(&service, get).await, [code]);
+        let (service, _) = balancer(pool(&["a", "b"]), &net);
+        assert_eq!(failover_statuses(&service, get).await, [code]);
     }
 }
 
@@ -67,11 +72,11 @@ async fn cancelled_attempt_allows_failover() {
     let net = Net::new();
     net.on("a", |_| Reply::never());
     net.on("b", |_| ok());
-    let (service, _) = balance(pool(&["a", "b"]), &net);
+    let (service, _) = balancer(pool(&["a", "b"]), &net);
     let trail = Trail::new();
-    let cut = tokio::time::timeout(SECOND, send(&service, get_with(&trail))).await;
+    let cut = tokio::time::timeout(SECOND, send(&service, get_with_trail(&trail))).await;
     assert!(cut.is_err());
-    assert_eq!(status(&service, get_with(&trail)).await, 200);
+    assert_eq!(send_for_status(&service, get_with_trail(&trail)).await, 200);
     assert_eq!(trail.to_string(), "a: cancelled, b: success (200)");
 }
 
@@ -80,36 +85,36 @@ async fn cancelled_attempt_allows_failover() {
 #[tokio::test(start_paused = true)]
 async fn vanished_failover_target_causes_no_immediate_retry() {
     let net = Net::new();
-    net.on("a", |_| refused());
-    net.on("b", |_| limited("7"));
-    let (service, _) = balance(pool(&["a", "b"]), &net);
+    net.on("a", |_| connection_refused());
+    net.on("b", |_| refusal("7"));
+    let (service, _) = balancer(pool(&["a", "b"]), &net);
     let trail = Trail::new();
-    assert_eq!(status(&service, get_with(&trail)).await, 0);
+    assert_eq!(send_for_status(&service, get_with_trail(&trail)).await, 0);
     assert_eq!(trail.take_next(), Some(Next::Now));
-    assert_eq!(status(&service, only("b")).await, 429);
+    assert_eq!(send_for_status(&service, request_only_to("b")).await, 429);
 
-    exhausted(send(&service, get_with(&trail)).await);
+    expect_exhausted(send(&service, get_with_trail(&trail)).await);
     assert_eq!(net.count("a"), 1);
     assert_eq!(trail.take_next(), Some(Next::At(Instant::now())));
-    // The retry layer has waited for its backoff.
-    assert_eq!(status(&service, get_with(&trail)).await, 0);
+    // The backoff of the retry layer is over.
+    assert_eq!(send_for_status(&service, get_with_trail(&trail)).await, 0);
     assert_eq!(net.count("a"), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn events_follow_the_order_of_transitions() {
     let net = Net::new();
-    net.on("a", |n| if n == 0 { limited("1") } else { ok() });
-    net.on("b", |_| reset());
+    net.on("a", |n| if n == 0 { refusal("1") } else { ok() });
+    net.on("b", |_| connection_reset());
     let events = Events::default();
-    let (service, _) = balance(pool(&["a", "b"]).observer(events.observer()), &net);
+    let (service, _) = balancer(pool(&["a", "b"]).observer(events.observer()), &net);
     for _ in 0..7 {
-        pass_on(&service, get).await;
+        failover_statuses(&service, get).await;
     }
-    status(&service, get()).await;
+    send_for_status(&service, get()).await;
     advance(SECOND).await;
     for _ in 0..4 {
-        status(&service, get()).await;
+        send_for_status(&service, get()).await;
     }
     assert_eq!(
         events.take(),

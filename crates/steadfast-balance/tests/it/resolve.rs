@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 
-use crate::support::{Body, MS, Net, Reply, SECOND, balance, get, of, ok, pool};
+use crate::support::{Body, MS, Net, Reply, SECOND, balancer, get, ok, pool, status_of};
 
 type Answer = io::Result<Vec<SocketAddr>>;
 
@@ -26,7 +26,7 @@ struct Dns(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     answers: VecDeque<Result<Vec<&'static str>, io::ErrorKind>>,
-    asked: Vec<(String, Instant)>,
+    queries: Vec<(String, Instant)>,
 }
 
 impl Dns {
@@ -38,7 +38,7 @@ impl Dns {
 
     fn answer(&self, name: String) -> Answer {
         let mut state = self.0.lock().unwrap();
-        state.asked.push((name, Instant::now()));
+        state.queries.push((name, Instant::now()));
         let answer = match state.answers.len() {
             1 => state.answers[0].clone(),
             _ => state.answers.pop_front().expect("an answer"),
@@ -58,30 +58,30 @@ impl Dns {
         })
     }
 
-    fn asked(&self, start: Instant) -> Vec<u64> {
+    fn queries(&self, start: Instant) -> Vec<u64> {
         let state = self.0.lock().unwrap();
         state
-            .asked
+            .queries
             .iter()
             .map(|(_, at)| (*at - start).as_secs())
             .collect()
     }
 }
 
-fn api() -> Endpoint {
+fn api_endpoint() -> Endpoint {
     Endpoint::new("api", "https://api.test:8443/v1").unwrap()
 }
 
-fn handle() -> PoolHandle {
+fn pool_handle() -> PoolHandle {
     let net = Net::new();
-    balance(pool(&["own"]), &net).1
+    balancer(pool(&["own"]), &net).1
 }
 
-fn start(handle: &PoolHandle, resolve: Resolve) -> JoinHandle<std::convert::Infallible> {
+fn start_resolving(handle: &PoolHandle, resolve: Resolve) -> JoinHandle<std::convert::Infallible> {
     tokio::spawn(handle.resolve(resolve).unwrap())
 }
 
-fn names(handle: &PoolHandle) -> Vec<String> {
+fn endpoint_names(handle: &PoolHandle) -> Vec<String> {
     let all = handle.status();
     all.iter().map(|status| status.name.to_string()).collect()
 }
@@ -90,18 +90,18 @@ fn names(handle: &PoolHandle) -> Vec<String> {
 async fn each_resolved_address_has_one_endpoint() {
     let dns = Dns::of([
         Ok(&["127.0.0.1:8443", "127.0.0.2:8443"]),
-        // In another order, and twice.
+        // In another order, and with a duplicate.
         Ok(&["127.0.0.3:8443", "127.0.0.2:8443", "127.0.0.2:8443"]),
         Ok(&["[::1]:8443"]),
     ]);
-    let handle = handle();
-    let _resolves = start(&handle, dns.resolve(api().tier(3).weight(2.0)));
+    let handle = pool_handle();
+    let _resolves = start_resolving(&handle, dns.resolve(api_endpoint().tier(3).weight(2.0)));
     sleep(MS).await;
     assert_eq!(
-        names(&handle),
+        endpoint_names(&handle),
         ["own", "api@127.0.0.1:8443", "api@127.0.0.2:8443"]
     );
-    let first = of(&handle, "api@127.0.0.1:8443");
+    let first = status_of(&handle, "api@127.0.0.1:8443");
     assert_eq!(
         (first.base.as_str(), first.tier, first.weight),
         ("https://api.test:8443/v1", 3, 2.0)
@@ -110,35 +110,39 @@ async fn each_resolved_address_has_one_endpoint() {
     handle.cool("api@127.0.0.2:8443", 600 * SECOND).unwrap();
     sleep(30 * SECOND).await;
     assert_eq!(
-        names(&handle),
+        endpoint_names(&handle),
         ["own", "api@127.0.0.2:8443", "api@127.0.0.3:8443"]
     );
     assert!(
-        of(&handle, "api@127.0.0.2:8443").cooling.is_some(),
-        "it keeps its state"
+        status_of(&handle, "api@127.0.0.2:8443").cooling.is_some(),
+        "the endpoint keeps its state"
     );
     sleep(30 * SECOND).await;
-    assert_eq!(names(&handle), ["own", "api@[::1]:8443"]);
+    assert_eq!(endpoint_names(&handle), ["own", "api@[::1]:8443"]);
 }
 
 /// A configuration that is read again also replaces the endpoints, and contains no addresses.
 #[tokio::test(start_paused = true)]
 async fn removed_address_returns_with_the_next_resolution() {
     let dns = Dns::of([Ok(&["127.0.0.1:8443", "127.0.0.2:8443"])]);
-    let handle = handle();
-    let _resolves = start(&handle, dns.resolve(api()));
+    let handle = pool_handle();
+    let _resolves = start_resolving(&handle, dns.resolve(api_endpoint()));
     sleep(MS).await;
     handle.disable("api@127.0.0.2:8443").unwrap();
     handle.remove("api@127.0.0.1:8443").unwrap();
     sleep(30 * SECOND).await;
     let all = ["own", "api@127.0.0.2:8443", "api@127.0.0.1:8443"];
-    assert_eq!(names(&handle), all);
-    let kept = of(&handle, "api@127.0.0.2:8443");
-    assert_eq!(kept.service, EndpointMode::Disabled, "that keeps one out");
+    assert_eq!(endpoint_names(&handle), all);
+    let kept = status_of(&handle, "api@127.0.0.2:8443");
+    assert_eq!(
+        kept.service,
+        EndpointMode::Disabled,
+        "a disabled endpoint stays disabled"
+    );
     handle.replace([crate::support::endpoint("other")]).unwrap();
     sleep(30 * SECOND).await;
     let all = ["other", "api@127.0.0.1:8443", "api@127.0.0.2:8443"];
-    assert_eq!(names(&handle), all);
+    assert_eq!(endpoint_names(&handle), all);
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,33 +159,33 @@ async fn failed_resolution_keeps_endpoints_and_is_repeated_soon() {
         Ok(&[]),
         Ok(&["127.0.0.2:8443"]),
     ]);
-    let handle = handle();
+    let handle = pool_handle();
     let begin = Instant::now();
-    let _resolves = start(&handle, dns.resolve(api()).interval(5 * SECOND));
+    let _resolves = start_resolving(&handle, dns.resolve(api_endpoint()).interval(5 * SECOND));
     sleep(7 * SECOND).await;
-    assert_eq!(names(&handle), ["own", "api@127.0.0.1:8443"]);
+    assert_eq!(endpoint_names(&handle), ["own", "api@127.0.0.1:8443"]);
     sleep(17 * SECOND).await;
-    assert_eq!(names(&handle), ["own", "api@127.0.0.1:8443"]);
+    assert_eq!(endpoint_names(&handle), ["own", "api@127.0.0.1:8443"]);
     sleep(2 * SECOND).await;
-    assert_eq!(names(&handle), ["own", "api@127.0.0.2:8443"]);
+    assert_eq!(endpoint_names(&handle), ["own", "api@127.0.0.2:8443"]);
     sleep(5 * SECOND).await;
-    assert_eq!(dns.asked(begin), [0, 1, 3, 8, 9, 11, 15, 20, 25, 30]);
+    assert_eq!(dns.queries(begin), [0, 1, 3, 8, 9, 11, 15, 20, 25, 30]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn hanging_resolution_is_repeated() {
-    let asked = Arc::new(Mutex::new(0));
-    let count = asked.clone();
-    let resolve = Resolve::with(api(), move |_| {
+    let queries = Arc::new(Mutex::new(0));
+    let count = queries.clone();
+    let resolve = Resolve::with(api_endpoint(), move |_| {
         *count.lock().unwrap() += 1;
         std::future::pending::<Answer>()
     });
-    let handle = handle();
-    let _resolves = start(&handle, resolve);
+    let handle = pool_handle();
+    let _resolves = start_resolving(&handle, resolve);
     sleep(10 * SECOND + 500 * MS).await;
-    assert_eq!(*asked.lock().unwrap(), 1);
+    assert_eq!(*queries.lock().unwrap(), 1);
     sleep(SECOND).await;
-    assert_eq!(*asked.lock().unwrap(), 2);
+    assert_eq!(*queries.lock().unwrap(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,63 +198,69 @@ async fn resolver_gets_host_and_port() {
     ] {
         let dns = Dns::of([Ok(&["127.0.0.1:1"])]);
         let endpoint = Endpoint::new("api", base).unwrap();
-        let _resolves = start(&handle(), dns.resolve(endpoint));
+        let _resolves = start_resolving(&pool_handle(), dns.resolve(endpoint));
         sleep(MS).await;
-        assert_eq!(dns.0.lock().unwrap().asked[0].0, expected);
+        assert_eq!(dns.0.lock().unwrap().queries[0].0, expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn endpoints_of_other_sources_are_kept() {
     let dns = Dns::of([Ok(&["127.0.0.1:1", "127.0.0.2:1"]), Ok(&["127.0.0.3:1"])]);
-    let handle = handle();
+    let handle = pool_handle();
     let other = Endpoint::new("api@127.0.0.1:1", "http://other.test").unwrap();
     handle.add(other).unwrap();
-    let resolves = start(&handle, dns.resolve(api()));
+    let resolves = start_resolving(&handle, dns.resolve(api_endpoint()));
     sleep(MS).await;
     assert_eq!(
-        names(&handle),
+        endpoint_names(&handle),
         ["own", "api@127.0.0.1:1", "api@127.0.0.2:1"]
     );
-    assert_eq!(of(&handle, "api@127.0.0.1:1").base, "http://other.test");
+    assert_eq!(
+        status_of(&handle, "api@127.0.0.1:1").base,
+        "http://other.test"
+    );
     sleep(30 * SECOND).await;
     assert_eq!(
-        names(&handle),
+        endpoint_names(&handle),
         ["own", "api@127.0.0.1:1", "api@127.0.0.3:1"]
     );
 
     resolves.abort();
     sleep(600 * SECOND).await;
-    assert_eq!(names(&handle).len(), 3, "the endpoints stay");
+    assert_eq!(endpoint_names(&handle).len(), 3, "the endpoints stay");
 }
 
 #[tokio::test(start_paused = true)]
 async fn resolved_endpoints_are_bounded() {
-    let resolve = Resolve::with(api(), async |_| {
-        // Each of them twice.
+    let resolve = Resolve::with(api_endpoint(), async |_| {
+        // Each address occurs twice.
         let ports = (0..2000).map(|n| n % 1000);
         Ok(ports
             .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
             .collect())
     });
-    let handle = handle();
-    let _resolves = start(&handle, resolve);
+    let handle = pool_handle();
+    let _resolves = start_resolving(&handle, resolve);
     sleep(MS).await;
-    assert_eq!(names(&handle).len(), 65);
+    assert_eq!(endpoint_names(&handle).len(), 65);
 }
 
 #[test]
 fn invalid_setting_is_rejected_with_its_field() {
     let dns = Dns::default();
-    let handle = handle();
+    let handle = pool_handle();
     let refused = |resolve: Resolve| handle.resolve(resolve).map(drop).unwrap_err();
     assert_eq!(
-        refused(dns.resolve(api()).interval(Duration::ZERO)).field(),
+        refused(dns.resolve(api_endpoint()).interval(Duration::ZERO)).field(),
         "interval"
     );
-    assert_eq!(refused(dns.resolve(api().weight(0.0))).field(), "weight");
+    assert_eq!(
+        refused(dns.resolve(api_endpoint().weight(0.0))).field(),
+        "weight"
+    );
     let never = CircuitBreaker::builder().consecutive_failures(0);
-    let error = refused(dns.resolve(api().breaker(never)));
+    let error = refused(dns.resolve(api_endpoint().breaker(never)));
     assert_eq!(error.field(), "breaker.consecutive_failures");
 }
 
@@ -284,11 +294,11 @@ async fn request_has_the_host_name_and_the_address() {
     let service = layer.layer(net.client());
     let dns = Dns::of([Ok(&["127.0.0.1:8443", "127.0.0.2:8443"])]);
     let key = Credential::bearer("own").unwrap();
-    let _resolves = start(&handle, dns.resolve(api().api_key(key)));
+    let _resolves = start_resolving(&handle, dns.resolve(api_endpoint().api_key(key)));
     sleep(MS).await;
 
     for _ in 0..3 {
-        // What another layer has left there must not lead the credential elsewhere.
+        // An address from another layer must not send the credential elsewhere.
         let mut request = get();
         let elsewhere = ResolvedAddr::new("192.0.2.1:1".parse().unwrap());
         request.extensions_mut().insert(elsewhere);
@@ -317,14 +327,14 @@ async fn request_has_the_host_name_and_the_address() {
 /// The address belongs to the identity of an endpoint, as its base URI does.
 #[tokio::test(start_paused = true)]
 async fn endpoint_with_another_address_loses_its_state() {
-    let handle = handle();
-    let at = |port: u16| api().connect_to(SocketAddr::from(([127, 0, 0, 1], port)));
+    let handle = pool_handle();
+    let at = |port: u16| api_endpoint().connect_to(SocketAddr::from(([127, 0, 0, 1], port)));
     handle.replace([at(1)]).unwrap();
     handle.cool("api", 60 * SECOND).unwrap();
     handle.replace([at(1)]).unwrap();
-    assert!(of(&handle, "api").cooling.is_some());
+    assert!(status_of(&handle, "api").cooling.is_some());
     handle.replace([at(2)]).unwrap();
-    assert!(of(&handle, "api").cooling.is_none());
+    assert!(status_of(&handle, "api").cooling.is_none());
 }
 
 #[cfg(feature = "dns")]
@@ -336,14 +346,16 @@ async fn system_resolver_resolves_localhost() {
     let handle = layer.handle();
     let service = layer.layer(net.client());
     let endpoint = Endpoint::new("api", "http://localhost:8080").unwrap();
-    let _resolves = start(&handle, Resolve::new(endpoint));
-    while names(&handle).is_empty() {
+    let _resolves = start_resolving(&handle, Resolve::new(endpoint));
+    while endpoint_names(&handle).is_empty() {
         tokio::task::yield_now().await;
     }
     let local = ["api@127.0.0.1:8080", "api@[::1]:8080"];
     assert!(
-        names(&handle).iter().all(|name| local.contains(&&**name)),
+        endpoint_names(&handle)
+            .iter()
+            .all(|name| local.contains(&&**name)),
         "{handle:?}"
     );
-    assert_eq!(crate::support::status(&service, get()).await, 200);
+    assert_eq!(crate::support::send_for_status(&service, get()).await, 200);
 }

@@ -6,8 +6,8 @@ use tokio::time::{advance, timeout};
 
 use crate::support::body::Ending;
 use crate::support::{
-    MS, Net, Reply, SECOND, Stream, answer, balance, get, get_with, of, pool, reset, send, status,
-    streamed,
+    MS, Net, Reply, SECOND, Stream, answer, balancer, connection_reset, get, get_with_trail, pool,
+    send, send_for_status, status_of, streamed,
 };
 
 #[tokio::test(start_paused = true)]
@@ -17,16 +17,19 @@ async fn request_is_in_flight_until_its_body_ends() {
         net.on("a", move |_| {
             streamed(Stream::of(["data", "done"]).end(end))
         });
-        let (service, handle) = balance(pool(&["a"]), &net);
+        let (service, handle) = balancer(pool(&["a"]), &net);
         let mut body = send(&service, get()).await.unwrap().into_body();
-        assert_eq!(of(&handle, "a").in_flight, 1);
+        assert_eq!(status_of(&handle, "a").in_flight, 1);
         body.frame().await.unwrap().unwrap();
-        assert_eq!(of(&handle, "a").in_flight, 1);
+        assert_eq!(status_of(&handle, "a").in_flight, 1);
         body.frame().await.unwrap().unwrap();
-        // A reader of events stops at the last one and never polls again.
-        assert_eq!(of(&handle, "a").in_flight, u32::from(end == Ending::Polled));
+        // A reader of events stops at the last event and does not poll again.
+        assert_eq!(
+            status_of(&handle, "a").in_flight,
+            u32::from(end == Ending::Polled)
+        );
         assert!(body.frame().await.is_none());
-        assert_eq!(of(&handle, "a").in_flight, 0);
+        assert_eq!(status_of(&handle, "a").in_flight, 0);
     }
 }
 
@@ -35,24 +38,26 @@ async fn empty_or_failed_response_is_not_in_flight() {
     let net = Net::new();
     net.on("a", |_| streamed(Stream::of([])));
     net.on("b", |_| answer(500));
-    let (service, handle) = balance(pool(&["a", "b"]), &net);
+    let (service, handle) = balancer(pool(&["a", "b"]), &net);
     let _response = send(&service, get()).await.unwrap();
-    assert_eq!(of(&handle, "a").in_flight, 0);
-    // An answer that is a failure is over with its head, whoever keeps it.
+    assert_eq!(status_of(&handle, "a").in_flight, 0);
+    // A failed answer ends with its head, even if its body is kept.
     net.on("a", |_| answer(500));
     let _response = send(&service, get()).await.unwrap();
-    assert_eq!(of(&handle, "a").in_flight, 0);
+    assert_eq!(status_of(&handle, "a").in_flight, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn broken_body_counts_as_failure_of_its_endpoint() {
     let net = Net::new();
-    net.on("a", |_| streamed(Stream::of(["data"]).broken(reset())));
-    let (service, handle) = balance(pool(&["a"]), &net);
+    net.on("a", |_| {
+        streamed(Stream::of(["data"]).broken(connection_reset()))
+    });
+    let (service, handle) = balancer(pool(&["a"]), &net);
     for broken in 1..=7 {
         let body = send(&service, get()).await.unwrap().into_body();
-        body.collect().await.expect_err("it broke");
-        let is_open = of(&handle, "a").breaker == BreakerState::Open;
+        body.collect().await.expect_err("the body is broken");
+        let is_open = status_of(&handle, "a").breaker == BreakerState::Open;
         assert_eq!(is_open, broken == 7);
     }
 }
@@ -60,23 +65,23 @@ async fn broken_body_counts_as_failure_of_its_endpoint() {
 #[tokio::test(start_paused = true)]
 async fn dropped_body_counts_as_success() {
     let net = Net::new();
-    net.on("a", |_| reset());
-    let (service, handle) = balance(pool(&["a"]), &net);
+    net.on("a", |_| connection_reset());
+    let (service, handle) = balancer(pool(&["a"]), &net);
     for _ in 0..6 {
-        status(&service, get()).await;
+        send_for_status(&service, get()).await;
     }
     net.on("a", |_| streamed(Stream::of(["data"]).end(Ending::Never)));
     let mut body = send(&service, get()).await.unwrap().into_body();
     body.frame().await.unwrap().unwrap();
     drop(body);
-    assert_eq!(of(&handle, "a").in_flight, 0);
+    assert_eq!(status_of(&handle, "a").in_flight, 0);
 
-    net.on("a", |_| reset());
-    status(&service, get()).await;
+    net.on("a", |_| connection_reset());
+    send_for_status(&service, get()).await;
     assert_eq!(
-        of(&handle, "a").breaker,
+        status_of(&handle, "a").breaker,
         BreakerState::Closed,
-        "it was in between"
+        "the success ended the streak"
     );
 }
 
@@ -86,10 +91,10 @@ async fn dropped_body_counts_as_success() {
 async fn stream_heads_close_half_open_breaker() {
     for end in [Ending::Known, Ending::Polled, Ending::Never] {
         let net = Net::new();
-        net.on("a", |_| reset());
-        let (service, handle) = balance(pool(&["a"]), &net);
+        net.on("a", |_| connection_reset());
+        let (service, handle) = balancer(pool(&["a"]), &net);
         for _ in 0..7 {
-            status(&service, get()).await;
+            send_for_status(&service, get()).await;
         }
         advance(5 * SECOND).await;
         net.on("a", move |_| {
@@ -102,42 +107,48 @@ async fn stream_heads_close_half_open_breaker() {
             body.frame().await.unwrap().unwrap();
             bodies.push(body);
         }
-        assert_eq!(of(&handle, "a").breaker, BreakerState::Closed, "{end:?}");
+        assert_eq!(
+            status_of(&handle, "a").breaker,
+            BreakerState::Closed,
+            "{end:?}"
+        );
         drop(bodies);
-        assert_eq!(of(&handle, "a").health, 1.0);
-        assert_eq!(of(&handle, "a").in_flight, 0);
+        assert_eq!(status_of(&handle, "a").health, 1.0);
+        assert_eq!(status_of(&handle, "a").in_flight, 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn broken_body_of_a_probe_reopens_the_breaker() {
     let net = Net::new();
-    net.on("a", |_| reset());
-    let (service, handle) = balance(pool(&["a"]), &net);
+    net.on("a", |_| connection_reset());
+    let (service, handle) = balancer(pool(&["a"]), &net);
     for _ in 0..7 {
-        status(&service, get()).await;
+        send_for_status(&service, get()).await;
     }
     advance(5 * SECOND).await;
-    net.on("a", |_| streamed(Stream::of(["data"]).broken(reset())));
+    net.on("a", |_| {
+        streamed(Stream::of(["data"]).broken(connection_reset()))
+    });
     let body = send(&service, get()).await.unwrap().into_body();
-    assert_eq!(of(&handle, "a").breaker, BreakerState::HalfOpen);
-    body.collect().await.expect_err("it broke");
-    assert_eq!(of(&handle, "a").breaker, BreakerState::Open);
+    assert_eq!(status_of(&handle, "a").breaker, BreakerState::HalfOpen);
+    body.collect().await.expect_err("the body is broken");
+    assert_eq!(status_of(&handle, "a").breaker, BreakerState::Open);
 }
 
 #[tokio::test(start_paused = true)]
 async fn cancelled_attempt_leaves_breaker_unchanged() {
     let net = Net::new();
     net.on("a", |_| Reply::never());
-    let (service, handle) = balance(pool(&["a"]), &net);
+    let (service, handle) = balancer(pool(&["a"]), &net);
     for _ in 0..20 {
         let trail = Trail::new();
-        let left = timeout(SECOND, send(&service, get_with(&trail))).await;
+        let left = timeout(SECOND, send(&service, get_with_trail(&trail))).await;
         assert!(left.is_err());
         assert_eq!(trail.to_string(), "a: cancelled");
         assert_eq!(trail.last().map(|last| last.elapsed), Some(SECOND));
     }
-    let state = of(&handle, "a");
+    let state = status_of(&handle, "a");
     assert_eq!(
         (state.breaker, state.health, state.latency),
         (BreakerState::Closed, 1.0, None)
@@ -149,16 +160,16 @@ async fn late_cancellation_counts_as_timeout_with_abandoned_after() {
     for (patience, opens) in [(2 * SECOND, false), (2 * SECOND + MS, true)] {
         let net = Net::new();
         net.on("a", |_| Reply::never());
-        let (service, handle) = balance(pool(&["a"]).abandoned_after(2 * SECOND), &net);
+        let (service, handle) = balancer(pool(&["a"]).abandoned_after(2 * SECOND), &net);
         for _ in 0..7 {
-            assert_eq!(of(&handle, "a").breaker, BreakerState::Closed);
+            assert_eq!(status_of(&handle, "a").breaker, BreakerState::Closed);
             let trail = Trail::new();
-            let left = timeout(patience, send(&service, get_with(&trail))).await;
+            let left = timeout(patience, send(&service, get_with_trail(&trail))).await;
             assert!(left.is_err());
             let class = if opens { "a: timeout" } else { "a: cancelled" };
             assert_eq!(trail.to_string(), class);
         }
-        let is_open = of(&handle, "a").breaker == BreakerState::Open;
+        let is_open = status_of(&handle, "a").breaker == BreakerState::Open;
         assert_eq!(is_open, opens, "{patience:?}");
     }
 }

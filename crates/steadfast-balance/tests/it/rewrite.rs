@@ -5,14 +5,14 @@ use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer};
 use steadfast_core::Trail;
 use steadfast_core::layer::{Next, RecordAttempts};
 
-use crate::support::failover::pass_on;
-use crate::support::{Net, balance, endpoint, get_with, limited, ok, request, send};
+use crate::support::failover::failover_statuses;
+use crate::support::{Net, balancer, endpoint, get_with_trail, ok, refusal, request, send};
 
 #[tokio::test(start_paused = true)]
 async fn credentials_reach_only_their_own_endpoint() {
     let net = Net::new();
     for name in ["a", "b", "c"] {
-        net.on(name, |_| limited("60"));
+        net.on(name, |_| refusal("60"));
     }
     let builder = EndpointBalanceLayer::builder()
         .endpoint(endpoint("a").api_key(Credential::bearer("key-of-a").expect("valid")))
@@ -22,7 +22,7 @@ async fn credentials_reach_only_their_own_endpoint() {
                 .header("x-org".parse().unwrap(), "org-of-b".parse().unwrap()),
         )
         .endpoint(endpoint("c").pass_credentials(true));
-    let (service, _) = balance(builder, &net);
+    let (service, _) = balancer(builder, &net);
     let make = || {
         let mut request = request("GET");
         *request.uri_mut() = "http://gateway.test/chat?key=key-of-caller&n=1"
@@ -34,7 +34,7 @@ async fn credentials_reach_only_their_own_endpoint() {
         headers.insert("host", "gateway.test".parse().unwrap());
         request
     };
-    assert_eq!(pass_on(&service, make).await, [429; 3]);
+    assert_eq!(failover_statuses(&service, make).await, [429; 3]);
     for (name, own, uri) in [
         ("a", &["key-of-a"][..], "http://a.test/chat?n=1"),
         ("b", &["key-of-b", "org-of-b"], "http://b.test/chat?n=1"),
@@ -74,11 +74,11 @@ async fn too_long_target_is_rejected_without_sending_the_credential() {
     let base = format!("http://a.test/{}", "long/".repeat(50));
     let own = Endpoint::new("a", &base).expect("valid");
     let own = own.api_key(Credential::bearer("own").expect("valid"));
-    let (service, handle) = balance(EndpointBalanceLayer::builder().endpoint(own), &net);
+    let (service, handle) = balancer(EndpointBalanceLayer::builder().endpoint(own), &net);
     let mut sent = 0;
     for length in 65_000..65_534 {
         let trail = Trail::new();
-        let mut request = get_with(&trail);
+        let mut request = get_with_trail(&trail);
         let target = format!("http://evil.test/{}", "x".repeat(length));
         let Ok(uri) = target.parse() else { break };
         *request.uri_mut() = uri;
@@ -87,7 +87,7 @@ async fn too_long_target_is_rejected_without_sending_the_credential() {
             Err(error) => {
                 assert_eq!(error.to_string(), "attempt failed: caller_fault");
                 assert_eq!(trail.take_next(), Some(Next::Never));
-                assert!(trail.is_empty(), "nobody was asked");
+                assert!(trail.is_empty(), "no attempt was sent");
             }
         }
     }

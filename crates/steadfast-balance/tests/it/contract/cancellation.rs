@@ -5,15 +5,18 @@ use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Service, ServiceExt};
 
-use super::healthy;
-use crate::support::gate::{Gates, gated};
-use crate::support::{MS, Net, Reply, SECOND, balance, get, limited, of, ok, pool, reset, status};
+use super::healthy_servers;
+use crate::support::gate::{Gates, gated_balancer};
+use crate::support::{
+    MS, Net, Reply, SECOND, balancer, connection_reset, get, ok, pool, refusal, send_for_status,
+    status_of,
+};
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "polled after it was ready")]
 async fn polling_a_completed_future_panics() {
-    let net = healthy(&["a"]);
-    let (mut service, _) = balance(pool(&["a"]), &net);
+    let net = healthy_servers(&["a"]);
+    let (mut service, _) = balancer(pool(&["a"]), &net);
     let mut response = task::spawn(service.call(get()));
     let _ = assert_ready_ok!(response.poll());
     let _ = response.poll();
@@ -23,96 +26,114 @@ async fn polling_a_completed_future_panics() {
 async fn dropped_future_releases_in_flight_count() {
     let net = Net::new();
     net.on("a", |_| Reply::never());
-    let (service, endpoints) = balance(pool(&["a"]), &net);
+    let (service, endpoints) = balancer(pool(&["a"]), &net);
     let mut response = task::spawn(service.clone().oneshot(get()));
     assert_pending!(response.poll());
-    assert_eq!((of(&endpoints, "a").in_flight, net.running("a")), (1, 1));
+    assert_eq!(
+        (status_of(&endpoints, "a").in_flight, net.running("a")),
+        (1, 1)
+    );
     drop(response);
-    assert_eq!((of(&endpoints, "a").in_flight, net.running("a")), (0, 0));
+    assert_eq!(
+        (status_of(&endpoints, "a").in_flight, net.running("a")),
+        (0, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropped_cooldown_probe_releases_slot_once_refusal_would_have_arrived() {
     let net = Net::new();
-    net.on("a", |_| limited("1"));
-    let (service, endpoints) = balance(pool(&["a"]), &net);
-    assert_eq!(status(&service, get()).await, 429);
+    net.on("a", |_| refusal("1"));
+    let (service, endpoints) = balancer(pool(&["a"]), &net);
+    assert_eq!(send_for_status(&service, get()).await, 429);
     advance(SECOND).await;
 
     net.on("a", |_| Reply::never());
     let mut response = task::spawn(service.clone().oneshot(get()));
     assert_pending!(response.poll());
-    assert!(!of(&endpoints, "a").admissible, "one attempt comes first");
+    assert!(
+        !status_of(&endpoints, "a").admissible,
+        "one probe at a time"
+    );
     drop(response);
-    // With callers who leave one after the other there would be no end to probes.
-    assert!(!of(&endpoints, "a").admissible, "it may still be refused");
+    // Otherwise, cancelled requests in sequence would send an endless series of probes.
+    assert!(
+        !status_of(&endpoints, "a").admissible,
+        "a refusal may still arrive"
+    );
     advance(49 * MS).await;
-    assert!(!of(&endpoints, "a").admissible);
+    assert!(!status_of(&endpoints, "a").admissible);
     advance(MS).await;
-    assert!(of(&endpoints, "a").admissible);
+    assert!(status_of(&endpoints, "a").admissible);
     let mut response = task::spawn(service.clone().oneshot(get()));
     assert_pending!(response.poll());
-    assert!(!of(&endpoints, "a").admissible, "and again one comes first");
+    assert!(
+        !status_of(&endpoints, "a").admissible,
+        "again one probe at a time"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropped_breaker_probe_releases_slot() {
     let net = Net::new();
-    net.on("a", |_| reset());
-    let (service, endpoints) = balance(pool(&["a"]), &net);
+    net.on("a", |_| connection_reset());
+    let (service, endpoints) = balancer(pool(&["a"]), &net);
     for _ in 0..7 {
-        status(&service, get()).await;
+        send_for_status(&service, get()).await;
     }
-    assert_eq!(of(&endpoints, "a").breaker, BreakerState::Open);
+    assert_eq!(status_of(&endpoints, "a").breaker, BreakerState::Open);
     advance(5 * SECOND).await;
 
     net.on("a", |_| Reply::never());
     let mut response = task::spawn(service.clone().oneshot(get()));
     assert_pending!(response.poll());
-    assert_eq!(of(&endpoints, "a").breaker, BreakerState::HalfOpen);
-    assert!(!of(&endpoints, "a").admissible, "one probe at a time");
+    assert_eq!(status_of(&endpoints, "a").breaker, BreakerState::HalfOpen);
+    assert!(
+        !status_of(&endpoints, "a").admissible,
+        "one probe at a time"
+    );
     drop(response);
-    assert!(of(&endpoints, "a").admissible);
+    assert!(status_of(&endpoints, "a").admissible);
 }
 
 /// The slot of the cooldown is reserved before the breaker decides, and the breaker may reject.
 #[tokio::test(start_paused = true)]
 async fn breaker_rejection_leaves_cooldown_unchanged() {
     let net = Net::new();
-    net.on("a", |_| limited("1"));
-    let (service, endpoints) = balance(pool(&["a"]), &net);
-    status(&service, get()).await;
+    net.on("a", |_| refusal("1"));
+    let (service, endpoints) = balancer(pool(&["a"]), &net);
+    send_for_status(&service, get()).await;
     advance(SECOND).await;
-    net.on("a", |_| reset());
+    net.on("a", |_| connection_reset());
     for _ in 0..7 {
-        assert_eq!(status(&service, get()).await, 0);
+        assert_eq!(send_for_status(&service, get()).await, 0);
     }
-    assert_eq!(of(&endpoints, "a").breaker, BreakerState::Open);
-    status(&service, get()).await;
-    assert_eq!(net.count("a"), 8, "the last one was not sent");
+    assert_eq!(status_of(&endpoints, "a").breaker, BreakerState::Open);
+    send_for_status(&service, get()).await;
+    assert_eq!(net.count("a"), 8, "the last request was not sent");
 
     advance(5 * SECOND).await;
     net.on("a", |_| ok());
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropped_future_releases_reserved_readiness() {
-    let (net, gates) = (healthy(&["a", "b"]), Gates::default());
-    let (service, _) = gated(pool(&["a", "b"]), &net, &gates);
-    gates.room("a", 0);
-    gates.room("b", 0);
+    let (net, gates) = (healthy_servers(&["a", "b"]), Gates::default());
+    let (service, _) = gated_balancer(pool(&["a", "b"]), &net, &gates);
+    gates.set_free_slots("a", 0);
+    gates.set_free_slots("b", 0);
     let mut response = task::spawn(service.clone().oneshot(get()));
     assert_pending!(response.poll());
     drop(response);
-    gates.room("a", 1);
-    gates.room("b", 1);
+    gates.set_free_slots("a", 1);
+    gates.set_free_slots("b", 1);
 
-    // The same while the attempt runs, whose other candidate was busy.
+    // The same while the attempt is in flight and the other candidate was busy.
     net.on("a", |_| Reply::never());
     let mut response = task::spawn(service.clone().oneshot(get()));
     assert_pending!(response.poll());
-    assert_eq!((gates.free("a"), gates.free("b")), (0, 1));
+    assert_eq!((gates.free_slots("a"), gates.free_slots("b")), (0, 1));
     drop(response);
-    assert_eq!((gates.free("a"), gates.free("b")), (1, 1));
+    assert_eq!((gates.free_slots("a"), gates.free_slots("b")), (1, 1));
 }

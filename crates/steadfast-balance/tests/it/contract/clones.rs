@@ -8,18 +8,18 @@ use steadfast_balance::{
 };
 use tower::{Layer, Service};
 
-use crate::support::{Body, Client, Net, Stream, get, limited, pool, status};
+use crate::support::{Body, Client, Net, Stream, get, pool, refusal, send_for_status};
 
 #[tokio::test(start_paused = true)]
 async fn clones_and_services_of_a_layer_share_state() {
     let net = Net::new();
-    net.on("a", |_| limited("1"));
+    net.on("a", |_| refusal("1"));
     let layer = pool(&["a"]).build().expect("valid");
     let first = layer.layer(net.client());
     let second = layer.layer(net.client());
-    assert_eq!(status(&first, get()).await, 429);
+    assert_eq!(send_for_status(&first, get()).await, 429);
     for service in [&first.clone(), &second] {
-        assert_eq!(status(service, get()).await, 0);
+        assert_eq!(send_for_status(service, get()).await, 0);
     }
     assert_eq!(net.count("a"), 1);
 }

@@ -7,11 +7,12 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower::{Layer, ServiceExt};
 use tower_test::mock;
 
-use super::{healthy, make_ready};
-use crate::support::gate::{Gates, gated};
-use crate::support::ready::{Handle, Mock, calls_what_was_ready};
+use super::{healthy_servers, ready_clone};
+use crate::support::gate::{Gates, gated_balancer};
+use crate::support::ready::{Handle, Mock, assert_ready_handle_takes_calls};
 use crate::support::{
-    MS, Net, Reply, SECOND, balance, get, limited, of, ok, only, pool, send, status, within,
+    MS, Net, Reply, SECOND, balancer, get, ok, pool, refusal, request_only_to, send,
+    send_for_status, status_of, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
@@ -19,71 +20,74 @@ async fn ready_handle_takes_the_call() {
     let layer = pool(&["a"]).build().expect("valid");
     let (mut service, mut handle): (mock::Spawn<EndpointBalance<Mock>>, Handle) =
         mock::spawn_layer(layer);
-    calls_what_was_ready(&mut service, &mut handle, get).await;
+    assert_ready_handle_takes_calls(&mut service, &mut handle, get).await;
 }
 
 /// The endpoint depends on the request, so no endpoint is polled before the call.
 #[tokio::test(start_paused = true)]
 async fn poll_ready_always_reports_ready_and_reserves_nothing() {
-    let (net, gates) = (healthy(&["a"]), Gates::default());
-    let (service, endpoints) = gated(pool(&["a"]), &net, &gates);
-    gates.room("a", 1);
+    let (net, gates) = (healthy_servers(&["a"]), Gates::default());
+    let (service, endpoints) = gated_balancer(pool(&["a"]), &net, &gates);
+    gates.set_free_slots("a", 1);
     for _ in 0..3 {
-        make_ready(&service).await;
+        ready_clone(&service).await;
     }
-    assert_eq!((gates.asked("a"), of(&endpoints, "a").in_flight), (0, 0));
+    assert_eq!(
+        (gates.ready_polls("a"), status_of(&endpoints, "a").in_flight),
+        (0, 0)
+    );
 
-    gates.room("a", 0);
-    gates.fail("a", 1);
-    make_ready(&service).await;
-    assert_eq!(gates.asked("a"), 0);
+    gates.set_free_slots("a", 0);
+    gates.fail_readiness("a", 1);
+    ready_clone(&service).await;
+    assert_eq!(gates.ready_polls("a"), 0);
 }
 
 /// The slot of the probe belongs to the next request. An idle handle sends none.
 #[tokio::test(start_paused = true)]
 async fn poll_ready_after_cooldown_takes_no_probe_slot() {
     let net = Net::new();
-    net.on("a", |n| if n == 0 { limited("1") } else { ok() });
-    let (service, _) = balance(pool(&["a"]), &net);
-    assert_eq!(status(&service, get()).await, 429);
+    net.on("a", |n| if n == 0 { refusal("1") } else { ok() });
+    let (service, _) = balancer(pool(&["a"]), &net);
+    assert_eq!(send_for_status(&service, get()).await, 429);
     advance(SECOND).await;
 
-    let _idle = make_ready(&service).await;
-    assert_eq!(status(&service, get()).await, 200);
+    let _idle = ready_clone(&service).await;
+    assert_eq!(send_for_status(&service, get()).await, 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn busy_endpoint_is_skipped() {
-    let (net, gates) = (healthy(&["a", "b", "c"]), Gates::default());
+    let (net, gates) = (healthy_servers(&["a", "b", "c"]), Gates::default());
     let endpoints = ["a", "b"].map(crate::support::endpoint);
     let builder = EndpointBalanceLayer::builder()
         .endpoints(endpoints)
         .endpoint(crate::support::endpoint("c").tier(1));
-    let (service, _) = gated(builder, &net, &gates);
+    let (service, _) = gated_balancer(builder, &net, &gates);
 
-    gates.room("a", 0);
-    assert_eq!(status(&service, get()).await, 200);
-    gates.room("b", 0);
-    assert_eq!(status(&service, get()).await, 200);
+    gates.set_free_slots("a", 0);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    gates.set_free_slots("b", 0);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(net.counts(["a", "b", "c"]), [0, 1, 1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn first_free_endpoint_wakes_the_request() {
     for first in ["a", "b"] {
-        let (net, gates) = (healthy(&["a", "b"]), Gates::default());
-        let (service, endpoints) = gated(pool(&["a", "b"]), &net, &gates);
-        gates.room("a", 0);
-        gates.room("b", 0);
+        let (net, gates) = (healthy_servers(&["a", "b"]), Gates::default());
+        let (service, endpoints) = gated_balancer(pool(&["a", "b"]), &net, &gates);
+        gates.set_free_slots("a", 0);
+        gates.set_free_slots("b", 0);
         let mut response = task::spawn(service.clone().oneshot(get()));
         assert_pending!(response.poll());
-        assert_eq!(of(&endpoints, "a").in_flight, 0, "it is not sent yet");
+        assert_eq!(status_of(&endpoints, "a").in_flight, 0, "not sent yet");
 
-        gates.room(first, 1);
-        assert!(response.is_woken(), "{first} has room");
+        gates.set_free_slots(first, 1);
+        assert!(response.is_woken(), "{first} has a free slot");
         assert_ready_ok!(response.poll());
         assert_eq!(net.count(first), 1);
-        assert_eq!(gates.free(first), 1, "nobody holds a place");
+        assert_eq!(gates.free_slots(first), 1, "the slot is free again");
     }
 }
 
@@ -92,18 +96,18 @@ async fn first_free_endpoint_wakes_the_request() {
 /// endpoint.
 #[tokio::test(start_paused = true)]
 async fn request_waiting_for_busy_endpoint_moves_to_recovered_one() {
-    let (net, gates) = (healthy(&["a", "b"]), Gates::default());
-    net.on("b", |n| if n == 0 { limited("5") } else { ok() });
-    let (service, _) = gated(pool(&["a", "b"]), &net, &gates);
-    gates.room("a", 0);
-    assert_eq!(status(&service, get()).await, 429);
+    let (net, gates) = (healthy_servers(&["a", "b"]), Gates::default());
+    net.on("b", |n| if n == 0 { refusal("5") } else { ok() });
+    let (service, _) = gated_balancer(pool(&["a", "b"]), &net, &gates);
+    gates.set_free_slots("a", 0);
+    assert_eq!(send_for_status(&service, get()).await, 429);
 
     let mut response = task::spawn(service.clone().oneshot(get()));
     assert_pending!(response.poll());
     advance(4999 * MS).await;
     assert_pending!(response.poll());
     sleep(2 * MS).await;
-    assert!(response.is_woken(), "b is back");
+    assert!(response.is_woken(), "b has recovered");
     assert_ready_ok!(response.poll());
     assert_eq!(net.count("b"), 2);
 }
@@ -111,58 +115,62 @@ async fn request_waiting_for_busy_endpoint_moves_to_recovered_one() {
 /// Another request probes the endpoint after its cooldown.
 #[tokio::test(start_paused = true)]
 async fn request_waiting_for_busy_endpoint_moves_after_successful_probe() {
-    let (net, gates) = (healthy(&["a", "b"]), Gates::default());
+    let (net, gates) = (healthy_servers(&["a", "b"]), Gates::default());
     net.on("b", |n| match n {
-        0 => limited("1").into(),
+        0 => refusal("1").into(),
         _ => Reply::from(ok()).after(2 * SECOND),
     });
-    let (service, _) = gated(pool(&["a", "b"]), &net, &gates);
-    gates.room("a", 0);
-    assert_eq!(status(&service, get()).await, 429);
+    let (service, _) = gated_balancer(pool(&["a", "b"]), &net, &gates);
+    gates.set_free_slots("a", 0);
+    assert_eq!(send_for_status(&service, get()).await, 429);
     advance(SECOND).await;
 
     let probe = tokio::spawn(service.clone().oneshot(get()));
     sleep(MS).await;
     let waiting = tokio::spawn(service.clone().oneshot(get()));
     assert_eq!(probe.await.unwrap().unwrap().status(), 200);
-    let waited = timeout(3 * SECOND, waiting).await.expect("b has room");
+    let waited = timeout(3 * SECOND, waiting)
+        .await
+        .expect("b has a free slot");
     assert_eq!(waited.unwrap().unwrap().status(), 200);
     assert_eq!(net.counts(["a", "b"]), [0, 3]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn deadline_bounds_wait_for_busy_endpoint() {
-    let (net, gates) = (healthy(&["a"]), Gates::default());
-    let (service, endpoints) = gated(pool(&["a"]), &net, &gates);
-    gates.room("a", 0);
-    let request = within(get(), 2 * SECOND);
+    let (net, gates) = (healthy_servers(&["a"]), Gates::default());
+    let (service, endpoints) = gated_balancer(pool(&["a"]), &net, &gates);
+    gates.set_free_slots("a", 0);
+    let request = with_deadline(get(), 2 * SECOND);
     let mut response = task::spawn(service.clone().oneshot(request));
     assert_pending!(response.poll());
     sleep(1999 * MS).await;
     assert_pending!(response.poll());
     sleep(2 * MS).await;
-    assert!(response.is_woken(), "its time is over");
-    let (class, _) = crate::support::exhausted(assert_ready!(response.poll()));
-    assert_eq!(class, Class::RateLimited, "busy, and not broken");
-    assert_eq!(of(&endpoints, "a").health, 1.0);
+    assert!(response.is_woken(), "the deadline has passed");
+    let (class, _) = crate::support::expect_exhausted(assert_ready!(response.poll()));
+    assert_eq!(class, Class::RateLimited, "a busy endpoint is not broken");
+    assert_eq!(status_of(&endpoints, "a").health, 1.0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn cooling_endpoint_is_not_polled_for_readiness() {
-    let (net, gates) = (healthy(&["a", "b"]), Gates::default());
-    net.on("a", |_| limited("1"));
-    let (service, _) = gated(pool(&["a", "b"]), &net, &gates);
-    status(&service, get()).await;
-    let asked = gates.asked("a");
-    assert_eq!(status(&service, get()).await, 200);
-    send(&service, only("a")).await.expect_err("it cools");
-    assert_eq!(gates.asked("a"), asked);
+    let (net, gates) = (healthy_servers(&["a", "b"]), Gates::default());
+    net.on("a", |_| refusal("1"));
+    let (service, _) = gated_balancer(pool(&["a", "b"]), &net, &gates);
+    send_for_status(&service, get()).await;
+    let asked = gates.ready_polls("a");
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    send(&service, request_only_to("a"))
+        .await
+        .expect_err("the endpoint cools");
+    assert_eq!(gates.ready_polls("a"), asked);
 }
 
 /// The request waited for two endpoints and was sent to one. It must leave the queue of the other.
 #[tokio::test(start_paused = true)]
 async fn sent_request_releases_readiness_of_other_candidates() {
-    let net = healthy(&["a", "b"]);
+    let net = healthy_servers(&["a", "b"]);
     net.on("a", |_| Reply::from(ok()).after(10 * SECOND));
     net.on("b", |_| Reply::from(ok()).after(SECOND));
     let layer = pool(&["a", "b"])

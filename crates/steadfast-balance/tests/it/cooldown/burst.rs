@@ -8,7 +8,9 @@ use tokio::time::sleep;
 use tower::ServiceExt;
 
 use super::cooling;
-use crate::support::{Events, MS, Net, Reply, SECOND, answer, balance, limited, of, pool, post};
+use crate::support::{
+    Events, MS, Net, Reply, SECOND, answer, balancer, pool, post, refusal, status_of,
+};
 
 /// Only the first refusal of a burst sets the length. Counted per refusal, the cooldown would last
 /// for minutes because of many concurrent attempts.
@@ -16,10 +18,10 @@ use crate::support::{Events, MS, Net, Reply, SECOND, answer, balance, limited, o
 async fn burst_of_refusals_starts_one_cooldown_with_the_first_hint() {
     let net = Net::new();
     net.on("a", |n| {
-        Reply::from(limited(&(n + 1).to_string())).after(10 * MS)
+        Reply::from(refusal(&(n + 1).to_string())).after(10 * MS)
     });
     let events = Events::default();
-    let (service, handle) = balance(pool(&["a"]).observer(events.observer()), &net);
+    let (service, handle) = balancer(pool(&["a"]).observer(events.observer()), &net);
     let burst: Vec<_> = (0..500)
         .map(|_| tokio::spawn(service.clone().oneshot(post())))
         .collect();
@@ -28,10 +30,10 @@ async fn burst_of_refusals_starts_one_cooldown_with_the_first_hint() {
     }
     assert_eq!(events.take(), ["a cools 1s rate_limited"]);
     assert_eq!(cooling(&handle, "a"), Some(SECOND));
-    assert_eq!(of(&handle, "a").health, 1.0, "a limit is no failure");
+    assert_eq!(status_of(&handle, "a").health, 1.0, "a limit is no failure");
 }
 
-fn cooldowns(events: &Events) -> usize {
+fn count_cooldowns(events: &Events) -> usize {
     events.count(|event| matches!(event, Event::Cooldown { .. }))
 }
 
@@ -45,12 +47,12 @@ async fn mixed_hints_of_one_burst_start_one_cooldown() {
     ));
     net.on("a", move |n| {
         let hint = hints.lock().unwrap().next().flatten();
-        let refusal = hint.map_or_else(|| answer(429), limited);
-        Reply::from(refusal).after((10 + n as u32 % 100 * 10) * MS)
+        let reply = hint.map_or_else(|| answer(429), refusal);
+        Reply::from(reply).after((10 + n as u32 % 100 * 10) * MS)
     });
     let events = Events::default();
     let builder = pool(&["a"]).observer(events.observer());
-    let (service, handle) = balance(builder.max_wait(Duration::ZERO), &net);
+    let (service, handle) = balancer(builder.max_wait(Duration::ZERO), &net);
     let burst: Vec<_> = (0..100)
         .map(|_| tokio::spawn(service.clone().oneshot(post())))
         .collect();
@@ -61,18 +63,18 @@ async fn mixed_hints_of_one_burst_start_one_cooldown() {
         assert_eq!(request.await.unwrap().unwrap().status(), 429);
     }
     assert_eq!(
-        (cooling(&handle, "a"), cooldowns(&events)),
+        (cooling(&handle, "a"), count_cooldowns(&events)),
         (Some(999 * MS), 1)
     );
 
-    // The next one is asked by one, and not by another hundred.
+    // After the cooldown, one attempt is sent, and not a hundred.
     sleep(SECOND).await;
     let before = net.count("a");
-    net.on("a", |_| limited("3"));
+    net.on("a", |_| refusal("3"));
     for _ in 0..100 {
         tokio::spawn(service.clone().oneshot(post()));
     }
     sleep(MS).await;
     assert_eq!(net.count("a") - before, 1);
-    assert_eq!(cooldowns(&events), 2);
+    assert_eq!(count_cooldowns(&events), 2);
 }

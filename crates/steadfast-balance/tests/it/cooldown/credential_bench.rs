@@ -5,9 +5,11 @@ use tokio::time::advance;
 use tower::ServiceExt;
 
 use super::{MINUTE, cooling};
-use crate::support::{MS, Net, Reply, answer, balance, endpoint, get, limited, of, status};
+use crate::support::{
+    MS, Net, Reply, answer, balancer, endpoint, get, refusal, send_for_status, status_of,
+};
 
-fn with_key(name: &str) -> Endpoint {
+fn endpoint_with_credential(name: &str) -> Endpoint {
     endpoint(name).api_key(Credential::bearer("own").expect("valid"))
 }
 
@@ -15,18 +17,18 @@ fn with_key(name: &str) -> Endpoint {
 async fn three_consecutive_rejections_of_own_credential_start_a_bench() {
     let net = Net::new();
     net.on("a", |_| answer(401));
-    let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
-    let (service, handle) = balance(builder, &net);
+    let builder = EndpointBalanceLayer::builder().endpoint(endpoint_with_credential("a"));
+    let (service, handle) = balancer(builder, &net);
     for _ in 0..2 {
-        assert_eq!(status(&service, get()).await, 401);
+        assert_eq!(send_for_status(&service, get()).await, 401);
         assert_eq!(cooling(&handle, "a"), None);
     }
     for minutes in [1, 2, 4, 8, 16, 30, 30] {
-        assert_eq!(status(&service, get()).await, 401);
+        assert_eq!(send_for_status(&service, get()).await, 401);
         let bench = minutes * MINUTE;
         assert_eq!(cooling(&handle, "a"), Some(bench));
         advance(bench - MS).await;
-        assert_eq!(status(&service, get()).await, 0);
+        assert_eq!(send_for_status(&service, get()).await, 0);
         advance(MS).await;
     }
 }
@@ -36,21 +38,21 @@ async fn accepted_credential_resets_the_rejections() {
     for between in [200, 400, 403, 404, 413, 429] {
         let net = Net::new();
         net.on("a", move |n| match n {
-            2 if between == 429 => limited("0"),
+            2 if between == 429 => refusal("0"),
             2 => answer(between),
             _ => answer(401),
         });
-        let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
-        let (service, handle) = balance(builder, &net);
+        let builder = EndpointBalanceLayer::builder().endpoint(endpoint_with_credential("a"));
+        let (service, handle) = balancer(builder, &net);
         for _ in 0..5 {
-            status(&service, get()).await;
+            send_for_status(&service, get()).await;
         }
         assert_eq!(
             cooling(&handle, "a"),
             None,
-            "{between} shows that the key is good"
+            "{between} shows that the credential is valid"
         );
-        status(&service, get()).await;
+        send_for_status(&service, get()).await;
         assert_eq!(cooling(&handle, "a"), Some(MINUTE), "{between}");
     }
 }
@@ -61,10 +63,10 @@ async fn server_failure_keeps_the_rejections() {
     for between in [500, 502, 503, 504] {
         let net = Net::new();
         net.on("a", move |n| answer(if n % 2 == 0 { 401 } else { between }));
-        let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
-        let (service, handle) = balance(builder, &net);
+        let builder = EndpointBalanceLayer::builder().endpoint(endpoint_with_credential("a"));
+        let (service, handle) = balancer(builder, &net);
         for _ in 0..5 {
-            status(&service, get()).await;
+            send_for_status(&service, get()).await;
         }
         assert_eq!(cooling(&handle, "a"), Some(MINUTE), "{between}");
     }
@@ -76,8 +78,8 @@ async fn server_failure_keeps_the_rejections() {
 async fn burst_of_rejections_starts_one_bench() {
     let net = Net::new();
     net.on("a", |_| Reply::from(answer(401)).after(10 * MS));
-    let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
-    let (service, handle) = balance(builder, &net);
+    let builder = EndpointBalanceLayer::builder().endpoint(endpoint_with_credential("a"));
+    let (service, handle) = balancer(builder, &net);
     let burst: Vec<_> = (0..100)
         .map(|_| tokio::spawn(service.clone().oneshot(get())))
         .collect();
@@ -86,7 +88,7 @@ async fn burst_of_rejections_starts_one_bench() {
     }
     assert_eq!(cooling(&handle, "a"), Some(MINUTE));
     advance(MINUTE).await;
-    status(&service, get()).await;
+    send_for_status(&service, get()).await;
     assert_eq!(cooling(&handle, "a"), Some(2 * MINUTE));
 }
 
@@ -95,19 +97,19 @@ async fn burst_of_rejections_starts_one_bench() {
 async fn rejected_credential_of_the_caller_starts_no_bench() {
     for endpoint in [
         endpoint("a").pass_credentials(true),
-        with_key("a").pass_credentials(true),
+        endpoint_with_credential("a").pass_credentials(true),
         endpoint("a"),
     ] {
         let net = Net::new();
         net.on("a", |_| answer(401));
-        let (service, handle) = balance(EndpointBalanceLayer::builder().endpoint(endpoint), &net);
+        let (service, handle) = balancer(EndpointBalanceLayer::builder().endpoint(endpoint), &net);
         for _ in 0..20 {
             let mut request = get();
             let key = "caller".parse().unwrap();
             request.headers_mut().insert("x-api-key", key);
-            assert_eq!(status(&service, request).await, 401);
+            assert_eq!(send_for_status(&service, request).await, 401);
         }
-        assert!(of(&handle, "a").admissible);
+        assert!(status_of(&handle, "a").admissible);
     }
 }
 
@@ -115,11 +117,11 @@ async fn rejected_credential_of_the_caller_starts_no_bench() {
 async fn status_403_starts_no_bench() {
     let net = Net::new();
     net.on("a", |_| answer(403));
-    let builder = EndpointBalanceLayer::builder().endpoint(with_key("a"));
-    let (service, handle) = balance(builder, &net);
+    let builder = EndpointBalanceLayer::builder().endpoint(endpoint_with_credential("a"));
+    let (service, handle) = balancer(builder, &net);
     for _ in 0..20 {
-        assert_eq!(status(&service, get()).await, 403);
+        assert_eq!(send_for_status(&service, get()).await, 403);
     }
-    assert!(of(&handle, "a").admissible);
-    assert_eq!(of(&handle, "a").health, 1.0);
+    assert!(status_of(&handle, "a").admissible);
+    assert_eq!(status_of(&handle, "a").health, 1.0);
 }

@@ -9,22 +9,37 @@ use tower::ServiceExt;
 
 use super::{DAY, MINUTE, cooling};
 use crate::support::{
-    MS, Net, Reply, SECOND, answer, balance, exhausted, get, limited, of, ok, pool, send, status,
-    with,
+    MS, Net, Reply, SECOND, answer, balancer, expect_exhausted, get, ok, pool, refusal, send,
+    send_for_status, status_of, with_headers,
 };
 
 #[tokio::test(start_paused = true)]
 async fn hint_sets_the_cooldown() {
     for (response, wait) in [
-        (limited("1"), SECOND),
-        (limited("86400"), DAY),
-        (limited("864000"), DAY), // ten days: nobody takes itself out for ever
-        (with(answer(429), &[("retry-after-ms", "1500")]), 1500 * MS),
-        (with(answer(503), &[("retry-after", "7")]), 7 * SECOND),
-        (with(answer(403), &[("retry-after", "7")]), 7 * SECOND),
+        (refusal("1"), SECOND),
+        (refusal("86400"), DAY),
+        (refusal("864000"), DAY), // ten days: nobody takes itself out for ever
+        (
+            with_headers(answer(429), &[("retry-after-ms", "1500")]),
+            1500 * MS,
+        ),
+        (
+            with_headers(answer(503), &[("retry-after", "7")]),
+            7 * SECOND,
+        ),
+        (
+            with_headers(answer(403), &[("retry-after", "7")]),
+            7 * SECOND,
+        ),
         (answer(402), 30 * MINUTE),
-        (with(answer(402), &[("retry-after", "60")]), 30 * MINUTE),
-        (with(answer(402), &[("retry-after", "7200")]), 120 * MINUTE),
+        (
+            with_headers(answer(402), &[("retry-after", "60")]),
+            30 * MINUTE,
+        ),
+        (
+            with_headers(answer(402), &[("retry-after", "7200")]),
+            120 * MINUTE,
+        ),
     ] {
         let what = format!("{response:?}");
         let net = Net::new();
@@ -32,17 +47,17 @@ async fn hint_sets_the_cooldown() {
         net.on("a", move |_| {
             first.lock().unwrap().take().unwrap_or_else(ok)
         });
-        let (service, handle) = balance(pool(&["a"]), &net);
+        let (service, handle) = balancer(pool(&["a"]), &net);
 
-        assert!(status(&service, get()).await >= 400);
+        assert!(send_for_status(&service, get()).await >= 400);
         assert_eq!(cooling(&handle, "a"), Some(wait), "{what}");
         advance(wait - MS).await;
         assert_eq!(
-            exhausted(send(&service, get()).await),
+            expect_exhausted(send(&service, get()).await),
             (Class::RateLimited, Some(MS))
         );
         advance(MS).await;
-        assert_eq!(status(&service, get()).await, 200, "{what}");
+        assert_eq!(send_for_status(&service, get()).await, 200, "{what}");
         assert_eq!(net.count("a"), 2, "{what}");
     }
 }
@@ -52,9 +67,9 @@ async fn answer_without_hint_starts_no_cooldown() {
     for code in [200, 301, 400, 401, 403, 404, 409, 413, 500, 503, 504] {
         let net = Net::new();
         net.on("a", move |_| answer(code));
-        let (service, handle) = balance(pool(&["a"]), &net);
-        status(&service, get()).await;
-        assert!(of(&handle, "a").admissible, "{code}");
+        let (service, handle) = balancer(pool(&["a"]), &net);
+        send_for_status(&service, get()).await;
+        assert!(status_of(&handle, "a").admissible, "{code}");
     }
 }
 
@@ -62,9 +77,9 @@ async fn answer_without_hint_starts_no_cooldown() {
 #[tokio::test(start_paused = true)]
 async fn answer_to_earlier_attempt_leaves_cooldown_unchanged() {
     for late in [
-        limited("60"),
+        refusal("60"),
         ok(),
-        with(
+        with_headers(
             ok(),
             &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "60")],
         ),
@@ -73,23 +88,20 @@ async fn answer_to_earlier_attempt_leaves_cooldown_unchanged() {
         let late = std::sync::Mutex::new(Some(late));
         net.on("a", move |n| match n {
             0 => Reply::from(late.lock().unwrap().take().expect("once")).after(900 * MS),
-            1 => limited("1").into(),
+            1 => refusal("1").into(),
             _ => Reply::from(ok()).after(SECOND),
         });
-        let (service, handle) = balance(pool(&["a"]), &net);
+        let (service, handle) = balancer(pool(&["a"]), &net);
         let slow = tokio::spawn(service.clone().oneshot(get()));
         sleep(MS).await;
-        assert_eq!(status(&service, get()).await, 429);
+        assert_eq!(send_for_status(&service, get()).await, 429);
         slow.await.unwrap().unwrap();
         assert_eq!(cooling(&handle, "a"), Some(101 * MS));
 
         advance(101 * MS).await;
         let probe = tokio::spawn(service.clone().oneshot(get()));
         sleep(MS).await;
-        assert!(
-            !of(&handle, "a").admissible,
-            "one attempt comes first, as ever"
-        );
+        assert!(!status_of(&handle, "a").admissible, "one probe at a time");
         probe.await.unwrap().unwrap();
     }
 }
@@ -98,10 +110,10 @@ async fn answer_to_earlier_attempt_leaves_cooldown_unchanged() {
 #[tokio::test(start_paused = true)]
 async fn repeated_zero_hint_starts_growing_cooldowns() {
     let net = Net::new();
-    net.on("a", |_| limited("0"));
-    let (service, handle) = balance(pool(&["a"]), &net);
+    net.on("a", |_| refusal("0"));
+    let (service, handle) = balancer(pool(&["a"]), &net);
     for seconds in [0, 2, 4, 8] {
-        assert_eq!(status(&service, get()).await, 429);
+        assert_eq!(send_for_status(&service, get()).await, 429);
         let wait = Duration::from_secs(seconds);
         let expected = (seconds > 0).then_some(wait);
         assert_eq!(cooling(&handle, "a"), expected);
@@ -113,35 +125,42 @@ async fn repeated_zero_hint_starts_growing_cooldowns() {
 async fn refusals_without_hint_double_the_cooldown() {
     let net = Net::new();
     net.on("a", |_| answer(429));
-    let (service, handle) = balance(pool(&["a"]), &net);
+    let (service, handle) = balancer(pool(&["a"]), &net);
     for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-        assert_eq!(status(&service, get()).await, 429);
+        assert_eq!(send_for_status(&service, get()).await, 429);
         let wait = Duration::from_secs(seconds);
         assert_eq!(cooling(&handle, "a"), Some(wait));
         advance(wait).await;
     }
     net.on("a", |_| ok());
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     net.on("a", |_| answer(429));
-    assert_eq!(status(&service, get()).await, 429);
-    assert_eq!(cooling(&handle, "a"), Some(SECOND), "it had recovered");
+    assert_eq!(send_for_status(&service, get()).await, 429);
+    assert_eq!(
+        cooling(&handle, "a"),
+        Some(SECOND),
+        "the success reset the doubling"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn exhausted_error_has_the_soonest_recovery() {
     let net = Net::new();
-    net.on("a", |_| limited("5"));
-    net.on("b", |_| limited("2"));
-    let (service, _) = balance(pool(&["a", "b"]), &net);
-    assert_eq!(status(&service, get()).await, 429);
-    assert_eq!(status(&service, get()).await, 429);
+    net.on("a", |_| refusal("5"));
+    net.on("b", |_| refusal("2"));
+    let (service, _) = balancer(pool(&["a", "b"]), &net);
+    assert_eq!(send_for_status(&service, get()).await, 429);
+    assert_eq!(send_for_status(&service, get()).await, 429);
     let trail = Trail::new();
-    let answer = send(&service, crate::support::get_with(&trail)).await;
-    assert_eq!(exhausted(answer), (Class::RateLimited, Some(2 * SECOND)));
+    let answer = send(&service, crate::support::get_with_trail(&trail)).await;
+    assert_eq!(
+        expect_exhausted(answer),
+        (Class::RateLimited, Some(2 * SECOND))
+    );
     let soon = tokio::time::Instant::now() + 2 * SECOND;
     assert_eq!(
         trail.take_next(),
         Some(steadfast_core::layer::Next::At(soon))
     );
-    assert!(trail.is_empty(), "nobody was asked");
+    assert!(trail.is_empty(), "no attempt was sent");
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use steadfast_balance::PoolHandle;
 
-use crate::support::of;
+use crate::support::status_of;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn cooling(handle: &PoolHandle, name: &str) -> Option<Duration> {
-    of(handle, name).cooling
+    status_of(handle, name).cooling
 }

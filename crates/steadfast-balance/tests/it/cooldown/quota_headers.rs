@@ -6,26 +6,33 @@ use tokio::time::advance;
 
 use super::{MINUTE, cooling};
 use crate::support::{
-    Events, MS, Net, SECOND, Stream, balance, get, of, ok, pool, send, status, streamed, with,
+    Events, MS, Net, SECOND, Stream, balancer, get, ok, pool, send, send_for_status, status_of,
+    streamed, with_headers,
 };
 
 #[tokio::test(start_paused = true)]
 async fn success_with_zero_remaining_starts_a_cooldown() {
     let net = Net::new();
     let spent = &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "12")];
-    net.on("a", |n| if n == 0 { with(ok(), spent) } else { ok() });
+    net.on("a", |n| {
+        if n == 0 {
+            with_headers(ok(), spent)
+        } else {
+            ok()
+        }
+    });
     net.on("b", |_| ok());
     let events = Events::default();
-    let (service, handle) = balance(pool(&["a", "b"]).observer(events.observer()), &net);
+    let (service, handle) = balancer(pool(&["a", "b"]).observer(events.observer()), &net);
 
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(events.take(), ["a cools 12s success"]);
     assert_eq!(cooling(&handle, "a"), Some(12 * SECOND));
     advance(11_999 * MS).await;
-    status(&service, get()).await;
+    send_for_status(&service, get()).await;
     assert_eq!(net.counts(["a", "b"]), [1, 1]);
     advance(MS).await;
-    status(&service, get()).await;
+    send_for_status(&service, get()).await;
     assert_eq!(net.counts(["a", "b"]), [2, 1]);
 }
 
@@ -37,14 +44,17 @@ async fn spent_tokens_cool_until_the_estimate_is_refilled() {
         ("x-ratelimit-remaining-tokens", "0"),
         ("x-ratelimit-reset-tokens", "60s"),
     ];
-    for (wishes, wait) in [
+    for (options, wait) in [
         (RoutingOptions::new(), 60 * SECOND),
         (RoutingOptions::new().estimated_tokens(100), 6 * SECOND),
     ] {
         let net = Net::new();
-        net.on("a", move |_| with(ok(), &spent));
-        let (service, handle) = balance(pool(&["a"]), &net);
-        assert_eq!(status(&service, crate::support::wishing(wishes)).await, 200);
+        net.on("a", move |_| with_headers(ok(), &spent));
+        let (service, handle) = balancer(pool(&["a"]), &net);
+        assert_eq!(
+            send_for_status(&service, crate::support::request_with(options)).await,
+            200
+        );
         assert_eq!(cooling(&handle, "a"), Some(wait));
     }
 }
@@ -56,16 +66,16 @@ async fn success_with_quota_left_starts_no_cooldown() {
         [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "0")],
         [("x-ratelimit-remaining", "0"), ("x-ratelimit-limit", "9")],
         [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "-12")],
-        // The endpoint says so of answers that it gave.
+        // Some endpoints send `retry-after` with every answer.
         [("retry-after", "60"), ("x-ratelimit-remaining", "5")],
     ] {
         let net = Net::new();
-        net.on("a", move |_| with(ok(), &headers));
+        net.on("a", move |_| with_headers(ok(), &headers));
         let events = Events::default();
-        let (service, handle) = balance(pool(&["a"]).observer(events.observer()), &net);
-        status(&service, get()).await;
+        let (service, handle) = balancer(pool(&["a"]).observer(events.observer()), &net);
+        send_for_status(&service, get()).await;
         assert!(events.take().is_empty(), "{headers:?}");
-        assert!(of(&handle, "a").admissible, "{headers:?}");
+        assert!(status_of(&handle, "a").admissible, "{headers:?}");
     }
 }
 
@@ -87,18 +97,18 @@ async fn stream_that_breaks_with_a_refusal_starts_a_cooldown() {
     ] {
         let net = Net::new();
         net.on("a", move |_| {
-            let error = Classified::new(verdict, "said in the stream");
+            let error = Classified::new(verdict, "refused in the stream");
             streamed(Stream::of(["data"]).broken(error.into()))
         });
-        let (service, handle) = balance(pool(&["a"]), &net);
-        // Two at once, of which the second tells nothing new.
+        let (service, handle) = balancer(pool(&["a"]), &net);
+        // Two concurrent streams are one event.
         let mut answers = Vec::new();
         for _ in 0..2 {
             answers.push(send(&service, get()).await.unwrap());
         }
         for answer in answers {
             let read = answer.into_body().collect().await;
-            read.expect_err("it broke");
+            read.expect_err("the body is broken");
         }
         assert_eq!(cooling(&handle, "a"), expected, "{verdict:?}");
     }

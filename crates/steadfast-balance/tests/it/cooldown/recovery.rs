@@ -8,12 +8,12 @@ use tower::ServiceExt;
 use super::cooling;
 use crate::support::body::Ending;
 use crate::support::{
-    Events, MS, Net, Polls, Reply, SECOND, Stream, answer, balance, get, limited, of, ok, pool,
-    post, reset, send, status, streamed,
+    Events, MS, Net, Polls, Reply, SECOND, Stream, answer, balancer, connection_reset, get, ok,
+    pool, post, refusal, send, send_for_status, status_of, streamed,
 };
 
 /// Sends a hundred requests at once and returns the number that the endpoint admits.
-async fn wave(
+async fn admitted_at_once(
     service: &steadfast_balance::EndpointBalance<crate::support::Client>,
     net: &Net,
 ) -> usize {
@@ -30,7 +30,7 @@ async fn wave(
 }
 
 /// A server with a limit of twenty requests per second and hints in whole seconds.
-fn twenty_a_second() -> impl Fn(usize) -> Reply + Send + 'static {
+fn server_with_limit_of_twenty() -> impl Fn(usize) -> Reply + Send + 'static {
     let bucket = std::sync::Mutex::new((20.0, tokio::time::Instant::now()));
     move |_| {
         let mut bucket = bucket.lock().unwrap();
@@ -38,7 +38,7 @@ fn twenty_a_second() -> impl Fn(usize) -> Reply + Send + 'static {
         let gained = 20.0 * now.duration_since(bucket.1).as_secs_f64();
         *bucket = (f64::min(bucket.0 + gained, 20.0), now);
         if bucket.0 < 1.0 {
-            return Reply::from(limited("1")).after(5 * MS);
+            return Reply::from(refusal("1")).after(5 * MS);
         }
         bucket.0 -= 1.0;
         Reply::from(ok()).after(50 * MS)
@@ -48,18 +48,18 @@ fn twenty_a_second() -> impl Fn(usize) -> Reply + Send + 'static {
 #[tokio::test(start_paused = true)]
 async fn limited_endpoint_gets_all_requests_that_its_limit_allows() {
     let net = Net::new();
-    net.on("a", twenty_a_second());
+    net.on("a", server_with_limit_of_twenty());
     let events = Events::default();
-    let (service, handle) = balance(pool(&["a"]).observer(events.observer()), &net);
+    let (service, handle) = balancer(pool(&["a"]).observer(events.observer()), &net);
     let count = |of: fn(&Event) -> bool| events.count(of);
     assert_eq!(
-        wave(&service, &net).await,
+        admitted_at_once(&service, &net).await,
         100,
-        "nothing is known of a limit"
+        "the limit is unknown"
     );
-    assert_eq!(of(&handle, "a").rate, None);
+    assert_eq!(status_of(&handle, "a").rate, None);
     advance(SECOND).await;
-    assert_eq!(wave(&service, &net).await, 1, "one comes first");
+    assert_eq!(admitted_at_once(&service, &net).await, 1, "one probe");
 
     let before = net.count("a");
     for _ in 0..6_000 {
@@ -71,7 +71,7 @@ async fn limited_endpoint_gets_all_requests_that_its_limit_allows() {
         (1_080..=1_260).contains(&sent),
         "{sent} of 1200 in a minute"
     );
-    let rate = of(&handle, "a").rate.expect("limited");
+    let rate = status_of(&handle, "a").rate.expect("limited");
     assert!((17.0..=23.0).contains(&rate), "{rate}");
     let cooldowns = count(|event| matches!(event, Event::Cooldown { .. }));
     assert!(cooldowns <= 12, "{cooldowns} cooldowns");
@@ -80,13 +80,13 @@ async fn limited_endpoint_gets_all_requests_that_its_limit_allows() {
 
     net.on("a", |_| Reply::from(ok()).after(10 * MS));
     advance(160 * SECOND).await;
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(
-        wave(&service, &net).await,
+        admitted_at_once(&service, &net).await,
         100,
-        "it was not refused for long"
+        "the limit is forgotten"
     );
-    assert_eq!(of(&handle, "a").rate, None);
+    assert_eq!(status_of(&handle, "a").rate, None);
 }
 
 /// Answers of a model are slow. After a single refusal, the endpoint got one request in five
@@ -95,12 +95,12 @@ async fn limited_endpoint_gets_all_requests_that_its_limit_allows() {
 async fn single_refusal_does_not_starve_a_slow_endpoint() {
     let net = Net::new();
     net.on("a", |n| match n {
-        1 => limited("1").into(),
+        1 => refusal("1").into(),
         _ => Reply::from(ok()).after(20 * SECOND),
     });
-    let (service, _) = balance(pool(&["a"]), &net);
-    assert_eq!(status(&service, get()).await, 200);
-    assert_eq!(status(&service, get()).await, 429);
+    let (service, _) = balancer(pool(&["a"]), &net);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 429);
     advance(SECOND).await;
     let mut sent = 0;
     for _ in 0..100 {
@@ -115,13 +115,13 @@ async fn single_refusal_does_not_starve_a_slow_endpoint() {
 #[tokio::test(start_paused = true)]
 async fn slow_refusals_allow_one_probe_per_cooldown() {
     let net = Net::new();
-    net.on("a", |_| Reply::from(limited("1")).after(6 * SECOND));
-    let (service, _) = balance(pool(&["a"]), &net);
+    net.on("a", |_| Reply::from(refusal("1")).after(6 * SECOND));
+    let (service, _) = balancer(pool(&["a"]), &net);
     for _ in 0..10_000 {
         tokio::spawn(service.clone().oneshot(get()));
         sleep(10 * MS).await;
     }
-    // Six hundred before the first refusal, and then one in seven seconds.
+    // 600 attempts before the first refusal, then one per seven seconds.
     assert!(net.count("a") <= 620, "{}", net.count("a"));
 }
 
@@ -129,16 +129,16 @@ async fn slow_refusals_allow_one_probe_per_cooldown() {
 async fn refusal_after_recovery_starts_another_cooldown() {
     let net = Net::new();
     net.on("a", |n| match n {
-        0 | 2 => limited("1"),
+        0 | 2 => refusal("1"),
         _ => ok(),
     });
-    let (service, handle) = balance(pool(&["a"]), &net);
+    let (service, handle) = balancer(pool(&["a"]), &net);
     for expected in [429, 200, 429] {
-        assert_eq!(status(&service, get()).await, expected);
+        assert_eq!(send_for_status(&service, get()).await, expected);
         advance(cooling(&handle, "a").unwrap_or_default()).await;
     }
     net.on("a", |_| Reply::from(ok()).after(10 * MS));
-    assert_eq!(wave(&service, &net).await, 1);
+    assert_eq!(admitted_at_once(&service, &net).await, 1);
 }
 
 /// An outcome other than a refusal frees the slot of the probe, and the limit of one probe stays. A
@@ -146,23 +146,26 @@ async fn refusal_after_recovery_starts_another_cooldown() {
 #[tokio::test(start_paused = true)]
 async fn error_or_cancellation_of_a_probe_keeps_the_limit_of_one() {
     let net = Net::new();
-    net.on("a", |_| limited("1"));
-    let (service, handle) = balance(pool(&["a"]), &net);
-    status(&service, get()).await;
+    net.on("a", |_| refusal("1"));
+    let (service, handle) = balancer(pool(&["a"]), &net);
+    send_for_status(&service, get()).await;
     advance(SECOND).await;
 
-    net.on("a", |_| reset());
-    assert_eq!(status(&service, get()).await, 0);
+    net.on("a", |_| connection_reset());
+    assert_eq!(send_for_status(&service, get()).await, 0);
     net.on("a", |_| answer(400));
-    assert_eq!(status(&service, get()).await, 400);
+    assert_eq!(send_for_status(&service, get()).await, 400);
     net.on("a", |_| Reply::never());
     let cancelled = tokio::time::timeout(MS, send(&service, get())).await;
     assert!(cancelled.is_err());
 
     net.on("a", |_| Reply::from(ok()).after(10 * MS));
-    assert!(!of(&handle, "a").admissible, "it may be refused yet");
+    assert!(
+        !status_of(&handle, "a").admissible,
+        "a refusal may still arrive"
+    );
     advance(50 * MS).await;
-    assert_eq!(wave(&service, &net).await, 1);
+    assert_eq!(admitted_at_once(&service, &net).await, 1);
 }
 
 /// A completion may take minutes, and a hanging attempt never ends. The endpoint stood idle for
@@ -171,20 +174,20 @@ async fn error_or_cancellation_of_a_probe_keeps_the_limit_of_one() {
 #[tokio::test(start_paused = true)]
 async fn slow_probe_admits_others_after_twice_the_refusal_time() {
     let net = Net::new();
-    net.on("a", |_| Reply::from(limited("1")).after(100 * MS));
-    let (service, handle) = balance(pool(&["a"]), &net);
-    status(&service, get()).await;
+    net.on("a", |_| Reply::from(refusal("1")).after(100 * MS));
+    let (service, handle) = balancer(pool(&["a"]), &net);
+    send_for_status(&service, get()).await;
     advance(SECOND).await;
 
     net.on("a", |_| Reply::never());
     let mut hung = vec![tokio::spawn(service.clone().oneshot(get()))];
     sleep(MS).await;
-    assert!(!of(&handle, "a").admissible);
+    assert!(!status_of(&handle, "a").admissible);
     sleep(198 * MS).await;
-    assert!(!of(&handle, "a").admissible);
+    assert!(!status_of(&handle, "a").admissible);
     sleep(MS).await;
     for _ in 0..3 {
-        assert!(of(&handle, "a").admissible);
+        assert!(status_of(&handle, "a").admissible);
         hung.push(tokio::spawn(service.clone().oneshot(get())));
         sleep(MS).await;
     }
@@ -195,13 +198,13 @@ async fn slow_probe_admits_others_after_twice_the_refusal_time() {
 #[tokio::test(start_paused = true)]
 async fn permanent_refusals_allow_one_probe_per_cooldown() {
     let net = Net::new();
-    net.on("a", |_| Reply::from(limited("1")).after(30 * MS));
-    let (service, _) = balance(pool(&["a"]), &net);
+    net.on("a", |_| Reply::from(refusal("1")).after(30 * MS));
+    let (service, _) = balancer(pool(&["a"]), &net);
     for _ in 0..10_000 {
         tokio::spawn(service.clone().oneshot(get()));
         sleep(10 * MS).await;
     }
-    // A hundred seconds, and three in flight before the first refusal.
+    // One attempt per second for 100 s, and three before the first refusal.
     assert!(net.count("a") <= 103, "{}", net.count("a"));
 }
 
@@ -209,18 +212,18 @@ async fn permanent_refusals_allow_one_probe_per_cooldown() {
 async fn stream_in_flight_does_not_block_recovery() {
     let net = Net::new();
     net.on("a", |n| match n {
-        0 => limited("1"),
+        0 => refusal("1"),
         _ => streamed(Stream::of(["data"]).end(Ending::Never)),
     });
-    let (service, handle) = balance(pool(&["a"]), &net);
-    status(&service, get()).await;
+    let (service, handle) = balancer(pool(&["a"]), &net);
+    send_for_status(&service, get()).await;
     advance(SECOND).await;
     let mut streams = Vec::new();
     for _ in 0..10 {
         streams.push(send(&service, get()).await.unwrap());
         advance(SECOND / 4).await;
     }
-    assert_eq!(of(&handle, "a").in_flight, 10);
+    assert_eq!(status_of(&handle, "a").in_flight, 10);
 }
 
 /// The server refuses every request with a hint of one second. Each request of the load reached it,
@@ -230,8 +233,8 @@ async fn refusing_server_gets_about_one_attempt_per_second_at_any_load() {
     for per_second in [10, 1_000] {
         for strategy in [Strategy::Failover, Strategy::LeastLoaded, Strategy::Scored] {
             let net = Net::new();
-            net.on("a", |_| limited("1"));
-            let (service, handle) = balance(pool(&["a"]).strategy(strategy), &net);
+            net.on("a", |_| refusal("1"));
+            let (service, handle) = balancer(pool(&["a"]).strategy(strategy), &net);
             let polls = Polls::default();
             let start = Instant::now();
             let mut running = Vec::new();
@@ -254,13 +257,13 @@ async fn refusing_server_gets_about_one_attempt_per_second_at_any_load() {
 #[tokio::test(start_paused = true)]
 async fn late_refusals_do_not_accumulate() {
     let net = Net::new();
-    net.on("a", |_| Reply::from(limited("1")).after(50 * MS));
-    let (service, _) = balance(pool(&["a"]), &net);
+    net.on("a", |_| Reply::from(refusal("1")).after(50 * MS));
+    let (service, _) = balancer(pool(&["a"]), &net);
     for _ in 0..20_000 {
         tokio::spawn(service.clone().oneshot(post()));
         sleep(MS).await;
     }
-    // Fifty before the first refusal, and then one in 1,050 ms.
+    // 50 attempts before the first refusal, then one per 1,050 ms.
     let sent = net.count("a");
     assert!(sent <= 50 + 24, "{sent} in 20 s");
 }

@@ -11,14 +11,16 @@ use steadfast_balance::{
 };
 use steadfast_core::BreakerState;
 
-use crate::support::{Client, Net, endpoint, of, only, reset, status};
+use crate::support::{
+    Client, Net, connection_reset, endpoint, request_only_to, send_for_status, status_of,
+};
 
 type Balancer = EndpointBalance<Client>;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A pool with breakers that stay open for a minute.
-fn fragile(names: &[&str]) -> EndpointBalanceBuilder {
+fn pool_with_long_recovery(names: &[&str]) -> EndpointBalanceBuilder {
     let breaker = || {
         let breaker = steadfast_balance::Endpoint::default_breaker();
         let breaker = breaker.max_recovery_timeout(MINUTE);
@@ -29,9 +31,9 @@ fn fragile(names: &[&str]) -> EndpointBalanceBuilder {
 }
 
 /// Sends failing requests to an endpoint until its breaker opens.
-async fn open(service: &Balancer, handle: &PoolHandle, net: &Net, name: &str) {
-    net.on(name, |_| reset());
-    while of(handle, name).breaker == BreakerState::Closed {
-        assert_eq!(status(service, only(name)).await, 0);
+async fn open_breaker(service: &Balancer, handle: &PoolHandle, net: &Net, name: &str) {
+    net.on(name, |_| connection_reset());
+    while status_of(handle, name).breaker == BreakerState::Closed {
+        assert_eq!(send_for_status(service, request_only_to(name)).await, 0);
     }
 }

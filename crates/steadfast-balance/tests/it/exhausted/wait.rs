@@ -7,17 +7,17 @@ use steadfast_core::Class;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
-use super::{fragile, open};
-use crate::support::gate::{Gates, gated};
+use super::{open_breaker, pool_with_long_recovery};
+use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
-    MS, Net, Polls, Reply, SECOND, balance, exhausted, get, ok, pool, send, within,
+    MS, Net, Polls, Reply, SECOND, balancer, expect_exhausted, get, ok, pool, send, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
 async fn waiter_is_served_after_cooldown_or_open_breaker() {
     let net = Net::new();
     let builder = pool(&["a"]).when_exhausted(WhenExhausted::Wait);
-    let (service, handle) = balance(builder, &net);
+    let (service, handle) = balancer(builder, &net);
     net.on("a", |_| ok());
     handle.cool("a", 3 * SECOND).unwrap();
     let polls = Polls::default();
@@ -27,7 +27,7 @@ async fn waiter_is_served_after_cooldown_or_open_breaker() {
     assert_eq!(start.elapsed(), 3 * SECOND);
     assert!(polls.get() <= 4, "{} polls", polls.get());
 
-    open(&service, &handle, &net, "a").await;
+    open_breaker(&service, &handle, &net, "a").await;
     net.on("a", |_| ok());
     let (polls, start) = (Polls::default(), Instant::now());
     let answer = polls.count(send(&service, get())).await;
@@ -42,8 +42,8 @@ async fn waiter_is_served_after_cooldown_or_open_breaker() {
 async fn waiters_are_served_once_probes_close_the_breaker() {
     let net = Net::new();
     let builder = pool(&["a"]).when_exhausted(WhenExhausted::Wait);
-    let (service, handle) = balance(builder, &net);
-    open(&service, &handle, &net, "a").await;
+    let (service, handle) = balancer(builder, &net);
+    open_breaker(&service, &handle, &net, "a").await;
     net.on("a", |_| Reply::from(ok()).after(100 * MS));
     let (polls, start) = (Polls::default(), Instant::now());
     let crowd: Vec<_> = (0..100)
@@ -52,7 +52,7 @@ async fn waiters_are_served_once_probes_close_the_breaker() {
     for request in crowd {
         assert_eq!(request.await.unwrap().expect("an answer").status(), 200);
     }
-    // Three probes, and then all the others at once.
+    // Three probes, then all others at once.
     assert_eq!(start.elapsed(), 5 * SECOND + 400 * MS);
     assert!(polls.get() <= 1_000, "{} polls", polls.get());
     assert_eq!(handle.waiting(), 0);
@@ -61,29 +61,37 @@ async fn waiters_are_served_once_probes_close_the_breaker() {
 #[tokio::test(start_paused = true)]
 async fn max_wait_and_deadline_bound_the_wait() {
     let waiting = |wait| {
-        let builder = fragile(&["a"]).when_exhausted(WhenExhausted::Wait);
+        let builder = pool_with_long_recovery(&["a"]).when_exhausted(WhenExhausted::Wait);
         builder.max_wait(wait)
     };
     let net = Net::new();
-    let (service, handle) = balance(waiting(2 * SECOND), &net);
+    let (service, handle) = balancer(waiting(2 * SECOND), &net);
     net.on("a", |_| ok());
 
-    // A cooldown that is longer is known to be in vain.
+    // A longer cooldown makes the wait pointless.
     handle.cool("a", 2001 * MS).unwrap();
     let start = Instant::now();
     let answer = send(&service, get()).await;
-    assert_eq!(exhausted(answer), (Class::RateLimited, Some(2001 * MS)));
-    let answer = send(&service, within(get(), SECOND)).await;
-    assert_eq!(exhausted(answer), (Class::RateLimited, Some(2001 * MS)));
+    assert_eq!(
+        expect_exhausted(answer),
+        (Class::RateLimited, Some(2001 * MS))
+    );
+    let answer = send(&service, with_deadline(get(), SECOND)).await;
+    assert_eq!(
+        expect_exhausted(answer),
+        (Class::RateLimited, Some(2001 * MS))
+    );
     assert_eq!(start.elapsed(), Duration::ZERO);
 
-    // A breaker may be closed before its time.
-    let (service, handle) = balance(waiting(2 * SECOND), &net);
-    open(&service, &handle, &net, "a").await;
+    // A breaker may close early.
+    let (service, handle) = balancer(waiting(2 * SECOND), &net);
+    open_breaker(&service, &handle, &net, "a").await;
     for (wait, expected) in [(10 * SECOND, 2 * SECOND), (SECOND, SECOND)] {
         let (polls, start) = (Polls::default(), Instant::now());
-        let answer = polls.count(send(&service, within(get(), wait))).await;
-        let (class, retry_in) = exhausted(answer);
+        let answer = polls
+            .count(send(&service, with_deadline(get(), wait)))
+            .await;
+        let (class, retry_in) = expect_exhausted(answer);
         assert_eq!(class, Class::Overloaded);
         assert!(retry_in > Some(50 * SECOND));
         assert_eq!(start.elapsed(), expected);
@@ -103,9 +111,9 @@ async fn waiters_are_polled_rarely() {
         WhenExhausted::LeastBad,
     ] {
         let builder = pool(&["a", "b", "c"]).when_exhausted(when);
-        let (service, handle) = gated(builder, &net, &gates);
+        let (service, handle) = gated_balancer(builder, &net, &gates);
         for name in ["a", "b"] {
-            gates.room(name, 0);
+            gates.set_free_slots(name, 0);
         }
         handle.cool("c", 20 * SECOND).unwrap();
         net.on("c", |_| Reply::never());
@@ -116,7 +124,7 @@ async fn waiters_are_polled_rarely() {
         let start = Instant::now();
         sleep(60 * SECOND).await;
         assert_eq!(start.elapsed(), 60 * SECOND);
-        // Each looks again every 100 ms at most once something could have come free.
+        // A waiter is polled at most every 100 ms once a slot may be free.
         assert!(polls.get() <= 20 * 800, "{when:?}: {} polls", polls.get());
         crowd.iter().for_each(tokio::task::JoinHandle::abort);
         sleep(MS).await;

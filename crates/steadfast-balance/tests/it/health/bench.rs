@@ -7,15 +7,16 @@ use steadfast_core::Class;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
-use super::{MINUTE, every_ten_seconds, setup};
-use crate::support::gate::{Gates, gated};
+use super::{MINUTE, every_ten_seconds, pool_with_checks};
+use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
-    Body, MS, Net, Reply, SECOND, answer, endpoint, exhausted, get, of, ok, pool, send, status,
+    Body, MS, Net, Reply, SECOND, answer, endpoint, expect_exhausted, get, ok, pool, send,
+    send_for_status, status_of,
 };
 
 #[tokio::test(start_paused = true)]
 async fn consecutive_passed_checks_end_a_quota_bench() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup
         .requests
         .on("a", |n| answer(if n == 0 { 402 } else { 200 }));
@@ -26,19 +27,23 @@ async fn consecutive_passed_checks_end_a_quota_bench() {
         .on("a", |n| answer(if n == 1 { 500 } else { 200 }));
     let _checks = setup.start(&every_ten_seconds().healthy(2));
     sleep(30 * SECOND - MS).await;
-    assert_eq!(setup.finding("a"), Some(CheckOutcome::Passed));
-    let class = exhausted(send(&setup.service, get()).await).0;
-    assert_eq!(class, Class::RateLimited, "not twice in a row");
+    assert_eq!(setup.check_outcome("a"), Some(CheckOutcome::Passed));
+    let class = expect_exhausted(send(&setup.service, get()).await).0;
+    assert_eq!(
+        class,
+        Class::RateLimited,
+        "one passed check, then a failed one"
+    );
 
     sleep(2 * MS).await;
-    assert_eq!(of(&setup.handle, "a").cooling, None);
+    assert_eq!(status_of(&setup.handle, "a").cooling, None);
     assert_eq!(setup.status().await, 200);
     assert_eq!(setup.requests.count("a"), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn confirmed_check_may_end_the_next_bench() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup
         .requests
         .on("a", |n| answer(if n % 2 == 0 { 402 } else { 200 }));
@@ -54,14 +59,14 @@ async fn confirmed_check_may_end_the_next_bench() {
 #[tokio::test(start_paused = true)]
 async fn passed_check_ends_a_credential_bench() {
     let own = endpoint("a").api_key(Credential::bearer("own").unwrap());
-    let setup = setup(pool(&[]).endpoint(own), &["a"]);
+    let setup = pool_with_checks(pool(&[]).endpoint(own), &["a"]);
     setup
         .requests
         .on("a", |n| answer(if n < 3 { 401 } else { 200 }));
     for _ in 0..3 {
         assert_eq!(setup.status().await, 401);
     }
-    assert_eq!(of(&setup.handle, "a").cooling, Some(MINUTE));
+    assert_eq!(status_of(&setup.handle, "a").cooling, Some(MINUTE));
     let _checks = setup.start(&every_ten_seconds());
     sleep(MS).await;
     assert_eq!(setup.status().await, 200);
@@ -72,7 +77,7 @@ async fn passed_check_ends_a_credential_bench() {
 #[tokio::test(start_paused = true)]
 async fn early_end_of_a_bench_restores_full_traffic() {
     for by_hand in [false, true] {
-        let setup = setup(pool(&["a"]), &["a"]);
+        let setup = pool_with_checks(pool(&["a"]), &["a"]);
         setup
             .requests
             .on("a", |n| answer(if n == 0 { 402 } else { 200 }));
@@ -100,28 +105,31 @@ async fn early_end_of_a_bench_restores_full_traffic() {
 /// Passed checks from before the bench are no evidence about it.
 #[tokio::test(start_paused = true)]
 async fn only_checks_during_the_bench_count() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     let _checks = setup.start(&every_ten_seconds().healthy(2));
     sleep(45 * SECOND).await;
     setup.requests.on("a", |_| answer(402));
     assert_eq!(setup.status().await, 402);
     sleep(10 * SECOND).await;
-    assert!(of(&setup.handle, "a").cooling.is_some(), "one success");
+    assert!(
+        status_of(&setup.handle, "a").cooling.is_some(),
+        "one success"
+    );
 
     setup.handle.cool("a", Duration::ZERO).unwrap();
     assert_eq!(setup.status().await, 402);
     sleep(10 * SECOND).await;
     assert!(
-        of(&setup.handle, "a").cooling.is_some(),
+        status_of(&setup.handle, "a").cooling.is_some(),
         "one success of the next bench"
     );
     sleep(10 * SECOND).await;
-    assert_eq!(of(&setup.handle, "a").cooling, None);
+    assert_eq!(status_of(&setup.handle, "a").cooling, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn check_started_before_the_bench_does_not_end_it() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup.requests.on("a", |_| answer(402));
     assert_eq!(setup.status().await, 402);
     setup.checks.on("a", |_| Reply::from(ok()).after(SECOND));
@@ -130,15 +138,15 @@ async fn check_started_before_the_bench_does_not_end_it() {
     setup.handle.cool("a", Duration::ZERO).unwrap();
     assert_eq!(setup.status().await, 402);
     sleep(2 * SECOND).await;
-    assert_eq!(setup.finding("a"), Some(CheckOutcome::Passed));
-    assert!(of(&setup.handle, "a").cooling.is_some());
+    assert_eq!(setup.check_outcome("a"), Some(CheckOutcome::Passed));
+    assert!(status_of(&setup.handle, "a").cooling.is_some());
 }
 
 /// The list of models is available although the quota is spent. Each passed check would lead to one
 /// more refused request.
 #[tokio::test(start_paused = true)]
 async fn refusal_after_early_end_disables_checks_for_the_bench() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup.requests.on("a", |_| answer(402));
     assert_eq!(setup.status().await, 402);
     let _checks = setup.start(&every_ten_seconds());
@@ -147,7 +155,7 @@ async fn refusal_after_early_end_disables_checks_for_the_bench() {
     let checked = setup.checks.count("a");
     sleep(29 * MINUTE).await;
     assert_eq!(setup.status().await, 0);
-    assert_eq!(setup.checks.count("a"), checked, "nor is it made in vain");
+    assert_eq!(setup.checks.count("a"), checked, "no check is sent");
 
     sleep(2 * MINUTE).await;
     setup.requests.on("a", |_| ok());
@@ -159,21 +167,21 @@ async fn refusal_after_early_end_disables_checks_for_the_bench() {
     assert_eq!(
         setup.status().await,
         200,
-        "the next bench is another matter"
+        "checks count again in the next bench"
     );
 }
 
 /// The refusal followed the planned end of the bench, and not a check.
 #[tokio::test(start_paused = true)]
 async fn bench_that_expired_too_early_keeps_checks_enabled() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup
         .requests
         .on("a", |n| answer(if n == 1 { 200 } else { 402 }));
     assert_eq!(setup.status().await, 402);
     let _checks = setup.start(&every_ten_seconds());
     sleep(MS).await;
-    assert_eq!(setup.status().await, 200, "the check was right");
+    assert_eq!(setup.status().await, 200, "the request confirms the check");
     sleep(SECOND).await;
 
     setup.checks.on("a", |_| answer(402));
@@ -189,12 +197,12 @@ async fn bench_that_expired_too_early_keeps_checks_enabled() {
 #[tokio::test(start_paused = true)]
 async fn request_waiting_for_busy_endpoint_moves_when_a_check_ends_a_bench() {
     let (requests, checks, gates) = (Net::new(), Net::new(), Gates::default());
-    let (service, handle) = gated(pool(&["b", "a"]), &requests, &gates);
+    let (service, handle) = gated_balancer(pool(&["b", "a"]), &requests, &gates);
     requests.on("a", |_| ok());
     requests.on("b", |n| answer(if n == 0 { 402 } else { 200 }));
     checks.on("b", |_| ok());
-    assert_eq!(status(&service, get()).await, 402);
-    gates.room("a", 0);
+    assert_eq!(send_for_status(&service, get()).await, 402);
+    gates.set_free_slots("a", 0);
     let waits = tokio::spawn(service.oneshot(get()));
     sleep(SECOND).await;
     assert!(!waits.is_finished());
@@ -212,7 +220,7 @@ async fn waiter_is_served_when_a_check_ends_a_bench() {
     let builder = pool(&["a"])
         .when_exhausted(WhenExhausted::Wait)
         .max_wait(60 * MINUTE);
-    let setup = setup(builder, &["a"]);
+    let setup = pool_with_checks(builder, &["a"]);
     setup
         .requests
         .on("a", |n| answer(if n == 0 { 402 } else { 200 }));

@@ -4,12 +4,12 @@ use steadfast_balance::{CheckOutcome, Endpoint, HealthCheck};
 use steadfast_core::BreakerState;
 use tokio::time::{Instant, sleep};
 
-use super::{every_ten_seconds, setup, times};
-use crate::support::{MS, Reply, SECOND, answer, endpoint, of, ok, pool};
+use super::{check_times, every_ten_seconds, pool_with_checks};
+use crate::support::{MS, Reply, SECOND, answer, endpoint, ok, pool, status_of};
 
 #[tokio::test(start_paused = true)]
 async fn three_consecutive_failed_checks_open_the_breaker() {
-    let setup = setup(pool(&["a", "b"]), &["a", "b"]);
+    let setup = pool_with_checks(pool(&["a", "b"]), &["a", "b"]);
     // Two failures, a success, three failures.
     setup.checks.on("a", |n| match n {
         2 => Reply::from(ok()),
@@ -19,11 +19,11 @@ async fn three_consecutive_failed_checks_open_the_breaker() {
     sleep(49 * SECOND).await;
     assert_eq!(setup.breaker("a"), BreakerState::Closed);
     assert_eq!(
-        of(&setup.handle, "a").health,
+        status_of(&setup.handle, "a").health,
         1.0,
-        "the window is that of requests"
+        "checks do not count in the window"
     );
-    assert_eq!(setup.finding("a"), Some(CheckOutcome::Failed));
+    assert_eq!(setup.check_outcome("a"), Some(CheckOutcome::Failed));
     assert_eq!(setup.status().await, 200);
     assert_eq!(setup.requests.count("a"), 1);
 
@@ -36,7 +36,7 @@ async fn three_consecutive_failed_checks_open_the_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_checks_before_a_trip_do_not_count_after_it() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     // Three failures, three probes that close the breaker, two failures.
     setup
         .checks
@@ -55,7 +55,7 @@ async fn failed_checks_before_a_trip_do_not_count_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn passed_probes_reset_failed_checks() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup
         .checks
         .on("a", |n| answer(if (2..5).contains(&n) { 200 } else { 500 }));
@@ -63,10 +63,18 @@ async fn passed_probes_reset_failed_checks() {
     sleep(11 * SECOND).await;
     setup.open_breaker("a").await;
     sleep(30 * SECOND).await;
-    assert_eq!(setup.breaker("a"), BreakerState::Closed, "after three");
+    assert_eq!(
+        setup.breaker("a"),
+        BreakerState::Closed,
+        "after three probes"
+    );
     sleep(20 * SECOND).await;
-    assert_eq!(setup.finding("a"), Some(CheckOutcome::Failed));
-    assert_eq!(setup.breaker("a"), BreakerState::Closed, "two in a row");
+    assert_eq!(setup.check_outcome("a"), Some(CheckOutcome::Failed));
+    assert_eq!(
+        setup.breaker("a"),
+        BreakerState::Closed,
+        "two consecutive failures"
+    );
     sleep(10 * SECOND).await;
     assert_eq!(setup.breaker("a"), BreakerState::Open);
 }
@@ -76,7 +84,7 @@ async fn passed_probes_reset_failed_checks() {
 async fn checks_take_no_slots_of_a_ramp() {
     let admitted = async |checks: bool| {
         let ramp = Endpoint::default_breaker().jitter(0.0).ramp(100 * SECOND);
-        let setup = setup(pool(&[]).endpoint(endpoint("a").breaker(ramp)), &["a"]);
+        let setup = pool_with_checks(pool(&[]).endpoint(endpoint("a").breaker(ramp)), &["a"]);
         setup.open_breaker("a").await;
         setup.requests.on("a", |_| ok());
         sleep(6 * SECOND).await;
@@ -101,7 +109,7 @@ async fn checks_take_no_slots_of_a_ramp() {
 /// During the check, requests have opened the breaker, and their probe succeeds.
 #[tokio::test(start_paused = true)]
 async fn check_started_before_a_transition_opens_nothing() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup.checks.on("a", |_| Reply::never());
     let _checks = setup.start(&every_ten_seconds().timeout(20 * SECOND).unhealthy(1));
     sleep(SECOND).await;
@@ -110,21 +118,21 @@ async fn check_started_before_a_transition_opens_nothing() {
     sleep(6 * SECOND).await;
     assert_eq!(setup.status().await, 200);
     sleep(14 * SECOND).await;
-    assert_eq!(setup.finding("a"), Some(CheckOutcome::Failed));
+    assert_eq!(setup.check_outcome("a"), Some(CheckOutcome::Failed));
     assert_eq!(setup.breaker("a"), BreakerState::HalfOpen);
 }
 
 #[tokio::test(start_paused = true)]
 async fn check_probes_open_breaker_after_recovery_timeout() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup.open_breaker("a").await;
     let start = Instant::now();
     let _checks = setup.start(&every_ten_seconds().interval(2 * SECOND));
     sleep(5 * SECOND - MS).await;
-    assert_eq!(times(&setup.checks, "a", start), [0.0; 0]);
+    assert_eq!(check_times(&setup.checks, "a", start), [0.0; 0]);
 
     sleep(2 * SECOND).await;
-    assert_eq!(times(&setup.checks, "a", start), [6.0]);
+    assert_eq!(check_times(&setup.checks, "a", start), [6.0]);
     assert_eq!(setup.breaker("a"), BreakerState::HalfOpen);
     sleep(2 * SECOND).await;
     assert_eq!(setup.breaker("a"), BreakerState::HalfOpen);
@@ -134,30 +142,34 @@ async fn check_probes_open_breaker_after_recovery_timeout() {
         BreakerState::Closed,
         "after three successes"
     );
-    assert_eq!(setup.requests.count("a"), 7, "no request was risked");
+    assert_eq!(
+        setup.requests.count("a"),
+        7,
+        "no request was sent as a probe"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn failed_check_lengthens_the_open_time() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup.open_breaker("a").await;
     setup.checks.on("a", |_| answer(500));
     let start = Instant::now();
     let _checks = setup.start(&every_ten_seconds().interval(SECOND));
     sleep(36 * SECOND).await;
-    assert_eq!(times(&setup.checks, "a", start), [5.0, 15.0, 35.0]);
+    assert_eq!(check_times(&setup.checks, "a", start), [5.0, 15.0, 35.0]);
 }
 
 /// A refusal is no evidence about a broken endpoint, and the slot is free for the next probe.
 #[tokio::test(start_paused = true)]
 async fn probe_with_unknown_outcome_releases_its_slot() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup.open_breaker("a").await;
     setup.requests.on("a", |_| ok());
     setup.checks.on("a", |_| answer(429));
     let _checks = setup.start(&every_ten_seconds().interval(6 * SECOND));
     sleep(7 * SECOND).await;
-    assert_eq!(setup.finding("a"), Some(CheckOutcome::Unknown));
+    assert_eq!(setup.check_outcome("a"), Some(CheckOutcome::Unknown));
     assert_eq!(setup.breaker("a"), BreakerState::HalfOpen);
     for _ in 0..2 {
         assert_eq!(setup.status().await, 200);
@@ -169,19 +181,19 @@ async fn probe_with_unknown_outcome_releases_its_slot() {
 
 #[tokio::test(start_paused = true)]
 async fn running_check_holds_the_only_probe_slot() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup.open_breaker("a").await;
     setup.requests.on("a", |_| ok());
     setup.checks.on("a", |_| Reply::never());
     let checks = setup.start(&every_ten_seconds().interval(6 * SECOND));
     sleep(7 * SECOND).await;
     assert_eq!(setup.checks.running("a"), 1);
-    assert_eq!(setup.status().await, 0, "it is taken");
+    assert_eq!(setup.status().await, 0, "the only slot is taken");
     drop(checks);
     sleep(MS).await;
     assert_eq!(
         setup.status().await,
         200,
-        "a check that is stopped gives it back"
+        "a dropped check releases the slot"
     );
 }

@@ -9,10 +9,11 @@ use steadfast_core::{BoxError, BreakerState, Class, Classified, Verdict};
 use tokio::time::{Instant, sleep};
 use tower::Layer;
 
-use super::{every_ten_seconds, setup, times};
+use super::{check_times, every_ten_seconds, pool_with_checks};
 use crate::support::body::Ending;
 use crate::support::{
-    Body, MS, Reply, SECOND, Stream, answer, of, ok, pool, refused, reset, streamed,
+    Body, MS, Reply, SECOND, Stream, answer, connection_refused, connection_reset, ok, pool,
+    status_of, streamed,
 };
 
 #[tokio::test(start_paused = true)]
@@ -22,7 +23,7 @@ async fn check_requests_models_with_the_credential_of_the_endpoint() {
         .api_key(Credential::bearer("own").unwrap())
         .header("x-org".parse().unwrap(), "7".parse().unwrap());
     let builder = pool(&["b"]).endpoint(own);
-    let setup = setup(builder, &["a", "b"]);
+    let setup = pool_with_checks(builder, &["a", "b"]);
     let _checks = setup.start(&every_ten_seconds());
     sleep(MS).await;
 
@@ -33,13 +34,13 @@ async fn check_requests_models_with_the_credential_of_the_endpoint() {
     let sent = &setup.checks.sent("b")[0];
     assert_eq!(sent.uri, "http://b.test/models");
     assert!(sent.headers.is_empty());
-    assert_eq!(setup.finding("a"), Some(CheckOutcome::Passed));
-    assert_eq!(of(&setup.handle, "a").checked.unwrap().ago, MS);
+    assert_eq!(setup.check_outcome("a"), Some(CheckOutcome::Passed));
+    assert_eq!(status_of(&setup.handle, "a").checked.unwrap().ago, MS);
 }
 
 #[tokio::test(start_paused = true)]
 async fn configured_path_replaces_models() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     let _checks = setup.start(&every_ten_seconds().path("/health?deep=1"));
     sleep(MS).await;
     assert_eq!(setup.checks.sent("a")[0].uri, "http://a.test/health?deep=1");
@@ -47,7 +48,7 @@ async fn configured_path_replaces_models() {
 
 #[test]
 fn invalid_setting_is_rejected_with_its_field() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     for (check, field) in [
         (HealthCheck::new().interval(Duration::ZERO), "interval"),
         (HealthCheck::new().timeout(Duration::ZERO), "timeout"),
@@ -69,7 +70,7 @@ fn invalid_setting_is_rejected_with_its_field() {
 async fn answer_determines_the_outcome() {
     use CheckOutcome::{Failed, Passed, Unknown};
     let strict = every_ten_seconds().expect_status(StatusCode::NO_CONTENT);
-    let lost = || Reply::from(streamed(Stream::of(["[1,"]).broken(reset())));
+    let lost = || Reply::from(streamed(Stream::of(["[1,"]).broken(connection_reset())));
     let endless = || Reply::from(streamed(Stream::of(["[1,"]).end(Ending::Never)));
     let cases: [(fn() -> Reply, CheckOutcome, CheckOutcome); 10] = [
         (|| ok().into(), Passed, Failed),
@@ -79,7 +80,7 @@ async fn answer_determines_the_outcome() {
         (|| answer(429).into(), Unknown, Unknown),
         (|| answer(401).into(), Unknown, Unknown),
         (|| answer(402).into(), Unknown, Unknown),
-        (|| refused().into(), Failed, Failed),
+        (|| connection_refused().into(), Failed, Failed),
         (lost, Failed, Failed),
         (endless, Failed, Failed),
     ];
@@ -88,29 +89,40 @@ async fn answer_determines_the_outcome() {
             (every_ten_seconds(), found),
             (strict.clone(), found_strictly),
         ] {
-            let setup = setup(pool(&["a"]), &["a"]);
+            let setup = pool_with_checks(pool(&["a"]), &["a"]);
             setup.checks.on("a", move |_| reply());
             let _checks = setup.start(&check);
             sleep(23 * SECOND).await;
-            assert_eq!(setup.finding("a"), Some(expected), "{n}");
+            assert_eq!(setup.check_outcome("a"), Some(expected), "{n}");
             let taken_out = setup.breaker("a") == BreakerState::Open;
             assert_eq!(taken_out, expected == Failed, "{n}");
-            assert_eq!(of(&setup.handle, "a").cooling, None, "a check cools nobody");
+            assert_eq!(
+                status_of(&setup.handle, "a").cooling,
+                None,
+                "a check starts no cooldown"
+            );
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn check_beyond_timeout_fails() {
-    let setup = setup(pool(&["a"]), &["a"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
     setup.checks.on("a", |_| Reply::never());
     let _checks = setup.start(&every_ten_seconds().unhealthy(1));
     sleep(2 * SECOND - MS).await;
-    assert_eq!((setup.finding("a"), setup.checks.running("a")), (None, 1));
-    assert_eq!(of(&setup.handle, "a").in_flight, 0, "a check is no request");
+    assert_eq!(
+        (setup.check_outcome("a"), setup.checks.running("a")),
+        (None, 1)
+    );
+    assert_eq!(
+        status_of(&setup.handle, "a").in_flight,
+        0,
+        "a check is not in flight"
+    );
     sleep(2 * MS).await;
     assert_eq!(
-        (setup.finding("a"), setup.checks.running("a")),
+        (setup.check_outcome("a"), setup.checks.running("a")),
         (Some(CheckOutcome::Failed), 0)
     );
     assert_eq!(setup.breaker("a"), BreakerState::Open);
@@ -118,7 +130,7 @@ async fn check_beyond_timeout_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn custom_check_determines_the_outcome() {
-    let setup = setup(pool(&["a", "b", "c"]), &["a", "b", "c"]);
+    let setup = pool_with_checks(pool(&["a", "b", "c"]), &["a", "b", "c"]);
     let check = |endpoint: &Endpoint| {
         let name = endpoint.name().to_string();
         async move {
@@ -137,9 +149,9 @@ async fn custom_check_determines_the_outcome() {
         .start_with(&setup.handle, check)
         .unwrap();
     sleep(SECOND - MS).await;
-    assert_eq!(setup.finding("a"), None);
+    assert_eq!(setup.check_outcome("a"), None);
     sleep(2 * MS).await;
-    let found = ["a", "b", "c"].map(|name| setup.finding(name).unwrap());
+    let found = ["a", "b", "c"].map(|name| setup.check_outcome(name).unwrap());
     assert_eq!(
         found,
         [
@@ -158,7 +170,7 @@ async fn custom_check_determines_the_outcome() {
 /// Such a client can use properties of the endpoint, such as its address.
 #[tokio::test(start_paused = true)]
 async fn start_each_makes_one_client_per_endpoint() {
-    let setup = setup(pool(&["a", "b"]), &["a", "b"]);
+    let setup = pool_with_checks(pool(&["a", "b"]), &["a", "b"]);
     let made = Arc::new(Mutex::new(Vec::new()));
     let (log, client) = (made.clone(), setup.checks.client());
     let make = move |endpoint: &Endpoint| {
@@ -188,7 +200,7 @@ async fn start_each_makes_one_client_per_endpoint() {
 /// The client has a concurrency limit. The check waits for its readiness, within the timeout.
 #[tokio::test(start_paused = true)]
 async fn check_waits_for_a_busy_client() {
-    let setup = setup(pool(&["a", "b"]), &["a", "b"]);
+    let setup = pool_with_checks(pool(&["a", "b"]), &["a", "b"]);
     setup.checks.on("a", |_| Reply::from(ok()).after(SECOND));
     let client = tower::ServiceBuilder::new()
         .concurrency_limit(1)
@@ -198,6 +210,6 @@ async fn check_waits_for_a_busy_client() {
         .start::<_, Body, _>(&setup.handle, client)
         .unwrap();
     sleep(5 * SECOND).await;
-    assert_eq!(times(&setup.checks, "a", start), [0.0]);
-    assert_eq!(times(&setup.checks, "b", start), [1.0]);
+    assert_eq!(check_times(&setup.checks, "a", start), [0.0]);
+    assert_eq!(check_times(&setup.checks, "b", start), [1.0]);
 }

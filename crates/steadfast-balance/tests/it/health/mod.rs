@@ -13,7 +13,9 @@ use steadfast_balance::{
 use steadfast_core::BreakerState;
 use tokio::time::Instant;
 
-use crate::support::{Body, Client, Net, balance, get, of, ok, refused, status};
+use crate::support::{
+    Body, Client, Net, balancer, connection_refused, get, ok, send_for_status, status_of,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -30,13 +32,13 @@ struct Setup {
     handle: PoolHandle,
 }
 
-fn setup(builder: EndpointBalanceBuilder, names: &[&str]) -> Setup {
+fn pool_with_checks(builder: EndpointBalanceBuilder, names: &[&str]) -> Setup {
     let (requests, checks) = (Net::new(), Net::new());
     for name in names {
         requests.on(name, |_| ok());
         checks.on(name, |_| ok());
     }
-    let (service, handle) = balance(builder, &requests);
+    let (service, handle) = balancer(builder, &requests);
     Setup {
         requests,
         checks,
@@ -53,21 +55,21 @@ impl Setup {
     }
 
     async fn status(&self) -> u16 {
-        status(&self.service, get()).await
+        send_for_status(&self.service, get()).await
     }
 
-    fn finding(&self, name: &str) -> Option<CheckOutcome> {
-        of(&self.handle, name)
+    fn check_outcome(&self, name: &str) -> Option<CheckOutcome> {
+        status_of(&self.handle, name)
             .checked
             .map(|checked| checked.finding)
     }
 
     fn breaker(&self, name: &str) -> BreakerState {
-        of(&self.handle, name).breaker
+        status_of(&self.handle, name).breaker
     }
 
     async fn open_breaker(&self, name: &str) {
-        self.requests.on(name, |_| refused());
+        self.requests.on(name, |_| connection_refused());
         for _ in 0..7 {
             self.status().await;
         }
@@ -76,7 +78,7 @@ impl Setup {
 }
 
 /// Returns the times of the checks, in seconds since `start`.
-fn times(net: &Net, name: &str, start: Instant) -> Vec<f64> {
+fn check_times(net: &Net, name: &str, start: Instant) -> Vec<f64> {
     let sent = net.sent(name).into_iter();
     sent.map(|sent| (sent.at - start).as_secs_f64()).collect()
 }

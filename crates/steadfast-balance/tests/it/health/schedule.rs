@@ -3,29 +3,32 @@
 use steadfast_balance::HealthCheck;
 use tokio::time::{Instant, sleep};
 
-use super::{MINUTE, every_ten_seconds, setup, times};
-use crate::support::{MS, Reply, SECOND, answer, endpoint, limited, ok, pool};
+use super::{MINUTE, check_times, every_ten_seconds, pool_with_checks};
+use crate::support::{MS, Reply, SECOND, answer, endpoint, ok, pool, refusal};
 
 #[tokio::test(start_paused = true)]
 async fn checks_follow_the_interval_without_overlap() {
-    let setup = setup(pool(&["a", "b"]), &["a", "b"]);
+    let setup = pool_with_checks(pool(&["a", "b"]), &["a", "b"]);
     setup.checks.on("b", |_| Reply::never());
     let start = Instant::now();
     let _checks = setup.start(&every_ten_seconds().timeout(15 * SECOND).unhealthy(100));
     sleep(35 * SECOND).await;
-    assert_eq!(times(&setup.checks, "a", start), [0.0, 10.0, 20.0, 30.0]);
-    // A slow one is late for itself and for nobody else, and never checked twice at a time.
-    assert_eq!(times(&setup.checks, "b", start), [0.0, 15.0, 30.0]);
+    assert_eq!(
+        check_times(&setup.checks, "a", start),
+        [0.0, 10.0, 20.0, 30.0]
+    );
+    // A slow check delays only its own endpoint, and checks of an endpoint never overlap.
+    assert_eq!(check_times(&setup.checks, "b", start), [0.0, 15.0, 30.0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn jitter_bounds_the_interval_and_seed_repeats_it() {
     let run = async |seed: u64| {
-        let setup = setup(pool(&["a"]), &["a"]);
+        let setup = pool_with_checks(pool(&["a"]), &["a"]);
         let start = Instant::now();
         let _checks = setup.start(&HealthCheck::new().jitter(0.5).seed(seed));
         sleep(10 * MINUTE).await;
-        times(&setup.checks, "a", start)
+        check_times(&setup.checks, "a", start)
     };
     let first = run(1).await;
     assert!((0.0..5.0).contains(&first[0]), "{first:?}");
@@ -41,14 +44,14 @@ async fn jitter_bounds_the_interval_and_seed_repeats_it() {
 
 #[tokio::test(start_paused = true)]
 async fn disabled_endpoint_is_not_checked() {
-    let setup = setup(pool(&["a", "b"]), &["a", "b"]);
+    let setup = pool_with_checks(pool(&["a", "b"]), &["a", "b"]);
     setup.handle.disable("a").unwrap();
     let _checks = setup.start(&every_ten_seconds());
     sleep(15 * SECOND).await;
     assert_eq!(
         setup.checks.counts(["a", "b"]),
         [0, 2],
-        "neither is one that is disabled"
+        "a disabled endpoint is not checked"
     );
     setup.handle.enable("a").unwrap();
     sleep(MS).await;
@@ -58,21 +61,21 @@ async fn disabled_endpoint_is_not_checked() {
 #[tokio::test(start_paused = true)]
 async fn cooling_endpoint_is_not_checked() {
     for by_hand in [false, true] {
-        let setup = setup(pool(&["a"]), &["a"]);
+        let setup = pool_with_checks(pool(&["a"]), &["a"]);
         if by_hand {
-            // An order counts for more than what there was.
+            // A manual cooldown replaces the bench.
             setup.requests.on("a", |_| answer(402));
             assert_eq!(setup.status().await, 402);
             setup.handle.cool("a", 25 * SECOND).unwrap();
         } else {
-            setup.requests.on("a", |_| limited("25"));
+            setup.requests.on("a", |_| refusal("25"));
             assert_eq!(setup.status().await, 429);
         }
         let start = Instant::now();
         let _checks = setup.start(&every_ten_seconds());
         sleep(31 * SECOND).await;
         assert_eq!(
-            times(&setup.checks, "a", start),
+            check_times(&setup.checks, "a", start),
             [30.0],
             "by hand: {by_hand}"
         );
@@ -81,7 +84,7 @@ async fn cooling_endpoint_is_not_checked() {
 
 #[tokio::test(start_paused = true)]
 async fn added_endpoint_is_checked_and_removed_one_is_not() {
-    let setup = setup(pool(&["a"]), &["a", "b"]);
+    let setup = pool_with_checks(pool(&["a"]), &["a", "b"]);
     setup.checks.on("a", |_| Reply::never());
     let start = Instant::now();
     let _checks = setup.start(&every_ten_seconds());
@@ -91,10 +94,13 @@ async fn added_endpoint_is_checked_and_removed_one_is_not() {
     sleep(MS).await;
     assert_eq!(setup.checks.running("a"), 0, "what runs there is dropped");
     sleep(30 * SECOND).await;
-    assert_eq!(times(&setup.checks, "b", start), [1.0, 11.0, 21.0, 31.0]);
+    assert_eq!(
+        check_times(&setup.checks, "b", start),
+        [1.0, 11.0, 21.0, 31.0]
+    );
     assert_eq!(setup.checks.count("a"), 1);
 
-    // One that stays keeps its time.
+    // A remaining endpoint keeps its schedule.
     setup.checks.on("a", |_| ok());
     setup.handle.add(endpoint("a")).unwrap();
     sleep(9 * SECOND).await;
@@ -105,7 +111,7 @@ async fn added_endpoint_is_checked_and_removed_one_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn dropped_checks_stop() {
-    let setup = setup(pool(&["a", "b"]), &["a", "b"]);
+    let setup = pool_with_checks(pool(&["a", "b"]), &["a", "b"]);
     setup.checks.on("a", |_| Reply::never());
     let checks = setup.start(&every_ten_seconds());
     sleep(SECOND).await;

@@ -10,11 +10,11 @@ use tokio::time::sleep;
 use crate::support::MS;
 
 /// Lets all runnable tasks run.
-async fn settle() {
+async fn run_ready_tasks() {
     sleep(MS).await;
 }
 
-fn names(handle: &PoolHandle) -> Vec<String> {
+fn endpoint_names(handle: &PoolHandle) -> Vec<String> {
     let all = handle.status();
     all.iter().map(|status| status.name.to_string()).collect()
 }

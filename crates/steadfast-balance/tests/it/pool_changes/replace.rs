@@ -10,11 +10,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tower::Layer;
 
-use super::names;
-use crate::support::rules::servers;
+use super::endpoint_names;
+use crate::support::rules::servers_with_rule;
 use crate::support::{
-    MS, Reply, SECOND, Stream, balance, endpoint, exhausted, get, limited, of, ok, pool, send,
-    status, streamed,
+    MS, Reply, SECOND, Stream, balancer, endpoint, expect_exhausted, get, ok, pool, refusal, send,
+    send_for_status, status_of, streamed,
 };
 
 /// Endpoints are replaced all the time. Removed ones still have requests with slow heads and slow
@@ -22,11 +22,11 @@ use crate::support::{
 #[tokio::test(start_paused = true)]
 async fn replacement_under_load_loses_no_request() {
     const SETS: [&[&str]; 4] = [&["a", "b"], &["b", "c"], &["d"], &["c", "a", "d"]];
-    let net = servers(&["a", "b", "c", "d"], |n| {
+    let net = servers_with_rule(&["a", "b", "c", "d"], |n| {
         let body = Stream::of(["data: ", "ok"]).pace(7 * MS);
         Reply::from(streamed(body)).after(20 * MS + (n as u32 % 5) * MS)
     });
-    let (service, handle) = balance(pool(SETS[0]).strategy(Strategy::LeastLoaded), &net);
+    let (service, handle) = balancer(pool(SETS[0]).strategy(Strategy::LeastLoaded), &net);
 
     let mut requests: Vec<JoinHandle<Result<bytes::Bytes, BoxError>>> = Vec::new();
     let mut drains: Vec<JoinHandle<()>> = Vec::new();
@@ -38,7 +38,7 @@ async fn replacement_under_load_loses_no_request() {
         }));
         if n % 9 == 8 {
             let next = SETS[(n / 9) % SETS.len()];
-            for gone in names(&handle) {
+            for gone in endpoint_names(&handle) {
                 if !next.contains(&&*gone) {
                     drains.push(tokio::spawn(handle.drain(&gone).unwrap()));
                 }
@@ -46,7 +46,7 @@ async fn replacement_under_load_loses_no_request() {
             handle
                 .replace(next.iter().map(|name| endpoint(name)))
                 .unwrap();
-            assert_eq!(names(&handle), next);
+            assert_eq!(endpoint_names(&handle), next);
         }
         sleep(3 * MS).await;
     }
@@ -57,7 +57,7 @@ async fn replacement_under_load_loses_no_request() {
     for drain in drains {
         timeout(SECOND, drain)
             .await
-            .expect("the removed have nothing in flight")
+            .expect("removed endpoints have no request in flight")
             .unwrap();
     }
     let sent = net.counts(["a", "b", "c", "d"]);
@@ -72,28 +72,32 @@ async fn replacement_under_load_loses_no_request() {
 
 #[tokio::test(start_paused = true)]
 async fn replace_keeps_state_of_unchanged_endpoints() {
-    let net = servers(&["a", "b"], |_| limited("60").into());
-    let (service, handle) = balance(pool(&["a", "b"]), &net);
-    assert_eq!(status(&service, get()).await, 429);
+    let net = servers_with_rule(&["a", "b"], |_| refusal("60").into());
+    let (service, handle) = balancer(pool(&["a", "b"]), &net);
+    assert_eq!(send_for_status(&service, get()).await, 429);
     handle.disable("b").unwrap();
 
     let moved = Endpoint::new("b", "http://b.test/elsewhere").unwrap();
     handle
         .replace([moved.clone(), endpoint("a").tier(3).weight(2.0)])
         .unwrap();
-    let a = of(&handle, "a");
+    let a = status_of(&handle, "a");
     assert_eq!((a.cooling, a.tier, a.weight), (Some(60 * SECOND), 3, 2.0));
     assert_eq!(
-        of(&handle, "b").service,
+        status_of(&handle, "b").service,
         EndpointMode::Enabled,
-        "it is another one"
+        "a new base makes a new endpoint"
     );
 
     let patient = CircuitBreaker::builder().consecutive_failures(70);
     handle
         .replace([moved.clone(), endpoint("a").breaker(patient)])
         .unwrap();
-    assert_eq!(of(&handle, "a").cooling, None, "its breaker is another one");
+    assert_eq!(
+        status_of(&handle, "a").cooling,
+        None,
+        "a new breaker makes a new endpoint"
+    );
 
     let error = handle.replace([moved.clone(), moved]).unwrap_err();
     assert_eq!(error.field(), "endpoint[1].name");
@@ -101,18 +105,18 @@ async fn replace_keeps_state_of_unchanged_endpoints() {
         .replace([endpoint("c"), endpoint("d").weight(0.0)])
         .unwrap_err();
     assert_eq!(
-        names(&handle),
+        endpoint_names(&handle),
         ["b", "a"],
-        "after an error all is as it was"
+        "an error changes nothing"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn removed_endpoint_is_unknown() {
-    let net = servers(&["a", "b"], |_| ok().into());
-    let (service, handle) = balance(pool(&["a", "b"]), &net);
+    let net = servers_with_rule(&["a", "b"], |_| ok().into());
+    let (service, handle) = balancer(pool(&["a", "b"]), &net);
     handle.remove("a").unwrap();
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(net.counts(["a", "b"]), [0, 1]);
     for unknown in [
         handle.remove("a"),
@@ -136,20 +140,20 @@ async fn removed_endpoint_is_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn empty_pool_serves_after_first_endpoint_is_added() {
-    let net = servers(&["a"], |_| ok().into());
+    let net = servers_with_rule(&["a"], |_| ok().into());
     let layer = pool(&[]).build_empty().unwrap();
     let handle = layer.handle();
     let service = layer.layer(net.client());
 
     assert_eq!(
-        exhausted(send(&service, get()).await),
+        expect_exhausted(send(&service, get()).await),
         (Class::Overloaded, None)
     );
     handle.add(endpoint("a")).unwrap();
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     handle.replace([]).unwrap();
     assert_eq!(
-        exhausted(send(&service, get()).await),
+        expect_exhausted(send(&service, get()).await),
         (Class::Overloaded, None)
     );
 }
@@ -157,7 +161,7 @@ async fn empty_pool_serves_after_first_endpoint_is_added() {
 /// The service must be dropped after its last use, and not before.
 #[tokio::test(start_paused = true)]
 async fn service_of_removed_endpoint_is_dropped() {
-    let net = servers(&["a", "b"], |_| ok().into());
+    let net = servers_with_rule(&["a", "b"], |_| ok().into());
     let alive = Arc::new(());
     let held = alive.clone();
     let builder = pool(&["a"]).endpoint_layer(move |_| {
@@ -170,13 +174,13 @@ async fn service_of_removed_endpoint_is_dropped() {
     let layer = builder.build().unwrap();
     let handle = layer.handle();
     let service = layer.layer(net.client());
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     let with_one = Arc::strong_count(&alive);
     for n in 0..10 {
         handle
             .replace([endpoint(if n % 2 == 0 { "b" } else { "a" })])
             .unwrap();
-        assert_eq!(status(&service, get()).await, 200);
+        assert_eq!(send_for_status(&service, get()).await, 200);
     }
     assert_eq!(Arc::strong_count(&alive), with_one);
 }

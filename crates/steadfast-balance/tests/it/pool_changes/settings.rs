@@ -11,18 +11,19 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer, ServiceExt};
 
-use super::settle;
-use super::waiters::at_once;
+use super::run_ready_tasks;
+use super::waiters::answer_within_a_second;
 use crate::support::body::Ending;
-use crate::support::gate::{Gates, gated};
-use crate::support::rules::servers;
+use crate::support::gate::{Gates, gated_balancer};
+use crate::support::rules::servers_with_rule;
 use crate::support::{
-    Reply, SECOND, Stream, balance, exhausted, get, of, ok, pool, send, status, streamed,
+    Reply, SECOND, Stream, balancer, expect_exhausted, get, ok, pool, send, send_for_status,
+    status_of, streamed,
 };
 
 #[tokio::test(start_paused = true)]
 async fn reenabled_endpoint_keeps_its_service() {
-    let net = servers(&["a", "b"], |_| Reply::never());
+    let net = servers_with_rule(&["a", "b"], |_| Reply::never());
     net.on("b", |_| ok());
     let made = Arc::new(AtomicUsize::new(0));
     let count = made.clone();
@@ -35,31 +36,35 @@ async fn reenabled_endpoint_keeps_its_service() {
     let service = layer.layer(net.client());
 
     let hanging = tokio::spawn(service.clone().oneshot(get()));
-    settle().await;
+    run_ready_tasks().await;
     handle.disable("a").unwrap();
-    assert_eq!(status(&service, get()).await, 200, "b takes it");
+    assert_eq!(
+        send_for_status(&service, get()).await,
+        200,
+        "b serves the request"
+    );
     handle.enable("a").unwrap();
-    let next = timeout(SECOND, status(&service, get())).await;
+    let next = timeout(SECOND, send_for_status(&service, get())).await;
     assert_eq!(next, Ok(200), "a is still busy");
     assert_eq!(net.counts(["a", "b"]), [1, 2]);
-    assert_eq!(of(&handle, "a").in_flight, 1);
+    assert_eq!(status_of(&handle, "a").in_flight, 1);
     assert_eq!(made.load(Ordering::Relaxed), 2);
 
     hanging.abort();
-    settle().await;
+    run_ready_tasks().await;
     net.on("a", |_| ok());
-    assert_eq!(status(&service, get()).await, 200);
-    assert_eq!(net.counts(["a", "b"]), [2, 2], "the place is free again");
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [2, 2], "the slot is free again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn tier_and_weight_apply_from_the_next_request() {
-    let net = servers(&["a", "b"], |_| ok().into());
-    let (service, handle) = balance(pool(&["a", "b"]).strategy(Strategy::RoundRobin), &net);
+    let net = servers_with_rule(&["a", "b"], |_| ok().into());
+    let (service, handle) = balancer(pool(&["a", "b"]).strategy(Strategy::RoundRobin), &net);
     let send = async |times: usize| {
         let before = net.counts(["a", "b"]);
         for _ in 0..times {
-            assert_eq!(status(&service, get()).await, 200);
+            assert_eq!(send_for_status(&service, get()).await, 200);
         }
         let after = net.counts(["a", "b"]);
         [after[0] - before[0], after[1] - before[1]]
@@ -72,7 +77,7 @@ async fn tier_and_weight_apply_from_the_next_request() {
     handle.set_tier("b", 1).unwrap();
     handle.set_weight("b", 3.0).unwrap();
     assert_eq!(send(8).await, [2, 6]);
-    let b = of(&handle, "b");
+    let b = status_of(&handle, "b");
     assert_eq!((b.tier, b.weight), (1, 3.0));
     assert_eq!(handle.set_weight("b", 0.0).unwrap_err().field(), "weight");
     assert_eq!(
@@ -83,19 +88,19 @@ async fn tier_and_weight_apply_from_the_next_request() {
 
 #[tokio::test(start_paused = true)]
 async fn trip_and_reset_change_the_breaker() {
-    let net = servers(&["a", "b"], |_| ok().into());
+    let net = servers_with_rule(&["a", "b"], |_| ok().into());
     let gates = Gates::default();
-    let (service, handle) = gated(pool(&["a", "b"]), &net, &gates);
+    let (service, handle) = gated_balancer(pool(&["a", "b"]), &net, &gates);
     handle.trip("a").unwrap();
-    assert_eq!(of(&handle, "a").breaker, BreakerState::Open);
-    assert_eq!(status(&service, get()).await, 200);
-    // Who waits for a busy service is told that another is back.
-    gates.room("b", 0);
+    assert_eq!(status_of(&handle, "a").breaker, BreakerState::Open);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    // A request at a busy service wakes when the other breaker closes.
+    gates.set_free_slots("b", 0);
     let waits = tokio::spawn(service.oneshot(get()));
-    settle().await;
+    run_ready_tasks().await;
     assert!(!waits.is_finished());
     handle.reset("a").unwrap();
-    assert_eq!(at_once(waits).await.unwrap().status(), 200);
+    assert_eq!(answer_within_a_second(waits).await.unwrap().status(), 200);
     assert_eq!(net.counts(["a", "b"]), [1, 1]);
     for name in ["trip", "reset"] {
         let unknown = match name {
@@ -108,17 +113,17 @@ async fn trip_and_reset_change_the_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn drain_completes_with_the_last_body() {
-    let net = servers(&["a"], |_| {
+    let net = servers_with_rule(&["a"], |_| {
         streamed(Stream::of(["1", "2"]).end(Ending::Polled)).into()
     });
-    let (service, handle) = balance(pool(&["a"]), &net);
+    let (service, handle) = balancer(pool(&["a"]), &net);
     let mut first = send(&service, get()).await.unwrap().into_body();
     let second = send(&service, get()).await.unwrap().into_body();
 
     let mut drain = task::spawn(handle.drain("a").unwrap());
-    assert_eq!(of(&handle, "a").service, EndpointMode::Draining);
+    assert_eq!(status_of(&handle, "a").service, EndpointMode::Draining);
     assert_eq!(
-        exhausted(send(&service, get()).await),
+        expect_exhausted(send(&service, get()).await),
         (Class::Overloaded, None)
     );
     assert_pending!(drain.poll());
@@ -134,37 +139,37 @@ async fn drain_completes_with_the_last_body() {
 
     assert_ready!(
         task::spawn(handle.drain("a").unwrap()).poll(),
-        "it has nothing to do"
+        "an idle endpoint is drained at once"
     );
     handle.enable("a").unwrap();
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
 }
 
 /// Two operators drain the endpoint, and one of them drops the future. A removal meanwhile does not
 /// complete the other future.
 #[tokio::test(start_paused = true)]
 async fn dropped_drain_future_leaves_the_drain_running() {
-    let net = servers(&["a", "b"], |_| ok().into());
+    let net = servers_with_rule(&["a", "b"], |_| ok().into());
     net.on("a", |_| Reply::from(ok()).after(10 * SECOND));
-    let (service, handle) = balance(pool(&["a", "b"]), &net);
+    let (service, handle) = balancer(pool(&["a", "b"]), &net);
     let running = tokio::spawn(service.clone().oneshot(get()));
-    settle().await;
+    run_ready_tasks().await;
 
     let mut dropped = task::spawn(handle.drain("a").unwrap());
     let drain = tokio::spawn(handle.drain("a").unwrap());
     assert_pending!(dropped.poll());
     drop(dropped);
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(net.counts(["a", "b"]), [1, 1]);
     handle.remove("a").unwrap();
-    settle().await;
+    run_ready_tasks().await;
     assert!(!drain.is_finished());
 
     let response = running.await.unwrap().unwrap();
     assert_eq!(response.status(), 200);
-    settle().await;
-    assert!(!drain.is_finished(), "its body has not ended");
+    run_ready_tasks().await;
+    assert!(!drain.is_finished(), "the body has not ended");
     drop(response);
-    settle().await;
+    run_ready_tasks().await;
     assert!(drain.is_finished());
 }

@@ -8,38 +8,40 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
-use super::settle;
-use crate::support::gate::{Gates, gated};
-use crate::support::rules::servers;
-use crate::support::{Answer, MS, Net, SECOND, balance, endpoint, exhausted, get, ok, pool};
+use super::run_ready_tasks;
+use crate::support::gate::{Gates, gated_balancer};
+use crate::support::rules::servers_with_rule;
+use crate::support::{
+    Answer, MS, Net, SECOND, balancer, endpoint, expect_exhausted, get, ok, pool,
+};
 
 /// A pool that cools for a minute, and a request that queues there.
-async fn waiting(names: &[&str], net: &Net) -> (JoinHandle<Answer>, PoolHandle) {
+async fn cooling_pool_with_waiter(names: &[&str], net: &Net) -> (JoinHandle<Answer>, PoolHandle) {
     let builder = pool(names)
         .when_exhausted(WhenExhausted::Wait)
         .max_wait(90 * SECOND);
-    let (service, handle) = balance(builder, net);
+    let (service, handle) = balancer(builder, net);
     for name in names {
         handle.cool(name, 60 * SECOND).unwrap();
     }
     let waits = tokio::spawn(service.oneshot(get()));
-    settle().await;
+    run_ready_tasks().await;
     assert_eq!(handle.waiting(), 1);
     (waits, handle)
 }
 
-pub(super) async fn at_once(waits: JoinHandle<Answer>) -> Answer {
+pub(super) async fn answer_within_a_second(waits: JoinHandle<Answer>) -> Answer {
     let answer = timeout(SECOND, waits)
         .await
-        .expect("it does not wait any longer");
+        .expect("the waiter still waits");
     answer.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiter_is_rejected_when_its_endpoint_leaves() {
     for how in ["remove", "disable", "drain", "replace"] {
-        let net = servers(&["a"], |_| ok().into());
-        let (waits, handle) = waiting(&["a"], &net).await;
+        let net = servers_with_rule(&["a"], |_| ok().into());
+        let (waits, handle) = cooling_pool_with_waiter(&["a"], &net).await;
         match how {
             "remove" => handle.remove("a").unwrap(),
             "disable" => handle.disable("a").unwrap(),
@@ -47,7 +49,7 @@ async fn waiter_is_rejected_when_its_endpoint_leaves() {
             _ => handle.replace([]).unwrap(),
         }
         assert_eq!(
-            exhausted(at_once(waits).await),
+            expect_exhausted(answer_within_a_second(waits).await),
             (Class::Overloaded, None),
             "{how}"
         );
@@ -59,8 +61,8 @@ async fn waiter_is_rejected_when_its_endpoint_leaves() {
 #[tokio::test(start_paused = true)]
 async fn waiter_moves_to_new_endpoint() {
     for how in ["add", "enable", "replace"] {
-        let net = servers(&["a", "b"], |_| ok().into());
-        let (waits, handle) = waiting(&["a"], &net).await;
+        let net = servers_with_rule(&["a", "b"], |_| ok().into());
+        let (waits, handle) = cooling_pool_with_waiter(&["a"], &net).await;
         if how == "enable" {
             handle.replace([endpoint("a"), endpoint("b")]).unwrap();
         }
@@ -69,15 +71,19 @@ async fn waiter_moves_to_new_endpoint() {
             "enable" => handle.enable("b").unwrap(),
             _ => handle.replace([endpoint("b")]).unwrap(),
         }
-        assert_eq!(at_once(waits).await.unwrap().status(), 200, "{how}");
+        assert_eq!(
+            answer_within_a_second(waits).await.unwrap().status(),
+            200,
+            "{how}"
+        );
         assert_eq!(net.counts(["a", "b"]), [0, 1]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiter_continues_with_remaining_endpoint() {
-    let net = servers(&["a", "b"], |_| ok().into());
-    let (waits, handle) = waiting(&["a", "b"], &net).await;
+    let net = servers_with_rule(&["a", "b"], |_| ok().into());
+    let (waits, handle) = cooling_pool_with_waiter(&["a", "b"], &net).await;
     handle.remove("a").unwrap();
     let start = Instant::now();
     assert_eq!(waits.await.unwrap().unwrap().status(), 200);
@@ -90,12 +96,12 @@ async fn waiter_continues_with_remaining_endpoint() {
 #[tokio::test(start_paused = true)]
 async fn request_waiting_for_busy_endpoint_wakes_on_pool_change() {
     for how in ["remove", "add", "disable", "replace"] {
-        let net = servers(&["a", "b"], |_| ok().into());
+        let net = servers_with_rule(&["a", "b"], |_| ok().into());
         let gates = Gates::default();
-        let (service, handle) = gated(pool(&["a"]), &net, &gates);
-        gates.room("a", 0);
+        let (service, handle) = gated_balancer(pool(&["a"]), &net, &gates);
+        gates.set_free_slots("a", 0);
         let waits = tokio::spawn(service.oneshot(get()));
-        settle().await;
+        run_ready_tasks().await;
         assert!(!waits.is_finished());
 
         match how {
@@ -104,12 +110,12 @@ async fn request_waiting_for_busy_endpoint_wakes_on_pool_change() {
             "disable" => handle.disable("a").unwrap(),
             _ => handle.replace([endpoint("b")]).unwrap(),
         }
-        let answer = at_once(waits).await;
+        let answer = answer_within_a_second(waits).await;
         if matches!(how, "add" | "replace") {
             assert_eq!(answer.unwrap().status(), 200, "{how}");
             assert_eq!(net.count("b"), 1);
         } else {
-            assert_eq!(exhausted(answer), (Class::Overloaded, None), "{how}");
+            assert_eq!(expect_exhausted(answer), (Class::Overloaded, None), "{how}");
         }
         assert_eq!(net.count("a"), 0);
     }
@@ -117,15 +123,15 @@ async fn request_waiting_for_busy_endpoint_wakes_on_pool_change() {
 
 #[tokio::test(start_paused = true)]
 async fn request_waiting_for_busy_endpoint_wakes_at_end_of_other_cooldown() {
-    let net = servers(&["a", "b"], |_| ok().into());
+    let net = servers_with_rule(&["a", "b"], |_| ok().into());
     let gates = Gates::default();
-    let (service, handle) = gated(pool(&["a", "b"]), &net, &gates);
-    gates.room("a", 0);
+    let (service, handle) = gated_balancer(pool(&["a", "b"]), &net, &gates);
+    gates.set_free_slots("a", 0);
     handle.cool("b", 600 * SECOND).unwrap();
     let waits = tokio::spawn(service.oneshot(get()));
-    settle().await;
+    run_ready_tasks().await;
     assert!(!waits.is_finished());
     handle.cool("b", Duration::ZERO).unwrap();
-    assert_eq!(at_once(waits).await.unwrap().status(), 200);
+    assert_eq!(answer_within_a_second(waits).await.unwrap().status(), 200);
     assert_eq!(net.counts(["a", "b"]), [0, 1]);
 }

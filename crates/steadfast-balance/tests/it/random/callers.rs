@@ -29,32 +29,32 @@ fn random_request(dice: &Dice) -> (Request<Body>, Trail) {
         extensions.insert(Deadline::after(dice.millis(5000)));
     }
     if dice.one_in(4) {
-        extensions.insert(random_wishes(dice));
+        extensions.insert(random_options(dice));
     }
     (request, trail)
 }
 
-fn random_wishes(dice: &Dice) -> RoutingOptions {
-    let (wishes, name) = (RoutingOptions::new(), dice.pick(&NAMES));
+fn random_options(dice: &Dice) -> RoutingOptions {
+    let (options, name) = (RoutingOptions::new(), dice.pick(&NAMES));
     match dice.below(6) {
-        0 => wishes.only(name),
-        1 => wishes.only(name).only(dice.pick(&NAMES)).prefer(name),
-        2 => wishes.exclude(name).exclude(dice.pick(&NAMES)),
-        3 => wishes.prefer(name).exclude(dice.pick(&NAMES)),
-        4 => wishes.affinity_key([dice.below(20) as u8]),
-        _ => wishes.estimated_tokens(dice.pick(&[1, 100, 900, 2000])),
+        0 => options.only(name),
+        1 => options.only(name).only(dice.pick(&NAMES)).prefer(name),
+        2 => options.exclude(name).exclude(dice.pick(&NAMES)),
+        3 => options.prefer(name).exclude(dice.pick(&NAMES)),
+        4 => options.affinity_key([dice.below(20) as u8]),
+        _ => options.estimated_tokens(dice.pick(&[1, 100, 900, 2000])),
     }
 }
 
 /// Sends a request and waits for its answer, or cancels it before.
-async fn live<S: Http>(
+async fn send_or_cancel<S: Http>(
     service: S,
     request: Request<Body>,
     dice: &Dice,
 ) -> Option<Result<Response<S::ResBody>, BoxError>> {
     let mut future = pin!(service.oneshot(request));
     match dice.below(10) {
-        // After so many polls, of which the first find it at each of its awaits.
+        // Dropped after a few polls, at one of its first await points.
         0 | 1 => {
             for _ in 0..dice.below(4) {
                 if let Poll::Ready(answer) = poll_once(future.as_mut()).await {
@@ -65,7 +65,7 @@ async fn live<S: Http>(
             None
         }
         2 | 3 => timeout(dice.millis(3000), future).await.ok(),
-        // Some answers never come.
+        // Some servers never answer.
         _ => timeout(20 * SECOND, future).await.ok(),
     }
 }
@@ -75,7 +75,7 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 /// Reads a body to its end, drops it half-way, or keeps it for a while.
-async fn read(mut body: impl http_body::Body + Unpin, dice: &Dice) {
+async fn read_or_drop(mut body: impl http_body::Body + Unpin, dice: &Dice) {
     match dice.below(4) {
         0 => {}
         1 => sleep(dice.millis(5000)).await,
@@ -85,11 +85,11 @@ async fn read(mut body: impl http_body::Body + Unpin, dice: &Dice) {
 }
 
 /// Checks the guarantees that every caller has.
-fn check<B>(answer: &Result<Response<B>, BoxError>, trail: &Trail) {
+fn check_answer<B>(answer: &Result<Response<B>, BoxError>, trail: &Trail) {
     match answer {
         Ok(response) => {
-            let told = Trail::of(response.extensions()).map(Trail::len);
-            assert_eq!(told, (trail.len() > 1).then_some(trail.len()));
+            let reported = Trail::of(response.extensions()).map(Trail::len);
+            assert_eq!(reported, (trail.len() > 1).then_some(trail.len()));
         }
         Err(_) if trail.len() == 1 => {}
         Err(error) => {
@@ -100,7 +100,7 @@ fn check<B>(answer: &Result<Response<B>, BoxError>, trail: &Trail) {
 }
 
 /// Mostly a few milliseconds, at times a jump.
-pub(super) async fn pass_time(dice: &Dice) {
+pub(super) async fn pass_random_time(dice: &Dice) {
     match dice.below(20) {
         0..10 => {}
         10..19 => sleep(dice.millis(300)).await,
@@ -114,25 +114,25 @@ pub(super) async fn pass_time(dice: &Dice) {
 pub(super) struct Counted {
     pub(super) attempts: AtomicUsize,
     pub(super) failovers: AtomicUsize,
-    /// Of requests that were answered.
+    /// Requests with an answer or an error.
     pub(super) answered: AtomicUsize,
     pub(super) attempts_answered: AtomicUsize,
     pub(super) failovers_answered: AtomicUsize,
 }
 
-pub(super) async fn caller(service: impl Http, dice: Dice, counted: Arc<Counted>) {
+pub(super) async fn run_caller(service: impl Http, dice: Dice, counted: Arc<Counted>) {
     let (request, trail) = random_request(&dice);
-    let answer = live(service, request, &dice).await;
+    let answer = send_or_cancel(service, request, &dice).await;
     assert!(trail.len() < NAMES.len() + MAX_ATTEMPTS, "{trail}");
     (counted.attempts).fetch_add(trail.len(), Ordering::Relaxed);
     (counted.failovers).fetch_add(trail.failovers(), Ordering::Relaxed);
     if let Some(answer) = &answer {
-        check(answer, &trail);
+        check_answer(answer, &trail);
         (counted.answered).fetch_add(1, Ordering::Relaxed);
         (counted.attempts_answered).fetch_add(trail.len(), Ordering::Relaxed);
         (counted.failovers_answered).fetch_add(trail.failovers(), Ordering::Relaxed);
     }
     if let Some(Ok(response)) = answer {
-        read(response.into_body(), &dice).await;
+        read_or_drop(response.into_body(), &dice).await;
     }
 }

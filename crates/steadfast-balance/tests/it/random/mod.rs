@@ -18,10 +18,10 @@ use tokio::time::{Instant, sleep};
 use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
-use self::callers::{Counted, caller, pass_time};
-use self::operators::{all_in_service, change, random_endpoint};
-use self::servers::{Dice, Mood, reply};
-use crate::support::{Events, Http, MS, Net, Reply, SECOND, STRATEGIES, ok, only, send};
+use self::callers::{Counted, pass_random_time, run_caller};
+use self::operators::{change_random_endpoint, enable_all, random_endpoint};
+use self::servers::{Dice, Mood, reply_in_mood};
+use crate::support::{Events, Http, MS, Net, Reply, SECOND, STRATEGIES, ok, request_only_to, send};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -47,13 +47,15 @@ impl Meters {
 }
 
 /// Returns the number of steps: requests, attempts, and changes of the endpoints.
-async fn run(seed: u64, strategy: Strategy, requests: usize) -> usize {
+async fn run_random_requests(seed: u64, strategy: Strategy, requests: usize) -> usize {
     let dice = Dice(Arc::new(Mutex::new(Rng::with_seed(seed))));
     let moods = Arc::new(Mutex::new([Mood::Well; NAMES.len()]));
     let net = Net::new();
     for (n, name) in NAMES.iter().enumerate() {
         let (moods, dice) = (moods.clone(), dice.clone());
-        net.on(name, move |_| reply(moods.lock().unwrap()[n], &dice));
+        net.on(name, move |_| {
+            reply_in_mood(moods.lock().unwrap()[n], &dice)
+        });
     }
     let degrades = dice.one_in(2);
     let events = Events::default();
@@ -92,9 +94,9 @@ async fn run(seed: u64, strategy: Strategy, requests: usize) -> usize {
     let counted = Arc::new(Counted::default());
     let (mut running, mut changes) = (Vec::new(), 0);
     for n in 0..requests {
-        let caller = caller(service.clone(), dice.clone(), counted.clone());
+        let caller = run_caller(service.clone(), dice.clone(), counted.clone());
         running.push(tokio::spawn(caller));
-        pass_time(&dice).await;
+        pass_random_time(&dice).await;
         if n % 50 == 0 {
             let mood = dice.pick(&[
                 Mood::Well,
@@ -106,22 +108,22 @@ async fn run(seed: u64, strategy: Strategy, requests: usize) -> usize {
             moods.lock().unwrap()[dice.below(NAMES.len())] = mood;
         }
         if dice.one_in(30) {
-            change(&handle, &dice).await;
+            change_random_endpoint(&handle, &dice).await;
             changes += 1;
         }
     }
     for task in running {
-        task.await.expect("no check failed");
+        task.await.expect("the task panicked");
     }
 
     let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
     let sent: usize = NAMES.iter().map(|name| net.count(name)).sum();
     let attempts = get(&counted.attempts);
-    assert_eq!(sent, attempts, "seed {seed}: each attempt is noted once");
+    assert_eq!(sent, attempts, "seed {seed}: one record per attempt");
     assert!(attempts > requests / 5, "seed {seed}: {attempts} attempts");
-    let told = events.count(|event| matches!(event, Event::Failover { .. }));
+    let reported = events.count(|event| matches!(event, Event::Failover { .. }));
     let failovers = get(&counted.failovers);
-    assert_eq!(told, failovers, "seed {seed}: each move is told once");
+    assert_eq!(reported, failovers, "seed {seed}: one event per failover");
     for name in NAMES {
         let (meter, sent) = (meters.snapshot(name), net.count(name) as u64);
         assert_eq!((meter.total, meter.in_flight), (sent, 0), "{name}");
@@ -134,21 +136,21 @@ async fn run(seed: u64, strategy: Strategy, requests: usize) -> usize {
     assert_eq!(outside.failovers, get(&counted.failovers_answered) as u64);
 
     assert_eq!(handle.waiting(), 0, "seed {seed}");
-    all_in_service(&handle);
+    enable_all(&handle);
     for name in NAMES {
-        let in_flight = crate::support::of(&handle, name).in_flight;
+        let in_flight = crate::support::status_of(&handle, name).in_flight;
         assert_eq!(
             (in_flight, net.running(name)),
             (0, 0),
             "seed {seed}: {name}"
         );
     }
-    all_is_well_again(&net, &balancer, &handle).await;
+    assert_full_recovery(&net, &balancer, &handle).await;
     requests + attempts + changes
 }
 
 /// Expects each endpoint to admit as many requests as its limit allows.
-async fn all_is_well_again(
+async fn assert_full_recovery(
     net: &Net,
     balancer: &(impl Http + Send + 'static),
     handle: &PoolHandle,
@@ -158,19 +160,30 @@ async fn all_is_well_again(
     }
     sleep(Duration::from_secs(86_400)).await;
     for name in NAMES {
-        // A cooldown ends with a success, and a breaker closes with the third in a row.
+        // A success ends a cooldown, and the third consecutive success closes a breaker.
         for n in 0..3 {
-            let answer = send(balancer, only(name)).await;
-            assert_eq!(answer.expect("it is well").status(), 200, "{name} {n}");
+            let answer = send(balancer, request_only_to(name)).await;
+            assert_eq!(
+                answer.expect("the endpoint is healthy").status(),
+                200,
+                "{name} {n}"
+            );
         }
         let start = Instant::now();
         let burst: Vec<_> = (0..LIMIT * 10)
-            .map(|_| tokio::spawn(balancer.clone().oneshot(only(name))))
+            .map(|_| tokio::spawn(balancer.clone().oneshot(request_only_to(name))))
             .collect();
         for request in burst {
-            assert_eq!(request.await.unwrap().expect("it is well").status(), 200);
+            assert_eq!(
+                request
+                    .await
+                    .unwrap()
+                    .expect("the endpoint is healthy")
+                    .status(),
+                200
+            );
         }
-        assert_eq!(start.elapsed(), 100 * MS, "{name} has lost a place");
+        assert_eq!(start.elapsed(), 100 * MS, "{name} has lost a slot");
     }
     for status in handle.status() {
         assert!(status.admissible, "{status:?}");
@@ -185,7 +198,7 @@ async fn random_outcomes_lose_no_reservation() {
     let mut steps = 0;
     for seed in 0..5 {
         for strategy in STRATEGIES {
-            steps += run(seed, strategy, 2_200).await;
+            steps += run_random_requests(seed, strategy, 2_200).await;
         }
     }
     assert!(steps >= 100_000, "{steps} steps");

@@ -16,7 +16,7 @@ pub(super) fn random_endpoint(n: usize) -> Endpoint {
 }
 
 /// Changes an endpoint while requests run. An unknown endpoint is left alone.
-pub(super) async fn change(handle: &PoolHandle, dice: &Dice) {
+pub(super) async fn change_random_endpoint(handle: &PoolHandle, dice: &Dice) {
     let n = dice.below(NAMES.len());
     let name = NAMES[n];
     match dice.below(12) {
@@ -31,13 +31,13 @@ pub(super) async fn change(handle: &PoolHandle, dice: &Dice) {
     }
 }
 
-pub(super) fn all_in_service(handle: &PoolHandle) {
+pub(super) fn enable_all(handle: &PoolHandle) {
     for (n, name) in NAMES.iter().enumerate() {
         let status = handle.status().into_iter().find(|one| one.name == *name);
         match status.map(|status| status.service) {
             None => handle.add(random_endpoint(n)).expect("valid"),
             Some(EndpointMode::Enabled) => {}
-            Some(_) => handle.enable(name).expect("it is there"),
+            Some(_) => handle.enable(name).expect("the endpoint exists"),
         }
     }
 }

@@ -8,7 +8,8 @@ use steadfast_core::{BoxError, Class, Classified, Verdict};
 
 use crate::support::body::Ending;
 use crate::support::{
-    MS, Reply, SECOND, Stream, answer, limited, ok, refused, reset, streamed, with,
+    MS, Reply, SECOND, Stream, answer, connection_refused, connection_reset, ok, refusal, streamed,
+    with_headers,
 };
 
 /// Random numbers for all participants, in the order of their calls.
@@ -42,7 +43,7 @@ pub(super) enum Mood {
     Mixed,
 }
 
-pub(super) fn reply(mood: Mood, dice: &Dice) -> Reply {
+pub(super) fn reply_in_mood(mood: Mood, dice: &Dice) -> Reply {
     let kind = match mood {
         Mood::Well => 0,
         Mood::Limited => 1 + dice.below(5),
@@ -58,21 +59,21 @@ pub(super) fn reply(mood: Mood, dice: &Dice) -> Reply {
         ("x-ratelimit-reset-tokens", "3s"),
     ];
     let reply: Reply = match kind {
-        1 | 2 => limited(hint).into(),
+        1 | 2 => refusal(hint).into(),
         3 => answer(429).into(),
-        4 => with(ok(), &spent).into(),
+        4 => with_headers(ok(), &spent).into(),
         5 if dice.one_in(100) => answer(402).into(),
         5 => answer(dice.pick(&[401, 403, 403, 403])).into(),
-        6 => refused().into(),
-        7 => reset().into(),
+        6 => connection_refused().into(),
+        7 => connection_reset().into(),
         8 => answer(dice.pick(&[500, 502, 504])).into(),
-        9 => with(answer(503), &[("retry-after", hint)]).into(),
+        9 => with_headers(answer(503), &[("retry-after", hint)]).into(),
         10 => return Reply::never(),
-        11 => streamed(Stream::of(["data"]).broken(said_in_the_stream(dice))).into(),
+        11 => streamed(Stream::of(["data"]).broken(random_stream_error(dice))).into(),
         12 => answer(dice.pick(&[400, 404, 413])).into(),
         13 => streamed(Stream::of(["data", "more"]).pace(dice.millis(500))).into(),
         14 => streamed(Stream::of(["data"]).end(Ending::Never)).into(),
-        _ if dice.one_in(4) => with(ok(), &tokens).into(),
+        _ if dice.one_in(4) => with_headers(ok(), &tokens).into(),
         _ => ok().into(),
     };
     match dice.below(4) {
@@ -82,8 +83,8 @@ pub(super) fn reply(mood: Mood, dice: &Dice) -> Reply {
     }
 }
 
-fn said_in_the_stream(dice: &Dice) -> BoxError {
+fn random_stream_error(dice: &Dice) -> BoxError {
     let class = dice.pick(&[Class::Transport, Class::RateLimited, Class::Overloaded]);
     let hint = dice.one_in(2).then_some(SECOND);
-    Classified::new(Verdict::new(class).with_hint(hint), "said in the stream").into()
+    Classified::new(Verdict::new(class).with_hint(hint), "refused in the stream").into()
 }

@@ -7,8 +7,11 @@ use steadfast_balance::{Candidate, Candidates, EndpointBalanceLayer, Pick, PickC
 use steadfast_core::RoutingOptions;
 use tokio::time::Instant;
 
-use super::{all_well, sent};
-use crate::support::{Net, SECOND, balance, endpoint, get, of, pool, reset, status, wishing};
+use super::{all_healthy, requests_per_server};
+use crate::support::{
+    Net, SECOND, balancer, connection_reset, endpoint, get, pool, request_with, send_for_status,
+    status_of,
+};
 
 /// Picks the cheapest candidate, and records the candidates that it was given.
 #[derive(Clone, Default)]
@@ -21,16 +24,16 @@ struct Spends;
 impl Pick for Cheapest {
     fn pick<'a>(
         &self,
-        asking: &PickContext<'a>,
+        context: &PickContext<'a>,
         candidates: Candidates<'a>,
     ) -> Option<Candidate<'a>> {
         let mut shown: Vec<_> = candidates
             .iter()
             .map(|one| one.name().to_string())
             .collect();
-        shown.push(format!("{:?}", asking.estimated_tokens()));
+        shown.push(format!("{:?}", context.estimated_tokens()));
         self.0.lock().unwrap().push(shown.join(" "));
-        if asking.extensions().get::<Spends>().is_some() {
+        if context.extensions().get::<Spends>().is_some() {
             return candidates.min_by(|candidate| -candidate.cost());
         }
         candidates.min_by(Candidate::cost)
@@ -41,7 +44,7 @@ impl Pick for Cheapest {
 async fn custom_pick_sees_admissible_candidates_and_decides() {
     let net = Net::new();
     let names = ["a", "b", "c", "d"];
-    all_well(&net, names);
+    all_healthy(&net, names);
     let own = Cheapest::default();
     let builder = EndpointBalanceLayer::builder()
         .endpoint(endpoint("a").cost(3.0))
@@ -49,27 +52,42 @@ async fn custom_pick_sees_admissible_candidates_and_decides() {
         .endpoint(endpoint("c").cost(2.0))
         .endpoint(endpoint("d").cost(0.1).tier(1))
         .strategy(own.clone());
-    let (service, handle) = balance(builder, &net);
-    let asked = || std::mem::take(&mut *own.0.lock().unwrap());
+    let (service, handle) = balancer(builder, &net);
+    let recorded = || std::mem::take(&mut *own.0.lock().unwrap());
 
-    assert_eq!(sent(&net, names, &service, [get()]).await, [0, 1, 0, 0]);
-    assert_eq!(asked(), ["a b c None"]);
-    let mut spends = wishing(RoutingOptions::new().exclude("a").estimated_tokens(9));
+    assert_eq!(
+        requests_per_server(&net, names, &service, [get()]).await,
+        [0, 1, 0, 0]
+    );
+    assert_eq!(recorded(), ["a b c None"]);
+    let mut spends = request_with(RoutingOptions::new().exclude("a").estimated_tokens(9));
     spends.extensions_mut().insert(Spends);
-    assert_eq!(sent(&net, names, &service, [spends]).await, [0, 0, 1, 0]);
-    assert_eq!(asked(), ["b c Some(9)"]);
+    assert_eq!(
+        requests_per_server(&net, names, &service, [spends]).await,
+        [0, 0, 1, 0]
+    );
+    assert_eq!(recorded(), ["b c Some(9)"]);
 
     handle.cool("b", SECOND).unwrap();
-    assert_eq!(sent(&net, names, &service, [get()]).await, [0, 0, 1, 0]);
-    assert_eq!(asked(), ["a c None"]);
+    assert_eq!(
+        requests_per_server(&net, names, &service, [get()]).await,
+        [0, 0, 1, 0]
+    );
+    assert_eq!(recorded(), ["a c None"]);
     handle.disable("a").unwrap();
-    assert_eq!(sent(&net, names, &service, [get()]).await, [0, 0, 1, 0]);
-    assert!(asked().is_empty(), "there is no choice");
-    net.on("c", |_| reset());
-    while of(&handle, "c").admissible {
-        assert_eq!(status(&service, get()).await, 0);
+    assert_eq!(
+        requests_per_server(&net, names, &service, [get()]).await,
+        [0, 0, 1, 0]
+    );
+    assert!(recorded().is_empty(), "one candidate needs no pick");
+    net.on("c", |_| connection_reset());
+    while status_of(&handle, "c").admissible {
+        assert_eq!(send_for_status(&service, get()).await, 0);
     }
-    assert_eq!(sent(&net, names, &service, [get()]).await, [0, 0, 0, 1]);
+    assert_eq!(
+        requests_per_server(&net, names, &service, [get()]).await,
+        [0, 0, 0, 1]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,12 +99,12 @@ async fn custom_pick_without_choice_uses_configured_order() {
         }
     }
     let net = Net::new();
-    all_well(&net, ["a", "b"]);
-    let (service, handle) = balance(pool(&["a", "b"]).strategy(Nothing), &net);
+    all_healthy(&net, ["a", "b"]);
+    let (service, handle) = balancer(pool(&["a", "b"]).strategy(Nothing), &net);
     let start = Instant::now();
-    let first = sent(&net, ["a", "b"], &service, [get(), get()]).await;
+    let first = requests_per_server(&net, ["a", "b"], &service, [get(), get()]).await;
     handle.cool("a", SECOND).unwrap();
-    let second = sent(&net, ["a", "b"], &service, [get(), get()]).await;
+    let second = requests_per_server(&net, ["a", "b"], &service, [get(), get()]).await;
     assert_eq!((first, second), ([2, 0], [0, 2]));
     assert_eq!(start.elapsed(), Duration::ZERO);
 }

@@ -11,8 +11,8 @@ use tower::ServiceExt;
 
 use crate::support::body::Ending;
 use crate::support::{
-    Http, MS, Net, Reply, SECOND, Stream, answer, balance, endpoint, get, of, ok, only, pool,
-    reset, send, status, streamed,
+    Http, MS, Net, Reply, SECOND, Stream, answer, balancer, connection_reset, endpoint, get, ok,
+    pool, request_only_to, send, send_for_status, status_of, streamed,
 };
 
 #[tokio::test(start_paused = true)]
@@ -21,19 +21,19 @@ async fn open_streams_count_as_load_until_they_end() {
     for name in ["a", "b", "c"] {
         net.on(name, |_| streamed(Stream::of(["data"]).end(Ending::Never)));
     }
-    let (service, handle) = balance(pool(&["a", "b", "c"]).strategy(Strategy::LeastLoaded), &net);
+    let (service, handle) = balancer(pool(&["a", "b", "c"]).strategy(Strategy::LeastLoaded), &net);
     let mut streams = Vec::new();
     for _ in 0..30 {
         streams.push(send(&service, get()).await.unwrap());
     }
     assert_eq!(net.counts(["a", "b", "c"]), [10; 3]);
-    // Those of b end, so it gets the next.
+    // The streams of `b` end, so it gets the next request.
     let mut number = 0;
     streams.retain(|_| {
         number += 1;
         number % 3 != 2
     });
-    assert_eq!(of(&handle, "b").in_flight, 0);
+    assert_eq!(status_of(&handle, "b").in_flight, 0);
     streams.push(send(&service, get()).await.unwrap());
     assert_eq!(net.counts(["a", "b", "c"]), [10, 11, 10]);
     drop(streams);
@@ -42,8 +42,8 @@ async fn open_streams_count_as_load_until_they_end() {
 
 /// Runs sixteen callers for a minute. Each sends its next request after the last one has ended.
 /// Returns the number of requests per endpoint.
-async fn load(strategy: Strategy, net: &Net, names: &[&str]) -> Vec<usize> {
-    let (service, _) = balance(pool(names).strategy(strategy), net);
+async fn closed_loop_load(strategy: Strategy, net: &Net, names: &[&str]) -> Vec<usize> {
+    let (service, _) = balancer(pool(names).strategy(strategy), net);
     let end = Instant::now() + 60 * SECOND;
     let callers: Vec<_> = (0..16)
         .map(|_| {
@@ -71,7 +71,7 @@ async fn fast_failures_attract_no_traffic() {
         for name in ["b", "c", "d"] {
             net.on(name, |_| Reply::from(ok()).after(20 * MS));
         }
-        let counts = load(strategy, &net, &["a", "b", "c", "d"]).await;
+        let counts = closed_loop_load(strategy, &net, &["a", "b", "c", "d"]).await;
         let all: usize = counts.iter().sum();
         assert!(all > 40_000, "{strategy:?} {counts:?}");
         assert!(counts[0] * 1000 < all, "{strategy:?} {counts:?}");
@@ -90,18 +90,18 @@ async fn frequent_fast_failures_attract_no_extra_traffic() {
         for name in ["b", "c", "d"] {
             net.on(name, |_| Reply::from(ok()).after(20 * MS));
         }
-        let counts = load(strategy, &net, &["a", "b", "c", "d"]).await;
+        let counts = closed_loop_load(strategy, &net, &["a", "b", "c", "d"]).await;
         let all: usize = counts.iter().sum();
         assert!(
             counts[0] * 4 <= all,
             "more than its share: {strategy:?} {counts:?}"
         );
-        assert!(counts[0] > 0, "it is still asked: {strategy:?} {counts:?}");
+        assert!(counts[0] > 0, "no traffic at all: {strategy:?} {counts:?}");
     }
 }
 
 /// Runs eight callers with sequential requests. Returns the share of each endpoint.
-async fn shares(service: &(impl Http + Send + Sync + 'static), net: &Net) -> [f64; 4] {
+async fn traffic_shares(service: &(impl Http + Send + Sync + 'static), net: &Net) -> [f64; 4] {
     let names = ["bad", "b", "c", "d"];
     let left = Arc::new(AtomicUsize::new(4_000));
     let callers: Vec<_> = (0..8)
@@ -112,8 +112,8 @@ async fn shares(service: &(impl Http + Send + Sync + 'static), net: &Net) -> [f6
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
                     .is_ok()
                 {
-                    status(&service, get()).await;
-                    // As one who gets an error at once would.
+                    send_for_status(&service, get()).await;
+                    // A short pause after each answer, also after an immediate error.
                     sleep(MS).await;
                 }
             })
@@ -130,7 +130,7 @@ async fn shares(service: &(impl Http + Send + Sync + 'static), net: &Net) -> [f6
 /// an idle endpoint as one with spare capacity.
 #[tokio::test(start_paused = true)]
 async fn fast_failing_endpoint_gets_less_traffic_than_healthy_ones() {
-    // Without any breaker that would open, too.
+    // Also without a breaker that opens.
     let never = || CircuitBreaker::builder().consecutive_failures(1_000_000);
     for strategy in [Strategy::LeastLoaded, Strategy::Scored] {
         for (breaker, most) in [
@@ -146,8 +146,8 @@ async fn fast_failing_endpoint_gets_less_traffic_than_healthy_ones() {
                 .endpoint(breaker)
                 .endpoints(["b", "c", "d"].map(endpoint))
                 .strategy(strategy);
-            let (service, _) = balance(builder, &net);
-            let [bad, b, c, d] = shares(&service, &net).await;
+            let (service, _) = balancer(builder, &net);
+            let [bad, b, c, d] = traffic_shares(&service, &net).await;
             assert!(bad <= most, "{strategy:?}: {bad} of {most}");
             assert!(bad < b.min(c).min(d), "{strategy:?}: {bad} {b} {c} {d}");
         }
@@ -161,12 +161,12 @@ async fn formerly_slow_endpoint_is_tried_by_one_request_at_a_time() {
     let net = Net::new();
     net.on("a", |_| Reply::from(ok()).after(20 * MS));
     net.on("b", |_| Reply::from(ok()).after(10 * SECOND));
-    let (service, handle) = balance(pool(&["a", "b"]).strategy(Strategy::Scored), &net);
+    let (service, handle) = balancer(pool(&["a", "b"]).strategy(Strategy::Scored), &net);
     for name in ["a", "b"] {
-        assert_eq!(status(&service, only(name)).await, 200);
+        assert_eq!(send_for_status(&service, request_only_to(name)).await, 200);
     }
 
-    // A bit of trouble at the good one makes the forgotten one look better.
+    // A few failures of `a` give the unused endpoint the better score.
     net.on("a", |n| {
         if n % 10 == 0 {
             answer(500).into()
@@ -177,7 +177,7 @@ async fn formerly_slow_endpoint_is_tried_by_one_request_at_a_time() {
     for _ in 0..6000 {
         tokio::spawn(service.clone().oneshot(get()));
         sleep(10 * MS).await;
-        assert!(of(&handle, "b").in_flight <= 1);
+        assert!(status_of(&handle, "b").in_flight <= 1);
     }
     let [a, b] = net.counts(["a", "b"]);
     assert!(b < 8, "{a} {b}");
@@ -191,7 +191,7 @@ async fn endpoint_without_any_answer_gets_few_requests() {
         let net = Net::new();
         net.on("a", |_| Reply::never());
         net.on("b", |_| Reply::from(ok()).after(20 * MS));
-        let (service, _) = balance(pool(&["a", "b"]).strategy(strategy), &net);
+        let (service, _) = balancer(pool(&["a", "b"]).strategy(strategy), &net);
         for _ in 0..1000 {
             let request = service.clone().oneshot(get());
             tokio::spawn(timeout(SECOND, request));
@@ -211,11 +211,11 @@ async fn endpoint_without_success_ranks_last_among_equals() {
         let net = Net::new();
         net.on("a", |_| Reply::from(ok()).after(20 * MS));
         net.on("b", move |_| reply());
-        let (service, _) = balance(pool(&["a", "b"]).strategy(Strategy::LeastLoaded), &net);
+        let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::LeastLoaded), &net);
         for _ in 0..20 {
             let _ = timeout(SECOND, service.clone().oneshot(get())).await;
         }
-        assert_eq!(net.counts(["a", "b"]), [19, 1], "it is tried once");
+        assert_eq!(net.counts(["a", "b"]), [19, 1], "b gets one request");
     }
 }
 
@@ -226,14 +226,14 @@ async fn only_successes_update_latency() {
         0 => Reply::from(ok()).after(SECOND),
         1 => Reply::from(answer(500)).after(MS),
         2 => Reply::from(answer(400)).after(MS),
-        3 => Reply::from(reset()).after(MS),
+        3 => Reply::from(connection_reset()).after(MS),
         _ => Reply::from(ok()).after(2 * SECOND),
     });
-    let (service, handle) = balance(pool(&["a"]), &net);
-    assert_eq!(of(&handle, "a").latency, None);
+    let (service, handle) = balancer(pool(&["a"]), &net);
+    assert_eq!(status_of(&handle, "a").latency, None);
     for expected in [1000, 1000, 1000, 1000, 1200] {
-        status(&service, get()).await;
-        let latency = of(&handle, "a").latency.expect("known");
+        send_for_status(&service, get()).await;
+        let latency = status_of(&handle, "a").latency.expect("known");
         assert_eq!(latency, Duration::from_millis(expected));
     }
 }

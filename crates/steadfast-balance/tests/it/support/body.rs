@@ -21,11 +21,11 @@ pub(crate) struct Stream {
 /// How a body ends after its last frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Ending {
-    /// It knows that the last frame is the last.
+    /// `is_end_stream` is true after the last frame.
     Known,
-    /// It has to be polled once more.
+    /// The end needs one more poll.
     Polled,
-    /// It never comes.
+    /// The end never arrives.
     Never,
 }
 

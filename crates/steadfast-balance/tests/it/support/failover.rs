@@ -1,12 +1,11 @@
 use steadfast_balance::EndpointBalance;
 use steadfast_core::Trail;
 use steadfast_core::layer::{Next, RecordAttempts};
-use tower::ServiceExt;
 
-use crate::support::{Body, Client, request, status};
+use crate::support::{Body, Client, send_for_status};
 
 /// Sends a request to other endpoints at once, as a retry layer does. Returns the statuses.
-pub(crate) async fn pass_on(
+pub(crate) async fn failover_statuses(
     service: &EndpointBalance<Client>,
     make: impl Fn() -> http::Request<Body>,
 ) -> Vec<u16> {
@@ -15,7 +14,7 @@ pub(crate) async fn pass_on(
     loop {
         let mut request = make();
         request.extensions_mut().insert(trail.clone());
-        let status = status(service, request).await;
+        let status = send_for_status(service, request).await;
         statuses.push(status);
         if status == 200 || trail.take_next() != Some(Next::Now) {
             return statuses;

@@ -9,33 +9,33 @@ use tower::{Layer, Service};
 
 use super::net::{Client, Net};
 
-/// Decides for each endpoint of a test whether its service is ready.
+/// Determines the readiness of each endpoint of a test.
 #[derive(Clone, Default)]
 pub(crate) struct Gates(Arc<Mutex<HashMap<String, Gate>>>);
 
 struct Gate {
-    room: usize,
-    /// How often readiness still ends in an error.
+    free: usize,
+    /// The number of `poll_ready` calls that still fail.
     errors: usize,
-    asked: usize,
+    polls: usize,
     wakers: Vec<Waker>,
 }
 
 #[derive(Clone)]
 pub(crate) struct GateLayer(Gates, String);
 
-/// A service with readiness to be reserved. A handle that is ready holds one place, and the
-/// future of a call holds it on.
+/// A service with a limited number of slots. A ready handle holds one slot, and the future of
+/// its call keeps it.
 pub(crate) struct Gated<S> {
     inner: S,
     gate: GateLayer,
-    place: Option<Place>,
+    slot: Option<Slot>,
 }
 
-struct Place(GateLayer);
+struct Slot(GateLayer);
 
-/// A balancer whose endpoints are ready when their gates say so.
-pub(crate) fn gated(
+/// A balancer with a gate before each endpoint.
+pub(crate) fn gated_balancer(
     builder: EndpointBalanceBuilder,
     net: &Net,
     gates: &Gates,
@@ -52,9 +52,9 @@ pub(crate) fn gated(
 impl Gates {
     pub(crate) fn layer(&self, endpoint: &Endpoint) -> GateLayer {
         let gate = Gate {
-            room: usize::MAX / 2,
+            free: usize::MAX / 2,
             errors: 0,
-            asked: 0,
+            polls: 0,
             wakers: Vec::new(),
         };
         let name = endpoint.name().to_string();
@@ -62,28 +62,28 @@ impl Gates {
         GateLayer(self.clone(), name)
     }
 
-    /// Sets the free places.
-    pub(crate) fn room(&self, name: &str, room: usize) {
-        self.with(name, |gate| gate.room = room);
+    /// Sets the number of free slots.
+    pub(crate) fn set_free_slots(&self, name: &str, free: usize) {
+        self.with(name, |gate| gate.free = free);
     }
 
-    /// Lets readiness fail so many times.
-    pub(crate) fn fail(&self, name: &str, times: usize) {
+    /// Lets the next `times` calls of `poll_ready` fail.
+    pub(crate) fn fail_readiness(&self, name: &str, times: usize) {
         self.with(name, |gate| gate.errors = times);
     }
 
-    pub(crate) fn free(&self, name: &str) -> usize {
-        self.0.lock().unwrap()[name].room
+    pub(crate) fn free_slots(&self, name: &str) -> usize {
+        self.0.lock().unwrap()[name].free
     }
 
-    pub(crate) fn asked(&self, name: &str) -> usize {
-        self.0.lock().unwrap()[name].asked
+    pub(crate) fn ready_polls(&self, name: &str) -> usize {
+        self.0.lock().unwrap()[name].polls
     }
 
-    /// Changes a gate and wakes who waits for it.
+    /// Changes a gate and wakes its waiters.
     fn with<T>(&self, name: &str, change: impl FnOnce(&mut Gate) -> T) -> T {
         let mut gates = self.0.lock().unwrap();
-        let gate = gates.get_mut(name).expect("a layer was made for it");
+        let gate = gates.get_mut(name).expect("the endpoint has a gate");
         let result = change(gate);
         let wakers = std::mem::take(&mut gate.wakers);
         drop(gates);
@@ -99,7 +99,7 @@ impl<S> Layer<S> for GateLayer {
         Gated {
             inner,
             gate: self.clone(),
-            place: None,
+            slot: None,
         }
     }
 }
@@ -115,43 +115,43 @@ where
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let mut gates = self.gate.0.0.lock().unwrap();
-        let gate = gates.get_mut(&self.gate.1).expect("it is there");
-        gate.asked += 1;
+        let gate = gates.get_mut(&self.gate.1).expect("the endpoint exists");
+        gate.polls += 1;
         if gate.errors > 0 {
             gate.errors -= 1;
             return Poll::Ready(Err("endpoint lost".into()));
         }
-        if self.place.is_none() {
-            if gate.room == 0 {
+        if self.slot.is_none() {
+            if gate.free == 0 {
                 gate.wakers.push(cx.waker().clone());
                 return Poll::Pending;
             }
-            gate.room -= 1;
-            self.place = Some(Place(self.gate.clone()));
+            gate.free -= 1;
+            self.slot = Some(Slot(self.gate.clone()));
         }
         drop(gates);
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let place = self.place.take().expect("called without readiness");
+        let slot = self.slot.take().expect("called without readiness");
         let future = self.inner.call(request);
         Box::pin(async move {
-            let _place = place;
+            let _place = slot;
             future.await
         })
     }
 }
 
 impl<S: Clone> Clone for Gated<S> {
-    // The place is that of one handle.
+    // A slot belongs to one handle.
     fn clone(&self) -> Self {
         self.gate.layer(self.inner.clone())
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.0.with(&self.0.1, |gate| gate.room += 1);
+        self.0.0.with(&self.0.1, |gate| gate.free += 1);
     }
 }

@@ -1,4 +1,4 @@
-#![allow(dead_code, unused_imports)] // each test binary uses a part of this
+//! Servers, gates, requests and balancers for the tests.
 
 pub(crate) mod body;
 pub(crate) mod failover;
@@ -58,8 +58,8 @@ pub(crate) fn post() -> Request<Body> {
     request("POST")
 }
 
-/// A request with this record, as a retry layer would send it.
-pub(crate) fn get_with(trail: &Trail) -> Request<Body> {
+/// A request with this trail, as a retry layer sends it.
+pub(crate) fn get_with_trail(trail: &Trail) -> Request<Body> {
     let mut request = get();
     request.extensions_mut().insert(trail.clone());
     request
@@ -75,7 +75,10 @@ pub(crate) fn ok() -> Response<Stream> {
     answer(200)
 }
 
-pub(crate) fn with(mut response: Response<Stream>, headers: &[(&str, &str)]) -> Response<Stream> {
+pub(crate) fn with_headers(
+    mut response: Response<Stream>,
+    headers: &[(&str, &str)],
+) -> Response<Stream> {
     for (name, value) in headers {
         let name: http::HeaderName = name.parse().expect("a name");
         let value = value.parse().expect("a value");
@@ -84,19 +87,19 @@ pub(crate) fn with(mut response: Response<Stream>, headers: &[(&str, &str)]) -> 
     response
 }
 
-pub(crate) fn limited(retry_after: &str) -> Response<Stream> {
-    with(answer(429), &[("retry-after", retry_after)])
+pub(crate) fn refusal(retry_after: &str) -> Response<Stream> {
+    with_headers(answer(429), &[("retry-after", retry_after)])
 }
 
 pub(crate) fn streamed(body: Stream) -> Response<Stream> {
     ok().map(|_| body)
 }
 
-pub(crate) fn reset() -> BoxError {
+pub(crate) fn connection_reset() -> BoxError {
     io::Error::from(io::ErrorKind::ConnectionReset).into()
 }
 
-pub(crate) fn refused() -> BoxError {
+pub(crate) fn connection_refused() -> BoxError {
     io::Error::from(io::ErrorKind::ConnectionRefused).into()
 }
 
@@ -106,23 +109,23 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
     let mut base = String::from("http://");
     base.push_str(name);
     base.push_str(".test");
-    // The times of a test are to be exact.
+    // Tests need exact times.
     let breaker = Endpoint::default_breaker().jitter(0.0);
     Endpoint::new(name, &base).expect("valid").breaker(breaker)
 }
 
-pub(crate) fn wishing(wishes: RoutingOptions) -> Request<Body> {
+pub(crate) fn request_with(options: RoutingOptions) -> Request<Body> {
     let mut request = get();
-    request.extensions_mut().insert(wishes);
+    request.extensions_mut().insert(options);
     request
 }
 
-/// A request that may go to this endpoint only.
-pub(crate) fn only(name: &str) -> Request<Body> {
-    wishing(RoutingOptions::new().only(name))
+/// A request that allows only this endpoint.
+pub(crate) fn request_only_to(name: &str) -> Request<Body> {
+    request_with(RoutingOptions::new().only(name))
 }
 
-pub(crate) fn within(mut request: Request<Body>, wait: Duration) -> Request<Body> {
+pub(crate) fn with_deadline(mut request: Request<Body>, wait: Duration) -> Request<Body> {
     request.extensions_mut().insert(Deadline::after(wait));
     request
 }
@@ -132,7 +135,7 @@ pub(crate) fn pool(names: &[&str]) -> EndpointBalanceBuilder {
 }
 
 /// A balancer over the servers of a test, with its handle.
-pub(crate) fn balance(
+pub(crate) fn balancer(
     builder: EndpointBalanceBuilder,
     net: &Net,
 ) -> (EndpointBalance<Client>, PoolHandle) {
@@ -141,7 +144,7 @@ pub(crate) fn balance(
     (layer.layer(net.client()), handle)
 }
 
-/// What a caller may hold: the balancer, or layers around it.
+/// The balancer, or layers around it.
 pub(crate) trait Http:
     Service<
         Request<Body>,
@@ -173,21 +176,22 @@ pub(crate) async fn send<S: Http>(
     service.clone().oneshot(request).await
 }
 
-/// The status of the answer, 0 if there is none.
-pub(crate) async fn status<S: Http>(service: &S, request: Request<Body>) -> u16 {
+/// Sends a request and returns the status of its answer, or 0 after an error.
+pub(crate) async fn send_for_status<S: Http>(service: &S, request: Request<Body>) -> u16 {
     match send(service, request).await {
         Ok(response) => response.status().as_u16(),
         Err(_) => 0,
     }
 }
 
-pub(crate) fn of(handle: &PoolHandle, name: &str) -> EndpointStatus {
+pub(crate) fn status_of(handle: &PoolHandle, name: &str) -> EndpointStatus {
     let mut all = handle.status().into_iter();
-    all.find(|status| status.name == name).expect("it is there")
+    all.find(|status| status.name == name)
+        .expect("the endpoint exists")
 }
 
-pub(crate) fn exhausted(answer: Answer) -> (Class, Option<Duration>) {
-    let error = answer.expect_err("nobody can take it");
+pub(crate) fn expect_exhausted(answer: Answer) -> (Class, Option<Duration>) {
+    let error = answer.expect_err("no endpoint is admissible");
     let exhausted = Exhausted::find(&*error).expect("typed");
     (exhausted.verdict().class(), exhausted.retry_in())
 }
@@ -203,7 +207,7 @@ impl Events {
         observer_fn(move |event| events.lock().unwrap().push(event.clone()))
     }
 
-    /// What was told since the last call, one short word for each.
+    /// Returns the events since the last call as short texts.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
             .iter()

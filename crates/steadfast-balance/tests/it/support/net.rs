@@ -21,10 +21,10 @@ struct Server {
     running: usize,
 }
 
-/// Answers the request of this number, counted from 0.
+/// Returns the reply for the request with this number, counted from 0.
 type Rule = Arc<dyn Fn(usize) -> Reply + Send + Sync>;
 
-/// A request that a server saw.
+/// A request that a server received.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) at: Instant,
@@ -37,18 +37,18 @@ pub(crate) struct Reply {
     answer: Result<Response<Stream>, BoxError>,
 }
 
-/// The client of all servers. It panics if a handle is called that was not ready.
+/// The client of all servers. A call without readiness panics.
 #[derive(Debug)]
 pub(crate) struct Client {
     net: Net,
     ready: bool,
 }
 
-/// Counts an attempt as running.
+/// Counts an attempt as running until it is dropped.
 struct Running(Net, String);
 
 impl Reply {
-    /// Answers only after this time.
+    /// Delays the answer.
     pub(crate) fn after(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -82,7 +82,7 @@ impl Net {
         Self::default()
     }
 
-    /// Sets what a server answers. What it saw so far stays in its log.
+    /// Sets the rule of a server. Its log of requests is kept.
     pub(crate) fn on<R: Into<Reply>>(
         &self,
         name: &str,
@@ -122,7 +122,7 @@ impl Net {
         names.map(|name| self.count(name))
     }
 
-    /// The attempts that were sent and have neither an answer nor were dropped.
+    /// Returns the number of attempts without an answer that were not dropped.
     pub(crate) fn running(&self, name: &str) -> usize {
         self.0.lock().unwrap()[name].running
     }
@@ -166,7 +166,7 @@ impl<B: Send + 'static> Service<Request<B>> for Client {
 }
 
 impl Clone for Client {
-    // Readiness is that of one handle.
+    // Readiness belongs to one handle.
     fn clone(&self) -> Self {
         self.net.client()
     }
@@ -175,7 +175,10 @@ impl Clone for Client {
 impl Drop for Running {
     fn drop(&mut self) {
         let mut servers = self.0.0.lock().unwrap();
-        servers.get_mut(&self.1).expect("it is there").running -= 1;
+        servers
+            .get_mut(&self.1)
+            .expect("the endpoint exists")
+            .running -= 1;
     }
 }
 

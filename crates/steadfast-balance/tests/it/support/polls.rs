@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-/// Counts how often futures are polled, and ends a test whose future does nothing else.
+/// Counts the polls of futures, and ends a test with a future that is polled without end.
 #[derive(Clone, Default)]
 pub(crate) struct Polls(Arc<AtomicUsize>);
 
@@ -25,7 +25,10 @@ impl<F: Future> Future for Counted<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        assert!(self.1.0.fetch_add(1, Ordering::Relaxed) < SPINS, "it spins");
+        assert!(
+            self.1.0.fetch_add(1, Ordering::Relaxed) < SPINS,
+            "the future spins"
+        );
         self.0.as_mut().poll(cx)
     }
 }

@@ -10,10 +10,10 @@ use super::{Body, Stream, ok};
 pub(crate) type Mock = mock::Mock<Request<Body>, Response<Stream>>;
 pub(crate) type Handle = mock::Handle<Request<Body>, Response<Stream>>;
 
-/// Makes calls through clones. The mock panics when a handle is called that did not report
-/// readiness itself, so reaching the end means that the ready handle, and not a clone of it, took
+/// Makes calls through clones. The mock panics if a handle is called without its own
+/// readiness. So reaching the end proves that the ready handle, and not a clone of it, took
 /// each request.
-pub(crate) async fn calls_what_was_ready<S>(
+pub(crate) async fn assert_ready_handle_takes_calls<S>(
     service: &mut mock::Spawn<S>,
     handle: &mut Handle,
     request: fn() -> Request<Body>,

@@ -1,10 +1,7 @@
-use http_body_util::BodyExt;
-use tower::{Layer, ServiceExt};
-
 use crate::support::{Net, Reply};
 
 /// Servers that all follow the same rule.
-pub(crate) fn servers(
+pub(crate) fn servers_with_rule(
     names: &[&str],
     rule: impl Fn(usize) -> Reply + Copy + Send + Sync + 'static,
 ) -> Net {

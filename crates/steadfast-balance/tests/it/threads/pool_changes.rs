@@ -7,15 +7,15 @@ use steadfast_balance::WhenExhausted;
 use tokio_test::{assert_ready, task};
 use tower::ServiceExt;
 
-use crate::support::gate::{Gates, gated};
-use crate::support::rules::servers;
-use crate::support::{SECOND, balance, endpoint, get, ok, pool};
+use crate::support::gate::{Gates, gated_balancer};
+use crate::support::rules::servers_with_rule;
+use crate::support::{SECOND, balancer, endpoint, get, ok, pool};
 
 /// Another thread replaces the endpoints during the selection.
 #[test]
 fn concurrent_replacement_loses_no_request() {
-    let net = servers(&["a", "b"], |_| ok().into());
-    let (service, handle) = balance(pool(&["a"]), &net);
+    let net = servers_with_rule(&["a", "b"], |_| ok().into());
+    let (service, handle) = balancer(pool(&["a"]), &net);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let requests = || {
@@ -47,8 +47,8 @@ fn concurrent_replacement_loses_no_request() {
 /// A request may have read the endpoints before the drain. It must not be admitted after its end.
 #[test]
 fn completed_drain_admits_no_request() {
-    let net = servers(&["a", "b"], |_| ok().into());
-    let (service, handle) = balance(pool(&["a", "b"]), &net);
+    let net = servers_with_rule(&["a", "b"], |_| ok().into());
+    let (service, handle) = balancer(pool(&["a", "b"]), &net);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -86,12 +86,12 @@ fn change_during_enqueue_wakes_the_waiter() {
         .unwrap();
     for busy in [true, false] {
         for n in 0..500 {
-            let net = servers(&["a", "b"], |_| ok().into());
+            let net = servers_with_rule(&["a", "b"], |_| ok().into());
             let gates = Gates::default();
             let builder = pool(&["a"]).when_exhausted(WhenExhausted::Wait);
-            let (service, handle) = gated(builder.max_wait(90 * SECOND), &net, &gates);
+            let (service, handle) = gated_balancer(builder.max_wait(90 * SECOND), &net, &gates);
             if busy {
-                gates.room("a", 0);
+                gates.set_free_slots("a", 0);
             } else {
                 handle.cool("a", 60 * SECOND).unwrap();
             }
@@ -105,7 +105,7 @@ fn change_during_enqueue_wakes_the_waiter() {
                     let first = request.poll();
                     (request, first)
                 });
-                // A barrier would wake one of them much later than the other.
+                // A barrier would wake one thread much later than the other.
                 while !start.load(Ordering::Acquire) {
                     std::hint::spin_loop();
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use steadfast_balance::WhenExhausted;
 use tokio::time::{Instant, timeout};
 
-use crate::support::{Net, SECOND, balance, get, ok, pool, status};
+use crate::support::{Net, SECOND, balancer, get, ok, pool, send_for_status};
 
 const ROUNDS: u32 = 4_000;
 
@@ -24,7 +24,7 @@ fn slot_freed_during_enqueue_is_not_lost() {
         .expect("a runtime");
     for round in 0..ROUNDS {
         let builder = pool(&["a"]).when_exhausted(WhenExhausted::Wait);
-        let (service, handle) = balance(builder, &net);
+        let (service, handle) = balancer(builder, &net);
         handle.cool("a", 20 * SECOND).unwrap();
         let start = Barrier::new(2);
         let took = thread::scope(|scope| {
@@ -36,14 +36,14 @@ fn slot_freed_during_enqueue_is_not_lost() {
                 handle.cool("a", Duration::ZERO).unwrap();
             });
             runtime.block_on(async {
-                let request = timeout(10 * SECOND, status(&service, get()));
+                let request = timeout(10 * SECOND, send_for_status(&service, get()));
                 start.wait();
                 let came = Instant::now();
                 assert_eq!(request.await, Ok(200), "round {round}");
                 came.elapsed()
             })
         });
-        // One that was lost is served at the next look, which is that of the timeout.
+        // Without the notification, only the timeout would poll the request.
         assert!(took < 5 * SECOND, "round {round}: {took:?}");
         assert_eq!(handle.waiting(), 0, "round {round}");
     }

@@ -12,8 +12,8 @@ use tokio_test::task;
 use tower::ServiceExt;
 
 use crate::support::{
-    Client, Http, Net, Reply, Stream, answer, endpoint, get_with, limited, ok, only, reset,
-    streamed, with,
+    Client, Http, Net, Reply, Stream, answer, connection_reset, endpoint, get_with_trail, ok,
+    refusal, request_only_to, streamed, with_headers,
 };
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -22,25 +22,25 @@ const THREADS: u64 = 4;
 
 const REQUESTS: usize = 5000;
 
-fn reply(n: usize) -> Reply {
-    // No hint is longer than no time, and refusals are rare: the rate that is learned from them
-    // would keep the threads from meeting.
+fn random_reply(n: usize) -> Reply {
+    // All hints are zero, and refusals are rare. A rate learned from more refusals would keep
+    // the threads apart.
     let mut rng = Rng::with_seed(n as u64);
     match rng.u8(..12) {
-        0 | 1 if rng.u8(..) == 0 => limited("0").into(),
-        2 => reset().into(),
+        0 | 1 if rng.u8(..) == 0 => refusal("0").into(),
+        2 => connection_reset().into(),
         3 => answer(503).into(),
-        4 if rng.u8(..) == 0 => with(answer(503), &[("retry-after", "0")]).into(),
+        4 if rng.u8(..) == 0 => with_headers(answer(503), &[("retry-after", "0")]).into(),
         5 => Reply::never(),
-        6 => streamed(Stream::of(["data"]).broken(reset())).into(),
+        6 => streamed(Stream::of(["data"]).broken(connection_reset())).into(),
         _ => ok().into(),
     }
 }
 
 /// Polls once, which is enough for a server that answers at once. Returns the attempts.
-fn live(service: impl Http) -> usize {
+fn poll_request_once(service: impl Http) -> usize {
     let trail = Trail::new();
-    let mut request = task::spawn(service.oneshot(get_with(&trail)));
+    let mut request = task::spawn(service.oneshot(get_with_trail(&trail)));
     if let Poll::Ready(Ok(response)) = request.poll() {
         use http_body_util::BodyExt;
         let _ = task::spawn(response.into_body().collect()).poll();
@@ -49,10 +49,10 @@ fn live(service: impl Http) -> usize {
     trail.len()
 }
 
-fn run(strategy: Strategy) {
+fn run_threads(strategy: Strategy) {
     let net = Net::new();
     for name in NAMES {
-        net.on(name, reply);
+        net.on(name, random_reply);
     }
     let breaker = || {
         Endpoint::default_breaker()
@@ -63,14 +63,16 @@ fn run(strategy: Strategy) {
         .endpoints(NAMES.map(|name| endpoint(name).breaker(breaker())))
         .strategy(strategy)
         .max_wait(Duration::ZERO);
-    let (service, handle) = crate::support::balance(builder, &net);
+    let (service, handle) = crate::support::balancer(builder, &net);
     let start = Barrier::new(THREADS as usize);
     let attempts: usize = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|_| {
                 scope.spawn(|| {
                     start.wait();
-                    (0..REQUESTS).map(|_| live(service.clone())).sum::<usize>()
+                    (0..REQUESTS)
+                        .map(|_| poll_request_once(service.clone()))
+                        .sum::<usize>()
                 })
             })
             .collect();
@@ -86,11 +88,15 @@ fn run(strategy: Strategy) {
     for status in handle.status() {
         assert_eq!(status.in_flight, 0, "{strategy:?}: {status:?}");
     }
-    come_back(&net, &service, &handle);
+    assert_full_recovery(&net, &service, &handle);
 }
 
 /// Waits until each endpoint has left its cooldown and its breaker is closed.
-fn come_back(net: &Net, service: &steadfast_balance::EndpointBalance<Client>, handle: &PoolHandle) {
+fn assert_full_recovery(
+    net: &Net,
+    service: &steadfast_balance::EndpointBalance<Client>,
+    handle: &PoolHandle,
+) {
     for name in NAMES {
         net.on(name, |_| ok());
     }
@@ -105,7 +111,7 @@ fn come_back(net: &Net, service: &steadfast_balance::EndpointBalance<Client>, ha
     while !is_well() {
         assert!(Instant::now() < end, "{:?}", handle.status());
         for name in NAMES {
-            let _ = task::spawn(service.clone().oneshot(only(name))).poll();
+            let _ = task::spawn(service.clone().oneshot(request_only_to(name))).poll();
         }
         std::thread::yield_now();
     }
@@ -114,6 +120,6 @@ fn come_back(net: &Net, service: &steadfast_balance::EndpointBalance<Client>, ha
 #[test]
 fn concurrent_requests_lose_no_reservation() {
     for strategy in [Strategy::Failover, Strategy::LeastLoaded, Strategy::Scored] {
-        run(strategy);
+        run_threads(strategy);
     }
 }

@@ -12,18 +12,18 @@ use steadfast_core::{BoxError, Trail};
 use steadfast_retry::{RetryOn429, RetryOn429Layer};
 use tower::Layer;
 
-use crate::support::{Client, Net, balance, endpoint, ok};
+use crate::support::{Client, Net, balancer, endpoint, ok};
 
 type Balancer = EndpointBalance<Client>;
 
 /// Endpoints `a` and `b` have tier 0, `c` and `d` have tier 1.
-fn tiers(names: &[&str]) -> EndpointBalanceBuilder {
+fn two_tiers(names: &[&str]) -> EndpointBalanceBuilder {
     let tier = |name: &str| u16::from(matches!(name, "c" | "d"));
     let endpoints = names.iter().map(|name| endpoint(name).tier(tier(name)));
     EndpointBalanceLayer::builder().endpoints(endpoints)
 }
 
-/// The same endpoints; those of tier 1 are degraded.
+/// The same endpoints, with those in tier 1 degraded.
 fn degraded_tiers(names: &[&str]) -> EndpointBalanceBuilder {
     let endpoints = names.iter().map(|name| {
         let is_degraded = matches!(*name, "c" | "d");
@@ -34,23 +34,23 @@ fn degraded_tiers(names: &[&str]) -> EndpointBalanceBuilder {
     EndpointBalanceLayer::builder().endpoints(endpoints)
 }
 
-fn stack(
+fn retrying_stack(
     builder: EndpointBalanceBuilder,
     net: &Net,
 ) -> (RetryOn429<Balancer>, Balancer, PoolHandle) {
-    let (service, handle) = balance(builder, net);
+    let (service, handle) = balancer(builder, net);
     let retry = RetryOn429Layer::new().random(|| 1.0);
     (retry.layer(service.clone()), service, handle)
 }
 
-fn all_well(net: &Net) {
+fn all_healthy(net: &Net) {
     for name in ["a", "b", "c", "d"] {
         net.on(name, |_| ok());
     }
 }
 
 /// Returns the trail of an answer as text.
-fn trail<B>(answer: &Result<Response<B>, BoxError>) -> String {
+fn trail_text<B>(answer: &Result<Response<B>, BoxError>) -> String {
     let response = answer.as_ref().expect("an answer");
     let trail = Trail::of(response.extensions());
     trail.map(ToString::to_string).unwrap_or_default()

@@ -6,19 +6,20 @@ use steadfast_balance::WhenExhausted;
 use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt;
 
-use super::{all_well, degraded_tiers, stack, tiers, trail};
+use super::{all_healthy, degraded_tiers, retrying_stack, trail_text, two_tiers};
 use crate::support::{
-    MS, Net, Polls, Reply, SECOND, answer, get, limited, ok, only, post, send, status, within,
+    MS, Net, Polls, Reply, SECOND, answer, get, ok, post, refusal, request_only_to, send,
+    send_for_status, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
 async fn without_preference_next_tier_serves_at_once() {
     let net = Net::new();
-    all_well(&net);
-    let (_, service, handle) = stack(tiers(&["a", "c"]), &net);
+    all_healthy(&net);
+    let (_, service, handle) = retrying_stack(two_tiers(&["a", "c"]), &net);
     handle.cool("a", 10 * MS).unwrap();
     let start = Instant::now();
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(net.counts(["a", "c"]), [0, 1]);
 }
@@ -30,9 +31,9 @@ async fn cooldown_up_to_bound_is_waited_out() {
         (1501 * MS, [0, 1], Duration::ZERO),
     ] {
         let net = Net::new();
-        all_well(&net);
+        all_healthy(&net);
         let builder = degraded_tiers(&["a", "c"]).prefer_wait(1500 * MS);
-        let (_, service, handle) = stack(builder, &net);
+        let (_, service, handle) = retrying_stack(builder, &net);
         handle.cool("a", cools).unwrap();
         let (polls, start) = (Polls::default(), Instant::now());
         let answer = polls.count(send(&service, get())).await;
@@ -48,17 +49,20 @@ async fn cooldown_up_to_bound_is_waited_out() {
 async fn short_hint_after_refusal_is_waited_out() {
     for deadline in [None, Some(20 * SECOND)] {
         let net = Net::new();
-        all_well(&net);
-        net.on("a", |n| if n == 0 { limited("1") } else { ok() });
+        all_healthy(&net);
+        net.on("a", |n| if n == 0 { refusal("1") } else { ok() });
         let builder = degraded_tiers(&["a", "c"]).prefer_wait(2 * SECOND);
-        let (retrying, _, handle) = stack(builder, &net);
+        let (retrying, _, handle) = retrying_stack(builder, &net);
         let mut request = post();
         if let Some(deadline) = deadline {
-            request = within(request, deadline);
+            request = with_deadline(request, deadline);
         }
         let start = Instant::now();
         let answer = send(&retrying, request).await;
-        assert_eq!(trail(&answer), "a: rate_limited (429), a: success (200)");
+        assert_eq!(
+            trail_text(&answer),
+            "a: rate_limited (429), a: success (200)"
+        );
         assert!(start.elapsed() >= SECOND, "{:?}", start.elapsed());
         assert!(start.elapsed() <= 2 * SECOND, "{:?}", start.elapsed());
         assert_eq!(net.counts(["a", "c"]), [2, 0]);
@@ -70,13 +74,13 @@ async fn short_hint_after_refusal_is_waited_out() {
 #[tokio::test(start_paused = true)]
 async fn waits_of_one_request_share_the_bound() {
     let net = Net::new();
-    all_well(&net);
-    net.on("a", |_| limited("1"));
+    all_healthy(&net);
+    net.on("a", |_| refusal("1"));
     let builder = degraded_tiers(&["a", "c"]).prefer_wait(1500 * MS);
-    let (retrying, _, handle) = stack(builder, &net);
+    let (retrying, _, handle) = retrying_stack(builder, &net);
     let start = Instant::now();
-    let answer = send(&retrying, within(post(), 20 * SECOND)).await;
-    let trail = trail(&answer);
+    let answer = send(&retrying, with_deadline(post(), 20 * SECOND)).await;
+    let trail = trail_text(&answer);
     assert!(trail.ends_with("c: success (200)"), "{trail}");
     assert!(start.elapsed() <= 1500 * MS, "{:?}", start.elapsed());
     assert!(net.count("a") <= 2, "{trail}");
@@ -86,12 +90,12 @@ async fn waits_of_one_request_share_the_bound() {
 #[tokio::test(start_paused = true)]
 async fn extended_cooldown_ends_the_preferred_wait() {
     let net = Net::new();
-    all_well(&net);
+    all_healthy(&net);
     let builder = degraded_tiers(&["a", "c"])
         .prefer_wait(SECOND)
         .when_exhausted(WhenExhausted::Wait);
     for other_is_free in [true, false] {
-        let (_, service, handle) = stack(builder.clone(), &net);
+        let (_, service, handle) = retrying_stack(builder.clone(), &net);
         let before = net.counts(["a", "c"]);
         handle.cool("a", 900 * MS).unwrap();
         if !other_is_free {
@@ -101,7 +105,7 @@ async fn extended_cooldown_ends_the_preferred_wait() {
         let request = tokio::spawn(service.clone().oneshot(get()));
         sleep(500 * MS).await;
         handle.cool("a", 60 * SECOND).unwrap();
-        // It is waited for as ever then, and for who comes first.
+        // From then on, the request waits for the first available endpoint.
         let answer = request.await.unwrap();
         assert_eq!(answer.expect("an answer").status(), 200);
         let most = if other_is_free { SECOND } else { 5 * SECOND };
@@ -115,15 +119,15 @@ async fn extended_cooldown_ends_the_preferred_wait() {
 #[tokio::test(start_paused = true)]
 async fn waiter_for_lower_tier_does_not_block_next_tier() {
     let net = Net::new();
-    all_well(&net);
+    all_healthy(&net);
     let builder = degraded_tiers(&["a", "c"]).prefer_wait(2 * SECOND);
-    let (_, service, handle) = stack(builder, &net);
+    let (_, service, handle) = retrying_stack(builder, &net);
     handle.cool("a", 2 * SECOND).unwrap();
     let waits = tokio::spawn(service.clone().oneshot(get()));
     sleep(MS).await;
     assert_eq!(handle.waiting(), 1);
     let start = Instant::now();
-    assert_eq!(status(&service, only("c")).await, 200);
+    assert_eq!(send_for_status(&service, request_only_to("c")).await, 200);
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(waits.await.unwrap().unwrap().status(), 200);
     assert_eq!(net.counts(["a", "c"]), [1, 1]);
@@ -133,9 +137,9 @@ async fn waiter_for_lower_tier_does_not_block_next_tier() {
 #[tokio::test(start_paused = true)]
 async fn new_request_at_slot_time_queues_behind_waiter() {
     let net = Net::new();
-    all_well(&net);
+    all_healthy(&net);
     let builder = degraded_tiers(&["a", "c"]).prefer_wait(3 * SECOND);
-    let (_, service, handle) = stack(builder, &net);
+    let (_, service, handle) = retrying_stack(builder, &net);
     handle.cool("a", 2 * SECOND).unwrap();
     let mut waits = tokio_test::task::spawn(service.clone().oneshot(get()));
     assert!(waits.poll().is_pending());
@@ -151,27 +155,30 @@ async fn new_request_at_slot_time_queues_behind_waiter() {
 #[tokio::test(start_paused = true)]
 async fn slow_refusal_uses_up_the_preferred_wait() {
     let net = Net::new();
-    all_well(&net);
-    net.on("a", |_| Reply::from(limited("1")).after(600 * MS));
+    all_healthy(&net);
+    net.on("a", |_| Reply::from(refusal("1")).after(600 * MS));
     let builder = degraded_tiers(&["a", "c"]).prefer_wait(1500 * MS);
-    let (retrying, ..) = stack(builder, &net);
+    let (retrying, ..) = retrying_stack(builder, &net);
     let start = Instant::now();
-    let answer = send(&retrying, within(post(), 20 * SECOND)).await;
-    assert_eq!(trail(&answer), "a: rate_limited (429), c: success (200)");
+    let answer = send(&retrying, with_deadline(post(), 20 * SECOND)).await;
+    assert_eq!(
+        trail_text(&answer),
+        "a: rate_limited (429), c: success (200)"
+    );
     assert_eq!(start.elapsed(), 600 * MS);
 }
 
 #[tokio::test(start_paused = true)]
 async fn second_refusal_moves_to_next_tier() {
     let net = Net::new();
-    all_well(&net);
-    net.on("a", |_| limited("1"));
+    all_healthy(&net);
+    net.on("a", |_| refusal("1"));
     let builder = degraded_tiers(&["a", "c"]).prefer_wait(10 * SECOND);
-    let (retrying, ..) = stack(builder, &net);
+    let (retrying, ..) = retrying_stack(builder, &net);
     let start = Instant::now();
-    let answer = send(&retrying, within(post(), 20 * SECOND)).await;
+    let answer = send(&retrying, with_deadline(post(), 20 * SECOND)).await;
     assert_eq!(
-        trail(&answer),
+        trail_text(&answer),
         "a: rate_limited (429), a: rate_limited (429), c: success (200)"
     );
     assert_eq!(start.elapsed(), SECOND);
@@ -181,15 +188,15 @@ async fn second_refusal_moves_to_next_tier() {
 #[tokio::test(start_paused = true)]
 async fn open_breaker_is_not_waited_for() {
     let net = Net::new();
-    all_well(&net);
+    all_healthy(&net);
     let builder = degraded_tiers(&["a", "c"]).prefer_wait(60 * SECOND);
-    let (_, service, handle) = stack(builder, &net);
+    let (_, service, handle) = retrying_stack(builder, &net);
     net.on("a", |_| answer(500));
     for _ in 0..7 {
-        assert_eq!(status(&service, get()).await, 500);
+        assert_eq!(send_for_status(&service, get()).await, 500);
     }
     let start = Instant::now();
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!((start.elapsed(), net.count("c")), (Duration::ZERO, 1));
     assert_eq!(handle.waiting(), 0);
 }
@@ -197,12 +204,19 @@ async fn open_breaker_is_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn deadline_before_end_of_cooldown_moves_to_next_tier() {
     let net = Net::new();
-    all_well(&net);
+    all_healthy(&net);
     let builder = degraded_tiers(&["a", "c"]).prefer_wait(10 * SECOND);
-    let (_, service, handle) = stack(builder, &net);
+    let (_, service, handle) = retrying_stack(builder, &net);
     handle.cool("a", 5 * SECOND).unwrap();
     let start = Instant::now();
-    assert_eq!(status(&service, within(get(), 2 * SECOND)).await, 200);
-    assert_eq!(start.elapsed(), Duration::ZERO, "it would be too late");
+    assert_eq!(
+        send_for_status(&service, with_deadline(get(), 2 * SECOND)).await,
+        200
+    );
+    assert_eq!(
+        start.elapsed(),
+        Duration::ZERO,
+        "the wait would exceed the deadline"
+    );
     assert_eq!(net.counts(["a", "c"]), [0, 1]);
 }

@@ -5,18 +5,20 @@ use steadfast_core::{BoxError, Class, Classified, Exhausted, Trail, Verdict};
 use tokio::time::Instant;
 use tower::Layer;
 
-use super::{exact, response, servers, stack, trail};
-use crate::support::gate::{Gates, gated};
-use crate::support::{Net, Reply, SECOND, answer, endpoint, get, ok, pool, post, refused, send};
+use super::{expect_response, retry_stack, retry_without_jitter, set_rule, trail_text};
+use crate::support::gate::{Gates, gated_balancer};
+use crate::support::{
+    Net, Reply, SECOND, answer, connection_refused, endpoint, get, ok, pool, post, send,
+};
 
 #[tokio::test(start_paused = true)]
 async fn failed_connects_return_exhausted() {
     let net = Net::new();
-    servers(&net, &["a", "b"], |_| refused().into());
-    let (service, _) = stack(&exact(), pool(&["a", "b"]), &net);
+    set_rule(&net, &["a", "b"], |_| connection_refused().into());
+    let (service, _) = retry_stack(&retry_without_jitter(), pool(&["a", "b"]), &net);
     let answer = send(&service, post()).await;
     assert_eq!(
-        trail(&answer),
+        trail_text(&answer),
         "a: connect, b: connect, a: connect, a: connect"
     );
     let error = answer.expect_err("no answer");
@@ -40,11 +42,11 @@ async fn unrepeatable_answer_is_returned_after_one_attempt() {
         for name in ["a", "b"] {
             net.on(name, move |_| answer(code));
         }
-        let (service, _) = stack(&exact(), pool(&["a", "b"]), &net);
+        let (service, _) = retry_stack(&retry_without_jitter(), pool(&["a", "b"]), &net);
         let start = Instant::now();
         let answer = send(&service, crate::support::request(method)).await;
-        assert_eq!(trail(&answer), "");
-        assert_eq!(response(answer).status(), code);
+        assert_eq!(trail_text(&answer), "");
+        assert_eq!(expect_response(answer).status(), code);
         assert_eq!(net.counts(["a", "b"]), [1, 0], "{method} {code}");
         assert!(start.elapsed().is_zero());
     }
@@ -53,58 +55,65 @@ async fn unrepeatable_answer_is_returned_after_one_attempt() {
 #[tokio::test(start_paused = true)]
 async fn rejected_credential_fails_over_to_another_credential() {
     let net = Net::new();
-    servers(&net, &["a", "b"], |_| answer(401).into());
-    servers(&net, &["c"], |_| ok().into());
+    set_rule(&net, &["a", "b"], |_| answer(401).into());
+    set_rule(&net, &["c"], |_| ok().into());
     let key = |text| Credential::bearer(text).expect("valid");
     let builder = EndpointBalanceLayer::builder()
         .endpoint(endpoint("a").api_key(key("one")))
         .endpoint(endpoint("b").api_key(key("one")))
         .endpoint(endpoint("c").api_key(key("two")));
-    let (service, _) = stack(&exact(), builder, &net);
+    let (service, _) = retry_stack(&retry_without_jitter(), builder, &net);
     let answer = send(&service, post()).await;
-    assert_eq!(trail(&answer), "a: unauthorized (401), c: success (200)");
+    assert_eq!(
+        trail_text(&answer),
+        "a: unauthorized (401), c: success (200)"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn timeout_fails_over_and_is_not_retried_at_same_endpoint() {
     let net = Net::new();
-    servers(&net, &["a", "b"], |_| {
+    set_rule(&net, &["a", "b"], |_| {
         let verdict = Verdict::new(Class::Timeout);
         Reply::from(BoxError::from(Classified::new(verdict, "too slow"))).after(SECOND)
     });
-    let (service, _) = stack(&exact(), pool(&["a", "b"]), &net);
+    let (service, _) = retry_stack(&retry_without_jitter(), pool(&["a", "b"]), &net);
     let answer = send(&service, get()).await;
-    assert_eq!(trail(&answer), "a: timeout, b: timeout");
+    assert_eq!(trail_text(&answer), "a: timeout, b: timeout");
     answer.expect_err("no answer");
 }
 
 #[tokio::test(start_paused = true)]
 async fn server_error_is_retried_once_per_endpoint() {
     let net = Net::new();
-    servers(&net, &["a"], |_| answer(500).into());
-    let (service, _) = stack(&exact().max_attempts(9), pool(&["a"]), &net);
-    let both = trail(&send(&service, get()).await);
+    set_rule(&net, &["a"], |_| answer(500).into());
+    let (service, _) = retry_stack(&retry_without_jitter().max_attempts(9), pool(&["a"]), &net);
+    let both = trail_text(&send(&service, get()).await);
     assert_eq!(both, "a: server_error (500), a: server_error (500)");
 
-    // With another endpoint it moves there first, and then once to each.
-    servers(&net, &["b"], |_| answer(500).into());
-    let (service, _) = stack(&exact().max_attempts(9), pool(&["a", "b"]), &net);
-    let trail = trail(&send(&service, get()).await).replace(": server_error (500)", "");
+    // With another endpoint, the request moves there first, then once more to each.
+    set_rule(&net, &["b"], |_| answer(500).into());
+    let (service, _) = retry_stack(
+        &retry_without_jitter().max_attempts(9),
+        pool(&["a", "b"]),
+        &net,
+    );
+    let trail = trail_text(&send(&service, get()).await).replace(": server_error (500)", "");
     assert_eq!(trail, "a, b, a, b");
 }
 
 #[tokio::test(start_paused = true)]
 async fn too_large_request_fails_over_to_larger_context() {
     let net = Net::new();
-    servers(&net, &["a", "b"], |_| answer(413).into());
-    servers(&net, &["c"], |_| ok().into());
+    set_rule(&net, &["a", "b"], |_| answer(413).into());
+    set_rule(&net, &["c"], |_| ok().into());
     let builder = EndpointBalanceLayer::builder()
         .endpoints(["a", "b"].map(endpoint))
         .endpoint(endpoint("c").tier(1).larger_context(true));
-    let (service, _) = stack(&exact(), builder, &net);
+    let (service, _) = retry_stack(&retry_without_jitter(), builder, &net);
     let answer = send(&service, get()).await;
     assert_eq!(
-        trail(&answer),
+        trail_text(&answer),
         "a: context_too_long (413), c: success (200)"
     );
 }
@@ -113,15 +122,18 @@ async fn too_large_request_fails_over_to_larger_context() {
 #[tokio::test(start_paused = true)]
 async fn answer_of_lowest_tier_precedes_error_of_fallback() {
     let net = Net::new();
-    servers(&net, &["a"], |_| answer(503).into());
-    servers(&net, &["b"], |_| answer(401).into());
+    set_rule(&net, &["a"], |_| answer(503).into());
+    set_rule(&net, &["b"], |_| answer(401).into());
     let builder = EndpointBalanceLayer::builder()
         .endpoint(endpoint("a"))
         .endpoint(endpoint("b").tier(1));
-    let (service, _) = stack(&exact(), builder, &net);
+    let (service, _) = retry_stack(&retry_without_jitter(), builder, &net);
     let answer = send(&service, get()).await;
-    assert_eq!(trail(&answer), "a: overloaded (503), b: unauthorized (401)");
-    assert_eq!(response(answer).status(), 503);
+    assert_eq!(
+        trail_text(&answer),
+        "a: overloaded (503), b: unauthorized (401)"
+    );
+    assert_eq!(expect_response(answer).status(), 503);
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,9 +141,9 @@ async fn response_has_trail_after_more_than_one_attempt() {
     for (first, attempts) in [(200, 1), (400, 1), (429, 2), (503, 2)] {
         let net = Net::new();
         net.on("a", move |_| answer(first));
-        servers(&net, &["b"], |_| ok().into());
-        let (service, _) = stack(&exact(), pool(&["a", "b"]), &net);
-        let response = response(send(&service, get()).await);
+        set_rule(&net, &["b"], |_| ok().into());
+        let (service, _) = retry_stack(&retry_without_jitter(), pool(&["a", "b"]), &net);
+        let response = expect_response(send(&service, get()).await);
         let trail = Trail::of(response.extensions());
         assert_eq!(trail.map(Trail::len), (attempts > 1).then_some(attempts));
     }
@@ -141,11 +153,11 @@ async fn response_has_trail_after_more_than_one_attempt() {
 #[tokio::test(start_paused = true)]
 async fn trail_contains_readiness_errors() {
     let net = Net::new();
-    servers(&net, &["a", "b"], |_| ok().into());
+    set_rule(&net, &["a", "b"], |_| ok().into());
     let gates = Gates::default();
-    let (balancer, _) = gated(pool(&["a", "b"]), &net, &gates);
-    let service = exact().layer(balancer);
-    gates.fail("a", 1);
+    let (balancer, _) = gated_balancer(pool(&["a", "b"]), &net, &gates);
+    let service = retry_without_jitter().layer(balancer);
+    gates.fail_readiness("a", 1);
     let answer = send(&service, get()).await;
-    assert_eq!(trail(&answer), "a: transport, b: success (200)");
+    assert_eq!(trail_text(&answer), "a: transport, b: success (200)");
 }

@@ -8,20 +8,21 @@ use steadfast_core::{
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 
-use super::{exact, servers, stack, trail};
-use crate::support::gate::{Gates, gated};
+use super::{retry_stack, retry_without_jitter, set_rule, trail_text};
+use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
-    MS, Net, Reply, SECOND, answer, balance, endpoint, get, limited, ok, only, pool, post, send,
+    MS, Net, Reply, SECOND, answer, balancer, endpoint, get, ok, pool, post, refusal,
+    request_only_to, send,
 };
 
 /// Free failovers are bounded by the number of endpoints, all other attempts by `max_attempts`.
 #[tokio::test(start_paused = true)]
 async fn attempts_are_bounded_by_endpoints_and_max_attempts() {
     let net = Net::new();
-    servers(&net, &["a", "b", "c", "d"], |_| limited("1").into());
-    let (service, _) = stack(&exact(), pool(&["a", "b", "c", "d"]), &net);
+    set_rule(&net, &["a", "b", "c", "d"], |_| refusal("1").into());
+    let (service, _) = retry_stack(&retry_without_jitter(), pool(&["a", "b", "c", "d"]), &net);
     let answer = send(&service, post()).await;
-    assert_eq!(trail(&answer).split(", ").count(), 4 + 3 - 1);
+    assert_eq!(trail_text(&answer).split(", ").count(), 4 + 3 - 1);
 }
 
 /// A failover after a refusal is free. If its endpoint was gone on arrival, the next attempt at the
@@ -29,17 +30,19 @@ async fn attempts_are_bounded_by_endpoints_and_max_attempts() {
 #[tokio::test(start_paused = true)]
 async fn vanished_failover_target_does_not_make_retries_free() {
     let (net, gates) = (Net::new(), Gates::default());
-    servers(&net, &["a"], |_| limited("0").into());
-    servers(&net, &["b"], |_| Reply::from(limited("1000")).after(SECOND));
-    let (balancer, _) = gated(pool(&["a", "b"]), &net, &gates);
-    gates.room("b", 1);
-    tokio::spawn(balancer.clone().oneshot(only("b")));
+    set_rule(&net, &["a"], |_| refusal("0").into());
+    set_rule(&net, &["b"], |_| Reply::from(refusal("1000")).after(SECOND));
+    let (balancer, _) = gated_balancer(pool(&["a", "b"]), &net, &gates);
+    gates.set_free_slots("b", 1);
+    tokio::spawn(balancer.clone().oneshot(request_only_to("b")));
     sleep(MS).await;
 
-    // It waits for b to have room, and then b is limited.
+    // The request waits for a slot of `b`, which then starts a cooldown.
     let budget = RetryBudget::default();
-    let service = exact().budget(budget.clone()).layer(balancer);
-    let all = trail(&send(&service, post()).await);
+    let service = retry_without_jitter()
+        .budget(budget.clone())
+        .layer(balancer);
+    let all = trail_text(&send(&service, post()).await);
     assert_eq!(all.replace(": rate_limited (429)", ""), "a, a, a");
     assert_eq!(net.count("b"), 1);
     assert_eq!(budget.capacity() - budget.available(), 2 * 5);
@@ -50,19 +53,21 @@ async fn vanished_failover_target_does_not_make_retries_free() {
 async fn retry_that_waits_again_is_charged_once() {
     let net = Net::new();
     net.on("a", |n| match n {
-        0 => limited("2").into(),
+        0 => refusal("2").into(),
         1 => Reply::from(ok()).after(3 * SECOND),
         _ => Reply::from(answer(400)),
     });
-    let (balancer, _) = balance(pool(&["a"]), &net);
+    let (balancer, _) = balancer(pool(&["a"]), &net);
     let budget = RetryBudget::default();
-    let service = exact().budget(budget.clone()).layer(balancer.clone());
+    let service = retry_without_jitter()
+        .budget(budget.clone())
+        .layer(balancer.clone());
     let retried = tokio::spawn(service.oneshot(post()));
     sleep(2 * SECOND).await;
     let _first = tokio::spawn(balancer.oneshot(get()));
     let answer = retried.await.unwrap();
     assert_eq!(
-        trail(&answer),
+        trail_text(&answer),
         "a: rate_limited (429), a: caller_fault (400)"
     );
     assert_eq!(budget.capacity() - budget.available(), 5);
@@ -85,7 +90,7 @@ async fn request_tries_no_endpoint_of_a_large_pool_twice() {
         EndpointBalanceLayer::builder().endpoints(names.iter().map(|name| endpoint(name)));
     let client = ClassifyLayer::new(gone).layer(net.client());
     let service = builder.build().expect("valid").layer(client);
-    let service = exact().layer(service);
+    let service = retry_without_jitter().layer(service);
     let answer: Result<_, BoxError> = service.oneshot(post()).await;
     assert_eq!(answer.unwrap().status(), 404);
     let sent: usize = names.iter().map(|name| net.count(name)).sum();

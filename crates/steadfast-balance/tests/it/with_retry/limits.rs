@@ -8,10 +8,10 @@ use steadfast_retry::RetryOn429Layer;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
-use super::{exact, response, servers, stack, trail};
+use super::{expect_response, retry_stack, retry_without_jitter, set_rule, trail_text};
 use crate::support::{
-    Events, MS, Net, Reply, SECOND, endpoint, limited, of, ok, pool, post, send, status, with,
-    within,
+    Events, MS, Net, Reply, SECOND, endpoint, ok, pool, post, refusal, send, send_for_status,
+    status_of, with_deadline, with_headers,
 };
 
 /// Five seconds of traffic while the primary is always rate limited.
@@ -19,21 +19,21 @@ use crate::support::{
 async fn limited_primary_costs_no_request_and_no_sleep() {
     for strategy in [Strategy::Failover, Strategy::LeastLoaded, Strategy::Scored] {
         let net = Net::new();
-        servers(&net, &["a"], |_| Reply::from(limited("1")).after(5 * MS));
-        servers(&net, &["b", "c"], |_| Reply::from(ok()).after(20 * MS));
+        set_rule(&net, &["a"], |_| Reply::from(refusal("1")).after(5 * MS));
+        set_rule(&net, &["b", "c"], |_| Reply::from(ok()).after(20 * MS));
         let builder = EndpointBalanceLayer::builder()
             .endpoint(endpoint("a"))
             .endpoints(["b", "c"].map(|name| endpoint(name).tier(1)))
             .strategy(strategy);
         let events = Events::default();
         let retry = RetryOn429Layer::new().observer(events.observer());
-        let (service, _) = stack(&retry, builder, &net);
+        let (service, _) = retry_stack(&retry, builder, &net);
         let mut requests = Vec::new();
         for _ in 0..500 {
             let service = service.clone();
             requests.push(tokio::spawn(async move {
                 let start = Instant::now();
-                let status = status(&service, post()).await;
+                let status = send_for_status(&service, post()).await;
                 (status, start.elapsed())
             }));
             sleep(10 * MS).await;
@@ -46,45 +46,48 @@ async fn limited_primary_costs_no_request_and_no_sleep() {
         let [asked, b, c] = net.counts(["a", "b", "c"]);
         assert!((4..=8).contains(&asked), "{strategy:?} {asked}");
         assert_eq!(b + c, 500);
-        assert!(events.take().is_empty(), "nobody waited");
+        assert!(events.take().is_empty(), "no request waited");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn five_hundred_concurrent_refusals_fail_over_without_cost() {
     let net = Net::new();
-    servers(&net, &["a"], |_| Reply::from(limited("60")).after(5 * MS));
-    servers(&net, &["b"], |_| Reply::from(ok()).after(20 * MS));
+    set_rule(&net, &["a"], |_| Reply::from(refusal("60")).after(5 * MS));
+    set_rule(&net, &["b"], |_| Reply::from(ok()).after(20 * MS));
     let budget = RetryBudget::default();
     let retry = RetryOn429Layer::new().budget(budget.clone());
-    let (service, handle) = stack(&retry, pool(&["a", "b"]), &net);
+    let (service, handle) = retry_stack(&retry, pool(&["a", "b"]), &net);
     let start = Instant::now();
     let requests: Vec<_> = (0..500)
         .map(|_| tokio::spawn(service.clone().oneshot(post())))
         .collect();
     for request in requests {
         let answer = request.await.unwrap();
-        assert_eq!(trail(&answer), "a: rate_limited (429), b: success (200)");
-        assert_eq!(response(answer).status(), 200);
+        assert_eq!(
+            trail_text(&answer),
+            "a: rate_limited (429), b: success (200)"
+        );
+        assert_eq!(expect_response(answer).status(), 200);
     }
     assert_eq!(start.elapsed(), 25 * MS);
     assert_eq!(net.counts(["a", "b"]), [500, 500]);
-    assert_eq!(budget.available(), budget.capacity(), "moves were free");
-    assert_eq!(of(&handle, "a").health, 1.0);
+    assert_eq!(budget.available(), budget.capacity(), "failovers were free");
+    assert_eq!(status_of(&handle, "a").health, 1.0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn request_waits_for_the_soonest_of_all_cooldowns() {
     let net = Net::new();
-    net.on("a", |n| if n == 0 { limited("9") } else { ok() });
-    net.on("b", |n| if n == 0 { limited("2") } else { ok() });
-    net.on("c", |n| if n == 0 { limited("7") } else { ok() });
-    let (service, _) = stack(&exact(), pool(&["a", "b", "c"]), &net);
+    net.on("a", |n| if n == 0 { refusal("9") } else { ok() });
+    net.on("b", |n| if n == 0 { refusal("2") } else { ok() });
+    net.on("c", |n| if n == 0 { refusal("7") } else { ok() });
+    let (service, _) = retry_stack(&retry_without_jitter(), pool(&["a", "b", "c"]), &net);
     let start = Instant::now();
     let answer = send(&service, post()).await;
     assert_eq!(start.elapsed(), 2500 * MS);
     assert_eq!(
-        trail(&answer),
+        trail_text(&answer),
         "a: rate_limited (429), b: rate_limited (429), c: rate_limited (429), b: success (200)"
     );
 }
@@ -94,9 +97,9 @@ async fn deadline_or_max_wait_bounds_all_waits() {
     for (hint, deadline, expected, attempts) in [
         ("10", Some(9 * SECOND), Duration::ZERO, 3),
         ("10", Some(10 * SECOND), Duration::ZERO, 3),
-        // Half of the second that is left is for the attempt, and half of what is then left.
+        // Half of the remaining second is kept for the attempt, then half of the rest.
         ("10", Some(11 * SECOND), 10_750 * MS, 5),
-        // The second wait is for one of a crowd.
+        // The second wait leaves time for one of many requests.
         ("40", Some(60 * SECOND), 48_500 * MS, 5),
         ("86400", Some(60 * SECOND), Duration::ZERO, 3),
         ("29", None, 30 * SECOND, 5),
@@ -106,14 +109,14 @@ async fn deadline_or_max_wait_bounds_all_waits() {
     ] {
         let net = Net::new();
         for name in ["a", "b", "c"] {
-            net.on(name, move |_| limited(hint));
+            net.on(name, move |_| refusal(hint));
         }
         let builder = EndpointBalanceLayer::builder()
             .endpoints(["a", "b"].map(endpoint))
             .endpoint(endpoint("c").tier(1));
-        let (service, _) = stack(&exact(), builder, &net);
+        let (service, _) = retry_stack(&retry_without_jitter(), builder, &net);
         let request = match deadline {
-            Some(deadline) => within(post(), deadline),
+            Some(deadline) => with_deadline(post(), deadline),
             None => post(),
         };
         let start = Instant::now();
@@ -122,27 +125,29 @@ async fn deadline_or_max_wait_bounds_all_waits() {
         assert_eq!(slept, expected, "{hint} {deadline:?}");
         assert!(slept <= deadline.unwrap_or(30 * SECOND));
 
-        let trail = trail(&answer);
+        let trail = trail_text(&answer);
         assert_eq!(trail.matches("429").count(), attempts, "{trail}");
-        let response = response(answer);
+        let response = expect_response(answer);
         assert_eq!(response.status(), 429);
-        assert_eq!(response.headers()["retry-after"], hint, "as it came");
+        assert_eq!(response.headers()["retry-after"], hint, "unmodified");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn last_answer_of_lowest_tier_is_returned_unmodified() {
     let net = Net::new();
-    net.on("a", |_| limited("100"));
-    net.on("b", |_| with(limited("200"), &[("x-request-id", "b-1")]));
-    net.on("c", |_| limited("300"));
+    net.on("a", |_| refusal("100"));
+    net.on("b", |_| {
+        with_headers(refusal("200"), &[("x-request-id", "b-1")])
+    });
+    net.on("c", |_| refusal("300"));
     let builder = EndpointBalanceLayer::builder()
         .endpoint(endpoint("c").tier(1))
         .endpoints(["a", "b"].map(endpoint));
-    let (service, _) = stack(&exact(), builder, &net);
+    let (service, _) = retry_stack(&retry_without_jitter(), builder, &net);
     let answer = send(&service, post()).await;
-    assert_eq!(trail(&answer).split(", ").count(), 3);
-    let response = response(answer);
+    assert_eq!(trail_text(&answer).split(", ").count(), 3);
+    let response = expect_response(answer);
     assert_eq!(response.headers()["x-request-id"], "b-1");
     assert_eq!(response.headers()["retry-after"], "200");
 }
@@ -151,15 +156,15 @@ async fn last_answer_of_lowest_tier_is_returned_unmodified() {
 #[tokio::test(start_paused = true)]
 async fn unsent_request_returns_the_recovery() {
     let net = Net::new();
-    net.on("a", |n| if n == 0 { limited("40") } else { ok() });
-    let (service, _) = stack(&exact(), pool(&["a"]), &net);
-    assert_eq!(status(&service, post()).await, 429);
+    net.on("a", |n| if n == 0 { refusal("40") } else { ok() });
+    let (service, _) = retry_stack(&retry_without_jitter(), pool(&["a"]), &net);
+    assert_eq!(send_for_status(&service, post()).await, 429);
     sleep(5 * SECOND).await;
 
     let start = Instant::now();
     let error = send(&service, post())
         .await
-        .expect_err("it cools for 35 s more");
+        .expect_err("the endpoint cools for 35 s more");
     let exhausted = Exhausted::find(&*error).expect("typed");
     assert_eq!(exhausted.retry_in(), Some(35 * SECOND));
     assert_eq!(exhausted.verdict().class(), Class::RateLimited);
@@ -168,23 +173,23 @@ async fn unsent_request_returns_the_recovery() {
     sleep(10 * SECOND).await;
     let answer = send(&service, post()).await;
     assert_eq!(start.elapsed(), 35_500 * MS);
-    assert_eq!(trail(&answer), "", "one attempt needs no trail");
-    assert_eq!(response(answer).status(), 200);
+    assert_eq!(trail_text(&answer), "", "one attempt needs no trail");
+    assert_eq!(expect_response(answer).status(), 200);
 }
 
 /// The error contains the newest recovery, and not the recovery of the first refusal.
 #[tokio::test(start_paused = true)]
 async fn error_after_wait_has_the_latest_recovery() {
     let net = Net::new();
-    net.on("a", |n| limited(if n == 0 { "2" } else { "50" }));
-    let (service, _) = stack(&exact(), pool(&["a"]), &net);
-    let in_a_hurry = || within(post(), SECOND);
-    assert_eq!(status(&service, in_a_hurry()).await, 429);
+    net.on("a", |n| refusal(if n == 0 { "2" } else { "50" }));
+    let (service, _) = retry_stack(&retry_without_jitter(), pool(&["a"]), &net);
+    let in_a_hurry = || with_deadline(post(), SECOND);
+    assert_eq!(send_for_status(&service, in_a_hurry()).await, 429);
     let waiting = tokio::spawn(service.clone().oneshot(post()));
     sleep(2 * SECOND).await;
-    // Another one was faster, and refused again.
-    assert_eq!(status(&service, in_a_hurry()).await, 429);
-    let error = waiting.await.unwrap().expect_err("nobody was asked");
+    // Another request was sent first and was refused.
+    assert_eq!(send_for_status(&service, in_a_hurry()).await, 429);
+    let error = waiting.await.unwrap().expect_err("no attempt was sent");
     let exhausted = Exhausted::find(&*error).expect("typed");
     assert_eq!(exhausted.retry_in(), Some(49_500 * MS));
 }
@@ -196,13 +201,13 @@ async fn waiters_are_admitted_after_the_probe_if_max_wait_allows() {
     for (max_wait, expected) in [(Duration::ZERO, 1), (30 * SECOND, 20)] {
         let net = Net::new();
         net.on("a", |n| match n {
-            0 => Reply::from(limited("0")),
+            0 => Reply::from(refusal("0")),
             _ => Reply::never(),
         });
         let pool = pool(&["a"]).max_wait(max_wait);
-        let (service, _) = stack(&exact().max_wait(max_wait), pool, &net);
-        let once = within(post(), Duration::ZERO);
-        assert_eq!(status(&service, once).await, 429);
+        let (service, _) = retry_stack(&retry_without_jitter().max_wait(max_wait), pool, &net);
+        let once = with_deadline(post(), Duration::ZERO);
+        assert_eq!(send_for_status(&service, once).await, 429);
         let hung: Vec<_> = (0..20)
             .map(|_| tokio::spawn(service.clone().oneshot(post())))
             .collect();
@@ -210,7 +215,7 @@ async fn waiters_are_admitted_after_the_probe_if_max_wait_allows() {
         let mut running = 0;
         for request in hung {
             if request.is_finished() {
-                let error = request.await.unwrap().expect_err("nobody was asked");
+                let error = request.await.unwrap().expect_err("no attempt was sent");
                 let exhausted = Exhausted::find(&*error).expect("typed");
                 assert_eq!(exhausted.verdict().class(), Class::RateLimited);
                 assert_eq!(exhausted.retry_in(), Some(50 * MS));

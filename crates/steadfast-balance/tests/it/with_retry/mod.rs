@@ -11,31 +11,31 @@ use steadfast_core::{BoxError, Exhausted, Trail};
 use steadfast_retry::{ResponseBody, RetryOn429, RetryOn429Layer};
 use tower::{Layer, ServiceExt};
 
-use crate::support::{Body, Client, Net, Reply, Stream, balance};
+use crate::support::{Body, Client, Net, Reply, Stream, balancer};
 
 type Client429 = RetryOn429<EndpointBalance<Client>>;
 
 /// A retry layer without random jitter: it waits 0.5 s, 1 s, 2 s, and so on.
-fn exact() -> RetryOn429Layer {
+fn retry_without_jitter() -> RetryOn429Layer {
     RetryOn429Layer::new().random(|| 1.0)
 }
 
-fn stack(
+fn retry_stack(
     retry: &RetryOn429Layer,
     builder: EndpointBalanceBuilder,
     net: &Net,
 ) -> (Client429, PoolHandle) {
-    let (service, handle) = balance(builder, net);
+    let (service, handle) = balancer(builder, net);
     (retry.layer(service), handle)
 }
 
 type Answer = Result<Response<ResponseBody<steadfast_balance::ResponseBody<Stream>>>, BoxError>;
 
-fn response<B>(answer: Result<Response<B>, BoxError>) -> Response<B> {
+fn expect_response<B>(answer: Result<Response<B>, BoxError>) -> Response<B> {
     answer.unwrap_or_else(|error| panic!("no answer: {error}"))
 }
 
-fn trail(answer: &Answer) -> String {
+fn trail_text(answer: &Answer) -> String {
     match answer {
         Ok(response) => Trail::of(response.extensions()).map(ToString::to_string),
         Err(error) => Exhausted::find(&**error).map(|error| error.trail().to_string()),
@@ -43,7 +43,7 @@ fn trail(answer: &Answer) -> String {
     .unwrap_or_default()
 }
 
-fn servers(net: &Net, names: &[&str], rule: fn(usize) -> Reply) {
+fn set_rule(net: &Net, names: &[&str], rule: fn(usize) -> Reply) {
     for name in names {
         net.on(name, rule);
     }
