@@ -28,10 +28,10 @@ pub(crate) fn pool(tiers: &[u16]) -> Pool {
     .unwrap()
 }
 
-/// A thread that changes the endpoints may have to pause between the list and its version.
-/// Requests looked again and again meanwhile, until their stack was full.
+/// A thread may be suspended after it has stored the new list and before it has stored the version.
+/// Requests repeated their check of the version meanwhile, until their stack was exhausted.
 #[tokio::test]
-async fn a_change_that_is_half_done_does_not_hold_a_request_up() {
+async fn half_done_change_does_not_block_a_request() {
     let pool = Arc::new(pool(&[0]));
     let answer = async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new()));
     let all = pool.snapshot().all.clone();
