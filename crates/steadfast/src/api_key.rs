@@ -1,3 +1,5 @@
+//! API keys, and the checks of their text.
+
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};

@@ -1,3 +1,5 @@
+//! The error of an attempt that exceeds one of its [`Timeouts`](crate::Timeouts).
+
 use std::fmt;
 use std::time::Duration;
 

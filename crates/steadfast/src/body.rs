@@ -1,3 +1,7 @@
+//! The bodies of requests and responses.
+//!
+//! A stack accepts any body and returns one type, so bodies are boxed at its border.
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};

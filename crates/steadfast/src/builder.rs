@@ -1,3 +1,5 @@
+//! The builder of a stack: settings, validation, and the order of the layers.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -218,5 +220,5 @@ where
 }
 
 fn no_endpoint() -> InvalidConfig {
-    InvalidConfig::new("endpoint", 0, "must be there at least once")
+    InvalidConfig::new("endpoint", 0, "need at least one endpoint")
 }

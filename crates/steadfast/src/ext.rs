@@ -1,3 +1,5 @@
+//! Extension traits for tower's builder and for requests.
+
 use http::Request;
 use steadfast_balance::EndpointBalanceLayer;
 use steadfast_breaker::CircuitBreakerLayer;

@@ -1,3 +1,5 @@
+//! The hedge layer of a stack.
+
 use http::request::Parts;
 use http::{Request, Response};
 use steadfast_core::BoxError;

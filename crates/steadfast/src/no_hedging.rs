@@ -1,3 +1,5 @@
+//! The stand-in for `hedging` without the feature `hedge`.
+
 /// The setting of a stack without the feature `hedge`, which has no value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hedging {}

@@ -1,3 +1,8 @@
+//! The layer that reads each request once.
+//!
+//! It decides whether the request is safe to repeat and whether it stays at one endpoint, and leaves
+//! the results in request extensions.
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -34,8 +39,11 @@ pub(crate) struct Prepare<S> {
 pub(crate) struct Rules {
     /// The endpoint of stateful requests, until it is removed.
     pub(crate) home: EndpointName,
+    /// The endpoints and the request root.
     pub(crate) endpoints: PoolHandle,
+    /// The time of a request without a deadline of its own.
     pub(crate) deadline: Option<Duration>,
+    /// The size of the largest body that is kept for retries.
     pub(crate) replay_limit: u64,
 }
 

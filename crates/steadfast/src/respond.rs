@@ -1,3 +1,5 @@
+//! Responses for errors, for a server above the stack.
+
 use std::error::Error;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! The assembled stack.
+
 use std::fmt;
 use std::task::{Context, Poll};
 

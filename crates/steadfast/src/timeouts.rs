@@ -1,3 +1,5 @@
+//! The limits of an attempt, and their named profiles.
+
 #[cfg(feature = "serde")]
 mod serde;
 

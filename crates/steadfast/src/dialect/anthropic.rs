@@ -1,3 +1,5 @@
+//! Errors, limits, events and paths of Anthropic.
+
 use steadfast_core::Class;
 
 use crate::dialect::table::EventRule::{Block, Delta, Final, FinalIf, Ping, Preamble};

@@ -1,3 +1,5 @@
+//! Errors of Amazon Bedrock. Core reads its header `x-amzn-errortype`.
+
 use steadfast_core::Class;
 
 use crate::dialect::table::{Dialect, Given, Phrase};

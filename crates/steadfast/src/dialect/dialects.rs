@@ -1,3 +1,5 @@
+//! The list of all tables.
+
 use crate::dialect::table::Dialect;
 use crate::dialect::{anthropic, aws, azure, gemini, groq, mistral, openai, openrouter, vllm};
 

@@ -1,3 +1,8 @@
+//! The interpreter of error bodies and error events.
+//!
+//! The codes and texts of an error are collected from the fields of all dialects. Then the rows of the
+//! tables decide about its class, in a fixed order of classes.
+
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -153,15 +158,18 @@ impl ErrorBody {
                     || is_refusal(given) && self.has_code_of(Class::RateLimited)
             }
         };
-        let codes = match row.codes {
+        given
+            && self.has_codes(&row.codes)
+            && self.texts.iter().any(|text| text.starts_with(row.begins))
+            && self.texts.iter().any(|text| text.contains(row.contains))
+    }
+
+    fn has_codes(&self, codes: &Codes) -> bool {
+        match *codes {
             Codes::Any => true,
             Codes::One(codes) => self.codes.iter().any(|code| codes.contains(&&**code)),
             Codes::Exactly(codes) => self.codes == codes,
-        };
-        given
-            && codes
-            && self.texts.iter().any(|text| text.starts_with(row.begins))
-            && self.texts.iter().any(|text| text.contains(row.contains))
+        }
     }
 
     /// Returns how long an error of this class asks to wait.

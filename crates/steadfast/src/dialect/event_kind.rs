@@ -1,3 +1,5 @@
+//! The interpreter of stream events.
+
 use serde_json::Value;
 use steadfast_core::Verdict;
 

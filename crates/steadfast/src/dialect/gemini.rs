@@ -1,3 +1,5 @@
+//! Errors and events of Google Gemini.
+
 use steadfast_core::Class;
 
 use crate::dialect::table::{Choices, Codes, Details, Dialect, Phrase};

@@ -1,3 +1,5 @@
+//! Errors and limits of Groq. Other rows are in the table of OpenAI.
+
 use steadfast_core::Class;
 
 use crate::dialect::table::Dialect;

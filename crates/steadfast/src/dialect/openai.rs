@@ -1,3 +1,5 @@
+//! Errors, limits, events and paths of OpenAI.
+
 use steadfast_core::Class;
 
 use crate::dialect::table::EventRule::{Delta, Failed, Final, Preamble};

@@ -1,3 +1,5 @@
+//! The interpreter of paths.
+
 use http::Method;
 
 use crate::dialect::dialects::DIALECTS;

@@ -1,3 +1,5 @@
+//! The columns of the tables.
+
 use serde_json::Value;
 use steadfast_core::Class;
 
@@ -39,6 +41,9 @@ pub(crate) struct Dialect {
 }
 
 /// A text that proves the class of an error. All conditions must hold.
+///
+/// A condition on the start of a text is preferred. Further on, a text may repeat the model, the
+/// prompt or another part of the request, and such a repetition proves nothing.
 pub(crate) struct Phrase {
     pub(crate) class: Class,
     pub(crate) given: Given,
@@ -71,6 +76,7 @@ pub(crate) enum Codes {
 
 /// The fields of a list of error details.
 pub(crate) struct Details {
+    /// The field with the list.
     pub(crate) list: &'static str,
     /// How long to wait, as a duration such as `46s`.
     pub(crate) delay: &'static str,

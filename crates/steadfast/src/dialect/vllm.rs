@@ -1,3 +1,5 @@
+//! Errors of vLLM. Other rows are in the table of OpenAI.
+
 use steadfast_core::Class;
 
 use crate::dialect::table::{Codes, Dialect, Phrase};

@@ -1,3 +1,8 @@
+//! One attempt: it waits for a response until the verdict is known.
+//!
+//! The verdict of most responses is in their head. Of an error, the body is read. Of a stream, the
+//! preamble is read.
+
 use std::future::{Future, poll_fn};
 use std::time::Duration;
 

@@ -1,3 +1,8 @@
+//! The response body of the edge.
+//!
+//! It yields the frames that were read for the verdict, and then the rest. Events of a stream are
+//! still read while they pass, because a stream may report a failure late.
+
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

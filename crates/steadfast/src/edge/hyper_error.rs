@@ -1,3 +1,5 @@
+//! Errors of hyper and its relatives.
+
 use std::error::Error;
 
 use hyper_util::client::legacy;

@@ -1,3 +1,5 @@
+//! The limits of one attempt as instants.
+
 use std::time::Duration;
 
 use http::Extensions;
@@ -12,10 +14,15 @@ use crate::timeouts::Timeouts;
 /// The instants at which the parts of one attempt are late.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// The start of the attempt.
     start: Instant,
+    /// When the head is late.
     pub(crate) head: Limit,
+    /// When the first visible token of a stream is late.
     pub(crate) first_token: Limit,
+    /// When the end of a whole answer is late.
     pub(crate) total: Limit,
+    /// The longest pause between two chunks of a stream.
     pub(crate) idle: Duration,
     /// The time that a stream may send nothing but pings.
     pub(crate) alive: Duration,

@@ -1,3 +1,5 @@
+//! The layer and the service of the edge.
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};

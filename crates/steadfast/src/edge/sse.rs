@@ -40,8 +40,7 @@ impl Events {
                 rest = &rest[1..];
                 continue;
             }
-            let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
-            let Some(end) = rest.iter().position(is_end) else {
+            let Some(end) = rest.iter().position(is_line_end) else {
                 self.extend(rest);
                 return;
             };
@@ -98,6 +97,10 @@ impl Events {
         self.data.clear();
         self.has_data = false;
     }
+}
+
+fn is_line_end(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }
 
 #[cfg(test)]

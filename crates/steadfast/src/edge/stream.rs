@@ -1,3 +1,7 @@
+//! The state of one stream of events.
+//!
+//! It decides whether the stream has a visible token, has failed, or ends before its answer.
+
 use std::fmt;
 
 use steadfast_core::{Class, Classified, Verdict};

@@ -1,3 +1,5 @@
+//! The time limits of a response body.
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

@@ -1,3 +1,5 @@
+//! Verdicts on the errors of a client.
+
 use std::error::Error;
 
 use steadfast_core::layer::verdict_of_error;

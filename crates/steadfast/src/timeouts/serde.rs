@@ -1,3 +1,5 @@
+//! Serde for timeouts: the name of a profile, or a table of durations.
+
 use std::fmt;
 use std::time::Duration;
 
