@@ -1,40 +1,23 @@
 //! Headers of an answer: hop-by-hop headers are removed, and the number of attempts is added.
 
-use axum::http::header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use steadfast::Trail;
 use steadfast::crates::core::Attempt;
+use steadfast::crates::core::layer::{is_hop_by_hop, remove_named_by_connection};
 
 /// The number of attempts, if there were several.
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-steadfast-attempts");
 /// The endpoint that answered, if there were several attempts.
 const ENDPOINT: HeaderName = HeaderName::from_static("x-steadfast-endpoint");
 
-/// Removes what is meant for one connection (RFC 9110, section 7.6.1) or for one proxy.
+/// Removes the headers of one connection or of one proxy.
 pub(crate) fn remove_connection_headers(headers: &mut HeaderMap) {
-    let named = headers.get_all(CONNECTION).iter();
-    let named = named.filter_map(|value| value.to_str().ok());
-    let named = named.flat_map(|value| value.split(','));
-    let named = named.filter_map(|name| name.trim().parse::<HeaderName>().ok());
-    let proxy = headers.keys().filter(|name| is_for_a_proxy(name)).cloned();
-    let found: Vec<HeaderName> = named.chain(proxy).collect();
-    for name in &found {
+    remove_named_by_connection(headers);
+    let is_private =
+        |name: &&HeaderName| is_hop_by_hop(name) || name.as_str().starts_with("proxy-");
+    while let Some(name) = headers.keys().find(is_private).cloned() {
         headers.remove(name);
     }
-    for name in [
-        CONNECTION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HeaderName::from_static("keep-alive"),
-    ] {
-        headers.remove(name);
-    }
-}
-
-fn is_for_a_proxy(name: &HeaderName) -> bool {
-    name.as_str().starts_with("proxy-")
 }
 
 /// Inserts the number of attempts, if there were several.
@@ -132,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_a_connection_stays_there() {
+    fn hop_by_hop_headers_are_removed() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "keep-alive, X-Private"),

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use http::header::{CONNECTION, TE};
+use http::header::{CONNECTION, HOST, TE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, uri};
+use steadfast_core::layer::{is_hop_by_hop, leaves_root, remove_named_by_connection};
 
 use crate::endpoint::connect_addr::ResolvedAddr;
 use crate::endpoint::credential::Credential;
@@ -27,21 +28,9 @@ fn is_credential(name: &HeaderName) -> bool {
     )
 }
 
-/// What is meant for one connection (RFC 9110, section 7.6.1), or names another server.
+/// Returns whether a header belongs to one connection, or names another server.
 fn is_for_another(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    matches!(
-        name,
-        "connection"
-            | "host"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "keep-alive"
-            | "proxy-connection"
-    )
+    is_hop_by_hop(name) || *name == HOST
 }
 
 const TRAILERS: &str = "trailers";
@@ -105,7 +94,7 @@ fn remove(headers: &mut HeaderMap, is_private: impl Fn(&HeaderName) -> bool) {
     // All that HTTP/2 allows of it, and gRPC demands it.
     let takes_trailers = headers.get(TE).is_some_and(|te| te == TRAILERS);
     if headers.contains_key(CONNECTION) {
-        remove_named(headers);
+        remove_named_by_connection(headers);
     }
     while let Some(name) = headers.keys().find(|name| is_private(name)).cloned() {
         headers.remove(name);
@@ -115,37 +104,12 @@ fn remove(headers: &mut HeaderMap, is_private: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-fn remove_named(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-}
-
-/// Whether a path leads out of where it begins: what else a server has is not for callers, who
-/// would come there with the endpoint's credential.
-pub(crate) fn climbs(path: &str) -> bool {
-    let is_up = |path: &str| path.split(['/', '\\']).any(|segment| segment == "..");
-    // Most paths have neither, and one look for each is all that they pay.
-    if !path.contains('%') {
-        return path.contains('.') && is_up(path);
-    }
-    let path = path.to_ascii_lowercase().replace("%2e", ".");
-    is_up(&path.replace("%2f", "/").replace("%5c", "\\"))
-}
-
 /// The URI at the endpoint. There is none for a target without a path, such as `*` or `models`, for
 /// one that leads out of the base with `..`, and for one that gets too long.
 fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, InvalidTarget> {
     let path = strip_root(uri.path(), root);
     let has_path = uri.path().starts_with('/') && (path.is_empty() || path.starts_with('/'));
-    if !has_path || climbs(path) {
+    if !has_path || leaves_root(path) {
         return Err(InvalidTarget(()));
     }
     let own = uri.query().unwrap_or_default();
@@ -421,7 +385,7 @@ mod tests {
         #[test]
         fn every_request_reaches_its_endpoint(path in "(/[a-z0-9%._~-]{0,8}){1,4}", query in "[a-z0-9=&%]{0,12}") {
             let uri = format!("{path}?{query}");
-            if uri.parse::<Uri>().is_ok() && !climbs(&path) {
+            if uri.parse::<Uri>().is_ok() && !leaves_root(&path) {
                 let sent: Uri = rewritten(&uri, "http://a.test:81/base", "/v1").parse().unwrap();
                 let authority = sent.authority().map(|authority| authority.as_str());
                 prop_assert_eq!(authority, Some("a.test:81"));

@@ -14,7 +14,7 @@ use fastrand::Rng;
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use steadfast_core::layer::verdict_of;
+use steadfast_core::layer::{leaves_root, verdict_of};
 use steadfast_core::{BoxError, InvalidConfig};
 use tokio::task::JoinHandle;
 use tower_service::Service;
@@ -24,7 +24,6 @@ use self::outcome::{Check, Checking, MakeCheck, Outcome};
 use self::request::RequestCheck;
 use self::schedule::Schedule;
 use crate::endpoint::Endpoint;
-use crate::endpoint::rewrite::climbs;
 use crate::pool::handle::PoolHandle;
 
 /// Asks endpoints from time to time whether they work, without waiting for a request to find out.
@@ -245,7 +244,7 @@ impl HealthCheck {
         ResBody::Data: Send,
     {
         let path = self.path.parse::<PathAndQuery>();
-        let is_sent = path.is_ok_and(|path| !climbs(path.path()));
+        let is_sent = path.is_ok_and(|path| !leaves_root(path.path()));
         if !self.path.starts_with('/') || !is_sent {
             let reason = "must be a path that begins with a slash, without `..`";
             return Err(InvalidConfig::new("path", &self.path, reason));
