@@ -216,6 +216,19 @@ async fn response_counts_at_head_and_body_passes() {
     assert_eq!(read, "data: adata: [DONE]");
 }
 
+#[tokio::test(start_paused = true)]
+async fn response_body_gives_access_to_inner_body() {
+    let text = String::from("answer");
+    let response = send(&CircuitBreaker::new(), 200, text).await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(format!("{body:?}"), r#"ResponseBody("answer")"#);
+    body.get_mut().push('!');
+    assert_eq!(body.get_ref(), "answer!");
+    assert_eq!(body.size_hint().exact(), Some(7));
+    assert_eq!(body.into_inner(), "answer!");
+    assert_eq!(ResponseBody::<String>::default().into_inner(), "");
+}
+
 /// Failures come at the head, and successes came at the end of a stream. One failure in a hundred
 /// opened the breaker at the start, and again after each close.
 #[tokio::test(start_paused = true)]

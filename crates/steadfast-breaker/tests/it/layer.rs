@@ -136,6 +136,21 @@ async fn services_of_one_layer_share_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn layer_of_breaker_shares_its_state() {
+    let breaker = opens_at_first_failure();
+    for layer in [
+        breaker.layer(),
+        CircuitBreakerLayer::from(breaker.clone()),
+        CircuitBreakerLayer::new(breaker.clone()),
+    ] {
+        breaker.reset();
+        let service = layer.layer(service_fn(async |(): ()| Err::<(), _>("down")));
+        service.oneshot(()).await.unwrap_err();
+        assert_eq!(breaker.state(), OPEN);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn three_requests_close_due_breaker() {
     let breaker = due_breaker().await;
     let service = service_fn(async |(): ()| Ok::<_, Infallible>(()));
