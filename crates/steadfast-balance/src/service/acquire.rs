@@ -10,12 +10,13 @@ use tower_service::Service;
 use crate::admit::queue::Key;
 use crate::admit::wait::{Step, View, Waiting};
 use crate::exhausted::WhenExhausted;
+use crate::pool::Pool;
 use crate::pool::context::PoolContext;
-use crate::pool::services::Services;
+use crate::pool::services::{Reachable, Services};
 use crate::select::eligibility::Eligibility;
 use crate::select::request_context::RequestContext;
 use crate::select::selector::{Exclusions, Selection};
-use crate::service::in_flight::InFlight;
+use crate::service::in_flight::{InFlight, Reservation};
 use steadfast_core::layer::AttemptGroup;
 
 /// A request that has no endpoint yet.
@@ -81,77 +82,45 @@ where
         let (pool, snapshot) = (&services.pool, &*reachable.snapshot);
         let shared = &pool.shared;
         let epoch = shared.signals.queue.epoch();
-        let mut eligibility = context.eligibility(shared, snapshot);
+        let mut look = Look {
+            reachable: &reachable,
+            eligibility: context.eligibility(shared, snapshot),
+            waited: Vec::new(),
+            skip: Vec::new(),
+            now,
+        };
         let mut own = None;
         // Busy services are asked along with the others, and may have become ready.
-        let (mut waited, mut skip) = (Vec::new(), Vec::new());
         if let Some(waiting) = waiting {
-            eligibility.hurries = waiting.hurries;
+            look.eligibility.hurries = waiting.hurries;
             own = waiting.key();
-            waited = std::mem::take(&mut waiting.busy);
-            eligibility.lost.clone_from(&waiting.lost);
+            look.waited = std::mem::take(&mut waiting.busy);
+            look.eligibility.lost.clone_from(&waiting.lost);
         }
-        let own = own.unwrap_or_else(|| Key::behind(eligibility.since(now)));
+        let own = own.unwrap_or_else(|| Key::behind(look.eligibility.since(now)));
         let claims = (shared.signals.queue).claims(own, snapshot.everybody(), now);
         let selection = loop {
-            let (skipped, claims) = (&*skip, &claims);
-            let exclusions = Exclusions {
-                skip: skipped,
-                claims,
-            };
-            let selection = shared.choose(&eligibility, request.extensions(), exclusions, now);
-            let (at, last_resort) = match selection {
+            let (skip, claims) = (&*look.skip, &claims);
+            let exclusions = Exclusions { skip, claims };
+            let extensions = request.extensions();
+            let selection = shared.choose(&look.eligibility, extensions, exclusions, now);
+            let chosen = match selection {
                 Selection::Endpoint(at) => (at, false),
                 // No endpoint can take it: the least bad one may have to.
-                _ => match least_bad(shared, context, &eligibility, &skip, now) {
+                _ => match least_bad(shared, context, &look.eligibility, skip, now) {
                     Some(at) => (at, true),
                     None => break selection,
                 },
             };
-            let entry = &snapshot.active()[at];
-            let id = entry.state.id;
-            let mut service = match waited.iter().position(|(known, _)| *known == id) {
-                Some(known) => waited.swap_remove(known).1,
-                None => reachable.service(at).clone(),
-            };
-            // Its service is busy: the next endpoint is asked, and the service wakes the request.
-            let Poll::Ready(ready) = service.poll_ready(cx) else {
-                let waiting = waiting.get_or_insert_default();
-                waiting.busy.push((id, service));
-                skip.push(id);
-                continue;
-            };
-            // Another request may have taken the last slot.
-            let admitted = if last_resort {
-                reserved.try_admit_as_last_resort(entry, context, now)
-            } else {
-                reserved.try_admit(entry, context, now)
-            };
-            match ready {
-                // The endpoint may have been removed meanwhile.
-                Ok(()) if admitted && snapshot.version < pool.version() => {
-                    reserved.give_back();
-                    return Step::Again;
-                }
-                Ok(()) if admitted => {
-                    emit_failover(shared, context, &entry.state.config.name, now);
-                    return Step::Done(Ok(service));
-                }
-                Ok(()) => {}
-                // Its service broke: the error is kept for the case that there is no other.
-                Err(error) => {
-                    let error = error.into();
-                    if admitted {
-                        reserved.error(context, pool, &error);
-                    }
-                    let waiting = waiting.get_or_insert_default();
-                    waiting.error = Some(error);
-                    waiting.lost.push(id);
-                    eligibility.lost.push(id);
-                }
+            match look.ask(pool, chosen, (context, reserved), waiting, cx) {
+                Answer::Ready(service) => return Step::Done(Ok(service)),
+                Answer::Outdated => return Step::Again,
+                Answer::Other => {}
             }
-            skip.push(id);
         };
+        let Look {
+            eligibility, skip, ..
+        } = look;
         // A hedge does not wait.
         if context.is_hedge() {
             let error = waiting.as_mut().and_then(|waiting| waiting.error.take());
@@ -172,6 +141,87 @@ where
             Step::Again => Step::Again,
             Step::Wait => Step::Wait,
         }
+    }
+}
+
+/// One look at the endpoints of a moment.
+struct Look<'a, S> {
+    reachable: &'a Reachable<S>,
+    eligibility: Eligibility<'a>,
+    /// Services that were busy at the last look.
+    waited: Vec<(u64, S)>,
+    /// Endpoints that cannot take the request.
+    skip: Vec<u64>,
+    now: Instant,
+}
+
+/// The answer of a chosen endpoint.
+enum Answer<S> {
+    /// It has admitted the request, and its service is ready.
+    Ready(S),
+    /// The endpoints have changed, and it may have been removed.
+    Outdated,
+    /// Another endpoint has to be asked.
+    Other,
+}
+
+impl<S> Look<'_, S> {
+    fn ask<B>(
+        &mut self,
+        pool: &Pool,
+        (at, last_resort): (usize, bool),
+        (context, reserved): (&RequestContext, &mut Reservation),
+        waiting: &mut Option<Box<Waiting<S>>>,
+        cx: &mut Context<'_>,
+    ) -> Answer<S>
+    where
+        S: Service<Request<B>> + Clone,
+        S::Error: Into<BoxError>,
+    {
+        let (snapshot, now) = (&self.reachable.snapshot, self.now);
+        let entry = &snapshot.active()[at];
+        let id = entry.state.id;
+        let mut service = match self.waited.iter().position(|(known, _)| *known == id) {
+            Some(known) => self.waited.swap_remove(known).1,
+            None => self.reachable.service(at).clone(),
+        };
+        // Its service is busy: the next endpoint is asked, and the service wakes the request.
+        let Poll::Ready(ready) = service.poll_ready(cx) else {
+            let waiting = waiting.get_or_insert_default();
+            waiting.busy.push((id, service));
+            self.skip.push(id);
+            return Answer::Other;
+        };
+        // Another request may have taken the last slot.
+        let admitted = if last_resort {
+            reserved.try_admit_as_last_resort(entry, context, now)
+        } else {
+            reserved.try_admit(entry, context, now)
+        };
+        match ready {
+            Ok(()) if admitted && snapshot.version < pool.version() => {
+                reserved.give_back();
+                return Answer::Outdated;
+            }
+            Ok(()) if admitted => {
+                emit_failover(&pool.shared, context, &entry.state.config.name, now);
+                return Answer::Ready(service);
+            }
+            Ok(()) => {}
+            // Its service broke: the error is kept for the case that there is no other.
+            Err(error) => {
+                let error = error.into();
+                if admitted {
+                    reserved.error(context, pool, &error);
+                }
+                let waiting = waiting.get_or_insert_default();
+                waiting.error = Some(error);
+                waiting.lost.push(id);
+                self.eligibility.lost.push(id);
+            }
+        }
+        self.skip.push(id);
+        Answer::Other
     }
 }
 
