@@ -51,8 +51,8 @@
 //!
 //! A request is hedged if it is safe to repeat: its method is idempotent, or it has an
 //! `idempotency-key`. [`safe_if`](HedgeLayer::safe_if) replaces this rule. Exceptions: a request
-//! that [`RoutingOptions`](steadfast_core::RoutingOptions) pin to one endpoint, and a request whose
-//! [`Deadline`](steadfast_core::Deadline) is too close.
+//! that [`RoutingOptions`](steadfast_core::RoutingOptions) pin to one endpoint, and a request with
+//! a close [`Deadline`](steadfast_core::Deadline).
 //!
 //! A hedge goes to an admissible endpoint of the lowest tier that has one, and never to an endpoint
 //! that an attempt of the request has used. It neither queues nor uses a last resort.

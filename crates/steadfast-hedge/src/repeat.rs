@@ -18,7 +18,7 @@ pub(crate) struct Repeat<S, B> {
     pub(crate) delay: Duration,
     /// The time of the next check, after a hedge could not be sent.
     check_again: Option<Instant>,
-    /// The hedges that were created, and those of them that count.
+    /// The number of hedges that were created, and that count.
     created: u32,
     sent: u32,
     /// No further hedge is sent, since the deadline has passed.

@@ -18,7 +18,7 @@ use crate::rules::{Hedging, Stake};
 /// The fraction of its delay after which a request checks a used-up share again.
 const SHARE_CHECKS: u32 = 8;
 
-/// A request whose first attempt is measured, and which may have hedges.
+/// A request with a measured first attempt and its hedges.
 pub(crate) struct Running<S: Service<Request<B>>, B, C> {
     hedging: Arc<Hedging<C>>,
     group: AttemptGroup,

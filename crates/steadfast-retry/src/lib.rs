@@ -84,10 +84,10 @@
 //!
 //! * The service is ready when the inner service is. Each further attempt waits for readiness.
 //! * Clones of a layer and their services share one budget.
-//! * Dropping a response future ends its attempt or wait. A reserved cost is refunded, and the cost
-//!   of a retry in flight is spent.
+//! * Dropping a response future refunds a reserved retry, and spends the cost of one in flight.
 //!
 //! # Order
+//!
 //! ```text
 //! request ──▶ metrics ──▶ retry ──▶ balance ──▶ timeout ──▶ client
 //! ```
