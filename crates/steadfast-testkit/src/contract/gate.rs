@@ -7,9 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::unconstrained;
 
-use super::probe::Shared;
 use crate::sync::lock;
 
 pub(crate) type AnyError = Box<dyn Any + Send + Sync>;
@@ -47,15 +45,8 @@ impl Gate {
         *lock(&self.limit) = Some(Arc::new(Semaphore::new(permits)));
     }
 
-    /// Queues for a permit. The future keeps its position in the queue, as in tower's
-    /// `ConcurrencyLimit`. So a handle that stops polling it blocks later handles.
-    pub(crate) fn admit(shared: Arc<Shared>) -> Admission {
-        // Unconstrained: the answer must not depend on how much the task has polled before.
-        Box::pin(unconstrained(async move { shared.gate.pass().await }))
-    }
-
     /// Waits until the gate is open, then for a permit.
-    async fn pass(&self) -> Result<Permit, AnyError> {
+    pub(crate) async fn pass(&self) -> Result<Permit, AnyError> {
         let mut state = self.state.subscribe();
         loop {
             // Waiting fails only if the sender is gone, and `self` has it.

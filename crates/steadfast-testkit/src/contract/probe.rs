@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex};
 
-use super::gate::Gate;
+use tokio::task::unconstrained;
+
+use super::gate::{Admission, Gate};
 use crate::sync::lock;
 
 /// Counts calls and readiness of the handles of a [`Contract`](crate::Contract).
@@ -49,6 +51,13 @@ impl Shared {
     /// Changes the counts.
     pub(crate) fn note(&self, change: impl FnOnce(&mut Report)) {
         change(&mut lock(&self.report));
+    }
+
+    /// Queues for a permit. The future keeps its position in the queue, as in tower's
+    /// `ConcurrencyLimit`. So a handle that stops polling it blocks later handles.
+    pub(crate) fn admit(self: Arc<Self>) -> Admission {
+        // Unconstrained: the answer must not depend on how much the task has polled before.
+        Box::pin(unconstrained(async move { self.gate.pass().await }))
     }
 
     /// Counts a violation and panics.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
 use super::future::{ContractFuture, Flight};
-use super::gate::{Admission, AnyError, Gate, Permit};
+use super::gate::{Admission, AnyError, Permit};
 use super::probe::{Probe, Shared};
 use super::readiness::Readiness;
 
@@ -161,7 +161,7 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         loop {
             match &mut self.state {
-                State::Idle => self.state = State::Waiting(Gate::admit(self.shared.clone())),
+                State::Idle => self.state = State::Waiting(self.shared.clone().admit()),
                 State::Waiting(admission) => match ready!(admission.as_mut().poll(cx)) {
                     Ok(permit) => self.state = State::Admitted(permit),
                     Err(error) => return self.fail(downcast(error)),
