@@ -2,7 +2,7 @@
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
 
 # All checks of CI, in its order
-ci: fmt modules clippy docs test models quickstart examples lab-test comparison lab lab-benches features deny unused tree
+ci: fmt modules sizes clippy docs public-items test models quickstart examples lab-test comparison lab lab-benches features deny unused tree
 
 # The format of the code
 fmt:
@@ -13,6 +13,10 @@ fmt:
 modules:
     scripts/modules
 
+# Bounds on the length of files and functions, and on the share of documentation
+sizes:
+    scripts/sizes
+
 # Lints, with warnings denied
 clippy:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
@@ -22,6 +26,10 @@ clippy:
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
     RUSTDOCFLAGS="-D warnings" cargo doc {{lab}} --all-features --no-deps
+
+# At most 60 public items per crate
+public-items:
+    scripts/public-items
 
 # All tests and doc tests of the product
 test:
