@@ -89,7 +89,8 @@ fn concurrent_failures_open_once() {
         assert_eq!(shared.state(), BreakerState::Open);
         let next = admit(&shared).expect("its time is over");
         assert_eq!(
-            next.generation, 2,
+            next.generation(),
+            2,
             "open, and half-open: no transition is skipped or made twice"
         );
     });
@@ -158,7 +159,7 @@ fn verdict_from_before_transition_changes_nothing() {
                 "the probe decides alone"
             );
             assert_eq!(shared.health(), 1.0);
-            assert_eq!(admit(&shared).expect("closed").generation, 3);
+            assert_eq!(admit(&shared).expect("closed").generation(), 3);
         });
     }
 }
@@ -178,7 +179,7 @@ fn failed_probe_opens_for_all_threads() {
             .expect("there are two slots, and the open time is zero");
         shared.settle(&second, Verdict::SUCCESS);
         // The second probe was admitted before the first failed, or in the next half-open phase.
-        let expected = match second.generation {
+        let expected = match second.generation() {
             2 => BreakerState::Open,
             _ => BreakerState::Closed,
         };

@@ -22,7 +22,7 @@ mod trip_reason;
 mod verdicts;
 mod window;
 
-pub(crate) use self::admission::{Admission, Timing};
+pub(crate) use self::admission::{Admission, Mark, Timing};
 pub(crate) use self::cusum::Cusum;
 pub(crate) use self::outcome_window::OutcomeWindow;
 pub(crate) use self::phase::{Change, Order, Phase, Wait};
@@ -30,6 +30,5 @@ pub(crate) use self::rates::Rates;
 pub use self::rules::RateLimits;
 pub(crate) use self::rules::{Rate, Rules};
 pub(crate) use self::state_machine::Machine;
-pub(crate) use self::streak::FailureStreak;
 pub use self::trip_reason::TripReason;
 pub use self::window::Window;

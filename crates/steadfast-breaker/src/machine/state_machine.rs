@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast_core::BreakerState;
 use tokio::time::Instant;
 
-use super::admission::{Admission, Timing};
+use super::admission::{Admission, Mark, Timing};
 use super::backoff::Backoff;
 use super::cusum::Cusum;
 use super::outcome_window::OutcomeWindow;
@@ -115,8 +115,7 @@ impl Machine {
         }
         let slot = self.reserve(now).map_err(Some)?;
         Ok(Admission {
-            generation: self.generation,
-            streak: self.streak.number(),
+            mark: Mark::new(self.generation, self.streak.number()),
             slot,
             timing: Timing::Since(now),
         })

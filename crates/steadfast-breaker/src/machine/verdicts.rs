@@ -22,7 +22,7 @@ enum Head {
 impl Machine {
     /// Counts a success of an attempt of the current generation.
     pub(crate) fn succeed(&mut self, admission: &Admission, now: Instant) {
-        if admission.generation != self.generation {
+        if admission.generation() != self.generation {
             return;
         }
         self.release(admission);
@@ -46,13 +46,13 @@ impl Machine {
 
     /// Counts a failure of an attempt of the current generation. Returns whether it counts.
     pub(crate) fn fail(&mut self, admission: &Admission, verdict: Verdict, now: Instant) -> bool {
-        admission.generation == self.generation
+        admission.generation() == self.generation
             && self.count_failure(admission, Head::Unknown, verdict, now)
     }
 
     /// Returns whether the breaker opened or got an order since the attempt was admitted.
     pub(crate) fn is_before_opening(&self, admission: &Admission) -> bool {
-        admission.generation < self.opened
+        admission.generation() < self.opened
     }
 
     /// Counts a failure of an attempt that had succeeded at its head. Returns whether it counts.
@@ -80,7 +80,7 @@ impl Machine {
 
     /// Opens until the hint of a rate limit.
     pub(crate) fn hold(&mut self, admission: &Admission, hint: Duration, now: Instant) {
-        if admission.generation != self.generation {
+        if admission.generation() != self.generation {
             return;
         }
         if let Phase::Closed { .. } | Phase::HalfOpen { .. } = self.phase {
@@ -97,7 +97,7 @@ impl Machine {
     ) -> bool {
         match self.phase {
             Phase::Closed { .. } => {
-                let (class, streak) = (verdict.class(), admission.streak);
+                let (class, streak) = (verdict.class(), admission.streak());
                 let counts = match head {
                     Head::Unknown => self.streak.fail(class, streak, now),
                     Head::Success => self.streak.fail_after_success(class, streak, now),

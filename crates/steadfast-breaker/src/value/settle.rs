@@ -57,7 +57,7 @@ impl Shared {
 
     fn succeed(&self, admission: &Admission, verdict: Verdict) -> bool {
         let word = self.word();
-        if word.generation() != admission.generation {
+        if word.generation() != admission.generation() {
             self.count_late();
             // A probe that breaks is a failure in whichever phase the breaker is then.
             return admission.is_probe();
@@ -164,7 +164,7 @@ impl Shared {
     /// Makes one step with the verdict on an attempt, unless a transition came first.
     fn step_of<T>(&self, admission: &Admission, step: impl FnOnce(&mut Machine) -> T) -> Option<T> {
         self.step(|machine| {
-            if machine.generation() == admission.generation {
+            if machine.generation() == admission.generation() {
                 return Some(step(machine));
             }
             self.count_late();

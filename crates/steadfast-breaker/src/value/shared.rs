@@ -195,7 +195,7 @@ impl Shared {
 
     /// Returns whether there was no transition since an attempt was admitted.
     pub(crate) fn is_current(&self, admission: &Admission) -> bool {
-        self.word().generation() == admission.generation
+        self.word().generation() == admission.generation()
     }
 
     pub(crate) fn order(&self, order: Order) {

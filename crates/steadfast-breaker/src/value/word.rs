@@ -2,7 +2,7 @@
 
 use steadfast_core::BreakerState;
 
-use crate::machine::{Admission, FailureStreak, Machine, Phase, Timing};
+use crate::machine::{Admission, Machine, Mark, Phase, Timing};
 
 /// The generation, the number of the streak, whether a success has something to clear, and the
 /// phase.
@@ -20,8 +20,6 @@ impl Word {
 
     const PHASE: u64 = 0b111;
     const DIRTY: u64 = 0b1000;
-    const STREAK_SHIFT: u32 = 4;
-    const GENERATION_SHIFT: u32 = 32;
 
     pub(super) fn of(machine: &Machine) -> Self {
         let (phase, counts) = match machine.phase() {
@@ -33,17 +31,14 @@ impl Word {
             Phase::Isolated => (Self::ISOLATED, false),
         };
         let dirty = if counts { Self::DIRTY } else { 0 };
-        let streak = u64::from(machine.streak()) << Self::STREAK_SHIFT;
-        let generation = u64::from(machine.generation()) << Self::GENERATION_SHIFT;
-        Self(generation | streak | dirty | phase)
+        Self(Mark::new(machine.generation(), machine.streak()).bits() | dirty | phase)
     }
 
     /// Returns the admission of an attempt while the breaker is closed.
     #[inline]
     pub(super) fn admission(self, timing: Timing) -> Admission {
         Admission {
-            generation: self.generation(),
-            streak: self.streak(),
+            mark: Mark::of_word(self.0),
             slot: None,
             timing,
         }
@@ -53,7 +48,7 @@ impl Word {
     #[inline]
     pub(super) fn is_clean_for(self, admission: &Admission) -> bool {
         // While half-open, every word is dirty.
-        self.is_clean() && self.generation() == admission.generation
+        self.is_clean() && self.generation() == admission.generation()
     }
 
     #[inline]
@@ -67,13 +62,8 @@ impl Word {
     }
 
     #[inline]
-    fn streak(self) -> u32 {
-        (self.0 >> Self::STREAK_SHIFT) as u32 & FailureStreak::MASK
-    }
-
-    #[inline]
     pub(super) fn generation(self) -> u32 {
-        (self.0 >> Self::GENERATION_SHIFT) as u32
+        Mark::of_word(self.0).generation()
     }
 
     pub(super) fn state(self) -> BreakerState {
@@ -102,7 +92,11 @@ mod tests {
             machine.fail(&new, Verdict::new(Class::Timeout), now());
             let word = Word::of(&machine);
             assert_eq!(
-                (word.streak(), word.generation(), word.is_clean()),
+                (
+                    Mark::of_word(word.0).streak(),
+                    word.generation(),
+                    word.is_clean()
+                ),
                 (1, 0, false)
             );
             assert_eq!(machine.failures(), n);
