@@ -14,8 +14,9 @@ use stack_tests::{
     SECOND, assert_idle, body_of_chunks, body_of_text, chat, endpoint, half_second_timeouts, read,
     served_by, stack, stack_returning, status_of, upstreams,
 };
+use steadfast::crates::core::Classified;
 use steadfast::{
-    AiStack, Backoff, Class, Classified, Deadline, Endpoint, RequestBody, RetryOn429Layer, Timeouts,
+    AiStack, Backoff, Class, Deadline, Endpoint, RequestBody, RetryOn429Layer, Timeouts,
 };
 use steadfast_testkit::Reply;
 use tokio::net::TcpListener;

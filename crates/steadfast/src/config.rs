@@ -46,7 +46,7 @@ use crate::timeouts::Timeouts;
 #[non_exhaustive]
 pub struct StackConfig {
     /// `failover`, `round_robin`, `least_loaded`, `scored`, `headroom` or `sticky`.
-    pub strategy: StrategyName,
+    pub strategy: Strategy,
     /// `short`, `medium`, `long`, or a table of durations.
     pub timeouts: Timeouts,
     /// The number of attempts and the waits between them.
@@ -78,26 +78,6 @@ pub struct EndpointConfig {
     /// Its breaker.
     #[serde(default)]
     pub breaker: BreakerConfig,
-}
-
-/// The name of a [`Strategy`].
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum StrategyName {
-    /// [`Strategy::Failover`].
-    #[default]
-    Failover,
-    /// [`Strategy::RoundRobin`].
-    RoundRobin,
-    /// [`Strategy::LeastLoaded`].
-    LeastLoaded,
-    /// [`Strategy::Scored`].
-    Scored,
-    /// [`Strategy::Headroom`].
-    Headroom,
-    /// [`Strategy::Sticky`].
-    Sticky,
 }
 
 /// The number of attempts and the waits between them.
@@ -148,7 +128,7 @@ impl StackConfig {
             .layer()
             .map_err(|error| error.within("stack.retry"))?;
         let mut builder = AiStack::builder()
-            .strategy(Strategy::from(self.strategy))
+            .strategy(self.strategy)
             .timeouts(self.timeouts)
             .retry(retry);
         if let Some(deadline) = self.retry.deadline {
@@ -240,19 +220,6 @@ impl fmt::Debug for EndpointConfig {
             .field("pass_credentials", &self.pass_credentials)
             .field("breaker", &self.breaker)
             .finish_non_exhaustive()
-    }
-}
-
-impl From<StrategyName> for Strategy {
-    fn from(name: StrategyName) -> Self {
-        match name {
-            StrategyName::Failover => Self::Failover,
-            StrategyName::LeastLoaded => Self::LeastLoaded,
-            StrategyName::Scored => Self::Scored,
-            StrategyName::RoundRobin => Self::RoundRobin,
-            StrategyName::Headroom => Self::Headroom,
-            StrategyName::Sticky => Self::Sticky,
-        }
     }
 }
 

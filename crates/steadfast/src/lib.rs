@@ -136,17 +136,16 @@ pub use self::stack::AiStack;
 pub use self::timeouts::Timeouts;
 
 pub use steadfast_balance::{
-    Candidate, Candidates, Credential, Endpoint, EndpointBalanceLayer, EndpointMode,
-    EndpointStatus, Pick, PickContext, PoolHandle, QuotaWindow, Sample, Scored, Strategy,
-    WhenExhausted,
+    Endpoint, EndpointBalanceLayer, EndpointStatus, Pick, PoolHandle, Strategy, WhenExhausted,
+    pick_fn,
 };
 pub use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 pub use steadfast_core::{
-    BoxError, Class, Classified, Classify, ClassifyLayer, Deadline, DefaultClassifier,
-    EndpointName, Event, Exhausted, InvalidConfig, Observer, RetryBudget, RoutingOptions, Trail,
-    Verdict, classify_fn, find_error, observer_fn,
+    BoxError, Class, Classify, ClassifyLayer, Deadline, DefaultClassifier, EndpointName, Event,
+    Exhausted, InvalidConfig, Observer, RetryBudget, RoutingOptions, Trail, Verdict, classify_fn,
+    find_error, observer_fn,
 };
 #[cfg(feature = "hedge")]
 pub use steadfast_hedge::HedgeLayer;
 pub use steadfast_metrics::{MetricsLayer, Snapshot};
-pub use steadfast_retry::{Backoff, Jitter, RetryOn429Layer, RetryOverride};
+pub use steadfast_retry::{Backoff, RetryOn429Layer, RetryOverride};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use stack_tests::{Events, SECOND, assert_idle, chat, endpoint, read, stack, status_of, upstreams};
+use steadfast::crates::core::Classified;
 use steadfast::crates::core::{BreakerState, find_error};
-use steadfast::{AiStack, Classified, Endpoint, Event, StreamBroken, Timeouts};
+use steadfast::{AiStack, Endpoint, Event, StreamBroken, Timeouts};
 use steadfast_testkit::{Dialect, Reply};
 use tokio::time::sleep;
 
