@@ -26,9 +26,10 @@ impl<B> ResponseBody<B> {
     where
         B: Body,
     {
-        Watched::response(response, running).map(|inner| Self { inner })
+        Watched::wrap(response, running, |inner| Self { inner })
     }
 
+    #[inline]
     pub(crate) fn unmeasured(inner: B) -> Self {
         Self {
             inner: Watched::unwatched(inner),
@@ -59,6 +60,7 @@ where
     type Data = B::Data;
     type Error = B::Error;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -66,10 +68,12 @@ where
         self.project().inner.poll_frame(cx)
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         self.inner.is_end_stream()
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }

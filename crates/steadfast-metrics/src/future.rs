@@ -54,6 +54,7 @@ where
     }
 }
 
+#[inline]
 fn answered<B: Body>(response: Response<B>, mut running: Running) -> Response<ResponseBody<B>> {
     let verdict = verdict_of(Ok(&response));
     running.head(verdict.class(), Trail::of(response.extensions()));

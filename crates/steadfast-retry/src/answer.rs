@@ -1,3 +1,5 @@
+//! The body of the returned answer, read ahead if the answer was kept during a further attempt.
+
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,6 +12,7 @@ use steadfast_core::layer::ReadAhead;
 /// The part of a kept answer that is read while the next attempt runs. Error bodies of APIs are far
 /// smaller. The rest of a larger body waits in its connection.
 const MAX_READ: u64 = 64 * 1024;
+/// The largest number of frames that are read ahead. Each frame costs memory, whatever its size.
 const MAX_FRAMES: u32 = 1024;
 
 pin_project! {
@@ -26,6 +29,7 @@ pin_project! {
 }
 
 pin_project! {
+    /// The body of a first answer passes through. The body of a kept answer was read ahead.
     #[project = ReprProj]
     enum Repr<B: Body> {
         Passed { #[pin] body: B },
@@ -35,14 +39,18 @@ pin_project! {
 
 /// The body of an answer that is kept until a better answer arrives.
 pub(crate) struct KeptAnswer<B: Body> {
+    /// The frames that were read ahead, then the rest.
     body: Pin<Box<ReadAhead<B>>>,
+    /// The bytes that were read ahead.
     size: u64,
+    /// The frames that were read ahead.
     frames: u32,
 }
 
 // ===== impl ResponseBody =====
 
 impl<B: Body> ResponseBody<B> {
+    /// Wraps the body of an answer that is returned at once.
     #[inline]
     pub(crate) fn passed(body: B) -> Self {
         Self {
@@ -50,6 +58,7 @@ impl<B: Body> ResponseBody<B> {
         }
     }
 
+    /// Wraps the body of an answer that was kept during a further attempt.
     pub(crate) fn kept(answer: KeptAnswer<B>) -> Self {
         Self {
             repr: Repr::Kept { body: answer.body },
@@ -105,6 +114,7 @@ impl<B: Body + fmt::Debug> fmt::Debug for ResponseBody<B> {
 // ===== impl KeptAnswer =====
 
 impl<B: Body> KeptAnswer<B> {
+    /// Starts with a body of which nothing has been read.
     pub(crate) fn new(body: B) -> Self {
         Self {
             body: Box::pin(ReadAhead::new(body)),

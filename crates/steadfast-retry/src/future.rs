@@ -1,3 +1,5 @@
+//! The response future: attempts and waits, one after the other.
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -36,6 +38,9 @@ pin_project! {
 }
 
 pin_project! {
+    /// The step of a request.
+    ///
+    /// The future is a loop over these steps. No step wakes its own task in order to run again.
     #[project = StateProj]
     enum State<F> {
         // An attempt is in flight.
@@ -56,6 +61,7 @@ where
     M: BodyMode<B>,
     ResBody: Body,
 {
+    /// Starts with the first attempt.
     #[inline]
     pub(crate) fn new(
         future: S::Future,
@@ -76,6 +82,7 @@ where
     M: BodyMode<B>,
     ResBody: Body,
 {
+    /// Polls the attempts until an outcome is final.
     fn poll_attempts(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<<Self as Future>::Output> {
         let mut this = self.project();
         let Some(retry) = this.retry else {
@@ -92,8 +99,12 @@ where
                 // The attempt ended: return an outcome, wait, or send the request again.
                 StateProj::InFlight { future, span } => {
                     let outcome = ready!(span.in_scope(|| future.poll(cx)));
-                    let step = retry.ended::<B, M>(outcome.map_err(Into::into), span);
-                    match step {
+                    let outcome = outcome.map_err(Into::into);
+                    let verdict = retry.judge(&outcome, span);
+                    if verdict.is_success() {
+                        return Poll::Ready(outcome.map(|response| retry.answer(response)));
+                    }
+                    match retry.failed::<B, M>(outcome, verdict) {
                         Step::Done(outcome) => return Poll::Ready(outcome),
                         Step::Again(wait) => {
                             retry.read_ahead(cx);

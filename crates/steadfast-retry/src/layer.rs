@@ -20,19 +20,30 @@ use crate::service::RetryOn429;
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct RetryOn429Layer<M = Replay> {
+    /// The settings that services of this layer share.
     config: Config,
+    /// The way in which further attempts get a body.
     mode: M,
 }
 
+/// The settings of a layer. [`RetryOn429Layer`] documents each one.
 #[derive(Clone, Debug)]
 struct Config {
+    /// Attempts, the first one included.
     max_attempts: u32,
+    /// The sum of the waits of a request without a deadline.
     max_wait: Duration,
+    /// The waits without a hint.
     backoff: Backoff,
+    /// `None` removes the protection against retry storms.
     budget: Option<RetryBudget>,
+    /// The requests that are safe to repeat.
     safety: Safety,
+    /// Notified of each retry.
     observers: Observers,
+    /// The source of jitter.
     random: Random,
+    /// The request header that carries the number of the attempt.
     attempt_header: Option<HeaderName>,
 }
 

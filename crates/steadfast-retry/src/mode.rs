@@ -1,3 +1,5 @@
+//! The ways in which further attempts get a request body.
+
 use http_body::Body;
 
 use crate::replay::{Kept, ReplayBody};
@@ -13,6 +15,9 @@ use crate::replay::{Kept, ReplayBody};
     note = "`RetryOn429Layer::new().clone_body()` takes bodies that are `Clone`",
     note = "`RetryOn429Layer::new().prepared_body()` takes `ReplayBody`"
 )]
+/// The way in which further attempts get a request body.
+///
+/// Implemented by [`Replay`] and [`CloneBody`] alone.
 pub trait BodyMode<B>: sealed::Sealed {
     /// The body that the inner service takes.
     type Body;
@@ -45,6 +50,7 @@ pub trait BodyMode<B>: sealed::Sealed {
 /// Wraps bodies in [`ReplayBody`]. The default.
 #[derive(Clone, Copy, Debug)]
 pub struct Replay {
+    /// The largest body that is kept, in bytes.
     pub(crate) limit: u64,
 }
 
@@ -140,6 +146,7 @@ where
 }
 
 mod sealed {
+    /// Implemented by the modes of this crate alone, so that methods can be added.
     pub trait Sealed {}
     impl Sealed for super::Replay {}
     impl Sealed for super::CloneBody {}

@@ -15,8 +15,11 @@ use http::Extensions;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetryOverride {
+    /// Replaces the attempts of the layer.
     pub(crate) max_attempts: Option<u32>,
+    /// Replaces the longest wait of the layer.
     pub(crate) max_wait: Option<Duration>,
+    /// Replaces the rule for requests that are safe to repeat.
     pub(crate) safe: Option<bool>,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Returns a number from 0 up to 1.
 type Draw = Arc<dyn Fn() -> f64 + Send + Sync>;
 
 /// The random numbers that a layer gives each service.
@@ -32,11 +33,13 @@ impl Random {
 }
 
 impl RandomSource {
+    /// Uses a function of the user.
     #[cfg(test)]
     pub(crate) fn given(draw: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
         Self::Given(Arc::new(draw))
     }
 
+    /// Draws a number from 0 up to 1.
     pub(crate) fn draw(&self) -> f64 {
         match self {
             // A generator advances whole, so a panic cannot leave it inconsistent.

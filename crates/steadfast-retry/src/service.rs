@@ -1,3 +1,5 @@
+//! The service: it prepares the request and starts the first attempt.
+
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
@@ -23,11 +25,14 @@ use crate::retry::{Retry, Settings};
 /// example.
 pub struct RetryOn429<S, M = Replay> {
     inner: S,
+    /// Shared with all clones.
     settings: Arc<Settings>,
+    /// The way in which further attempts get a body.
     mode: M,
 }
 
 impl<S, M> RetryOn429<S, M> {
+    /// Wraps `inner`.
     pub(crate) fn new(inner: S, settings: Arc<Settings>, mode: M) -> Self {
         Self {
             inner,

@@ -89,10 +89,8 @@ impl Future for Checker {
             let (schedule, rng) = (&this.schedule, &mut this.rng);
             let signals = &*this.pool.shared.signals;
             let watches = this.watches.iter_mut();
-            let next = watches
-                .filter_map(|watch| watch.poll((schedule, signals), rng, cx))
-                .min();
-            let Some(next) = next else {
+            let due = watches.filter_map(|watch| watch.poll((schedule, signals), rng, cx));
+            let Some(next) = due.min() else {
                 return Poll::Pending;
             };
             this.timer.as_mut().reset(next);

@@ -30,6 +30,15 @@ pub(crate) struct Pool {
 // ===== impl Pool =====
 
 impl Pool {
+    fn empty(shared: PoolContext) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            snapshot: ArcSwap::from_pointee(PoolSnapshot::default()),
+            version: AtomicU64::new(0),
+            edit: Mutex::new(()),
+        }
+    }
+
     /// Makes a pool of these endpoints.
     ///
     /// # Errors
@@ -39,12 +48,7 @@ impl Pool {
         shared: PoolContext,
         endpoints: Vec<Endpoint>,
     ) -> Result<Self, InvalidConfig> {
-        let pool = Self {
-            shared: Arc::new(shared),
-            snapshot: ArcSwap::from_pointee(PoolSnapshot::default()),
-            version: AtomicU64::new(0),
-            edit: Mutex::new(()),
-        };
+        let pool = Self::empty(shared);
         pool.edit(|entries, new| {
             for (n, endpoint) in endpoints.into_iter().enumerate() {
                 let within = |error: InvalidConfig| error.within(&format!("endpoint[{n}]"));

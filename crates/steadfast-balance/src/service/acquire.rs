@@ -1,13 +1,13 @@
-//! How a request finds its endpoint.
+//! The search for an endpoint that admits a request.
 
 use std::task::{Context, Poll};
 
-use http::Request;
-use steadfast_core::{BoxError, Class, EndpointName, Event, Exhausted, Verdict};
+use http::{Extensions, Request};
+use steadfast_core::{BoxError, Class, Exhausted, Verdict};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::admit::queue::Key;
+use crate::admit::queue::{Claims, Key};
 use crate::admit::wait::{Step, View, Waiting};
 use crate::exhausted::WhenExhausted;
 use crate::pool::Pool;
@@ -16,14 +16,14 @@ use crate::pool::services::{Reachable, Services};
 use crate::select::eligibility::Eligibility;
 use crate::select::request_context::RequestContext;
 use crate::select::selector::{Exclusions, Selection};
+use crate::service::announce::emit_failover;
 use crate::service::in_flight::{InFlight, Reservation};
-use steadfast_core::layer::AttemptGroup;
 
 /// A request that has no endpoint yet.
 pub(crate) struct Selecting<S, B> {
-    /// Taken out when it has one.
+    /// Taken when an endpoint has admitted it.
     request: Option<Request<B>>,
-    /// None as long as nobody had to be passed over: most requests are spared that.
+    /// `None` until an endpoint is skipped. Most requests do not allocate it.
     waiting: Option<Box<Waiting<S>>>,
 }
 
@@ -50,8 +50,8 @@ where
     S: Service<Request<B>> + Clone,
     S::Error: Into<BoxError>,
 {
-    /// Finds an endpoint that can take the request, and a service of it that is ready. The
-    /// reservation there is kept by `in_flight`.
+    /// Returns a ready service of an endpoint that admits the request. `in_flight` keeps the
+    /// reservation at that endpoint.
     pub(crate) fn poll(
         &mut self,
         services: &Services<S>,
@@ -67,6 +67,7 @@ where
         }
     }
 
+    /// Takes one look at the endpoints, and waits if no endpoint admits the request.
     fn step(
         &mut self,
         services: &Services<S>,
@@ -75,52 +76,22 @@ where
     ) -> Step<Result<S, BoxError>> {
         let Self { request, waiting } = self;
         let InFlight { context, reserved } = &mut *in_flight;
-        let context = &*context;
-        let now = Instant::now();
+        let (context, now) = (&*context, Instant::now());
         let request = request.as_ref().expect("polled after completion");
         let reachable = services.reachable();
         let (pool, snapshot) = (&services.pool, &*reachable.snapshot);
         let shared = &pool.shared;
+        // Read before the look: a later change makes the look outdated.
         let epoch = shared.signals.queue.epoch();
-        let mut look = Look {
-            reachable: &reachable,
-            eligibility: context.eligibility(shared, snapshot),
-            waited: Vec::new(),
-            skip: Vec::new(),
-            now,
-        };
-        let mut own = None;
-        // Busy services are asked along with the others, and may have become ready.
-        if let Some(waiting) = waiting {
-            look.eligibility.hurries = waiting.hurries;
-            own = waiting.key();
-            look.waited = std::mem::take(&mut waiting.busy);
-            look.eligibility.lost.clone_from(&waiting.lost);
-        }
-        let own = own.unwrap_or_else(|| Key::behind(look.eligibility.since(now)));
+        let mut look = Look::new(&reachable, context.eligibility(shared, snapshot), now);
+        let own = look.resume(waiting.as_deref_mut());
         let claims = (shared.signals.queue).claims(own, snapshot.everybody(), now);
-        let selection = loop {
-            let (skip, claims) = (&*look.skip, &claims);
-            let exclusions = Exclusions { skip, claims };
-            let extensions = request.extensions();
-            let selection = shared.choose(&look.eligibility, extensions, exclusions, now);
-            let chosen = match selection {
-                Selection::Endpoint(at) => (at, false),
-                // No endpoint can take it: the least bad one may have to.
-                _ => match least_bad(shared, context, &look.eligibility, skip, now) {
-                    Some(at) => (at, true),
-                    None => break selection,
-                },
+        let attempt = (context, reserved);
+        let selection =
+            match look.select((pool, request.extensions()), &claims, attempt, waiting, cx) {
+                Ok(selection) => selection,
+                Err(step) => return step,
             };
-            match look.ask(pool, chosen, (context, reserved), waiting, cx) {
-                Answer::Ready(service) => return Step::Done(Ok(service)),
-                Answer::Outdated => return Step::Again,
-                Answer::Other => {}
-            }
-        };
-        let Look {
-            eligibility, skip, ..
-        } = look;
         // A hedge does not wait.
         if context.is_hedge() {
             let error = waiting.as_mut().and_then(|waiting| waiting.error.take());
@@ -131,12 +102,12 @@ where
             shared,
             snapshot,
             context,
-            eligibility: &eligibility,
+            eligibility: &look.eligibility,
             epoch,
             now,
         };
         let waiting = waiting.get_or_insert_default();
-        match waiting.step(view, selection, &skip, cx) {
+        match waiting.step(view, selection, &look.skip, cx) {
             Step::Done(error) => Step::Done(Err(error)),
             Step::Again => Step::Again,
             Step::Wait => Step::Wait,
@@ -144,7 +115,7 @@ where
     }
 }
 
-/// One look at the endpoints of a moment.
+/// One look at the endpoints, at one instant.
 struct Look<'a, S> {
     reachable: &'a Reachable<S>,
     eligibility: Eligibility<'a>,
@@ -155,17 +126,80 @@ struct Look<'a, S> {
     now: Instant,
 }
 
-/// The answer of a chosen endpoint.
+/// The answer of a selected endpoint.
 enum Answer<S> {
-    /// It has admitted the request, and its service is ready.
+    /// The endpoint has admitted the request, and its service is ready.
     Ready(S),
-    /// The endpoints have changed, and it may have been removed.
+    /// The endpoints have changed, and this one may have been removed.
     Outdated,
-    /// Another endpoint has to be asked.
+    /// The endpoint does not admit the request.
     Other,
 }
 
-impl<S> Look<'_, S> {
+impl<'a, S> Look<'a, S> {
+    #[inline]
+    fn new(reachable: &'a Reachable<S>, eligibility: Eligibility<'a>, now: Instant) -> Self {
+        Self {
+            reachable,
+            eligibility,
+            waited: Vec::new(),
+            skip: Vec::new(),
+            now,
+        }
+    }
+
+    /// Continues the wait of an earlier look. Returns the position of the request in the queue.
+    #[inline]
+    fn resume(&mut self, waiting: Option<&mut Waiting<S>>) -> Key {
+        let mut own = None;
+        if let Some(waiting) = waiting {
+            self.eligibility.hurries = waiting.hurries;
+            own = waiting.key();
+            // Busy services are polled again, and may have become ready.
+            self.waited = std::mem::take(&mut waiting.busy);
+            self.eligibility.lost.clone_from(&waiting.lost);
+        }
+        own.unwrap_or_else(|| Key::behind(self.eligibility.since(self.now)))
+    }
+
+    /// Tries the endpoints in the order of the strategy, until one admits the request.
+    ///
+    /// Returns the last selection if no endpoint does.
+    #[inline]
+    fn select<B>(
+        &mut self,
+        (pool, extensions): (&Pool, &Extensions),
+        claims: &Claims,
+        (context, reserved): (&RequestContext, &mut Reservation),
+        waiting: &mut Option<Box<Waiting<S>>>,
+        cx: &mut Context<'_>,
+    ) -> Result<Selection, Step<Result<S, BoxError>>>
+    where
+        S: Service<Request<B>> + Clone,
+        S::Error: Into<BoxError>,
+    {
+        let (shared, now) = (&pool.shared, self.now);
+        loop {
+            let skip = &*self.skip;
+            let exclusions = Exclusions { skip, claims };
+            let selection = shared.choose(&self.eligibility, extensions, exclusions, now);
+            let chosen = match selection {
+                Selection::Endpoint(at) => (at, false),
+                // No endpoint is admissible: the least bad one may have to serve.
+                _ => match least_bad(shared, context, &self.eligibility, skip, now) {
+                    Some(at) => (at, true),
+                    None => return Ok(selection),
+                },
+            };
+            match self.ask(pool, chosen, (context, &mut *reserved), waiting, cx) {
+                Answer::Ready(service) => return Err(Step::Done(Ok(service))),
+                Answer::Outdated => return Err(Step::Again),
+                Answer::Other => {}
+            }
+        }
+    }
+
+    /// Asks one endpoint to admit the request.
     fn ask<B>(
         &mut self,
         pool: &Pool,
@@ -185,7 +219,7 @@ impl<S> Look<'_, S> {
             Some(known) => self.waited.swap_remove(known).1,
             None => self.reachable.service(at).clone(),
         };
-        // Its service is busy: the next endpoint is asked, and the service wakes the request.
+        // A busy service wakes the request. The next endpoint is tried meanwhile.
         let Poll::Ready(ready) = service.poll_ready(cx) else {
             let waiting = waiting.get_or_insert_default();
             waiting.busy.push((id, service));
@@ -208,7 +242,7 @@ impl<S> Look<'_, S> {
                 return Answer::Ready(service);
             }
             Ok(()) => {}
-            // Its service broke: the error is kept for the case that there is no other.
+            // The service failed. The error is returned if no other endpoint serves.
             Err(error) => {
                 let error = error.into();
                 if admitted {
@@ -225,6 +259,7 @@ impl<S> Look<'_, S> {
     }
 }
 
+/// Selects the least bad endpoint, if the configuration allows it.
 fn least_bad(
     shared: &PoolContext,
     context: &RequestContext,
@@ -236,40 +271,10 @@ fn least_bad(
     is_allowed.then(|| shared.least_bad(eligibility, skip, now))?
 }
 
-/// Ends a further attempt which no other endpoint can take at once. Nobody sees the error, as the
-/// first attempt goes on.
+/// Ends a hedge that no endpoint admits at once. The caller does not see the error, because the
+/// first attempt continues.
 fn no_other(context: &RequestContext) -> BoxError {
     let verdict = Verdict::new(Class::Overloaded).neutral();
     let trail = context.trail.clone().unwrap_or_default();
     Exhausted::new(trail, verdict, None).into()
-}
-
-fn emit_hedge(shared: &PoolContext, group: &AttemptGroup, to: &EndpointName, now: Instant) {
-    if let Some(from) = group.endpoints().into_iter().find(|from| from != to) {
-        shared.signals.observers.emit(&Event::Hedge {
-            from,
-            to: to.clone(),
-            after: group.age(now),
-        });
-    }
-}
-
-fn emit_failover(shared: &PoolContext, context: &RequestContext, to: &EndpointName, now: Instant) {
-    if let Some(group) = context.group.as_ref().filter(|group| group.is_hedge()) {
-        return emit_hedge(shared, group, to, now);
-    }
-    // Most requests are at their first attempt, and the trail is not locked for that.
-    let tried = context.trail.as_ref().filter(|trail| !trail.is_empty());
-    let Some(last) = tried.and_then(|trail| trail.last()) else {
-        return;
-    };
-    if let Some(from) = last.endpoint.filter(|from| from != to) {
-        let ended = last.started + last.elapsed;
-        shared.signals.observers.emit(&Event::Failover {
-            from,
-            to: to.clone(),
-            class: last.verdict.class(),
-            after: now.saturating_duration_since(ended),
-        });
-    }
 }

@@ -7,7 +7,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use steadfast_core::layer::Watched;
 
-use crate::service::in_flight::LoadGuard;
+use crate::service::load_guard::LoadGuard;
 
 pin_project! {
     /// The response body of [`EndpointBalance`](crate::EndpointBalance).
@@ -49,7 +49,7 @@ impl<B: Body> ResponseBody<B> {
     /// Wraps the body of an attempt with a successful head.
     #[inline]
     pub(crate) fn watched(response: Response<B>, load: LoadGuard) -> Response<Self> {
-        Watched::response(response, load).map(|inner| Self { inner })
+        Watched::wrap(response, load, |inner| Self { inner })
     }
 }
 

@@ -1,9 +1,11 @@
 //! The service, its response future, and the guards of its attempts.
 
 pub(crate) mod acquire;
+mod announce;
 pub(crate) mod body;
 pub(crate) mod future;
 pub(crate) mod in_flight;
+mod load_guard;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,9 +20,9 @@ use crate::pool::services::Services;
 use crate::service::body::ResponseBody;
 use crate::service::future::ResponseFuture;
 
-/// Sends each request to an endpoint that can take it.
+/// Sends each request to an admissible endpoint.
 ///
-/// Made by [`EndpointBalanceLayer`](crate::EndpointBalanceLayer). See the [crate docs](crate) for
+/// Created by [`EndpointBalanceLayer`](crate::EndpointBalanceLayer). See the [crate docs](crate) for
 /// an example.
 pub struct EndpointBalance<S> {
     services: Arc<Services<S>>,
@@ -45,7 +47,7 @@ where
     type Future = ResponseFuture<S, B>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // Which endpoint has to be ready depends on the request, so that is found out later.
+        // The endpoint depends on the request, so the response future polls for readiness.
         Poll::Ready(Ok(()))
     }
 

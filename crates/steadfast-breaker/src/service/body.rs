@@ -52,7 +52,7 @@ impl<B: Body> ResponseBody<B> {
     /// Wraps the body of an attempt with a successful head.
     #[inline]
     pub(super) fn watched(response: Response<B>, permit: Permit) -> Response<Self> {
-        Watched::response(response, BodyEnd::new(permit)).map(|inner| Self { inner })
+        Watched::wrap(response, BodyEnd::new(permit), |inner| Self { inner })
     }
 }
 

@@ -14,7 +14,14 @@ use crate::verdict::{Classified, Verdict};
 /// A verdict that a [`ClassifyLayer`](crate::ClassifyLayer) has attached to the response or to the
 /// error is returned as it is. Otherwise the [`DefaultClassifier`] decides.
 #[must_use]
+#[inline]
 pub fn verdict_of<B>(outcome: Result<&Response<B>, &(dyn Error + 'static)>) -> Verdict {
+    // The common case comes first, and inline: a success without any extension.
+    if let Ok(response) = outcome {
+        if response.status().is_success() && response.extensions().is_empty() {
+            return Verdict::SUCCESS;
+        }
+    }
     DefaultClassifier.classify(outcome.map(Head::of))
 }
 

@@ -21,7 +21,9 @@ pub enum Jitter {
 /// A wait with its random part. A longer hint replaces the fixed part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
+    /// The part that is always waited.
     pub(crate) fixed: Duration,
+    /// The upper bound of the random part.
     pub(crate) random: Duration,
 }
 

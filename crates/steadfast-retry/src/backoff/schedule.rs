@@ -18,10 +18,13 @@ use super::jitter::{Jitter, Wait};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
+    /// The waits before the random part.
     schedule: Schedule,
+    /// The random part.
     jitter: Jitter,
 }
 
+/// The waits between attempts, before jitter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Schedule {
     Doubling { base: Duration, max: Duration },
@@ -121,15 +124,18 @@ impl Backoff {
         let (fixed, spread) = match self.jitter {
             Jitter::Full => (Duration::ZERO, spread),
             Jitter::Equal => (bound / 2, spread - spread / 2),
-            Jitter::Decorrelated => {
-                let last = self.bound(u32::MAX);
-                let least = self.bound(0).min(last);
-                let most = before.max(least).saturating_mul(3).min(last);
-                (least, most.saturating_sub(least))
-            }
+            Jitter::Decorrelated => self.decorrelated(before),
             Jitter::None => (bound, Duration::ZERO),
         };
         Wait::draw(fixed, spread, random)
+    }
+
+    /// Returns the fixed and the random part of a wait after the wait `before`.
+    fn decorrelated(&self, before: Duration) -> (Duration, Duration) {
+        let last = self.bound(u32::MAX);
+        let least = self.bound(0).min(last);
+        let most = before.max(least).saturating_mul(3).min(last);
+        (least, most.saturating_sub(least))
     }
 
     /// Draws the wait after a hint. `retry` is the number of earlier hints that did not help.

@@ -6,8 +6,11 @@ use tokio::time::Instant;
 /// The limits of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// Attempts, the first one included.
     pub(crate) max_attempts: u32,
+    /// The sum of all waits. It applies without a deadline only.
     pub(crate) max_wait: Duration,
+    /// The instant at which the caller gives up.
     pub(crate) deadline: Option<Deadline>,
     /// Whether the request is safe to repeat, even if it may have been processed.
     pub(crate) safe: bool,
@@ -20,6 +23,7 @@ pub(crate) struct Spent {
     pub(crate) attempts: u32,
     /// The number of waits, and the planned length of the last one.
     pub(crate) waits: u32,
+    /// The wait before the last attempt, which decorrelated jitter starts from.
     pub(crate) last_wait: Duration,
     /// The length of all waits.
     pub(crate) slept: Duration,
@@ -44,6 +48,7 @@ impl Limits {
 }
 
 impl Spent {
+    /// The state after the first attempt was sent.
     pub(crate) const FIRST_ATTEMPT: Self = Self {
         attempts: 1,
         waits: 0,

@@ -8,6 +8,7 @@ use super::limits::Limits;
 /// The state of a request after an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
+    /// The verdict on the attempt.
     pub(crate) verdict: Verdict,
     /// When the next attempt is possible, if a balancer has reported it.
     pub(crate) next: Option<Next>,
@@ -37,6 +38,7 @@ pub(crate) enum Decision {
 }
 
 impl Outcome {
+    /// Returns whether a repeat could process the request twice.
     pub(super) fn must_not_be_repeated(&self, limits: Limits) -> bool {
         self.attempted && !limits.safe && !self.verdict.proves_unprocessed()
     }

@@ -14,12 +14,19 @@ use crate::random::RandomSource;
 
 /// The rules that the services of a layer share.
 pub(crate) struct Policy {
+    /// Attempts, the first one included.
     pub(crate) max_attempts: u32,
+    /// The sum of the waits of a request without a deadline.
     pub(crate) max_wait: Duration,
+    /// The waits without a hint.
     pub(crate) backoff: Backoff,
+    /// Pays for retries. `None` means no limit.
     pub(crate) budget: Option<RetryBudget>,
+    /// The requests that are safe to repeat.
     pub(crate) safety: Safety,
+    /// Notified of each retry.
     pub(crate) observers: Observers,
+    /// The source of jitter.
     pub(crate) random: RandomSource,
 }
 
@@ -154,6 +161,7 @@ impl Policy {
         Decision::Again { wait, counts, cost }
     }
 
+    /// Draws the wait before the next attempt: the hint is a floor, and jitter adds to it.
     fn draw(&self, verdict: Verdict, waits: u32, spent: Spent) -> Wait {
         let random = || self.random.draw();
         if matches!(verdict.class(), Class::RateLimited) && verdict.hint().is_some() {

@@ -23,6 +23,7 @@ use super::reader::{Read, Reader};
 /// attempt that was abandoned while it was still sending.
 pub struct ReplayBody<B: Body>(pub(super) Repr<B>);
 
+/// A body in memory, or a reader of the recording that all attempts share.
 pub(super) enum Repr<B: Body> {
     Held(Held),
     Live(Live<B>),
@@ -59,6 +60,7 @@ where
         self
     }
 
+    /// Records the rest of the body for a further attempt, up to the limit.
     pub(super) fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Repr::Live(live) = &mut self.0 {
             if let Some(held) = ready!(live.poll_hold(cx)) {
@@ -107,11 +109,11 @@ where
             Repr::Recorded(reader) => match ready!(reader.poll_read(cx)) {
                 Read::Frame(frame) => Poll::Ready(Some(frame)),
                 Read::End => Poll::Ready(None),
+                // No further attempt can follow, so the rest is sent without a recording.
                 Read::Alone(body) => {
-                    let mut live = Live::resume(body, reader);
-                    let frame = live.poll_frame(cx);
+                    let live = Live::resume(body, reader);
                     self.0 = Repr::Live(live);
-                    frame
+                    self.poll_frame(cx)
                 }
             },
         }

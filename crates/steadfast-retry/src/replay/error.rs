@@ -13,6 +13,7 @@ pub struct BodySuperseded(());
 pub(super) struct BodyBroken(String);
 
 impl BodySuperseded {
+    /// Creates the error.
     pub(super) fn new() -> Self {
         Self(())
     }

@@ -1,3 +1,5 @@
+//! A body in memory: one piece of data, and trailers.
+
 use std::mem;
 
 use bytes::{Bytes, BytesMut};
@@ -7,11 +9,14 @@ use http_body::Frame;
 /// A whole body in memory. Sending it empties this copy, and no other copy.
 #[derive(Clone, Default)]
 pub(super) struct Held {
+    /// The data that is left. Copies share it.
     pub(super) data: Bytes,
+    /// The trailers that are left.
     trailers: Option<Box<HeaderMap>>,
 }
 
 impl Held {
+    /// Holds data without trailers.
     pub(super) fn new(data: Bytes) -> Self {
         Self {
             data,
@@ -44,6 +49,7 @@ impl Held {
         Self { data, trailers }
     }
 
+    /// Removes and returns the next frame.
     pub(super) fn next_frame(&mut self) -> Option<Frame<Bytes>> {
         if self.data.is_empty() {
             let trailers = self.trailers.take();
@@ -52,6 +58,7 @@ impl Held {
         Some(Frame::data(mem::take(&mut self.data)))
     }
 
+    /// Returns whether all frames were removed.
     pub(super) fn is_empty(&self) -> bool {
         self.data.is_empty() && self.trailers.is_none()
     }

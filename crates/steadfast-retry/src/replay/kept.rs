@@ -12,6 +12,7 @@ use super::recording::Recording;
 #[doc(hidden)]
 pub struct Kept<B: Body + Unpin>(pub(super) KeptRepr<B>);
 
+/// The copy of a body that the retry layer keeps for further attempts.
 pub(super) enum KeptRepr<B: Body> {
     Held(Held),
     Recorded(Recording<B>),

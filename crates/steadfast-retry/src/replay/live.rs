@@ -25,15 +25,18 @@ pub(super) struct Live<B: Body> {
     size: u64,
     /// The size hint of the body at first.
     hint: SizeHint,
+    /// The bytes that the first attempt has sent.
     sent: u64,
     /// The bytes that can be kept.
     limit: u64,
     /// The body has returned its end. It must not be polled again.
     ended: bool,
+    /// The body of the caller.
     body: B,
 }
 
 impl<B: Body> Live<B> {
+    /// Starts with a body of which nothing has been sent.
     #[inline]
     pub(super) fn new(body: B, limit: u64) -> Self {
         Self {
@@ -66,10 +69,12 @@ impl<B: Body> Live<B> {
         self.hint.exact().is_some_and(|size| size <= self.limit)
     }
 
+    /// Returns the size of the rest.
     pub(super) fn size_hint(&self) -> SizeHint {
         rest_of(&self.hint, self.sent)
     }
 
+    /// Returns whether the rest is known to be empty.
     pub(super) fn is_end_stream(&self) -> bool {
         let is_sent = self.read.is_empty() && self.tail.is_empty();
         is_sent && (self.ended || self.body.is_end_stream())
@@ -136,6 +141,7 @@ impl<B: Body + Unpin> Live<B> {
         Recording::new(self.body, self.ended, hint, self.limit, read)
     }
 
+    /// Records data, and stops the recording beyond the limit.
     fn push_data(&mut self, data: Bytes) {
         self.size += data.len() as u64;
         if data.len() >= SMALL {
@@ -147,6 +153,7 @@ impl<B: Body + Unpin> Live<B> {
         }
     }
 
+    /// Records a frame or an error that was read ahead.
     fn push(&mut self, frame: Result<Frame<Bytes>, B::Error>) {
         self.seal();
         self.read.push_back(frame);
@@ -160,6 +167,7 @@ impl<B: Body + Unpin> Live<B> {
         }
     }
 
+    /// Yields the next frame to the first attempt, and records it.
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,

@@ -13,16 +13,22 @@ use super::recording::{Recording, Source, State};
 
 /// An attempt that sends a recorded body.
 pub(super) struct Reader<B: Body> {
+    /// The recording that all attempts share.
     recording: Recording<B>,
+    /// The number of the attempt. A later attempt supersedes this reader.
     attempt: u32,
+    /// The part that this attempt has sent.
     progress: Progress,
 }
 
 /// The part of the body that an attempt has sent.
 #[derive(Default)]
 struct Progress {
+    /// The position in the record.
     position: Position,
+    /// The bytes that were sent.
     bytes: u64,
+    /// Whether the trailers were sent.
     trailers: bool,
 }
 
@@ -34,6 +40,7 @@ pub(super) enum Read<B: Body> {
     Alone(B),
 }
 
+/// The result of reading the body of the caller.
 type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl<B: Body + Unpin> Reader<B> {
@@ -48,6 +55,7 @@ impl<B: Body + Unpin> Reader<B> {
         })
     }
 
+    /// Returns whether all frames were sent.
     pub(super) fn is_end_stream(&self) -> bool {
         let state = self.recording.lock();
         state.attempt == self.attempt
@@ -56,6 +64,7 @@ impl<B: Body + Unpin> Reader<B> {
             && (self.progress.trailers || state.record.trailers.is_none())
     }
 
+    /// Returns the size of the part that was not sent yet.
     pub(super) fn size_hint(&self) -> SizeHint {
         rest_of(self.recording.hint(), self.progress.bytes)
     }
@@ -76,6 +85,7 @@ where
     B: Body + Unpin,
     B::Error: Into<BoxError>,
 {
+    /// Reads the next frame: from the record first, then from the body of the caller.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read<B>> {
         let limit = self.recording.limit();
         let waker = cx.waker().clone();
@@ -236,6 +246,7 @@ fn last<B: Body>(state: &mut State<B>, progress: &mut Progress) -> Read<B> {
     }
 }
 
+/// Fails the read of an attempt that a later attempt has superseded.
 fn superseded<B: Body>() -> Poll<Read<B>> {
     Poll::Ready(Read::Frame(Err(BodySuperseded::new().into())))
 }

@@ -7,21 +7,27 @@ use super::frames::{CHUNK, SMALL};
 /// The part of a body that was sent.
 #[derive(Default)]
 pub(super) struct Record {
+    /// The data, in the pieces of the caller if they are large.
     chunks: Vec<Bytes>,
     /// Follows the chunks.
     tail: BytesMut,
+    /// The bytes of all chunks.
     pub(super) size: u64,
+    /// The trailers, after the data.
     pub(super) trailers: Option<HeaderMap>,
 }
 
 /// The position of a reader in a record.
 #[derive(Clone, Copy, Default, PartialEq)]
 pub(super) struct Position {
+    /// The index of the chunk.
     chunk: usize,
+    /// The offset in the chunk, in bytes.
     offset: usize,
 }
 
 impl Record {
+    /// Appends a copy of a frame. Small pieces are joined.
     pub(super) fn push(&mut self, frame: &Frame<Bytes>) {
         if let Some(trailers) = frame.trailers_ref() {
             self.trailers = Some(trailers.clone());

@@ -11,17 +11,23 @@ use super::record::Record;
 /// The body that the attempts of a request share.
 pub(super) struct Recording<B: Body>(Arc<Tape<B>>);
 
+/// The recording of one body.
 struct Tape<B: Body> {
     /// The size hint of the body at first. Every attempt sends the same size to its server.
     hint: SizeHint,
+    /// The largest body that is recorded, in bytes.
     limit: u64,
+    /// Locked for a poll of the body, never across an await.
     state: Mutex<State<B>>,
 }
 
+/// The body of the caller, and the record of its frames.
 pub(super) struct State<B: Body> {
     /// The attempt in charge. Earlier attempts are cut off.
     pub(super) attempt: u32,
+    /// The body of the caller.
     pub(super) source: Source<B>,
+    /// The frames so far.
     pub(super) record: Record,
     /// Whether the attempt in charge may still be sending.
     pub(super) sending: bool,
@@ -33,6 +39,7 @@ pub(super) struct State<B: Body> {
     pub(super) waker: Option<Waker>,
 }
 
+/// The body of the caller: still open, ended, or failed.
 pub(super) enum Source<B> {
     Idle(B),
     /// An attempt polls the body at this moment.
@@ -98,6 +105,7 @@ impl<B: Body + Unpin> Recording<B> {
         Some(attempt)
     }
 
+    /// Returns the bytes that were recorded.
     #[cfg(test)]
     pub(super) fn recorded(&self) -> u64 {
         self.lock().record.size
@@ -115,18 +123,22 @@ impl<B: Body + Unpin> Recording<B> {
 }
 
 impl<B: Body> Recording<B> {
+    /// Returns the largest size that is recorded, in bytes.
     pub(super) fn limit(&self) -> u64 {
         self.0.limit
     }
 
+    /// Returns the size of the whole body, as the caller declared it.
     pub(super) fn hint(&self) -> &SizeHint {
         &self.0.hint
     }
 
+    /// Returns another handle to the same recording.
     pub(super) fn share(&self) -> Self {
         Self(self.0.clone())
     }
 
+    /// Locks the state.
     pub(super) fn lock(&self) -> MutexGuard<'_, State<B>> {
         // No code of the caller runs under the lock: the body is polled, and wakers are cloned,
         // woken and dropped, without it. So a panic cannot leave the state inconsistent.
@@ -135,6 +147,7 @@ impl<B: Body> Recording<B> {
 }
 
 impl<B: Body> State<B> {
+    /// Returns whether the whole body is in the record.
     fn is_whole(&self, limit: u64) -> bool {
         !matches!(self.source, Source::Gone) && self.record.size <= limit
     }

@@ -10,11 +10,14 @@ const NO_TIER: u32 = u32::MAX;
 /// The best outcome of the attempts that failed: the last answer, and the last error, of the lowest
 /// tier that returned one. That is the root cause, and not the noise of the last fallback.
 pub(super) struct BestOutcome<B: Body> {
+    /// The answer of the lowest tier, with its tier.
     answer: Option<(u32, Response<KeptAnswer<B>>)>,
+    /// The error of the lowest tier, with its tier.
     error: Option<(u32, BoxError)>,
 }
 
 impl<B: Body> BestOutcome<B> {
+    /// Starts without an outcome.
     pub(super) fn new() -> Self {
         Self {
             answer: None,
@@ -40,10 +43,12 @@ impl<B: Body> BestOutcome<B> {
         keep_lowest(&mut self.error, NO_TIER, || error);
     }
 
+    /// Returns the kept answer.
     pub(super) fn answer(&self) -> Option<&KeptAnswer<B>> {
         self.answer.as_ref().map(|(_, answer)| answer.body())
     }
 
+    /// Returns the kept answer, to read it ahead.
     pub(super) fn answer_mut(&mut self) -> Option<&mut KeptAnswer<B>> {
         self.answer.as_mut().map(|(_, answer)| answer.body_mut())
     }
@@ -63,6 +68,7 @@ impl<B: Body> BestOutcome<B> {
     }
 }
 
+/// Replaces the kept outcome unless it is of a lower tier.
 fn keep_lowest<T>(kept: &mut Option<(u32, T)>, tier: u32, new: impl FnOnce() -> T) {
     if kept.as_ref().is_none_or(|(lowest, _)| tier <= *lowest) {
         *kept = Some((tier, new()));

@@ -1,5 +1,7 @@
 //! The decision after an attempt.
 
+use std::error::Error;
+
 use std::time::Duration;
 
 use http::Response;
@@ -27,34 +29,36 @@ pub(crate) enum Step<Res> {
 
 /// The attempt that follows.
 struct Planned {
+    /// The wait before the next attempt.
     wait: Duration,
+    /// Whether the next attempt counts against the limit of attempts.
     counts: bool,
+    /// The tokens that the next attempt costs.
     cost: Option<Withdrawal>,
 }
 
 impl<S, K, B: Body> Retry<S, K, B> {
-    /// Takes the outcome of an attempt, and returns the next step.
-    pub(crate) fn ended<ReqBody, M>(
+    /// Judges the outcome of an attempt, and ends the account of a success.
+    #[inline]
+    pub(crate) fn judge(
         &mut self,
-        outcome: Result<Response<B>, BoxError>,
+        outcome: &Result<Response<B>, BoxError>,
         span: &Span,
-    ) -> Step<Response<ResponseBody<B>>>
-    where
-        M: BodyMode<ReqBody, Kept = K>,
-    {
-        let verdict = match &outcome {
-            Ok(response) => verdict_of(Ok(response)),
-            Err(error) => verdict_of::<B>(Err(&**error)),
-        };
+    ) -> Verdict {
+        let verdict = verdict_of(
+            outcome
+                .as_ref()
+                .map_err(|error| &**error as &(dyn Error + 'static)),
+        );
         attempt::record(span, verdict, outcome.as_ref().ok().map(Response::status));
         if verdict.is_success() {
             self.succeeded(outcome.as_ref());
-            return Step::Done(outcome.map(|response| self.answer(response)));
         }
-        self.failed::<ReqBody, M>(outcome, verdict)
+        verdict
     }
 
-    fn failed<ReqBody, M>(
+    /// Decides on a failed attempt: a further attempt, or the end.
+    pub(crate) fn failed<ReqBody, M>(
         &mut self,
         outcome: Result<Response<B>, BoxError>,
         verdict: Verdict,
@@ -111,6 +115,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         true
     }
 
+    /// Ends the account of an attempt. Returns the limits and the use of the request.
     fn end_attempt(&mut self, attempted: bool, verdict: Verdict) -> (Limits, Spent) {
         let (limits, mut spent) = match &mut self.past {
             Some(past) => {
@@ -126,6 +131,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         (limits, spent)
     }
 
+    /// Collects the facts that the policy decides on.
     fn known(&self, attempted: bool, verdict: Verdict) -> Outcome {
         let past = self.past.as_ref();
         let counted = past.is_some_and(|past| past.counted);

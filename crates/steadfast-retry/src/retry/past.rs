@@ -9,17 +9,23 @@ use crate::policy::{Limits, Spent};
 
 /// The attempts so far, none of which succeeded.
 pub(super) struct Past<B: Body> {
+    /// The limits of this request.
     pub(super) limits: Limits,
+    /// The use of these limits so far.
     pub(super) spent: Spent,
     /// The last verdict, and its time.
     pub(super) verdict: Verdict,
+    /// The end of the last attempt.
     pub(super) judged: Instant,
+    /// The start of the present wait.
     waits_since: Option<Instant>,
     /// The cost of the next attempt. Dropping it refunds the tokens.
     reserved: Option<Withdrawal>,
+    /// The tokens that the attempt in flight costs.
     at_stake: AtStake,
     /// The next attempt was counted already.
     pub(super) counted: bool,
+    /// The outcome that the caller gets if no further attempt succeeds.
     pub(super) best: BestOutcome<B>,
 }
 
@@ -31,6 +37,7 @@ struct AtStake(Option<Withdrawal>);
 // ===== impl Past =====
 
 impl<B: Body> Past<B> {
+    /// Starts after the first attempt.
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -45,10 +52,12 @@ impl<B: Body> Past<B> {
         }
     }
 
+    /// Returns the time that is left for waits.
     pub(super) fn time_left(&self, now: Instant) -> Duration {
         self.limits.time_left(self.spent, now)
     }
 
+    /// Starts a wait, which counts against the longest wait.
     pub(super) fn begin_wait(&mut self, now: Instant) {
         self.waits_since = Some(now);
     }
@@ -74,6 +83,7 @@ impl<B: Body> Past<B> {
         };
     }
 
+    /// Starts an attempt: its tokens are at stake.
     pub(super) fn begin_attempt(&mut self) {
         self.end_wait();
         self.at_stake.0 = self.reserved.take();

@@ -28,8 +28,10 @@ impl<S, K, B: Body> Retry<S, K, B> {
     }
 
     /// Returns an answer to the caller.
-    pub(super) fn answer(&self, response: Response<B>) -> Response<ResponseBody<B>> {
-        self.with_trail(response.map(ResponseBody::passed))
+    #[inline]
+    pub(crate) fn answer(&self, mut response: Response<B>) -> Response<ResponseBody<B>> {
+        self.add_trail(&mut response);
+        response.map(ResponseBody::passed)
     }
 
     /// Ends the request with the outcome of its last attempt, or with a better one.
@@ -94,7 +96,10 @@ impl<S, K, B: Body> Retry<S, K, B> {
             (Ok(response), best) => {
                 let better = best.and_then(|best| best.answer_below(tier));
                 Ok(match better {
-                    Some(answer) => self.with_trail(answer.map(ResponseBody::kept)),
+                    Some(mut answer) => {
+                        self.add_trail(&mut answer);
+                        answer.map(ResponseBody::kept)
+                    }
                     None => self.answer(response),
                 })
             }
@@ -106,23 +111,28 @@ impl<S, K, B: Body> Retry<S, K, B> {
         }
     }
 
+    /// Returns the kept outcome of the lowest tier.
     fn best(
         &self,
         best: BestOutcome<B>,
         verdict: Verdict,
     ) -> Result<Response<ResponseBody<B>>, BoxError> {
         match best.take() {
-            Ok(answer) => Ok(self.with_trail(answer.map(ResponseBody::kept))),
+            Ok(mut answer) => {
+                self.add_trail(&mut answer);
+                Ok(answer.map(ResponseBody::kept))
+            }
             // After a lone attempt the trail adds nothing.
             Err(Some(error)) if self.sent == 1 && self.trail.len() <= 1 => Err(error),
             Err(error) => Err(Exhausted::new(self.trail.clone(), verdict, error).into()),
         }
     }
 
-    fn with_trail(&self, mut response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
+    /// Inserts the trail into a response after more than one attempt.
+    #[inline]
+    fn add_trail<T>(&self, response: &mut Response<T>) {
         if self.trail.len() > 1 {
             response.extensions_mut().insert(self.trail.clone());
         }
-        response
     }
 }

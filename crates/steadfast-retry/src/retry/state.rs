@@ -1,3 +1,5 @@
+//! The state of a request that can be sent again.
+
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
@@ -16,16 +18,23 @@ use crate::policy::Policy;
 
 /// The settings that all requests of a service share.
 pub(crate) struct Settings {
+    /// The rules of the layer.
     pub(crate) policy: Policy,
+    /// The request header that carries the number of the attempt.
     pub(crate) attempt_header: Option<HeaderName>,
 }
 
 /// A request that can be sent again, and its attempts so far.
 pub(crate) struct Retry<S, K, B: Body> {
+    /// The handle that made the first call. It is polled for readiness before each further call.
     pub(crate) service: S,
+    /// The head of the request, copied for each further attempt.
     pub(super) head: Parts,
+    /// The kept body.
     pub(super) body: K,
+    /// The settings of the service.
     pub(super) settings: Arc<Settings>,
+    /// The record that layers below write to.
     pub(super) trail: Trail,
     /// The number of attempts that this layer sent, the time of the last one, and the length of the
     /// trail at that time.
@@ -78,19 +87,20 @@ impl<S, K, B: Body> Retry<S, K, B> {
         self.recorded = self.trail.len();
         let mut head = self.head.clone();
         head.extensions.insert(self.trail.clone());
-        let number = (self.recorded - self.before).saturating_add(1);
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.recorded - self.before + 1).unwrap_or(u32::MAX);
         let header = self.settings.attempt_header.as_ref();
         attempt::number(&mut head.headers, header, number);
         Some((Request::from_parts(head, body), attempt::span(number)))
     }
 
+    /// Starts a wait before the next attempt.
     pub(crate) fn begin_wait(&mut self) {
         if let Some(past) = &mut self.past {
             past.begin_wait(Instant::now());
         }
     }
 
+    /// Ends the wait.
     pub(crate) fn end_wait(&mut self) {
         if let Some(past) = &mut self.past {
             past.end_wait();

@@ -44,11 +44,8 @@ impl Scored {
         }
         let all = health + latency + cost;
         if all <= 0.0 {
-            return Err(InvalidConfig::new(
-                "health",
-                health,
-                "must not be 0 like all others",
-            ));
+            let reason = "must not be 0 like all others";
+            return Err(InvalidConfig::new("health", health, reason));
         }
         Ok(Self {
             health: health / all,
@@ -58,16 +55,8 @@ impl Scored {
     }
 
     fn score(&self, candidate: &Candidate<'_>, best: &Best) -> f64 {
-        let speed = match work(candidate) {
-            Some(work) if work > 0.0 => best.work / work,
-            // An endpoint that has never succeeded is worth a try, but no more before that has
-            // ended: it may hang.
-            None if candidate.in_flight() > 0 => 0.0,
-            _ => 1.0,
-        };
-        let health = candidate.health();
-        let known = self.health * health + self.latency * speed;
-        // What something costs does not get old.
+        let known = self.health * candidate.health() + self.latency * speed(candidate, best);
+        // Health and latency fade while an endpoint is idle. Cost does not.
         let age = candidate.idle().as_secs_f64() / HALF_LIFE;
         let faded = (self.health + self.latency - known) * (-age).exp2();
         let cheap = match candidate.cost() {
@@ -110,5 +99,15 @@ impl Pick for Scored {
 impl Default for Scored {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Returns the speed of a candidate relative to the fastest, from 0 to 1.
+fn speed(candidate: &Candidate<'_>, best: &Best) -> f64 {
+    match work(candidate) {
+        Some(work) if work > 0.0 => best.work / work,
+        // An endpoint without a success gets one attempt at a time, because it may hang.
+        None if candidate.in_flight() > 0 => 0.0,
+        _ => 1.0,
     }
 }

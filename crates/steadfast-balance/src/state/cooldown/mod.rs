@@ -161,14 +161,7 @@ impl Cooldown {
         state.advance(now);
         match state.phase {
             Phase::Cooling { until } => until.max(now),
-            Phase::Probing { sent: Some(sent) } => {
-                let known = saturating_add(sent, state.patience);
-                if state.trusts_rate() {
-                    known.min(state.rate.next_at_rate(now))
-                } else {
-                    known
-                }
-            }
+            Phase::Probing { sent: Some(sent) } => state.ready_after_probe(sent, now),
             Phase::Clear | Phase::Probing { sent: None } => now,
             Phase::Paced => state.rate.next(now),
         }
@@ -386,12 +379,21 @@ impl Ticket {
 }
 
 impl State {
+    /// Returns when the next attempt is admitted while a probe is in flight.
+    fn ready_after_probe(&mut self, sent: Instant, now: Instant) -> Instant {
+        let known = saturating_add(sent, self.patience);
+        if self.trusts_rate() {
+            known.min(self.rate.next_at_rate(now))
+        } else {
+            known
+        }
+    }
+
     fn admit(&mut self, now: Instant) -> Option<Pass> {
         self.advance(now);
         match self.phase {
             Phase::Clear => Some(Pass::Free),
-            // A bucket that is full by now would run over until it is known what the probe showed.
-            // At the learned rate it does not, and hardly more than the probe is at risk.
+            // At the learned rate, hardly more attempts than the probe are at risk.
             Phase::Probing { sent: Some(_) } if self.trusts_rate() => {
                 self.rate.try_send_at_rate(now).then_some(Pass::Paced)
             }

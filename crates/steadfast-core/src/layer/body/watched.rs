@@ -48,11 +48,19 @@ where
         watched
     }
 
-    /// Replaces the body of `response` by one that notifies `guard`.
+    /// Watches the body of `response` for `guard`.
     #[inline]
     pub fn response(response: Response<B>, guard: G) -> Response<Self> {
+        Self::wrap(response, guard, |watched| watched)
+    }
+
+    /// Watches the body of `response` for `guard`, inside of the body that `wrap` returns.
+    ///
+    /// The response moves once. A second [`Response::map`] would copy it again.
+    #[inline]
+    pub fn wrap<R>(response: Response<B>, guard: G, wrap: impl FnOnce(Self) -> R) -> Response<R> {
         let late = response.extensions().get().cloned();
-        response.map(|body| Self::with_late(body, guard, late))
+        response.map(|body| wrap(Self::with_late(body, guard, late)))
     }
 }
 

@@ -1,0 +1,125 @@
+//! The load of one attempt at its endpoint, until its response body ends.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use steadfast_breaker::{Detached, Permit};
+use steadfast_core::layer::{End, OnEnd, RecordAttempts};
+use steadfast_core::{Attempt, Class, Event, Verdict};
+use tokio::time::Instant;
+
+use crate::pool::Pool;
+use crate::pool::snapshot::PooledEndpoint;
+use crate::select::request_context::RequestContext;
+use crate::state::cooldown::Ticket;
+
+/// The verdict on an attempt, and the status of its response.
+pub(super) type AttemptOutcome = (Verdict, Option<StatusCode>);
+
+/// The load of one attempt at its endpoint, with the permit of the breaker.
+///
+/// It moves into the response body and is dropped when the body ends.
+pub(crate) struct LoadGuard {
+    pub(super) endpoint: Arc<PooledEndpoint>,
+    pub(super) tier: u16,
+    /// `None` for the last resort, an attempt at an endpoint with an open breaker.
+    pub(super) permit: Option<Permit<Detached>>,
+    pub(super) ticket: Ticket,
+}
+
+impl LoadGuard {
+    /// Settles an attempt that did not succeed.
+    pub(super) fn fail(
+        mut self,
+        context: &RequestContext,
+        pool: &Pool,
+        (verdict, status): AttemptOutcome,
+    ) {
+        let now = Instant::now();
+        self.record(context, (verdict, status), now);
+        let endpoint = &*self.endpoint.state;
+        endpoint.load.used(endpoint.since_start(now));
+        endpoint.load.was_in_vain();
+        let wait = endpoint.refused(self.ticket, verdict, status, now);
+        self.settle(verdict, wait);
+        if let Some(trail) = &context.trail {
+            trail.set_next(pool.shared.next(&pool.snapshot(), context, now));
+        }
+    }
+
+    /// Records the attempt in the trail of the request.
+    pub(super) fn record(
+        &self,
+        context: &RequestContext,
+        (verdict, status): AttemptOutcome,
+        now: Instant,
+    ) {
+        if let Some(trail) = &context.trail {
+            let mut attempt = Attempt::until(self.ticket.sent(), now, verdict);
+            attempt.endpoint = Some(self.endpoint.state.config.name.clone());
+            attempt.tier = self.tier;
+            attempt.status = status;
+            attempt.hedge = context.is_hedge();
+            trail.record(attempt);
+        }
+    }
+
+    /// Records a verdict that is no success. The endpoint cools for `wait`.
+    fn settle(&mut self, verdict: Verdict, wait: Option<Duration>) {
+        self.emit_cooldown(verdict.class(), wait);
+        // The failures of an overloaded endpoint within one cooldown count as one failure.
+        let repeated =
+            verdict.class() == Class::Overloaded && verdict.hint().is_some() && wait.is_none();
+        if let Some(permit) = self.permit.take() {
+            let verdict = if repeated { verdict.neutral() } else { verdict };
+            permit.record(&self.endpoint.state.breaker, verdict);
+        }
+    }
+
+    /// Emits the start of a cooldown.
+    pub(super) fn emit_cooldown(&self, class: Class, wait: Option<Duration>) {
+        if let Some(wait) = wait {
+            self.endpoint.signals.observers.emit(&Event::Cooldown {
+                endpoint: self.endpoint.state.config.name.clone(),
+                class,
+                wait,
+            });
+        }
+    }
+}
+
+impl OnEnd for LoadGuard {
+    fn on_end(&mut self, end: End) {
+        // The verdict on the head stands unless the body breaks.
+        if let End::Broken(verdict) = end {
+            let wait = self
+                .endpoint
+                .state
+                .broke(self.ticket, verdict, Instant::now());
+            self.settle(verdict, wait);
+        }
+    }
+}
+
+impl Drop for LoadGuard {
+    fn drop(&mut self) {
+        // First: a waiter that is notified below must see the change.
+        if let Some(permit) = self.permit.take() {
+            permit.end(&self.endpoint.state.breaker);
+        }
+        self.endpoint.state.load.leave();
+        if self.endpoint.signals.queue.len() > 0 {
+            self.endpoint.signals.notify_waiters(Instant::now());
+        }
+    }
+}
+
+impl fmt::Debug for LoadGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadGuard")
+            .field("endpoint", &self.endpoint.state.config.name)
+            .finish_non_exhaustive()
+    }
+}
