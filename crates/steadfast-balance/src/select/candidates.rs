@@ -43,6 +43,7 @@ pub struct PickContext<'a> {
 }
 
 impl<'a> Candidates<'a> {
+    #[inline]
     pub(crate) fn new(
         (tier, start): (&'a [ActiveEndpoint], usize),
         indices: &'a [u32],
@@ -58,6 +59,7 @@ impl<'a> Candidates<'a> {
 
     /// Returns how many there are.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.indices.len()
     }
@@ -69,6 +71,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// Returns them, in the order of the configuration unless they were drawn.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
         let Self {
             tier,
@@ -85,6 +88,7 @@ impl<'a> Candidates<'a> {
     /// Returns the one with the smallest value, or of several such the first.
     ///
     /// A value that is not a number is larger than any other.
+    #[inline]
     pub fn min_by<T: PartialOrd>(
         &self,
         value: impl Fn(&Candidate<'a>) -> T,
@@ -103,6 +107,7 @@ impl<'a> Candidates<'a> {
 }
 
 impl<'a> Candidate<'a> {
+    #[inline]
     pub(crate) fn new(
         entry: &'a ActiveEndpoint,
         index: usize,
@@ -115,11 +120,13 @@ impl<'a> Candidate<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn entry(&self) -> &'a ActiveEndpoint {
         self.entry
     }
 
     /// Where it stands among all endpoints.
+    #[inline]
     pub(crate) fn index(&self) -> usize {
         self.index
     }
@@ -138,18 +145,21 @@ impl<'a> Candidate<'a> {
 
     /// Returns its weight, 1 if none was set.
     #[must_use]
+    #[inline]
     pub fn weight(&self) -> f64 {
         self.entry.weight
     }
 
     /// Returns what a request costs there, 1 if nothing was set.
     #[must_use]
+    #[inline]
     pub fn cost(&self) -> f64 {
         self.entry.state.config.cost
     }
 
     /// Returns the requests that were sent there and whose response has not ended.
     #[must_use]
+    #[inline]
     pub fn in_flight(&self) -> u32 {
         self.entry.state.load.in_flight()
     }
@@ -157,18 +167,21 @@ impl<'a> Candidate<'a> {
     /// Returns the moving average of the time to the head of a successful response, if there was
     /// one.
     #[must_use]
+    #[inline]
     pub fn latency(&self) -> Option<Duration> {
         self.entry.state.load.latency.average()
     }
 
     /// Returns the share of successes among the last outcomes, 1 if nothing is known.
     #[must_use]
+    #[inline]
     pub fn health(&self) -> f64 {
         self.entry.state.breaker.health()
     }
 
     /// Returns how long it has had nothing to do.
     #[must_use]
+    #[inline]
     pub fn idle(&self) -> Duration {
         self.entry.state.load.idle(|| self.request.since_start())
     }
@@ -187,20 +200,24 @@ impl<'a> Candidate<'a> {
     }
 
     /// Whether it is or was limited lately.
+    #[inline]
     pub(crate) fn is_limited(&self) -> bool {
         self.entry.state.cooldown.is_busy()
     }
 
     /// How many seconds of its rate it has saved up, if it is limited.
+    #[inline]
     pub(crate) fn saved(&self) -> Option<f64> {
         self.entry.state.cooldown.saved(self.request.now)
     }
 
     /// Whether no attempt has ended there yet.
+    #[inline]
     pub(crate) fn is_untried(&self) -> bool {
         self.entry.state.load.is_untried()
     }
 
+    #[inline]
     pub(crate) fn latency_seconds(&self) -> Option<f64> {
         self.entry.state.load.latency.seconds()
     }
