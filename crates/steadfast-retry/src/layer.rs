@@ -1,3 +1,5 @@
+//! The layer, its settings and their defaults.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The settings of one request that replace settings of the layer.
+
 use std::time::Duration;
 
 use http::Extensions;

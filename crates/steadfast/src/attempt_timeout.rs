@@ -6,7 +6,9 @@ use std::time::Duration;
 /// A part of an attempt exceeded its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptTimeout {
+    /// The phase of the attempt that took too long.
     phase: TimeoutPhase,
+    /// The limit of that phase.
     limit: Duration,
 }
 

@@ -15,6 +15,7 @@ use steadfast_core::BoxError;
 use steadfast_core::layer::ReadAhead;
 use steadfast_retry::ReplayBody;
 
+/// The frames that were read ahead, then the rest of the boxed body.
 type Inner = ReadAhead<UnsyncBoxBody<Bytes, BoxError>>;
 
 /// A body of any kind, as [`AiStack`](crate::AiStack) takes it.
@@ -63,10 +64,12 @@ impl AnyBody {
         first.data_ref().filter(|_| whole).cloned()
     }
 
+    /// Returns the body without locking: the caller has exclusive access.
     fn inner(&mut self) -> Pin<&mut Inner> {
         Pin::new(self.0.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Locks the body. The lock is never contended.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // The reader of a body that panicked decides what follows.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -27,13 +27,19 @@ use crate::timeouts::Timeouts;
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct AiStackBuilder {
+    /// The endpoints and their pool.
     balance: EndpointBalanceBuilder,
     /// The endpoint of stateful requests.
     home: Option<EndpointName>,
+    /// The hedging layer, if one is set.
     hedge: Option<Hedging>,
+    /// The timeouts of each attempt.
     timeouts: Timeouts,
+    /// The retry layer, with the safe operations added at `build`.
     retry: RetryOn429Layer,
+    /// The deadline of requests without one.
     deadline: Option<Duration>,
+    /// Notified by the layers of the stack.
     observers: Observers,
 }
 
@@ -219,6 +225,7 @@ where
     BoxCloneSyncService::new(service)
 }
 
+/// The error of a stack without an endpoint.
 fn no_endpoint() -> InvalidConfig {
     InvalidConfig::new("endpoint", 0, "need at least one endpoint")
 }

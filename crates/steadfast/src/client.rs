@@ -36,7 +36,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Bounds the time to connect, with DNS and TLS.
 #[derive(Clone)]
 pub struct TimeoutConnector {
+    /// The connector with TLS.
     inner: HttpsConnector<HttpConnector>,
+    /// The limit for DNS, TCP and TLS together.
     timeout: Duration,
 }
 
@@ -52,6 +54,7 @@ pub fn default_client(timeouts: &Timeouts) -> DefaultClient {
     client(timeouts, tls)
 }
 
+/// Creates a connector with the connect timeout of `timeouts`.
 fn connector(timeouts: &Timeouts, tls: ClientConfig) -> TimeoutConnector {
     let mut http = HttpConnector::new();
     http.set_nodelay(true);
@@ -67,6 +70,7 @@ fn connector(timeouts: &Timeouts, tls: ClientConfig) -> TimeoutConnector {
     }
 }
 
+/// Creates a client over the connector.
 fn client(timeouts: &Timeouts, tls: ClientConfig) -> DefaultClient {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -149,6 +149,7 @@ impl StackConfig {
 }
 
 impl RetryConfig {
+    /// Creates the retry layer of these settings.
     fn layer(&self) -> Result<RetryOn429Layer, InvalidConfig> {
         let mut layer = RetryOn429Layer::new();
         match self.max_attempts {

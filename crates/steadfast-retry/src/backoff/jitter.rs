@@ -1,3 +1,5 @@
+//! The random part of waits.
+
 use std::time::Duration;
 
 /// The random part of a wait.

@@ -1,3 +1,5 @@
+//! The waits between attempts: an exponential backoff or a list.
+
 use std::sync::Arc;
 use std::time::Duration;
 

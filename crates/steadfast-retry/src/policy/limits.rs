@@ -1,3 +1,5 @@
+//! The limits of one request, and their use so far.
+
 use std::time::Duration;
 
 use steadfast_core::{Deadline, SameEndpoint};

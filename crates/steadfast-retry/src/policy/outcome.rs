@@ -1,3 +1,5 @@
+//! The facts about a failed attempt that the policy decides on.
+
 use std::time::Duration;
 
 use steadfast_core::layer::Next;

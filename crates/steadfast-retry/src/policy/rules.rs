@@ -1,3 +1,5 @@
+//! The rules: whether a request is sent again, and when.
+
 use std::fmt;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The request body that every attempt can send.
+
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;

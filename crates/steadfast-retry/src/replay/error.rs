@@ -1,3 +1,5 @@
+//! The error of an attempt that a later attempt has superseded.
+
 use std::error::Error;
 use std::fmt;
 

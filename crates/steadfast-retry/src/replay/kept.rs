@@ -1,3 +1,5 @@
+//! The copy of a body that is kept for further attempts.
+
 use std::fmt;
 use std::mem;
 

@@ -1,3 +1,5 @@
+//! A body that the first attempt sends while it is recorded.
+
 use std::collections::VecDeque;
 use std::mem;
 use std::pin::Pin;

@@ -1,3 +1,5 @@
+//! The reader of one attempt: the record first, then the source.
+
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,3 +1,5 @@
+//! The recorded frames of a body.
+
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Frame;

@@ -1,3 +1,5 @@
+//! The outcome that the caller gets if no further attempt succeeds.
+
 use http::Response;
 use http_body::Body;
 use steadfast_core::{BoxError, Exhausted};

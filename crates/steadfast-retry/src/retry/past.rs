@@ -1,3 +1,5 @@
+//! The past of a request with more than one attempt.
+
 use std::time::Duration;
 
 use http_body::Body;

@@ -30,6 +30,7 @@ pub(crate) struct ErrorBody {
     codes: Vec<String>,
     /// Texts, in lower case.
     texts: Vec<String>,
+    /// The hint of the body, if it has one.
     hint: Option<Duration>,
     /// Whether the status is `404`.
     not_found: bool,
@@ -76,6 +77,7 @@ impl ErrorBody {
         Verdict::new(class).with_hint(self.hint(class))
     }
 
+    /// Reads the codes and the text of one error object.
     fn read(&mut self, error: &Value) {
         for dialect in DIALECTS {
             for path in dialect.code_fields {
@@ -99,6 +101,7 @@ impl ErrorBody {
         }
     }
 
+    /// Reads the structured details, such as Google's `RetryInfo`.
     fn read_details(&mut self, error: &Value, fields: &Details) {
         for detail in error[fields.list].as_array().into_iter().flatten() {
             if let Some(delay) = detail[fields.delay].as_str() {
@@ -116,6 +119,7 @@ impl ErrorBody {
         }
     }
 
+    /// Reads headers that a relay copied into the body.
     fn read_copied_headers(&mut self, copied: &Value) {
         let headers: HeaderMap = copied
             .as_object()
@@ -137,6 +141,7 @@ impl ErrorBody {
         class.unwrap_or(given)
     }
 
+    /// Returns whether a code or a phrase proves `class`.
     fn proves(&self, class: Class, given: Class) -> bool {
         let by_code = match class {
             Class::QuotaExhausted => is_refusal(given),
@@ -149,6 +154,7 @@ impl ErrorBody {
             || phrases().any(|row| row.class == class && self.has_phrase(row, given))
     }
 
+    /// Returns whether a phrase of a table matches the text.
     fn has_phrase(&self, row: &Phrase, given: Class) -> bool {
         let given = match row.given {
             Given::CallerFault => given == Class::CallerFault,
@@ -164,6 +170,7 @@ impl ErrorBody {
             && self.texts.iter().any(|text| text.contains(row.contains))
     }
 
+    /// Returns whether the body has one of these codes.
     fn has_codes(&self, codes: &Codes) -> bool {
         match *codes {
             Codes::Any => true,
@@ -181,12 +188,14 @@ impl ErrorBody {
         (self.hint).or_else(|| limit.then(in_text).flatten())
     }
 
+    /// Returns whether the body has a code of this class.
     fn has_code_of(&self, class: Class) -> bool {
         let mut rows = DIALECTS.iter().flat_map(|dialect| dialect.codes);
         rows.any(|&(row, of)| of == class && self.codes.iter().any(|code| code == row))
     }
 }
 
+/// Returns the phrases of all tables.
 fn phrases() -> impl Iterator<Item = &'static Phrase> {
     DIALECTS.iter().flat_map(|dialect| dialect.phrases)
 }

@@ -46,6 +46,7 @@ impl EventKind {
         }
     }
 
+    /// Classifies the data of an event without a rule.
     fn of_value(value: &Value) -> Self {
         if let Some(error) = value.get("error").filter(|error| is_something(error)) {
             return Self::failed(error);
@@ -61,6 +62,7 @@ impl EventKind {
         Self::Unknown
     }
 
+    /// Classifies the data of an event by the rule of its type.
     fn by_rule(rule: &EventRule, value: &Value) -> Self {
         match *rule {
             EventRule::Ping => Self::Ping,
@@ -100,10 +102,12 @@ impl EventKind {
         }
     }
 
+    /// Classifies an error object.
     fn failed(error: &Value) -> Self {
         Self::Failed(ErrorBody::of(error).verdict())
     }
 
+    /// Returns a preamble, or visible content.
     fn preamble_if(preamble: bool) -> Self {
         if preamble {
             Self::Preamble
@@ -134,6 +138,7 @@ fn is_empty_delta(delta: &Value) -> bool {
     }
 }
 
+/// Returns whether a value is visible content: neither null nor empty.
 fn is_something(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
