@@ -1,3 +1,5 @@
+//! The builder of the layer: the endpoints and the settings of their pool.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +20,16 @@ use crate::select::pick::Pick;
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct EndpointBalanceBuilder<F = NoEndpointLayer> {
+    /// In the order of the configuration.
     endpoints: Vec<Endpoint>,
+    /// Validated by `build`.
     config: PoolConfig,
+    /// Creates the layers of each endpoint.
     endpoint_layer: F,
 }
 
 impl EndpointBalanceLayer {
-    /// Begins a balancer without endpoints, with [`Strategy::Failover`](crate::Strategy::Failover).
+    /// Creates a builder without endpoints, with [`Strategy::Failover`](crate::Strategy::Failover).
     pub fn builder() -> EndpointBalanceBuilder {
         EndpointBalanceBuilder {
             endpoints: Vec::new(),
@@ -35,7 +40,7 @@ impl EndpointBalanceLayer {
 }
 
 impl<F> EndpointBalanceBuilder<F> {
-    /// Adds an endpoint. Within a tier their order counts.
+    /// Adds an endpoint. The order within a tier counts.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoints.push(endpoint);
         self
@@ -47,16 +52,17 @@ impl<F> EndpointBalanceBuilder<F> {
         self
     }
 
-    /// Sets which of several endpoints takes a request.
+    /// Sets the selection among the candidates of a tier. Defaults to
+    /// [`Strategy::Failover`](crate::Strategy::Failover).
     ///
-    /// A [`Strategy`](crate::Strategy), a [`Scored`](crate::Scored) with a mix of its own, or any
-    /// other [`Pick`].
+    /// A [`Strategy`](crate::Strategy), a [`Scored`](crate::Scored) with its own mix, a closure in
+    /// [`pick_fn`](crate::pick_fn), or any other [`Pick`].
     pub fn strategy(mut self, strategy: impl Pick + 'static) -> Self {
         self.config.strategy = Arc::new(strategy);
         self
     }
 
-    /// Adds an observer, which is told of breakers, cooldowns, failovers and an exhausted pool.
+    /// Adds an observer of breaker transitions, cooldowns, failovers and exhausted pools.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.config.observers.add(observer);
         self
@@ -68,27 +74,28 @@ impl<F> EndpointBalanceBuilder<F> {
         self
     }
 
-    /// Sets the start of the caller's paths that the base path of the endpoint replaces, such as
-    /// `/v1`. A path that does not begin with it is put behind the base path as it is.
+    /// Sets the start of request paths that the base path of the endpoint replaces, such as `/v1`.
+    ///
+    /// If a path does not begin with it, the base path is prepended to the whole path. Defaults to
+    /// the empty root.
     pub fn request_root(mut self, root: impl Into<String>) -> Self {
         self.config.request_root = root.into();
         self
     }
 
-    /// Sets what becomes of a request that no endpoint can take, [`WhenExhausted::Fail`] if not
-    /// set.
+    /// Sets the treatment of requests without an admissible endpoint. Defaults to
+    /// [`WhenExhausted::Fail`].
     pub fn when_exhausted(mut self, when_exhausted: WhenExhausted) -> Self {
         self.config.when_exhausted = when_exhausted;
         self
     }
 
-    /// Sets how long a request waits for its turn at most that has no
-    /// [`Deadline`](steadfast_core::Deadline), or with [`WhenExhausted::Wait`] any request,
-    /// [`DEFAULT_MAX_WAIT`](EndpointBalanceLayer::DEFAULT_MAX_WAIT) if not set. With zero no request
-    /// waits.
+    /// Sets the longest wait in the queue. Defaults to
+    /// [`DEFAULT_MAX_WAIT`](EndpointBalanceLayer::DEFAULT_MAX_WAIT). With zero, no request waits.
     ///
-    /// One that has a deadline waits until an answer would probably come too late, and is refused
-    /// at once if its turn would be later than that.
+    /// It applies to requests without a [`Deadline`](steadfast_core::Deadline), and with
+    /// [`WhenExhausted::Wait`] to all requests. A request with a deadline is rejected on arrival if
+    /// its answer would probably be too late.
     pub fn max_wait(mut self, max_wait: Duration) -> Self {
         self.config.max_wait = max_wait;
         self
@@ -105,24 +112,25 @@ impl<F> EndpointBalanceBuilder<F> {
         self
     }
 
-    /// Sets where its random numbers begin, for a run that can be repeated. They are used only to
-    /// draw two endpoints of many.
+    /// Sets the seed of random numbers, for repeatable runs. They serve only to draw two of many
+    /// endpoints (P2C). Defaults to a random seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = Some(seed);
         self
     }
 
-    /// Counts an attempt whose caller left after more than `wait` without an answer as a timeout
-    /// of its endpoint, for a stack with a timeout of its own outside. Off by default: a caller
-    /// who leaves says nothing about an endpoint.
+    /// Counts an attempt as a timeout if it is dropped before its head, but after `wait`. Off by
+    /// default, because most dropped attempts are no evidence about an endpoint.
+    ///
+    /// For stacks with an outer timeout.
     pub fn abandoned_after(mut self, wait: Duration) -> Self {
         self.config.abandoned_after = Some(wait);
         self
     }
 
-    /// Puts layers between the balancer and its client, made for each endpoint: a limit of its
-    /// own, a timeout, metrics. To make them should be quick: the first requests after a change of
-    /// the endpoints wait for it.
+    /// Adds layers between the balancer and its client, created per endpoint: a concurrency limit, a
+    /// timeout, metrics. The closure must be fast, because the first requests after a change of the
+    /// endpoints wait for it.
     ///
     /// ```
     /// use steadfast_balance::{Endpoint, EndpointBalanceLayer};
@@ -141,7 +149,7 @@ impl<F> EndpointBalanceBuilder<F> {
         self.endpoint_layer_by(MakeLayerFn(make))
     }
 
-    /// Puts layers between the balancer and its client, by a type that can be named.
+    /// Adds layers between the balancer and its client, with a type that can be named.
     pub fn endpoint_layer_by<T: MakeEndpointLayer>(self, make: T) -> EndpointBalanceBuilder<T> {
         EndpointBalanceBuilder {
             endpoints: self.endpoints,
@@ -154,8 +162,8 @@ impl<F> EndpointBalanceBuilder<F> {
     ///
     /// # Errors
     ///
-    /// Returns an error that names the field if there is no endpoint, if two have the same name, or
-    /// if something is misconfigured.
+    /// Returns an error that names the field if there is no endpoint, if two endpoints have the same
+    /// name, or if a value is invalid.
     pub fn build(self) -> Result<EndpointBalanceLayer<F>, InvalidConfig> {
         if self.endpoints.is_empty() {
             let reason = "must be there at least once";
@@ -164,13 +172,13 @@ impl<F> EndpointBalanceBuilder<F> {
         self.build_empty()
     }
 
-    /// Builds the layer as [`build`](Self::build) does, but also without any endpoint: they are
-    /// [added](PoolHandle::add) later. Until then each request ends as exhausted.
+    /// Builds the layer as [`build`](Self::build) does, but accepts an empty pool. Endpoints are
+    /// [added](PoolHandle::add) later. Until then each request fails as exhausted.
     ///
     /// # Errors
     ///
-    /// Returns an error that names the field if two endpoints have the same name, or if something
-    /// is misconfigured.
+    /// Returns an error that names the field if two endpoints have the same name, or if a value is
+    /// invalid.
     pub fn build_empty(self) -> Result<EndpointBalanceLayer<F>, InvalidConfig> {
         let mut config = self.config;
         let root = &mut config.request_root;

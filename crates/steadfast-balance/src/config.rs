@@ -9,21 +9,29 @@ use crate::exhausted::WhenExhausted;
 use crate::select::pick::Pick;
 use crate::select::strategy::Strategy;
 
-/// The longest time that a request without a deadline waits for a slot, if not set.
+/// The default of `max_wait`: the longest wait of a request without a deadline.
 pub(crate) const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
-/// The longest wait for a better endpoint before a degraded one is used, if not set.
+/// The default of `prefer_wait`: the longest wait for a better endpoint than a degraded one.
 pub(crate) const DEFAULT_PREFER_WAIT: Duration = Duration::from_secs(3);
 
-/// What is configured, beside the endpoints.
+/// The settings of a pool, without its endpoints.
 #[derive(Clone)]
 pub(crate) struct PoolConfig {
+    /// Selects among the candidates of a tier.
     pub(crate) strategy: Arc<dyn Pick>,
+    /// Notified of events.
     pub(crate) observers: Observers,
+    /// The start of request paths that the base path of an endpoint replaces.
     pub(crate) request_root: String,
+    /// The time after which a dropped attempt counts as a timeout.
     pub(crate) abandoned_after: Option<Duration>,
+    /// The treatment of requests without an admissible endpoint.
     pub(crate) when_exhausted: WhenExhausted,
+    /// The longest wait of a request without a deadline.
     pub(crate) max_wait: Duration,
+    /// The longest wait for a better endpoint than a degraded one.
     pub(crate) prefer_wait: Duration,
+    /// The seed of random numbers, for repeatable runs.
     pub(crate) seed: Option<u64>,
 }
 

@@ -1,3 +1,5 @@
+//! The layer, and its handle on the endpoints.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +21,18 @@ use crate::service::EndpointBalance;
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct EndpointBalanceLayer<F = NoEndpointLayer> {
+    /// Shared with all services and handles.
     pool: Arc<Pool>,
+    /// Creates the layers of each endpoint.
     endpoint_layer: F,
 }
 
 // ===== impl EndpointBalanceLayer =====
 
 impl EndpointBalanceLayer {
-    /// How long a request without a deadline waits for its turn at most, if not set.
+    /// The default of [`max_wait`](EndpointBalanceBuilder::max_wait).
     pub const DEFAULT_MAX_WAIT: Duration = DEFAULT_MAX_WAIT;
-    /// The longest wait for a better endpoint before a degraded one is used, if not set.
+    /// The default of [`prefer_wait`](EndpointBalanceBuilder::prefer_wait).
     pub const DEFAULT_PREFER_WAIT: Duration = DEFAULT_PREFER_WAIT;
 }
 

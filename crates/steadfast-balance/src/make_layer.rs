@@ -6,20 +6,20 @@ use tower_layer::Identity;
 
 use crate::endpoint::Endpoint;
 
-/// Makes the layer that stands between the balancer and the client of one endpoint.
+/// Creates the layer between the balancer and the client of one endpoint.
 pub trait MakeEndpointLayer {
     /// The layer.
     type Layer;
 
-    /// Makes it. Called once for each endpoint; requests share what it makes.
+    /// Creates the layer of `endpoint`. Called once per endpoint: all requests share the layer.
     fn make_layer(&self, endpoint: &Endpoint) -> Self::Layer;
 }
 
-/// Puts no layer between the balancer and its client.
+/// Adds no layer between the balancer and its client.
 #[derive(Clone, Copy, Debug)]
 pub struct NoEndpointLayer(pub(crate) ());
 
-/// Makes endpoint layers with a closure.
+/// Creates endpoint layers with a closure.
 #[derive(Clone, Copy)]
 pub struct MakeLayerFn<F>(pub(crate) F);
 

@@ -8,7 +8,6 @@ use tracing::level_filters::LevelFilter;
 
 /// Creates the span of attempt `number`, counted from 1. Without a subscriber it costs nothing.
 pub(crate) fn span(number: u32) -> Span {
-    // Without a subscriber this is one load.
     if LevelFilter::current() < LevelFilter::DEBUG {
         return Span::none();
     }

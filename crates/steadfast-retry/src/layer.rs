@@ -19,6 +19,20 @@ use crate::service::RetryOn429;
 /// Applies [`RetryOn429`] to a service.
 ///
 /// Services created by one layer share its budget. See the [crate docs](crate) for an example.
+///
+/// # Observation
+///
+/// Each attempt runs in a `tracing` span `attempt` at level `debug`. Its fields are
+/// `http.response.status_code`, the `class` of the verdict, and from the second attempt on
+/// `http.request.resend_count`, the name of OpenTelemetry. Each wait is an
+/// [`Event::Retry`](steadfast_core::Event::Retry) for the [observers](Self::observer), and a `debug`
+/// event. The reason for giving up is logged at `debug`.
+///
+/// # Limits
+///
+/// * A redirect is an answer. A client that follows redirects must be able to repeat the body.
+/// * A response body that breaks is not restarted, because the caller has a part of it.
+/// * A request without a body size is sent without one each time.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct RetryOn429Layer<M = Replay> {
@@ -105,12 +119,26 @@ impl<M> RetryOn429Layer<M> {
     }
 
     /// Sets the waits without a hint, and the random part that is added to a hint.
+    ///
+    /// A hint is a floor: an earlier attempt would be refused again. All clients that a server refused
+    /// together got the same hint. So if a hint was followed in vain, the jitter of the next wait
+    /// covers the whole backoff. In the simulator, 300 clients of an endpoint with 10 requests/s then
+    /// need 4.3 instead of 5.8 calls each.
+    ///
+    /// A wait that does not fit is not started. A wait takes at most half of the time that a hint
+    /// leaves of a [`Deadline`](steadfast_core::Deadline), so that the next attempt has time as well.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.config.backoff = backoff;
         self
     }
 
     /// Sets the budget that pays for retries. Layers can share one.
+    ///
+    /// Three attempts per request would triple the load of an outage. Successes fill the budget and
+    /// retries empty it. So five failures in a hundred are all retried, and in an outage retries end
+    /// after the first 35. A retry pays before its wait. The tokens return if the retry succeeds, or
+    /// if the caller drops the request before the retry is sent. See
+    /// [`RetryBudget`](steadfast_core::RetryBudget) for the costs.
     pub fn budget(mut self, budget: RetryBudget) -> Self {
         self.config.budget = Some(budget);
         self

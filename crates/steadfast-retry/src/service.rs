@@ -24,6 +24,7 @@ use crate::retry::{Retry, Settings};
 /// Created by [`RetryOn429Layer`](crate::RetryOn429Layer). See the [crate docs](crate) for an
 /// example.
 pub struct RetryOn429<S, M = Replay> {
+    /// The client, or a balancer.
     inner: S,
     /// Shared with all clones.
     settings: Arc<Settings>,

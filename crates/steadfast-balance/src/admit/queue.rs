@@ -1,12 +1,13 @@
-//! Requests that wait for their turn at limited endpoints: one queue per pool, first come first
-//! served.
+//! The queue of a pool: requests that wait for a slot at limited endpoints, first in, first out.
 //!
-//! Each waiter wants some of the endpoints. The turn of an endpoint belongs to the first waiter
-//! that wants it, so one whose endpoints have no turn is passed over and keeps its place. That
-//! first waiter has a timer for the turn, and the second one a later timer, in case that the first
-//! does not look: somebody may hold its future and not poll it. Nobody else has one, but for the
-//! time when it gives up. Whenever something changes a walk through the queue wakes those whose
-//! timers are too late by now.
+//! Each waiter wants some of the endpoints. The next slot of an endpoint belongs to the first
+//! waiter that wants the endpoint. If no endpoint of a waiter has a slot, the walk passes over that
+//! waiter, which keeps its position. This avoids head-of-line blocking.
+//!
+//! The first waiter of an endpoint has a timer for the slot. The second waiter has a later timer,
+//! because the future of the first may be held without being polled. All other waiters have a timer
+//! only for the end of their patience. After each change, a walk through the queue wakes the
+//! waiters with timers that are now too late.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,66 +22,76 @@ use tokio::time::Instant;
 use crate::state::EndpointState;
 use crate::state::queue_marks::GRACE;
 
-/// What a timer counts. Nobody looks twice in that time.
+/// The resolution of a timer. A waiter looks at most once per tick.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
-/// A timer that is late by no more than this part of its time stays as it is.
+/// The divisor for the tolerance of a timer. If a timer is late by at most this part of its
+/// remaining time, it is kept.
 const SLACK: u32 = 16;
 
-/// The endpoints that somebody wants.
+/// The endpoints that a waiter wants.
 pub(crate) type Wanted = Arc<[Arc<EndpointState>]>;
 
+/// The waiters of a pool.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// All that a request reads while nobody waits.
+    /// The number of waiters. If the queue is empty, a request reads only this field.
     len: AtomicUsize,
-    /// How often everyone was told to look again.
+    /// The number of times that all waiters were woken.
     epoch: AtomicUsize,
     state: Mutex<State>,
-    /// Wakes those who wait for a busy service and not here.
+    /// Wakes the requests that wait for a busy service outside the queue.
     changed: Notify,
 }
 
+/// The part of the queue under its lock.
 #[derive(Debug, Default)]
 struct State {
+    /// The waiters in the order of admission.
     waiters: BTreeMap<Key, Waiter>,
-    /// How many endpoints are wanted by anybody, and how many by two or more.
+    /// The number of endpoints wanted by at least one waiter, and by at least two.
     wanted: [usize; 2],
-    /// When somebody first found it too long, and when last. It is forgotten after twice the time
-    /// that one could have waited.
+    /// The first and the last time that a request found the queue too long. The next such request
+    /// starts a new period if the last time is older than twice its longest wait.
     full: Option<(Instant, Instant)>,
-    /// The number of the last waiter, and that of the last walk.
+    /// The number of the last waiter.
     last: u64,
+    /// The number of the last walk.
     walk: u64,
 }
 
-/// The place in the queue: since when a request waits, and of several such who came first.
+/// A position in the queue: the start of the wait, then the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     since: Instant,
     number: u64,
 }
 
+/// A request in the queue.
 #[derive(Debug)]
 struct Waiter {
     wanted: Wanted,
+    /// The number of tokens that the request needs, if known.
     tokens: Option<u64>,
     waker: Waker,
-    /// Endpoints whose services are not ready, and wake it themselves.
+    /// The ids of endpoints with services that are not ready. These services wake the waiter.
     busy: Vec<u64>,
-    /// When it is to look, if it is: since its timer ends then, or since it was told to.
+    /// The time of the next look, if one is due: the end of the timer, or the time of the wake-up.
     looks: Option<Instant>,
 }
 
-/// Which endpoints belong to those who wait already.
+/// The endpoints with a next slot that belongs to an earlier waiter.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Claims {
+    /// No endpoint.
     None,
+    /// All endpoints of the request.
     All,
-    /// Those with these ids, in order.
+    /// The endpoints with these ids, sorted.
     Some(Vec<u64>),
 }
 
 impl Claims {
+    /// Returns whether the slot of `endpoint` belongs to an earlier waiter.
     #[inline]
     pub(crate) fn has(&self, endpoint: &EndpointState) -> bool {
         match self {
@@ -92,7 +103,7 @@ impl Claims {
 }
 
 impl Key {
-    /// Behind all who wait since that time.
+    /// Returns a position behind all requests that have waited since `since` or longer.
     pub(crate) fn behind(since: Instant) -> Self {
         let number = u64::MAX;
         Self { since, number }
@@ -100,17 +111,18 @@ impl Key {
 }
 
 impl Queue {
+    /// Returns the number of waiters.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Is another number once everyone was told to look again.
+    /// Returns a number that changes each time all waiters are woken.
     #[inline]
     pub(crate) fn epoch(&self) -> usize {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// How many wait before somebody with this key who wants what those want.
+    /// Returns an upper bound for the number of waiters before `key` that want one of `wanted`.
     pub(crate) fn ahead<'a>(
         &self,
         key: Key,
@@ -120,7 +132,7 @@ impl Queue {
         if len == 0 {
             return 0;
         }
-        // Who waits for two of them is counted twice, and that is too many at most.
+        // A waiter that wants two of the endpoints counts twice, so this is an upper bound.
         let rivals = wanted.map(|endpoint| endpoint.queue_marks.wanted_by.load(Ordering::Relaxed));
         let most = rivals.sum::<usize>().min(len);
         let state = self.lock();
@@ -128,11 +140,11 @@ impl Queue {
         if is_last {
             return most;
         }
-        // Of those who come back, most are far ahead.
+        // A request that returns after a failover is usually near the front, so the range is short.
         state.waiters.range(..key).take(most).count()
     }
 
-    /// Which endpoints belong to others, for one who wants any of `all`.
+    /// Returns the endpoints claimed by waiters before `own`, if a request wants any of `all`.
     pub(crate) fn claims(&self, own: Key, all: &Wanted, now: Instant) -> Claims {
         if self.len() == 0 {
             return Claims::None;
@@ -167,7 +179,7 @@ impl Queue {
         Claims::Some(ids)
     }
 
-    /// Notes that somebody found the queue too long, who could have waited for `longest`.
+    /// Records that the queue was too long for a request with a longest wait of `longest`.
     pub(crate) fn too_long(&self, longest: Duration, now: Instant) {
         let mut state = self.lock();
         match &mut state.full {
@@ -176,7 +188,7 @@ impl Queue {
         }
     }
 
-    /// For how long the queue has been too long again and again for those who could wait for
+    /// Returns how long the queue has been repeatedly too long for requests with a longest wait of
     /// `longest`.
     pub(crate) fn overloaded(&self, longest: Duration, now: Instant) -> Duration {
         if self.len() == 0 {
@@ -190,7 +202,7 @@ impl Queue {
         }
     }
 
-    /// Tells those whose turn it is, after something has changed.
+    /// Wakes the waiters with a due slot after a change.
     pub(crate) fn pass_on(&self, now: Instant) {
         if self.len() == 0 {
             return;
@@ -200,10 +212,10 @@ impl Queue {
         wake_all(wake);
     }
 
-    /// Tells everyone to look again, since there are other endpoints now, or one is back early.
+    /// Wakes all waiters, because the endpoints have changed or one has recovered early.
     pub(crate) fn wake_all(&self, now: Instant) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        // Who joins after this lock was held sees the change.
+        // A request that joins after this lock is released sees the change.
         let mut wake = Vec::new();
         for waiter in self.lock().waiters.values_mut() {
             waiter.tell(now, &mut wake);
@@ -212,12 +224,12 @@ impl Queue {
         self.changed.notify_waiters();
     }
 
-    /// Waits until there are other endpoints.
+    /// Waits until all waiters are woken, for example because the endpoints have changed.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Adds a waiter behind all that have waited since `since` or longer.
+    /// Adds a waiter behind all waiters that have waited since `since` or longer.
     pub(crate) fn join(&self, since: Instant, tokens: Option<u64>, waker: &Waker) -> Key {
         let mut state = self.lock();
         state.last += 1;
@@ -237,8 +249,8 @@ impl Queue {
         key
     }
 
-    /// Continues to wait for these endpoints. Returns when the waiter is to look again, if that is
-    /// left to it. The services of those in `busy` wake it themselves.
+    /// Continues to wait for these endpoints. Returns the time of the next look, if the waiter
+    /// needs a timer. The services of the endpoints in `busy` wake the waiter.
     pub(crate) fn wait(
         &self,
         key: Key,
@@ -266,7 +278,7 @@ impl Queue {
         next
     }
 
-    /// Removes a waiter, and passes its slot on.
+    /// Removes a waiter and passes its slot on.
     pub(crate) fn leave(&self, key: Key) {
         let mut wake = Vec::new();
         {
@@ -280,18 +292,19 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is whole before anything can panic.
+        // Each change is complete before any code can panic, so a poisoned state is valid.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    /// Returns the number of a new walk.
     fn begin_walk(&mut self) -> u64 {
         self.walk += 1;
         self.walk
     }
 
-    /// Sets what a waiter wants, and counts for each endpoint by how many it is wanted.
+    /// Sets the wanted endpoints of a waiter, and updates the number of waiters of each endpoint.
     fn want(&mut self, key: Key, wanted: Wanted) {
         let Some(waiter) = self.waiters.get_mut(&key) else {
             return;
@@ -319,9 +332,10 @@ impl State {
         }
     }
 
-    /// Finds for each endpoint the first two who want it, and collects whom to wake: those whose
-    /// turn it is, and those whose timers are too late. Returns when `own` is to look, who looks
-    /// now and is not woken.
+    /// Finds the first two waiters of each endpoint, and collects the wakers of the waiters with a
+    /// due slot or a late timer.
+    ///
+    /// Returns the time of the next look of `own`. This waiter looks now, so it is not woken.
     fn walk(&mut self, own: Option<Key>, now: Instant, wake: &mut Vec<Waker>) -> Option<Instant> {
         let (once, twice) = (self.begin_walk(), self.begin_walk());
         let mut next = None;
@@ -330,7 +344,7 @@ impl State {
             if left == 0 {
                 break;
             }
-            // What belongs to one who does not look is left to the next.
+            // If a waiter does not look, its slots go to the next waiter.
             if waiter.is_absent(now) {
                 continue;
             }
@@ -341,8 +355,8 @@ impl State {
                     continue;
                 }
                 let at = match waiter.lacks_tokens_at(endpoint, now) {
-                    // It has no claim to that one before, and others may use it. Those who need as
-                    // much as one before look after that one.
+                    // Until it has the tokens, the waiter has no claim, so others may use the
+                    // endpoint. A waiter that needs as many tokens as an earlier one looks later.
                     Some(at) => match endpoint
                         .queue_marks
                         .lacking
@@ -375,28 +389,30 @@ impl State {
 }
 
 impl Waiter {
-    /// The endpoints that it waits for in this queue. One whose service is not ready has a queue of
-    /// its own, and wakes it.
+    /// Returns the endpoints that it waits for in this queue. A service that is not ready has its
+    /// own queue and wakes the waiter.
     fn claimed(&self) -> impl Iterator<Item = &Arc<EndpointState>> {
         let wanted = self.wanted.iter();
         wanted.filter(|endpoint| !self.busy.contains(&endpoint.id))
     }
 
+    /// Returns whether its look is overdue by the grace period or more.
     fn is_absent(&self, now: Instant) -> bool {
         self.looks
             .is_some_and(|looks| now.saturating_duration_since(looks) >= GRACE)
     }
 
-    /// Whether it does not look by itself in time.
+    /// Returns whether it has no timer that ends in time for a look at `at`.
     fn would_miss(&self, at: Instant, now: Instant) -> bool {
         let Some(looks) = self.looks else {
             return true;
         };
-        // Rates change all the time, and so does each turn by a little.
+        // Send rates change constantly, which moves each slot a little.
         let slack = looks.saturating_duration_since(now) / SLACK + TICK;
         looks.saturating_duration_since(at) > slack
     }
 
+    /// Marks its look as due and collects its waker, unless the look is due already.
     fn tell(&mut self, now: Instant, wake: &mut Vec<Waker>) {
         if self.looks.is_none_or(|looks| looks > now) {
             self.looks = Some(now);
@@ -404,7 +420,7 @@ impl Waiter {
         }
     }
 
-    /// When an endpoint has enough tokens for it, if it has not now.
+    /// Returns when the endpoint has enough tokens for it, or `None` if it is not short of tokens.
     fn lacks_tokens_at(&self, endpoint: &EndpointState, now: Instant) -> Option<Instant> {
         self.tokens
             .and_then(|tokens| endpoint.has_tokens_at(tokens, now))
@@ -412,7 +428,7 @@ impl Waiter {
 }
 
 fn wake_all(wakers: Vec<Waker>) {
-    // Outside the lock: a waker is somebody else's code.
+    // Outside the lock, because a waker runs foreign code.
     for waker in wakers {
         waker.wake();
     }

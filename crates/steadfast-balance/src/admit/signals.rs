@@ -1,4 +1,4 @@
-//! What a change at an endpoint sets off: events, and slots for waiters.
+//! The effects of a change at an endpoint: events, and slots for waiters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::admit::queue::{Key, Queue, Wanted};
 pub(crate) struct PoolSignals {
     pub(crate) observers: Observers,
     pub(crate) queue: Queue,
+    /// If an attempt is dropped before its head but after this time, it counts as a timeout.
     pub(crate) abandoned_after: Option<Duration>,
 }
 
@@ -35,7 +36,7 @@ impl PoolSignals {
         }
     }
 
-    /// Notifies the waiters whose slot is due after a change at an endpoint.
+    /// Notifies the waiters with a due slot after a change at an endpoint.
     pub(crate) fn notify_waiters(&self, now: Instant) {
         self.queue.pass_on(now);
     }
@@ -65,8 +66,8 @@ impl QueuePosition {
         self.key
     }
 
-    /// Continues to wait for these endpoints. Returns when to look again, if that is left to this
-    /// waiter. The services in `busy` wake it themselves.
+    /// Continues to wait for these endpoints. Returns the time of the next look, if the waiter
+    /// needs a timer. The services of the endpoints in `busy` wake the waiter.
     pub(crate) fn wait(
         &self,
         wanted: Wanted,

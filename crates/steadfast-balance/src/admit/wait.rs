@@ -1,4 +1,4 @@
-//! What a request does while no endpoint can take it.
+//! The wait of a request while no endpoint is admissible.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,55 +22,58 @@ use crate::select::selector::Selection;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
 
-/// How soon a request that waits for a busy endpoint looks again at one that could be asked now:
-/// another request was faster.
+/// The delay before a request that waits for a busy service looks again at an available endpoint.
+/// The delay applies if another request took the slot first.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// More comes for good than can be served if the queue has been too long for some for so many times
-/// the time that they could wait.
+/// The factor for a lasting overload. If the queue has been too long for more than this multiple of
+/// the longest wait, the requests exceed the capacity.
 const OVERLOADED: u32 = 8;
-/// What part of its time a request waits at most then. A longer queue would serve nobody more, and
-/// everybody later.
+/// The divisor for the longest wait during an overload. A longer queue would add latency to each
+/// request without more throughput.
 const STANDING: u32 = 4;
 
-/// What wakes a request that has no endpoint yet.
+/// The wake-up sources of a request without an endpoint.
 pub(crate) struct Waiting<S> {
-    /// Services of endpoints that are busy, kept so that they can wake this request.
+    /// The services of busy endpoints, kept so that they can wake this request.
     pub(crate) busy: Vec<(u64, S)>,
-    /// Endpoints whose services broke, not to be asked again, and the last of their errors.
+    /// The ids of endpoints with failed services, which are not tried again.
     pub(crate) lost: Vec<u64>,
+    /// The last error of a failed service.
     pub(crate) error: Option<BoxError>,
-    /// It does not wait for one endpoint while another one could take it.
+    /// Whether the request takes any available endpoint and no longer waits for a better one.
     pub(crate) hurries: bool,
-    /// When it came to the balancer.
+    /// When the request reached the balancer.
     came: Option<Instant>,
-    /// Its place among those who wait for their turn, and when it gives up.
+    /// Its position in the queue and its patience, if it waits for a slot.
     place: Option<(QueuePosition, Patience)>,
-    /// Wakes this request for what no busy service knows of.
+    /// Wakes this request for an event that no busy service reports.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Wakes it if it waits for a busy service and there are other endpoints.
+    /// Wakes this request if the endpoints change while it waits for a busy service.
     changed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
-/// How long a request waits for its turn.
+/// The limits of a wait for a slot.
 #[derive(Clone, Copy)]
 struct Patience {
+    /// When the request gives up.
     until: Instant,
-    /// How long it could wait if there were a use for that.
+    /// The longest wait without an overload.
     longest: Duration,
-    /// It is for an endpoint that is better than others.
+    /// Whether the wait is for a better endpoint while others are possible.
     prefers: bool,
 }
 
-/// What follows from a look at the endpoints.
+/// The result of a look at the endpoints.
 pub(crate) enum Step<T> {
-    /// The endpoints have changed, or a timer has ended: look again.
+    /// The endpoints have changed or a timer has ended, so the request looks again.
     Again,
+    /// The wait is over.
     Done(T),
-    /// A waker is registered for all that can change the result.
+    /// A waker is registered for each event that can change the result.
     Wait,
 }
 
-/// What a request finds when it looks.
+/// The inputs of a look at the endpoints.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) pool: &'a Pool,
@@ -78,7 +81,7 @@ pub(crate) struct View<'a> {
     pub(crate) snapshot: &'a PoolSnapshot,
     pub(crate) context: &'a RequestContext,
     pub(crate) eligibility: &'a Eligibility<'a>,
-    /// How often all were told to look again, before it looked.
+    /// The epoch of the queue before the look.
     pub(crate) epoch: usize,
     pub(crate) now: Instant,
 }
@@ -99,12 +102,12 @@ impl<S> Default for Waiting<S> {
 }
 
 impl<S> Waiting<S> {
-    /// Its place among those who wait, if it has one.
+    /// Returns its position in the queue, if it has one.
     pub(crate) fn key(&self) -> Option<Key> {
         self.place.as_ref().map(|(place, _)| place.key())
     }
 
-    /// Waits for a slot or for a busy service, or gives up. Endpoints in `skip` are busy now.
+    /// Waits for a slot or for a busy service, or gives up. The endpoints in `skip` are busy now.
     pub(crate) fn step(
         &mut self,
         view: View<'_>,
@@ -116,18 +119,18 @@ impl<S> Waiting<S> {
         let came = *self.came.get_or_insert(now);
         let patience = self.patience(view, selection, skip, came);
         let worth = patience.filter(|patience| self.is_worth_it(view, selection, *patience));
-        // The slot comes in time: wait in the queue.
+        // The slot comes in time, so the request waits in the queue.
         if let Some(patience) = worth {
             let wake_at = self.queue(view, patience, selection, came, cx);
             let is_due = self.poll_timer(Some(wake_at.max(now + TICK)), cx);
-            // A change before it joined did not wake it.
+            // A change before the request joined the queue did not wake it.
             return if is_due || view.is_old() {
                 Step::Again
             } else {
                 Step::Wait
             };
         }
-        // The better endpoint takes too long: another one has to do, or is waited for as usual.
+        // The better endpoint takes too long, so the request uses another one or waits for any.
         if patience.is_some_and(|patience| patience.prefers) {
             self.hurries = true;
             self.place = None;
@@ -136,7 +139,7 @@ impl<S> Waiting<S> {
         let given_up = self.place.take().is_some();
         let deadline = view.context.deadline;
         let is_over = deadline.is_some_and(|deadline| deadline.remaining(now).is_zero());
-        // A service is busy: it wakes the request, and so do a recovery and a change of the pool.
+        // A busy service wakes the request, and so do a recovery and a change of the pool.
         if !self.busy.is_empty() && !is_over && !given_up {
             let recovery = soonest(view.eligibility, skip, now);
             let recovery = recovery.map(|at| if at > now { at } else { now + LOOK_AGAIN });
@@ -149,7 +152,7 @@ impl<S> Waiting<S> {
                 Step::Wait
             };
         }
-        // Nothing is worth a wait. A request whose time is too short must not come back.
+        // No wait is worthwhile. If its time is too short, the request must not come back.
         let in_time = patience.is_none();
         Step::Done(self.error.take().unwrap_or_else(|| {
             let exhausted = view
@@ -159,7 +162,8 @@ impl<S> Waiting<S> {
         }))
     }
 
-    /// Whether its turn comes before it would give up. Who waits already is not asked again.
+    /// Returns whether its slot comes before it would give up. If the request is already in the
+    /// queue, its wait is not estimated again.
     fn is_worth_it(&self, view: View<'_>, selection: Selection, patience: Patience) -> bool {
         let wait = match self.place {
             Some(_) => Duration::ZERO,
@@ -167,7 +171,7 @@ impl<S> Waiting<S> {
         };
         let is_worth_it =
             view.now < patience.until && saturating_add(view.now, wait) <= patience.until;
-        // Who goes elsewhere instead says nothing of the queue.
+        // A request that can use another endpoint is no evidence of a long queue.
         if !is_worth_it && !patience.prefers {
             view.shared
                 .signals
@@ -177,7 +181,7 @@ impl<S> Waiting<S> {
         is_worth_it
     }
 
-    /// Waits in the queue. Returns when to look again.
+    /// Waits in the queue. Returns the time of the next look.
     fn queue(
         &mut self,
         view: View<'_>,
@@ -196,7 +200,7 @@ impl<S> Waiting<S> {
         next.map_or(patience.until, |next| next.min(patience.until))
     }
 
-    /// Returns how long the request waits for its turn, if it does.
+    /// Returns the limits of its wait for a slot, or `None` if it does not wait for one.
     fn patience(
         &self,
         view: View<'_>,
@@ -206,8 +210,8 @@ impl<S> Waiting<S> {
     ) -> Option<Patience> {
         let shared = view.shared;
         if let Some((_, patience)) = self.place {
-            // Those who wait go on, also if the endpoint has begun to cool meanwhile, but not if
-            // there is none any more.
+            // A waiter continues even if its endpoint has begun to cool. It stops if no endpoint
+            // is left.
             let mut left = view.snapshot.active().iter();
             left.find(|entry| view.eligibility.admits(Stage::Ever, &entry.state))?;
             return Some(patience);
@@ -252,7 +256,7 @@ impl<S> Waiting<S> {
             let shared = view.shared.clone();
             Box::pin(async move { shared.signals.queue.changed().await })
         });
-        // They may have changed before it listened.
+        // The endpoints may have changed before the request registered.
         let has_changed = changed.as_mut().poll(cx).is_ready() || view.is_old();
         if has_changed {
             self.changed = None;
@@ -273,14 +277,14 @@ impl<S> Waiting<S> {
 }
 
 impl<'a> View<'a> {
-    /// Whether there are other endpoints by now, or all were told to look again.
+    /// Returns whether the endpoints have changed or all waiters were woken since the look.
     fn is_old(self) -> bool {
         self.snapshot.version < self.pool.version()
             || self.epoch != self.shared.signals.queue.epoch()
     }
 
-    /// Returns the endpoints that the request waits for. If some are better than others, the others
-    /// are left to other requests.
+    /// Returns the endpoints that the request waits for. If some are worth a wait, the others are
+    /// left to other requests.
     fn candidates(
         self,
         selection: Selection,
@@ -298,6 +302,7 @@ impl<'a> View<'a> {
         active.filter(move |endpoint| eligibility.admits(stage, endpoint))
     }
 
+    /// Returns the endpoints that the request wants, shared if it has no restrictions.
     fn wanted(self, selection: Selection) -> Wanted {
         match selection {
             Selection::WorthWaiting(_) => {}
@@ -307,11 +312,12 @@ impl<'a> View<'a> {
         self.candidates(selection).cloned().collect()
     }
 
+    /// Returns the availability of `endpoint` for the request.
     fn check(self, endpoint: &EndpointState) -> Availability {
         self.eligibility.check(Stage::Next, endpoint, self.now)
     }
 
-    /// Returns the time until its slot, behind all waiters.
+    /// Returns the estimated time until its slot, behind all waiters.
     fn wait_for_slot(self, selection: Selection, came: Instant) -> Duration {
         let key = Key::behind(self.eligibility.since(came));
         let ahead = (self.shared.signals.queue).ahead(key, self.candidates(selection));
@@ -325,7 +331,8 @@ impl<'a> View<'a> {
         wait_behind(ahead, (self.eligibility, stage), wanted, self.now)
     }
 
-    /// Until when an attempt has to begin so that its answer probably comes before the deadline.
+    /// Returns the latest start of an attempt with a probable response before the deadline, if the
+    /// request has one.
     fn start_by(self, came: Instant) -> Option<Instant> {
         let deadline = self.context.deadline?;
         let slowest = self
@@ -339,7 +346,7 @@ impl<'a> View<'a> {
             })
             .max()
             .unwrap_or_default();
-        // The rare slow answer is no reason not to wait at all.
+        // A rare slow response must not rule out the wait, so the margin is at most half the time.
         let at_most = deadline.remaining(came) / 2;
         deadline.instant().checked_sub(slowest.min(at_most))
     }

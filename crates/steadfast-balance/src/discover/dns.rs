@@ -111,18 +111,25 @@ const MAX_ADDRESSES: usize = 64;
 #[derive(Clone)]
 #[must_use = "it does nothing until it is given to a pool"]
 pub struct Resolve {
+    /// The endpoint whose name is resolved. Each address gets a copy.
     endpoint: Endpoint,
+    /// The time between two lookups.
     interval: Duration,
+    /// Resolves `host:port` to addresses.
     resolver: Arc<Resolver>,
 }
 
+/// A function from `host:port` to a lookup.
 type Resolver = dyn Fn(String) -> Resolving + Send + Sync;
+/// A lookup in progress.
 type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// The addresses of a name that are in a pool.
 struct Known {
+    /// The pool that the addresses are added to.
     pool: PoolHandle,
     endpoint: Endpoint,
+    /// The ids of the endpoints that this resolution has added.
     ids: Vec<(SocketAddr, u64)>,
 }
 
@@ -158,6 +165,7 @@ impl Resolve {
         self
     }
 
+    /// Resolves a name. An empty answer is an error.
     async fn addresses(&self, name: String) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = timeout(TIMEOUT, (self.resolver)(name)).await??;
         if addresses.is_empty() {
@@ -224,6 +232,7 @@ impl PoolHandle {
 }
 
 impl Known {
+    /// Adds new addresses, and removes addresses that are no longer listed.
     fn follow(&mut self, addresses: &[SocketAddr]) {
         // Somebody may have taken one out, or all with `replace`.
         self.ids.retain(|(_, id)| self.pool.has(*id));
@@ -242,6 +251,7 @@ impl Known {
         });
     }
 
+    /// Adds an endpoint with this address.
     fn add(&mut self, address: SocketAddr) {
         let endpoint = self.endpoint.clone().resolved(address);
         let name = endpoint.name().clone();
@@ -253,6 +263,7 @@ impl Known {
     }
 }
 
+/// Returns the `host:port` to resolve.
 fn host_and_port(endpoint: &Endpoint) -> String {
     let authority = &endpoint.base.authority;
     let default = if endpoint.base.scheme == Scheme::HTTPS {

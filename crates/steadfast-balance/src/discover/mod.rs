@@ -19,18 +19,16 @@ impl PoolHandle {
                 new(all, endpoint)?;
                 return Ok(last_id(all));
             };
-            if all[at].state.config.is_same(&endpoint) {
+            let entry = &mut all[at];
+            if entry.state.config.is_same(&endpoint) {
                 check_weight(endpoint.weight)?;
-                all[at].tier = endpoint.tier;
-                all[at].weight = endpoint.weight;
-                return Ok(all[at].state.id);
+                (entry.tier, entry.weight) = (endpoint.tier, endpoint.weight);
+                return Ok(entry.state.id);
             }
             all.remove(at);
             new(all, endpoint)?;
-            let id = last_id(all);
-            // The order of the endpoints counts within a tier.
             all[at..].rotate_right(1);
-            Ok(id)
+            Ok(all[at].state.id)
         })
     }
 
@@ -50,10 +48,12 @@ impl PoolHandle {
     }
 }
 
+/// Returns the index of an endpoint.
 fn find(all: &[ActiveEndpoint], id: u64) -> Option<usize> {
     all.iter().position(|entry| entry.state.id == id)
 }
 
+/// Returns the id of the endpoint that was added last.
 fn last_id(all: &[ActiveEndpoint]) -> u64 {
     all.last().map_or(0, |entry| entry.state.id)
 }

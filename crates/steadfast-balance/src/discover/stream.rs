@@ -57,11 +57,7 @@ impl PoolHandle {
         let pool = self.clone();
         async move {
             let mut changes = pin!(changes);
-            let mut placed = Placed::<D::Key> {
-                pool,
-                ids: Vec::new(),
-                passed_over: Vec::new(),
-            };
+            let mut placed = Placed::<D::Key>::new(pool);
             while let Some(change) = poll_fn(|cx| changes.as_mut().poll_discover(cx)).await {
                 match change? {
                     Change::Insert(key, endpoint) => placed.insert(key, endpoint),
@@ -75,13 +71,25 @@ impl PoolHandle {
 
 /// The endpoints that came from a stream, by their keys there.
 struct Placed<K> {
+    /// The pool that the endpoints are added to.
     pool: PoolHandle,
+    /// The ids of the endpoints by their key in the stream.
     ids: Vec<(K, u64)>,
     /// What could not be put there, as its name was taken.
     passed_over: Vec<(K, Endpoint)>,
 }
 
 impl<K: Eq> Placed<K> {
+    /// Starts without endpoints.
+    fn new(pool: PoolHandle) -> Self {
+        Self {
+            pool,
+            ids: Vec::new(),
+            passed_over: Vec::new(),
+        }
+    }
+
+    /// Adds or replaces the endpoint of a key.
     fn insert(&mut self, key: K, endpoint: Endpoint) {
         self.passed_over.retain(|(known, _)| *known != key);
         let name = endpoint.name().clone();
@@ -92,6 +100,7 @@ impl<K: Eq> Placed<K> {
         }
     }
 
+    /// Removes the endpoint of a key.
     fn remove(&mut self, key: &K) {
         self.passed_over.retain(|(known, _)| known != key);
         if let Some(at) = self.ids.iter().position(|(known, _)| known == key) {
@@ -116,6 +125,7 @@ impl<K: Eq> Placed<K> {
         Ok(())
     }
 
+    /// Adds endpoints that were rejected before, for example for a duplicate name.
     fn try_again(&mut self) {
         // One that gets its place may leave a name to another one.
         let mut goes_on = true;

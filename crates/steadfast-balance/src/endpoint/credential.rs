@@ -9,7 +9,9 @@ use steadfast_core::InvalidConfig;
 /// The value is marked sensitive and shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
+    /// The header that carries the credential.
     name: HeaderName,
+    /// The credential, marked as sensitive.
     value: HeaderValue,
 }
 
@@ -36,6 +38,7 @@ impl Credential {
         Self::secret(name, value, value)
     }
 
+    /// Creates a credential from a header value, and rejects invalid characters.
     fn secret(name: HeaderName, secret: &str, text: &str) -> Result<Self, InvalidConfig> {
         if secret.is_empty() {
             return Err(InvalidConfig::new("credential", "", "must not be empty"));
@@ -49,18 +52,22 @@ impl Credential {
         Ok(Self { name, value })
     }
 
+    /// Returns the name of the header.
     pub(crate) fn name(&self) -> &HeaderName {
         &self.name
     }
 
+    /// Returns the value of the header.
     pub(crate) fn value(&self) -> &HeaderValue {
         &self.value
     }
 
+    /// Returns the value of the header.
     pub(crate) fn value_mut(&mut self) -> &mut HeaderValue {
         &mut self.value
     }
 
+    /// Sets the header of a request.
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {
         headers.insert(self.name.clone(), self.value.clone());
     }

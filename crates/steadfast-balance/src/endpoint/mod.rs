@@ -31,27 +31,42 @@ use crate::endpoint::credential::Credential;
 #[derive(Clone)]
 #[must_use = "an endpoint does nothing until it is part of a balancer"]
 pub struct Endpoint {
+    /// The name in logs, metrics and errors.
     pub(crate) name: EndpointName,
+    /// The base URI.
     pub(crate) base: Base,
+    /// The address to connect to, instead of a lookup of the host.
     pub(crate) address: Option<SocketAddr>,
+    /// The credential of its requests.
     pub(crate) credential: Option<Credential>,
+    /// The headers that are added to its requests.
     pub(crate) headers: HeaderMap,
+    /// The tier. Lower tiers come first.
     pub(crate) tier: u16,
+    /// The weight within the tier.
     pub(crate) weight: f64,
+    /// The cost of a request, for scoring.
     pub(crate) cost: f64,
+    /// Whether its answers are of lesser quality.
     pub(crate) degraded: bool,
+    /// Whether it takes requests that are too long for others.
     pub(crate) larger_context: bool,
+    /// Whether it receives the credentials of the caller.
     pub(crate) pass_credentials: bool,
+    /// The settings of its breaker.
     pub(crate) breaker: CircuitBreakerBuilder,
 }
 
 /// The parts of a base URI, ready to be put before the path of a request.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Base {
+    /// `http` or `https`.
     pub(crate) scheme: Scheme,
+    /// The host and the port.
     pub(crate) authority: Authority,
     /// Without a slash at its end.
     pub(crate) path: String,
+    /// The query that is added to each request, without `?`.
     pub(crate) query: Option<String>,
 }
 
@@ -190,6 +205,7 @@ impl Endpoint {
         self
     }
 
+    /// Checks the values that setters accept unchecked.
     pub(crate) fn validate(&self) -> Result<(), InvalidConfig> {
         check_weight(self.weight)?;
         if !(self.cost.is_finite() && self.cost >= 0.0) {
@@ -278,6 +294,7 @@ impl Endpoint {
     }
 }
 
+/// Rejects a weight that is not positive.
 pub(crate) fn check_weight(weight: f64) -> Result<(), InvalidConfig> {
     if weight.is_finite() && weight > 0.0 {
         Ok(())
@@ -307,6 +324,7 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Base {
+    /// Parses a base URI.
     fn parse(base: &str) -> Result<Self, InvalidConfig> {
         // A URI may hold a password, so it is shown only once it is known to hold none.
         let hidden = |reason| InvalidConfig::new("url", "(not shown)", reason);

@@ -33,6 +33,7 @@ fn is_for_another(name: &HeaderName) -> bool {
     is_hop_by_hop(name) || *name == HOST
 }
 
+/// The only value of `te` that is meant for the endpoint.
 const TRAILERS: &str = "trailers";
 
 /// The target of a request cannot be put behind the base of an endpoint.
@@ -150,6 +151,7 @@ pub(crate) fn strip_root<'a>(path: &'a str, root: &str) -> &'a str {
     }
 }
 
+/// Returns whether a query pair is a credential.
 fn is_key(pair: &str) -> bool {
     pair == "key" || pair.starts_with("key=")
 }

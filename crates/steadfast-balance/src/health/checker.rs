@@ -16,18 +16,26 @@ use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
 
 /// Never ends. Dropping it drops the checks that run.
 pub(super) struct Checker {
+    /// The pool whose endpoints are checked.
     pool: Arc<Pool>,
+    /// The times and thresholds.
     schedule: Schedule,
+    /// Creates the check of an endpoint.
     make: MakeCheck,
+    /// The source of jitter.
     rng: Rng,
+    /// The endpoints under check.
     watches: Vec<Watch>,
     /// The version of the endpoints that are watched.
     version: Option<u64>,
+    /// Ends at the next due check.
     timer: Pin<Box<Sleep>>,
+    /// Resolves when the endpoints change.
     changed: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Checker {
+    /// Starts with the present endpoints.
     pub(super) fn new(pool: Arc<Pool>, schedule: Schedule, make: MakeCheck, rng: Rng) -> Self {
         Self {
             changed: changed(&pool),
@@ -70,6 +78,7 @@ impl Checker {
             .collect();
     }
 
+    /// Adds new endpoints, and drops removed ones.
     fn poll_changed(&mut self, cx: &mut Context<'_>) {
         while self.changed.as_mut().poll(cx).is_ready() {
             self.changed = changed(&self.pool);
@@ -101,6 +110,7 @@ impl Future for Checker {
     }
 }
 
+/// Waits for a change of the endpoints.
 fn changed(pool: &Arc<Pool>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let shared = pool.shared.clone();
     Box::pin(async move { shared.signals.queue.changed().await })

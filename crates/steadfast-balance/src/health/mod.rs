@@ -28,7 +28,7 @@ use crate::pool::handle::PoolHandle;
 
 /// Asks endpoints from time to time whether they work, without waiting for a request to find out.
 ///
-/// See the [crate docs](crate#health-checks) for what follows from a check.
+/// The guide `docs/balancer.md` of the repository lists the effects of a check.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -59,9 +59,13 @@ use crate::pool::handle::PoolHandle;
 #[derive(Clone, Debug)]
 #[must_use = "a health check does nothing until it is started"]
 pub struct HealthCheck {
+    /// The times and thresholds.
     schedule: Schedule,
+    /// The path of the request.
     path: String,
+    /// The expected status. `None` accepts every success.
     status: Option<StatusCode>,
+    /// The seed of jitter, for repeatable runs.
     seed: Option<u64>,
 }
 
@@ -123,15 +127,15 @@ impl HealthCheck {
         self
     }
 
-    /// Sets how many checks in a row have to pass to end a bench.
+    /// Sets the number of consecutive successes that end a bench.
     ///
-    /// A breaker that is open or half-open has a number of its own.
+    /// An open or half-open breaker has its own number.
     pub fn healthy(mut self, checks: u32) -> Self {
         self.schedule.healthy = checks;
         self
     }
 
-    /// Sets how many checks in a row have to fail to open a closed breaker.
+    /// Sets the number of consecutive failures that open a closed breaker.
     pub fn unhealthy(mut self, checks: u32) -> Self {
         self.schedule.unhealthy = checks;
         self
@@ -296,6 +300,7 @@ impl HealthCheck {
         self.spawn(pool, Box::new(make_check))
     }
 
+    /// Validates the settings and starts the task.
     fn spawn(&self, pool: &PoolHandle, make: MakeCheck) -> Result<HealthChecks, InvalidConfig> {
         self.schedule.validate()?;
         let rng = self.seed.map_or_else(Rng::new, Rng::with_seed);

@@ -13,7 +13,9 @@ pub(super) type Checking = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// What a check has found, and what a breaker is told if it was a probe.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome {
+    /// The result for the status.
     pub(super) finding: CheckOutcome,
+    /// The verdict for the breaker.
     pub(super) verdict: Verdict,
 }
 
@@ -23,6 +25,7 @@ pub(super) type Check = Box<dyn Fn(&Endpoint) -> Checking + Send>;
 pub(super) type MakeCheck = Box<dyn Fn(&Endpoint) -> Check + Send>;
 
 impl Outcome {
+    /// The endpoint is healthy.
     pub(super) fn passed() -> Self {
         Self {
             finding: CheckOutcome::Passed,
@@ -30,6 +33,7 @@ impl Outcome {
         }
     }
 
+    /// The check is no evidence about the endpoint.
     pub(super) fn unknown() -> Self {
         Self {
             finding: CheckOutcome::Unknown,
@@ -37,6 +41,7 @@ impl Outcome {
         }
     }
 
+    /// The endpoint is unhealthy.
     pub(super) fn failed(verdict: Verdict) -> Self {
         Self {
             finding: CheckOutcome::Failed,

@@ -13,13 +13,17 @@ use super::outcome::{Checking, Outcome};
 use crate::endpoint::Endpoint;
 use crate::endpoint::rewrite::rewrite;
 
+/// A check by an HTTP request.
 #[derive(Clone)]
 pub(super) struct RequestCheck {
+    /// The path of the request.
     pub(super) path: String,
+    /// The expected status. `None` accepts every success.
     pub(super) status: Option<StatusCode>,
 }
 
 impl RequestCheck {
+    /// Starts a check.
     pub(super) fn begin<S, B, ResBody>(&self, endpoint: &Endpoint, client: S) -> Checking
     where
         S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
@@ -72,6 +76,7 @@ where
     Ok(Response::from_parts(head, ()))
 }
 
+/// Judges the head of the answer.
 fn judge(head: &Response<()>, expected: Option<StatusCode>, verdict: Verdict) -> Outcome {
     match expected {
         Some(expected) if head.status() == expected => Outcome::passed(),

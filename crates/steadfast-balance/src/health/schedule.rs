@@ -8,14 +8,20 @@ use steadfast_core::InvalidConfig;
 /// How often endpoints are checked, and what follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
+    /// The time between two checks of one endpoint.
     pub(super) interval: Duration,
+    /// The longest time of a check.
     pub(super) timeout: Duration,
+    /// The random part of the interval, from 0 to 1.
     pub(super) jitter: f64,
+    /// The consecutive successes that end a bench.
     pub(super) healthy: u32,
+    /// The consecutive failures that open the breaker.
     pub(super) unhealthy: u32,
 }
 
 impl Schedule {
+    /// Rejects values out of range.
     pub(super) fn validate(&self) -> Result<(), InvalidConfig> {
         for (field, time) in [("interval", self.interval), ("timeout", self.timeout)] {
             if time.is_zero() {

@@ -17,10 +17,15 @@ use crate::state::EndpointState;
 use crate::state::check_result::CheckOutcome;
 use crate::state::cooldown::bench::{Bench, Cooling};
 
+/// One endpoint under check.
 pub(super) struct Watch {
+    /// The endpoint.
     pub(super) state: Arc<EndpointState>,
+    /// The time of the next check.
     pub(super) due: Instant,
+    /// The check in progress.
     running: Option<Running>,
+    /// Starts a check.
     check: Check,
     /// Failures in a row while the breaker was closed.
     failed: u32,
@@ -30,16 +35,20 @@ pub(super) struct Watch {
     ended: Option<u64>,
 }
 
+/// A check in progress.
 struct Running {
+    /// The check, bounded by the timeout.
     check: Pin<Box<Timeout<Checking>>>,
     /// The permit of a probe, if the breaker is not closed.
     probe: Option<Permit>,
+    /// The bench that a success ends.
     bench: Option<Bench>,
 }
 
 // ===== impl Watch =====
 
 impl Watch {
+    /// Starts without a check.
     pub(super) fn new(state: Arc<EndpointState>, check: Check, due: Instant) -> Self {
         Self {
             state,
@@ -111,6 +120,7 @@ impl Watch {
                 .is_some_and(|ended| bench.generation == ended + 1)
     }
 
+    /// Applies the outcome of a check.
     fn settle(
         &mut self,
         (schedule, signals): (&Schedule, &PoolSignals),
@@ -173,6 +183,7 @@ impl Watch {
         }
     }
 
+    /// Records the outcome for the status.
     fn tell(&self, outcome: Outcome, now: Instant) {
         let endpoint = &self.state.config.name;
         let (finding, class) = (outcome.finding, outcome.verdict.class());

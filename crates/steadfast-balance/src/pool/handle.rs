@@ -14,8 +14,8 @@ use crate::state::EndpointState;
 
 /// Reads the state of a balancer's endpoints, and changes them while requests run.
 ///
-/// What runs at an endpoint that is changed or removed comes to its end. Clones and all services
-/// of the layer have the same endpoints.
+/// Attempts in flight at a changed or removed endpoint continue. Clones and all services of the
+/// layer share the endpoints.
 ///
 /// ```
 /// use steadfast_balance::{Endpoint, EndpointBalanceLayer};
@@ -36,12 +36,12 @@ use crate::state::EndpointState;
 pub struct PoolHandle(Arc<Pool>);
 
 impl PoolHandle {
+    /// Creates a handle.
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
         Self(pool)
     }
 
-    /// Returns the state of all endpoints, in the order of the configuration. Reading moves
-    /// nothing but what time has moved.
+    /// Returns the state of all endpoints, in the order of the configuration.
     #[must_use]
     pub fn status(&self) -> Vec<EndpointStatus> {
         let now = Instant::now();
@@ -57,7 +57,7 @@ impl PoolHandle {
         (snapshot.all.first()).map(|entry| entry.state.config.name.clone())
     }
 
-    /// Returns whether there is an endpoint of this name.
+    /// Returns whether an endpoint has this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         find(&self.0.snapshot().all, name).is_ok()
@@ -71,7 +71,7 @@ impl PoolHandle {
         Some(EndpointStatus::of(&snapshot.all[at], Instant::now()))
     }
 
-    /// Returns the number of endpoints, with those that are out of service.
+    /// Returns the number of endpoints, disabled ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.snapshot().all.len()
@@ -83,7 +83,7 @@ impl PoolHandle {
         self.len() == 0
     }
 
-    /// Returns how many requests wait for their turn at limited endpoints.
+    /// Returns the number of waiters in the queue.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.shared.signals.queue.len()
@@ -96,20 +96,20 @@ impl PoolHandle {
         strip_root(path, &self.0.shared.config.request_root)
     }
 
-    /// Adds an endpoint behind the others of its tier.
+    /// Adds an endpoint after the others of its tier.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is one of this name, or if it is misconfigured.
+    /// Returns an error if an endpoint has this name, or if `endpoint` is invalid.
     pub fn add(&self, endpoint: Endpoint) -> Result<(), InvalidConfig> {
         self.0.edit(|all, new| new(all, endpoint))
     }
 
-    /// Removes an endpoint. Nothing is sent there any more, and what runs there comes to its end.
+    /// Removes an endpoint. No further attempt is sent there. Attempts in flight continue.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none of this name.
+    /// Returns an error if no endpoint has this name.
     pub fn remove(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.0.edit(|all, _| {
             let at = find(all, name)?;
@@ -118,15 +118,15 @@ impl PoolHandle {
         })
     }
 
-    /// Replaces all endpoints by these.
+    /// Replaces all endpoints.
     ///
-    /// One that stays the same, in its name, base, credential, headers and the rules of its breaker,
-    /// keeps its state and its connections; so it does if only its tier or weight is another one.
+    /// An endpoint with the same name, base, credential, headers and breaker settings keeps its state
+    /// and connections, even if its tier or weight differs.
     ///
     /// # Errors
     ///
-    /// Returns an error, and changes nothing, if two have the same name, or if one is
-    /// misconfigured.
+    /// Returns an error, and changes nothing, if two endpoints have the same name, or if one is
+    /// invalid.
     pub fn replace(
         &self,
         endpoints: impl IntoIterator<Item = Endpoint>,
@@ -152,37 +152,36 @@ impl PoolHandle {
         })
     }
 
-    /// Takes an endpoint out of service until it is [enabled](Self::enable).
+    /// Disables an endpoint until it is [enabled](Self::enable).
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none of this name.
+    /// Returns an error if no endpoint has this name.
     pub fn disable(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.set(name, |entry| entry.service = EndpointMode::Disabled)
     }
 
-    /// Puts an endpoint into service that was disabled or drained.
+    /// Enables an endpoint that was disabled or drained.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none of this name.
+    /// Returns an error if no endpoint has this name.
     pub fn enable(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.set(name, |entry| entry.service = EndpointMode::Enabled)
     }
 
-    /// Takes an endpoint out of service, and waits until all that runs there has ended, the bodies
-    /// of successes included.
+    /// Disables an endpoint, and waits until its attempts in flight have ended, the bodies of
+    /// successes included.
     ///
-    /// It stays among the others, out of service, until it is [enabled](Self::enable) or
-    /// [removed](Self::remove).
+    /// The endpoint stays disabled until it is [enabled](Self::enable) or [removed](Self::remove).
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none of this name.
+    /// Returns an error if no endpoint has this name.
     ///
     /// # Cancel safety
     ///
-    /// It gets no new requests from the call on, whether the future is waited for or dropped.
+    /// The endpoint is disabled from the call on, even if the future is dropped.
     pub fn drain(
         &self,
         name: &str,
@@ -196,7 +195,7 @@ impl PoolHandle {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none of this name, or if the weight is not positive.
+    /// Returns an error if no endpoint has this name, or if the weight is not positive.
     pub fn set_weight(&self, name: &str, weight: f64) -> Result<(), InvalidConfig> {
         check_weight(weight)?;
         self.set(name, |entry| entry.weight = weight)
@@ -209,19 +208,19 @@ impl PoolHandle {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none of this name.
+    /// Returns an error if no endpoint has this name.
     pub fn set_tier(&self, name: &str, tier: u16) -> Result<(), UnknownEndpoint> {
         self.set(name, |entry| entry.tier = tier)
     }
 
-    /// Leaves an endpoint alone for `wait` from now, at most a day. That may shorten a cooldown
-    /// which it has already, and with zero ends it: what comes next is a probe.
+    /// Starts a cooldown of `wait`, at most a day. It replaces a present cooldown, even a longer one.
+    /// Zero ends a cooldown: the next attempt is a probe.
     ///
-    /// For what another instance has learned, or an operator knows.
+    /// For the knowledge of another instance or of an operator.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none of this name.
+    /// Returns an error if no endpoint has this name.
     pub fn cool(&self, name: &str, wait: Duration) -> Result<(), UnknownEndpoint> {
         let endpoint = self.find(name)?;
         let now = Instant::now();
@@ -235,33 +234,34 @@ impl PoolHandle {
                 wait,
             });
         }
-        // Those, too, who wait for a busy service of another endpoint.
+        // Also requests that wait for a busy service of another endpoint.
         self.0.shared.signals.queue.wake_all(now);
         Ok(())
     }
 
-    /// Opens the breaker of an endpoint as if it had failed too often: another instance has seen that,
-    /// say. It recovers as it always does.
+    /// Opens the breaker of an endpoint, for example for failures that another instance has seen. The
+    /// breaker recovers as usual.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none of this name.
+    /// Returns an error if no endpoint has this name.
     pub fn trip(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.find(name)?.breaker.trip();
         Ok(())
     }
 
-    /// Closes the breaker of an endpoint, which forgets all that it has seen.
+    /// Closes the breaker of an endpoint and clears its windows.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none of this name.
+    /// Returns an error if no endpoint has this name.
     pub fn reset(&self, name: &str) -> Result<(), UnknownEndpoint> {
         self.find(name)?.breaker.reset();
         self.0.shared.signals.queue.wake_all(Instant::now());
         Ok(())
     }
 
+    /// Returns the pool.
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.0
     }
@@ -272,6 +272,7 @@ impl PoolHandle {
         Ok(snapshot.all[at].state.clone())
     }
 
+    /// Changes one endpoint, and notifies the waiters.
     fn set(
         &self,
         name: &str,

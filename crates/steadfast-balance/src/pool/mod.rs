@@ -1,4 +1,4 @@
-//! The endpoints of a balancer, and what all of them share.
+//! The endpoints of a balancer, and their shared state.
 
 pub(crate) mod context;
 pub(crate) mod handle;
@@ -19,17 +19,22 @@ use crate::pool::context::PoolContext;
 use crate::pool::snapshot::{ActiveEndpoint, PoolSnapshot};
 use crate::state::EndpointState;
 
-/// What all services of a layer share.
+/// The state that all services of a layer share.
 pub(crate) struct Pool {
+    /// The settings and state that all endpoints share.
     pub(crate) shared: Arc<PoolContext>,
+    /// The endpoints. Each change replaces the snapshot.
     snapshot: ArcSwap<PoolSnapshot>,
+    /// The number of changes so far.
     version: AtomicU64,
+    /// Held during a change.
     edit: Mutex<()>,
 }
 
 // ===== impl Pool =====
 
 impl Pool {
+    /// Creates a pool without endpoints.
     fn empty(shared: PoolContext) -> Self {
         Self {
             shared: Arc::new(shared),
@@ -39,11 +44,11 @@ impl Pool {
         }
     }
 
-    /// Makes a pool of these endpoints.
+    /// Creates a pool of these endpoints.
     ///
     /// # Errors
     ///
-    /// Returns an error if two have the same name, or if one is misconfigured.
+    /// Returns an error if two endpoints have the same name, or if one is invalid.
     pub(crate) fn new(
         shared: PoolContext,
         endpoints: Vec<Endpoint>,
@@ -59,17 +64,18 @@ impl Pool {
         Ok(pool)
     }
 
+    /// Returns the endpoints as they are now.
     pub(crate) fn snapshot(&self) -> Guard<Arc<PoolSnapshot>> {
         self.snapshot.load()
     }
 
-    /// Changes with each change of the endpoints.
+    /// Returns the number of changes so far.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
     }
 
-    /// Changes the endpoints. `change` is given a function that adds one. After an error nothing
-    /// is changed.
+    /// Changes the endpoints. `change` receives a function that adds an endpoint. An error changes
+    /// nothing.
     pub(crate) fn edit<T, E>(
         &self,
         change: impl FnOnce(
@@ -77,7 +83,7 @@ impl Pool {
             &dyn Fn(&mut Vec<ActiveEndpoint>, Endpoint) -> Result<(), InvalidConfig>,
         ) -> Result<T, E>,
     ) -> Result<T, E> {
-        // Nothing is written until all is done, so a panic cannot have broken anything.
+        // The snapshot is replaced whole, so a panic cannot leave it inconsistent.
         let _only = self.edit.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.snapshot.load().all.clone();
         let new = |entries: &mut Vec<ActiveEndpoint>, endpoint: Endpoint| {

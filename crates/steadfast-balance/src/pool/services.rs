@@ -1,4 +1,4 @@
-//! The services of the endpoints: one for each, made once, and shared by all clones.
+//! The services of the endpoints: one per endpoint, created once, shared by all clones.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,33 +10,40 @@ use crate::pool::Pool;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::state::EndpointState;
 
-/// A pool, and for each of its endpoints a service that reaches it.
+/// A pool, and a service for each of its endpoints.
 ///
-/// Apart from its reference count, which each request writes and nobody reads.
+/// On a cache line apart from its reference count, which each request writes.
 #[repr(align(128))]
 pub(crate) struct Services<S> {
+    /// The pool of the endpoints.
     pub(crate) pool: Arc<Pool>,
+    /// Creates the service of an endpoint.
     make: Box<dyn Fn(&Endpoint) -> S + Send + Sync>,
+    /// The services of the present snapshot.
     current: ArcSwap<Reachable<S>>,
+    /// Held while services are created for a new snapshot.
     renewal: Mutex<()>,
 }
 
-/// The endpoints of one moment.
+/// The endpoints of one snapshot, with their services.
 pub(crate) struct Reachable<S> {
+    /// The endpoints that the services belong to.
     pub(crate) snapshot: Arc<PoolSnapshot>,
-    /// In the order of the active ones.
+    /// The services of the active endpoints, in their order.
     services: Vec<S>,
-    /// Those of all, by the id of the endpoint. One that is disabled keeps its own.
+    /// The services of all endpoints by id. A disabled endpoint keeps its service.
     all: Vec<(u64, S)>,
 }
 
 impl<S> Reachable<S> {
+    /// Returns the service of the active endpoint at this index.
     pub(crate) fn service(&self, at: usize) -> &S {
         &self.services[at]
     }
 }
 
 impl<S: Clone> Services<S> {
+    /// Creates the services of all endpoints.
     pub(crate) fn new(
         pool: Arc<Pool>,
         make: impl Fn(&Endpoint) -> S + Send + Sync + 'static,
@@ -55,10 +62,10 @@ impl<S: Clone> Services<S> {
         services
     }
 
-    /// Returns the endpoints that there are now.
+    /// Returns the services of the present snapshot.
     pub(crate) fn reachable(&self) -> Guard<Arc<Reachable<S>>> {
         let current = self.current.load();
-        // A change that is not finished may have come here already.
+        // The snapshot of an unfinished change may be visible already.
         if current.snapshot.version >= self.pool.version() {
             return current;
         }
@@ -67,10 +74,10 @@ impl<S: Clone> Services<S> {
         self.current.load()
     }
 
-    /// Makes services for endpoints that are new, and keeps the others.
+    /// Creates services for new endpoints, and keeps the others.
     #[cold]
     fn renew(&self) {
-        // The list is written whole, so a panic cannot have broken it.
+        // The list is replaced whole, so a panic cannot leave it inconsistent.
         let _only = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = Arc::clone(&self.pool.snapshot());
         let before = self.current.load();

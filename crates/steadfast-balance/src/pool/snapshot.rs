@@ -1,4 +1,4 @@
-//! Which endpoints there are at one moment. A change makes a new list.
+//! The endpoints at one instant. A change creates a new snapshot.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,35 +6,42 @@ use std::sync::Arc;
 use crate::admit::signals::PoolSignals;
 use crate::state::EndpointState;
 
-/// All endpoints, and those that take requests in the order in which they are looked at.
+/// All endpoints, and the enabled ones in the order of selection.
 #[derive(Debug)]
 pub(crate) struct PoolSnapshot {
+    /// The number of changes before this snapshot.
     pub(crate) version: u64,
     /// In the order of the configuration.
     pub(crate) all: Vec<ActiveEndpoint>,
-    /// Those that are enabled, by tier, and within one by the order of the configuration.
+    /// The enabled endpoints, by tier, then in the order of the configuration.
     active: Vec<ActiveEndpoint>,
+    /// The range of each tier in `active`, lowest tier first.
     tiers: Vec<Range<usize>>,
+    /// All active endpoints, as most waiters want them.
     everybody: Arc<[Arc<EndpointState>]>,
 }
 
-/// An endpoint with what can be set while it runs.
+/// An endpoint, with the settings that a handle can change.
 #[derive(Clone, Debug)]
 pub(crate) struct ActiveEndpoint {
     /// Held by the guards of its attempts.
     pub(crate) pooled: Arc<PooledEndpoint>,
+    /// The state, which survives changes of the pool.
     pub(crate) state: Arc<EndpointState>,
+    /// The tier, which a handle can change.
     pub(crate) tier: u16,
+    /// The weight, which a handle can change.
     pub(crate) weight: f64,
-    /// Its weight as a part of the largest one of its tier.
+    /// The weight relative to the largest weight of the tier.
     pub(crate) share: f64,
+    /// Whether the endpoint takes requests.
     pub(crate) service: EndpointMode,
 }
 
 /// An endpoint with the signals of its pool, behind one reference count.
 ///
-/// Each attempt writes this count, so it has a cache line of its own: otherwise threads that send to
-/// different endpoints would slow each other down (bench `balance/ours-8-1us-apart`).
+/// Each attempt writes this count, so it has a cache line of its own. Otherwise threads with
+/// different endpoints would contend (bench `balance/ours-8-1us-apart`).
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct PooledEndpoint {
@@ -48,11 +55,11 @@ pub(crate) struct PooledEndpoint {
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum EndpointMode {
-    /// It takes requests.
+    /// The endpoint takes requests.
     Enabled,
-    /// It takes none, until it is enabled again.
+    /// The endpoint takes no requests until it is enabled again.
     Disabled,
-    /// It takes no new ones, and those that it has come to their end.
+    /// The endpoint takes no new requests. Attempts in flight continue.
     Draining,
 }
 
@@ -63,7 +70,7 @@ impl PoolSnapshot {
             .filter(|entry| entry.service == EndpointMode::Enabled)
             .cloned()
             .collect();
-        // A stable sort: the order of the configuration stays.
+        // A stable sort keeps the order of the configuration.
         active.sort_by_key(ActiveEndpoint::group);
         let mut tiers: Vec<Range<usize>> = Vec::new();
         for (at, entry) in active.iter().enumerate() {
@@ -87,15 +94,17 @@ impl PoolSnapshot {
         }
     }
 
+    /// Returns the enabled endpoints, by tier.
     pub(crate) fn active(&self) -> &[ActiveEndpoint] {
         &self.active
     }
 
+    /// Returns all enabled endpoints as one shared list.
     pub(crate) fn everybody(&self) -> &Arc<[Arc<EndpointState>]> {
         &self.everybody
     }
 
-    /// The places of each tier among the active ones, the lowest tier first.
+    /// Returns the range of each tier in the active endpoints, lowest tier first.
     pub(crate) fn tiers(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.tiers.iter().cloned()
     }

@@ -7,8 +7,9 @@ use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
 use crate::state::check_result::CheckResult;
 use crate::state::quota::QuotaWindow;
 
-/// What is known of one endpoint. With the feature `serde` it can be written down: durations as
-/// seconds, which their names say then.
+/// The state of one endpoint at one instant.
+///
+/// With the feature `serde` it implements `Serialize`, with durations in seconds.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -23,13 +24,13 @@ pub struct EndpointStatus {
     pub base: String,
     /// Its tier.
     pub tier: u16,
-    /// Its weight, 1 if none was set.
+    /// Its weight. Defaults to 1.
     pub weight: f64,
-    /// What a request costs there, 1 if nothing was set.
+    /// The cost of a request. Defaults to 1.
     pub cost: f64,
-    /// Whether it takes requests at all.
+    /// Whether it is enabled.
     pub service: EndpointMode,
-    /// Whether it could take a request now.
+    /// Whether it is admissible now.
     pub admissible: bool,
     /// The state of its breaker.
     #[cfg_attr(
@@ -37,7 +38,7 @@ pub struct EndpointStatus {
         serde(serialize_with = "crate::state::serialize::text")
     )]
     pub breaker: BreakerState,
-    /// How long it takes until its breaker admits an attempt, if that is not now.
+    /// The time until its breaker admits an attempt, if it is open.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -46,9 +47,9 @@ pub struct EndpointStatus {
         )
     )]
     pub retry_in: Option<Duration>,
-    /// The share of successes among the last outcomes, 1 if nothing is known.
+    /// The share of successes among the last outcomes. 1 without any outcome.
     pub health: f64,
-    /// How long it is still left alone, if it cools.
+    /// The rest of its cooldown, if it is cooling.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -57,15 +58,15 @@ pub struct EndpointStatus {
         )
     )]
     pub cooling: Option<Duration>,
-    /// The requests a second that it was seen to take, if it has been limited lately.
+    /// The learned send rate in attempts per second, if the endpoint was limited recently.
     pub rate: Option<f64>,
-    /// What it says of its quota of requests, if it does.
+    /// The quota of requests that its headers report.
     pub requests: Option<QuotaWindow>,
-    /// What it says of its quota of tokens, if it does.
+    /// The quota of tokens that its headers report.
     pub tokens: Option<QuotaWindow>,
-    /// Requests that were sent and whose response has not ended.
+    /// The attempts in flight.
     pub in_flight: u32,
-    /// A moving average of the time to the head of a successful response.
+    /// The EWMA of the time to the head of a success.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -74,11 +75,12 @@ pub struct EndpointStatus {
         )
     )]
     pub latency: Option<Duration>,
-    /// What the last [health check](crate#health-checks) has found, if there was one.
+    /// The result of the last health check, if there was one.
     pub checked: Option<CheckResult>,
 }
 
 impl EndpointStatus {
+    /// Reads the state of an endpoint at `now`.
     pub(crate) fn of(entry: &ActiveEndpoint, now: Instant) -> Self {
         let endpoint = &*entry.state;
         let since_start = endpoint.since_start(now);

@@ -1,4 +1,4 @@
-//! What a strategy is shown.
+//! The candidates of a selection, as a strategy sees them.
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -11,34 +11,39 @@ use tokio::time::Instant;
 use crate::pool::snapshot::ActiveEndpoint;
 use steadfast_core::RoutingOptions;
 
-/// The endpoints of one tier that could take a request now.
+/// The endpoints of one tier that can take a request now.
 #[derive(Clone, Copy)]
 pub struct Candidates<'a> {
+    /// All endpoints of the tier.
     tier: &'a [ActiveEndpoint],
-    /// Where the tier begins among all endpoints.
+    /// The index of the tier's first endpoint among all active endpoints.
     start: usize,
-    /// Their indices in the tier: in order, unless they were drawn.
+    /// Indices in the tier. They are in order unless the candidates were drawn.
     indices: &'a [u32],
     request: &'a PickContext<'a>,
 }
 
-/// An endpoint that could take a request now. Every look at it is a look at its present state.
+/// An endpoint that can take a request now.
+///
+/// Each method reads the present state of the endpoint.
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
+    /// The active endpoint.
     entry: &'a ActiveEndpoint,
+    /// The index of the endpoint among all active endpoints.
     index: usize,
     request: &'a PickContext<'a>,
 }
 
-/// The request that a strategy chooses an endpoint for.
+/// The request for which a strategy chooses an endpoint.
 #[derive(Clone, Copy)]
 pub struct PickContext<'a> {
     pub(crate) extensions: &'a Extensions,
     pub(crate) options: Option<&'a RoutingOptions>,
     pub(crate) now: Instant,
-    /// When the pool began.
+    /// The instant at which the pool was created.
     pub(crate) start: Instant,
-    /// How far the round of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin) has come.
+    /// The progress of the round of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin).
     pub(crate) round: &'a AtomicU64,
 }
 
@@ -57,20 +62,20 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Returns how many there are.
+    /// Returns the number of candidates.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
         self.indices.len()
     }
 
-    /// Returns whether there is none. A strategy is never asked then.
+    /// Returns whether there are no candidates. A strategy always gets at least two.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns them, in the order of the configuration unless they were drawn.
+    /// Returns the candidates. They are in the order of the configuration unless they were drawn.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
         let Self {
@@ -85,9 +90,9 @@ impl<'a> Candidates<'a> {
         })
     }
 
-    /// Returns the one with the smallest value, or of several such the first.
+    /// Returns the candidate with the smallest value. If several are equal, it returns the first.
     ///
-    /// A value that is not a number is larger than any other.
+    /// A value that is not a number is larger than any other value.
     #[inline]
     pub fn min_by<T: PartialOrd>(
         &self,
@@ -125,98 +130,105 @@ impl<'a> Candidate<'a> {
         self.entry
     }
 
-    /// Where it stands among all endpoints.
+    /// Returns the index of the endpoint among all active endpoints.
     #[inline]
     pub(crate) fn index(&self) -> usize {
         self.index
     }
 
-    /// Returns its name.
+    /// Returns the name of the endpoint.
     #[must_use]
     pub fn name(&self) -> &'a EndpointName {
         &self.entry.state.config.name
     }
 
-    /// Returns its tier, which is that of all candidates.
+    /// Returns the tier of the endpoint. All candidates have the same tier.
     #[must_use]
     pub fn tier(&self) -> u16 {
         self.entry.tier
     }
 
-    /// Returns its weight, 1 if none was set.
+    /// Returns the weight of the endpoint. Defaults to 1.
     #[must_use]
     #[inline]
     pub fn weight(&self) -> f64 {
         self.entry.weight
     }
 
-    /// Returns what a request costs there, 1 if nothing was set.
+    /// Returns the cost of a request at the endpoint. Defaults to 1.
     #[must_use]
     #[inline]
     pub fn cost(&self) -> f64 {
         self.entry.state.config.cost
     }
 
-    /// Returns the requests that were sent there and whose response has not ended.
+    /// Returns the number of requests in flight: sent, and with a response that has not ended.
     #[must_use]
     #[inline]
     pub fn in_flight(&self) -> u32 {
         self.entry.state.load.in_flight()
     }
 
-    /// Returns the moving average of the time to the head of a successful response, if there was
-    /// one.
+    /// Returns the moving average of the time to the head of a successful response.
+    ///
+    /// Returns `None` before the first success.
     #[must_use]
     #[inline]
     pub fn latency(&self) -> Option<Duration> {
         self.entry.state.load.latency.average()
     }
 
-    /// Returns the share of successes among the last outcomes, 1 if nothing is known.
+    /// Returns the share of successes among the last outcomes, from 0 to 1. Defaults to 1.
     #[must_use]
     #[inline]
     pub fn health(&self) -> f64 {
         self.entry.state.breaker.health()
     }
 
-    /// Returns how long it has had nothing to do.
+    /// Returns the time for which the endpoint has been idle.
     #[must_use]
     #[inline]
     pub fn idle(&self) -> Duration {
         self.entry.state.load.idle(|| self.request.since_start())
     }
 
-    /// Returns how much is left of its quota by its own headers, from 0 to 1, after this request.
+    /// Returns the share of the quota that remains after this request, from 0 to 1.
+    ///
+    /// The quota comes from the headers of the endpoint's own responses. Returns `None` if it is
+    /// unknown.
     #[must_use]
     pub fn headroom(&self) -> Option<f64> {
         let tokens = self.request.estimated_tokens();
         (self.entry.state.quota).headroom(tokens, self.request.since_start())
     }
 
-    /// Returns the requests a second that it was seen to take, if it has been limited lately.
+    /// Returns the observed send rate in requests per second.
+    ///
+    /// Returns `None` if the endpoint was not limited lately.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
         self.entry.state.cooldown.rate()
     }
 
-    /// Whether it is or was limited lately.
+    /// Returns whether the endpoint is limited, or was limited lately.
     #[inline]
     pub(crate) fn is_limited(&self) -> bool {
         self.entry.state.cooldown.is_busy()
     }
 
-    /// How many seconds of its rate it has saved up, if it is limited.
+    /// Returns the saved-up part of the send rate in seconds, if the endpoint is limited.
     #[inline]
     pub(crate) fn saved(&self) -> Option<f64> {
         self.entry.state.cooldown.saved(self.request.now)
     }
 
-    /// Whether no attempt has ended there yet.
+    /// Returns whether no attempt at the endpoint has ended yet.
     #[inline]
     pub(crate) fn is_untried(&self) -> bool {
         self.entry.state.load.is_untried()
     }
 
+    /// Returns the moving average of the latency in seconds.
     #[inline]
     pub(crate) fn latency_seconds(&self) -> Option<f64> {
         self.entry.state.load.latency.seconds()
@@ -234,19 +246,20 @@ impl<'a> PickContext<'a> {
         self.extensions
     }
 
-    /// Returns a hash of its [sticky key](RoutingOptions::affinity_key), if it has one.
+    /// Returns a hash of the [sticky key](RoutingOptions::affinity_key), if the request has one.
     #[must_use]
     pub fn affinity_key(&self) -> Option<u64> {
         self.options.and_then(RoutingOptions::affinity_hash)
     }
 
-    /// Returns the [tokens](RoutingOptions::estimated_tokens) that it will probably use, if it says so.
+    /// Returns the [estimated tokens](RoutingOptions::estimated_tokens) of the request, if they
+    /// are set.
     #[must_use]
     pub fn estimated_tokens(&self) -> Option<u64> {
         self.options.and_then(RoutingOptions::tokens)
     }
 
-    /// Returns the time of this choice.
+    /// Returns the instant of this choice.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use crate::select::candidates::{Candidate, Candidates, PickContext};
 
-/// Chooses among the endpoints that could take a request.
+/// Chooses among the endpoints that can take a request.
 ///
-/// Tiers come first: all candidates are of one tier. [`Strategy`] has the rules that most need;
-/// one's own may keep a state of its own, as calls share it.
+/// All candidates belong to one tier, because tiers come first. [`Strategy`] has the common rules.
+/// A custom strategy can hold its own state, which all calls share.
 ///
 /// ```
 /// use steadfast_balance::{PickContext, Candidate, Candidates, Endpoint, EndpointBalanceLayer, Pick};
@@ -31,17 +31,18 @@ use crate::select::candidates::{Candidate, Candidates, PickContext};
     note = "use a `Strategy`, a `Scored`, or `pick_fn(|request, candidates| ..)`"
 )]
 pub trait Pick: Send + Sync {
-    /// Returns the chosen one. There are at least two candidates. With `None` it is the first one,
-    /// in the order of the configuration.
+    /// Returns the chosen candidate of at least two.
     ///
-    /// Called on the way of every request, so it must neither block nor panic.
+    /// If it returns `None`, the first candidate is chosen. The call is on the path of a request,
+    /// so it must neither block nor panic.
     fn pick<'a>(
         &self,
         request: &PickContext<'a>,
         candidates: Candidates<'a>,
     ) -> Option<Candidate<'a>>;
 
-    /// Returns how many candidates it needs to see. Fewer cost less.
+    /// Returns the number of candidates that the strategy needs. Fewer candidates cost less.
+    /// Defaults to [`Sample::All`].
     fn sample(&self) -> Sample {
         Sample::All
     }
@@ -61,13 +62,13 @@ impl<P: Pick + ?Sized> Pick for Arc<P> {
     }
 }
 
-/// How many candidates a strategy needs to see.
+/// The number of candidates that a strategy needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sample {
-    /// All of them.
+    /// All candidates.
     All,
-    /// The first one, which is chosen.
+    /// The first candidate, which is chosen.
     First,
-    /// All of a few, or two at random where there are more than 16.
+    /// Two random candidates, if the tier has more than 16 endpoints. Otherwise, all candidates.
     Two,
 }

@@ -1,11 +1,13 @@
+//! Random numbers without a lock, and the mixing of hashes.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Random numbers that all services of a layer share, and that repeat with the same seed.
+/// Random numbers that all services of a layer share. They repeat with the same seed.
+///
+/// Each draw has a generator of its own, seeded from a counter, so threads share one atomic addition
+/// instead of a lock.
 #[derive(Debug)]
 pub(crate) struct Dice(AtomicU64);
-
-/// The step of splitmix64, which comes to every number before it repeats.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
@@ -14,13 +16,12 @@ impl Dice {
 
     /// Returns a number from 0 up to `end`, which is not 0.
     pub(crate) fn below(&self, end: usize) -> usize {
-        let bits = mix(self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP));
-        // The upper half of the product is uniform, but for one part in 2^64.
-        ((u128::from(bits) * end as u128) >> 64) as usize
+        let seed = self.0.fetch_add(1, Ordering::Relaxed);
+        fastrand::Rng::with_seed(mix(seed)).usize(..end)
     }
 }
 
-/// The end of splitmix64, after which each bit depends on all.
+/// The finalizer of splitmix64: each bit of the result depends on all bits of `bits`.
 pub(crate) fn mix(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -27,18 +27,21 @@ pub(crate) fn emit_failover(
     if let Some(group) = context.group.as_ref().filter(|group| group.is_hedge()) {
         return emit_hedge(shared, group, to, now);
     }
-    let Some(last) = last_attempt(context) else {
-        return;
-    };
-    if let Some(from) = last.endpoint.filter(|from| from != to) {
-        let ended = last.started + last.elapsed;
-        shared.signals.observers.emit(&Event::Failover {
-            from,
-            to: to.clone(),
-            class: last.verdict.class(),
-            after: now.saturating_duration_since(ended),
-        });
+    let event = last_attempt(context).and_then(|last| failover(last, to, now));
+    if let Some(event) = event {
+        shared.signals.observers.emit(&event);
     }
+}
+
+/// Returns the event of an attempt at `to` after `last`, if that was at another endpoint.
+fn failover(last: Attempt, to: &EndpointName, now: Instant) -> Option<Event> {
+    let from = last.endpoint.filter(|from| from != to)?;
+    Some(Event::Failover {
+        from,
+        to: to.clone(),
+        class: last.verdict.class(),
+        after: now.saturating_duration_since(last.started + last.elapsed),
+    })
 }
 
 /// Returns the last attempt of the request. A first attempt, the common case, does not lock the

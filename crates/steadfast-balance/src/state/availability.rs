@@ -1,8 +1,11 @@
+//! When an endpoint can take an attempt.
+
 use tokio::time::Instant;
 
 /// When an endpoint can take an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Availability {
+    /// At once.
     Now,
     /// When its send rate allows it, or when the outcome of its probe is known.
     Paced(Instant),
@@ -10,16 +13,17 @@ pub(crate) enum Availability {
     Limited(Instant),
     /// When its breaker admits a probe.
     Broken {
+        /// When the breaker admits a probe and the endpoint is ready.
         at: Instant,
-        /// Whether an attempt could succeed before: the endpoint neither cools nor is isolated.
+        /// Whether an attempt could succeed earlier: the endpoint neither cools nor is isolated.
         last_resort: bool,
     },
-    /// The request must not go there.
+    /// The request must not be sent to this endpoint.
     Never,
 }
 
 impl Availability {
-    /// Returns the instant, unless it is now or never.
+    /// Returns the instant, or `None` for `Now` and `Never`.
     pub(crate) fn at(self) -> Option<Instant> {
         match self {
             Self::Now | Self::Never => None,

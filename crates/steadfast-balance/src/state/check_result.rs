@@ -1,18 +1,18 @@
-//! What the last health check of an endpoint has found.
+//! The result of the last health check of an endpoint.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What the last health check of an endpoint has found, and when.
+/// The result and the age of the last health check of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CheckResult {
-    /// What it has found.
+    /// The result of the check.
     pub finding: CheckOutcome,
-    /// How long ago that was.
+    /// The time since the check. Serialized in seconds.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -23,28 +23,29 @@ pub struct CheckResult {
     pub ago: Duration,
 }
 
-/// What a health check has found.
+/// The result of a health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum CheckOutcome {
-    /// The endpoint does its work.
+    /// The endpoint is healthy.
     Passed,
-    /// It does not.
+    /// The endpoint is not healthy.
     Failed,
-    /// It answered, and that says nothing about its health: the check was limited, say, or its
-    /// credential was rejected.
+    /// The endpoint responded without information about its health. For example, it refused the
+    /// check for a limit or rejected the credential.
     Unknown,
 }
 
-/// Where the last check is noted. It is written once in an interval and read for a snapshot.
+/// Holds the result of the last check. It is written once per interval and read for a snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct LastCheck(Mutex<Option<(CheckOutcome, Instant)>>);
 
 impl LastCheck {
+    /// Returns the last result with its age at `now`, if there was a check.
     pub(crate) fn at(&self, now: Instant) -> Option<CheckResult> {
-        // The value is written whole, so a panic cannot have broken it.
+        // The value is written in one step, so a poisoned value is valid.
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.map(|(finding, at)| CheckResult {
             finding,
@@ -52,7 +53,7 @@ impl LastCheck {
         })
     }
 
-    /// Notes what was found. Returns what it was before.
+    /// Records a result. Returns the previous result, if there was one.
     #[cfg(feature = "health")]
     pub(crate) fn note(&self, finding: CheckOutcome, now: Instant) -> Option<CheckOutcome> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,25 +1,30 @@
+//! The latency of an endpoint as an EWMA.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The weight of the newest sample.
+/// The weight of the newest sample in the EWMA.
 const ALPHA: f32 = 0.2;
-/// How many mean deviations above the average an answer seldom takes.
+/// The number of mean deviations above the average that few responses exceed.
 const MARGIN: f32 = 4.0;
 
-/// A moving average of the latencies of successes, and of how far they are from it.
+/// The EWMA of the latencies of successes, and the EWMA of their deviations from it.
 ///
-/// Failures are left out: an endpoint that fails fast must not look fast.
+/// Failures are left out, because an endpoint that fails fast must not appear fast.
 #[derive(Debug)]
 pub(crate) struct Latency(AtomicU64);
 
-/// Both averages in seconds, which one word holds.
+/// Both averages in seconds. They fit into one atomic word.
 #[derive(Clone, Copy)]
 struct Averages {
+    /// The average latency, or NaN without a sample.
     mean: f32,
+    /// The average absolute deviation from the mean.
     deviation: f32,
 }
 
 impl Latency {
+    /// Creates a latency without samples.
     pub(crate) fn new() -> Self {
         let nothing = Averages {
             mean: f32::NAN,
@@ -28,6 +33,7 @@ impl Latency {
         Self(AtomicU64::new(nothing.to_bits()))
     }
 
+    /// Adds the latency of a success.
     pub(crate) fn record(&self, sample: Duration) {
         let sample = sample.as_secs_f32();
         let mix = |bits| Some(Averages::from_bits(bits).with(sample).to_bits());
@@ -40,19 +46,20 @@ impl Latency {
         self.known().map(|averages| f64::from(averages.mean))
     }
 
-    /// Returns the average to the microsecond, if there was a success.
+    /// Returns the average rounded to microseconds, if there was a success.
     pub(crate) fn average(&self) -> Option<Duration> {
         let seconds = Duration::from_secs_f64(self.seconds()?);
         let micros = (seconds + Duration::from_nanos(500)).as_micros();
         Some(Duration::from_micros(micros as u64))
     }
 
-    /// Returns what an answer seldom takes more than, as TCP reckons its timeout (RFC 6298).
+    /// Returns a latency that few responses exceed, computed like the TCP timeout (RFC 6298).
     pub(crate) fn seldom_more(&self) -> Option<Duration> {
         let Averages { mean, deviation } = self.known()?;
         Duration::try_from_secs_f32(mean + MARGIN * deviation).ok()
     }
 
+    /// Returns both averages, if there was a success.
     fn known(&self) -> Option<Averages> {
         let averages = Averages::from_bits(self.0.load(Ordering::Relaxed));
         (!averages.mean.is_nan()).then_some(averages)
@@ -60,6 +67,7 @@ impl Latency {
 }
 
 impl Averages {
+    /// Returns the averages with one more sample.
     fn with(self, sample: f32) -> Self {
         if self.mean.is_nan() {
             return Self {
@@ -91,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starts_at_the_first_sample_and_follows() {
+    fn latency_starts_at_the_first_sample_and_follows() {
         let latency = Latency::new();
         assert_eq!((latency.seconds(), latency.seldom_more()), (None, None));
         latency.record(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! What each request changes at its endpoint, whatever its limits.
+//! The load of an endpoint, which each request changes, with or without limits.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,25 +7,29 @@ use tokio::sync::Notify;
 
 use crate::state::latency::Latency;
 
-/// On cache lines of its own: a thread that looks at what seldom changes does not wait for one
-/// that has just sent a request.
+/// The load of an endpoint.
+///
+/// It has its own cache lines. A thread that reads the rarely changed state of the endpoint does
+/// not wait for a thread that has just sent a request.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct LoadStats {
     pub(crate) latency: Latency,
+    /// The number of attempts in flight.
     in_flight: AtomicU32,
-    /// How many wait until nothing is in flight.
+    /// The number of drains that wait until nothing is in flight.
     drains: AtomicU32,
+    /// Wakes the drains.
     drained: Notify,
-    /// When an attempt last ended, in milliseconds since the pool began.
+    /// When an attempt last ended, in milliseconds since the start of the pool.
     last_used: AtomicU64,
-    /// Whether an attempt has ended in anything but a success.
+    /// Whether an attempt has ended without a success.
     in_vain: AtomicBool,
-    /// Where the endpoint stands in the round of round robin.
+    /// The position of the endpoint in a round of round robin.
     pub(crate) turn: AtomicU64,
 }
 
-/// Somebody who waits until nothing is in flight.
+/// A task that waits until nothing is in flight.
 struct Drain<'a>(&'a LoadStats);
 
 impl LoadStats {
@@ -41,21 +45,22 @@ impl LoadStats {
         }
     }
 
+    /// Returns the number of attempts in flight.
     #[inline]
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Counts a request that is sent.
+    /// Counts an attempt that is sent.
     pub(crate) fn enter(&self) {
-        // In one order with the version of the endpoints: whoever drains this one sees the attempt,
-        // or the attempt sees that.
+        // Sequentially consistent with the version of the endpoints: either a drain of this
+        // endpoint sees the attempt, or the attempt sees the new version.
         self.in_flight.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Counts a request whose response has ended.
+    /// Counts an attempt that has ended, with its response body.
     pub(crate) fn leave(&self) {
-        // In one order with what `drained` does: one of the two sees the other.
+        // Sequentially consistent with `drained`: at least one of the two sees the other.
         let is_last = self.in_flight.fetch_sub(1, Ordering::SeqCst) == 1;
         if is_last && self.drains.load(Ordering::SeqCst) > 0 {
             self.drained.notify_waiters();
@@ -68,7 +73,7 @@ impl LoadStats {
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
-            // Before the look, so that no end is missed.
+            // Registers before the load, so that no end is missed.
             drained.as_mut().enable();
             if self.in_flight.load(Ordering::SeqCst) == 0 {
                 return;
@@ -77,24 +82,25 @@ impl LoadStats {
         }
     }
 
+    /// Records the end of an attempt.
     pub(crate) fn used(&self, since_start: Duration) {
         let millis = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
         self.last_used.store(millis, Ordering::Relaxed);
     }
 
-    /// Notes an attempt that did not succeed.
+    /// Records an attempt that did not succeed.
     pub(crate) fn was_in_vain(&self) {
         self.in_vain.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nothing is known: no attempt has ended yet.
+    /// Returns whether no attempt has ended yet.
     pub(crate) fn is_untried(&self) -> bool {
         self.latency.seconds().is_none() && !self.in_vain.load(Ordering::Relaxed)
     }
 
-    /// How long there has been nothing to do.
+    /// Returns the time since the last attempt, or zero if an attempt is in flight.
     pub(crate) fn idle(&self, since_start: impl FnOnce() -> Duration) -> Duration {
-        // One request is enough to find out whether an endpoint has changed.
+        // One attempt is enough to detect whether the endpoint has changed.
         if self.in_flight() > 0 {
             return Duration::ZERO;
         }
@@ -122,7 +128,7 @@ mod tests {
     use tokio_test::{assert_pending, assert_ready, task};
 
     #[test]
-    fn whoever_drains_is_woken_by_the_last_response() {
+    fn last_response_wakes_the_drain() {
         let load = LoadStats::new();
         load.enter();
         load.enter();

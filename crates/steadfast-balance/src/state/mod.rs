@@ -1,4 +1,4 @@
-//! One endpoint of a pool and all that is known of it.
+//! The state of one endpoint of a pool.
 
 pub(crate) mod availability;
 pub(crate) mod check_result;
@@ -30,20 +30,23 @@ use crate::state::queue_marks::QueueMarks;
 use crate::state::quota::Quota;
 use steadfast_core::layer::stable_hash;
 
-/// How long an endpoint whose quota is spent is left alone, at least.
+/// The minimum bench of an endpoint with an exhausted quota.
 const QUOTA_BENCH: Duration = Duration::from_secs(30 * 60);
-/// How long an endpoint that rejects its own credential is left alone at first. It doubles.
+/// The first bench of an endpoint that rejects its own credential. Each further rejection doubles
+/// it.
 const CREDENTIAL_BENCH: Duration = Duration::from_secs(60);
-/// The longest such time.
+/// The maximum bench for a rejected credential.
 const MAX_CREDENTIAL_BENCH: Duration = Duration::from_secs(30 * 60);
-/// A credential that was rejected so often in a row is no accident.
+/// The length of a streak of rejections that starts a bench. A shorter streak may be an accident.
 const REJECTIONS: u32 = 3;
 
+/// An endpoint with its breaker, cooldown, quota and load.
 pub(crate) struct EndpointState {
-    /// Different for each endpoint of a pool, also for one that comes back under its old name.
+    /// Unique in a pool. An endpoint that returns under its old name gets a new id.
     pub(crate) id: u64,
+    /// The stable hash of the name.
     pub(crate) name_hash: u64,
-    /// The origin of its times: the start of the pool.
+    /// The start of the pool, which is the origin of the times of the endpoint.
     pub(crate) start: Instant,
     pub(crate) config: Endpoint,
     pub(crate) breaker: CircuitBreaker,
@@ -51,9 +54,9 @@ pub(crate) struct EndpointState {
     pub(crate) quota: Quota,
     pub(crate) load: LoadStats,
     pub(crate) queue_marks: QueueMarks,
-    /// How often in a row the endpoint rejected its own credential.
+    /// The streak of rejections of the own credential of the endpoint.
     rejections: AtomicU32,
-    /// What the last health check has found.
+    /// The result of the last health check.
     pub(crate) last_check: LastCheck,
 }
 
@@ -117,7 +120,7 @@ impl EndpointState {
         now.saturating_duration_since(self.start)
     }
 
-    /// When it has so many tokens, if it has not now.
+    /// Returns when the endpoint has `tokens` tokens, or `None` if it is not short of tokens.
     pub(crate) fn has_tokens_at(&self, tokens: u64, now: Instant) -> Option<Instant> {
         let ready = self.quota.ready_at(tokens, self.since_start(now))?;
         Some(saturating_add(self.start, ready))
@@ -129,8 +132,8 @@ impl EndpointState {
         self.quota.send(tokens, || self.since_start(now));
     }
 
-    /// Learns from the answer of an attempt that did not succeed. Returns how long the endpoint
-    /// is left alone, if that begins now.
+    /// Learns from an attempt that did not succeed. Returns the length of the cooldown, if one
+    /// begins now.
     pub(crate) fn refused(
         &self,
         ticket: Ticket,
@@ -157,13 +160,13 @@ impl EndpointState {
         }
     }
 
-    /// Learns from a body that broke, whose attempt had succeeded by its head.
+    /// Learns from a broken body of an attempt with a successful head.
     pub(crate) fn broke(&self, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Duration> {
-        // The place of a probe came back with the head.
+        // The head has already released the slot of a probe.
         self.limited(ticket, verdict, None, now).flatten()
     }
 
-    /// Begins a cooldown if the verdict speaks of a limit, and returns nothing if it does not.
+    /// Begins a cooldown if the verdict reports a limit. Otherwise, returns `None`.
     fn limited(
         &self,
         ticket: Ticket,
@@ -177,7 +180,7 @@ impl EndpointState {
             (Class::Overloaded, Some(hint)) => Some(hint),
             _ => return None,
         };
-        // Only a refusal for a rate can be one of a quota that fills steadily.
+        // Only a refusal for a rate limit can result from a quota that fills steadily.
         let seed = match verdict.class() {
             Class::RateLimited => self.quota.rate(self.since_start(now)),
             _ => None,
@@ -191,7 +194,7 @@ impl EndpointState {
         Some(self.cooldown.refused(ticket, refusal, now))
     }
 
-    /// Counts that the endpoint rejected its own credential. Returns for how long that benches it.
+    /// Counts a rejection of its own credential. Returns the length of the bench, if one begins.
     fn rejected(&self) -> Option<Duration> {
         let before = self.rejections.fetch_add(1, Ordering::Relaxed);
         let doublings = before.saturating_add(1).checked_sub(REJECTIONS)?;
@@ -199,15 +202,15 @@ impl EndpointState {
         Some(bench.min(MAX_CREDENTIAL_BENCH))
     }
 
-    /// Notes that the endpoint knows its own credential.
+    /// Ends the streak of rejections, because the endpoint accepted its own credential.
     fn accepted(&self) {
-        // A load first: a healthy endpoint writes nothing here.
+        // Loads first, so that a healthy endpoint writes nothing here.
         if self.rejections.load(Ordering::Relaxed) > 0 {
             self.rejections.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Learns from a success. Returns whether a cooldown has come to its end.
+    /// Learns from a success. Returns whether a cooldown has ended.
     pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
         self.load.latency.record(ticket.age(now));
         self.accepted();

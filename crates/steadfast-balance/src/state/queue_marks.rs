@@ -1,38 +1,43 @@
-//! The queue's notes on an endpoint, written under the lock of the queue.
+//! The marks of the queue at an endpoint, written under the lock of the queue.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// How much later the second waiter for the same slot looks.
+/// The extra delay of the second waiter for the same slot.
 pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
-/// What sweeps through the queue note at an endpoint.
+/// The marks that walks through the queue leave at an endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct QueueMarks {
-    /// The last sweep that has met the endpoint.
+    /// The number of the last walk that met the endpoint.
     pub(crate) mark: AtomicU64,
+    /// The marks of waiters that lack tokens.
     pub(crate) lacking: Lacking,
     /// The number of waiters that want the endpoint.
     pub(crate) wanted_by: AtomicUsize,
 }
 
-/// What a sweep knows of the waiters for which the endpoint lacks tokens.
+/// The marks of a walk for the waiters that need more tokens than the endpoint has.
 #[derive(Debug, Default)]
 pub(crate) struct Lacking {
+    /// The number of the last walk that met such a waiter.
     mark: AtomicU64,
+    /// The smallest number of tokens that such a waiter needs.
     least: AtomicU64,
 }
 
 impl QueueMarks {
-    /// Returns whether this sweep meets the endpoint for the first time.
+    /// Returns whether this walk meets the endpoint for the first time, and marks it as met.
     pub(crate) fn is_new_to(&self, sweep: u64) -> bool {
         self.mark.swap(sweep, Ordering::Relaxed) != sweep
     }
 }
 
 impl Lacking {
-    /// Returns how late one who lacks so many tokens looks in a walk: in time who needs less than
-    /// all before it, a little later the first of the others, and the rest not by itself.
+    /// Returns the delay of the look of a waiter that lacks `tokens` tokens.
+    ///
+    /// If the waiter needs fewer tokens than all waiters before it, the delay is zero. The first of
+    /// the others has a delay of [`GRACE`]. The rest have no timer.
     pub(crate) fn meet(&self, tokens: Option<u64>, (once, twice): (u64, u64)) -> Option<Duration> {
         let (order, tokens) = (Ordering::Relaxed, tokens.unwrap_or_default());
         let mark = self.mark.load(order);

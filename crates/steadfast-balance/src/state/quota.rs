@@ -1,20 +1,20 @@
-//! What an endpoint says of its own quota, in the headers of its answers.
+//! The quotas that an endpoint reports in the headers of its responses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use steadfast_core::{RateLimit, Reset, Unit};
 
-/// What an endpoint allows of one kind, as it said last, less what was sent since.
+/// The quota of an endpoint for one unit: the last reported value, less the usage since then.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct QuotaWindow {
-    /// How much it is when nothing was used, if that is known.
+    /// The size of the whole quota, if known.
     pub limit: Option<u64>,
-    /// How much is left.
+    /// The remaining amount.
     pub remaining: u64,
-    /// How long it takes until there is more, if that is known. Zero if that time has passed.
+    /// The time until the reset, if known. Zero if that time has passed. Serialized in seconds.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -23,35 +23,39 @@ pub struct QuotaWindow {
         )
     )]
     pub reset: Option<Duration>,
-    /// Whether it fills steadily until then. Otherwise nothing comes before.
+    /// Whether the quota fills steadily until the reset, like a token bucket. Otherwise, nothing is
+    /// added before the reset.
     pub fills_steadily: bool,
 }
 
-/// The quotas of an endpoint. Times are nanoseconds since the pool began.
+/// The quotas of an endpoint. Times are nanoseconds since the start of the pool.
 ///
-/// Several answers may write at the same time, and a reader may see a part of each: all of them
-/// are of now, and the next one corrects it.
+/// Several responses may write at the same time, and a reader may see a part of each. This is
+/// harmless, because all of them are recent and the next response corrects the values.
 #[derive(Debug, Default)]
 pub(crate) struct Quota {
     requests: Window,
     tokens: Window,
 }
 
+/// The quota of one unit.
 #[derive(Debug)]
 struct Window {
+    /// The size of the whole quota.
     limit: AtomicU64,
-    /// How much there was at `since`.
+    /// The remaining amount at `since`.
     remaining: AtomicU64,
+    /// The time of `remaining`.
     since: AtomicU64,
-    /// When there is more, of one that does not fill steadily.
+    /// The time of the reset, if the quota does not fill steadily.
     reset: AtomicU64,
-    /// How much comes in a second, of one that does: the bits of an `f64`.
+    /// The amount added per second, if the quota fills steadily: the bits of an `f64`.
     rate: AtomicU64,
 }
 
-/// What part of a quota is left at most when it is nearly used up.
+/// The divisor of the limit for a quota that is nearly used up.
 const NEARLY: u64 = 10;
-/// Nothing is known.
+/// The mark of an unknown value.
 const UNKNOWN: u64 = u64::MAX;
 
 impl Default for Window {
@@ -67,8 +71,8 @@ impl Default for Window {
 }
 
 impl Quota {
-    /// Learns from the headers of an answer. Of several windows for one unit the one that is used
-    /// up most counts.
+    /// Learns from the headers of a response. If there are several windows for one unit, the one
+    /// with the smallest remaining part counts.
     pub(crate) fn learn(&self, limit: &RateLimit<'_>, now: Duration) {
         for (unit, window) in [
             (Unit::Requests, &self.requests),
@@ -91,7 +95,7 @@ impl Quota {
         }
     }
 
-    /// Counts what is sent, so that a crowd between two answers is seen.
+    /// Counts a request that is sent, so that a burst between two responses is visible.
     pub(crate) fn send(&self, tokens: Option<u64>, now: impl Fn() -> Duration) {
         self.requests.take(1, &now);
         if let Some(tokens) = tokens {
@@ -99,12 +103,13 @@ impl Quota {
         }
     }
 
-    /// When there is enough for a request of so many tokens, if there is not now.
+    /// Returns when there are `tokens` tokens, or `None` if the quota admits them now.
     pub(crate) fn ready_at(&self, tokens: u64, now: Duration) -> Option<Duration> {
         self.tokens.ready_at(tokens, now)
     }
 
-    /// How much is left of what was used up most, from 0 to 1. Nothing is known without headers.
+    /// Returns the smaller remaining part of both quotas, from 0 to 1. Without headers, returns
+    /// `None`.
     pub(crate) fn headroom(&self, tokens: Option<u64>, now: Duration) -> Option<f64> {
         let requests = self.requests.headroom(1, now);
         let tokens = self.tokens.headroom(tokens.unwrap_or(0), now);
@@ -114,22 +119,26 @@ impl Quota {
         }
     }
 
-    /// The requests a second that a quota allows which fills steadily and is nearly used up. One that
-    /// is not has refused nobody: it may be that of a day.
+    /// Returns the requests per second of a quota that fills steadily and is nearly used up.
+    ///
+    /// Any other quota has caused no refusal, because it may be a daily one.
     pub(crate) fn rate(&self, now: Duration) -> Option<f64> {
         self.requests.rate(now)
     }
 
+    /// Returns the quota of requests, if known.
     pub(crate) fn requests(&self, now: Duration) -> Option<QuotaWindow> {
         self.requests.look(now)
     }
 
+    /// Returns the quota of tokens, if known.
     pub(crate) fn tokens(&self, now: Duration) -> Option<QuotaWindow> {
         self.tokens.look(now)
     }
 }
 
 impl Window {
+    /// Stores the reported values.
     fn learn(&self, limit: Option<u64>, remaining: u64, reset: Option<Reset>, now: Duration) {
         let missing = limit.unwrap_or_default().saturating_sub(remaining) as f64;
         let (reset, rate) = match reset {
@@ -149,22 +158,23 @@ impl Window {
         self.remaining.store(remaining.min(UNKNOWN - 1), order);
     }
 
+    /// Subtracts an amount that is sent.
     fn take(&self, amount: u64, now: &impl Fn() -> Duration) {
-        // Most endpoints say nothing of a quota, and cost only a look.
+        // Most endpoints report no quota, so they cost only one load.
         if self.remaining.load(Ordering::Relaxed) == UNKNOWN {
             return;
         }
         let order = Ordering::Relaxed;
         let now = now();
-        // What has come back by now is there to be taken.
+        // The amount added until now is available.
         let Some(window) = self.look(now) else {
             return;
         };
         if window.reset == Some(Duration::ZERO) {
-            // Nobody has said when the window ends that has begun then.
+            // The end of the new window is unknown until the next response.
             self.reset.store(UNKNOWN, order);
         }
-        // The part of one that has come by now is kept, unless it is full.
+        // If the quota is not full, the fraction of a unit that has accrued is kept.
         let (since, rate) = (
             self.since.load(order),
             f64::from_bits(self.rate.load(order)),
@@ -181,6 +191,7 @@ impl Window {
             .store(window.remaining.saturating_sub(amount), order);
     }
 
+    /// Returns the quota at `now`, if known.
     fn look(&self, now: Duration) -> Option<QuotaWindow> {
         let order = Ordering::Relaxed;
         let remaining = self.remaining.load(order);
@@ -193,7 +204,7 @@ impl Window {
         if let Some(limit) = limit.filter(|_| rate > 0.0) {
             let since = Duration::from_nanos(self.since.load(order));
             let come = rate * now.saturating_sub(since).as_secs_f64();
-            // The cast saturates, and more than the limit does not come.
+            // The cast saturates, and the amount does not grow beyond the limit.
             let remaining = remaining.saturating_add(come as u64);
             let remaining = remaining.min(limit.max(self.remaining.load(order)));
             let missing = limit.saturating_sub(remaining) as f64;
@@ -217,9 +228,10 @@ impl Window {
         })
     }
 
+    /// Returns when `needed` is available, or `None` if no wait is needed or known.
     fn ready_at(&self, needed: u64, now: Duration) -> Option<Duration> {
         let window = self.look(now)?;
-        // What is larger than the whole limit would wait for ever. The server decides.
+        // A request above the whole limit would wait forever, so the endpoint decides.
         let fits = window.remaining >= needed || window.limit.is_some_and(|most| needed > most);
         let wait = window.reset.filter(|wait| !fits && !wait.is_zero())?;
         let part = match window.limit {
@@ -232,12 +244,14 @@ impl Window {
         Some(now.saturating_add(wait.mul_f64(part.clamp(0.0, 1.0))))
     }
 
+    /// Returns the part of the limit that remains after `needed`, from 0 to 1.
     fn headroom(&self, needed: u64, now: Duration) -> Option<f64> {
         let window = self.look(now)?;
         let limit = window.limit?.max(1) as f64;
         Some((window.remaining.saturating_sub(needed) as f64 / limit).min(1.0))
     }
 
+    /// Returns the amount added per second, if the quota fills steadily and is nearly used up.
     fn rate(&self, now: Duration) -> Option<f64> {
         let window = self.look(now)?;
         let is_used_up = window.remaining <= window.limit? / NEARLY;
@@ -246,6 +260,7 @@ impl Window {
     }
 }
 
+/// Returns the time in nanoseconds, below the mark of an unknown value.
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(UNKNOWN - 1)
 }
@@ -273,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_nothing_without_headers() {
+    fn response_without_headers_leaves_the_quota_unknown() {
         let quota = learned(&[("retry-after", "3")]);
         quota.send(Some(5), || SECOND);
         assert_eq!(quota.requests(SECOND), None);
@@ -282,9 +297,9 @@ mod tests {
         assert_eq!(quota.rate(SECOND), None);
     }
 
-    /// OpenAI: full again in six seconds, so ten of sixty come back each second.
+    /// OpenAI: the quota is full again in six seconds, so ten of sixty return per second.
     #[test]
-    fn a_bucket_fills_until_its_reset() {
+    fn token_bucket_fills_until_its_reset() {
         let quota = learned(&[
             ("x-ratelimit-limit-requests", "60"),
             ("x-ratelimit-remaining-requests", "0"),
@@ -298,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_brings_nothing_before_its_end() {
+    fn fixed_window_adds_nothing_before_its_end() {
         let quota = learned(&[
             ("anthropic-ratelimit-tokens-limit", "1000"),
             ("anthropic-ratelimit-tokens-remaining", "300"),
@@ -313,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_request_waits_for_its_tokens_and_a_small_one_does_not() {
+    fn large_request_waits_for_tokens_and_small_request_does_not() {
         let quota = learned(&[
             ("x-ratelimit-limit-tokens", "1000"),
             ("x-ratelimit-remaining-tokens", "200"),
@@ -329,9 +344,9 @@ mod tests {
         );
     }
 
-    /// Between two answers there may be many requests, and time passes.
+    /// Between two responses, there may be many requests, and time passes.
     #[test]
-    fn what_is_sent_is_counted_against_what_has_come_back() {
+    fn sent_requests_reduce_the_refilled_quota() {
         let quota = learned(&[
             ("x-ratelimit-limit-tokens", "1000"),
             ("x-ratelimit-remaining-tokens", "100"),
@@ -357,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_between_two_sends_is_not_lost() {
+    fn refill_between_two_sends_is_kept() {
         let quota = learned(&[
             ("x-ratelimit-limit-requests", "10"),
             ("x-ratelimit-remaining-requests", "0"),
@@ -370,14 +385,14 @@ mod tests {
             quota.send(Some(0), || SECOND + n * SECOND / 5);
         }
         assert_eq!(quota.tokens(6 * SECOND).expect("known").remaining, 5);
-        // Whoever takes each one that comes leaves none, and what comes next is there in time.
+        // If each refilled request is taken, none remains, and the next one returns in time.
         assert_eq!(quota.requests(6 * SECOND).expect("known").remaining, 0);
         assert_eq!(quota.requests(7 * SECOND).expect("known").remaining, 1);
     }
 
-    /// Groq's are those of a day: 30 a minute are allowed beside them.
+    /// The quota of Groq is a daily one, with a separate limit of 30 requests per minute.
     #[test]
-    fn a_quota_that_is_hardly_used_says_nothing_of_a_rate() {
+    fn hardly_used_quota_has_no_rate() {
         for (remaining, rate) in [("14370", None), ("1441", None), ("1440", Some(12.96))] {
             let quota = learned(&[
                 ("x-ratelimit-limit-requests", "14400"),
@@ -388,9 +403,9 @@ mod tests {
         }
     }
 
-    /// The largest number that a header can say once made the sum too large.
+    /// The largest number in a header once caused an overflow of the sum.
     #[test]
-    fn absurd_numbers_are_no_panic() {
+    fn absurd_numbers_cause_no_panic() {
         let quota = learned(&[
             ("x-ratelimit-limit-requests", "18446744073709551614"),
             ("x-ratelimit-remaining-requests", "5000"),
@@ -424,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tightest_of_several_windows_counts() {
+    fn tightest_of_several_windows_counts() {
         let quota = learned(&[
             ("x-ratelimit-limit-tokens", "1000"),
             ("x-ratelimit-remaining-tokens", "900"),

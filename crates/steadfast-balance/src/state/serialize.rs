@@ -1,7 +1,8 @@
-//! How values are serialized: durations as seconds, names as text.
+//! The serialization of values: durations as seconds, names as text.
 
 use std::time::Duration;
 
+/// Serializes a value as text.
 pub(crate) fn text<T: std::fmt::Display, S: serde::Serializer>(
     value: &T,
     serializer: S,
@@ -9,6 +10,7 @@ pub(crate) fn text<T: std::fmt::Display, S: serde::Serializer>(
     serializer.collect_str(value)
 }
 
+/// Serializes an optional duration as seconds.
 pub(crate) fn optional_seconds<S: serde::Serializer>(
     value: &Option<Duration>,
     serializer: S,
@@ -16,6 +18,7 @@ pub(crate) fn optional_seconds<S: serde::Serializer>(
     serde::Serialize::serialize(&value.map(|wait| wait.as_secs_f64()), serializer)
 }
 
+/// Serializes a duration as seconds.
 pub(crate) fn seconds<S: serde::Serializer>(
     value: &Duration,
     serializer: S,

@@ -27,8 +27,11 @@ pub struct ReplayBody<B: Body>(pub(super) Repr<B>);
 
 /// A body in memory, or a reader of the recording that all attempts share.
 pub(super) enum Repr<B: Body> {
+    /// Data in memory, in one piece.
     Held(Held),
+    /// A body that is sent once, by this attempt alone.
     Live(Live<B>),
+    /// A body that several attempts share.
     Recorded(Reader<B>),
 }
 
@@ -111,7 +114,6 @@ where
             Repr::Recorded(reader) => match ready!(reader.poll_read(cx)) {
                 Read::Frame(frame) => Poll::Ready(Some(frame)),
                 Read::End => Poll::Ready(None),
-                // No further attempt can follow, so the rest is sent without a recording.
                 Read::Alone(body) => {
                     let live = Live::resume(body, reader);
                     self.0 = Repr::Live(live);

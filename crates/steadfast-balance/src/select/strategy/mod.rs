@@ -1,4 +1,4 @@
-//! Which of the endpoints that could take a request takes it.
+//! The rules that choose one of the candidates for a request.
 
 mod named;
 mod pick_fn;
@@ -12,46 +12,54 @@ pub use self::scored::Scored;
 use crate::select::candidates::{Candidate, Candidates, PickContext};
 use crate::select::pick::{Pick, Sample};
 
-/// The rules to choose an endpoint by.
+/// The rules that choose an endpoint.
 ///
-/// Tiers come first: a strategy chooses among the endpoints of one tier.
+/// A strategy chooses among the endpoints of one tier, because tiers come first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Strategy {
-    /// The first one, in the order of the configuration. The others are there for the case that
-    /// it cannot.
+    /// Chooses the first candidate in the order of the configuration. The other endpoints serve
+    /// only if the first cannot.
     #[default]
     Failover,
-    /// One after the other, each as often as its [weight](crate::Endpoint::weight) says, and those
-    /// of a large weight spread over the round.
+    /// Chooses the endpoints in turn, each in proportion to its [weight](crate::Endpoint::weight).
+    /// The requests of an endpoint with a large weight are spread over the round.
     RoundRobin,
-    /// The one with the least work before it: the requests that it has in flight with this one,
-    /// times the time that it takes for a success, for its weight.
+    /// Chooses the endpoint with the least work. The work is the number of requests in flight,
+    /// including this one, times the latency of a success, divided by the weight.
     ///
-    /// An endpoint that fails counts as busier than it is, since failing takes little time: with
-    /// half of its last answers failures, each of its requests counts as four. One that has never
-    /// succeeded is taken for as fast as the fastest; where that makes it equal, it comes first if it
-    /// was never tried, and last if it was. Of more than 16 candidates two are drawn at random.
+    /// A failing endpoint counts as busier, because failures take little time. If half of its last
+    /// outcomes are failures, each of its requests counts as four.
+    ///
+    /// An endpoint without a success counts as fast as the fastest endpoint. If that makes it
+    /// equal, an untried endpoint comes first and a tried one last. If a tier has more than 16
+    /// endpoints, two candidates are drawn at random (P2C).
     LeastLoaded,
-    /// The one with the best mix of health and latency, 70 to 30: [`Scored`] with its defaults.
+    /// Chooses the endpoint with the best mix of health and latency, 70 to 30. This is [`Scored`]
+    /// with its defaults.
     Scored,
-    /// The one with most left of its quota, by the headers of its own answers. Of several such,
-    /// and where nothing is known, the least loaded one. One that says nothing of a quota counts as
-    /// full, and so comes first: put it into a tier of its own beside those that do.
-    Headroom,
-    /// The same one for the same [key](steadfast_core::RoutingOptions::affinity_key), so that its caches stay warm.
+    /// Chooses the endpoint with the largest remaining share of its quota. The quota comes from
+    /// the headers of the endpoint's own responses. If several are equal or no quota is known, the
+    /// least loaded one is chosen.
     ///
-    /// By rendezvous hashing: when an endpoint comes or goes, only its own keys move. Requests
-    /// without a key go to the least loaded one.
+    /// An endpoint without quota headers counts as full, and so comes first. Put such endpoints
+    /// into a tier of their own.
+    Headroom,
+    /// Chooses the same endpoint for the same [key](steadfast_core::RoutingOptions::affinity_key),
+    /// so that its caches stay warm.
+    ///
+    /// The choice uses rendezvous hashing. If an endpoint is added or removed, only its own keys
+    /// move. Requests without a key go to the least loaded endpoint.
     Sticky,
 }
 
-/// An endpoint that never succeeds is taken for one that does so at times.
+/// The smallest health that counts. An endpoint that never succeeds still gets a few requests, so
+/// that its recovery is seen.
 const LEAST_HEALTH: f64 = 0.1;
-/// No latency counts for less, in seconds: of two endpoints that answer at once, the one with less
-/// to do is chosen.
+/// The smallest latency that counts, in seconds. If two endpoints respond at once, the less loaded
+/// one is chosen.
 const SHORTEST: f64 = 1e-6;
 
 impl Pick for Strategy {
@@ -82,9 +90,10 @@ impl Pick for Strategy {
     }
 }
 
+/// Returns the candidate with the least work.
 fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
     let (mut all_limited, mut fastest) = (true, f64::INFINITY);
-    // Of those that have succeeded the one with the least work, and of the others with the least load.
+    // Candidates with a success compare by work. The others compare by load.
     let (mut known, mut unknown) = (Least::default(), Least::default());
     for candidate in candidates.iter() {
         all_limited &= candidate.is_limited();
@@ -98,7 +107,7 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
         } else if candidate.is_untried() {
             unknown.take(load, candidate);
         } else {
-            // A little more than its equals: it may do nothing but refuse or hang.
+            // Slightly more than an untried endpoint: this one may only refuse or hang.
             unknown.take(load * (1.0 + f64::EPSILON), candidate);
         }
     }
@@ -107,11 +116,11 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
             .iter()
             .all(|candidate| candidate.rate().is_some())
     {
-        // There is little to spare, so those that have saved up most go first, and each gets as
-        // much as it can take.
+        // Capacity is scarce, so the candidate with the most saved-up rate is first. Each
+        // candidate then gets as much as its send rate allows.
         return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
     }
-    // One that is as good as that, for all that is known, is worth a try.
+    // The unknown latency may be as good as the fastest one, so this endpoint is worth an attempt.
     if unknown.value * fastest <= known.value {
         unknown.candidate.or(known.candidate)
     } else {
@@ -119,7 +128,7 @@ fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
     }
 }
 
-/// The candidate with the least value so far, or of several such the first.
+/// The candidate with the least value so far. If several are equal, it is the first.
 struct Least<'a> {
     value: f64,
     candidate: Option<Candidate<'a>>,
@@ -144,14 +153,15 @@ impl<'a> Least<'a> {
     }
 }
 
+/// Returns the candidate with the largest remaining share of its quota.
 fn most_headroom<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
     candidates.min_by(|candidate| (-candidate.headroom().unwrap_or(1.0), load(candidate)))
 }
 
-/// The load that one more request would make.
+/// Returns the load of the endpoint with one more request.
 fn load(candidate: &Candidate<'_>) -> f64 {
-    // Divided by the health once, an endpoint would get its fair share however it fails. It is to
-    // get less, and still enough to be seen when it is well again.
+    // If the health divided only once, a failing endpoint would get its fair share. Squared, it
+    // gets less, and still enough to show its recovery.
     let health = candidate.health().max(LEAST_HEALTH);
     (f64::from(candidate.in_flight()) + 1.0) / (health * health * candidate.weight())
 }

@@ -3,11 +3,11 @@ use std::fmt;
 use crate::select::candidates::{Candidate, Candidates, PickContext};
 use crate::select::pick::Pick;
 
-/// Chooses with a closure. Made by [`pick_fn`].
+/// Chooses with a closure. Created by [`pick_fn`].
 #[derive(Clone, Copy)]
 pub struct PickFn<F>(F);
 
-/// Makes a strategy of a closure.
+/// Creates a strategy from a closure.
 ///
 /// ```
 /// use steadfast_balance::{Candidate, Endpoint, EndpointBalanceLayer, pick_fn};

@@ -1,23 +1,26 @@
-//! Smooth weighted round robin, without a lock: each endpoint has its place on a line, where one
-//! with twice the weight makes half the steps. The one whose step has its middle first is next.
+//! Smooth weighted round robin without a lock.
+//!
+//! Each endpoint has a position on a line. An endpoint with twice the weight makes steps of half
+//! the length. The endpoint with the earliest middle of its next step is chosen.
 
 use std::sync::atomic::Ordering;
 
 use crate::select::candidates::{Candidate, Candidates, PickContext};
 
-/// The step of an endpoint of the largest weight.
+/// The step of an endpoint with the largest weight.
 const STEP: f64 = 1_048_576.0;
 
-/// The step of an endpoint that has a millionth of a millionth of the largest weight, or less.
+/// The largest step: for 1e-12 of the largest weight, or less.
 const LONGEST: f64 = STEP * 1e12;
 
+/// Returns the next candidate of the round, and moves it by one step.
 pub(super) fn next<'a>(
     request: &PickContext<'a>,
     candidates: Candidates<'a>,
 ) -> Option<Candidate<'a>> {
     let order = Ordering::Relaxed;
     let round = request.round.load(order);
-    // Who was away begins a step behind the others at most, and does not catch up.
+    // An endpoint that returns starts at most one step behind the others, so it does not catch up.
     let start = |candidate: &Candidate<'_>| {
         let turn = candidate.entry().state.load.turn.load(order);
         turn.max(round.saturating_sub(step(candidate)))
@@ -32,6 +35,7 @@ pub(super) fn next<'a>(
     Some(chosen)
 }
 
+/// Returns the step of a candidate.
 fn step(candidate: &Candidate<'_>) -> u64 {
     // A share is positive, and the cast saturates.
     (STEP / candidate.entry().share).min(LONGEST) as u64

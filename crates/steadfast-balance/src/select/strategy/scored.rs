@@ -5,23 +5,28 @@ use crate::select::pick::Pick;
 
 /// Chooses by a mix of health, latency and cost.
 ///
-/// Health is the share of successes among the last outcomes. Latency is what the best candidate
-/// has before it, the requests in flight with this one times the time that each takes, divided by
-/// its own; cost likewise. Each counts as much as its share. What is known of
-/// an endpoint gets old: the distance to a perfect score halves every ten seconds in which it is
-/// not used.
+/// Health is the share of successes among the last outcomes. The work of a candidate is its
+/// latency times its requests in flight, including this one. The latency score is the least work
+/// of all candidates divided by the candidate's work. The cost score is the least cost divided by
+/// the candidate's cost. Each score counts by its share of the mix.
+///
+/// Health and latency fade while an endpoint is idle: the distance to a perfect score halves every
+/// 10 seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scored {
+    /// The share of the health score.
     health: f64,
+    /// The share of the latency score.
     latency: f64,
+    /// The share of the cost score.
     cost: f64,
 }
 
-/// Seconds after which half of what is known has faded.
+/// The half-life of health and latency while an endpoint is idle, in seconds.
 const HALF_LIFE: f64 = 10.0;
 
 impl Scored {
-    /// Creates a mix of health and latency, 70 to 30, which leaves the cost out.
+    /// Creates a mix of health and latency, 70 to 30. The cost does not count.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -31,11 +36,11 @@ impl Scored {
         }
     }
 
-    /// Sets how much each of the three counts. Only their proportions matter.
+    /// Creates a mix of the three scores. Only the proportions matter.
     ///
     /// # Errors
     ///
-    /// Returns an error if one of them is negative, or none is positive.
+    /// Returns an error if a share is negative or not finite, or if no share is positive.
     pub fn mix(health: f64, latency: f64, cost: f64) -> Result<Self, InvalidConfig> {
         for (field, share) in [("health", health), ("latency", latency), ("cost", cost)] {
             if !(share.is_finite() && share >= 0.0) {
@@ -54,9 +59,10 @@ impl Scored {
         })
     }
 
+    /// Returns the score of a candidate. The largest score wins.
     fn score(&self, candidate: &Candidate<'_>, best: &Best) -> f64 {
         let known = self.health * candidate.health() + self.latency * speed(candidate, best);
-        // Health and latency fade while an endpoint is idle. Cost does not.
+        // Health and latency fade while an endpoint is idle. The cost does not.
         let age = candidate.idle().as_secs_f64() / HALF_LIFE;
         let faded = (self.health + self.latency - known) * (-age).exp2();
         let cheap = match candidate.cost() {
@@ -67,14 +73,17 @@ impl Scored {
     }
 }
 
-/// What the best candidates have.
+/// The least work and the least cost among the candidates.
 struct Best {
+    /// Seconds of work.
     work: f64,
+    /// The cost of one request.
     cost: f64,
 }
 
-/// The seconds of work that a candidate has before it with one more request, if it has answered
-/// any. Without the requests in flight, the queue of the fastest one would swallow all of them.
+/// Returns the seconds of work at a candidate with one more request, if it has had a success.
+///
+/// Requests in flight count, because otherwise the fastest endpoint would get all requests.
 fn work(candidate: &Candidate<'_>) -> Option<f64> {
     let requests = f64::from(candidate.in_flight()) + 1.0;
     candidate
@@ -102,7 +111,7 @@ impl Default for Scored {
     }
 }
 
-/// Returns the speed of a candidate relative to the fastest, from 0 to 1.
+/// Returns the speed of a candidate relative to the fastest one, from 0 to 1.
 fn speed(candidate: &Candidate<'_>, best: &Best) -> f64 {
     match work(candidate) {
         Some(work) if work > 0.0 => best.work / work,

@@ -1,28 +1,30 @@
-//! A bench: a cooldown for a reason that time alone may not end, such as a spent quota. A check may
-//! find out that it has ended sooner.
+//! A bench is a cooldown for a reason that time alone may not end, such as a spent quota. A health
+//! check may end a bench early.
 
 use tokio::time::Instant;
 
 use super::{Cooldown, Phase};
 
-/// Why an endpoint is left alone.
+/// The reason of a cooldown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cooling {
-    /// Its limit, or an order. It is over in time.
+    /// A limit or an order. Time alone ends the cooldown.
     Limited,
     /// A spent quota or a rejected credential.
     Benched(Bench),
 }
 
+/// Identifies one bench of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bench {
+    /// The generation that the bench began.
     pub(crate) generation: u64,
-    /// Whether it began with the very attempt that came after another cooldown.
+    /// Whether the bench began with the probe after another cooldown.
     pub(crate) again: bool,
 }
 
 impl Cooldown {
-    /// Returns why it cools, if it does.
+    /// Returns the reason of the present cooldown, if the endpoint cools.
     pub(crate) fn cooling(&self, now: Instant) -> Option<Cooling> {
         let state = self.lock();
         if !matches!(state.phase, Phase::Cooling { until } if until > now) {
@@ -37,7 +39,8 @@ impl Cooldown {
         }))
     }
 
-    /// Ends this bench, if it still lasts: an attempt may be made at once.
+    /// Ends this bench, if it still lasts, so that a probe is admissible at once. Returns whether the
+    /// bench was ended.
     pub(crate) fn end_bench(&self, bench: Bench, now: Instant) -> bool {
         let mut state = self.lock();
         state.generation == bench.generation && state.end(now)

@@ -1,4 +1,4 @@
-//! When a limited endpoint is left alone, and how it comes back.
+//! The cooldown of a limited endpoint, and its return to service.
 //!
 //! ```text
 //!            a refusal                the time has passed            it was not refused
@@ -9,9 +9,9 @@
 //!     └────────────────────── its rate has grown to many times what it was ────────────────┘
 //! ```
 //!
-//! Each cooldown begins a generation, and only attempts of the current one move the state: of a
-//! burst of refusals the first one counts, and an older answer neither lengthens nor shortens
-//! what a newer one began.
+//! Each cooldown begins a generation. Only attempts of the current generation change the state. In a
+//! burst of refusals only the first one counts. An older response neither lengthens nor shortens a
+//! newer cooldown.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,55 +22,63 @@ use tokio::time::Instant;
 
 use crate::state::rate::Rate;
 
-/// The longest cooldown, whatever a server asks for.
+/// The longest cooldown: one day. Longer hints are cut to it.
 pub(crate) const MAX_COOLDOWN: Duration = Duration::from_secs(86_400);
-/// The cooldown after the first refusal without a hint. It doubles with each further one.
+/// The cooldown after the first refusal without a hint. It doubles with each refusal of a streak.
 const FIRST_WITHOUT_HINT: Duration = Duration::from_secs(1);
-/// The longest cooldown that no hint asked for.
+/// The longest cooldown after a refusal without a hint.
 const MAX_WITHOUT_HINT: Duration = Duration::from_secs(60);
-/// Refusals come fast: a probe that has none after twice the time that the last refusal took was
-/// accepted, whenever its answer comes. These are the bounds of that time.
+/// The bounds of the patience, which is twice the response time of the last refusal. Refusals arrive
+/// fast, so a probe without a refusal within the patience counts as accepted.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
 
+/// The cooldown state of one endpoint.
+/// The cooldown state of one endpoint.
+/// The cooldown state of one endpoint.
+/// The cooldown state of one endpoint.
 #[derive(Debug)]
 pub(crate) struct Cooldown {
-    /// The generation, and in the lowest bit whether the state is anything but `Clear`: all that
-    /// a healthy request reads.
+    /// The generation, and in the lowest bit whether the phase is other than `Clear`. An attempt on
+    /// an endpoint without a limit reads only this word.
     word: AtomicU64,
     state: Mutex<State>,
 }
 
+/// The part of a cooldown that the lock protects.
 #[derive(Debug)]
 struct State {
     phase: Phase,
+    /// The number of cooldowns so far.
     generation: u64,
-    /// Refusals in a row of attempts that came right after a cooldown.
+    /// The streak of refused probes.
     streak: u32,
     /// Whether an attempt of this generation has succeeded.
     back: bool,
-    /// Whether the caller of the present probe has left.
+    /// Whether the caller of the present probe has cancelled it.
     left: bool,
-    /// Whether the last cooldown is a bench: for a reason that time alone may not end.
+    /// Whether the last cooldown is a bench.
     bench: bool,
+    /// The time after which a probe without a refusal counts as accepted.
     patience: Duration,
+    /// The learned send rate.
     rate: Rate,
 }
 
+/// The phase between a refusal and the end of a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
+    /// No limit is known.
     Clear,
-    Cooling {
-        until: Instant,
-    },
-    /// One attempt at a time, the last of which was sent at this instant unless it gave its place
-    /// back.
-    Probing {
-        sent: Option<Instant>,
-    },
+    /// No attempt is admitted before `until`.
+    Cooling { until: Instant },
+    /// One probe at a time is admitted. `sent` is the instant of the present probe, or `None` if the
+    /// slot is free.
+    Probing { sent: Option<Instant> },
+    /// Attempts are admitted at the send rate.
     Paced,
 }
 
-/// Shows that an attempt was admitted, and when.
+/// Records the admission of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
     generation: u64,
@@ -78,29 +86,38 @@ pub(crate) struct Ticket {
     sent: Instant,
 }
 
-/// What an endpoint said when it refused an attempt.
+/// The details of a refusal.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Refusal {
+    /// The hint for the length of the cooldown.
+    /// The hint for the length of the cooldown.
+    /// The hint for the length of the cooldown.
+    /// The hint for the length of the cooldown.
     pub(crate) hint: Option<Duration>,
-    /// How long it needed for that, if it was its answer.
+    /// The response time of the refusal, if the refusal was the response to the attempt.
     pub(crate) took: Option<Duration>,
-    /// The attempts a second that its headers allow.
+    /// The send rate that the response headers allow, in attempts per second.
     pub(crate) seed: Option<f64>,
-    /// Whether it was for a quota that is spent.
+    /// Whether the reason is a spent quota.
     pub(crate) bench: bool,
 }
 
+/// The kind of an admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
-    /// Nothing was known of a limit.
+    /// No limit was known.
     Free,
-    /// By the learned rate.
+    /// Within the learned send rate.
     Paced,
-    /// As the first one after a cooldown.
+    /// As the probe after a cooldown.
     Probe,
 }
 
 impl Cooldown {
+    /// Creates the state of an endpoint without a known limit.
+    /// Creates the state of an endpoint without a known limit.
+    /// Creates the state of an endpoint without a known limit.
+    /// Creates the state of an endpoint without a known limit.
     pub(crate) fn new() -> Self {
         Self {
             word: AtomicU64::new(0),
@@ -117,8 +134,8 @@ impl Cooldown {
         }
     }
 
-    /// Admits an attempt, unless the endpoint cools, is being probed, or has had all that its rate
-    /// allows.
+    /// Admits an attempt. Returns `None` if the endpoint cools, a probe is in flight, or the send
+    /// rate is used up.
     #[inline]
     pub(crate) fn try_admit(&self, now: Instant) -> Option<Ticket> {
         let word = self.word.load(Ordering::Acquire);
@@ -133,6 +150,10 @@ impl Cooldown {
         })
     }
 
+    /// Admits an attempt under the lock, because a limit is known.
+    /// Admits an attempt under the lock, because a limit is known.
+    /// Admits an attempt under the lock, because a limit is known.
+    /// Admits an attempt under the lock, because a limit is known.
     fn try_admit_limited(&self, now: Instant) -> Option<(u64, Pass)> {
         let mut state = self.lock();
         let pass = state.admit(now);
@@ -140,7 +161,7 @@ impl Cooldown {
         Some((state.generation, pass?))
     }
 
-    /// Whether the state is anything but `Clear`.
+    /// Returns whether the phase is other than `Clear`.
     #[inline]
     pub(crate) fn is_busy(&self) -> bool {
         self.word.load(Ordering::Acquire) & 1 == 1
@@ -152,7 +173,7 @@ impl Cooldown {
         !self.is_busy() || self.ready_at(now) <= now
     }
 
-    /// Returns when the next attempt would be admitted, which may be now.
+    /// Returns the earliest instant of the next admission, which may be `now`.
     pub(crate) fn ready_at(&self, now: Instant) -> Instant {
         if !self.is_busy() {
             return now;
@@ -167,7 +188,7 @@ impl Cooldown {
         }
     }
 
-    /// Returns until when the endpoint cools, if it does.
+    /// Returns the end of the present cooldown, if the endpoint cools.
     pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
         if !self.is_busy() {
             return None;
@@ -178,7 +199,7 @@ impl Cooldown {
         }
     }
 
-    /// Returns the attempts a second that a limited endpoint was seen to take.
+    /// Returns the learned send rate of a limited endpoint, in attempts per second.
     pub(crate) fn rate(&self) -> Option<f64> {
         if !self.is_busy() {
             return None;
@@ -186,7 +207,7 @@ impl Cooldown {
         self.lock().rate.known()
     }
 
-    /// Returns for how many seconds of its rate a limited endpoint could be sent to at once.
+    /// Returns the saved tokens of a limited endpoint, in seconds of its send rate.
     pub(crate) fn saved(&self, now: Instant) -> Option<f64> {
         if !self.is_busy() {
             return None;
@@ -194,7 +215,7 @@ impl Cooldown {
         self.lock().rate.saved(now)
     }
 
-    /// Returns the same if it was found more than once.
+    /// Returns the learned send rate in attempts per second, if a second measurement confirmed it.
     pub(crate) fn confirmed_rate(&self) -> Option<f64> {
         if !self.is_busy() {
             return None;
@@ -202,7 +223,8 @@ impl Cooldown {
         self.lock().rate.confirmed()
     }
 
-    /// Returns how long it takes until an attempt has not been refused, if the endpoint is limited.
+    /// Returns the time after which a probe without a refusal counts as accepted, if the endpoint is
+    /// limited.
     pub(crate) fn patience(&self) -> Option<Duration> {
         if !self.is_busy() {
             return None;
@@ -210,8 +232,9 @@ impl Cooldown {
         Some(self.lock().patience)
     }
 
-    /// Begins a cooldown because an attempt was refused, for as long as the hint says. Returns how
-    /// long the cooldown lasts, or nothing if the attempt is of an older generation.
+    /// Begins a cooldown after a refusal. The hint sets its length. Without a hint, the length
+    /// doubles with the streak. Returns the length, or `None` if the attempt is of an older
+    /// generation.
     pub(crate) fn refused(
         &self,
         ticket: Ticket,
@@ -227,7 +250,7 @@ impl Cooldown {
         let mut state = self.current(ticket)?;
         state.advance(now);
         let streak = state.streak_with(ticket);
-        // Who says that it may be asked at once, and refuses that, has given no hint.
+        // If a probe is refused again, a hint of zero was wrong and counts as no hint.
         let hint = hint.filter(|hint| !hint.is_zero() || streak == 0);
         let wait = hint.unwrap_or_else(|| {
             let factor = 2u32.saturating_pow(streak);
@@ -238,7 +261,7 @@ impl Cooldown {
             state.patience = took.saturating_mul(2).clamp(PATIENCE.0, PATIENCE.1);
         }
         state.streak = streak;
-        // A probe says that it is too early, and nothing about the rate.
+        // A refused probe came too early. It does not measure the send rate.
         if ticket.pass != Pass::Probe {
             state.rate.refused(now);
         }
@@ -250,8 +273,9 @@ impl Cooldown {
         Some(wait)
     }
 
-    /// Begins a bench for as long as `wait` says, for a reason that says nothing about a rate. If it
-    /// says nothing the attempt only gives back its place. Not asked about an older generation.
+    /// Begins a bench of the length that `wait` returns. The send rate learns nothing from it. If
+    /// `wait` returns `None`, the attempt only releases its slot. If the attempt is of an older
+    /// generation, `wait` is not called.
     pub(crate) fn cool_for(
         &self,
         ticket: Ticket,
@@ -269,21 +293,21 @@ impl Cooldown {
         Some(wait)
     }
 
-    /// Begins a cooldown although the attempt succeeded: its answer said that nothing remains.
+    /// Begins a cooldown after a success, because the response reported an exhausted limit.
     pub(crate) fn spent(&self, ticket: Ticket, wait: Duration, now: Instant) -> Option<Duration> {
         let mut state = self.current(ticket)?;
         state.streak = 0;
         Some(self.cool(&mut state, wait, now))
     }
 
-    /// Begins a cooldown because somebody says so, or makes the present one longer or shorter.
+    /// Begins a cooldown by order, or replaces the present one. Returns its length.
     pub(crate) fn order(&self, wait: Duration, now: Instant) -> Duration {
         let mut state = self.lock();
         state.streak = 0;
         self.cool(&mut state, wait, now)
     }
 
-    /// Ends a cooldown: an attempt may be made at once.
+    /// Ends the present cooldown, so that a probe is admissible at once.
     pub(crate) fn end(&self, now: Instant) {
         self.lock().end(now);
     }
@@ -304,9 +328,9 @@ impl Cooldown {
         !std::mem::replace(&mut state.back, true)
     }
 
-    /// Notes that the caller of an attempt has left, which says nothing about the limit. A probe
-    /// that was sent keeps its place until it would have been refused: with callers who leave one
-    /// after the other there would be no end to them.
+    /// Records that the caller cancelled an attempt, which is no verdict on the limit. A probe keeps
+    /// its slot for the whole patience. Otherwise a series of cancelled requests would send probes
+    /// without a bound.
     pub(crate) fn cancelled(&self, ticket: Ticket) {
         if ticket.pass != Pass::Probe {
             return;
@@ -316,7 +340,7 @@ impl Cooldown {
         }
     }
 
-    /// Gives back the place of an attempt that says nothing about the limit.
+    /// Releases the slot of an attempt without a verdict on the limit.
     pub(crate) fn released(&self, ticket: Ticket) {
         if ticket.pass != Pass::Probe {
             return;
@@ -326,7 +350,7 @@ impl Cooldown {
         }
     }
 
-    /// Gives back all that an attempt took which was not sent.
+    /// Releases the slot and the token of an attempt that was not sent.
     pub(crate) fn unsent(&self, ticket: Ticket) {
         if ticket.pass == Pass::Free {
             return;
@@ -337,12 +361,20 @@ impl Cooldown {
         }
     }
 
-    /// The state, if the attempt is of the current generation.
+    /// Returns the locked state, if the attempt is of the current generation.
     fn current(&self, ticket: Ticket) -> Option<MutexGuard<'_, State>> {
         let state = self.lock();
         (ticket.generation == state.generation).then_some(state)
     }
 
+    /// Begins a cooldown and a new generation. Returns the length, which is at most
+    /// [`MAX_COOLDOWN`].
+    /// Begins a cooldown and a new generation. Returns the length, which is at most
+    /// [`MAX_COOLDOWN`].
+    /// Begins a cooldown and a new generation. Returns the length, which is at most
+    /// [`MAX_COOLDOWN`].
+    /// Begins a cooldown and a new generation. Returns the length, which is at most
+    /// [`MAX_COOLDOWN`].
     fn cool(&self, state: &mut State, wait: Duration, now: Instant) -> Duration {
         let wait = wait.min(MAX_COOLDOWN);
         let until = saturating_add(now, wait);
@@ -355,6 +387,10 @@ impl Cooldown {
         wait
     }
 
+    /// Copies the generation and the phase to `word`, for readers without the lock.
+    /// Copies the generation and the phase to `word`, for readers without the lock.
+    /// Copies the generation and the phase to `word`, for readers without the lock.
+    /// Copies the generation and the phase to `word`, for readers without the lock.
     fn publish(&self, state: &State) {
         let busy = u64::from(state.phase != Phase::Clear);
         self.word
@@ -362,24 +398,28 @@ impl Cooldown {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is whole before anything can panic.
+        // No panic can interrupt a change, so a poisoned state is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ticket {
+    /// Returns the instant of the admission.
+    /// Returns the instant of the admission.
+    /// Returns the instant of the admission.
+    /// Returns the instant of the admission.
     pub(crate) fn sent(self) -> Instant {
         self.sent
     }
 
-    /// Returns how long ago the attempt was sent.
+    /// Returns the time since the admission.
     pub(crate) fn age(self, now: Instant) -> Duration {
         now.saturating_duration_since(self.sent)
     }
 }
 
 impl State {
-    /// Returns when the next attempt is admitted while a probe is in flight.
+    /// Returns the earliest instant of the next admission while a probe is in flight.
     fn ready_after_probe(&mut self, sent: Instant, now: Instant) -> Instant {
         let known = saturating_add(sent, self.patience);
         if self.trusts_rate() {
@@ -389,11 +429,15 @@ impl State {
         }
     }
 
+    /// Admits an attempt, if the phase and the send rate allow it.
+    /// Admits an attempt, if the phase and the send rate allow it.
+    /// Admits an attempt, if the phase and the send rate allow it.
+    /// Admits an attempt, if the phase and the send rate allow it.
     fn admit(&mut self, now: Instant) -> Option<Pass> {
         self.advance(now);
         match self.phase {
             Phase::Clear => Some(Pass::Free),
-            // At the learned rate, hardly more attempts than the probe are at risk.
+            // At a confirmed send rate, few attempts besides the probe are at risk.
             Phase::Probing { sent: Some(_) } if self.trusts_rate() => {
                 self.rate.try_send_at_rate(now).then_some(Pass::Paced)
             }
@@ -408,7 +452,7 @@ impl State {
         }
     }
 
-    /// Ends a cooldown early. Returns whether there was one.
+    /// Ends the present cooldown early. Returns whether the endpoint cooled.
     fn end(&mut self, now: Instant) -> bool {
         let cools = matches!(self.phase, Phase::Cooling { .. });
         if cools {
@@ -418,7 +462,7 @@ impl State {
         cools
     }
 
-    /// Does what only takes time.
+    /// Applies the transitions that depend only on time.
     fn advance(&mut self, now: Instant) {
         match self.phase {
             Phase::Cooling { until } if until <= now => {
@@ -433,7 +477,7 @@ impl State {
                     self.pace(now);
                 }
             }
-            // Not before an attempt has succeeded: there may be none that was answered yet.
+            // The limit is not forgotten before a success: no attempt may have a response yet.
             Phase::Paced if self.back && self.rate.is_over(now) => {
                 self.phase = Phase::Clear;
                 self.rate = Rate::new(now);
@@ -442,29 +486,37 @@ impl State {
         }
     }
 
-    /// Whether the last cooldown ended as expected, and the rate is sure.
+    /// Returns whether no probe was refused and the send rate is confirmed.
     fn trusts_rate(&self) -> bool {
         self.streak == 0 && self.rate.confirmed().is_some()
     }
 
+    /// Enters the phase `Paced`.
+    /// Enters the phase `Paced`.
+    /// Enters the phase `Paced`.
+    /// Enters the phase `Paced`.
     fn pace(&mut self, now: Instant) {
         self.phase = Phase::Paced;
         self.advance(now);
     }
 
+    /// Frees the slot, if the attempt is the present probe.
+    /// Frees the slot, if the attempt is the present probe.
+    /// Frees the slot, if the attempt is the present probe.
+    /// Frees the slot, if the attempt is the present probe.
     fn release(&mut self, ticket: Ticket) {
         if self.is_probe(ticket) {
             self.phase = Phase::Probing { sent: None };
         }
     }
 
-    /// Whether an attempt is the present probe.
+    /// Returns whether an attempt is the present probe.
     fn is_probe(&self, ticket: Ticket) -> bool {
         let sent = Some(ticket.sent);
         ticket.pass == Pass::Probe && self.phase == Phase::Probing { sent }
     }
 
-    /// The refusals in a row, with that of this attempt.
+    /// Returns the streak, including the refusal of this attempt.
     fn streak_with(&self, ticket: Ticket) -> u32 {
         match ticket.pass {
             Pass::Probe => self.streak.saturating_add(1),

@@ -15,7 +15,7 @@ fn admit(cooldown: &Cooldown, now: Instant) -> Ticket {
     cooldown.try_admit(now).expect("admitted")
 }
 
-/// One that was refused at once, and comes back after a second.
+/// Creates a cooldown of one second. Returns it with the instant at which it ends.
 fn cooled(start: Instant) -> (Cooldown, Instant) {
     let cooldown = Cooldown::new();
     let ticket = admit(&cooldown, start);
@@ -24,7 +24,7 @@ fn cooled(start: Instant) -> (Cooldown, Instant) {
     (cooldown, start + SECOND)
 }
 
-/// The same, and it is known to take so many a second.
+/// Creates a cooldown of one second with a known send rate.
 fn learned(per_second: f64, start: Instant) -> (Cooldown, Instant) {
     let (cooldown, now) = cooled(start);
     let mut state = cooldown.lock();
@@ -41,7 +41,7 @@ fn admits(cooldown: &Cooldown, now: Instant) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_cools_once() {
+async fn burst_of_refusals_begins_one_cooldown() {
     let now = Instant::now();
     let cooldown = Cooldown::new();
     let burst = [(); 5].map(|()| admit(&cooldown, now));
@@ -58,7 +58,7 @@ async fn a_burst_cools_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_older_success_does_not_shorten_it() {
+async fn older_success_does_not_change_cooldown() {
     let now = Instant::now();
     let cooldown = Cooldown::new();
     let (older, refused) = (admit(&cooldown, now), admit(&cooldown, now));
@@ -69,12 +69,12 @@ async fn an_older_success_does_not_shorten_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_attempt_comes_first_and_then_as_many_as_the_rate_allows() {
+async fn accepted_probe_admits_attempts_at_send_rate() {
     let (cooldown, now) = learned(20.0, Instant::now());
     let probe = admit(&cooldown, now);
     assert!(cooldown.try_admit(now).is_none());
     assert!(cooldown.succeeded(probe, now), "it is back");
-    // A second of the rate was saved up, of which the probe took one.
+    // The pause saved one second of the send rate, 19 tokens. The probe took one.
     assert_eq!(admits(&cooldown, now), 18);
     assert_eq!(admits(&cooldown, now + SECOND), 19);
     assert!(!cooldown.would_admit(now + SECOND));
@@ -82,13 +82,13 @@ async fn one_attempt_comes_first_and_then_as_many_as_the_rate_allows() {
     assert!(next > now + SECOND && cooldown.would_admit(next + Duration::from_nanos(100)));
 }
 
-/// The answer of a model takes long, a refusal does not.
+/// The response of a model is slow, but a refusal is fast.
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_was_not_refused_in_time_was_accepted() {
+async fn probe_without_refusal_within_patience_is_accepted() {
     let start = Instant::now();
     let cooldown = Cooldown::new();
     let ticket = admit(&cooldown, start);
-    // The refusal takes 100 ms, so a probe has 200.
+    // The refusal takes 100 ms, so the patience is 200 ms.
     let refused = start + SECOND / 10;
     cooldown.refused(ticket, refusal(Some(SECOND), Some(SECOND / 10)), refused);
     let now = refused + SECOND;
@@ -109,7 +109,7 @@ async fn a_probe_that_was_not_refused_in_time_was_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn patience_has_bounds() {
+async fn patience_is_bounded() {
     let start = Instant::now();
     for (took, patience) in [(0, 50), (20, 50), (1_000, 2_000), (90_000, 60_000)] {
         let cooldown = Cooldown::new();
@@ -127,7 +127,7 @@ async fn patience_has_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_that_was_not_refused_for_long_is_forgotten() {
+async fn rate_without_refusals_is_forgotten() {
     let (cooldown, now) = learned(20.0, Instant::now());
     let probe = admit(&cooldown, now);
     cooldown.succeeded(probe, now);
@@ -142,7 +142,7 @@ async fn a_rate_that_was_not_refused_for_long_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_place_of_a_probe_comes_back() {
+async fn released_or_unsent_probe_frees_slot() {
     let (cooldown, now) = cooled(Instant::now());
     for give_back in [Cooldown::released, Cooldown::unsent] {
         let probe = admit(&cooldown, now);
@@ -153,7 +153,7 @@ async fn the_place_of_a_probe_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_of_an_attempt_that_was_not_sent_comes_back() {
+async fn unsent_attempt_returns_token() {
     let (cooldown, now) = learned(2.0, Instant::now());
     cooldown.succeeded(admit(&cooldown, now), now);
     let now = now + SECOND;
@@ -166,10 +166,10 @@ async fn the_token_of_an_attempt_that_was_not_sent_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_of_an_older_cooldown_moves_nothing() {
+async fn attempt_of_older_generation_changes_nothing() {
     let (cooldown, now) = cooled(Instant::now());
     let older = admit(&cooldown, now);
-    // It runs on while the next one is refused.
+    // The older attempt is still in flight while the next one is refused.
     let now = now + SECOND;
     cooldown.refused(admit(&cooldown, now), refusal(Some(SECOND), None), now);
     let now = now + SECOND;
@@ -184,7 +184,7 @@ async fn an_attempt_of_an_older_cooldown_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_means_nothing_gives_back_its_place() {
+async fn refusal_without_bench_releases_slot() {
     let (cooldown, now) = cooled(Instant::now());
     let probe = admit(&cooldown, now);
     assert_eq!(cooldown.cool_for(probe, now, || None), None);
@@ -198,7 +198,7 @@ async fn a_refusal_that_means_nothing_gives_back_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_hint_it_grows_only_when_the_attempt_after_it_is_refused() {
+async fn cooldown_without_hint_doubles_only_if_probe_is_refused() {
     let mut now = Instant::now();
     let cooldown = Cooldown::new();
     let refuse = |ticket, now| cooldown.refused(ticket, refusal(None, None), now);
@@ -213,9 +213,9 @@ async fn without_a_hint_it_grows_only_when_the_attempt_after_it_is_refused() {
     assert_eq!(wait, Some(SECOND), "it had recovered");
 }
 
-/// Whoever is refused by the endpoint all the time says nothing about its rate.
+/// A streak of refused probes does not measure the send rate.
 #[tokio::test(start_paused = true)]
-async fn a_refused_probe_leaves_the_rate_as_it_was() {
+async fn refused_probe_keeps_rate() {
     let (cooldown, mut now) = learned(20.0, Instant::now());
     for _ in 0..10 {
         cooldown.refused(admit(&cooldown, now), refusal(Some(SECOND), None), now);
@@ -225,7 +225,7 @@ async fn a_refused_probe_leaves_the_rate_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bench_says_nothing_about_the_rate() {
+async fn bench_or_spent_limit_teaches_no_rate() {
     let start = Instant::now();
     let cooldown = Cooldown::new();
     cooldown.cool_for(admit(&cooldown, start), start, || Some(60 * SECOND));
@@ -236,7 +236,7 @@ async fn a_bench_says_nothing_about_the_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_server_takes_itself_out_for_ever() {
+async fn longest_hint_is_cut_to_max_cooldown() {
     let now = Instant::now();
     let cooldown = Cooldown::new();
     let ticket = admit(&cooldown, now);
@@ -244,9 +244,9 @@ async fn no_server_takes_itself_out_for_ever() {
     assert_eq!(wait, Some(MAX_COOLDOWN));
 }
 
-/// The rate was over when its last attempt was refused, as in a stream that broke in its middle.
+/// The send rate is forgotten before the refusal arrives, as in a stream that breaks midway.
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_comes_late_says_nothing_about_the_rate() {
+async fn late_refusal_teaches_no_rate() {
     for known in [None, Some(20.0)] {
         let start = Instant::now();
         let (cooldown, now) = known.map_or_else(|| cooled(start), |rate| learned(rate, start));
@@ -258,10 +258,10 @@ async fn a_refusal_that_comes_late_says_nothing_about_the_rate() {
     }
 }
 
-/// Nobody has asked meanwhile, and the caller of the probe has left: the endpoint is still to be
-/// told of as back.
+/// If the probe has no response and no attempt follows for a minute, the next success still
+/// reports the return of the endpoint.
 #[tokio::test(start_paused = true)]
-async fn the_first_success_is_told_whoever_has_it() {
+async fn first_success_of_any_attempt_is_reported() {
     let (cooldown, now) = cooled(Instant::now());
     admit(&cooldown, now);
     let now = now + 60 * SECOND;
