@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::state::EndpointState;
 use crate::state::queue_marks::GRACE;
 
-/// The resolution of a timer. A waiter looks at most once per tick.
+/// The resolution of a timer. A timer ends at least one tick after it is set.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// The divisor for the tolerance of a timer. If a timer is late by at most this part of its
 /// remaining time, it is kept.
@@ -144,7 +144,7 @@ impl Queue {
         state.waiters.range(..key).take(most).count()
     }
 
-    /// Returns the endpoints claimed by waiters before `own`, if a request wants any of `all`.
+    /// Returns the endpoints claimed by waiters before `own`. The request wants any of `all`.
     pub(crate) fn claims(&self, own: Key, all: &Wanted, now: Instant) -> Claims {
         if self.len() == 0 {
             return Claims::None;
@@ -332,8 +332,8 @@ impl State {
         }
     }
 
-    /// Finds the first two waiters of each endpoint, and collects the wakers of the waiters with a
-    /// due slot or a late timer.
+    /// Finds the first two waiters of each endpoint. Collects the wakers of the waiters with a due
+    /// slot or a late timer.
     ///
     /// Returns the time of the next look of `own`. This waiter looks now, so it is not woken.
     fn walk(&mut self, own: Option<Key>, now: Instant, wake: &mut Vec<Waker>) -> Option<Instant> {

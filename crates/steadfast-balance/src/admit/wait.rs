@@ -25,8 +25,8 @@ use crate::state::availability::Availability;
 /// The delay before a request that waits for a busy service looks again at an available endpoint.
 /// The delay applies if another request took the slot first.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// The factor for a lasting overload. If the queue has been too long for more than this multiple of
-/// the longest wait, the requests exceed the capacity.
+/// The factor for a lasting overload. If the queue is too long for more than this multiple of the
+/// longest wait, the requests exceed the capacity.
 const OVERLOADED: u32 = 8;
 /// The divisor for the longest wait during an overload. A longer queue would add latency to each
 /// request without more throughput.

@@ -1,4 +1,4 @@
-//! Which endpoints a request may go to, and when they can take it.
+//! The endpoints to which a request may go, and the instants at which they can take it.
 
 use std::time::Duration;
 use steadfast_core::{
@@ -11,39 +11,45 @@ use crate::pool::snapshot::PoolSnapshot;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
 
-/// What a request allows at one moment: by its routing options and by its trail.
+/// The permissions of a request at one instant, by its routing options and its trail.
 #[derive(Debug)]
 pub(crate) struct Eligibility<'a> {
+    /// The endpoints of the pool.
     pub(crate) snapshot: &'a PoolSnapshot,
+    /// The routing options of the request.
     pub(crate) options: Option<&'a RoutingOptions>,
+    /// The estimated tokens of the request.
     pub(crate) tokens: Option<u64>,
+    /// The time for which a better endpoint is preferred to a degraded one.
     pub(crate) prefer_wait: Duration,
-    /// It does not wait for one endpoint while another one could take it.
+    /// The request does not wait for one endpoint while another can take it.
     pub(crate) hurries: bool,
+    /// The earlier attempts of the request.
     pub(crate) tried: Vec<Attempt>,
-    /// The endpoints that are left to other attempts of the request.
+    /// Endpoints that other attempts of the request use.
     pub(crate) excluded: Vec<EndpointName>,
-    /// The ids of endpoints whose services failed to become ready.
+    /// Ids of endpoints with a service that failed in `poll_ready`.
     pub(crate) lost: Vec<u64>,
+    /// The attempt is a hedge, so it does not return to a tried endpoint.
     pub(crate) is_hedge: bool,
-    /// The last attempt ended just now and another endpoint was promised. The same endpoint would
-    /// be asked without any backoff.
+    /// The last attempt ended just now, and its next step is another endpoint. At the same
+    /// endpoint, the attempt would have no backoff.
     pub(crate) moves: bool,
 }
 
-/// The part of the order after a failed attempt in which an endpoint comes.
+/// A part of the order in which endpoints are tried after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// An endpoint that was not tried.
+    /// An untried endpoint.
     Untried,
-    /// One more attempt at the same endpoint before a degraded one: the failure may have been an
-    /// accident, or the limit soon ends.
+    /// A second attempt at the same endpoint, before a degraded one. The failure may be a lone
+    /// one, or the limit may end soon.
     BeforeDegraded,
-    /// Either of the two.
+    /// Either `Untried` or `BeforeDegraded`.
     Better,
-    /// An endpoint that was tried and whose answers allow a further attempt.
+    /// A tried endpoint with verdicts that allow a further attempt.
     Again,
-    /// An untried endpoint, or a tried one unless the request has to move.
+    /// An untried endpoint, or a tried one unless the request moves.
     Next,
     /// An endpoint that may take the request at some time.
     Ever,
@@ -52,7 +58,7 @@ pub(crate) enum Stage {
 impl Eligibility<'_> {
     /// Returns when `endpoint` can take the request in this stage.
     ///
-    /// Selection, forecast, waiting and the least bad choice all ask here.
+    /// Selection, forecast, waiting and the least bad choice share this check.
     pub(crate) fn check(
         &self,
         stage: Stage,
@@ -66,13 +72,14 @@ impl Eligibility<'_> {
         }
     }
 
-    /// Returns whether [`check`](Self::check) would return `Now`, with the fast path first.
+    /// Returns whether [`check`](Self::check) would return `Now`. The fast path comes first.
     #[inline]
     pub(crate) fn is_now(&self, stage: Stage, endpoint: &EndpointState, now: Instant) -> bool {
         endpoint.is_available(self.tokens, now) && self.admits(stage, endpoint)
     }
 
-    /// Returns whether the request may go to `endpoint` in this stage, whatever its state.
+    /// Returns whether the request may go to `endpoint` in this stage. The state of the endpoint
+    /// does not matter.
     pub(crate) fn admits(&self, stage: Stage, endpoint: &EndpointState) -> bool {
         match stage {
             Stage::Untried => self.admits_untried(endpoint),
@@ -92,34 +99,38 @@ impl Eligibility<'_> {
         self.options.is_none() && is_new
     }
 
-    /// Returns when the request began.
+    /// Returns the start of the first attempt, or `now` before any attempt.
     pub(crate) fn since(&self, now: Instant) -> Instant {
         self.tried
             .first()
             .map_or(now, |first| first.started.min(now))
     }
 
+    /// Returns whether the routing options prefer `endpoint`.
     pub(crate) fn prefers(&self, endpoint: &EndpointState) -> bool {
         let preferred = self.options.and_then(RoutingOptions::preferred);
         preferred.is_some_and(|name| *name == endpoint.config.name)
     }
 
+    /// Returns whether the routing options prefer an endpoint.
     pub(crate) fn has_preference(&self) -> bool {
         self.options
             .is_some_and(|options| options.preferred().is_some())
     }
 
-    /// Returns whether the request may go back to an endpoint that was tried.
+    /// Returns whether the request may return to a tried endpoint.
     pub(crate) fn may_return(&self) -> bool {
         !self.tried.is_empty() && !self.moves
     }
 
+    /// Returns whether `endpoint` is untried and may follow all earlier attempts.
     fn admits_untried(&self, endpoint: &EndpointState) -> bool {
         self.is_permitted(endpoint)
             && (self.tried.iter())
                 .all(|attempt| !is_at(attempt, endpoint) && self.may_follow(endpoint, attempt))
     }
 
+    /// Returns whether `endpoint` was tried and its verdicts allow a further attempt.
     fn admits_again(&self, endpoint: &EndpointState) -> bool {
         if self.is_hedge {
             return false;
@@ -143,6 +154,7 @@ impl Eligibility<'_> {
             && tried
     }
 
+    /// Returns whether a second attempt at `endpoint` comes before a degraded endpoint.
     fn admits_before_degraded(&self, endpoint: &EndpointState) -> bool {
         if endpoint.config.degraded {
             return false;
@@ -161,6 +173,7 @@ impl Eligibility<'_> {
         stays && self.admits_again(endpoint)
     }
 
+    /// Returns whether the routing options and the other attempts permit `endpoint`.
     fn is_permitted(&self, endpoint: &EndpointState) -> bool {
         let name = &endpoint.config.name;
         self.options.is_none_or(|options| options.allows(name))
@@ -168,7 +181,8 @@ impl Eligibility<'_> {
             && !self.lost.contains(&endpoint.id)
     }
 
-    /// Returns whether `endpoint` may take the request after the outcome at another endpoint.
+    /// Returns whether `endpoint` may take the request after the outcome of an attempt at another
+    /// endpoint.
     fn may_follow(&self, endpoint: &EndpointState, attempt: &Attempt) -> bool {
         // The request continues, so a layer in between dropped the attempt, not the caller.
         if attempt.verdict.class() == Class::Cancelled {
@@ -187,10 +201,12 @@ impl Eligibility<'_> {
     }
 }
 
+/// Returns whether the failure has no hint and may not repeat.
 fn is_lone_failure(verdict: Verdict) -> bool {
     matches!(verdict.class(), Class::ServerError | Class::Overloaded) && verdict.hint().is_none()
 }
 
+/// Returns whether `attempt` was sent to `endpoint`.
 fn is_at(attempt: &Attempt, endpoint: &EndpointState) -> bool {
     attempt.endpoint.as_ref() == Some(&endpoint.config.name)
 }

@@ -1,4 +1,4 @@
-//! When a request can go to an endpoint that cannot take it now.
+//! The forecast for a request that no endpoint can take now.
 
 use std::time::Duration;
 
@@ -14,11 +14,12 @@ use crate::select::request_context::RequestContext;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
 
-/// The assumed rate of an endpoint whose rate is not confirmed: no request is refused for a guess.
+/// The assumed send rate of an endpoint without a confirmed one, in requests per second. It is
+/// high, so that no request is refused for a guess.
 const UNKNOWN_RATE: f64 = 1_000.0;
 
 impl PoolContext {
-    /// Returns when the next attempt of a request can be made, after one that did not succeed.
+    /// Returns when the next attempt can start, after an attempt without success.
     pub(crate) fn next(
         &self,
         snapshot: &PoolSnapshot,
@@ -35,7 +36,7 @@ impl PoolContext {
             };
             tier.find(is_free).map(|_| stage)
         });
-        // An attempt that is repeated at once must not return to the same endpoint, except after a
+        // An attempt that repeats at once must not return to the same endpoint, except after a
         // lone failure.
         match found {
             Ok(Stage::Untried) => return Next::Now,
@@ -43,7 +44,7 @@ impl PoolContext {
             Ok(_) => return Next::At(now),
             Err(_) => {}
         }
-        // A deadline bounds the wait for a slot elsewhere, in the queue.
+        // A deadline bounds the wait for a slot of another endpoint, in the queue.
         let has_slots = (endpoints(snapshot))
             .any(|endpoint| eligibility.check(Stage::Untried, endpoint, now).is_paced());
         if has_slots && context.deadline.is_some() {
@@ -52,8 +53,10 @@ impl PoolContext {
         end_of_limit(&eligibility, now).map_or(Next::Never, Next::At)
     }
 
-    /// Rejects a request that no endpoint can take, with the soonest recovery. A request that was
-    /// rejected because its time is too short must not come back.
+    /// Rejects a request that no endpoint can take. The rejection has the earliest recovery as its
+    /// hint.
+    ///
+    /// If the request has too little time left, it must not return.
     pub(crate) fn exhausted(
         &self,
         snapshot: &PoolSnapshot,
@@ -63,13 +66,13 @@ impl PoolContext {
     ) -> Exhausted {
         let eligibility = context.eligibility(self, snapshot);
         let limited = end_of_limit(&eligibility, now);
-        // A wait of zero is no hint: another request was faster.
+        // A wait of zero is no hint, because another request was faster.
         let retry_in = soonest(&eligibility, &[], now)
             .map(|at| at.saturating_duration_since(now))
             .filter(|wait| !wait.is_zero());
         let verdict = match limited {
             Some(_) => Verdict::new(Class::RateLimited),
-            // The breakers know the reason already.
+            // The breakers have already counted the failures.
             None => Verdict::new(Class::Overloaded).neutral(),
         };
         let trail = context.trail.clone().unwrap_or_default();
@@ -81,7 +84,7 @@ impl PoolContext {
     }
 }
 
-/// Returns when one of the eligible endpoints recovers, except those in `skip`.
+/// Returns the earliest recovery of an eligible endpoint that is not in `skip`.
 pub(crate) fn soonest(
     eligibility: &Eligibility<'_>,
     skip: &[u64],
@@ -93,7 +96,7 @@ pub(crate) fn soonest(
         .min()
 }
 
-/// Returns when the first limit of an eligible endpoint ends. Broken endpoints are left out.
+/// Returns the earliest end of a limit of an eligible endpoint. Broken endpoints do not count.
 fn end_of_limit(eligibility: &Eligibility<'_>, now: Instant) -> Option<Instant> {
     endpoints(eligibility.snapshot)
         .filter_map(|endpoint| {
@@ -104,7 +107,7 @@ fn end_of_limit(eligibility: &Eligibility<'_>, now: Instant) -> Option<Instant> 
         .min()
 }
 
-/// Returns how long a request would wait behind `ahead` waiters for these endpoints.
+/// Returns the wait of a request behind `ahead` waiters for these endpoints.
 pub(crate) fn wait_behind<'a>(
     ahead: usize,
     (eligibility, stage): (&Eligibility<'_>, Stage),
@@ -123,11 +126,15 @@ pub(crate) fn wait_behind<'a>(
     seconds_until(ahead as f64 + 1.0, slots.collect())
 }
 
+/// Returns the states of the active endpoints.
 fn endpoints(snapshot: &PoolSnapshot) -> impl Iterator<Item = &EndpointState> {
     snapshot.active().iter().map(|entry| &*entry.state)
 }
 
-/// When so many turns have come, from endpoints which each begin at some time and then have a rate.
+/// Returns the time until the endpoints have given `turns` slots.
+///
+/// Each endpoint gives its first slot at its start, in seconds, and then has a rate in slots per
+/// second.
 fn seconds_until(turns: f64, mut endpoints: Vec<(f64, f64)>) -> Duration {
     endpoints.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut came, mut rate, mut now) = (0.0, 0.0, 0.0);
@@ -136,7 +143,7 @@ fn seconds_until(turns: f64, mut endpoints: Vec<(f64, f64)>) -> Duration {
         if rate > 0.0 && until <= begin {
             return Duration::try_from_secs_f64(until).unwrap_or(Duration::MAX);
         }
-        // The first turn is there when it begins.
+        // Each endpoint gives its first slot at its start.
         came += rate * (begin - now) + 1.0;
         rate += more;
         now = begin;
@@ -155,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_ends_when_enough_turns_have_come() {
+    fn wait_ends_with_enough_slots() {
         let seconds = |turns, endpoints: &[(f64, f64)]| {
             seconds_until(turns, endpoints.to_vec()).as_secs_f64()
         };

@@ -1,4 +1,4 @@
-//! An attempt at a broken pool.
+//! The last resort: an attempt at a broken pool.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use crate::pool::context::PoolContext;
 use crate::select::eligibility::{Eligibility, Stage};
 use crate::state::availability::Availability;
 
-/// The interval at which a pool with only broken endpoints lets an attempt through.
+/// The minimum interval between two last-resort attempts of a pool.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 impl PoolContext {
-    /// Chooses the endpoint that recovers soonest, if all are broken, none is limited, and an attempt
-    /// is due.
+    /// Chooses the endpoint with the earliest recovery.
+    ///
+    /// Returns `None` unless all endpoints are broken and an attempt is due.
     pub(crate) fn least_bad(
         &self,
         eligibility: &Eligibility<'_>,
@@ -34,8 +35,8 @@ impl PoolContext {
                         best = Some((at, index));
                     }
                 }
-                // An endpoint that is isolated by hand must not be asked, a limited one would refuse,
-                // and a healthy one may only be busy.
+                // An isolated endpoint must not be tried, a limited one would refuse, and a
+                // healthy one may only be busy.
                 _ => return None,
             }
         }
@@ -43,6 +44,7 @@ impl PoolContext {
         self.take_last_resort(now).then_some(index)
     }
 
+    /// Takes the last-resort attempt of this interval. Returns `false` if it is already taken.
     fn take_last_resort(&self, now: Instant) -> bool {
         let since_start = u64::try_from(self.since_start(now).as_nanos()).unwrap_or(u64::MAX);
         let order = Ordering::Relaxed;

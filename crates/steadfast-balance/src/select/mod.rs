@@ -1,4 +1,4 @@
-//! Which endpoint takes a request, and when.
+//! The selection of an endpoint for a request, and the forecast of its next attempt.
 
 pub(crate) mod candidates;
 pub(crate) mod eligibility;

@@ -4,17 +4,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Random numbers that all services of a layer share. They repeat with the same seed.
 ///
-/// Each draw has a generator of its own, seeded from a counter, so threads share one atomic addition
-/// instead of a lock.
+/// Each draw has a generator of its own, seeded from a counter, so threads share one atomic
+/// addition instead of a lock.
 #[derive(Debug)]
 pub(crate) struct Dice(AtomicU64);
 
 impl Dice {
+    /// Creates the random numbers of a seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 
-    /// Returns a number from 0 up to `end`, which is not 0.
+    /// Returns a number from 0 up to `end`, exclusive. `end` must not be 0.
     pub(crate) fn below(&self, end: usize) -> usize {
         let seed = self.0.fetch_add(1, Ordering::Relaxed);
         fastrand::Rng::with_seed(mix(seed)).usize(..end)

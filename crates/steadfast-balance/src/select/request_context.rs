@@ -1,4 +1,4 @@
-//! What a request brings along.
+//! The trail, the deadline and the routing options of a request.
 
 use http::Extensions;
 use steadfast_core::layer::{AttemptGroup, Next, RecordAttempts};
@@ -11,16 +11,20 @@ use crate::select::eligibility::Eligibility;
 /// The trail, the deadline and the routing options of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestContext {
+    /// The earlier attempts of the request.
     pub(crate) trail: Option<Trail>,
+    /// The deadline of the request.
     pub(crate) deadline: Option<Deadline>,
+    /// The routing options of the request.
     pub(crate) options: Option<RoutingOptions>,
-    /// The other attempts that run at the same time.
+    /// The attempts of the request that run at the same time.
     pub(crate) group: Option<AttemptGroup>,
 }
 
 impl RequestContext {
-    /// Reads the extensions of a request. The attempt group is taken out: it belongs to the endpoints
-    /// of this balancer, not to a balancer further in.
+    /// Reads the extensions of a request.
+    ///
+    /// The attempt group is removed, because it belongs to this balancer and not to an inner one.
     #[inline]
     pub(crate) fn take(extensions: &mut Extensions) -> Self {
         // Most requests have no extensions.
@@ -35,11 +39,12 @@ impl RequestContext {
         }
     }
 
+    /// Returns the estimated tokens of the request.
     pub(crate) fn tokens(&self) -> Option<u64> {
         self.options.as_ref().and_then(RoutingOptions::tokens)
     }
 
-    /// Returns whether this attempt is a hedge: the first one still runs.
+    /// Returns whether this attempt is a hedge. The first attempt still runs then.
     pub(crate) fn is_hedge(&self) -> bool {
         self.group.as_ref().is_some_and(AttemptGroup::is_hedge)
     }
@@ -67,8 +72,8 @@ impl RequestContext {
         }
     }
 
-    /// Returns the endpoints that are eligible once the attempts in flight have failed. The next
-    /// attempt is no hedge.
+    /// Returns the endpoints that are eligible after all attempts in flight have failed. The next
+    /// attempt is not a hedge.
     pub(crate) fn eligibility_after_all<'a>(
         &'a self,
         shared: &PoolContext,

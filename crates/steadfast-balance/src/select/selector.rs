@@ -1,4 +1,4 @@
-//! Which endpoint a request goes to now.
+//! The selection of an endpoint that can take a request now.
 
 use std::ops::Range;
 
@@ -15,31 +15,33 @@ use crate::select::pick::Sample;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
 
-/// Up to this number all candidates are looked at. Of more, some strategies need only two.
+/// The largest number of endpoints in a tier for which all are checked. In a larger tier, some
+/// strategies need only two.
 const FEW: usize = 16;
-/// The most draws to find two candidates at random. If most endpoints cannot take the request, all
-/// are looked at.
+/// The maximum number of draws for two random candidates. If most endpoints cannot take the
+/// request, all are checked.
 const DRAWS: usize = 8;
-/// Up to this number the candidates of a tier need no allocation.
+/// The maximum number of endpoints in a tier for which the indices need no allocation.
 const INLINE: usize = 64;
 
 /// The result of a selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
-    /// The endpoint at this index among the active ones.
+    /// The index of the endpoint among the active endpoints.
     Endpoint(usize),
-    /// One of the first endpoints, this number of them, is worth waiting for. A degraded endpoint
-    /// could take the request at once.
+    /// The number of first endpoints of which one is worth a wait. A degraded endpoint could take
+    /// the request at once.
     WorthWaiting(usize),
+    /// No endpoint can take the request now.
     Nobody,
 }
 
 /// Endpoints that cannot take a request now although their own state admits it.
 #[derive(Clone, Copy)]
 pub(crate) struct Exclusions<'a> {
-    /// The ids of endpoints whose services are busy.
+    /// Ids of endpoints with a busy service.
     pub(crate) skip: &'a [u64],
-    /// Endpoints that belong to waiters.
+    /// Endpoints that are claimed by waiters in the queue.
     pub(crate) claims: &'a Claims,
 }
 
@@ -51,10 +53,10 @@ impl Exclusions<'_> {
 }
 
 impl PoolContext {
-    /// Looks for an endpoint in the order after a failed attempt: untried endpoints, tier by tier,
-    /// and then tried ones. Before a degraded endpoint the better ones are used to the end.
+    /// Searches for an endpoint in the order after a failed attempt. Untried endpoints come first,
+    /// tier by tier, and then tried ones. All better endpoints come before a degraded one.
     ///
-    /// `find` looks through a part of the active endpoints for one stage.
+    /// `find` searches a range of the active endpoints for one stage.
     pub(crate) fn look<T>(
         &self,
         eligibility: &Eligibility<'_>,
@@ -122,7 +124,7 @@ impl PoolContext {
         }
         let is_whole = exclusions.skip.is_empty() && matches!(claims, Claims::None);
         if is_whole && eligibility.is_unrestricted() {
-            // Most requests: every endpoint is eligible, none was tried, and no request waits.
+            // The common case: every endpoint is eligible, none was tried, and the queue is empty.
             let is_free = |endpoint: &EndpointState| endpoint.is_available(None, now);
             let first = snapshot.tiers().next();
             let found = first.and_then(|tier| self.pick(snapshot, tier, &request, is_free));
@@ -184,7 +186,8 @@ impl PoolContext {
         choose(&indices[..count])
     }
 
-    /// Draws two different endpoints that can take the request.
+    /// Draws two different endpoints that can take the request. Returns `None` after too many
+    /// draws.
     fn draw_two(&self, count: usize, can_take: impl Fn(usize) -> bool) -> Option<[u32; 2]> {
         let mut first = None;
         for _ in 0..DRAWS {
@@ -200,7 +203,7 @@ impl PoolContext {
     }
 }
 
-/// Whether one of the first `end` endpoints takes the request within `prefer_wait`.
+/// Returns whether one of the first `end` endpoints can take the request within `prefer_wait`.
 fn is_soon(eligibility: &Eligibility<'_>, end: usize, skip: &[u64], now: Instant) -> bool {
     if eligibility.prefer_wait.is_zero() {
         return false;
@@ -210,7 +213,7 @@ fn is_soon(eligibility: &Eligibility<'_>, end: usize, skip: &[u64], now: Instant
         let endpoint = &*entry.state;
         match eligibility.check(Stage::Better, endpoint, now) {
             Availability::Paced(at) | Availability::Limited(at) => at <= bound,
-            // The waiter that it belongs to has not looked yet.
+            // The endpoint is claimed by a waiter that has not run yet.
             Availability::Now => !skip.contains(&endpoint.id),
             Availability::Broken { .. } | Availability::Never => false,
         }
@@ -227,10 +230,10 @@ mod tests {
     use crate::select::strategy::Strategy;
     use std::cell::Cell;
 
-    /// Between the two looks at an endpoint another thread may take its last place. The request
-    /// was then refused, although the next tier stood idle.
+    /// Between the two checks of an endpoint, another thread may take its last slot. If the search
+    /// stopped there, the request would be refused although the next tier is idle.
     #[test]
-    fn a_place_that_is_lost_meanwhile_leads_to_the_next_tier() {
+    fn lost_slot_leads_to_next_tier() {
         let pool = pool(&[0, 1, u16::MAX]);
         let snapshot = pool.snapshot();
         let context = RequestContext::default();
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_two_are_drawn() {
+    fn large_tier_draws_two_endpoints() {
         let shared = shared(Strategy::LeastLoaded);
         let endpoint = |n: usize| Endpoint::new(&n.to_string(), "http://a.test").unwrap();
         let pool = Pool::new(shared, (0..64).map(endpoint).collect()).unwrap();
@@ -268,13 +271,13 @@ mod tests {
             };
             chosen[at] += 1;
         }
-        // All are equally loaded, so each is expected 100 times, with a deviation of 10.
+        // All endpoints are equally loaded, so each expects 100 requests, with a deviation of 10.
         assert!(
             chosen.iter().all(|count| (50..150).contains(count)),
             "{chosen:?}"
         );
 
-        // With one that can take it among many that cannot, it is found all the same.
+        // If only one of many endpoints is admissible, it is still found.
         for entry in &snapshot.active()[1..] {
             entry.state.breaker.isolate();
         }

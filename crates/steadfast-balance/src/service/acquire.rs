@@ -117,12 +117,15 @@ where
 
 /// One look at the endpoints, at one instant.
 struct Look<'a, S> {
+    /// The endpoints and their services.
     reachable: &'a Reachable<S>,
+    /// The permissions of the request.
     eligibility: Eligibility<'a>,
-    /// Services that were busy at the last look.
+    /// Services that were busy at the last look, by the id of their endpoint.
     waited: Vec<(u64, S)>,
-    /// Endpoints that cannot take the request.
+    /// Ids of endpoints that cannot take the request.
     skip: Vec<u64>,
+    /// The instant of the look.
     now: Instant,
 }
 
@@ -199,7 +202,7 @@ impl<'a, S> Look<'a, S> {
         }
     }
 
-    /// Asks one endpoint to admit the request.
+    /// Tries to reserve capacity at one endpoint.
     fn ask<B>(
         &mut self,
         pool: &Pool,

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::pool::context::PoolContext;
 use crate::select::request_context::RequestContext;
 
+/// Emits the hedge of an attempt at `to`.
 fn emit_hedge(shared: &PoolContext, group: &AttemptGroup, to: &EndpointName, now: Instant) {
     if let Some(from) = group.endpoints().into_iter().find(|from| from != to) {
         shared.signals.observers.emit(&Event::Hedge {
@@ -17,7 +18,7 @@ fn emit_hedge(shared: &PoolContext, group: &AttemptGroup, to: &EndpointName, now
     }
 }
 
-/// Emits the failover or the hedge that the next attempt of a request is, if it is one.
+/// Emits a failover or a hedge, if the next attempt of the request is one.
 pub(crate) fn emit_failover(
     shared: &PoolContext,
     context: &RequestContext,
@@ -33,7 +34,7 @@ pub(crate) fn emit_failover(
     }
 }
 
-/// Returns the event of an attempt at `to` after `last`, if that was at another endpoint.
+/// Returns the failover to `to`, if `last` was at another endpoint.
 fn failover(last: Attempt, to: &EndpointName, now: Instant) -> Option<Event> {
     let from = last.endpoint.filter(|from| from != to)?;
     Some(Event::Failover {
@@ -44,8 +45,9 @@ fn failover(last: Attempt, to: &EndpointName, now: Instant) -> Option<Event> {
     })
 }
 
-/// Returns the last attempt of the request. A first attempt, the common case, does not lock the
-/// trail.
+/// Returns the last attempt of the request.
+///
+/// If the trail is empty, which is the common case, it is not locked.
 fn last_attempt(context: &RequestContext) -> Option<Attempt> {
     let tried = context.trail.as_ref().filter(|trail| !trail.is_empty());
     tried.and_then(|trail| trail.last())

@@ -16,6 +16,7 @@ pin_project! {
     /// breaks is a failure of its endpoint.
     pub struct ResponseBody<B> {
         #[pin]
+        // The inner body with the load of its attempt.
         inner: Watched<B, LoadGuard>,
     }
 }

@@ -75,7 +75,7 @@ where
                     return Poll::Ready(Err(error));
                 }
             };
-            // Where it lies: a request is large to move.
+            // The request is rewritten in place, because it is large to move.
             let (request, endpoint) = (selecting.request(), this.in_flight.endpoint());
             if let Err(error) = rewrite(request, endpoint, &pool.shared.config.request_root) {
                 this.in_flight.withdraw();

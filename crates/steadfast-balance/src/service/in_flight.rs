@@ -20,7 +20,9 @@ use crate::state::cooldown::Ticket;
 /// If it is dropped before the attempt is settled, the attempt is cancelled: the reservation is
 /// released and the trail records `Cancelled`.
 pub(crate) struct InFlight {
+    /// The trail, the deadline and the routing options of the request.
     pub(crate) context: RequestContext,
+    /// The reservation at the endpoint that has admitted the request.
     pub(crate) reserved: Reservation,
 }
 
@@ -29,6 +31,7 @@ pub(crate) struct InFlight {
 /// Empty before the admission and after the attempt is settled.
 #[derive(Default)]
 pub(crate) struct Reservation {
+    /// The load of the attempt at its endpoint.
     load: Option<LoadGuard>,
     /// Keeps the other attempts of the request away from this endpoint.
     slot: Option<AttemptSlot>,
@@ -110,6 +113,7 @@ impl Reservation {
         true
     }
 
+    /// Stores the reservation of an admitted attempt, and counts its load.
     #[inline]
     fn admit(
         &mut self,
@@ -129,6 +133,7 @@ impl Reservation {
         self.slot = context.group.as_ref().map(|group| group.enter(name, now));
     }
 
+    /// Returns the load of an admitted attempt.
     fn load(&self) -> &LoadGuard {
         self.load.as_ref().expect("an endpoint has admitted it")
     }
@@ -139,7 +144,7 @@ impl Reservation {
         self.load.take()
     }
 
-    /// Settles the attempt with the head of its response.
+    /// Settles the attempt with the head of its response. Returns the guard of a success.
     fn respond<B>(
         &mut self,
         context: &RequestContext,
@@ -152,7 +157,7 @@ impl Reservation {
             load.fail(context, pool, (verdict, Some(response.status())));
             return None;
         }
-        // In place: the guard is large, and moves once, into the response.
+        // The guard stays in place, because it is large. It moves once, into the response.
         let load = self.load.as_mut()?;
         let now = Instant::now();
         load.record(context, (verdict, Some(response.status())), now);
@@ -218,7 +223,7 @@ impl Reservation {
 
 /// Returns the class of an attempt that is dropped before its head.
 fn class_of_dropped(load: &LoadGuard, context: &RequestContext, now: Instant) -> Class {
-    // A hedge that lost was not dropped by the caller.
+    // If a hedge loses, the caller did not drop it.
     let has_lost = context.group.as_ref().is_some_and(AttemptGroup::is_decided);
     match load.endpoint.signals.abandoned_after {
         Some(after) if load.ticket.age(now) > after && !has_lost => Class::Timeout,
@@ -233,10 +238,10 @@ mod tests {
     use crate::state::cooldown::Refusal;
     use std::time::Duration;
 
-    /// Between the look at an endpoint and its reservation the breaker may have opened. The place
-    /// after the cooldown was taken by then.
+    /// The breaker may open between the check of an endpoint and its reservation. The cooldown has
+    /// admitted the request by then.
     #[tokio::test(start_paused = true)]
-    async fn a_breaker_that_refuses_leaves_the_cooldown_as_it_was() {
+    async fn breaker_refusal_leaves_cooldown_unchanged() {
         let pool = pool(&[0]);
         let now = Instant::now();
         let snapshot = pool.snapshot();

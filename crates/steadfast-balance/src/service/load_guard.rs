@@ -22,10 +22,13 @@ pub(super) type AttemptOutcome = (Verdict, Option<StatusCode>);
 ///
 /// It moves into the response body and is dropped when the body ends.
 pub(crate) struct LoadGuard {
+    /// The endpoint of the attempt.
     pub(super) endpoint: Arc<PooledEndpoint>,
+    /// The tier of the endpoint.
     pub(super) tier: u16,
     /// `None` for the last resort, an attempt at an endpoint with an open breaker.
     pub(super) permit: Option<Permit<Detached>>,
+    /// The ticket of the admission by the cooldown.
     pub(super) ticket: Ticket,
 }
 
@@ -66,10 +69,10 @@ impl LoadGuard {
         }
     }
 
-    /// Records a verdict that is no success. The endpoint cools for `wait`.
+    /// Settles an attempt that did not succeed, or a broken body. The endpoint cools for `wait`.
     fn settle(&mut self, verdict: Verdict, wait: Option<Duration>) {
         self.emit_cooldown(verdict.class(), wait);
-        // The failures of an overloaded endpoint within one cooldown count as one failure.
+        // Several failures of an overloaded endpoint within one cooldown count as one failure.
         let repeated =
             verdict.class() == Class::Overloaded && verdict.hint().is_some() && wait.is_none();
         if let Some(permit) = self.permit.take() {
@@ -105,7 +108,7 @@ impl OnEnd for LoadGuard {
 
 impl Drop for LoadGuard {
     fn drop(&mut self) {
-        // First: a waiter that is notified below must see the change.
+        // The permit ends first, because a waiter that is notified below must see the change.
         if let Some(permit) = self.permit.take() {
             permit.end(&self.endpoint.state.breaker);
         }

@@ -22,8 +22,8 @@ use crate::service::future::ResponseFuture;
 
 /// Sends each request to an admissible endpoint.
 ///
-/// Created by [`EndpointBalanceLayer`](crate::EndpointBalanceLayer). See the [crate docs](crate) for
-/// an example.
+/// Created by [`EndpointBalanceLayer`](crate::EndpointBalanceLayer). See the [crate docs](crate)
+/// for an example.
 pub struct EndpointBalance<S> {
     services: Arc<Services<S>>,
 }

@@ -9,8 +9,8 @@ use crate::state::latency::Latency;
 
 /// The load of an endpoint.
 ///
-/// It has its own cache lines. A thread that reads the rarely changed state of the endpoint does
-/// not wait for a thread that has just sent a request.
+/// It has its own cache lines. A thread that reads rarely changed state does not wait for a thread
+/// that has just sent a request.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct LoadStats {
@@ -98,7 +98,7 @@ impl LoadStats {
         self.latency.seconds().is_none() && !self.in_vain.load(Ordering::Relaxed)
     }
 
-    /// Returns the time since the last attempt, or zero if an attempt is in flight.
+    /// Returns the time since the end of the last attempt, or zero if an attempt is in flight.
     pub(crate) fn idle(&self, since_start: impl FnOnce() -> Duration) -> Duration {
         // One attempt is enough to detect whether the endpoint has changed.
         if self.in_flight() > 0 {

@@ -53,7 +53,7 @@ struct Window {
     rate: AtomicU64,
 }
 
-/// The divisor of the limit for a quota that is nearly used up.
+/// The divisor of the limit: a quota with at most this part left is nearly used up.
 const NEARLY: u64 = 10;
 /// The mark of an unknown value.
 const UNKNOWN: u64 = u64::MAX;
@@ -121,7 +121,7 @@ impl Quota {
 
     /// Returns the requests per second of a quota that fills steadily and is nearly used up.
     ///
-    /// Any other quota has caused no refusal, because it may be a daily one.
+    /// A quota with more left has not caused a refusal. For example, it may be a daily one.
     pub(crate) fn rate(&self, now: Duration) -> Option<f64> {
         self.requests.rate(now)
     }

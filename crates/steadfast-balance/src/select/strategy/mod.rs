@@ -24,7 +24,8 @@ pub enum Strategy {
     /// only if the first cannot.
     #[default]
     Failover,
-    /// Chooses the endpoints in turn, each in proportion to its [weight](crate::Endpoint::weight).
+    /// Chooses the endpoints one by one, each in proportion to its
+    /// [weight](crate::Endpoint::weight).
     /// The requests of an endpoint with a large weight are spread over the round.
     RoundRobin,
     /// Chooses the endpoint with the least work. The work is the number of requests in flight,

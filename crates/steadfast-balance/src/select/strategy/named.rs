@@ -1,4 +1,5 @@
-//! The names of strategies: `failover`, `round_robin`, `least_loaded`, `scored`, `headroom`, `sticky`.
+//! The names of strategies: `failover`, `round_robin`, `least_loaded`, `scored`, `headroom` and
+//! `sticky`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +8,7 @@ use steadfast_core::InvalidConfig;
 
 use super::Strategy;
 
+/// Each strategy with its name in a configuration.
 const NAMES: [(&str, Strategy); 6] = [
     ("failover", Strategy::Failover),
     ("round_robin", Strategy::RoundRobin),

@@ -10,12 +10,14 @@ use crate::pool::Pool;
 use crate::pool::tests::shared;
 use steadfast_core::RoutingOptions;
 
-/// What is known of an endpoint.
+/// The known facts of an endpoint.
 #[derive(Clone, Copy)]
+/// The number of requests in flight.
 struct Known {
+    /// The latency of a success in seconds.
     in_flight: u32,
     latency: Option<f64>,
-    /// Of its last 20 answers.
+    /// The number of failures among the last 20 outcomes.
     failures: u32,
     weight: f64,
     cost: f64,
@@ -58,7 +60,7 @@ fn pool(known: &[Known]) -> Pool {
     pool
 }
 
-/// Lets a strategy choose after `idle` without any use.
+/// Lets a strategy choose after the endpoints were idle for `idle`.
 fn choose_after(
     pool: &Pool,
     strategy: &dyn Pick,
@@ -87,12 +89,12 @@ fn choose(pool: &Pool, strategy: &dyn Pick) -> usize {
 }
 
 #[test]
-fn failover_takes_the_first() {
+fn failover_chooses_first_candidate() {
     assert_eq!(choose(&pool(&[KNOWN, KNOWN]), &Strategy::Failover), 0);
 }
 
 #[test]
-fn least_loaded_counts_the_work_that_is_left() {
+fn least_loaded_counts_work_in_flight() {
     let with = |in_flight, latency| Known {
         in_flight,
         latency: Some(latency),
@@ -125,7 +127,7 @@ fn least_loaded_counts_the_work_that_is_left() {
 }
 
 #[test]
-fn least_loaded_takes_failures_for_load() {
+fn least_loaded_counts_failures_as_load() {
     let with = |in_flight, failures| Known {
         in_flight,
         failures,
@@ -154,7 +156,7 @@ fn scored_weighs_health_over_latency() {
 }
 
 #[test]
-fn scored_takes_an_unknown_endpoint_for_a_fast_one() {
+fn scored_counts_unknown_endpoint_as_fast() {
     let unhealthy = Known {
         failures: 2,
         ..KNOWN
@@ -169,9 +171,9 @@ fn scored_takes_an_unknown_endpoint_for_a_fast_one() {
     assert_eq!(choose(&[unhealthy, unknown(1)]), 0, "it may hang");
 }
 
-/// An endpoint with one bad minute would otherwise never be asked again.
+/// Otherwise an endpoint with one bad minute would never be tried again.
 #[test]
-fn scored_forgets_what_is_old() {
+fn scored_forgets_old_outcomes() {
     let failed = Known {
         failures: 10,
         ..KNOWN
@@ -188,7 +190,7 @@ fn scored_forgets_what_is_old() {
 }
 
 #[test]
-fn scored_spares_money_if_it_is_told_to() {
+fn scored_with_cost_share_chooses_cheap_endpoint() {
     let dear = Known { cost: 3.0, ..KNOWN };
     let slow = Known {
         latency: Some(1.5),
@@ -209,9 +211,9 @@ fn scored_spares_money_if_it_is_told_to() {
     }
 }
 
-/// Tokens a minute, for example.
+/// The weights may be tokens per minute, for example.
 #[test]
-fn round_robin_keeps_the_proportions_of_any_weights() {
+fn round_robin_keeps_proportions_of_weights() {
     for unit in [1e-6, 1.0, 1e6, 1e30] {
         let weights = [1.0, 0.6].map(|weight| Known {
             weight: weight * unit,
@@ -224,7 +226,7 @@ fn round_robin_keeps_the_proportions_of_any_weights() {
 }
 
 #[test]
-fn round_robin_spreads_a_large_weight_over_the_round() {
+fn round_robin_spreads_large_weight_over_round() {
     let with = |weight| Known { weight, ..KNOWN };
     let pool = pool(&[with(5.0), with(1.0), with(1.0)]);
     let rounds = || {
@@ -236,9 +238,9 @@ fn round_robin_spreads_a_large_weight_over_the_round() {
     assert_eq!(rounds(), [0, 0, 0, 1, 2, 0, 0]);
 }
 
-/// It would otherwise get all requests until it has had as many as the others.
+/// Otherwise the endpoint would get all requests until it has the same number as the others.
 #[test]
-fn who_was_away_does_not_catch_up_in_round_robin() {
+fn round_robin_returning_endpoint_does_not_catch_up() {
     let pool = pool(&[KNOWN, KNOWN]);
     pool.edit(|all, _| {
         all[1].service = crate::pool::snapshot::EndpointMode::Disabled;
@@ -258,7 +260,7 @@ fn who_was_away_does_not_catch_up_in_round_robin() {
 }
 
 #[test]
-fn headroom_takes_what_is_left_most() {
+fn headroom_chooses_largest_remaining_quota() {
     let pool = pool(&[KNOWN, KNOWN, KNOWN]);
     let snapshot = pool.snapshot();
     for (entry, remaining) in snapshot.active().iter().zip(["10", "70", "40"]) {
@@ -285,7 +287,7 @@ fn headroom_takes_what_is_left_most() {
 }
 
 #[test]
-fn sticky_keeps_a_key_where_it_is() {
+fn sticky_keeps_key_at_its_endpoint() {
     let with = |weight| Known { weight, ..KNOWN };
     let four = pool(&[with(1.0), with(1.0), with(1.0), with(2.0)]);
     let owner = |pool: &Pool, key: u32| {
@@ -295,14 +297,14 @@ fn sticky_keeps_a_key_where_it_is() {
     let owners: Vec<_> = (0..5_000).map(|key| owner(&four, key)).collect();
     for (at, share) in [(0, 0.2), (1, 0.2), (2, 0.2), (3, 0.4)] {
         let count = owners.iter().filter(|owner| **owner == at).count() as f64;
-        // Four deviations of a binomial.
+        // Four standard deviations of a binomial distribution.
         let deviation = f64::sqrt(5_000.0 * share * (1.0 - share));
         assert!(
             (count - 5_000.0 * share).abs() < 4.0 * deviation,
             "{at}: {count}"
         );
     }
-    // Without the third, only its own keys move.
+    // Without the third endpoint, only its own keys move.
     four.edit(|all, _| {
         all[2].service = crate::pool::snapshot::EndpointMode::Disabled;
         Ok::<_, InvalidConfig>(())
@@ -317,7 +319,7 @@ fn sticky_keeps_a_key_where_it_is() {
     }
 }
 
-/// Without a key there is nothing to be true to.
+/// Without a key, no endpoint owns the request.
 #[test]
 fn sticky_without_a_key_is_least_loaded() {
     let busy = Known {
@@ -328,13 +330,13 @@ fn sticky_without_a_key_is_least_loaded() {
 }
 
 #[test]
-fn a_strategy_may_be_an_object() {
+fn strategy_is_object_safe() {
     fn is_object_safe(_: &dyn Pick) {}
     is_object_safe(&Strategy::Failover);
 }
 
 #[test]
-fn a_value_that_is_no_number_is_larger_than_any() {
+fn min_by_orders_nan_last() {
     struct By([f64; 3]);
     impl Pick for By {
         fn pick<'a>(

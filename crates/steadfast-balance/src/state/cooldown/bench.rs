@@ -39,8 +39,8 @@ impl Cooldown {
         }))
     }
 
-    /// Ends this bench, if it still lasts, so that a probe is admissible at once. Returns whether the
-    /// bench was ended.
+    /// Ends this bench, if it still lasts, so that a probe is admissible at once. Returns whether
+    /// it still lasted.
     pub(crate) fn end_bench(&self, bench: Bench, now: Instant) -> bool {
         let mut state = self.lock();
         state.generation == bench.generation && state.end(now)

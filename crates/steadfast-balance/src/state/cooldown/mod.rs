@@ -9,9 +9,9 @@
 //!     └────────────────────── its rate has grown to many times what it was ────────────────┘
 //! ```
 //!
-//! Each cooldown begins a generation. Only attempts of the current generation change the state. In a
-//! burst of refusals only the first one counts. An older response neither lengthens nor shortens a
-//! newer cooldown.
+//! Each cooldown begins a generation. Only attempts of the current generation change the state. In
+//! a burst of refusals only the first one counts. An older response neither lengthens nor shortens
+//! a newer cooldown.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,13 +28,10 @@ pub(crate) const MAX_COOLDOWN: Duration = Duration::from_secs(86_400);
 const FIRST_WITHOUT_HINT: Duration = Duration::from_secs(1);
 /// The longest cooldown after a refusal without a hint.
 const MAX_WITHOUT_HINT: Duration = Duration::from_secs(60);
-/// The bounds of the patience, which is twice the response time of the last refusal. Refusals arrive
-/// fast, so a probe without a refusal within the patience counts as accepted.
+/// The bounds of the patience, which is twice the response time of the last refusal. Refusals
+/// arrive fast, so a probe without a refusal within the patience counts as accepted.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
 
-/// The cooldown state of one endpoint.
-/// The cooldown state of one endpoint.
-/// The cooldown state of one endpoint.
 /// The cooldown state of one endpoint.
 #[derive(Debug)]
 pub(crate) struct Cooldown {
@@ -71,8 +68,8 @@ enum Phase {
     Clear,
     /// No attempt is admitted before `until`.
     Cooling { until: Instant },
-    /// One probe at a time is admitted. `sent` is the instant of the present probe, or `None` if the
-    /// slot is free.
+    /// One probe at a time is admitted. `sent` is the instant of the present probe, or `None` if
+    /// the slot is free.
     Probing { sent: Option<Instant> },
     /// Attempts are admitted at the send rate.
     Paced,
@@ -89,9 +86,6 @@ pub(crate) struct Ticket {
 /// The details of a refusal.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Refusal {
-    /// The hint for the length of the cooldown.
-    /// The hint for the length of the cooldown.
-    /// The hint for the length of the cooldown.
     /// The hint for the length of the cooldown.
     pub(crate) hint: Option<Duration>,
     /// The response time of the refusal, if the refusal was the response to the attempt.
@@ -114,9 +108,6 @@ enum Pass {
 }
 
 impl Cooldown {
-    /// Creates the state of an endpoint without a known limit.
-    /// Creates the state of an endpoint without a known limit.
-    /// Creates the state of an endpoint without a known limit.
     /// Creates the state of an endpoint without a known limit.
     pub(crate) fn new() -> Self {
         Self {
@@ -150,9 +141,6 @@ impl Cooldown {
         })
     }
 
-    /// Admits an attempt under the lock, because a limit is known.
-    /// Admits an attempt under the lock, because a limit is known.
-    /// Admits an attempt under the lock, because a limit is known.
     /// Admits an attempt under the lock, because a limit is known.
     fn try_admit_limited(&self, now: Instant) -> Option<(u64, Pass)> {
         let mut state = self.lock();
@@ -223,8 +211,8 @@ impl Cooldown {
         self.lock().rate.confirmed()
     }
 
-    /// Returns the time after which a probe without a refusal counts as accepted, if the endpoint is
-    /// limited.
+    /// Returns the time after which a probe without a refusal counts as accepted, if the endpoint
+    /// is limited.
     pub(crate) fn patience(&self) -> Option<Duration> {
         if !self.is_busy() {
             return None;
@@ -250,7 +238,7 @@ impl Cooldown {
         let mut state = self.current(ticket)?;
         state.advance(now);
         let streak = state.streak_with(ticket);
-        // If a probe is refused again, a hint of zero was wrong and counts as no hint.
+        // A refused probe shows that a hint of zero is wrong, so it counts as no hint.
         let hint = hint.filter(|hint| !hint.is_zero() || streak == 0);
         let wait = hint.unwrap_or_else(|| {
             let factor = 2u32.saturating_pow(streak);
@@ -328,9 +316,9 @@ impl Cooldown {
         !std::mem::replace(&mut state.back, true)
     }
 
-    /// Records that the caller cancelled an attempt, which is no verdict on the limit. A probe keeps
-    /// its slot for the whole patience. Otherwise a series of cancelled requests would send probes
-    /// without a bound.
+    /// Records that the caller cancelled an attempt, which is no verdict on the limit. A probe
+    /// keeps its slot for the whole patience. Otherwise a series of cancelled requests would send
+    /// probes without a bound.
     pub(crate) fn cancelled(&self, ticket: Ticket) {
         if ticket.pass != Pass::Probe {
             return;
@@ -369,12 +357,6 @@ impl Cooldown {
 
     /// Begins a cooldown and a new generation. Returns the length, which is at most
     /// [`MAX_COOLDOWN`].
-    /// Begins a cooldown and a new generation. Returns the length, which is at most
-    /// [`MAX_COOLDOWN`].
-    /// Begins a cooldown and a new generation. Returns the length, which is at most
-    /// [`MAX_COOLDOWN`].
-    /// Begins a cooldown and a new generation. Returns the length, which is at most
-    /// [`MAX_COOLDOWN`].
     fn cool(&self, state: &mut State, wait: Duration, now: Instant) -> Duration {
         let wait = wait.min(MAX_COOLDOWN);
         let until = saturating_add(now, wait);
@@ -387,9 +369,6 @@ impl Cooldown {
         wait
     }
 
-    /// Copies the generation and the phase to `word`, for readers without the lock.
-    /// Copies the generation and the phase to `word`, for readers without the lock.
-    /// Copies the generation and the phase to `word`, for readers without the lock.
     /// Copies the generation and the phase to `word`, for readers without the lock.
     fn publish(&self, state: &State) {
         let busy = u64::from(state.phase != Phase::Clear);
@@ -404,9 +383,6 @@ impl Cooldown {
 }
 
 impl Ticket {
-    /// Returns the instant of the admission.
-    /// Returns the instant of the admission.
-    /// Returns the instant of the admission.
     /// Returns the instant of the admission.
     pub(crate) fn sent(self) -> Instant {
         self.sent
@@ -429,9 +405,6 @@ impl State {
         }
     }
 
-    /// Admits an attempt, if the phase and the send rate allow it.
-    /// Admits an attempt, if the phase and the send rate allow it.
-    /// Admits an attempt, if the phase and the send rate allow it.
     /// Admits an attempt, if the phase and the send rate allow it.
     fn admit(&mut self, now: Instant) -> Option<Pass> {
         self.advance(now);
@@ -486,23 +459,17 @@ impl State {
         }
     }
 
-    /// Returns whether no probe was refused and the send rate is confirmed.
+    /// Returns whether the streak is zero and the send rate is confirmed.
     fn trusts_rate(&self) -> bool {
         self.streak == 0 && self.rate.confirmed().is_some()
     }
 
-    /// Enters the phase `Paced`.
-    /// Enters the phase `Paced`.
-    /// Enters the phase `Paced`.
     /// Enters the phase `Paced`.
     fn pace(&mut self, now: Instant) {
         self.phase = Phase::Paced;
         self.advance(now);
     }
 
-    /// Frees the slot, if the attempt is the present probe.
-    /// Frees the slot, if the attempt is the present probe.
-    /// Frees the slot, if the attempt is the present probe.
     /// Frees the slot, if the attempt is the present probe.
     fn release(&mut self, ticket: Ticket) {
         if self.is_probe(ticket) {

@@ -258,8 +258,8 @@ async fn late_refusal_teaches_no_rate() {
     }
 }
 
-/// If the probe has no response and no attempt follows for a minute, the next success still
-/// reports the return of the endpoint.
+/// The probe has no response, and no attempt follows for a minute. The next success still reports
+/// the return of the endpoint.
 #[tokio::test(start_paused = true)]
 async fn first_success_of_any_attempt_is_reported() {
     let (cooldown, now) = cooled(Instant::now());

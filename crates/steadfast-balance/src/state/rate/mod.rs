@@ -1,85 +1,93 @@
-//! What a limited endpoint takes, learned from what it refuses. No clock of its own.
+//! The send rate of a limited endpoint, learned from its refusals. Callers pass the time.
 //!
-//! At each refusal the quota of an endpoint is used up. So what it took between two refusals,
-//! divided by the time between them, is its rate: no header has to say so, and it does not matter
-//! whether it is counted in a bucket, in windows, or together with other clients. From there the
-//! rate grows as that of TCP CUBIC does: slowly around what is known to be right, and then faster
-//! and faster, since the quota may have grown.
+//! At each refusal the quota of an endpoint is used up. The send rate is the number of attempts
+//! between two refusals, divided by the time between them. It needs no header. It is independent of
+//! the quota type: a token bucket, windows, or a quota shared with other clients. From there the
+//! rate grows as in TCP CUBIC: slowly around the known rate, then faster, since the quota may have
+//! grown.
 
 use std::time::Duration;
 
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
-/// Where a rate starts of which nothing is known, in attempts a second.
+/// The start of an unknown rate, in attempts per second.
 const FIRST: f64 = 4.0;
-/// How often such a rate doubles in a second. It is found within one, and a small quota is not
-/// exceeded by much.
+/// The doublings of an unknown rate per second. The rate is found within a second, and a small
+/// quota is exceeded only slightly.
 const DOUBLINGS: f64 = 10.0;
-/// No rate is lower: one attempt in 50 s.
+/// The lowest rate, in attempts per second: one attempt in 50 s.
 const LEAST: f64 = 0.02;
-/// A rate of which nothing is known is no limit any more when it has grown to this.
+/// If an unknown rate grows to this many attempts per second, it is no longer a limit.
 const NO_LIMIT: f64 = 4_096.0;
-/// What a refusal leaves of the rate that was measured, so that the next one is some time away.
+/// The share of the known rate right after a refusal, which delays the next refusal.
 const BACK_OFF: f64 = 0.95;
-/// The most that one refusal takes from a rate. It may come from a burst, and tell little.
+/// The largest share that one refusal takes from a rate. A refusal after a burst measures little.
 const MOST_TAKEN: f64 = 0.3;
-/// A measurement counts in full when it is one of so many attempts.
+/// The number of attempts from which a measurement counts in full.
 const CONFIDENT: f64 = 10.0;
-/// A rate reaches what was known after the time for so many attempts, and at least
+/// The return to the known rate takes the time of this number of attempts, and at least
 /// [`SHORTEST_RETURN`].
 const RETURN_ATTEMPTS: f64 = 5.0;
+/// The shortest return to the known rate, in seconds.
 const SHORTEST_RETURN: f64 = 5.0;
-/// A refusal that finds the rate as it was known makes the next return so many times longer, up to
-/// [`LONGEST_RETURN`]: there is less to find out, and each refusal costs a part of the quota.
+/// If a refusal confirms the known rate, the shortest return grows by this factor, up to
+/// [`LONGEST_RETURN`]. There is less to learn, and each refusal costs a part of the quota.
 const STEADIER: f64 = 1.5;
+/// The upper bound of the shortest return, in seconds.
 const LONGEST_RETURN: f64 = 60.0;
-/// How far a rate may be from what was known and still be the same.
+/// The relative difference below which a measurement confirms the known rate.
 const SAME: f64 = 0.1;
-/// A rate is forgotten when it was not refused although that was due, and so many times the
-/// shorter time of its return have passed since.
+/// A rate is forgotten if a due refusal is missing for this number of its shorter return times.
 const FORGOTTEN: f64 = 6.0;
-/// The most that an endpoint is taken to have saved up, in seconds of its rate.
+/// The upper bound of the burst, in seconds of the rate.
 const LONGEST_BURST: f64 = 1.0;
+/// The lower bound of the burst, in seconds of the rate.
 const SHORTEST_BURST: f64 = 0.05;
 
-/// How many attempts a second an endpoint may get, one token each.
+/// The send rate of an endpoint, as a token bucket with one token per attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
-    /// What it was last seen to take, in attempts a second.
+    /// The learned rate, in attempts per second.
     known: Option<f64>,
-    /// Whether the endpoint only says so, and nothing was measured yet.
+    /// Whether `known` is a claim of the endpoint without a measurement.
     seeded: bool,
-    /// When it was last refused.
+    /// The instant of the last refusal, later by each pause since.
     refused: Instant,
-    /// From when on the rate has grown. Later than it was if there was no use for the growth.
+    /// The start of the growth. It moves later during pauses and while the growth is unused.
     grows_from: Instant,
-    /// When it may be sent to after its last pause.
+    /// The end of the last pause.
     resumed: Instant,
+    /// The tokens at `filled`.
     tokens: f64,
+    /// The instant of the last refill.
     filled: Instant,
-    /// When the last attempt was sent.
+    /// The instant of the last attempt.
     sent: Instant,
-    /// For how many seconds no token was missing.
+    /// The seconds without a missing token.
     idle: f64,
-    /// How much it takes at once, in seconds of its rate.
+    /// The size of the token bucket, in seconds of the rate.
     burst: f64,
-    /// How many seconds a return takes at least.
+    /// The shortest return to the known rate, in seconds.
     shortest_return: f64,
+    /// The measurement in progress.
     measured: Measured,
 }
 
-/// What was sent since the tokens of an endpoint were last known: none after a refusal, or all of
-/// them after a quiet time.
+/// The attempts since the tokens of the endpoint were last known. It has no tokens after a refusal,
+/// and all of them after a quiet time.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
+    /// The start of the measurement.
     since: Instant,
+    /// The attempts since the start.
     sent: f64,
-    /// What it had saved up at that time, in seconds of its rate.
+    /// The tokens of the endpoint at the start, in seconds of the rate.
     saved: f64,
 }
 
 impl Rate {
+    /// Creates an unknown rate.
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             known: None,
@@ -97,6 +105,7 @@ impl Rate {
         }
     }
 
+    /// Creates a known rate, in attempts per second.
     #[cfg(test)]
     pub(crate) fn knowing(per_second: f64, now: Instant) -> Self {
         Self {
@@ -105,30 +114,31 @@ impl Rate {
         }
     }
 
-    /// Returns what the endpoint was seen to take, in attempts a second.
+    /// Returns the known rate, in attempts per second.
     pub(crate) fn known(&self) -> Option<f64> {
         self.known
     }
 
-    /// Returns the same if the last refusal has confirmed it.
+    /// Returns the known rate, if the last measurement confirmed it.
     pub(crate) fn confirmed(&self) -> Option<f64> {
         self.known
             .filter(|_| self.shortest_return > SHORTEST_RETURN)
     }
 
-    /// Returns the tokens that are there, in seconds of the rate, if that is known.
+    /// Returns the present tokens in seconds of the known rate, if the rate is known.
     pub(crate) fn saved(&mut self, now: Instant) -> Option<f64> {
         let known = self.known?;
         self.refill(now);
         Some(self.tokens / known)
     }
 
-    /// Learns from a refusal. The first one says nothing: nobody has counted before it.
+    /// Learns from a refusal. The first one teaches nothing, because no attempt was counted before
+    /// it.
     pub(crate) fn refused(&mut self, now: Instant) {
         if self.measured.sent > 0.0 {
             let found = match self.known {
                 Some(_) if !self.seeded => Some(self.measured.correct(self.at(now), now)),
-                // What was measured counts, however far it is from what the endpoint says.
+                // The first measurement replaces the claim of the endpoint, at any difference.
                 _ => self.measured.first(now),
             };
             if let Some(found) = found {
@@ -140,7 +150,8 @@ impl Rate {
         self.grows_from = now;
     }
 
-    /// Takes what the endpoint says it allows for what it takes, as long as nothing was measured.
+    /// Sets the rate to the claim of the endpoint, if no rate is known. A claim above [`NO_LIMIT`]
+    /// is ignored.
     pub(crate) fn seed(&mut self, per_second: f64) {
         if self.known.is_none() && per_second <= NO_LIMIT {
             self.known = Some(per_second.max(LEAST));
@@ -148,6 +159,7 @@ impl Rate {
         }
     }
 
+    /// Sets the known rate to a measurement, and adapts the shortest return.
     fn learn(&mut self, found: f64) {
         self.shortest_return = match self.known {
             Some(known) if (found / known - 1.0).abs() < SAME => {
@@ -159,7 +171,7 @@ impl Rate {
         self.seeded = false;
     }
 
-    /// Tokens that were saved up and spent at once, right after a pause, may have been too many.
+    /// Adapts the burst. If a refusal follows soon after a pause, the saved tokens may be too many.
     fn learn_burst(&mut self, now: Instant) {
         self.burst = if seconds(self.resumed, now) < LONGEST_BURST {
             (self.burst / 2.0).max(SHORTEST_BURST)
@@ -168,7 +180,7 @@ impl Rate {
         };
     }
 
-    /// Begins a time in which the endpoint gets nothing, and the rate does not grow.
+    /// Begins a pause without attempts and without growth of the rate.
     pub(crate) fn pause(&mut self, now: Instant, until: Instant) {
         let pause = until.saturating_duration_since(now);
         self.grows_from = saturating_add(self.grows_from.min(now), pause);
@@ -180,7 +192,7 @@ impl Rate {
         self.measured = Measured::from(now, 0.0);
     }
 
-    /// Ends that time early.
+    /// Ends the pause early.
     pub(crate) fn resume(&mut self, now: Instant) {
         let left = self.resumed.saturating_duration_since(now);
         self.grows_from = self.grows_from.checked_sub(left).unwrap_or(now);
@@ -188,7 +200,7 @@ impl Rate {
         self.resumed = self.resumed.min(now);
     }
 
-    /// Counts an attempt that is sent although no token may be there.
+    /// Counts an attempt, even if no token is present.
     pub(crate) fn send(&mut self, now: Instant) {
         self.refill(now);
         self.tokens = (self.tokens - 1.0).max(0.0);
@@ -197,7 +209,7 @@ impl Rate {
         self.measured.sent += 1.0;
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token, if one is present. Returns whether it did.
     pub(crate) fn try_send(&mut self, now: Instant) -> bool {
         self.refill(now);
         let sends = self.tokens >= 1.0;
@@ -207,30 +219,32 @@ impl Rate {
         sends
     }
 
-    /// Takes a token no sooner after the last one than the rate says, whatever was saved up.
+    /// Takes a token, if the last attempt is at least one interval of the rate ago. Saved tokens do
+    /// not shorten the interval.
     pub(crate) fn try_send_at_rate(&mut self, now: Instant) -> bool {
         self.next_at_rate(now) <= now && self.try_send(now)
     }
 
+    /// Returns the earliest instant of the next attempt without a burst.
     pub(crate) fn next_at_rate(&mut self, now: Instant) -> Instant {
         let gap = Duration::from_secs_f64(1.0 / self.at(now));
         saturating_add(self.sent, gap).max(self.next(now))
     }
 
-    /// Gives back the token of an attempt that was not sent.
+    /// Returns the token of an unsent attempt to the token bucket.
     pub(crate) fn unsend(&mut self) {
         self.tokens += 1.0;
         self.measured.sent = (self.measured.sent - 1.0).max(0.0);
     }
 
-    /// Returns when the next token is there.
+    /// Returns the instant of the next token.
     pub(crate) fn next(&mut self, now: Instant) -> Instant {
         self.refill(now);
         let missing = (1.0 - self.tokens).max(0.0);
         now + Duration::from_secs_f64(missing / self.at(now))
     }
 
-    /// Returns whether there was no refusal for so long that the rate is no limit any more.
+    /// Returns whether the time without a refusal shows that the rate is no longer a limit.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         match self.known {
             Some(known) => {
@@ -241,14 +255,14 @@ impl Rate {
         }
     }
 
-    /// The rate at an instant.
+    /// Returns the rate at an instant, in attempts per second.
     fn at(&self, now: Instant) -> f64 {
         let time = seconds(self.grows_from, now);
         let Some(known) = self.known else {
             return FIRST * (DOUBLINGS * time.min(6.0)).exp2();
         };
         let [back, soon] = self.times_to_return(known);
-        // A refusal is due by now. Without one the quota has grown, and that is soon found out.
+        // A refusal is due by now. Without one the quota has grown, so the rate grows faster.
         let way = if time > 2.0 * back {
             1.0 + (time - 2.0 * back) / soon
         } else {
@@ -257,13 +271,14 @@ impl Rate {
         known * (1.0 + (1.0 - BACK_OFF) * way.powi(3))
     }
 
-    /// The seconds after which the rate has come back to what was known, and after which it would
-    /// have if that were less sure.
+    /// Returns the seconds until the return to the known rate: with its confirmations, and without
+    /// them.
     fn times_to_return(&self, known: f64) -> [f64; 2] {
         let attempts = RETURN_ATTEMPTS / known;
         [self.shortest_return, SHORTEST_RETURN].map(|shortest| attempts.max(shortest))
     }
 
+    /// Adds the tokens since the last refill, up to the burst.
     fn refill(&mut self, now: Instant) {
         let rate = self.at(now);
         let most = (rate * self.burst).max(1.0);
@@ -276,8 +291,8 @@ impl Rate {
         self.filled = self.filled.max(now);
     }
 
-    /// All tokens are there, so nobody needs the rate to grow, and after a while the endpoint has
-    /// saved up all that it can, too.
+    /// Handles a full token bucket. A full bucket needs no growth of the rate. After a quiet time
+    /// the endpoint has all its tokens too, so a new measurement starts.
     fn stand_idle(&mut self, saved: f64, now: Instant) {
         let back = (self.known).map_or(f64::INFINITY, |known| self.times_to_return(known)[0]);
         if seconds(self.grows_from, now) > back {
@@ -291,6 +306,7 @@ impl Rate {
 }
 
 impl Measured {
+    /// Starts a measurement.
     fn from(since: Instant, saved: f64) -> Self {
         Self {
             since,
@@ -299,19 +315,19 @@ impl Measured {
         }
     }
 
-    /// What was taken in the mean. The last attempt, which was refused, is taken for half of one.
+    /// Returns the mean rate. The last attempt was refused and counts as half an attempt.
     fn mean(&self, now: Instant) -> f64 {
         let time = seconds(self.since, now) + self.saved;
         (self.sent - 0.5).max(0.0) / time.max(f64::EPSILON)
     }
 
-    /// A rate where none was known. Few attempts after a quiet time say nothing of one.
+    /// Returns a first rate. A few attempts after a quiet time measure none.
     fn first(&self, now: Instant) -> Option<f64> {
         let tells = self.saved == 0.0 || self.sent >= CONFIDENT;
         tells.then(|| self.mean(now))
     }
 
-    /// Corrects a rate that was too high.
+    /// Returns a lower rate in place of `rate`, which was too high.
     fn correct(&self, rate: f64, now: Instant) -> f64 {
         let confidence = (self.sent / CONFIDENT).min(1.0);
         self.mean(now)
@@ -319,6 +335,7 @@ impl Measured {
     }
 }
 
+/// Returns the seconds between two instants, or zero if `to` is earlier.
 fn seconds(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64()
 }

@@ -3,7 +3,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
 
-/// Sends as fast as the rate allows for a time, and returns how many attempts that were.
+/// Sends at the full rate for a time. Returns the number of attempts.
 fn drain(rate: &mut Rate, from: Instant, time: Duration) -> u32 {
     let (mut now, mut sent) = (from, 0);
     while now < from + time {
@@ -16,7 +16,7 @@ fn drain(rate: &mut Rate, from: Instant, time: Duration) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stays_a_little_below_what_is_known_and_then_grows() {
+async fn rate_starts_below_known_rate_and_then_grows() {
     let start = Instant::now();
     let rate = Rate::knowing(20.0, start);
     for (seconds, expected) in [(0, 19.0), (5, 20.0), (10, 21.0), (15, 28.0), (20, 47.0)] {
@@ -27,9 +27,9 @@ async fn stays_a_little_below_what_is_known_and_then_grows() {
     assert!(rate.is_over(start + 40 * SECOND));
 }
 
-/// Five seconds would be no more than a fourth of an attempt.
+/// The shortest return of five seconds is a fourth of an attempt at this rate.
 #[tokio::test(start_paused = true)]
-async fn a_slow_rate_takes_its_time() {
+async fn slow_rate_returns_after_five_attempts() {
     let start = Instant::now();
     let rate = Rate::knowing(0.05, start);
     assert!((rate.at(start + 100 * SECOND) - 0.05).abs() < 1e-9);
@@ -37,7 +37,7 @@ async fn a_slow_rate_takes_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_saved_up_in_a_pause_is_at_most_a_second_of_it() {
+async fn pause_saves_at_most_one_second_of_tokens() {
     let start = Instant::now();
     let mut rate = Rate::knowing(20.0, start);
     rate.pause(start, start + SECOND / 2);
@@ -47,20 +47,20 @@ async fn what_was_saved_up_in_a_pause_is_at_most_a_second_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_token_is_there_when_it_says() {
+async fn next_token_is_present_at_reported_instant() {
     let start = Instant::now();
     let mut rate = Rate::knowing(20.0, start);
     drain(&mut rate, start, SECOND);
     let now = start + SECOND;
     let next = rate.next(now);
     assert!(next > now && next <= now + SECOND / 19);
-    // It grows while it is waited for, so the token comes a little sooner.
+    // The rate grows during the wait, so the token is present a little earlier.
     assert!(!rate.try_send(next - MILLI));
     assert!(rate.try_send(next));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_was_not_used_comes_back() {
+async fn unsent_attempt_returns_token() {
     let start = Instant::now();
     let mut rate = Rate::knowing(1.0, start);
     let now = start + 2 * SECOND;
@@ -69,10 +69,10 @@ async fn a_token_that_was_not_used_comes_back() {
     assert!(rate.try_send(now) && !rate.try_send(now));
 }
 
-/// A quota of ten a second, and a guess that was twice as high: after some refusals the rate is
-/// that of the quota, and it stays there.
+/// The guess is above the quota. After some refusals the rate equals the quota, and it remains
+/// there.
 #[tokio::test(start_paused = true)]
-async fn converges_to_what_the_endpoint_takes() {
+async fn rate_converges_to_quota() {
     for (quota, guess) in [(10.0, 20.0), (10.0, 11.0), (100.0, 400.0), (2.0, 8.0)] {
         let start = Instant::now();
         let mut rate = Rate::knowing(guess, start);
@@ -98,7 +98,7 @@ async fn converges_to_what_the_endpoint_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_after_few_attempts_takes_little() {
+async fn refusal_after_few_attempts_lowers_rate_slightly() {
     let start = Instant::now();
     let mut rate = Rate::knowing(100.0, start);
     let now = start + 5 * SECOND;
@@ -109,7 +109,7 @@ async fn a_refusal_after_few_attempts_takes_little() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_refusal_raises_a_rate_or_takes_more_than_a_third() {
+async fn refusal_lowers_rate_by_at_most_30_percent() {
     let start = Instant::now();
     for sent in [1, 5, 50] {
         let mut rate = Rate::knowing(50.0, start);
@@ -124,7 +124,7 @@ async fn no_refusal_raises_a_rate_or_takes_more_than_a_third() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_that_is_refused_right_after_a_pause_is_smaller_the_next_time() {
+async fn refusal_right_after_pause_halves_burst() {
     let start = Instant::now();
     let mut rate = Rate::knowing(20.0, start);
     for burst in [0.5, 0.25, 0.125, 0.0625, 0.05, 0.05] {
@@ -139,7 +139,7 @@ async fn a_burst_that_is_refused_right_after_a_pause_is_smaller_the_next_time() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_rate_doubles_until_it_is_refused() {
+async fn unknown_rate_doubles_until_refusal() {
     let start = Instant::now();
     let mut rate = Rate::new(start);
     rate.refused(start);
@@ -160,7 +160,7 @@ async fn an_unknown_rate_doubles_until_it_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_rate_is_so_low_that_it_never_sends() {
+async fn lowest_rate_still_sends() {
     let start = Instant::now();
     let mut rate = Rate::knowing(0.0, start);
     let next = rate.next(start);
@@ -169,7 +169,7 @@ async fn no_rate_is_so_low_that_it_never_sends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_goes_back_brings_nothing() {
+async fn earlier_instant_adds_no_tokens() {
     let start = Instant::now();
     let mut rate = Rate::knowing(10.0, start);
     let later = start + 10 * SECOND;
@@ -179,13 +179,13 @@ async fn a_clock_that_goes_back_brings_nothing() {
     assert!(!rate.try_send(later));
 }
 
-/// A batch, and a stream that is refused in its middle a minute later: the rate was over by then.
+/// An endpoint with little demand does not show a higher quota, so its rate does not grow.
 #[tokio::test(start_paused = true)]
-async fn a_rate_that_nobody_needs_does_not_grow() {
+async fn unused_rate_does_not_grow() {
     let start = Instant::now();
     let mut rate = Rate::knowing(20.0, start);
     let mut now = start;
-    // One attempt a second, which is far less than it could be.
+    // One attempt per second is far below the rate of 20.
     for _ in 0..30 {
         now += SECOND;
         assert!(rate.try_send(now));
@@ -197,9 +197,9 @@ async fn a_rate_that_nobody_needs_does_not_grow() {
     assert!((14.0..=22.0).contains(&known), "{known}");
 }
 
-/// A key of the free tier: a few requests a minute, and refusals with whole seconds.
+/// An API key with a small quota allows 6 or 12 attempts per minute. Each hint is one second.
 #[tokio::test(start_paused = true)]
-async fn a_small_quota_is_found_too() {
+async fn small_quota_is_learned() {
     for (quota, guess) in [(0.2, 1.0), (0.1, 0.4)] {
         let start = Instant::now();
         let mut rate = Rate::knowing(guess, start);
@@ -228,9 +228,9 @@ async fn a_small_quota_is_found_too() {
     }
 }
 
-/// Each success says that nothing remains for a second, and nothing is ever refused.
+/// Each success reports an exhausted limit for one second, and no attempt is refused.
 #[tokio::test(start_paused = true)]
-async fn pauses_without_a_refusal_keep_no_rate_alive() {
+async fn rate_with_pauses_but_without_refusals_is_over() {
     let start = Instant::now();
     let mut rate = Rate::knowing(20.0, start);
     let mut now = start;
@@ -241,9 +241,9 @@ async fn pauses_without_a_refusal_keep_no_rate_alive() {
     assert!(rate.is_over(now));
 }
 
-/// One attempt in five seconds is what was asked for, and not what could be taken.
+/// One attempt in five seconds is the demand, not the quota.
 #[tokio::test(start_paused = true)]
-async fn a_refusal_after_a_quiet_time_takes_little_however_long_that_was() {
+async fn refusal_after_quiet_time_lowers_rate_slightly() {
     let start = Instant::now();
     let mut rate = Rate::knowing(20.0, start);
     let mut now = start;
@@ -263,9 +263,9 @@ async fn a_refusal_after_a_quiet_time_takes_little_however_long_that_was() {
     assert_eq!(unknown.known(), None);
 }
 
-/// The instants of a pause that was planned for longer must not lie ahead.
+/// If a pause ends early, no instant of the longer pause may remain in the future.
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_ends_early_is_a_shorter_pause() {
+async fn pause_ended_early_equals_shorter_pause() {
     let start = Instant::now();
     for sent in [0, 7] {
         let mut rate = Rate::knowing(20.0, start);
@@ -277,16 +277,16 @@ async fn a_pause_that_ends_early_is_a_shorter_pause() {
         shorter.pause(now, now + 5 * SECOND);
         assert_eq!(format!("{rate:?}"), format!("{shorter:?}"));
 
-        // What is over cannot end early.
+        // A pause in the past cannot end early.
         rate.resume(now + 9 * SECOND);
         assert_eq!(format!("{rate:?}"), format!("{shorter:?}"));
     }
 }
 
-/// A header may say anything. It counts until the first measurement, which took a hundred refusals
-/// to get down from a wrong one.
+/// A header may claim any rate, so the claim counts only until the first measurement. Stepwise
+/// corrections of a wrong claim took a hundred refusals.
 #[tokio::test(start_paused = true)]
-async fn what_an_endpoint_says_counts_until_it_was_measured() {
+async fn claimed_rate_counts_until_first_measurement() {
     let start = Instant::now();
     for (said, known) in [
         (4_000.0, Some(4_000.0)),
@@ -312,9 +312,9 @@ async fn what_an_endpoint_says_counts_until_it_was_measured() {
     }
 }
 
-/// Nobody is notify_waiters away for what was only said.
+/// The forecast for waiters must not rely on an unconfirmed claim.
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_which_nothing_can_be_measured_confirms_no_claim() {
+async fn refusal_without_measurement_confirms_no_claim() {
     let start = Instant::now();
     let mut rate = Rate::new(start);
     rate.refused(start);
