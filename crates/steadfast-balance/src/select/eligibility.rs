@@ -201,7 +201,7 @@ impl Eligibility<'_> {
     }
 }
 
-/// Returns whether the failure has no hint and may not repeat.
+/// Returns whether the verdict is a server error or an overload without a hint.
 fn is_lone_failure(verdict: Verdict) -> bool {
     matches!(verdict.class(), Class::ServerError | Class::Overloaded) && verdict.hint().is_none()
 }

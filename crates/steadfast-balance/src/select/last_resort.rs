@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 impl PoolContext {
     /// Chooses the endpoint with the earliest recovery.
     ///
-    /// Returns `None` unless all endpoints are broken and an attempt is due.
+    /// Returns `None` unless all eligible endpoints are broken and an attempt is due.
     pub(crate) fn least_bad(
         &self,
         eligibility: &Eligibility<'_>,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Random numbers that all services of a layer share. They repeat with the same seed.
 ///
-/// Each draw has a generator of its own, seeded from a counter, so threads share one atomic
+/// Each draw has a generator of its own, seeded from a counter. Threads therefore share one atomic
 /// addition instead of a lock.
 #[derive(Debug)]
 pub(crate) struct Dice(AtomicU64);

@@ -25,11 +25,11 @@ pub enum Strategy {
     #[default]
     Failover,
     /// Chooses the endpoints one by one, each in proportion to its
-    /// [weight](crate::Endpoint::weight).
-    /// The requests of an endpoint with a large weight are spread over the round.
+    /// [weight](crate::Endpoint::weight). The requests of an endpoint with a large weight are
+    /// spread over the round.
     RoundRobin,
-    /// Chooses the endpoint with the least work. The work is the number of requests in flight,
-    /// including this one, times the latency of a success, divided by the weight.
+    /// Chooses the endpoint with the least work. The work is the requests in flight times the
+    /// latency of a success, divided by the weight. This request counts as in flight.
     ///
     /// A failing endpoint counts as busier, because failures take little time. If half of its last
     /// outcomes are failures, each of its requests counts as four.
