@@ -1,10 +1,10 @@
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::future::ClassifyFuture;
+use super::future::{ClassifyFuture, classified};
 use crate::BoxError;
 use crate::classify::{Classify, DefaultClassifier};
 
@@ -47,7 +47,8 @@ where
     type Future = ClassifyFuture<S::Future, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+        let ready = ready!(self.inner.poll_ready(cx));
+        Poll::Ready(ready.map_err(|error| classified(&*self.classifier, error.into())))
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
