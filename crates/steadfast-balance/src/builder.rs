@@ -173,7 +173,7 @@ impl<F> EndpointBalanceBuilder<F> {
     }
 
     /// Builds the layer as [`build`](Self::build) does, but accepts an empty pool. Endpoints are
-    /// [added](PoolHandle::add) later. Until then each request fails as exhausted.
+    /// [added](crate::PoolHandle::add) later. Until then each request fails as exhausted.
     ///
     /// # Errors
     ///

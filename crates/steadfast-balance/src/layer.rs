@@ -30,9 +30,9 @@ pub struct EndpointBalanceLayer<F = NoEndpointLayer> {
 // ===== impl EndpointBalanceLayer =====
 
 impl EndpointBalanceLayer {
-    /// The default of [`max_wait`](EndpointBalanceBuilder::max_wait).
+    /// The default of [`max_wait`](crate::EndpointBalanceBuilder::max_wait).
     pub const DEFAULT_MAX_WAIT: Duration = DEFAULT_MAX_WAIT;
-    /// The default of [`prefer_wait`](EndpointBalanceBuilder::prefer_wait).
+    /// The default of [`prefer_wait`](crate::EndpointBalanceBuilder::prefer_wait).
     pub const DEFAULT_PREFER_WAIT: Duration = DEFAULT_PREFER_WAIT;
 }
 

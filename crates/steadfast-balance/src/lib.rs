@@ -40,7 +40,7 @@
 //! | Outcome of an attempt | Effect on the endpoint |
 //! |---|---|
 //! | `429` and similar | cools for the hint, at most a day. Without a hint (or with a repeated zero hint): 1 s, doubling to 1 min while probes are refused |
-//! | success with `remaining: 0` | cools until the reset, or until the bucket holds the [estimated tokens](RoutingOptions::estimated_tokens) |
+//! | success with `remaining: 0` | cools until the reset, or until the bucket holds the [estimated tokens](steadfast_core::RoutingOptions::estimated_tokens) |
 //! | `402`, a spent quota | bench of 30 min, or the hint if it is longer |
 //! | three consecutive rejections of its own credential, except by `403` | bench of 1 min, doubling to 30 min |
 //! | error, timeout, `5xx`, a body that breaks after `200` | one failure in its breaker |
@@ -51,7 +51,7 @@
 //!
 //! A [`Strategy`] or another [`Pick`] selects among the candidates of a tier. After a failure, an
 //! untried endpoint of the tier comes first, then the next tier, then the same endpoint if its
-//! [class](steadfast_core::Class) allows a repeat. [`RoutingOptions`] restrict one request.
+//! [class](steadfast_core::Class) allows a repeat. [`RoutingOptions`](steadfast_core::RoutingOptions) restrict one request.
 //! A [degraded](Endpoint::degraded) endpoint serves only after the better endpoints.
 //!
 //! If no endpoint is admissible, [`WhenExhausted`] decides: fail at once with

@@ -135,7 +135,7 @@ impl Watch {
         }
         match running.probe {
             Some(probe) if outcome.finding != CheckOutcome::Unknown => {
-                probe.record(outcome.verdict)
+                probe.record(outcome.verdict);
             }
             Some(probe) => drop(probe),
             None => self.count(schedule, outcome),

@@ -4,7 +4,7 @@ use crate::select::candidates::{Candidate, Candidates, PickContext};
 
 /// Chooses among the endpoints that can take a request.
 ///
-/// All candidates belong to one tier, because tiers come first. [`Strategy`] has the common rules.
+/// All candidates belong to one tier, because tiers come first. [`Strategy`](crate::Strategy) has the common rules.
 /// A custom strategy can hold its own state, which all calls share.
 ///
 /// ```

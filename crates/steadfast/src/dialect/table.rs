@@ -7,7 +7,7 @@ use steadfast_core::Class;
 pub(crate) type Path = &'static [&'static str];
 
 /// Returns the value in a field, or null.
-pub(crate) fn at<'a>(value: &'a Value, path: Path) -> &'a Value {
+pub(crate) fn at(value: &Value, path: Path) -> &Value {
     path.iter().fold(value, |value, field| &value[field])
 }
 

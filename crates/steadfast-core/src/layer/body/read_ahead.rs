@@ -53,6 +53,7 @@ impl<B: Body> ReadAhead<B> {
     }
 
     /// Removes the frame or error that was read ahead last.
+    #[must_use]
     pub fn take_last(self: Pin<&mut Self>) -> Option<Result<Frame<B::Data>, B::Error>> {
         self.project().frames.pop_back()
     }
@@ -63,6 +64,7 @@ impl<B: Body> ReadAhead<B> {
     }
 
     /// Returns the wrapped body, unless it has ended or has failed.
+    #[must_use]
     pub fn rest_mut(self: Pin<&mut Self>) -> Option<Pin<&mut B>> {
         self.project().rest.as_pin_mut()
     }
