@@ -1,9 +1,11 @@
-//! Texts of an endpoint that go into every request, whatever its thread.
+//! Texts of an endpoint that go into every request, on any thread.
 
 use bytes::Bytes;
 
-/// Has a reference count on a cache line of its own: those that are allocated one after the other
-/// share lines, and threads that send to different endpoints would wait for each other.
+/// A buffer with its reference count on a cache line of its own.
+///
+/// Consecutive allocations share cache lines. Threads that send to different endpoints would then
+/// contend for the same line.
 #[repr(align(128))]
 struct Apart(Vec<u8>);
 
@@ -13,8 +15,9 @@ impl AsRef<[u8]> for Apart {
     }
 }
 
-/// Copies texts to one place, where all have one reference count: each further line that threads
-/// write costs as much as the first.
+/// Copies texts to one buffer with one reference count.
+///
+/// Each further cache line that threads write costs as much as the first.
 pub(crate) fn apart(texts: &[&[u8]]) -> Vec<Bytes> {
     let mut all = Bytes::from_owner(Apart(texts.concat()));
     texts.iter().map(|text| all.split_to(text.len())).collect()
@@ -25,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_text_is_found_again() {
+    fn apart_returns_equal_texts() {
         let texts: [&[u8]; 3] = [b"a.test:81", b"", b"Bearer sk"];
         assert_eq!(apart(&texts), texts);
     }

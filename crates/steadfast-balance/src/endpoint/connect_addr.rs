@@ -2,22 +2,22 @@ use std::net::SocketAddr;
 
 use http::Extensions;
 
-/// Says to which address a request goes, whatever the name in its URI resolves to.
+/// The address of a request. It overrides the lookup of the name in the URI.
 ///
-/// The balancer puts it into the extensions of each request to an endpoint that
-/// [has one](crate::Endpoint::connect_to), for a client that can do something with it. The URI
-/// keeps the name, so `Host` and the certificate are those of the name.
+/// If an endpoint [has an address](crate::Endpoint::connect_to), the balancer adds it to the
+/// extensions of each request. The client must support it. The URI keeps the name, so `Host` and
+/// the certificate match the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ResolvedAddr(SocketAddr);
 
 impl ResolvedAddr {
-    /// Creates one for the tests of a client.
+    /// Creates a resolved address, for tests of a client.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self(address)
     }
 
-    /// Returns that of a request, if it has one.
+    /// Returns the resolved address from the extensions of a request, if present.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get().copied()

@@ -4,9 +4,9 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use steadfast_core::InvalidConfig;
 
-/// What an endpoint wants to see before it serves: a header with a secret value.
+/// The credential of an endpoint: a header with a secret value.
 ///
-/// The value is marked sensitive and shown nowhere.
+/// The value is marked as sensitive. `Debug` output and errors omit it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The header that carries the credential.
@@ -16,23 +16,23 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Creates a credential that is sent as `authorization: Bearer TOKEN`.
+    /// Creates a credential for the header `authorization: Bearer TOKEN`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the token is empty or cannot stand in a header. The error does not
-    /// show it.
+    /// Returns an error if the token is empty or is not valid in a header. The error does
+    /// not show it.
     pub fn bearer(token: &str) -> Result<Self, InvalidConfig> {
         let token = token.trim();
         Self::secret(AUTHORIZATION, token, &format!("Bearer {token}"))
     }
 
-    /// Creates a credential that is sent in a header of its own, such as `x-api-key`.
+    /// Creates a credential for a header of its own, such as `x-api-key`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value is empty or cannot stand in a header. The error does not
-    /// show it.
+    /// Returns an error if the value is empty or is not valid in a header. The error does
+    /// not show it.
     pub fn header(name: HeaderName, value: &str) -> Result<Self, InvalidConfig> {
         let value = value.trim();
         Self::secret(name, value, value)
@@ -62,12 +62,12 @@ impl Credential {
         &self.value
     }
 
-    /// Returns the value of the header.
+    /// Returns the value of the header, to replace it.
     pub(crate) fn value_mut(&mut self) -> &mut HeaderValue {
         &mut self.value
     }
 
-    /// Sets the header of a request.
+    /// Sets the header of a request. It replaces all values of the same name.
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {
         headers.insert(self.name.clone(), self.value.clone());
     }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_its_secret_nowhere() {
+    fn credential_debug_and_errors_hide_secret() {
         let credential = Credential::bearer(" sk-secret\n").unwrap();
         assert_eq!(format!("{credential:?}"), "Credential(authorization: *)");
         let mut headers = HeaderMap::new();

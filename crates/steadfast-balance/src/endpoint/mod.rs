@@ -18,7 +18,7 @@ use steadfast_core::{EndpointName, InvalidConfig};
 use crate::endpoint::cache_padded::apart;
 use crate::endpoint::credential::Credential;
 
-/// One place that can serve: a base URI with its credential and its limits.
+/// An endpoint of the balancer: a base URI with its credential and its settings.
 ///
 /// ```
 /// use steadfast_balance::{Credential, Endpoint};
@@ -35,11 +35,11 @@ pub struct Endpoint {
     pub(crate) name: EndpointName,
     /// The base URI.
     pub(crate) base: Base,
-    /// The address to connect to, instead of a lookup of the host.
+    /// The address to connect to. It replaces a lookup of the host.
     pub(crate) address: Option<SocketAddr>,
     /// The credential of its requests.
     pub(crate) credential: Option<Credential>,
-    /// The headers that are added to its requests.
+    /// The headers that each of its requests gets.
     pub(crate) headers: HeaderMap,
     /// The tier. Lower tiers come first.
     pub(crate) tier: u16,
@@ -47,9 +47,9 @@ pub struct Endpoint {
     pub(crate) weight: f64,
     /// The cost of a request, for scoring.
     pub(crate) cost: f64,
-    /// Whether its answers are of lesser quality.
+    /// Whether its responses are of lesser quality.
     pub(crate) degraded: bool,
-    /// Whether it takes requests that are too long for others.
+    /// Whether it takes requests that are too large for other endpoints.
     pub(crate) larger_context: bool,
     /// Whether it receives the credentials of the caller.
     pub(crate) pass_credentials: bool,
@@ -57,28 +57,29 @@ pub struct Endpoint {
     pub(crate) breaker: CircuitBreakerBuilder,
 }
 
-/// The parts of a base URI, ready to be put before the path of a request.
+/// The parts of a base URI. They precede the path of each request.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Base {
     /// `http` or `https`.
     pub(crate) scheme: Scheme,
     /// The host and the port.
     pub(crate) authority: Authority,
-    /// Without a slash at its end.
+    /// The path, without a slash at its end.
     pub(crate) path: String,
-    /// The query that is added to each request, without `?`.
+    /// The query that each request gets, without `?`.
     pub(crate) query: Option<String>,
 }
 
 impl Endpoint {
-    /// How long the breaker of an endpoint stays open at first, if not set.
+    /// The default time for which a breaker stays open at first.
     pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(5);
-    /// How long it stays open at most, if not set. With a minute, an endpoint that is well again
-    /// would be back after 27 s in the median, and now is after 9 s, for one more request that fails
-    /// in two outages.
+    /// The default limit of the time for which a breaker stays open.
+    ///
+    /// With 20 s, a recovered endpoint is back after 9 s in the median. With 60 s, it is back after
+    /// 27 s. The shorter time costs one more failed request per two outages.
     pub const DEFAULT_MAX_RECOVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-    /// Creates an endpoint of tier 0. The path of `base` is put before that of each request.
+    /// Creates an endpoint of tier 0. The path of `base` precedes the path of each request.
     ///
     /// # Errors
     ///
@@ -104,12 +105,13 @@ impl Endpoint {
         })
     }
 
-    /// Returns the breaker of an endpoint that does not set one, to change it from there: 7
-    /// failures in a row, or 6 failures more than 22 % of the calls would be, open for 5 s,
-    /// doubling to 20 s.
+    /// Returns the settings of the default breaker, as a start for changes.
     ///
-    /// At 5 % of noise and 100 requests a second it opens for nothing once a month, and when half
-    /// of the calls fail, after 20 of them in the median.
+    /// The breaker opens after 7 consecutive failures, or after 6 failures in excess of 22 % of the
+    /// calls. It stays open for 5 s at first. This time doubles up to 20 s.
+    ///
+    /// At 100 requests per second of which 5 % fail, the breaker opens without cause once a month.
+    /// If half of the calls fail, the breaker opens after 20 calls in the median.
     pub fn default_breaker() -> CircuitBreakerBuilder {
         CircuitBreaker::builder()
             .consecutive_failures(7)
@@ -118,88 +120,94 @@ impl Endpoint {
             .max_recovery_timeout(Self::DEFAULT_MAX_RECOVERY_TIMEOUT)
     }
 
-    /// Sets the credential that is sent to this endpoint, and to no other.
+    /// Sets the credential of this endpoint. No other endpoint receives it.
     pub fn api_key(mut self, credential: impl Into<Credential>) -> Self {
         self.credential = Some(credential.into());
         self
     }
 
-    /// Adds a header to each request. It replaces what the caller sent under that name.
+    /// Adds a header to each request. It replaces the caller's header of the same name.
     ///
-    /// A key belongs into [`api_key`](Self::api_key), by [`Credential::header`] under any name: only
-    /// of that one it is known that it is the endpoint's own. One that is set here, or by a layer, is
-    /// not left alone when it is rejected, and no other endpoint is tried for it.
+    /// A key belongs into [`api_key`](Self::api_key). [`Credential::header`] accepts any header
+    /// name. Only such a key counts as the endpoint's own. If a key from here or from a layer is
+    /// rejected, the endpoint does not cool, and there is no failover.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// Sets the tier. Endpoints of tier 1 are used only when no endpoint of tier 0 can take a
-    /// request, and so on.
+    /// Sets the tier. Defaults to 0.
+    ///
+    /// A request uses an endpoint of tier 1 only if no endpoint of tier 0 is admissible. The same
+    /// holds for higher tiers.
     pub fn tier(mut self, tier: u16) -> Self {
         self.tier = tier;
         self
     }
 
-    /// Sets the share of the requests that it gets beside others of its tier, 1 if not set.
+    /// Sets the relative share of requests within the tier. Defaults to 1.
     ///
-    /// An endpoint of weight 2 gets twice as many as one of weight 1, as far as the
-    /// [`Strategy`](crate::Strategy) shares requests out at all. It must be positive.
+    /// An endpoint of weight 2 gets twice the requests of an endpoint of weight 1, if the
+    /// [`Strategy`](crate::Strategy) distributes requests. The weight must be positive.
     pub fn weight(mut self, weight: f64) -> Self {
         self.weight = weight;
         self
     }
 
-    /// Sets what a request costs here, in any unit that is the same for all endpoints, 1 if not
-    /// set. [`Strategy::Scored`](crate::Strategy::Scored) prefers what is cheap. It must not be
+    /// Sets the cost of a request to this endpoint. Defaults to 1.
+    ///
+    /// The unit is free, but must be the same for all endpoints.
+    /// [`Strategy::Scored`](crate::Strategy::Scored) prefers cheap endpoints. The cost must not be
     /// negative.
     pub fn cost(mut self, cost: f64) -> Self {
         self.cost = cost;
         self
     }
 
-    /// Marks the endpoint as degraded: its answers are of lesser quality, for example from another
-    /// model. Defaults to `false`.
+    /// Marks the endpoint as degraded. Defaults to `false`.
     ///
-    /// Before a request moves to a degraded endpoint, the better ones are used to the end. A lone
-    /// `5xx` without a hint is repeated at once at the same endpoint. A wait of up to
-    /// [`prefer_wait`](crate::EndpointBalanceBuilder::prefer_wait) is waited out. Within a tier,
-    /// degraded endpoints come last.
+    /// The responses of a degraded endpoint are of lesser quality, for example from another model.
+    /// A request moves to a degraded endpoint only after the better ones. If a lone `5xx` has no
+    /// hint, the same endpoint gets another attempt at once. If the wait for a better endpoint is
+    /// at most [`prefer_wait`](crate::EndpointBalanceBuilder::prefer_wait), the request waits.
+    /// Within a tier, degraded endpoints come last.
     pub fn degraded(mut self, degraded: bool) -> Self {
         self.degraded = degraded;
         self
     }
 
-    /// Says that this endpoint takes larger requests than the others, so that one that was too
-    /// large elsewhere may come here.
+    /// Sets whether this endpoint takes larger requests than the others. Defaults to `false`.
+    ///
+    /// If a request is too large for another endpoint, it may fail over to this one.
     pub fn larger_context(mut self, larger: bool) -> Self {
         self.larger_context = larger;
         self
     }
 
-    /// Passes the caller's own credentials on to this endpoint. By default they are removed.
+    /// Sets whether this endpoint receives the caller's own credentials. Defaults to `false`.
     pub fn pass_credentials(mut self, pass: bool) -> Self {
         self.pass_credentials = pass;
         self
     }
 
-    /// Sets the address to connect to, whatever the name in the base resolves to.
+    /// Sets the address to connect to. It overrides the lookup of the name in the base.
     ///
-    /// The balancer only passes it on, see [`Resolve`](crate::Resolve): the client has to look at
-    /// it.
+    /// The balancer only passes the address on, and the client must use it. See
+    /// [`Resolve`](crate::Resolve).
     pub fn connect_to(mut self, address: SocketAddr) -> Self {
         self.address = Some(address);
         self
     }
 
-    /// Makes an endpoint of its own of one address of its name.
+    /// Returns a separate endpoint for one address of the name.
     pub(crate) fn resolved(mut self, address: SocketAddr) -> Self {
         self.name = format!("{}@{address}", self.name).into();
         self.connect_to(address)
     }
 
-    /// Replaces the breaker, whose name is that of the endpoint. See
-    /// [`default_breaker`](Self::default_breaker).
+    /// Sets the breaker. Defaults to [`default_breaker`](Self::default_breaker).
+    ///
+    /// The breaker takes the name of the endpoint.
     pub fn breaker(mut self, breaker: CircuitBreakerBuilder) -> Self {
         self.breaker = breaker;
         self
@@ -218,7 +226,7 @@ impl Endpoint {
         self.build_breaker(Observers::new()).map(drop)
     }
 
-    /// Builds a breaker that has its name.
+    /// Builds the breaker, with the name of the endpoint.
     pub(crate) fn build_breaker(
         &self,
         observers: Observers,
@@ -228,8 +236,7 @@ impl Endpoint {
         built.map_err(|error| error.within("breaker"))
     }
 
-    /// Whether it is the same place, reached in the same way, though perhaps of another tier or
-    /// weight.
+    /// Returns whether both endpoints are the same, apart from tier and weight.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.name == other.name
             && self.base == other.base
@@ -243,7 +250,9 @@ impl Endpoint {
             && self.pass_credentials == other.pass_credentials
     }
 
-    /// Puts the texts that go into every request where no other endpoint writes.
+    /// Moves the texts of every request to a buffer apart from other endpoints.
+    ///
+    /// Otherwise, threads contend for a cache line.
     pub(crate) fn set_apart(&mut self) {
         let own = self.credential.iter().map(Credential::value);
         let values = self.headers.values().chain(own).map(HeaderValue::as_bytes);
@@ -263,8 +272,9 @@ impl Endpoint {
         }
     }
 
-    /// Whether a rejected credential is that of the endpoint. The caller's own key may be the bad
-    /// one, and nobody is to take an endpoint away from all others with it.
+    /// Returns whether a rejected credential is the endpoint's own.
+    ///
+    /// A bad key of one caller must not take the endpoint away from all other callers.
     pub(crate) fn answers_for_its_credential(&self) -> bool {
         self.credential.is_some() && !self.pass_credentials
     }
@@ -304,7 +314,7 @@ pub(crate) fn check_weight(weight: f64) -> Result<(), InvalidConfig> {
 }
 
 impl fmt::Debug for Endpoint {
-    /// Shows neither the query of the base nor the values of headers, which may be secret.
+    /// Omits the query of the base and the values of headers, because they may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<_> = self.headers.keys().collect();
         f.debug_struct("Endpoint")
@@ -324,9 +334,9 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Base {
-    /// Parses a base URI.
+    /// Parses an absolute `http` or `https` URI without user information.
     fn parse(base: &str) -> Result<Self, InvalidConfig> {
-        // A URI may hold a password, so it is shown only once it is known to hold none.
+        // A URI may hold a password. The error shows it only after that is ruled out.
         let hidden = |reason| InvalidConfig::new("url", "(not shown)", reason);
         let uri: Uri = base
             .parse()
@@ -365,7 +375,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_set_apart_stays_what_it_is() {
+    fn set_apart_keeps_endpoint_same() {
         let endpoint = Endpoint::new("a", "https://a.test:81/v1")
             .unwrap()
             .header(HeaderName::from_static("x-org"), "7".parse().unwrap())
@@ -379,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_base() {
+    fn invalid_base_returns_error() {
         for (name, base, field) in [
             ("", "http://a.test", "name"),
             ("a", "", "url"),
@@ -398,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_its_base_and_no_secret() {
+    fn endpoint_debug_hides_secrets() {
         let endpoint = Endpoint::new("a", "https://a.test:8443/v1/?key=secret")
             .unwrap()
             .header(

@@ -1,4 +1,4 @@
-//! Turns the caller's request into one for an endpoint.
+//! Converts the caller's request into a request for an endpoint.
 
 use std::fmt;
 
@@ -11,8 +11,9 @@ use crate::endpoint::connect_addr::ResolvedAddr;
 use crate::endpoint::credential::Credential;
 use crate::endpoint::{Base, Endpoint};
 
-/// What a caller may prove itself with, and what names an account of it. It is meant for the caller's
-/// own server, and no endpoint gets it unasked.
+/// Returns whether a header may hold a credential or name an account of the caller.
+///
+/// Such headers are meant for the caller's own server. An endpoint gets them only if configured.
 fn is_credential(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
@@ -22,7 +23,7 @@ fn is_credential(name: &HeaderName) -> bool {
             | "api-key"
             | "x-api-key"
             | "x-goog-api-key"
-            // With the endpoint's own key they are a mismatch, which is answered with `401`.
+            // Beside the endpoint's own key they are a mismatch, and the response is a `401`.
             | "openai-organization"
             | "openai-project"
     )
@@ -33,22 +34,22 @@ fn is_for_another(name: &HeaderName) -> bool {
     is_hop_by_hop(name) || *name == HOST
 }
 
-/// The only value of `te` that is meant for the endpoint.
+/// The only value of `te` that is not hop-by-hop.
 const TRAILERS: &str = "trailers";
 
-/// The target of a request cannot be put behind the base of an endpoint.
+/// The error for a request target that does not fit behind the base of an endpoint.
 #[derive(Debug)]
 pub(crate) struct InvalidTarget(());
 
 /// Directs `request` to `endpoint`.
 ///
-/// `root` is removed from the start of the path if it is there, and the path of the endpoint put
-/// in its place. Query parameters stay, but for `key`, which is a credential.
+/// If the path begins with `root`, the path of the endpoint replaces that prefix. Query parameters
+/// stay. `key` is a credential, so it stays only if the endpoint receives the caller's credentials.
 ///
 /// # Errors
 ///
-/// Returns an error if there is no such URI. The request must not be sent then: it would take the
-/// endpoint's credential to a server that the caller named.
+/// Returns an error if there is no such URI. The request must not be sent then. It would carry the
+/// endpoint's credential to a server of the caller's choice.
 pub(crate) fn rewrite<B>(
     request: &mut Request<B>,
     endpoint: &Endpoint,
@@ -56,12 +57,11 @@ pub(crate) fn rewrite<B>(
 ) -> Result<(), InvalidTarget> {
     let keep_key = endpoint.pass_credentials;
     *request.uri_mut() = target(request.uri(), &endpoint.base, root, keep_key)?;
-    // An HTTP/2 request of a server would not pass an HTTP/1.1 client; the client sets its own.
+    // An HTTP/1.1 client rejects the HTTP/2 version of a server's request. The client sets its own.
     *request.version_mut() = Version::HTTP_11;
 
     let headers = request.headers_mut();
-    // That which the endpoint's own credential takes the place of, all values of it, need not be
-    // removed first.
+    // The endpoint's own credential replaces all values of its header, so removal is not needed.
     let own = endpoint.credential.as_ref().map(Credential::name);
     remove(headers, |name| {
         is_for_another(name)
@@ -78,7 +78,7 @@ pub(crate) fn rewrite<B>(
             let address = ResolvedAddr::new(address);
             request.extensions_mut().insert(address);
         }
-        // One that is left from elsewhere would take the credential to another server.
+        // An address from another endpoint would carry the credential to another server.
         None => {
             request.extensions_mut().remove::<ResolvedAddr>();
         }
@@ -86,13 +86,13 @@ pub(crate) fn rewrite<B>(
     Ok(())
 }
 
-/// Removes headers by their name, and those that the `connection` header names.
+/// Removes headers by name, and the headers that `connection` names.
 fn remove(headers: &mut HeaderMap, is_private: impl Fn(&HeaderName) -> bool) {
-    // Most requests have one or none of them, and one look at each name is all that they pay.
+    // Most requests hold one such header or none. Without one, the cost is one pass over the names.
     if !headers.keys().any(&is_private) {
         return;
     }
-    // All that HTTP/2 allows of it, and gRPC demands it.
+    // HTTP/2 allows only this value, and gRPC requires it.
     let takes_trailers = headers.get(TE).is_some_and(|te| te == TRAILERS);
     if headers.contains_key(CONNECTION) {
         remove_named_by_connection(headers);
@@ -105,8 +105,10 @@ fn remove(headers: &mut HeaderMap, is_private: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// The URI at the endpoint. There is none for a target without a path, such as `*` or `models`, for
-/// one that leads out of the base with `..`, and for one that gets too long.
+/// Returns the URI at the endpoint.
+///
+/// Returns an error if the target has no path, such as `*` or `models`. It also does so if the
+/// target leaves the base with `..`, or if the URI becomes too long.
 fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, InvalidTarget> {
     let path = strip_root(uri.path(), root);
     let has_path = uri.path().starts_with('/') && (path.is_empty() || path.starts_with('/'));
@@ -117,7 +119,7 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
     let other = base.query.as_deref().unwrap_or_default();
     let queries = [own, other].into_iter().filter(|query| !query.is_empty());
     let length = base.path.len() + path.len() + queries.map(|query| query.len() + 1).sum::<usize>();
-    // Exactly what most need: a text with room to spare is copied or costs an allocation more.
+    // The exact length for most requests. Spare capacity costs a copy or one more allocation.
     let mut text = String::with_capacity(length.max(1));
     text.push_str(&base.path);
     text.push_str(path);
@@ -138,10 +140,12 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
     Uri::from_parts(parts).map_err(|_| InvalidTarget(()))
 }
 
-/// `/v1/models` without `/v1`. A longer segment, as in `/v1beta`, is another path.
+/// Returns `path` without `root`, such as `/v1/models` without `/v1`.
+///
+/// A longer segment, as in `/v1beta`, does not match.
 pub(crate) fn strip_root<'a>(path: &'a str, root: &str) -> &'a str {
-    // To compare with nothing costs 40 ns where `memcmp` reads behind a mask: the address of an
-    // empty string is that of no memory.
+    // A comparison with an empty string costs 40 ns where `memcmp` uses masked reads. The reason is
+    // that the address of an empty string is not mapped memory.
     if root.is_empty() {
         return path;
     }
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_path_and_query_behind_the_base() {
+    fn rewrite_keeps_path_and_query_behind_base() {
         for (uri, base, root, expected) in [
             ("/chat", "http://a.test/v1", "", "http://a.test/v1/chat"),
             (
@@ -269,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn removes_what_is_not_for_this_endpoint() {
+    fn rewrite_removes_credentials_and_hop_by_hop_headers() {
         let mut request = Request::post("/chat")
             .version(Version::HTTP_2)
             .header("authorization", "Bearer caller")
@@ -297,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_gets_its_own_and_the_callers_only_if_it_is_told_to() {
+    fn caller_credentials_pass_only_if_configured() {
         let request = || {
             Request::get("/chat?key=1")
                 .header("x-api-key", "caller")
@@ -322,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_credentials_of_the_caller_none_is_left() {
+    fn repeated_caller_credentials_are_replaced() {
         let mut sent = Request::get("/chat")
             .header("authorization", "Bearer one")
             .header("authorization", "Bearer two")
@@ -336,9 +340,9 @@ mod tests {
         assert_eq!(sent.headers().len(), 1);
     }
 
-    /// `tonic` sends it with each request, and a gRPC server may refuse one without it.
+    /// `tonic` sends `te: trailers` with each request, and a gRPC server may require it.
     #[test]
-    fn trailers_are_welcome_for_grpc() {
+    fn te_trailers_is_kept() {
         let mut request = Request::post("/chat")
             .header("te", "trailers")
             .body(())
@@ -348,13 +352,13 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_at_the_endpoint_gets_no_credential() {
+    fn invalid_target_gets_no_credential() {
         let long = format!("http://b.test/{}", "x".repeat(65_500));
         let base = format!("http://a.test/{}", "y".repeat(100));
         for uri in [
             "*",
             &long,
-            // Without a slash it is a host.
+            // Without a slash, the text is a host.
             "models",
             "a.test:443",
             "/../admin",
@@ -371,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_dots_are_names() {
+    fn path_with_dots_in_names_is_kept() {
         for path in [
             "/models/gpt-4.1",
             "/a..b/...",
@@ -385,7 +389,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_request_reaches_its_endpoint(path in "(/[a-z0-9%._~-]{0,8}){1,4}", query in "[a-z0-9=&%]{0,12}") {
+        fn any_path_reaches_its_endpoint(path in "(/[a-z0-9%._~-]{0,8}){1,4}", query in "[a-z0-9=&%]{0,12}") {
             let uri = format!("{path}?{query}");
             if uri.parse::<Uri>().is_ok() && !leaves_root(&path) {
                 let sent: Uri = rewritten(&uri, "http://a.test:81/base", "/v1").parse().unwrap();

@@ -14,9 +14,9 @@ use super::watch::Watch;
 use crate::pool::Pool;
 use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
 
-/// Never ends. Dropping it drops the checks that run.
+/// A task without an end. Dropping it drops each check in progress.
 pub(super) struct Checker {
-    /// The pool whose endpoints are checked.
+    /// The pool of the endpoints under check.
     pool: Arc<Pool>,
     /// The times and thresholds.
     schedule: Schedule,
@@ -26,7 +26,7 @@ pub(super) struct Checker {
     rng: Rng,
     /// The endpoints under check.
     watches: Vec<Watch>,
-    /// The version of the endpoints that are watched.
+    /// The version of the endpoints under check.
     version: Option<u64>,
     /// Ends at the next due check.
     timer: Pin<Box<Sleep>>,
@@ -35,7 +35,7 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// Starts with the present endpoints.
+    /// Creates a checker. The first poll adds the endpoints.
     pub(super) fn new(pool: Arc<Pool>, schedule: Schedule, make: MakeCheck, rng: Rng) -> Self {
         Self {
             changed: changed(&pool),
@@ -49,8 +49,9 @@ impl Checker {
         }
     }
 
-    /// Watches the endpoints that take requests now, and no others. What is known of those that
-    /// stay is kept.
+    /// Updates the watches to the endpoints that take requests now.
+    ///
+    /// If an endpoint stays, its watch stays.
     fn follow(&mut self) {
         let snapshot = self.pool.snapshot();
         if self.version == Some(snapshot.version) {
@@ -83,7 +84,7 @@ impl Checker {
         while self.changed.as_mut().poll(cx).is_ready() {
             self.changed = changed(&self.pool);
         }
-        // After it listens, so that no change is missed.
+        // The update follows the registration of the waker, so that no change is missed.
         self.follow();
     }
 }

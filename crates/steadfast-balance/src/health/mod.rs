@@ -1,4 +1,4 @@
-//! Health checks: settings, and the task that makes them.
+//! Health checks: their settings and their task.
 
 mod checker;
 mod outcome;
@@ -26,7 +26,7 @@ use self::schedule::Schedule;
 use crate::endpoint::Endpoint;
 use crate::pool::handle::PoolHandle;
 
-/// Asks endpoints from time to time whether they work, without waiting for a request to find out.
+/// Checks the health of endpoints at an interval, independently of requests.
 ///
 /// The guide `docs/balancer.md` of the repository lists the effects of a check.
 ///
@@ -69,27 +69,30 @@ pub struct HealthCheck {
     seed: Option<u64>,
 }
 
-/// Health checks that run. Dropping it stops them, and what runs of them is dropped, too.
+/// A handle of running health checks. Dropping it stops them and drops each check in progress.
 #[must_use = "dropping it stops the checks"]
 pub struct HealthChecks(JoinHandle<()>);
 
 // ===== impl HealthCheck =====
 
 impl HealthCheck {
-    /// The time between two checks of an endpoint, if not set.
+    /// The default time between two checks of an endpoint.
     pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
-    /// How long a check may take, if not set.
+    /// The default time limit of a check.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
-    /// By what share the interval varies, if not set: instances that were started together are
-    /// soon out of step.
+    /// The default share by which the interval varies.
+    ///
+    /// With it, instances that start together soon drift apart.
     pub const DEFAULT_JITTER: f64 = 0.1;
-    /// How many checks in a row have to pass to end a bench, if not set: what follows is one
-    /// attempt, which is a second look.
+    /// The default number of consecutive successes that end a bench.
+    ///
+    /// One is enough, because the next attempt is a second test of the endpoint.
     pub const DEFAULT_HEALTHY: u32 = 1;
-    /// How many checks in a row have to fail to open a closed breaker, if not set.
+    /// The default number of consecutive failures that open a closed breaker.
     pub const DEFAULT_UNHEALTHY: u32 = 3;
-    /// What is asked for behind the base of the endpoint, if not set: the list of models costs
-    /// nothing.
+    /// The default path of a check, behind the base of the endpoint.
+    ///
+    /// A request for the list of models is free of charge.
     pub const DEFAULT_PATH: &str = "/models";
 
     /// Creates a check with the defaults above.
@@ -108,26 +111,31 @@ impl HealthCheck {
         }
     }
 
-    /// Sets the time from the beginning of one check of an endpoint to that of the next.
+    /// Sets the time from the start of one check of an endpoint to the start of the next.
+    ///
+    /// Defaults to 10 s.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.schedule.interval = interval;
         self
     }
 
-    /// Sets how long a check may take, to the end of the response. It has failed then.
+    /// Sets the time limit of a check, up to the end of the response. Defaults to 2 s.
+    ///
+    /// If a check exceeds the limit, it fails.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.schedule.timeout = timeout;
         self
     }
 
-    /// Sets by what share the interval varies at random, from 0 to 1. The first checks are spread
-    /// over that share of it, too.
+    /// Sets the share by which the interval varies at random, from 0 to 1. Defaults to 0.1.
+    ///
+    /// The first checks are spread over the same share of the interval.
     pub fn jitter(mut self, jitter: f64) -> Self {
         self.schedule.jitter = jitter;
         self
     }
 
-    /// Sets the number of consecutive successes that end a bench.
+    /// Sets the number of consecutive successes that end a bench. Defaults to 1.
     ///
     /// An open or half-open breaker has its own number.
     pub fn healthy(mut self, checks: u32) -> Self {
@@ -135,42 +143,48 @@ impl HealthCheck {
         self
     }
 
-    /// Sets the number of consecutive failures that open a closed breaker.
+    /// Sets the number of consecutive failures that open a closed breaker. Defaults to 3.
     pub fn unhealthy(mut self, checks: u32) -> Self {
         self.schedule.unhealthy = checks;
         self
     }
 
-    /// Sets what is asked for, with a query if need be. It is put behind the base of the endpoint.
+    /// Sets the path of a check, with an optional query. Defaults to `/models`.
+    ///
+    /// The path follows the base of the endpoint.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// Sets the one status with which a check passes.
+    /// Sets the only status with which a check passes. Defaults to the default classification.
     ///
-    /// Every other one fails then, but for those of a limit or a rejected credential, which say
-    /// nothing about the health of an endpoint. If it is not set, the default classification
-    /// decides: a success passes, what a breaker counts as a failure fails, and all else, such as
-    /// a `404` of an endpoint that has no such path, says nothing.
+    /// With a status set, a check with any other status fails. The status of a limit or of a
+    /// rejected credential is the exception: it is no evidence about health.
+    ///
+    /// With the default classification, a success passes. If the breaker counts a response as a
+    /// failure, the check fails. Any other response is no evidence, such as a `404` from an
+    /// endpoint without this path.
     pub fn expect_status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Sets where the random numbers of the jitter begin, for a run that can be repeated.
+    /// Sets the seed of the jitter, for a repeatable run. Defaults to a random seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Starts a task that sends a `GET` request through `client`, with the headers and the
-    /// credential of the endpoint, and reads its response to the end.
+    /// Starts a task that sends a `GET` request through `client` for each check.
     ///
-    /// The [layers of the endpoints](crate::EndpointBalanceBuilder::endpoint_layer) are not passed:
-    /// a check must not wait for a limit that requests have used up, nor be counted for one. Where
-    /// they do more than that, as with an address or a credential that they know, take
-    /// [`start_each`](Self::start_each). A check is no request in flight.
+    /// The request has the headers and the credential of the endpoint. The check reads the response
+    /// to the end.
+    ///
+    /// A check bypasses the [layers of the
+    /// endpoints](crate::EndpointBalanceBuilder::endpoint_layer). It must neither wait for an
+    /// exhausted limit nor count against one. If a layer adds an address or a credential, use
+    /// [`start_each`](Self::start_each). A check does not count as a request in flight.
     ///
     /// # Errors
     ///
@@ -196,8 +210,9 @@ impl HealthCheck {
         self.start_each(pool, move |_| client.clone())
     }
 
-    /// Starts a task that sends its requests through a client for each endpoint, which is made
-    /// once and kept as long as the endpoint is in service.
+    /// Starts a task that sends its requests through a separate client for each endpoint.
+    ///
+    /// `make` creates the client once. The task keeps it while the endpoint is in service.
     ///
     /// ```
     /// # use http::{HeaderValue, Request, Response};
@@ -264,9 +279,10 @@ impl HealthCheck {
         self.spawn(pool, Box::new(make_check))
     }
 
-    /// Starts a task that asks `check`, which may look at an endpoint in any way. An error is a
-    /// check that has failed, unless it is [`Classified`](steadfast_core::Classified) as one that
-    /// says nothing about the health of an endpoint.
+    /// Starts a task that calls `check`, which may test an endpoint in any way.
+    ///
+    /// An error is a failed check. If the error is [`Classified`](steadfast_core::Classified) as no
+    /// evidence about health, the check does not count.
     ///
     /// # Errors
     ///
@@ -318,7 +334,7 @@ impl Default for HealthCheck {
 // ===== impl HealthChecks =====
 
 impl HealthChecks {
-    /// Returns whether they have ended although nobody stopped them: a check has panicked.
+    /// Returns whether the checks have ended on their own, because a check has panicked.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()

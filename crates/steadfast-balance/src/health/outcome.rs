@@ -1,4 +1,4 @@
-//! What a check finds.
+//! The outcome of a check.
 
 use std::pin::Pin;
 
@@ -7,10 +7,10 @@ use steadfast_core::{BreakerEffect, Class, Verdict};
 use crate::endpoint::Endpoint;
 use crate::state::check_result::CheckOutcome;
 
-/// A check that runs.
+/// A check in progress.
 pub(super) type Checking = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// What a check has found, and what a breaker is told if it was a probe.
+/// The outcome of a check. If the check was a probe, the breaker records the verdict.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome {
     /// The result for the status.
@@ -19,13 +19,13 @@ pub(super) struct Outcome {
     pub(super) verdict: Verdict,
 }
 
-/// Begins a check of one endpoint.
+/// A function that starts a check of one endpoint.
 pub(super) type Check = Box<dyn Fn(&Endpoint) -> Checking + Send>;
-/// Makes what begins the checks of an endpoint.
+/// A function that creates the [`Check`] of an endpoint.
 pub(super) type MakeCheck = Box<dyn Fn(&Endpoint) -> Check + Send>;
 
 impl Outcome {
-    /// The endpoint is healthy.
+    /// Returns the outcome of a healthy endpoint.
     pub(super) fn passed() -> Self {
         Self {
             finding: CheckOutcome::Passed,
@@ -33,7 +33,7 @@ impl Outcome {
         }
     }
 
-    /// The check is no evidence about the endpoint.
+    /// Returns the outcome of a check that is no evidence about the endpoint.
     pub(super) fn unknown() -> Self {
         Self {
             finding: CheckOutcome::Unknown,
@@ -41,7 +41,7 @@ impl Outcome {
         }
     }
 
-    /// The endpoint is unhealthy.
+    /// Returns the outcome of an unhealthy endpoint.
     pub(super) fn failed(verdict: Verdict) -> Self {
         Self {
             finding: CheckOutcome::Failed,
@@ -49,7 +49,7 @@ impl Outcome {
         }
     }
 
-    /// What an answer to a check means that is no more than its verdict.
+    /// Returns the outcome of a response, from its verdict alone.
     pub(super) fn of(verdict: Verdict) -> Self {
         if verdict.is_success() {
             return Self::passed();
@@ -60,7 +60,7 @@ impl Outcome {
         }
     }
 
-    /// What it means if it is certain that the check has not passed.
+    /// Returns the outcome of a check that has certainly not passed.
     pub(super) fn unexpected(verdict: Verdict) -> Self {
         match verdict.breaker() {
             BreakerEffect::Failure => Self::failed(verdict),

@@ -13,7 +13,7 @@ use super::outcome::{Checking, Outcome};
 use crate::endpoint::Endpoint;
 use crate::endpoint::rewrite::rewrite;
 
-/// A check by an HTTP request.
+/// The settings of a check by an HTTP request.
 #[derive(Clone)]
 pub(super) struct RequestCheck {
     /// The path of the request.
@@ -37,7 +37,7 @@ impl RequestCheck {
         let mut request = Request::new(B::default());
         *request.uri_mut() = self.path.parse().unwrap_or_default();
         if rewrite(&mut request, endpoint, "").is_err() {
-            // Its base is nearly as long as a URI can be, which says nothing about the endpoint.
+            // The URI is too long. This is no evidence about the health of the endpoint.
             return Box::pin(async { Outcome::unknown() });
         }
         let status = self.status;
@@ -50,7 +50,7 @@ impl RequestCheck {
     }
 }
 
-/// Sends a request and reads its response to the end, so that the connection can be used again.
+/// Sends a request and reads its response to the end, so that the connection is reusable.
 async fn exchange<S, B, ResBody>(
     mut client: S,
     request: Request<B>,
@@ -76,7 +76,7 @@ where
     Ok(Response::from_parts(head, ()))
 }
 
-/// Judges the head of the answer.
+/// Returns the outcome for the head of a response.
 fn judge(head: &Response<()>, expected: Option<StatusCode>, verdict: Verdict) -> Outcome {
     match expected {
         Some(expected) if head.status() == expected => Outcome::passed(),

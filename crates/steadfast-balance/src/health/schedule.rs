@@ -1,16 +1,16 @@
-//! How often endpoints are checked, and how many results count.
+//! The times and thresholds of health checks.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 use steadfast_core::InvalidConfig;
 
-/// How often endpoints are checked, and what follows.
+/// The times and thresholds of health checks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     /// The time between two checks of one endpoint.
     pub(super) interval: Duration,
-    /// The longest time of a check.
+    /// The time limit of a check.
     pub(super) timeout: Duration,
     /// The random part of the interval, from 0 to 1.
     pub(super) jitter: f64,
@@ -41,13 +41,13 @@ impl Schedule {
         Ok(())
     }
 
-    /// How long the first check of an endpoint is put off.
+    /// Returns the random delay of the first check of an endpoint.
     pub(super) fn first(&self, rng: &mut Rng) -> Duration {
         Duration::try_from_secs_f64(self.interval.as_secs_f64() * self.jitter * rng.f64())
             .unwrap_or(Duration::MAX)
     }
 
-    /// The time from one check to the next.
+    /// Returns the time from one check to the next, with jitter.
     pub(super) fn next(&self, rng: &mut Rng) -> Duration {
         let share = 1.0 + self.jitter * (2.0 * rng.f64() - 1.0);
         Duration::try_from_secs_f64(self.interval.as_secs_f64() * share).unwrap_or(Duration::MAX)

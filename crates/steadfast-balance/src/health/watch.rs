@@ -1,4 +1,4 @@
-//! One endpoint that is checked: when, whether it may be, and what follows.
+//! The checks of one endpoint: their times, their conditions and their effects.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ pub(super) struct Watch {
     running: Option<Running>,
     /// Starts a check.
     check: Check,
-    /// Failures in a row while the breaker was closed.
+    /// The consecutive failures while the breaker was closed.
     failed: u32,
-    /// The bench that checks have looked at, and how many in a row passed.
+    /// The last bench that checks covered, with its consecutive successes.
     bench: Option<(Bench, u32)>,
     /// The generation of the last bench that a check has ended.
     ended: Option<u64>,
@@ -48,7 +48,7 @@ struct Running {
 // ===== impl Watch =====
 
 impl Watch {
-    /// Starts without a check.
+    /// Creates a watch without a check in progress.
     pub(super) fn new(state: Arc<EndpointState>, check: Check, due: Instant) -> Self {
         Self {
             state,
@@ -61,8 +61,10 @@ impl Watch {
         }
     }
 
-    /// Begins a check that is due, and goes on with one that runs. Returns when to look again, if
-    /// the check itself does not say so.
+    /// Starts a check if one is due, and polls the check in progress.
+    ///
+    /// Returns the time of the next poll. If a check is pending, returns `None`, because the check
+    /// wakes the task.
     pub(super) fn poll(
         &mut self,
         (schedule, signals): (&Schedule, &PoolSignals),
@@ -91,7 +93,10 @@ impl Watch {
         Some(self.due)
     }
 
-    /// Begins a check, unless it would only use up quota or the breaker has no place for it.
+    /// Starts a check.
+    ///
+    /// Returns `None` if the check would only use up quota, or if the breaker does not admit it. A
+    /// refuted bench also returns `None`.
     fn begin(&self, schedule: &Schedule, now: Instant) -> Option<Running> {
         let bench = match self.state.cooldown.cooling(now) {
             Some(Cooling::Limited) => return None,
@@ -99,7 +104,7 @@ impl Watch {
             Some(Cooling::Benched(bench)) => Some(bench),
             None => None,
         };
-        // A check is no attempt: it leaves the window of a closed breaker as it is, and its ramp.
+        // A check is not an attempt. It does not change the window or the ramp of a closed breaker.
         let probe = match self.state.breaker.state() {
             BreakerState::Closed => None,
             _ => Some(self.state.breaker.try_acquire().ok()?),
@@ -111,8 +116,9 @@ impl Watch {
         })
     }
 
-    /// Whether a check has ended the bench before this one, and the attempt that followed was
-    /// refused all the same. The check does not see what is wrong then.
+    /// Returns whether an attempt was refused after a check had ended the previous bench.
+    ///
+    /// The check does not detect the fault then.
     fn is_refuted(&self, bench: Bench) -> bool {
         bench.again
             && self
@@ -144,14 +150,14 @@ impl Watch {
             self.look_at_bench(schedule, bench, outcome, now);
         }
         if was_out && self.state.is_available(None, now) {
-            // Those, too, who wait for a busy service of another endpoint.
+            // This includes waiters for a busy service of another endpoint.
             signals.queue.wake_all(now);
         } else {
             signals.notify_waiters(now);
         }
     }
 
-    /// Opens a closed breaker when enough checks in a row have failed.
+    /// Opens a closed breaker after enough consecutive failed checks.
     fn count(&mut self, schedule: &Schedule, outcome: Outcome) {
         if outcome.finding != CheckOutcome::Failed {
             return;
@@ -159,14 +165,14 @@ impl Watch {
         self.failed += 1;
         if self.failed >= schedule.unhealthy {
             self.failed = 0;
-            // Requests may have opened it meanwhile, and it is half-open by now.
+            // Requests may have opened the breaker meanwhile, so it may be half-open by now.
             if self.state.breaker.state() == BreakerState::Closed {
                 self.state.breaker.trip();
             }
         }
     }
 
-    /// Ends a bench when enough checks in a row have passed since it began.
+    /// Ends a bench after enough consecutive passed checks since its start.
     fn look_at_bench(&mut self, schedule: &Schedule, bench: Bench, outcome: Outcome, now: Instant) {
         let before = match self.bench {
             Some((known, passed)) if known == bench => passed,

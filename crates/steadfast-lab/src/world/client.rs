@@ -22,7 +22,7 @@ use crate::world::random::generator;
 /// The HTTP client of a simulation: it sends a request to the endpoint that its URI names.
 ///
 /// An attempt that takes longer than the scenario's attempt timeout ends with a
-/// [`Classified`] error, as do connections that are refused or lost.
+/// [`Classified`](steadfast_core::Classified) error, as do connections that are refused or lost.
 #[derive(Clone, Debug)]
 pub struct World(Arc<Shared>);
 
