@@ -83,8 +83,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Returns an error if the name is empty, or if `base` is not an absolute `http` or `https`
-    /// URI without user information.
+    /// Returns an error if the name is empty. It also does so if `base` is not an absolute `http`
+    /// or `https` URI without user information.
     pub fn new(name: &str, base: &str) -> Result<Self, InvalidConfig> {
         if name.trim().is_empty() {
             return Err(InvalidConfig::new("name", name, "must not be empty"));
@@ -130,7 +130,7 @@ impl Endpoint {
     ///
     /// A key belongs into [`api_key`](Self::api_key). [`Credential::header`] accepts any header
     /// name. Only such a key counts as the endpoint's own. If a key from here or from a layer is
-    /// rejected, the endpoint does not cool, and there is no failover.
+    /// rejected, the endpoint does not cool. There is no failover then.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
