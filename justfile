@@ -76,7 +76,7 @@ features:
 # Licences, duplicates and sources of dependencies
 deny:
     cargo deny check bans licenses sources
-    cargo deny --manifest-path crates/steadfast-lab/Cargo.toml check --config deny.toml bans licenses sources
+    cargo deny --manifest-path crates/steadfast-lab/Cargo.toml --config deny.toml check bans licenses sources
 
 # Unused dependencies
 unused:

@@ -69,7 +69,7 @@
 //!
 //! * `poll_ready` polls only the inner service, and `call` decides about admission. With
 //!   [`backpressure`](CircuitBreakerLayer::backpressure), `poll_ready` waits for an admission.
-//! * A rejected request does not reach the inner service, whose reservation stays with the handle.
+//! * A rejected request does not reach the inner service. The reservation stays with the handle.
 //! * Clones of a [`CircuitBreaker`] and all services of one layer share one state.
 //! * A future that is dropped before the head is a cancelled attempt: it does not count, and a probe
 //!   releases its slot. See [`abandoned_after`](CircuitBreakerLayer::abandoned_after) for outer
@@ -82,8 +82,8 @@
 //! ```
 //!
 //! Outside of a timeout, so that a timeout is a failure and not a dropped future. Inside of a retry,
-//! so that each attempt counts. Inside of a concurrency limit, whose permits a rejected request would
-//! otherwise keep reserved.
+//! so that each attempt counts. Inside of a concurrency limit, because a rejected request would
+//! otherwise keep a permit reserved.
 //!
 //! # Limits
 //!
@@ -91,7 +91,7 @@
 //! * It does not limit rates: `429` and spent quotas are neutral, except with
 //!   [`rate_limits`](CircuitBreakerBuilder::rate_limits).
 //! * It has no timer, except for services with backpressure.
-//! * A probe whose slot was reclaimed still runs, so there may be more probes in flight than slots.
+//! * A probe still runs after its slot was reclaimed. More probes than slots may be in flight.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

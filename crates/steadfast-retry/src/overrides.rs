@@ -6,8 +6,8 @@ use http::Extensions;
 
 /// The retry settings of one request, in its extensions.
 ///
-/// Unset settings are those of the layer. A [`Deadline`](steadfast_core::Deadline) in the extensions
-/// sets the time until which attempts may start.
+/// Unset settings default to the layer's. A [`Deadline`](steadfast_core::Deadline) in the
+/// extensions sets the time until which attempts may start.
 ///
 /// ```
 /// use steadfast_retry::RetryOverride;

@@ -1,4 +1,4 @@
-//! Endpoints from the addresses of a name.
+//! Endpoints from the resolved addresses of a host name.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -15,29 +15,34 @@ use tokio::time::{sleep, timeout};
 use crate::endpoint::Endpoint;
 use crate::pool::handle::PoolHandle;
 
-/// How long an answer of a resolver is waited for.
+/// The timeout of one lookup.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How soon a resolver that failed is asked again. It doubles, up to the interval.
+/// The wait after a failed lookup. It doubles with each failure, up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// How many addresses of a name are used. Nobody fills a pool without end.
+/// The greatest number of addresses of a name, so that an answer cannot grow a pool without limit.
 const MAX_ADDRESSES: usize = 64;
 
-/// Makes an endpoint for each address of a host name, and asks for them again from time to time.
+/// Describes the lookup of a host name that yields an endpoint for each address.
 ///
-/// [`PoolHandle::resolve`] does it. `Endpoint::new("api", "https://api.example.com/v1")` becomes
-/// `api@192.0.2.1:443` and `api@192.0.2.2:443`, each with a breaker, a cooldown and a count of
-/// its own, and with all that the endpoint `api` is set to.
+/// [`PoolHandle::resolve`] runs the lookups, one per interval. For example,
+/// `Endpoint::new("api", "https://api.example.com/v1")` becomes `api@192.0.2.1:443` and
+/// `api@192.0.2.2:443`. Each address has its own breaker, cooldown and count of requests in flight.
+/// Each address has all settings of the endpoint `api`.
 ///
-/// # How a request gets to its address
+/// # Address of a request
 ///
 /// The URI of a request keeps the name, because `Host`, SNI and the certificate need it. The
-/// address is beside it: [`Endpoint::address`] says it to the function that makes the
-/// [layers of an endpoint](crate::EndpointBalanceBuilder::endpoint_layer), and
-/// [`ResolvedAddr`](crate::ResolvedAddr) in the extensions of the request to the client. A client
-/// that knows of neither goes wherever the name leads it, and the endpoints are the same place
-/// under several names.
+/// address is available in two other places:
 ///
-/// Clients keep connections by the name in the URI, so each address needs a client of its own:
+/// * [`Endpoint::address`] has it for the function that creates the
+///   [layers of an endpoint](crate::EndpointBalanceBuilder::endpoint_layer).
+/// * [`ResolvedAddr`](crate::ResolvedAddr) in the extensions of the request has it for the client.
+///
+/// If a client uses neither, it resolves the name itself. All endpoints then lead to the same
+/// addresses.
+///
+/// HTTP clients pool connections by the name in the URI. Each address therefore needs its own
+/// client:
 ///
 /// ```
 /// # use bytes::Bytes;
@@ -106,14 +111,14 @@ const MAX_ADDRESSES: usize = 64;
 /// # }
 /// ```
 ///
-/// For TLS put `hyper_rustls`'s connector around a `HttpConnector::new_with_resolver` that answers
-/// with the address; with `reqwest` it is `ClientBuilder::resolve`.
+/// For TLS, wrap a `HttpConnector::new_with_resolver` that returns the address in the connector of
+/// `hyper_rustls`. With `reqwest`, use `ClientBuilder::resolve`.
 #[derive(Clone)]
 #[must_use = "it does nothing until it is given to a pool"]
 pub struct Resolve {
-    /// The endpoint whose name is resolved. Each address gets a copy.
+    /// The endpoint to resolve. Each address gets a copy of it.
     endpoint: Endpoint,
-    /// The time between two lookups.
+    /// The time between an answer and the next lookup.
     interval: Duration,
     /// Resolves `host:port` to addresses.
     resolver: Arc<Resolver>,
@@ -128,14 +133,16 @@ type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send
 struct Known {
     /// The pool that the addresses are added to.
     pool: PoolHandle,
+    /// The endpoint that each address gets a copy of.
     endpoint: Endpoint,
     /// The ids of the endpoints that this resolution has added.
     ids: Vec<(SocketAddr, u64)>,
 }
 
 impl Resolve {
-    /// The time between two questions, if not set. It is the time to live of many records that are
-    /// meant to change.
+    /// The default time between an answer and the next lookup, 30 s.
+    ///
+    /// DNS records that are expected to change often have this time to live.
     pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 
     /// Resolves the host of an endpoint with the resolver of the operating system.
@@ -146,7 +153,7 @@ impl Resolve {
         })
     }
 
-    /// Resolves the host of an endpoint with `resolver`, which is asked for `host:port`.
+    /// Resolves the host of an endpoint with `resolver`, a function of `host:port`.
     pub fn with<R, F>(endpoint: Endpoint, resolver: R) -> Self
     where
         R: Fn(String) -> F + Send + Sync + 'static,
@@ -159,19 +166,21 @@ impl Resolve {
         }
     }
 
-    /// Sets the time between an answer and the next question.
+    /// Sets the time between an answer and the next lookup. It must be positive.
+    ///
+    /// Defaults to [`DEFAULT_INTERVAL`](Self::DEFAULT_INTERVAL).
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Resolves a name. An empty answer is an error.
+    /// Resolves a name. Returns an error if the answer is empty.
     async fn addresses(&self, name: String) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = timeout(TIMEOUT, (self.resolver)(name)).await??;
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no addresses"));
         }
-        // The order of an answer often changes although nothing else does.
+        // Resolvers often rotate the order. Sorted, the limit keeps the same addresses each time.
         addresses.sort_unstable();
         addresses.dedup();
         addresses.truncate(MAX_ADDRESSES);
@@ -182,21 +191,30 @@ impl Resolve {
 impl PoolHandle {
     /// Keeps an endpoint in the pool for each address of a name, of at most 64.
     ///
-    /// The future never ends; spawn it, or poll it beside something else. An address that is still
-    /// there at the next answer keeps its endpoint and its state, a new one gets an endpoint, and
-    /// one that has gone loses it, while what runs there comes to its end. One that somebody has
-    /// removed comes back with the next answer: [`disable`](Self::disable) keeps it out. Other
-    /// endpoints are left alone. So this is for names whose answers have all addresses. Where each has
-    /// a few of many, endpoints would come and go, and what is known of them with them. When the resolver fails, finds nothing, or does not answer for 10 s, the endpoints
-    /// stay, and it is asked again after 1 s, doubling to the interval.
+    /// The future never completes. Spawn it, or poll it next to other work. Each answer updates the
+    /// pool:
+    ///
+    /// * If an address is still listed, its endpoint keeps its state.
+    /// * If an address is new, an endpoint is added.
+    /// * If an address is no longer listed, its endpoint is removed. Attempts in flight continue.
+    /// * If an endpoint was removed through the handle, the next answer adds it again. To keep it
+    ///   out of service, use [`disable`](Self::disable).
+    ///
+    /// Endpoints from other sources do not change. Each answer must list all addresses of the name.
+    /// If answers list a varying subset, endpoints come and go and lose their state.
+    ///
+    /// A lookup fails if the resolver fails, returns no address, or takes longer than 10 s. The
+    /// endpoints stay after a failure. The next lookup starts after 1 s. This wait doubles with
+    /// each failure, up to the interval.
     ///
     /// # Errors
     ///
-    /// Returns an error that names the field if something is misconfigured.
+    /// Returns an error with the name of the field if the interval is zero or the endpoint
+    /// is invalid.
     ///
     /// # Cancel safety
     ///
-    /// Once the future is dropped the endpoints stay as they are.
+    /// If the future is dropped, the endpoints stay in the pool and are no longer updated.
     pub fn resolve(
         &self,
         resolve: Resolve,
@@ -234,9 +252,9 @@ impl PoolHandle {
 impl Known {
     /// Adds new addresses, and removes addresses that are no longer listed.
     fn follow(&mut self, addresses: &[SocketAddr]) {
-        // Somebody may have taken one out, or all with `replace`.
+        // The handle may have removed an endpoint since, or all of them with `replace`.
         self.ids.retain(|(_, id)| self.pool.has(*id));
-        // First those that come, so that there is no moment without any.
+        // Additions come before removals, so that the pool is not empty in between.
         for address in addresses {
             if !self.ids.iter().any(|(known, _)| known == address) {
                 self.add(*address);
@@ -257,7 +275,7 @@ impl Known {
         let name = endpoint.name().clone();
         match self.pool.put(None, endpoint) {
             Ok(id) => self.ids.push((address, id)),
-            // The rest is valid, but its name can be taken. It is tried again with the next answer.
+            // The name may be in use. The next answer tries the address again.
             Err(error) => tracing::info!(endpoint = %name, %error, "endpoint passed over"),
         }
     }

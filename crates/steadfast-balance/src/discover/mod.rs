@@ -1,4 +1,4 @@
-//! Endpoints that somebody else puts into a pool and takes out again: a stream, or a name.
+//! Service discovery: endpoints from a stream of changes or from a host name.
 
 pub(crate) mod dns;
 #[cfg(feature = "discover")]
@@ -11,8 +11,9 @@ use crate::pool::handle::PoolHandle;
 use crate::pool::snapshot::ActiveEndpoint;
 
 impl PoolHandle {
-    /// Puts an endpoint in the place of the one with the id `old`, or behind all if that is gone.
-    /// Returns its id, which is the old one if it stays the same but for its tier or weight.
+    /// Replaces the endpoint with the id `old`. If that is gone, adds the endpoint at the end.
+    ///
+    /// Returns the id. The id stays the same if at most the tier or the weight differs.
     pub(crate) fn put(&self, old: Option<u64>, endpoint: Endpoint) -> Result<u64, InvalidConfig> {
         self.pool().edit(|all, new| {
             let Some(at) = old.and_then(|old| find(all, old)) else {
@@ -32,8 +33,9 @@ impl PoolHandle {
         })
     }
 
-    /// Takes out the endpoint with this id, if it is still there. One of the same name that
-    /// somebody else has put there since is another one.
+    /// Removes the endpoint with this id, if the pool still has it.
+    ///
+    /// A later endpoint of the same name has another id and stays.
     pub(crate) fn take(&self, id: u64) {
         let taken = self.pool().edit(|all, _| {
             all.retain(|entry| entry.state.id != id);
@@ -42,13 +44,13 @@ impl PoolHandle {
         debug_assert!(taken.is_ok(), "nothing in there can fail");
     }
 
-    /// Whether the endpoint with this id is there, in service or not.
+    /// Returns whether the pool has the endpoint with this id, enabled or disabled.
     pub(crate) fn has(&self, id: u64) -> bool {
         find(&self.pool().snapshot().all, id).is_some()
     }
 }
 
-/// Returns the index of an endpoint.
+/// Returns the index of the endpoint with this id.
 fn find(all: &[ActiveEndpoint], id: u64) -> Option<usize> {
     all.iter().position(|entry| entry.state.id == id)
 }

@@ -10,16 +10,16 @@ use crate::endpoint::Endpoint;
 use crate::pool::handle::PoolHandle;
 
 impl PoolHandle {
-    /// Adds and removes endpoints as a stream of changes says, until it ends.
+    /// Adds and removes endpoints by a stream of changes, until the stream ends.
     ///
-    /// An `Insert` under a known key takes the place of what was there. If that stays the same, in
-    /// its name, base, credential and headers, it keeps its state. `Remove` takes out what was put
-    /// there under this key, and nothing else: endpoints from elsewhere are left alone.
+    /// An `Insert` under a known key replaces the endpoint of this key. If name, base, credential
+    /// and headers are the same, the endpoint keeps its state. A `Remove` removes the endpoint of
+    /// its key only. Endpoints from other sources do not change.
     ///
-    /// An endpoint that is misconfigured, or has the name of another one, is passed over with a
-    /// `tracing` event at level `info`. What an `Insert` under a known key would have replaced
-    /// stays then. It is tried again when something else that the stream has put there goes: during
-    /// a rolling update the new one often comes before the old one has gone.
+    /// If an endpoint is invalid or its name is in use, it is passed over. A `tracing` event at
+    /// level `info` reports it, and the earlier endpoint of its key stays. It is tried again after
+    /// each later `Remove` or `Insert` that changes the pool. During a rolling update, a new
+    /// endpoint often arrives before the old one of the same name is removed.
     ///
     /// ```
     /// use std::convert::Infallible;
@@ -44,12 +44,12 @@ impl PoolHandle {
     ///
     /// # Errors
     ///
-    /// Ends with the error of the stream.
+    /// Returns the error of the stream.
     ///
     /// # Cancel safety
     ///
-    /// Each change is whole. The endpoints stay as they are when the stream ends, fails, or is not
-    /// followed any more.
+    /// Each change is applied as a whole. If the stream ends or fails, or the future is dropped,
+    /// the endpoints stay in the pool.
     pub fn follow<D>(&self, changes: D) -> impl Future<Output = Result<(), D::Error>> + use<D>
     where
         D: Discover<Service = Endpoint>,
@@ -69,13 +69,13 @@ impl PoolHandle {
     }
 }
 
-/// The endpoints that came from a stream, by their keys there.
+/// The endpoints of a stream, by key.
 struct Placed<K> {
     /// The pool that the endpoints are added to.
     pool: PoolHandle,
     /// The ids of the endpoints by their key in the stream.
     ids: Vec<(K, u64)>,
-    /// What could not be put there, as its name was taken.
+    /// The endpoints that the pool rejected, for example for a duplicate name.
     passed_over: Vec<(K, Endpoint)>,
 }
 
@@ -94,7 +94,7 @@ impl<K: Eq> Placed<K> {
         self.passed_over.retain(|(known, _)| *known != key);
         let name = endpoint.name().clone();
         match self.put(key, endpoint) {
-            // What was there under this key may have had the name of another one.
+            // The replaced endpoint may have had the name of an endpoint that was passed over.
             Ok(()) => self.try_again(),
             Err(error) => tracing::info!(endpoint = %name, %error, "endpoint passed over"),
         }
@@ -110,7 +110,7 @@ impl<K: Eq> Placed<K> {
         }
     }
 
-    /// Puts an endpoint into the pool, or keeps it until its name may be free.
+    /// Puts an endpoint into the pool. If the pool rejects it, keeps it for a later try.
     fn put(&mut self, key: K, endpoint: Endpoint) -> Result<(), InvalidConfig> {
         let known = self.ids.iter_mut().find(|(known, _)| *known == key);
         let old = known.as_ref().map(|(_, id)| *id);
@@ -125,15 +125,15 @@ impl<K: Eq> Placed<K> {
         Ok(())
     }
 
-    /// Adds endpoints that were rejected before, for example for a duplicate name.
+    /// Tries the endpoints again that were passed over, until no further one is added.
     fn try_again(&mut self) {
-        // One that gets its place may leave a name to another one.
+        // An endpoint that replaces another one may free a name that a further endpoint needs.
         let mut goes_on = true;
         while goes_on {
             let again = std::mem::take(&mut self.passed_over);
             let before = again.len();
             for (key, endpoint) in again {
-                // It was told of already, and is kept again.
+                // The first failure was reported. `put` keeps the endpoint again.
                 let _ = self.put(key, endpoint);
             }
             goes_on = self.passed_over.len() < before;

@@ -8,6 +8,7 @@ use http::{Request, Response};
 use std::convert::Infallible;
 use tower::ServiceExt;
 
+/// Returns the context of a pool with a fixed seed.
 pub(crate) fn shared(strategy: Strategy) -> PoolContext {
     PoolContext::new(PoolConfig {
         strategy: Arc::new(strategy),
@@ -16,6 +17,7 @@ pub(crate) fn shared(strategy: Strategy) -> PoolContext {
     })
 }
 
+/// Returns a pool with one endpoint for each of these tiers.
 pub(crate) fn pool(tiers: &[u16]) -> Pool {
     let endpoint = |(n, tier): (usize, &u16)| {
         let endpoint = Endpoint::new(&n.to_string(), "http://a.test").unwrap();
@@ -28,10 +30,10 @@ pub(crate) fn pool(tiers: &[u16]) -> Pool {
     .unwrap()
 }
 
-/// A thread may be suspended after it has stored the new list and before it has stored the version.
-/// Requests repeated their check of the version meanwhile, until their stack was exhausted.
+/// A thread may be suspended between its stores of the new snapshot and of the new version.
+/// Requests used to repeat their check of the version meanwhile, until their stack was exhausted.
 #[tokio::test]
-async fn half_done_change_does_not_block_a_request() {
+async fn change_without_its_version_does_not_block_a_request() {
     let pool = Arc::new(pool(&[0]));
     let answer = async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new()));
     let all = pool.snapshot().all.clone();

@@ -97,9 +97,9 @@ impl CircuitBreakerBuilder {
     /// Defaults to [`DEFAULT_CONSECUTIVE_FAILURES`](Self::DEFAULT_CONSECUTIVE_FAILURES). `u32::MAX`
     /// disables the rule in practice.
     ///
-    /// A lost HTTP/2 connection fails all its requests at once, which is one event. So of the
-    /// failures with the class [`Transport`](steadfast_core::Class::Transport) that come within a
-    /// second, those of attempts from before the streak count once. Later attempts count each.
+    /// A lost HTTP/2 connection fails all its requests at once, which is one event.
+    /// Failures with the class [`Transport`](steadfast_core::Class::Transport) within a second
+    /// therefore count once if their attempts started before the streak. Later attempts count each.
     pub fn consecutive_failures(mut self, failures: u32) -> Self {
         self.rules.consecutive_failures = failures;
         self

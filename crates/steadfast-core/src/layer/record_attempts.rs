@@ -17,8 +17,8 @@ pub trait RecordAttempts {
     /// `take_next`.
     fn take_next(&self) -> Option<Next>;
 
-    /// Returns the tier of the outcome that the layers below have returned: that of the attempt
-    /// that was recorded last, or of [`set_tier`](Self::set_tier) since then.
+    /// Returns the tier of the outcome that the layers below have returned. It is the tier of the
+    /// last recorded attempt, or the value of a later [`set_tier`](Self::set_tier).
     fn tier(&self) -> u16;
 
     /// Sets the tier of the outcome that is about to be returned. A layer with concurrent attempts

@@ -143,7 +143,7 @@ impl Backoff {
     /// Draws the wait after a hint. `retry` is the number of earlier hints that did not help.
     ///
     /// All clients that the server refused got the same hint, and returned at the same time. After
-    /// the first hint, the random part is therefore that of the longest wait. The fixed part does
+    /// the first hint, the random part is therefore as for the longest wait. The fixed part does
     /// not grow: a server that sends hints needs no longer pause.
     pub(crate) fn draw_for_hint(
         &self,
