@@ -45,7 +45,11 @@ where
                 }
                 Ok(response)
             }
-            Err(error) => Err(classified(&**this.classifier, error.into())),
+            Err(error) => {
+                let error = error.into();
+                let verdict = this.classifier.classify(Err(&*error));
+                Err(Classified::new(verdict, error).into())
+            }
         })
     }
 }
@@ -55,10 +59,4 @@ fn is_default<B>(verdict: Verdict, response: &Response<B>) -> bool {
     verdict == Verdict::SUCCESS
         && response.status().as_u16() < 400
         && response.extensions().get::<Verdict>().is_none()
-}
-
-/// Wraps an error with its verdict.
-pub(super) fn classified(classifier: &impl Classify, error: BoxError) -> BoxError {
-    let verdict = classifier.classify(Err(&*error));
-    Classified::new(verdict, error).into()
 }

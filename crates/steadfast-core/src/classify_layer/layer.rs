@@ -42,11 +42,6 @@ use crate::classify::{Classify, DefaultClassifier};
 /// # }
 /// ```
 ///
-/// # Errors
-///
-/// Each error becomes a [`Classified`](crate::Classified), also an error of readiness. Its source is the
-/// error of the client: use [`find_error`](crate::find_error) instead of a downcast.
-///
 /// # Readiness, clones and dropped requests
 ///
 /// The service is ready when the inner service is ready. It keeps no state, so clones and dropped

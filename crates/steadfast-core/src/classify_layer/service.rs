@@ -1,10 +1,10 @@
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::future::{ClassifyFuture, classified};
+use super::future::ClassifyFuture;
 use crate::BoxError;
 use crate::classify::{Classify, DefaultClassifier};
 
@@ -47,8 +47,7 @@ where
     type Future = ClassifyFuture<S::Future, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let ready = ready!(self.inner.poll_ready(cx));
-        Poll::Ready(ready.map_err(|error| classified(&*self.classifier, error.into())))
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
