@@ -3,3 +3,4 @@
 pub(crate) mod queue;
 pub(crate) mod signals;
 pub(crate) mod wait;
+pub(crate) mod waiters;

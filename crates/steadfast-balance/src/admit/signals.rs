@@ -8,7 +8,8 @@ use std::time::Duration;
 use steadfast_core::layer::Observers;
 use tokio::time::Instant;
 
-use crate::admit::queue::{Key, Queue, Wanted};
+use crate::admit::queue::Queue;
+use crate::admit::waiters::{Key, Wanted};
 
 /// The observers and the queue of a pool.
 ///

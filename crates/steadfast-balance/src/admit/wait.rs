@@ -9,8 +9,8 @@ use steadfast_core::BoxError;
 use steadfast_core::layer::saturating_add;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::admit::queue::{Key, TICK, Wanted};
 use crate::admit::signals::QueuePosition;
+use crate::admit::waiters::{Key, TICK, Wanted};
 use crate::exhausted::WhenExhausted;
 use crate::pool::Pool;
 use crate::pool::context::PoolContext;

@@ -6,7 +6,7 @@ use steadfast_core::layer::{Next, RecordAttempts};
 use steadfast_core::{Class, Event, Exhausted, Verdict};
 use tokio::time::Instant;
 
-use crate::admit::queue::Key;
+use crate::admit::waiters::Key;
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::{Eligibility, Stage};

@@ -7,8 +7,9 @@ use steadfast_core::{BoxError, Class, Exhausted, Verdict};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::admit::queue::{Claims, Key};
+use crate::admit::queue::Claims;
 use crate::admit::wait::{Step, View, Waiting};
+use crate::admit::waiters::Key;
 use crate::exhausted::WhenExhausted;
 use crate::pool::Pool;
 use crate::pool::context::PoolContext;
