@@ -29,6 +29,7 @@
 //! | Place | Type | Written by | Read by |
 //! |---|---|---|---|
 //! | request extensions | [`Deadline`] | the caller, any layer | retry, balance, hedge, timeouts |
+//! | request extensions | [`LimitKey`] | the caller, any layer | balance |
 //! | request extensions | [`RoutingOptions`] | the caller, any layer | balance, hedge |
 //! | request extensions | [`Trail`] | retry | retry, balance |
 //! | response extensions | [`Verdict`] | [`ClassifyLayer`], next to the client | all layers |
@@ -62,6 +63,7 @@ mod exhausted;
 mod hint;
 mod invalid;
 pub mod layer;
+mod limit_key;
 mod rate_limit;
 mod routing;
 mod safety;
@@ -87,6 +89,7 @@ pub use self::event::{Event, Observer, observer_fn};
 pub use self::exhausted::Exhausted;
 pub use self::hint::hint_in_text;
 pub use self::invalid::InvalidConfig;
+pub use self::limit_key::LimitKey;
 pub use self::rate_limit::{Bucket, RateLimit, Reset, Unit};
 pub use self::routing::RoutingOptions;
 pub use self::safety::Safety;

@@ -9,6 +9,7 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::breaker_state::BreakerState;
 use crate::class::Class;
+use crate::limit_key::LimitKey;
 use crate::unknown_name::UnknownName;
 
 impl Serialize for Class {
@@ -32,6 +33,12 @@ impl Serialize for BreakerState {
 impl<'de> Deserialize<'de> for BreakerState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Name("a breaker state", PhantomData))
+    }
+}
+
+impl Serialize for LimitKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
