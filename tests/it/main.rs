@@ -3,6 +3,8 @@
 mod configuration;
 mod connections;
 mod contract;
+#[cfg(unix)]
+mod descriptors;
 mod failover;
 mod gateway;
 mod hedging;

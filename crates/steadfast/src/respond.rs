@@ -16,6 +16,7 @@ use steadfast_core::{BoxError, Class, Exhausted, find_error};
 /// | Error | Status |
 /// |---|---|
 /// | `Exhausted` by limits, or an open breaker | `503` with `retry-after` in whole seconds |
+/// | a lack of descriptors, ports or memory on this machine | `503` |
 /// | a timeout | `504` |
 /// | a fault of the request, such as a body that failed while it was sent | `400` |
 /// | any other | `502` |
@@ -29,7 +30,7 @@ pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
     let refused = find_error::<Exhausted>(error).is_some_and(|it| it.trail().is_empty())
         || find_error::<CircuitOpen>(error).is_some();
     let status = match verdict.class() {
-        Class::RateLimited | Class::QuotaExhausted | Class::Overloaded => {
+        Class::RateLimited | Class::QuotaExhausted | Class::Overloaded | Class::Local => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         _ if refused => StatusCode::SERVICE_UNAVAILABLE,
@@ -88,6 +89,10 @@ mod tests {
             ),
             (BoxError::from(timeout), (504, None)),
             (connect.into(), (502, None)),
+            (
+                Classified::new(Verdict::new(Class::Local), "descriptors").into(),
+                (503, None),
+            ),
             (
                 Classified::new(Verdict::new(Class::CallerFault), "gone").into(),
                 (400, None),

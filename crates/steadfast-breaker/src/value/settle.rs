@@ -128,8 +128,9 @@ impl Shared {
         if self.limit(admission, verdict, count_bad) {
             return;
         }
-        // Neither a success nor a failure, but the call has a duration.
-        if !admission.is_probe() && verdict.class() != Class::Cancelled {
+        // Neither a success nor a failure, but a call that reached the peer has a duration.
+        let reached = !matches!(verdict.class(), Class::Cancelled | Class::Local);
+        if !admission.is_probe() && reached {
             if let Some(reason) = self.count(admission, None) {
                 self.trip(admission, reason, verdict);
             }

@@ -26,6 +26,7 @@ pub use self::effect::{BreakerEffect, OtherEndpoint, SameEndpoint};
 /// | `ServerError` | once, after a backoff | yes | failure |
 /// | `CallerFault` | never | never | success |
 /// | `Success` | – | – | success |
+/// | `Local` | after a backoff | yes | neutral |
 /// | `Cancelled` | – | – | neutral |
 ///
 /// [`FromStr`] and, with the feature `serde`, `Serialize` and `Deserialize` use the names of
@@ -59,13 +60,15 @@ pub enum Class {
     CallerFault,
     /// The endpoint served the request.
     Success,
+    /// This machine lacks descriptors, ports or memory, so the endpoint was not reached.
+    Local,
     /// The caller dropped the request before the head of the response arrived.
     Cancelled,
 }
 
 impl Class {
     /// All classes, in the order of the table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::QuotaExhausted,
         Self::RateLimited,
         Self::Overloaded,
@@ -79,6 +82,7 @@ impl Class {
         Self::ServerError,
         Self::CallerFault,
         Self::Success,
+        Self::Local,
         Self::Cancelled,
     ];
 
@@ -109,6 +113,7 @@ impl Class {
             Self::ServerError => "server_error",
             Self::CallerFault => "caller_fault",
             Self::Success => "success",
+            Self::Local => "local",
             Self::Cancelled => "cancelled",
         }
     }
@@ -118,7 +123,9 @@ impl Class {
     pub const fn same_endpoint(self) -> SameEndpoint {
         match self {
             Self::RateLimited => SameEndpoint::AfterHint,
-            Self::Overloaded | Self::Connect | Self::Transport => SameEndpoint::AfterBackoff,
+            Self::Overloaded | Self::Connect | Self::Transport | Self::Local => {
+                SameEndpoint::AfterBackoff
+            }
             Self::ServerError => SameEndpoint::OnceAfterBackoff,
             _ => SameEndpoint::Never,
         }
@@ -164,6 +171,7 @@ impl Class {
                 | Self::Connect
                 | Self::Unauthorized
                 | Self::ModelUnavailable
+                | Self::Local
         )
     }
 }

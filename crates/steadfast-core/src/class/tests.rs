@@ -21,6 +21,7 @@ fn class_has_the_row_of_its_table() {
         (Class::ServerError, OnceAfterBackoff, Any, Failure, false),
         (Class::CallerFault, NEVER, NOWHERE, Success, false),
         (Class::Success, NEVER, NOWHERE, Success, false),
+        (Class::Local, AfterBackoff, Any, Neutral, true),
         (Class::Cancelled, NEVER, NOWHERE, Neutral, false),
     ] {
         assert_eq!(class.same_endpoint(), same, "{class}");

@@ -32,6 +32,7 @@ use crate::verdict::Verdict;
 /// | [`Classified`](crate::Classified), [`Exhausted`](crate::Exhausted) | the class of its verdict |
 /// | `Elapsed` of [`tokio::time::timeout`] | `Timeout` |
 /// | [`std::io::Error`] of a refused connection | `Connect` |
+/// | [`std::io::Error`] for a lack of descriptors, local ports or memory, or of a cancelled lookup of a name | `Local` |
 /// | all others | `Transport` |
 ///
 /// `tower::timeout::error::Elapsed` is not recognized. Map it with

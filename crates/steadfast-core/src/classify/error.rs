@@ -5,6 +5,7 @@ use std::io;
 
 use tokio::time::error::Elapsed;
 
+use super::local::local_verdict;
 use crate::chain::chain;
 use crate::class::Class;
 use crate::exhausted::Exhausted;
@@ -24,7 +25,9 @@ fn known_verdict(error: &(dyn Error + 'static)) -> Option<Verdict> {
     } else if error.is::<Elapsed>() {
         Some(Verdict::new(Class::Timeout))
     } else {
-        let kind = error.downcast_ref::<io::Error>()?.kind();
-        (kind == io::ErrorKind::ConnectionRefused).then_some(Verdict::new(Class::Connect))
+        let error = error.downcast_ref::<io::Error>()?;
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        let connect = refused.then_some(Verdict::new(Class::Connect));
+        connect.or_else(|| local_verdict(error))
     }
 }

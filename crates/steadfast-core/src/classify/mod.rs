@@ -2,6 +2,7 @@ mod closure;
 mod default_classifier;
 mod error;
 mod head;
+mod local;
 mod response;
 mod rule;
 

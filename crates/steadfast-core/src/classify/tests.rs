@@ -116,3 +116,27 @@ fn error_has_the_class_of_its_known_source() {
         );
     }
 }
+
+/// A process without free descriptors counted its own errors as failures of healthy endpoints, and
+/// their breakers opened.
+#[test]
+fn error_of_this_machine_is_local() {
+    let (descriptors, ports, buffers, memory) = if cfg!(windows) {
+        (vec![10024], 10049, 10055, 8)
+    } else if cfg!(any(target_os = "linux", target_os = "android")) {
+        (vec![24, 23], 99, 105, 12)
+    } else {
+        (vec![24, 23], 49, 55, 12)
+    };
+    let unsent = descriptors.into_iter().chain([ports]);
+    let unsent = unsent.map(|code| (io::Error::from_raw_os_error(code), true));
+    let codes = [buffers, memory].map(io::Error::from_raw_os_error);
+    let cancelled = io::Error::new(io::ErrorKind::Interrupted, "cancelled");
+    let uncertain = codes.into_iter().chain([cancelled]);
+    for (error, proves) in unsent.chain(uncertain.map(|error| (error, false))) {
+        let error = io::Error::other(error);
+        let verdict = DefaultClassifier.classify(Err(&error));
+        let is = (verdict.class(), verdict.proves_unprocessed());
+        assert_eq!(is, (Class::Local, proves), "{error}");
+    }
+}

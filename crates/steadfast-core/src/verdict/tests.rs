@@ -29,6 +29,13 @@ fn overloaded_proves_unprocessed_only_with_a_hint() {
 }
 
 #[test]
+fn maybe_processed_verdict_proves_nothing() {
+    let verdict = Verdict::new(Class::Local);
+    assert!(verdict.proves_unprocessed());
+    assert!(!verdict.maybe_processed().proves_unprocessed());
+}
+
+#[test]
 fn classified_error_is_found_below_other_errors() {
     let inner = Classified::new(Verdict::new(Class::Connect), "refused");
     let outer = Classified::new(Verdict::new(Class::Transport), inner);

@@ -12,6 +12,8 @@ pub struct Verdict {
     hint: Option<Duration>,
     should_retry: Option<bool>,
     neutral: bool,
+    /// Whether the request may have been processed, whatever the class.
+    may_be_processed: bool,
 }
 
 impl Verdict {
@@ -26,6 +28,7 @@ impl Verdict {
             hint: None,
             should_retry: None,
             neutral: false,
+            may_be_processed: false,
         }
     }
 
@@ -54,6 +57,15 @@ impl Verdict {
     #[must_use]
     pub const fn neutral(mut self) -> Self {
         self.neutral = true;
+        self
+    }
+
+    /// Removes the proof that the request was not processed, for any class.
+    ///
+    /// A machine without memory can lose a connection that has carried the whole request.
+    #[must_use]
+    pub const fn maybe_processed(mut self) -> Self {
+        self.may_be_processed = true;
         self
     }
 
@@ -105,9 +117,11 @@ impl Verdict {
     /// Returns whether the request was certainly not processed.
     ///
     /// Such a request can be sent again with any method. Each [refusal](Class::is_refusal) is such
-    /// a proof, and so is `Overloaded` with a hint.
+    /// a proof, and so is `Overloaded` with a hint, unless the verdict is
+    /// [`maybe_processed`](Self::maybe_processed).
     #[must_use]
     pub const fn proves_unprocessed(&self) -> bool {
-        self.class.is_refusal() || matches!(self.class, Class::Overloaded) && self.hint.is_some()
+        let is_shed = matches!(self.class, Class::Overloaded) && self.hint.is_some();
+        !self.may_be_processed && (self.class.is_refusal() || is_shed)
     }
 }

@@ -40,6 +40,11 @@ pub(crate) enum Decision {
 }
 
 impl Outcome {
+    /// Returns whether the attempt was refused, so that it has cost its endpoint almost nothing.
+    pub(super) fn is_refused(&self) -> bool {
+        self.verdict.class().is_refusal() && self.verdict.proves_unprocessed()
+    }
+
     /// Returns whether a repeat could process the request twice.
     pub(super) fn must_not_be_repeated(&self, limits: Limits) -> bool {
         self.attempted && !limits.safe && !self.verdict.proves_unprocessed()

@@ -70,8 +70,11 @@ impl Policy {
         match next {
             Some(Next::Never) => Decision::GiveUp("no endpoint may take it"),
             Some(Next::Now) if attempted => {
-                let refused = verdict.class().is_refusal();
-                let price = if refused { 0 } else { RetryBudget::MOVE_COST };
+                let price = if outcome.is_refused() {
+                    0
+                } else {
+                    RetryBudget::MOVE_COST
+                };
                 self.at_once(outcome, price, limits, spent, now)
             }
             Some(Next::RetrySameNow) if attempted => {
@@ -103,7 +106,7 @@ impl Policy {
         spent: Spent,
         now: Instant,
     ) -> Decision {
-        let counts = !outcome.verdict.class().is_refusal();
+        let counts = !outcome.is_refused();
         if counts && spent.attempts >= limits.max_attempts {
             return Decision::GiveUp("no attempt is left");
         }

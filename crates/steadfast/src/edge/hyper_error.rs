@@ -3,13 +3,19 @@
 use std::error::Error;
 
 use hyper_util::client::legacy;
+use steadfast_core::layer::verdict_of;
 use steadfast_core::{Class, Verdict, find_error};
 
 /// Returns the verdict on an error of hyper, hyper-util or h2. The errors of reqwest have these as
 /// sources.
 pub(crate) fn verdict(error: &(dyn Error + 'static)) -> Option<Verdict> {
     if find_error::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
-        return Some(Verdict::new(Class::Connect));
+        // This machine may have failed, such as by a lack of descriptors.
+        let class = match verdict_of::<()>(Err(error)).class() {
+            Class::Local => Class::Local,
+            _ => Class::Connect,
+        };
+        return Some(Verdict::new(class));
     }
     // The body of the request failed while it was sent. The endpoint is not at fault.
     if find_error::<hyper::Error>(error).is_some_and(hyper::Error::is_user) {

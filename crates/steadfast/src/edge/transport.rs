@@ -32,5 +32,24 @@ pub(crate) fn classified_body(error: BoxError) -> BoxError {
     if Classified::find(&*error).is_some() {
         return error;
     }
-    Classified::new(Verdict::new(Class::Transport), error).into()
+    let verdict = match verdict_of_error(&error).class() {
+        Class::Local => Verdict::new(Class::Local).maybe_processed(),
+        _ => Verdict::new(Class::Transport),
+    };
+    Classified::new(verdict, error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    /// The endpoint has processed the request by then, and did not fail.
+    #[test]
+    fn body_lost_for_lack_of_memory_is_local_and_maybe_processed() {
+        let error = classified_body(io::Error::from(io::ErrorKind::OutOfMemory).into());
+        let verdict = Classified::find(&*error).expect("classified").verdict();
+        assert_eq!(verdict.class(), Class::Local);
+        assert!(!verdict.proves_unprocessed());
+    }
 }
