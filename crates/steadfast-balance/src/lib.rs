@@ -132,6 +132,7 @@ pub use self::service::body::ResponseBody;
 pub use self::service::future::ResponseFuture;
 pub use self::state::check_result::{CheckOutcome, CheckResult};
 pub use self::state::quota::QuotaWindow;
+pub use self::state::reason::Reason;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

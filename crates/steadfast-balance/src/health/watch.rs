@@ -16,6 +16,7 @@ use crate::admit::signals::PoolSignals;
 use crate::state::EndpointState;
 use crate::state::check_result::CheckOutcome;
 use crate::state::cooldown::bench::{Bench, Cooling};
+use crate::state::reason::Reason;
 
 /// One endpoint under check.
 pub(super) struct Watch {
@@ -141,6 +142,9 @@ impl Watch {
         }
         match running.probe {
             Some(probe) if outcome.finding != CheckOutcome::Unknown => {
+                if outcome.finding == CheckOutcome::Failed {
+                    self.remember(outcome.verdict);
+                }
                 probe.record(outcome.verdict);
             }
             Some(probe) => drop(probe),
@@ -157,6 +161,12 @@ impl Watch {
         }
     }
 
+    /// Keeps a failed check as the reason of an open breaker.
+    fn remember(&self, verdict: Verdict) {
+        let reason = Reason::new(verdict.class(), None, Some("a failed health check".into()));
+        self.state.last_failure.set(reason);
+    }
+
     /// Opens a closed breaker after enough consecutive failed checks.
     fn count(&mut self, schedule: &Schedule, outcome: Outcome) {
         if outcome.finding != CheckOutcome::Failed {
@@ -167,6 +177,7 @@ impl Watch {
             self.failed = 0;
             // Requests may have opened the breaker meanwhile, so it may be half-open by now.
             if self.state.breaker.state() == BreakerState::Closed {
+                self.remember(outcome.verdict);
                 self.state.breaker.trip();
             }
         }

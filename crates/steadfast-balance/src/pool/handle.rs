@@ -246,7 +246,7 @@ impl PoolHandle {
     ///
     /// Returns an error if no endpoint has this name.
     pub fn trip(&self, name: &str) -> Result<(), UnknownEndpoint> {
-        self.find(name)?.breaker.trip();
+        self.find(name)?.trip();
         Ok(())
     }
 

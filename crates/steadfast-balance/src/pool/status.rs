@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
 use crate::state::check_result::CheckResult;
 use crate::state::quota::QuotaWindow;
+use crate::state::reason::Reason;
 
 /// The state of one endpoint at one instant.
 ///
@@ -47,6 +48,8 @@ pub struct EndpointStatus {
         )
     )]
     pub retry_in: Option<Duration>,
+    /// The last failure, if its breaker is not closed.
+    pub breaker_reason: Option<Reason>,
     /// The share of successes among the last outcomes. 1 without any outcome.
     pub health: f64,
     /// The rest of its cooldown, if it is cooling.
@@ -58,6 +61,10 @@ pub struct EndpointStatus {
         )
     )]
     pub cooling: Option<Duration>,
+    /// Whether the cooldown is a bench: for a spent quota or a rejected credential.
+    pub benched: bool,
+    /// The reason of its cooldown, if it is cooling.
+    pub cooling_reason: Option<Reason>,
     /// The learned send rate in attempts per second, if the endpoint was limited recently.
     pub rate: Option<f64>,
     /// The quota of requests that its headers report.
@@ -84,6 +91,8 @@ impl EndpointStatus {
     pub(crate) fn of(entry: &ActiveEndpoint, now: Instant) -> Self {
         let endpoint = &*entry.state;
         let since_start = endpoint.since_start(now);
+        let breaker = endpoint.breaker.state();
+        let cooldown = endpoint.cooldown.present(now);
         Self {
             name: endpoint.config.name.clone(),
             base: endpoint.config.base(),
@@ -92,13 +101,15 @@ impl EndpointStatus {
             cost: endpoint.config.cost,
             service: entry.service,
             admissible: entry.service == EndpointMode::Enabled && endpoint.is_available(None, now),
-            breaker: endpoint.breaker.state(),
+            breaker,
             retry_in: endpoint.breaker.retry_in(),
+            breaker_reason: (breaker != BreakerState::Closed)
+                .then(|| endpoint.last_failure.get())
+                .flatten(),
             health: endpoint.breaker.health(),
-            cooling: endpoint
-                .cooldown
-                .until(now)
-                .map(|until| until.saturating_duration_since(now)),
+            cooling: cooldown.map(|cooldown| cooldown.until.saturating_duration_since(now)),
+            benched: cooldown.is_some_and(|cooldown| cooldown.bench),
+            cooling_reason: cooldown.map(|cooldown| cooldown.trigger.reason()),
             rate: endpoint.cooldown.rate(),
             requests: endpoint.quota.requests(since_start),
             tokens: endpoint.quota.tokens(since_start),

@@ -14,6 +14,7 @@ use crate::pool::snapshot::ActiveEndpoint;
 use crate::select::request_context::RequestContext;
 use crate::service::load_guard::LoadGuard;
 use crate::state::cooldown::Ticket;
+use crate::state::reason::Reason;
 
 /// A request and its reservation at an endpoint.
 ///
@@ -154,7 +155,7 @@ impl Reservation {
         let verdict = verdict_of(Ok(response));
         if !verdict.is_success() {
             let load = self.take()?;
-            load.fail(context, pool, (verdict, Some(response.status())));
+            load.fail(context, pool, (verdict, Some(response.status())), None);
             return None;
         }
         // The guard stays in place, because it is large. It moves once, into the response.
@@ -191,7 +192,7 @@ impl Reservation {
     pub(crate) fn error(&mut self, context: &RequestContext, pool: &Pool, error: &BoxError) {
         let verdict = verdict_of::<()>(Err(&**error));
         if let Some(load) = self.take() {
-            load.fail(context, pool, (verdict, None));
+            load.fail(context, pool, (verdict, None), Some(error));
         }
     }
 
@@ -215,6 +216,13 @@ impl Reservation {
         let now = Instant::now();
         let verdict = Verdict::new(class_of_dropped(&load, context, now));
         load.record(context, (verdict, None), now);
+        load.remember(verdict, || {
+            Reason::new(
+                verdict.class(),
+                None,
+                Some("abandoned by its caller".into()),
+            )
+        });
         if let Some(permit) = load.permit.take() {
             permit.record(&load.endpoint.state.breaker, verdict);
         }

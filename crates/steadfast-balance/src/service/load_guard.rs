@@ -7,13 +7,14 @@ use std::time::Duration;
 use http::StatusCode;
 use steadfast_breaker::{Detached, Permit};
 use steadfast_core::layer::{End, OnEnd, RecordAttempts};
-use steadfast_core::{Attempt, Class, Event, Verdict};
+use steadfast_core::{Attempt, BoxError, BreakerEffect, Class, Event, Verdict};
 use tokio::time::Instant;
 
 use crate::pool::Pool;
 use crate::pool::snapshot::PooledEndpoint;
 use crate::select::request_context::RequestContext;
 use crate::state::cooldown::Ticket;
+use crate::state::reason::Reason;
 
 /// The verdict on an attempt, and the status of its response.
 pub(super) type AttemptOutcome = (Verdict, Option<StatusCode>);
@@ -33,14 +34,20 @@ pub(crate) struct LoadGuard {
 }
 
 impl LoadGuard {
-    /// Settles an attempt that did not succeed.
+    /// Settles an attempt that did not succeed, with a response or with an error.
     pub(super) fn fail(
         mut self,
         context: &RequestContext,
         pool: &Pool,
         (verdict, status): AttemptOutcome,
+        error: Option<&BoxError>,
     ) {
         let now = Instant::now();
+        // Before the breaker counts the failure, so that an open breaker always has a reason.
+        self.remember(verdict, || match error {
+            Some(error) => Reason::of_error(verdict.class(), &**error),
+            None => Reason::new(verdict.class(), status, None),
+        });
         self.record(context, (verdict, status), now);
         let endpoint = &*self.endpoint.state;
         endpoint.load.used(endpoint.since_start(now));
@@ -66,6 +73,13 @@ impl LoadGuard {
             attempt.status = status;
             attempt.hedge = context.is_hedge();
             trail.record(attempt);
+        }
+    }
+
+    /// Keeps the reason of a failure that the breaker counts.
+    pub(super) fn remember(&self, verdict: Verdict, reason: impl FnOnce() -> Reason) {
+        if verdict.breaker() == BreakerEffect::Failure {
+            self.endpoint.state.last_failure.set(reason());
         }
     }
 
@@ -101,6 +115,9 @@ impl OnEnd for LoadGuard {
                 .endpoint
                 .state
                 .broke(self.ticket, verdict, Instant::now());
+            self.remember(verdict, || {
+                Reason::new(verdict.class(), None, Some("a broken body".into()))
+            });
             self.settle(verdict, wait);
         }
     }

@@ -8,8 +8,10 @@ mod load;
 pub(crate) mod queue_marks;
 pub(crate) mod quota;
 mod rate;
+pub(crate) mod reason;
 #[cfg(feature = "serde")]
 pub(crate) mod serialize;
+pub(crate) mod trigger;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +30,8 @@ use crate::state::cooldown::{Cooldown, Refusal, Ticket};
 use crate::state::load::LoadStats;
 use crate::state::queue_marks::QueueMarks;
 use crate::state::quota::Quota;
+use crate::state::reason::{LastFailure, Reason};
+use crate::state::trigger::Trigger;
 use steadfast_core::layer::stable_hash;
 
 /// The minimum bench of an endpoint with an exhausted quota.
@@ -58,6 +62,8 @@ pub(crate) struct EndpointState {
     rejections: AtomicU32,
     /// The result of the last health check.
     pub(crate) last_check: LastCheck,
+    /// The last failure that the breaker counted.
+    pub(crate) last_failure: LastFailure,
 }
 
 impl EndpointState {
@@ -82,6 +88,7 @@ impl EndpointState {
             queue_marks: QueueMarks::default(),
             rejections: AtomicU32::new(0),
             last_check: LastCheck::default(),
+            last_failure: LastFailure::default(),
         })
     }
 
@@ -147,12 +154,14 @@ impl EndpointState {
         if status.is_some() && !rejected && !failed {
             self.accepted();
         }
-        match verdict.class() {
+        let class = verdict.class();
+        let trigger = Trigger::Outcome(class, status);
+        match class {
             Class::Unauthorized if rejected && self.config.answers_for_its_credential() => {
-                self.cooldown.cool_for(ticket, now, || self.rejected())
+                (self.cooldown).cool_for(ticket, trigger, now, || self.rejected())
             }
             _ => self
-                .limited(ticket, verdict, Some(ticket.age(now)), now)
+                .limited(ticket, (verdict, trigger), Some(ticket.age(now)), now)
                 .unwrap_or_else(|| {
                     self.cooldown.released(ticket);
                     None
@@ -163,14 +172,16 @@ impl EndpointState {
     /// Learns from a broken body of an attempt with a successful head.
     pub(crate) fn broke(&self, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Duration> {
         // The head has already released the slot of a probe.
-        self.limited(ticket, verdict, None, now).flatten()
+        let trigger = Trigger::Outcome(verdict.class(), None);
+        self.limited(ticket, (verdict, trigger), None, now)
+            .flatten()
     }
 
     /// Begins a cooldown if the verdict reports a limit. Otherwise, returns `None`.
     fn limited(
         &self,
         ticket: Ticket,
-        verdict: Verdict,
+        (verdict, trigger): (Verdict, Trigger),
         took: Option<Duration>,
         now: Instant,
     ) -> Option<Option<Duration>> {
@@ -190,6 +201,7 @@ impl EndpointState {
             took,
             seed,
             bench: verdict.class() == Class::QuotaExhausted,
+            trigger,
         };
         Some(self.cooldown.refused(ticket, refusal, now))
     }
@@ -208,6 +220,13 @@ impl EndpointState {
         if self.rejections.load(Ordering::Relaxed) > 0 {
             self.rejections.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Opens the breaker by order.
+    pub(crate) fn trip(&self) {
+        let reason = Reason::new(Class::Overloaded, None, Some("an order".into()));
+        self.last_failure.set(reason);
+        self.breaker.trip();
     }
 
     /// Learns from a success. Returns whether a cooldown has ended.

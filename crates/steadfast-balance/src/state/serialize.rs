@@ -25,3 +25,11 @@ pub(crate) fn seconds<S: serde::Serializer>(
 ) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(value.as_secs_f64())
 }
+
+/// Serializes an optional status as a number.
+pub(crate) fn status<S: serde::Serializer>(
+    value: &Option<http::StatusCode>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&value.map(|status| status.as_u16()), serializer)
+}

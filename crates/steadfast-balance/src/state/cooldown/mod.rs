@@ -21,6 +21,7 @@ use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use crate::state::rate::Rate;
+use crate::state::trigger::{PresentCooldown, Trigger};
 
 /// The longest cooldown: one day. Longer hints are cut to it.
 pub(crate) const MAX_COOLDOWN: Duration = Duration::from_secs(86_400);
@@ -55,6 +56,8 @@ struct State {
     left: bool,
     /// Whether the last cooldown is a bench.
     bench: bool,
+    /// The trigger of the last cooldown.
+    trigger: Trigger,
     /// The time after which a probe without a refusal counts as accepted.
     patience: Duration,
     /// The learned send rate.
@@ -94,6 +97,8 @@ pub(crate) struct Refusal {
     pub(crate) seed: Option<f64>,
     /// Whether the reason is a spent quota.
     pub(crate) bench: bool,
+    /// The class and the status of the refusal.
+    pub(crate) trigger: Trigger,
 }
 
 /// The kind of an admission.
@@ -119,6 +124,7 @@ impl Cooldown {
                 back: true,
                 left: false,
                 bench: false,
+                trigger: Trigger::default(),
                 patience: PATIENCE.0,
                 rate: Rate::new(Instant::now()),
             }),
@@ -178,11 +184,21 @@ impl Cooldown {
 
     /// Returns the end of the present cooldown, if the endpoint cools.
     pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
+        self.present(now).map(|cooldown| cooldown.until)
+    }
+
+    /// Returns the present cooldown, if the endpoint cools.
+    pub(crate) fn present(&self, now: Instant) -> Option<PresentCooldown> {
         if !self.is_busy() {
             return None;
         }
-        match self.lock().phase {
-            Phase::Cooling { until } if until > now => Some(until),
+        let state = self.lock();
+        match state.phase {
+            Phase::Cooling { until } if until > now => Some(PresentCooldown {
+                until,
+                trigger: state.trigger,
+                bench: state.bench,
+            }),
             _ => None,
         }
     }
@@ -234,6 +250,7 @@ impl Cooldown {
             took,
             seed,
             bench,
+            trigger,
         } = refusal;
         let mut state = self.current(ticket)?;
         state.advance(now);
@@ -256,7 +273,7 @@ impl Cooldown {
         if let Some(seed) = seed {
             state.rate.seed(seed);
         }
-        let wait = self.cool(&mut state, wait, now);
+        let wait = self.cool(&mut state, wait, trigger, now);
         state.bench = bench;
         Some(wait)
     }
@@ -267,6 +284,7 @@ impl Cooldown {
     pub(crate) fn cool_for(
         &self,
         ticket: Ticket,
+        trigger: Trigger,
         now: Instant,
         wait: impl FnOnce() -> Option<Duration>,
     ) -> Option<Duration> {
@@ -276,7 +294,7 @@ impl Cooldown {
             return None;
         };
         state.streak = state.streak_with(ticket);
-        let wait = self.cool(&mut state, wait, now);
+        let wait = self.cool(&mut state, wait, trigger, now);
         state.bench = true;
         Some(wait)
     }
@@ -285,14 +303,14 @@ impl Cooldown {
     pub(crate) fn spent(&self, ticket: Ticket, wait: Duration, now: Instant) -> Option<Duration> {
         let mut state = self.current(ticket)?;
         state.streak = 0;
-        Some(self.cool(&mut state, wait, now))
+        Some(self.cool(&mut state, wait, Trigger::USED_UP, now))
     }
 
     /// Begins a cooldown by order, or replaces the present one. Returns its length.
     pub(crate) fn order(&self, wait: Duration, now: Instant) -> Duration {
         let mut state = self.lock();
         state.streak = 0;
-        self.cool(&mut state, wait, now)
+        self.cool(&mut state, wait, Trigger::Order, now)
     }
 
     /// Ends the present cooldown, so that a probe is admissible at once.
@@ -357,13 +375,14 @@ impl Cooldown {
 
     /// Begins a cooldown and a new generation. Returns the length, which is at most
     /// [`MAX_COOLDOWN`].
-    fn cool(&self, state: &mut State, wait: Duration, now: Instant) -> Duration {
+    fn cool(&self, state: &mut State, wait: Duration, trigger: Trigger, now: Instant) -> Duration {
         let wait = wait.min(MAX_COOLDOWN);
         let until = saturating_add(now, wait);
         state.rate.pause(now, until);
         state.generation += 1;
         state.back = false;
         state.bench = false;
+        state.trigger = trigger;
         state.phase = Phase::Cooling { until };
         self.publish(state);
         wait

@@ -187,14 +187,20 @@ async fn attempt_of_older_generation_changes_nothing() {
 async fn refusal_without_bench_releases_slot() {
     let (cooldown, now) = cooled(Instant::now());
     let probe = admit(&cooldown, now);
-    assert_eq!(cooldown.cool_for(probe, now, || None), None);
+    assert_eq!(
+        cooldown.cool_for(probe, Trigger::default(), now, || None),
+        None
+    );
     let probe = admit(&cooldown, now);
     assert_eq!(
         cooldown.refused(probe, refusal(None, None), now),
         Some(2 * SECOND)
     );
     let context = || -> Option<Duration> { panic!("context about an older generation") };
-    assert_eq!(cooldown.cool_for(probe, now, context), None);
+    assert_eq!(
+        cooldown.cool_for(probe, Trigger::default(), now, context),
+        None
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +234,9 @@ async fn refused_probe_keeps_rate() {
 async fn bench_or_spent_limit_teaches_no_rate() {
     let start = Instant::now();
     let cooldown = Cooldown::new();
-    cooldown.cool_for(admit(&cooldown, start), start, || Some(60 * SECOND));
+    cooldown.cool_for(admit(&cooldown, start), Trigger::default(), start, || {
+        Some(60 * SECOND)
+    });
     assert_eq!(cooldown.rate(), None);
     let now = start + 60 * SECOND;
     cooldown.spent(admit(&cooldown, now), 60 * SECOND, now);

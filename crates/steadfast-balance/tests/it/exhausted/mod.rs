@@ -2,6 +2,7 @@
 
 mod fail;
 mod least_bad;
+mod reasons;
 mod wait;
 
 use std::time::Duration;
