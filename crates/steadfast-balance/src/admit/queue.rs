@@ -163,7 +163,7 @@ impl Queue {
         // A request that joins after this lock is released sees the change.
         let mut wake = Vec::new();
         for waiter in self.lock().by_position.values_mut() {
-            waiter.tell(now, &mut wake);
+            waiter.make_due(now, &mut wake);
         }
         wake_all(wake);
         self.changed.notify_waiters();
@@ -187,14 +187,14 @@ impl Queue {
             tokens,
             waker: waker.clone(),
             busy: Vec::new(),
-            looks: None,
+            due: None,
         };
         state.by_position.insert(key, waiter);
         self.len.store(state.by_position.len(), Ordering::Release);
         key
     }
 
-    /// Continues to wait for these endpoints. Returns the time of the next look, if the waiter
+    /// Continues to wait for these endpoints. Returns the time of the next search, if the waiter
     /// needs a timer. The services of the endpoints in `busy` wake the waiter.
     pub(crate) fn wait(
         &self,
@@ -208,14 +208,14 @@ impl Queue {
             let mut state = self.lock();
             state.want(key, wanted);
             if let Some(waiter) = state.by_position.get_mut(&key) {
-                waiter.looks = None;
+                waiter.due = None;
                 waiter.busy = busy;
                 waiter.waker.clone_from(waker);
             }
             let next = state.walk(Some(key), now, &mut wake);
             let next = next.map(|next| next.max(now + TICK));
             if let Some(waiter) = state.by_position.get_mut(&key) {
-                waiter.looks = next;
+                waiter.due = next;
             }
             next
         };

@@ -67,7 +67,7 @@ impl QueuePosition {
         self.key
     }
 
-    /// Continues to wait for these endpoints. Returns the time of the next look, if the waiter
+    /// Continues to wait for these endpoints. Returns the time of the next search, if the waiter
     /// needs a timer. The services of the endpoints in `busy` wake the waiter.
     pub(crate) fn wait(
         &self,

@@ -22,7 +22,7 @@ use crate::select::selector::Selection;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
 
-/// The delay before a request that waits for a busy service looks again at an available endpoint.
+/// The delay before a request that waits for a busy service tries an available endpoint again.
 /// The delay applies if another request took the slot first.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The factor for a lasting overload. If the queue is too long for more than this multiple of the
@@ -63,9 +63,9 @@ struct Patience {
     prefers: bool,
 }
 
-/// The result of a look at the endpoints.
+/// The result of a search among the endpoints.
 pub(crate) enum Step<T> {
-    /// The endpoints have changed or a timer has ended, so the request looks again.
+    /// The endpoints have changed or a timer has ended, so the request searches again.
     Again,
     /// The wait is over.
     Done(T),
@@ -73,7 +73,7 @@ pub(crate) enum Step<T> {
     Wait,
 }
 
-/// The inputs of a look at the endpoints.
+/// The inputs of a search among the endpoints.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) pool: &'a Pool,
@@ -81,7 +81,7 @@ pub(crate) struct View<'a> {
     pub(crate) snapshot: &'a PoolSnapshot,
     pub(crate) context: &'a RequestContext,
     pub(crate) eligibility: &'a Eligibility<'a>,
-    /// The epoch of the queue before the look.
+    /// The epoch of the queue before the search.
     pub(crate) epoch: usize,
     pub(crate) now: Instant,
 }
@@ -181,7 +181,7 @@ impl<S> Waiting<S> {
         is_worth_it
     }
 
-    /// Waits in the queue. Returns the time of the next look.
+    /// Waits in the queue. Returns the time of the next search.
     fn queue(
         &mut self,
         view: View<'_>,
@@ -217,7 +217,7 @@ impl<S> Waiting<S> {
             return Some(patience);
         }
         let mut others = view
-            .candidates(Selection::Nobody)
+            .candidates(Selection::NoneAdmissible)
             .filter(|endpoint| !skip.contains(&endpoint.id));
         let start_by = view.start_by(came);
         let until = match (selection, shared.config.when_exhausted) {
@@ -277,7 +277,7 @@ impl<S> Waiting<S> {
 }
 
 impl<'a> View<'a> {
-    /// Returns whether the endpoints have changed or all waiters were woken since the look.
+    /// Returns whether the endpoints have changed or all waiters were woken since the search.
     fn is_old(self) -> bool {
         self.snapshot.version < self.pool.version()
             || self.epoch != self.shared.signals.queue.epoch()
@@ -306,7 +306,7 @@ impl<'a> View<'a> {
     fn wanted(self, selection: Selection) -> Wanted {
         match selection {
             Selection::WorthWaiting(_) => {}
-            _ if self.eligibility.is_unrestricted() => return self.snapshot.everybody().clone(),
+            _ if self.eligibility.is_unrestricted() => return self.snapshot.all_active().clone(),
             _ => {}
         }
         self.candidates(selection).cloned().collect()
@@ -336,7 +336,7 @@ impl<'a> View<'a> {
     fn start_by(self, came: Instant) -> Option<Instant> {
         let deadline = self.context.deadline?;
         let slowest = self
-            .candidates(Selection::Nobody)
+            .candidates(Selection::NoneAdmissible)
             .filter_map(|endpoint| {
                 endpoint
                     .load

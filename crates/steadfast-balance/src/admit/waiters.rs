@@ -53,8 +53,8 @@ pub(crate) struct Waiter {
     pub(crate) waker: Waker,
     /// The ids of endpoints with services that are not ready. These services wake the waiter.
     pub(crate) busy: Vec<u64>,
-    /// The time of the next look, if one is due: the end of the timer, or the time of the wake-up.
-    pub(crate) looks: Option<Instant>,
+    /// The time of the next search, if one is due: the end of the timer, or the time of the wake-up.
+    pub(crate) due: Option<Instant>,
 }
 
 impl Key {
@@ -103,7 +103,7 @@ impl Waiters {
     /// Finds the first two waiters of each endpoint. Collects the wakers of the waiters with a due
     /// slot or a late timer.
     ///
-    /// Returns the time of the next look of `own`. This waiter looks now, so it is not woken.
+    /// Returns the time of the next search of `own`. This waiter searches now, so it is not woken.
     pub(crate) fn walk(
         &mut self,
         own: Option<Key>,
@@ -117,11 +117,11 @@ impl Waiters {
             if left == 0 {
                 break;
             }
-            // If a waiter does not look, its slots go to the next waiter.
+            // If a waiter does not search, its slots go to the next waiter.
             if waiter.is_absent(now) {
                 continue;
             }
-            let mut looks = None::<Instant>;
+            let mut due = None::<Instant>;
             for endpoint in waiter.claimed() {
                 let mark = endpoint.queue_marks.mark.load(Ordering::Relaxed);
                 if mark == twice {
@@ -129,11 +129,11 @@ impl Waiters {
                 }
                 let at = match waiter.lacks_tokens_at(endpoint, now) {
                     // Until it has the tokens, the waiter has no claim, so others may use the
-                    // endpoint. A waiter that needs as many tokens as an earlier one looks later.
+                    // endpoint. A waiter that needs as many tokens as an earlier one searches later.
                     Some(at) => match endpoint
                         .queue_marks
-                        .lacking
-                        .meet(waiter.tokens, (once, twice))
+                        .token_waiters
+                        .visit(waiter.tokens, (once, twice))
                     {
                         Some(late) => saturating_add(at, late),
                         None => continue,
@@ -144,16 +144,16 @@ impl Waiters {
                         let mark = if is_first { once } else { twice };
                         endpoint.queue_marks.mark.store(mark, Ordering::Relaxed);
                         match endpoint.availability(waiter.tokens, now) {
-                            turn if !is_first => saturating_add(turn.at().unwrap_or(now), GRACE),
-                            turn => turn.at().unwrap_or(now),
+                            slot if !is_first => saturating_add(slot.at().unwrap_or(now), GRACE),
+                            slot => slot.at().unwrap_or(now),
                         }
                     }
                 };
-                looks = Some(looks.map_or(at, |looks| looks.min(at)));
+                due = Some(due.map_or(at, |due| due.min(at)));
             }
-            match looks {
-                _ if own == Some(*key) => next = looks,
-                Some(at) if waiter.would_miss(at, now) => waiter.tell(now, wake),
+            match due {
+                _ if own == Some(*key) => next = due,
+                Some(at) if waiter.would_miss(at, now) => waiter.make_due(now, wake),
                 _ => {}
             }
         }
@@ -169,26 +169,26 @@ impl Waiter {
         wanted.filter(|endpoint| !self.busy.contains(&endpoint.id))
     }
 
-    /// Returns whether its look is overdue by the grace period or more.
+    /// Returns whether its search is overdue by the grace period or more.
     pub(crate) fn is_absent(&self, now: Instant) -> bool {
-        self.looks
-            .is_some_and(|looks| now.saturating_duration_since(looks) >= GRACE)
+        self.due
+            .is_some_and(|due| now.saturating_duration_since(due) >= GRACE)
     }
 
-    /// Returns whether it has no timer that ends in time for a look at `at`.
+    /// Returns whether it has no timer that ends in time for a search at `at`.
     fn would_miss(&self, at: Instant, now: Instant) -> bool {
-        let Some(looks) = self.looks else {
+        let Some(due) = self.due else {
             return true;
         };
         // Send rates change constantly, which moves each slot a little.
-        let slack = looks.saturating_duration_since(now) / SLACK + TICK;
-        looks.saturating_duration_since(at) > slack
+        let slack = due.saturating_duration_since(now) / SLACK + TICK;
+        due.saturating_duration_since(at) > slack
     }
 
-    /// Marks its look as due and collects its waker, unless the look is due already.
-    pub(crate) fn tell(&mut self, now: Instant, wake: &mut Vec<Waker>) {
-        if self.looks.is_none_or(|looks| looks > now) {
-            self.looks = Some(now);
+    /// Marks its search as due and collects its waker, unless the search is due already.
+    pub(crate) fn make_due(&mut self, now: Instant, wake: &mut Vec<Waker>) {
+        if self.due.is_none_or(|due| due > now) {
+            self.due = Some(now);
             wake.push(self.waker.clone());
         }
     }

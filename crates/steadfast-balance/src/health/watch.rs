@@ -135,7 +135,7 @@ impl Watch {
         outcome: Outcome,
     ) {
         let now = Instant::now();
-        self.tell(outcome, now);
+        self.report(outcome, now);
         let was_out = running.probe.is_some() || running.bench.is_some();
         if outcome.finding != CheckOutcome::Failed {
             self.failed = 0;
@@ -151,7 +151,7 @@ impl Watch {
             None => self.count(schedule, outcome),
         }
         if let Some(bench) = running.bench {
-            self.look_at_bench(schedule, bench, outcome, now);
+            self.check_bench(schedule, bench, outcome, now);
         }
         if was_out && self.state.is_available(None, now) {
             // This includes waiters for a busy service of another endpoint.
@@ -184,7 +184,7 @@ impl Watch {
     }
 
     /// Ends a bench after enough consecutive passed checks since its start.
-    fn look_at_bench(&mut self, schedule: &Schedule, bench: Bench, outcome: Outcome, now: Instant) {
+    fn check_bench(&mut self, schedule: &Schedule, bench: Bench, outcome: Outcome, now: Instant) {
         let before = match self.bench {
             Some((known, passed)) if known == bench => passed,
             _ => 0,
@@ -201,7 +201,7 @@ impl Watch {
     }
 
     /// Records the outcome for the status.
-    fn tell(&self, outcome: Outcome, now: Instant) {
+    fn report(&self, outcome: Outcome, now: Instant) {
         let endpoint = &self.state.config.name;
         let (finding, class) = (outcome.finding, outcome.verdict.class());
         let before = self.state.last_check.note(finding, now);

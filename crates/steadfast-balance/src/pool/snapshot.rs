@@ -18,7 +18,7 @@ pub(crate) struct PoolSnapshot {
     /// The range of each tier in `active`, lowest tier first.
     tiers: Vec<Range<usize>>,
     /// All active endpoints, as most waiters want them.
-    everybody: Arc<[Arc<EndpointState>]>,
+    all_active: Arc<[Arc<EndpointState>]>,
 }
 
 /// An endpoint, with the settings that a handle can change.
@@ -87,7 +87,7 @@ impl PoolSnapshot {
         }
         Self {
             version,
-            everybody: active.iter().map(|entry| entry.state.clone()).collect(),
+            all_active: active.iter().map(|entry| entry.state.clone()).collect(),
             all,
             active,
             tiers,
@@ -100,8 +100,8 @@ impl PoolSnapshot {
     }
 
     /// Returns all enabled endpoints as one shared list.
-    pub(crate) fn everybody(&self) -> &Arc<[Arc<EndpointState>]> {
-        &self.everybody
+    pub(crate) fn all_active(&self) -> &Arc<[Arc<EndpointState>]> {
+        &self.all_active
     }
 
     /// Returns the range of each tier in the active endpoints, lowest tier first.

@@ -28,8 +28,8 @@ impl PoolContext {
     ) -> Next {
         let eligibility = context.eligibility_after_all(self, snapshot);
         let key = Key::behind(eligibility.since(now));
-        let claims = (self.signals.queue).claims(key, snapshot.everybody(), now);
-        let found = self.look(&eligibility, &[], now, |tier, stage| {
+        let claims = (self.signals.queue).claims(key, snapshot.all_active(), now);
+        let found = self.search(&eligibility, &[], now, |tier, stage| {
             let mut tier = snapshot.active()[tier].iter().map(|entry| &*entry.state);
             let is_free = |endpoint: &&EndpointState| {
                 eligibility.is_now(stage, endpoint, now) && !claims.has(endpoint)
@@ -114,7 +114,7 @@ pub(crate) fn wait_behind<'a>(
     wanted: impl Iterator<Item = &'a EndpointState>,
     now: Instant,
 ) -> Duration {
-    let slots = wanted.filter_map(|endpoint| {
+    let starts = wanted.filter_map(|endpoint| {
         let ready = match eligibility.check(stage, endpoint, now) {
             Availability::Now => now,
             Availability::Paced(at) | Availability::Limited(at) => at,
@@ -123,7 +123,7 @@ pub(crate) fn wait_behind<'a>(
         let rate = endpoint.cooldown.confirmed_rate().unwrap_or(UNKNOWN_RATE);
         Some((ready.saturating_duration_since(now).as_secs_f64(), rate))
     });
-    seconds_until(ahead as f64 + 1.0, slots.collect())
+    seconds_until(ahead as f64 + 1.0, starts.collect())
 }
 
 /// Returns the states of the active endpoints.
@@ -131,15 +131,15 @@ fn endpoints(snapshot: &PoolSnapshot) -> impl Iterator<Item = &EndpointState> {
     snapshot.active().iter().map(|entry| &*entry.state)
 }
 
-/// Returns the time until the endpoints have given `turns` slots.
+/// Returns the time until the endpoints have given `slots` slots.
 ///
 /// Each endpoint gives its first slot at its start, in seconds, and then has a rate in slots per
 /// second.
-fn seconds_until(turns: f64, mut endpoints: Vec<(f64, f64)>) -> Duration {
+fn seconds_until(slots: f64, mut endpoints: Vec<(f64, f64)>) -> Duration {
     endpoints.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut came, mut rate, mut now) = (0.0, 0.0, 0.0);
     for (begin, more) in endpoints {
-        let until = now + (turns - came) / rate;
+        let until = now + (slots - came) / rate;
         if rate > 0.0 && until <= begin {
             return Duration::try_from_secs_f64(until).unwrap_or(Duration::MAX);
         }
@@ -147,14 +147,14 @@ fn seconds_until(turns: f64, mut endpoints: Vec<(f64, f64)>) -> Duration {
         came += rate * (begin - now) + 1.0;
         rate += more;
         now = begin;
-        if came >= turns {
+        if came >= slots {
             return Duration::try_from_secs_f64(now).unwrap_or(Duration::MAX);
         }
     }
     if rate <= 0.0 {
         return Duration::ZERO;
     }
-    Duration::try_from_secs_f64(now + (turns - came) / rate).unwrap_or(Duration::MAX)
+    Duration::try_from_secs_f64(now + (slots - came) / rate).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -163,10 +163,10 @@ mod tests {
 
     #[test]
     fn wait_ends_with_enough_slots() {
-        let seconds = |turns, endpoints: &[(f64, f64)]| {
-            seconds_until(turns, endpoints.to_vec()).as_secs_f64()
+        let seconds = |slots, endpoints: &[(f64, f64)]| {
+            seconds_until(slots, endpoints.to_vec()).as_secs_f64()
         };
-        assert_eq!(seconds(1.0, &[(0.5, 2.0)]), 0.5, "the first turn");
+        assert_eq!(seconds(1.0, &[(0.5, 2.0)]), 0.5, "the first slot");
         assert_eq!(seconds(3.0, &[(0.5, 2.0)]), 1.5, "and two half seconds");
         assert_eq!(seconds(3.0, &[(0.5, 2.0), (0.75, 4.0)]), 0.833333333);
         assert_eq!(

@@ -33,7 +33,7 @@ pub(crate) enum Selection {
     /// the request at once.
     WorthWaiting(usize),
     /// No endpoint can take the request now.
-    Nobody,
+    NoneAdmissible,
 }
 
 /// Endpoints that cannot take a request now although their own state admits it.
@@ -57,7 +57,7 @@ impl PoolContext {
     /// tier by tier, and then tried ones. All better endpoints come before a degraded one.
     ///
     /// `find` searches a range of the active endpoints for one stage.
-    pub(crate) fn look<T>(
+    pub(crate) fn search<T>(
         &self,
         eligibility: &Eligibility<'_>,
         skip: &[u64],
@@ -88,7 +88,7 @@ impl PoolContext {
                 }
             }
         }
-        Err(Selection::Nobody)
+        Err(Selection::NoneAdmissible)
     }
 
     /// Selects an endpoint that can take the request now.
@@ -101,7 +101,7 @@ impl PoolContext {
     ) -> Selection {
         let (snapshot, claims) = (eligibility.snapshot, exclusions.claims);
         if matches!(claims, Claims::All) {
-            return Selection::Nobody;
+            return Selection::NoneAdmissible;
         }
         let request = PickContext {
             extensions,
@@ -132,7 +132,7 @@ impl PoolContext {
                 return Selection::Endpoint(at);
             }
         }
-        self.look(eligibility, exclusions.skip, now, |tier, stage| {
+        self.search(eligibility, exclusions.skip, now, |tier, stage| {
             self.pick(snapshot, tier, &request, |endpoint| {
                 !exclusions.has(endpoint) && eligibility.is_now(stage, endpoint, now)
             })
@@ -237,14 +237,14 @@ mod tests {
         let pool = pool(&[0, 1, u16::MAX]);
         let snapshot = pool.snapshot();
         let context = RequestContext::default();
-        let looks = Cell::new(0);
+        let searches = Cell::new(0);
         let eligibility = context.eligibility(&pool.shared, &snapshot);
-        let look = |tier: Range<usize>, _| {
-            looks.set(looks.get() + 1);
+        let find = |tier: Range<usize>, _| {
+            searches.set(searches.get() + 1);
             (snapshot.active()[tier.start].tier > 0).then_some(tier.start)
         };
-        let found = pool.shared.look(&eligibility, &[], Instant::now(), look);
-        assert_eq!((found, looks.get()), (Ok(1), 2));
+        let found = pool.shared.search(&eligibility, &[], Instant::now(), find);
+        assert_eq!((found, searches.get()), (Ok(1), 2));
     }
 
     #[test]

@@ -68,7 +68,7 @@ where
         }
     }
 
-    /// Takes one look at the endpoints, and waits if no endpoint admits the request.
+    /// Searches the endpoints once, and waits if no endpoint admits the request.
     fn step(
         &mut self,
         services: &Services<S>,
@@ -82,14 +82,14 @@ where
         let reachable = services.reachable();
         let (pool, snapshot) = (&services.pool, &*reachable.snapshot);
         let shared = &pool.shared;
-        // Read before the look: a later change makes the look outdated.
+        // Read before the search: a later change makes the search outdated.
         let epoch = shared.signals.queue.epoch();
-        let mut look = Look::new(&reachable, context.eligibility(shared, snapshot), now);
-        let own = look.resume(waiting.as_deref_mut());
-        let claims = (shared.signals.queue).claims(own, snapshot.everybody(), now);
+        let mut search = Search::new(&reachable, context.eligibility(shared, snapshot), now);
+        let own = search.resume(waiting.as_deref_mut());
+        let claims = (shared.signals.queue).claims(own, snapshot.all_active(), now);
         let attempt = (context, reserved);
         let selection =
-            match look.select((pool, request.extensions()), &claims, attempt, waiting, cx) {
+            match search.select((pool, request.extensions()), &claims, attempt, waiting, cx) {
                 Ok(selection) => selection,
                 Err(step) => return step,
             };
@@ -103,12 +103,12 @@ where
             shared,
             snapshot,
             context,
-            eligibility: &look.eligibility,
+            eligibility: &search.eligibility,
             epoch,
             now,
         };
         let waiting = waiting.get_or_insert_default();
-        match waiting.step(view, selection, &look.skip, cx) {
+        match waiting.step(view, selection, &search.skip, cx) {
             Step::Done(error) => Step::Done(Err(error)),
             Step::Again => Step::Again,
             Step::Wait => Step::Wait,
@@ -116,17 +116,17 @@ where
     }
 }
 
-/// One look at the endpoints, at one instant.
-struct Look<'a, S> {
+/// One search among the endpoints, at one instant.
+struct Search<'a, S> {
     /// The endpoints and their services.
     reachable: &'a Reachable<S>,
     /// The permissions of the request.
     eligibility: Eligibility<'a>,
-    /// Services that were busy at the last look, by the id of their endpoint.
+    /// Services that were busy at the last search, by the id of their endpoint.
     waited: Vec<(u64, S)>,
     /// Ids of endpoints that cannot take the request.
     skip: Vec<u64>,
-    /// The instant of the look.
+    /// The instant of the search.
     now: Instant,
 }
 
@@ -140,7 +140,7 @@ enum Answer<S> {
     Other,
 }
 
-impl<'a, S> Look<'a, S> {
+impl<'a, S> Search<'a, S> {
     #[inline]
     fn new(reachable: &'a Reachable<S>, eligibility: Eligibility<'a>, now: Instant) -> Self {
         Self {
@@ -152,7 +152,7 @@ impl<'a, S> Look<'a, S> {
         }
     }
 
-    /// Continues the wait of an earlier look. Returns the position of the request in the queue.
+    /// Continues the wait of an earlier search. Returns the position of the request in the queue.
     #[inline]
     fn resume(&mut self, waiting: Option<&mut Waiting<S>>) -> Key {
         let mut own = None;
@@ -195,7 +195,7 @@ impl<'a, S> Look<'a, S> {
                     None => return Ok(selection),
                 },
             };
-            match self.ask(pool, chosen, (context, &mut *reserved), waiting, cx) {
+            match self.try_reserve(pool, chosen, (context, &mut *reserved), waiting, cx) {
                 Answer::Ready(service) => return Err(Step::Done(Ok(service))),
                 Answer::Outdated => return Err(Step::Again),
                 Answer::Other => {}
@@ -204,7 +204,7 @@ impl<'a, S> Look<'a, S> {
     }
 
     /// Tries to reserve capacity at one endpoint.
-    fn ask<B>(
+    fn try_reserve<B>(
         &mut self,
         pool: &Pool,
         (at, last_resort): (usize, bool),

@@ -26,7 +26,7 @@ pub(crate) struct LoadStats {
     /// Whether an attempt has ended without a success.
     in_vain: AtomicBool,
     /// The position of the endpoint in a round of round robin.
-    pub(crate) turn: AtomicU64,
+    pub(crate) round_position: AtomicU64,
 }
 
 /// A task that waits until nothing is in flight.
@@ -41,7 +41,7 @@ impl LoadStats {
             drained: Notify::new(),
             last_used: AtomicU64::new(0),
             in_vain: AtomicBool::new(false),
-            turn: AtomicU64::new(0),
+            round_position: AtomicU64::new(0),
         }
     }
 

@@ -128,12 +128,12 @@ impl Quota {
 
     /// Returns the quota of requests, if known.
     pub(crate) fn requests(&self, now: Duration) -> Option<QuotaWindow> {
-        self.requests.look(now)
+        self.requests.at(now)
     }
 
     /// Returns the quota of tokens, if known.
     pub(crate) fn tokens(&self, now: Duration) -> Option<QuotaWindow> {
-        self.tokens.look(now)
+        self.tokens.at(now)
     }
 }
 
@@ -167,7 +167,7 @@ impl Window {
         let order = Ordering::Relaxed;
         let now = now();
         // The amount added until now is available.
-        let Some(window) = self.look(now) else {
+        let Some(window) = self.at(now) else {
             return;
         };
         if window.reset == Some(Duration::ZERO) {
@@ -192,7 +192,7 @@ impl Window {
     }
 
     /// Returns the quota at `now`, if known.
-    fn look(&self, now: Duration) -> Option<QuotaWindow> {
+    fn at(&self, now: Duration) -> Option<QuotaWindow> {
         let order = Ordering::Relaxed;
         let remaining = self.remaining.load(order);
         if remaining == UNKNOWN {
@@ -230,7 +230,7 @@ impl Window {
 
     /// Returns when `needed` is available, or `None` if no wait is needed or known.
     fn ready_at(&self, needed: u64, now: Duration) -> Option<Duration> {
-        let window = self.look(now)?;
+        let window = self.at(now)?;
         // A request above the whole limit would wait forever, so the endpoint decides.
         let fits = window.remaining >= needed || window.limit.is_some_and(|most| needed > most);
         let wait = window.reset.filter(|wait| !fits && !wait.is_zero())?;
@@ -246,14 +246,14 @@ impl Window {
 
     /// Returns the part of the limit that remains after `needed`, from 0 to 1.
     fn headroom(&self, needed: u64, now: Duration) -> Option<f64> {
-        let window = self.look(now)?;
+        let window = self.at(now)?;
         let limit = window.limit?.max(1) as f64;
         Some((window.remaining.saturating_sub(needed) as f64 / limit).min(1.0))
     }
 
     /// Returns the amount added per second, if the quota fills steadily and is nearly used up.
     fn rate(&self, now: Duration) -> Option<f64> {
-        let window = self.look(now)?;
+        let window = self.at(now)?;
         let is_used_up = window.remaining <= window.limit? / NEARLY;
         let rate = f64::from_bits(self.rate.load(Ordering::Relaxed));
         (rate > 0.0 && is_used_up).then_some(rate)
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(quota.rate(SECOND), None);
         assert_eq!(quota.requests(5 * SECOND).expect("known").remaining, 4);
         assert_eq!(quota.requests(6 * SECOND).expect("known").remaining, 10);
-        assert_eq!(quota.ready_at(400, SECOND), None, "nobody says until when");
+        assert_eq!(quota.ready_at(400, SECOND), None, "no reset is known");
     }
 
     #[test]

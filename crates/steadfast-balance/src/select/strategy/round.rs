@@ -22,15 +22,15 @@ pub(super) fn next<'a>(
     let round = request.round.load(order);
     // An endpoint that returns starts at most one step behind the others, so it does not catch up.
     let start = |candidate: &Candidate<'_>| {
-        let turn = candidate.entry().state.load.turn.load(order);
-        turn.max(round.saturating_sub(step(candidate)))
+        let position = candidate.entry().state.load.round_position.load(order);
+        position.max(round.saturating_sub(step(candidate)))
     };
     let middle = |candidate: &Candidate<'_>| start(candidate).saturating_add(step(candidate) / 2);
     let chosen = candidates.min_by(middle)?;
     let start = start(&chosen);
-    let turn = &chosen.entry().state.load.turn;
-    turn.fetch_max(start, order);
-    turn.fetch_add(step(&chosen), order);
+    let position = &chosen.entry().state.load.round_position;
+    position.fetch_max(start, order);
+    position.fetch_add(step(&chosen), order);
     request.round.fetch_max(start, order);
     Some(chosen)
 }
