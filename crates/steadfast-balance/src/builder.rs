@@ -101,6 +101,16 @@ impl<F> EndpointBalanceBuilder<F> {
         self
     }
 
+    /// Sets the longest wait during an overload. Defaults to
+    /// [`DEFAULT_OVERLOAD_WAIT`](EndpointBalanceLayer::DEFAULT_OVERLOAD_WAIT). The bound is at least
+    /// twice the latency of the fastest endpoint, and at most [`max_wait`](Self::max_wait).
+    ///
+    /// An overload has begun if the queue stands for 5 s, or if callers cancel while they wait.
+    pub fn overload_wait(mut self, wait: Duration) -> Self {
+        self.config.overload_wait = wait;
+        self
+    }
+
     /// Sets the longest wait for a better endpoint before a request moves to a
     /// [degraded](Endpoint::degraded) one. Defaults to
     /// [`DEFAULT_PREFER_WAIT`](EndpointBalanceLayer::DEFAULT_PREFER_WAIT).

@@ -14,6 +14,9 @@ pub(crate) const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(30);
 /// The default of `prefer_wait`: the longest wait for a better endpoint than a degraded one.
 pub(crate) const DEFAULT_PREFER_WAIT: Duration = Duration::from_secs(3);
 
+/// The default of `overload_wait`: the shortest bound of a wait during an overload.
+pub(crate) const DEFAULT_OVERLOAD_WAIT: Duration = Duration::from_secs(1);
+
 /// The settings of a pool, without its endpoints.
 #[derive(Clone)]
 pub(crate) struct PoolConfig {
@@ -29,6 +32,8 @@ pub(crate) struct PoolConfig {
     pub(crate) when_exhausted: WhenExhausted,
     /// The longest wait of a request without a deadline.
     pub(crate) max_wait: Duration,
+    /// The shortest bound of a wait during an overload.
+    pub(crate) overload_wait: Duration,
     /// The longest wait for a better endpoint than a degraded one.
     pub(crate) prefer_wait: Duration,
     /// The seed of random numbers, for repeatable runs.
@@ -44,6 +49,7 @@ impl Default for PoolConfig {
             abandoned_after: None,
             when_exhausted: WhenExhausted::default(),
             max_wait: DEFAULT_MAX_WAIT,
+            overload_wait: DEFAULT_OVERLOAD_WAIT,
             prefer_wait: DEFAULT_PREFER_WAIT,
             seed: None,
         }

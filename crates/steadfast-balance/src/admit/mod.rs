@@ -1,5 +1,7 @@
 //! Requests that wait for a slot.
 
+pub(crate) mod overload;
+pub(crate) mod patience;
 pub(crate) mod queue;
 pub(crate) mod signals;
 pub(crate) mod wait;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::admit::overload::{Departure, Pressure};
 use crate::admit::waiters::{Key, TICK, Waiter, Waiters, Wanted};
 use crate::state::EndpointState;
 
@@ -124,27 +125,14 @@ impl Queue {
         Claims::Some(ids)
     }
 
-    /// Records that the queue was too long for a request with a longest wait of `longest`.
-    pub(crate) fn too_long(&self, longest: Duration, now: Instant) {
-        let mut state = self.lock();
-        match &mut state.full {
-            Some((_, last)) if now.saturating_duration_since(*last) <= 2 * longest => *last = now,
-            full => *full = Some((now, now)),
-        }
+    /// Records that a request was rejected, because its wait would have been too long.
+    pub(crate) fn rejected(&self, now: Instant) {
+        self.lock().overload.rejected(now);
     }
 
-    /// Returns how long the queue has been repeatedly too long for requests with a longest wait of
-    /// `longest`.
-    pub(crate) fn overloaded(&self, longest: Duration, now: Instant) -> Duration {
-        if self.len() == 0 {
-            return Duration::ZERO;
-        }
-        match self.lock().full {
-            Some((first, last)) if now.saturating_duration_since(last) <= 2 * longest => {
-                now.saturating_duration_since(first)
-            }
-            _ => Duration::ZERO,
-        }
+    /// Returns the effect of an overload on the waits of requests with or without a deadline.
+    pub(crate) fn pressure(&self, has_deadline: bool, now: Instant) -> Pressure {
+        self.lock().overload.pressure(has_deadline, now)
     }
 
     /// Wakes the waiters with a due slot after a change.
@@ -167,6 +155,21 @@ impl Queue {
         }
         wake_all(wake);
         self.changed.notify_waiters();
+    }
+
+    /// Wakes the waiters that have waited for `bound` or longer, because a probe was refused.
+    pub(crate) fn wake_older(&self, bound: Duration, now: Instant) {
+        if self.len() == 0 {
+            return;
+        }
+        let mut wake = Vec::new();
+        for (key, waiter) in &mut self.lock().by_position {
+            if now.saturating_duration_since(key.since) < bound {
+                break;
+            }
+            waiter.make_due(now, &mut wake);
+        }
+        wake_all(wake);
     }
 
     /// Waits until all waiters are woken, for example because the endpoints have changed.
@@ -224,14 +227,17 @@ impl Queue {
     }
 
     /// Removes a waiter and passes its slot on.
-    pub(crate) fn leave(&self, key: Key) {
+    pub(crate) fn leave(&self, key: Key, departure: Departure) {
         let mut wake = Vec::new();
+        let now = Instant::now();
         {
             let mut state = self.lock();
             state.want(key, Arc::default());
             state.by_position.remove(&key);
-            self.len.store(state.by_position.len(), Ordering::Release);
-            state.walk(None, Instant::now(), &mut wake);
+            let len = state.by_position.len();
+            self.len.store(len, Ordering::Release);
+            state.overload.left(departure, len, now);
+            state.walk(None, now, &mut wake);
         }
         wake_all(wake);
     }

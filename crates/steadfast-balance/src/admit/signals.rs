@@ -8,6 +8,7 @@ use std::time::Duration;
 use steadfast_core::layer::Observers;
 use tokio::time::Instant;
 
+use crate::admit::overload::{Departure, End};
 use crate::admit::queue::Queue;
 use crate::admit::waiters::{Key, Wanted};
 
@@ -19,6 +20,8 @@ pub(crate) struct PoolSignals {
     pub(crate) queue: Queue,
     /// If an attempt is dropped before its head but after this time, it counts as a timeout.
     pub(crate) abandoned_after: Option<Duration>,
+    /// The shortest bound of a wait during an overload.
+    overload_wait: Duration,
 }
 
 /// A waiter's position in the queue. Dropping it passes its slot on.
@@ -26,15 +29,27 @@ pub(crate) struct PoolSignals {
 pub(crate) struct QueuePosition {
     signals: Arc<PoolSignals>,
     key: Key,
+    /// The end of the wait, as known so far.
+    departure: Departure,
 }
 
 impl PoolSignals {
-    pub(crate) fn new(observers: Observers, abandoned_after: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        observers: Observers,
+        abandoned_after: Option<Duration>,
+        overload_wait: Duration,
+    ) -> Self {
         Self {
             observers,
             queue: Queue::default(),
             abandoned_after,
+            overload_wait,
         }
+    }
+
+    /// Lets the waiters check whether their wait can still help, because a probe was refused.
+    pub(crate) fn probe_refused(&self, now: Instant) {
+        self.queue.wake_older(self.overload_wait, now);
     }
 
     /// Notifies the waiters with a due slot after a change at an endpoint.
@@ -55,12 +70,19 @@ impl QueuePosition {
         signals: &Arc<PoolSignals>,
         since: Instant,
         tokens: Option<u64>,
+        departure: Departure,
         waker: &Waker,
     ) -> Self {
         Self {
             key: signals.queue.join(since, tokens, waker),
             signals: signals.clone(),
+            departure,
         }
+    }
+
+    /// Leaves the queue. If the position is dropped instead, the caller has cancelled the request.
+    pub(crate) fn leave(mut self, end: End) {
+        self.departure.end = end;
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -84,6 +106,6 @@ impl QueuePosition {
 
 impl Drop for QueuePosition {
     fn drop(&mut self) {
-        self.signals.queue.leave(self.key);
+        self.signals.queue.leave(self.key, self.departure);
     }
 }

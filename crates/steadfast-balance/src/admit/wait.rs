@@ -9,6 +9,9 @@ use steadfast_core::BoxError;
 use steadfast_core::layer::saturating_add;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::admit::overload::{Departure, End};
+use crate::admit::patience::Patience;
+use crate::admit::queue::Queue;
 use crate::admit::signals::QueuePosition;
 use crate::admit::waiters::{Key, TICK, Wanted};
 use crate::exhausted::WhenExhausted;
@@ -25,13 +28,6 @@ use crate::state::availability::Availability;
 /// The delay before a request that waits for a busy service tries an available endpoint again.
 /// The delay applies if another request took the slot first.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// The factor for a lasting overload. If the queue is too long for more than this multiple of the
-/// longest wait, the requests exceed the capacity.
-const OVERLOADED: u32 = 8;
-/// The divisor for the longest wait during an overload. A longer queue would add latency to each
-/// request without more throughput.
-const STANDING: u32 = 4;
-
 /// The wake-up sources of a request without an endpoint.
 pub(crate) struct Waiting<S> {
     /// The services of busy endpoints, kept so that they can wake this request.
@@ -50,17 +46,6 @@ pub(crate) struct Waiting<S> {
     timer: Option<Pin<Box<Sleep>>>,
     /// Wakes this request if the endpoints change while it waits for a busy service.
     changed: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-}
-
-/// The limits of a wait for a slot.
-#[derive(Clone, Copy)]
-struct Patience {
-    /// When the request gives up.
-    until: Instant,
-    /// The longest wait without an overload.
-    longest: Duration,
-    /// Whether the wait is for a better endpoint while others are possible.
-    prefers: bool,
 }
 
 /// The result of a search among the endpoints.
@@ -102,6 +87,32 @@ impl<S> Default for Waiting<S> {
 }
 
 impl<S> Waiting<S> {
+    /// Leaves the queue, because an endpoint has admitted the request.
+    pub(crate) fn serve(&mut self) {
+        if let Some((place, _)) = self.place.take() {
+            place.leave(End::Served);
+        }
+    }
+
+    /// Returns whether the caller of a request in the queue is probably about to cancel it. The
+    /// wait of such a request is over.
+    pub(crate) fn expire(
+        &mut self,
+        queue: &Queue,
+        eligibility: &Eligibility<'_>,
+        now: Instant,
+    ) -> bool {
+        let (Some((_, patience)), Some(came)) = (&mut self.place, self.came) else {
+            return false;
+        };
+        let age = now.saturating_duration_since(eligibility.since(came));
+        let is_stale = patience.is_stale(age, queue.pressure(patience.has_deadline, now));
+        if is_stale {
+            patience.until = now;
+        }
+        is_stale
+    }
+
     /// Returns its position in the queue, if it has one.
     pub(crate) fn key(&self) -> Option<Key> {
         self.place.as_ref().map(|(place, _)| place.key())
@@ -133,10 +144,10 @@ impl<S> Waiting<S> {
         // The better endpoint takes too long, so the request uses another one or waits for any.
         if patience.is_some_and(|patience| patience.prefers) {
             self.hurries = true;
-            self.place = None;
+            self.give_up();
             return Step::Again;
         }
-        let given_up = self.place.take().is_some();
+        let given_up = self.give_up();
         let deadline = view.context.deadline;
         let is_over = deadline.is_some_and(|deadline| deadline.remaining(now).is_zero());
         // A busy service wakes the request, and so do a recovery and a change of the pool.
@@ -162,21 +173,31 @@ impl<S> Waiting<S> {
         }))
     }
 
+    /// Leaves the queue without a slot. Returns whether it had a position.
+    fn give_up(&mut self) -> bool {
+        let Some((place, _)) = self.place.take() else {
+            return false;
+        };
+        place.leave(End::GaveUp);
+        true
+    }
+
     /// Returns whether its slot comes before it would give up. If the request is already in the
     /// queue, its wait is not estimated again.
     fn is_worth_it(&self, view: View<'_>, selection: Selection, patience: Patience) -> bool {
-        let wait = match self.place {
-            Some(_) => Duration::ZERO,
-            None => view.wait_for_slot(selection, self.came.unwrap_or(view.now)),
-        };
-        let is_worth_it =
-            view.now < patience.until && saturating_add(view.now, wait) <= patience.until;
-        // A request that can use another endpoint is no evidence of a long queue.
-        if !is_worth_it && !patience.prefers {
-            view.shared
-                .signals
-                .queue
-                .too_long(patience.longest, view.now);
+        let (now, queue) = (view.now, &view.shared.signals.queue);
+        let came = self.came.unwrap_or(now);
+        if view.is_in_vain(came, patience) {
+            return false;
+        }
+        if self.place.is_some() {
+            return now < patience.until;
+        }
+        let wait = view.wait_for_slot(selection, came);
+        let pressure = queue.pressure(patience.has_deadline, now);
+        let is_worth_it = patience.admits(wait, pressure, now);
+        if !is_worth_it && patience.is_evidence(wait, pressure) {
+            queue.rejected(now);
         }
         is_worth_it
     }
@@ -193,7 +214,15 @@ impl<S> Waiting<S> {
         let busy = self.busy.iter().map(|(id, _)| *id).collect();
         let (place, patience) = self.place.get_or_insert_with(|| {
             let (since, tokens) = (view.eligibility.since(came), view.context.tokens());
-            let place = QueuePosition::join(&view.shared.signals, since, tokens, cx.waker());
+            let departure = Departure {
+                end: End::Cancelled,
+                since,
+                joined: view.now,
+                bound: patience.bound,
+                has_deadline: patience.has_deadline,
+            };
+            let signals = &view.shared.signals;
+            let place = QueuePosition::join(signals, since, tokens, departure, cx.waker());
             (place, patience)
         });
         let next = place.wait(view.wanted(selection), busy, cx.waker(), view.now);
@@ -235,18 +264,18 @@ impl<S> Waiting<S> {
             }
         };
         let until = start_by.map_or(until, |start_by| until.min(start_by));
-        let longest = until.saturating_duration_since(came);
-        let overloaded =
-            shared.signals.queue.overloaded(longest, view.now) > longest.saturating_mul(OVERLOADED);
-        let until = if overloaded {
-            came + longest / STANDING
-        } else {
-            until
-        };
-        Some(Patience {
+        let pressure = (shared.signals.queue).pressure(start_by.is_some(), view.now);
+        let prefers = matches!(selection, Selection::WorthWaiting(_));
+        let patience = Patience::new(
             until,
-            longest,
-            prefers: matches!(selection, Selection::WorthWaiting(_)),
+            (came, start_by),
+            view.expected_latency(),
+            shared.config.overload_wait,
+            pressure,
+        );
+        Some(Patience {
+            prefers,
+            ..patience
         })
     }
 
@@ -329,6 +358,32 @@ impl<'a> View<'a> {
             .iter()
             .map(|entry| &*entry.state);
         wait_behind(ahead, (self.eligibility, stage), wanted, self.now)
+    }
+
+    /// Returns whether the request has waited for the bound while every probe was refused. No
+    /// evidence shows that a longer wait would help.
+    fn is_in_vain(self, came: Instant, patience: Patience) -> bool {
+        let age = self
+            .now
+            .saturating_duration_since(self.eligibility.since(came));
+        let when_exhausted = self.shared.config.when_exhausted;
+        if age < patience.bound || patience.prefers || when_exhausted == WhenExhausted::Wait {
+            return false;
+        }
+        let mut refused = 0;
+        self.candidates(Selection::NoneAdmissible).all(|endpoint| {
+            let is_refused = endpoint.cooldown.is_refused();
+            refused += usize::from(is_refused);
+            is_refused || matches!(self.check(endpoint), Availability::Broken { .. })
+        }) && refused > 0
+    }
+
+    /// Returns the latency of the fastest endpoint of the request. Zero without a success.
+    fn expected_latency(self) -> Duration {
+        self.candidates(Selection::NoneAdmissible)
+            .filter_map(|endpoint| endpoint.load.latency.average())
+            .min()
+            .unwrap_or_default()
     }
 
     /// Returns the latest start of an attempt with a probable response before the deadline, if the

@@ -9,6 +9,7 @@ use std::time::Duration;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
+use crate::admit::overload::Overload;
 use crate::state::EndpointState;
 use crate::state::queue_marks::GRACE;
 
@@ -28,9 +29,8 @@ pub(crate) struct Waiters {
     pub(crate) by_position: BTreeMap<Key, Waiter>,
     /// The number of endpoints wanted by at least one waiter, and by at least two.
     pub(crate) wanted: [usize; 2],
-    /// The first and the last time that a request found the queue too long. The next such request
-    /// starts a new period if the last time is older than twice its longest wait.
-    pub(crate) full: Option<(Instant, Instant)>,
+    /// The evidence of an overload.
+    pub(crate) overload: Overload,
     /// The number of the last waiter.
     pub(crate) last: u64,
     /// The number of the last walk.

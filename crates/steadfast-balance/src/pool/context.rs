@@ -41,7 +41,7 @@ pub(crate) struct Draws {
 impl PoolContext {
     pub(crate) fn new(mut config: PoolConfig) -> Self {
         let observers = std::mem::take(&mut config.observers);
-        let signals = PoolSignals::new(observers, config.abandoned_after);
+        let signals = PoolSignals::new(observers, config.abandoned_after, config.overload_wait);
         Self {
             draws: Draws {
                 dice: Dice::new(config.seed.unwrap_or_else(|| fastrand::u64(..))),

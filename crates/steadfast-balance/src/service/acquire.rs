@@ -88,11 +88,21 @@ where
         let own = search.resume(waiting.as_deref_mut());
         let claims = (shared.signals.queue).claims(own, snapshot.all_active(), now);
         let attempt = (context, reserved);
-        let selection =
+        let is_stale = (waiting.as_mut())
+            .is_some_and(|waiting| waiting.expire(&shared.signals.queue, &search.eligibility, now));
+        let selection = if is_stale {
+            Selection::NoneAdmissible
+        } else {
             match search.select((pool, request.extensions()), &claims, attempt, waiting, cx) {
                 Ok(selection) => selection,
-                Err(step) => return step,
-            };
+                Err(step) => {
+                    if let (Step::Done(Ok(_)), Some(waiting)) = (&step, waiting) {
+                        waiting.serve();
+                    }
+                    return step;
+                }
+            }
+        };
         // A hedge does not wait.
         if context.is_hedge() {
             let error = waiting.as_mut().and_then(|waiting| waiting.error.take());

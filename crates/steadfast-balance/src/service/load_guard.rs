@@ -54,6 +54,9 @@ impl LoadGuard {
         endpoint.load.was_in_vain();
         let wait = endpoint.refused(self.ticket, verdict, status, now);
         self.settle(verdict, wait);
+        if wait.is_some() && self.endpoint.state.cooldown.is_refused() {
+            self.endpoint.signals.probe_refused(now);
+        }
         if let Some(trail) = &context.trail {
             trail.set_next(pool.shared.next(&pool.snapshot(), context, now));
         }

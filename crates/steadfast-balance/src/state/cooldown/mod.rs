@@ -227,6 +227,11 @@ impl Cooldown {
         self.lock().rate.confirmed()
     }
 
+    /// Returns whether the last probe was refused.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_busy() && self.lock().streak > 0
+    }
+
     /// Returns the time after which a probe without a refusal counts as accepted, if the endpoint
     /// is limited.
     pub(crate) fn patience(&self) -> Option<Duration> {

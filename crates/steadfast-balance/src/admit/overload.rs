@@ -1,0 +1,323 @@
+//! The detection of a lasting overload, and the price of a wait meanwhile.
+//!
+//! A queue helps if requests arrive in bursts: the next quiet moment drains it. If more requests
+//! arrive than the endpoints can take, a queue only adds its delay to each request, and the callers
+//! at its head may be about to cancel. Two kinds of evidence show such an overload:
+//!
+//! * **A standing queue** (as in `CoDel`, RFC 8289): for an [`INTERVAL`], each waiter with a slot
+//!   waited longer than the bound, and the queue did not shrink.
+//! * **Cancelled waits**: a share of the waiters gave up after the bound.
+//!
+//! During an overload a request waits at most for the bound, and a waiter that is older than the
+//! patience of recent callers is rejected instead of being sent. Fresh requests get the slots, and
+//! each slot serves a caller that still waits. The premise can fail, because a burst may look like
+//! an overload at first. Such a burst costs rejections with a hint, and no slot stays unused: the
+//! bound is long enough to keep the queue from running empty.
+
+use std::time::Duration;
+
+use steadfast_core::layer::saturating_add;
+use tokio::time::Instant;
+
+/// The time for which a queue must stand before it counts as an overload. The overload ends after
+/// the same time without evidence.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The time for which the patience of callers is remembered after an overload.
+const REMEMBERED: Duration = Duration::from_secs(30);
+/// The time in which cancelled waits are compared with slots.
+const WINDOW: Duration = Duration::from_secs(1);
+/// The part of the waiters that must have cancelled: one of this number.
+const CANCELLED_OF: u32 = 10;
+/// The number of ends of waits from which a share counts.
+const FEWEST: u32 = 3;
+/// A queue shrinks if it loses one of this number of waiters in an interval.
+const SHRINKS_BY: usize = 8;
+
+/// The effect of an overload on the waits of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pressure {
+    /// Whether an overload lasts.
+    pub(crate) overloaded: bool,
+    /// The shortest recent time after which such a caller cancelled its wait.
+    pub(crate) patience: Option<Duration>,
+}
+
+/// The end of a wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Departure {
+    pub(crate) end: End,
+    /// The start of the request.
+    pub(crate) since: Instant,
+    /// The start of this wait.
+    pub(crate) joined: Instant,
+    /// The longest wait during an overload.
+    pub(crate) bound: Duration,
+    /// Whether the request had a deadline.
+    pub(crate) has_deadline: bool,
+}
+
+/// The reason for the end of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The request received a slot.
+    Served,
+    /// The balancer rejected the request, or it no longer waits for a slot.
+    GaveUp,
+    /// The caller dropped the request.
+    Cancelled,
+}
+
+/// The evidence of an overload at one queue. Callers pass the time.
+#[derive(Debug, Default)]
+pub(crate) struct Overload {
+    /// The present interval, if the queue is not empty.
+    interval: Option<Interval>,
+    /// The present window.
+    window: Option<Window>,
+    /// The end of the overload, unless more evidence follows.
+    until: Option<Instant>,
+    /// The shortest recent time after which a caller cancelled its wait: without a deadline, and
+    /// with one. A deadline may be the default of a stack, and its callers may be less patient.
+    patience: [Option<Duration>; 2],
+}
+
+/// The ends of waits in one interval.
+#[derive(Clone, Copy, Debug)]
+struct Interval {
+    since: Instant,
+    /// The number of waiters at the start.
+    len: usize,
+    /// The shortest wait of a waiter with a slot.
+    least: Duration,
+}
+
+/// The ends of waits in one window.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    since: Instant,
+    /// The number of waiters with a slot.
+    served: u32,
+    /// The number of waiters that cancelled after more than the bound.
+    cancelled: u32,
+}
+
+impl Overload {
+    /// Records the end of a wait. `len` waiters remain.
+    pub(crate) fn left(&mut self, departure: Departure, len: usize, now: Instant) {
+        let Departure {
+            end,
+            since,
+            joined,
+            bound,
+            has_deadline,
+        } = departure;
+        match end {
+            End::Served => self.served(now.saturating_duration_since(joined), bound, len, now),
+            End::Cancelled => {
+                let age = now.saturating_duration_since(since);
+                if age >= bound {
+                    self.cancelled(age, has_deadline, now);
+                }
+            }
+            End::GaveUp => {}
+        }
+        // An empty queue does not stand.
+        if len == 0 {
+            self.interval = None;
+        }
+    }
+
+    /// Records that a waiter received a slot after `waited`.
+    fn served(&mut self, waited: Duration, bound: Duration, len: usize, now: Instant) {
+        self.window(now).served += 1;
+        let start = Interval::new(len, now);
+        let interval = self.interval.get_or_insert(start);
+        interval.least = interval.least.min(waited);
+        if now.saturating_duration_since(interval.since) < INTERVAL {
+            return;
+        }
+        let shrinks = len < interval.len - interval.len / SHRINKS_BY;
+        let stands = interval.least > bound && !shrinks;
+        self.interval = Some(start);
+        if stands {
+            self.extend(now);
+        }
+    }
+
+    /// Records that the caller of a waiter cancelled the request at the age `age`, after the bound.
+    ///
+    /// A caller that leaves earlier has its own reason. Its requests do not shorten any wait.
+    fn cancelled(&mut self, age: Duration, has_deadline: bool, now: Instant) {
+        let window = self.window(now);
+        window.cancelled += 1;
+        // Without slots the endpoints cool, and the queue cannot move.
+        let moves = window.served >= FEWEST && window.cancelled >= FEWEST;
+        let share = window.cancelled.saturating_mul(CANCELLED_OF - 1);
+        if !moves || share < window.served {
+            return;
+        }
+        // Rises slowly, so that one patient caller among impatient ones changes little.
+        let patience = match self.pressure(has_deadline, now).patience {
+            Some(patience) if patience < age => patience + (age - patience) / 8,
+            _ => age,
+        };
+        self.extend(now);
+        self.patience[usize::from(has_deadline)] = Some(patience);
+    }
+
+    /// Records that a request was rejected, because its wait would have been too long.
+    pub(crate) fn rejected(&mut self, now: Instant) {
+        self.extend(now);
+    }
+
+    /// Returns whether the overload lasts at `now`.
+    fn is_present(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// Returns the effect on the waits of requests with or without a deadline.
+    pub(crate) fn pressure(&self, has_deadline: bool, now: Instant) -> Pressure {
+        let known = (self.until).is_some_and(|until| now < saturating_add(until, REMEMBERED));
+        Pressure {
+            overloaded: self.is_present(now),
+            patience: self.patience[usize::from(has_deadline)].filter(|_| known),
+        }
+    }
+
+    fn extend(&mut self, now: Instant) {
+        self.patience = [false, true].map(|it| self.pressure(it, now).patience);
+        self.until = Some(saturating_add(now, INTERVAL));
+    }
+
+    /// Returns the present window, or begins one.
+    fn window(&mut self, now: Instant) -> &mut Window {
+        let start = Window {
+            since: now,
+            served: 0,
+            cancelled: 0,
+        };
+        let window = self.window.get_or_insert(start);
+        if now.saturating_duration_since(window.since) >= WINDOW {
+            *window = start;
+        }
+        window
+    }
+}
+
+impl Interval {
+    fn new(len: usize, since: Instant) -> Self {
+        Self {
+            since,
+            len,
+            least: Duration::MAX,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Ends one wait of `waited` at each tenth of a second, from `from` to `to` seconds.
+    fn serve(overload: &mut Overload, start: Instant, (from, to): (u32, u32), waited: Duration) {
+        for tenth in from * 10..to * 10 {
+            end(
+                overload,
+                End::Served,
+                start + SECOND / 10 * tenth,
+                waited,
+                50,
+            );
+        }
+    }
+
+    fn end(overload: &mut Overload, end: End, now: Instant, waited: Duration, len: usize) {
+        let departure = Departure {
+            end,
+            since: now - waited,
+            joined: now - waited,
+            bound: SECOND,
+            has_deadline: false,
+        };
+        overload.left(departure, len, now);
+    }
+
+    fn start() -> Instant {
+        Instant::now() + 1_000 * SECOND
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn queue_that_stands_for_five_seconds_is_an_overload() {
+        let (mut overload, start) = (Overload::default(), start());
+        serve(&mut overload, start, (0, 5), 2 * SECOND);
+        assert!(!overload.is_present(start + 5 * SECOND));
+        serve(&mut overload, start, (5, 6), 2 * SECOND);
+        assert!(overload.is_present(start + 6 * SECOND));
+        assert!(overload.is_present(start + 10 * SECOND - SECOND / 100));
+        assert!(!overload.is_present(start + 10 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_short_wait_or_an_empty_queue_is_no_standing_queue() {
+        for len in [50, 0] {
+            let (mut overload, start) = (Overload::default(), start());
+            serve(&mut overload, start, (0, 3), 2 * SECOND);
+            let waited = if len == 0 { 2 * SECOND } else { SECOND };
+            end(&mut overload, End::Served, start + 3 * SECOND, waited, len);
+            serve(&mut overload, start, (3, 6), 2 * SECOND);
+            assert!(!overload.is_present(start + 6 * SECOND), "{len}");
+        }
+    }
+
+    /// A burst leaves a queue that shrinks. Its requests are served without rejections.
+    #[tokio::test(start_paused = true)]
+    async fn shrinking_queue_is_no_overload() {
+        let (mut overload, start) = (Overload::default(), start());
+        for tenth in 0..100 {
+            let (now, len) = (start + SECOND / 10 * tenth, 200 - 2 * tenth as usize);
+            end(&mut overload, End::Served, now, 5 * SECOND, len);
+            assert!(!overload.is_present(now));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cancelled_waits_beside_slots_show_the_patience_of_callers() {
+        let (mut overload, start) = (Overload::default(), start());
+        for (tenth, age) in [(0, 900), (1, 900), (2, 2_500), (3, 2_500), (4, 2_000)] {
+            let now = start + SECOND / 10 * tenth;
+            end(
+                &mut overload,
+                End::Cancelled,
+                now,
+                Duration::from_millis(age),
+                50,
+            );
+        }
+        // The endpoints may cool, so nothing shows that a slot was wasted.
+        assert!(!overload.is_present(start + SECOND / 2));
+        serve(&mut overload, start, (1, 2), 2 * SECOND);
+        for _ in 0..3 {
+            end(
+                &mut overload,
+                End::Cancelled,
+                start + 2 * SECOND,
+                3 * SECOND,
+                50,
+            );
+        }
+        let now = start + 2 * SECOND;
+        assert!(overload.is_present(now));
+        assert_eq!(overload.pressure(false, now).patience, Some(3 * SECOND));
+        end(&mut overload, End::Cancelled, now, 2 * SECOND, 50);
+        assert_eq!(overload.pressure(false, now).patience, Some(2 * SECOND));
+        end(&mut overload, End::Cancelled, now, 10 * SECOND, 50);
+        assert_eq!(overload.pressure(false, now).patience, Some(3 * SECOND));
+        assert_eq!(
+            overload.pressure(false, now + 34 * SECOND).patience,
+            Some(3 * SECOND)
+        );
+        assert_eq!(overload.pressure(false, now + 35 * SECOND).patience, None);
+    }
+}
