@@ -2,6 +2,7 @@
 
 mod balance;
 mod entry;
+mod evidence;
 mod list;
 mod quota;
 mod retries;
@@ -9,5 +10,6 @@ mod single;
 
 pub(crate) use self::balance::{STEPS, refusing};
 pub use self::entry::Entry;
+pub(crate) use self::evidence::{BURST, LIFTED, NEIGHBOUR, RANDOM, evidence};
 pub use self::list::catalog;
 pub(crate) use self::retries::retries;

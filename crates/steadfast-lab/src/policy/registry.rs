@@ -2,7 +2,7 @@
 
 use crate::policy::client::Policy;
 use crate::policy::{
-    envoy, failover_loop, least_outstanding, linkerd, litellm, no_retry, ours, prequal,
+    envoy, failover_loop, least_outstanding, linkerd, litellm, no_retry, ours, prequal, retry_only,
     round_robin, sdk_retry, tower_p2c,
 };
 
@@ -19,6 +19,7 @@ fn rivals() -> Vec<Box<dyn Policy>> {
     vec![
         no_retry::policy(),
         sdk_retry::policy(),
+        retry_only::alone(),
         failover_loop::policy(),
         round_robin::policy(),
         least_outstanding::policy(),

@@ -22,6 +22,16 @@ struct RetryOnly {
     stack: fn(&Setup) -> Client,
 }
 
+/// Returns the retry layer alone, as a reference for the layers together.
+pub(crate) fn alone() -> Box<dyn Policy> {
+    Box::new(RetryOnly {
+        name: "retry-alone",
+        about: "`RetryOn429Layer` with its defaults directly over the client, at the first \
+                endpoint: the reference of random refusals",
+        stack: |setup| ours(setup, layer(setup)),
+    })
+}
+
 /// Returns policies that differ in how they retry, the baseline first.
 pub(crate) fn retry_only() -> Vec<Box<dyn Policy>> {
     let of = |name, about, stack| -> Box<dyn Policy> { Box::new(RetryOnly { name, about, stack }) };

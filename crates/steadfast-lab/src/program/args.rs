@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
-use crate::catalog::{Entry, catalog};
+use crate::catalog::{Entry, catalog, evidence};
 use crate::policy::{Policy, policies, retry_only};
 use crate::program::study::{self, Study};
 use crate::program::{breaker, goals, retry};
@@ -201,9 +201,10 @@ impl Args {
     }
 
     fn entries(&self) -> impl Iterator<Item = &'static Entry> + '_ {
-        catalog()
-            .iter()
-            .filter(|entry| self.is_all() || self.scenario.as_deref() == Some(entry.name()))
+        // The page on goals has the results of the others.
+        let named = |entry: &&Entry| self.scenario.as_deref() == Some(entry.name());
+        let all = catalog().iter().filter(move |_| self.is_all());
+        all.chain(catalog().iter().chain(evidence()).filter(named))
     }
 
     pub(super) fn is_retry(&self) -> bool {
@@ -228,7 +229,7 @@ impl Args {
 }
 
 fn scenarios() -> impl Iterator<Item = &'static str> {
-    let names = catalog().iter().map(Entry::name);
+    let names = catalog().iter().chain(evidence()).map(Entry::name);
     ["all", "retry", "breaker", "goals"]
         .into_iter()
         .chain(names)

@@ -147,6 +147,8 @@ fn special(study: &Study) -> Vec<Column> {
         "herd" => vec![last()],
         "noise" => vec![retried()],
         "stragglers" => vec![tail(), more()],
+        "lifted-15" | "lifted-60" => vec![full()],
+        name if name.starts_with("random") => vec![latency()],
         _ => trouble(study),
     }
 }
@@ -204,6 +206,16 @@ fn recovered() -> Column {
     Column::new("recovered s", |row| {
         never_or(row, |details| details.recovered_s)
     })
+}
+
+fn full() -> Column {
+    Column::new("full service s", |row| {
+        never_or(row, |details| details.full_s)
+    })
+}
+
+fn latency() -> Column {
+    Column::seconds("mean s", |report| report.details.mean_s)
 }
 
 fn last() -> Column {

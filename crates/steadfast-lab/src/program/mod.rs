@@ -28,7 +28,7 @@ use self::goals::Scores;
 use self::page::File;
 use self::progress::Progress;
 use self::study::{Outcome, Study};
-use crate::catalog::catalog;
+use crate::catalog::{catalog, evidence};
 use crate::policy::{Policy, policies, retry_only};
 
 /// Runs the program with the arguments of the process.
@@ -147,6 +147,7 @@ fn retry_page(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(
 fn list() -> String {
     let scenarios = catalog()
         .iter()
+        .chain(evidence())
         .map(|entry| (entry.name(), entry.about()))
         .collect::<Vec<_>>();
     let policies = policies();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::report::record::Record;
 use crate::report::statistics::{columns, mean, per_second, quantile, shares, sorted};
-use crate::report::trouble::{back, peak_amplification, recovered, retried};
+use crate::report::trouble::{back, full, peak_amplification, recovered, retried};
 use crate::world::{Arrivals, Scenario, TICK, step};
 
 /// Numbers for tables and plots only.
@@ -19,6 +19,12 @@ pub struct Details {
     /// The seconds from the end of the last trouble until its endpoint got four fifths of the
     /// attempts that it had before, if there was a trouble and it did.
     pub back_s: Option<f64>,
+    /// The seconds from the end of the last trouble until the first second from which on its
+    /// endpoint got 95 attempts for 100 requests of every second, if there was a trouble and such a
+    /// second.
+    pub full_s: Option<f64>,
+    /// The mean latency of a success in seconds.
+    pub mean_s: Option<f64>,
     /// The latency in seconds that one success in a thousand exceeds.
     pub p999_s: Option<f64>,
     /// The longest latency of a success, in seconds.
@@ -78,6 +84,8 @@ impl Details {
                 .last_trouble()
                 .and_then(|(_, trouble)| recovered(records, trouble.end)),
             back_s: back(scenario, ticks),
+            full_s: full(scenario, ticks, &columns(arrived(), second)),
+            mean_s: mean(took),
             p999_s: quantile(took, 0.999),
             max_s: took.last().copied(),
             waited_s: mean(&waited),

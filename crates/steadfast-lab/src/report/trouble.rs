@@ -67,6 +67,24 @@ pub(super) fn back(scenario: &Scenario, ticks: &[Vec<u32>]) -> Option<f64> {
     Some(found as f64)
 }
 
+/// The seconds until the first second from which on the endpoint that healed last gets 95 attempts
+/// for 100 requests of every second.
+pub(super) fn full(scenario: &Scenario, ticks: &[Vec<u32>], arrivals: &[u32]) -> Option<f64> {
+    let (endpoint, trouble) = scenario.last_trouble()?;
+    let attempts = per_second(&ticks[endpoint]);
+    let healed = trouble.end.as_secs() as usize;
+    let is_short = |n: usize| {
+        let sent = attempts.get(n).copied().unwrap_or_default();
+        f64::from(sent) < 0.95 * f64::from(arrivals[n])
+    };
+    let last = (healed..arrivals.len()).rev().find(|n| is_short(*n));
+    match last {
+        None => Some(0.0),
+        Some(last) if last + 1 < arrivals.len() => Some((last + 1 - healed) as f64),
+        Some(_) => None,
+    }
+}
+
 /// Among requests with this failure of the first attempt, the share with more than one attempt.
 pub(super) fn retried(records: &[Record], failed: fn(&Record) -> bool) -> Option<f64> {
     let again = |record: &Record| f64::from(u8::from(record.attempts > 1));

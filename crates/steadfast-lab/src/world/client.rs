@@ -17,7 +17,7 @@ use crate::world::call::{Answer, Body, Call};
 use crate::world::endpoint::{Endpoint, Trouble};
 use crate::world::latency::scaled;
 use crate::world::place::{Place, host};
-use crate::world::random::generator;
+use crate::world::random::{exponential, generator};
 
 /// The HTTP client of a simulation: it sends a request to the endpoint that its URI names.
 ///
@@ -52,6 +52,7 @@ impl World {
         }));
         for index in 0..endpoints.len() {
             world.wake_queue_after_troubles(index);
+            world.begin_neighbour(index);
         }
         world
     }
@@ -128,8 +129,18 @@ impl World {
                     sleep(endpoint.refusal).await;
                     return Ok(refusal(endpoint.hint, wait));
                 }
+                Trouble::Quota(quota) => {
+                    if let Err(wait) = place.admit_in_trouble(quota) {
+                        sleep(endpoint.refusal).await;
+                        return Ok(refusal(endpoint.hint, wait));
+                    }
+                }
                 Trouble::Capacity(_) | Trouble::Fails(..) | Trouble::Slow(_) => {}
             }
+        }
+        if endpoint.random_limits > 0.0 && rng.f64() < endpoint.random_limits {
+            sleep(endpoint.refusal).await;
+            return Ok(refusal(endpoint.hint, Duration::from_secs(1)));
         }
         if let Err(wait) = place.admit(call.tokens) {
             sleep(endpoint.refusal).await;
@@ -166,6 +177,24 @@ impl World {
     fn capacity(&self, index: usize) -> u32 {
         let capacity = self.0.places[index].endpoint.capacity_at(self.elapsed());
         capacity.unwrap_or(u32::MAX)
+    }
+
+    /// Begins to use the quota of an endpoint from another process.
+    fn begin_neighbour(&self, index: usize) {
+        let Some(rate) = self.0.places[index].endpoint.neighbour else {
+            return;
+        };
+        let mut rng = generator(self.0.seed, u64::MAX - 1 - index as u64);
+        let world = self.clone();
+        tokio::spawn(async move {
+            let mut next = world.0.start;
+            loop {
+                next += exponential(&mut rng, rate);
+                tokio::time::sleep_until(next).await;
+                // A refused request of the neighbour is lost.
+                let _ = world.0.places[index].admit(1);
+            }
+        });
     }
 
     fn wake_queue_after_troubles(&self, index: usize) {

@@ -29,6 +29,8 @@ pub struct Endpoint {
     pub(crate) refusal: Duration,
     pub(crate) capacity: Option<u32>,
     pub(crate) failures: f64,
+    pub(crate) random_limits: f64,
+    pub(crate) neighbour: Option<f64>,
     pub(crate) troubles: Vec<(Range<Duration>, Trouble)>,
     pub(crate) slow_start: Option<(f64, Duration)>,
     pub(crate) cost: f64,
@@ -46,7 +48,7 @@ pub enum Hint {
 }
 
 /// A temporary fault of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Trouble {
     /// It works on a share of the requests that it could, from 0 to 1. Needs a
     /// [`capacity`](Endpoint::capacity).
@@ -57,6 +59,8 @@ pub enum Trouble {
     Hangs,
     /// It answers all requests with `429` and this hint.
     Limits(Duration),
+    /// It has this quota of requests besides its own.
+    Quota(Quota),
     /// Its port is closed, and connections break that were open.
     Refuses,
     /// It takes longer by a factor.
@@ -75,6 +79,8 @@ impl Endpoint {
             refusal: Duration::from_millis(30),
             capacity: None,
             failures: 0.0,
+            random_limits: 0.0,
+            neighbour: None,
             troubles: Vec::new(),
             slow_start: None,
             cost: 1.0,
@@ -121,6 +127,20 @@ impl Endpoint {
     /// Sets the share of requests that fail with `500`, independently of each other.
     pub fn failures(mut self, share: f64) -> Self {
         self.failures = share;
+        self
+    }
+
+    /// Sets the share of requests that are refused with `429` and a hint of one second,
+    /// independently of each other and of any quota.
+    pub fn random_limits(mut self, share: f64) -> Self {
+        self.random_limits = share;
+        self
+    }
+
+    /// Adds another process that uses the quota of requests. Its requests come as Poisson does,
+    /// with this average number per second.
+    pub fn neighbour(mut self, per_second: f64) -> Self {
+        self.neighbour = Some(per_second);
         self
     }
 

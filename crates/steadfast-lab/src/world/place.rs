@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use steadfast_testkit::Bucket;
+use steadfast_testkit::{Bucket, Quota};
 use tokio::time::Instant;
 
 use crate::world::endpoint::Endpoint;
@@ -23,6 +23,8 @@ pub(super) struct Place {
 pub(super) struct State {
     requests: Option<Bucket>,
     tokens: Option<Bucket>,
+    /// The bucket of a quota that lasts for a time of trouble.
+    trouble: Option<Bucket>,
     pub(super) queue: Queue,
     /// When the bucket of requests is full, if nothing more is taken.
     full: Instant,
@@ -40,6 +42,7 @@ impl Place {
             state: Mutex::new(State {
                 requests: endpoint.requests.map(|quota| Bucket::new(quota, now)),
                 tokens: endpoint.tokens.map(|quota| Bucket::new(quota, now)),
+                trouble: None,
                 queue: Queue::default(),
                 full: now,
                 unused: Duration::ZERO,
@@ -59,6 +62,14 @@ impl Place {
             attempts.resize(column + 1, 0);
         }
         attempts[column] += 1;
+    }
+
+    /// Takes a request from the quota of a time of trouble, which begins with its first request.
+    pub(super) fn admit_in_trouble(&self, quota: Quota) -> Result<(), Duration> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let bucket = (state.trouble).get_or_insert_with(|| Bucket::new(quota, now));
+        bucket.take(1, now)
     }
 
     /// Takes a request and its tokens. Otherwise takes neither and returns the wait for both.

@@ -1,5 +1,7 @@
 //! The goals.
 
+mod evidence;
+
 use std::ops::Range;
 
 use super::measure::{Measure, Results, time};
@@ -58,6 +60,7 @@ pub(super) fn goals() -> Vec<Goal> {
         latency_goals(),
         trouble_goals(),
         refusal_goals(),
+        evidence::goals(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -1,10 +1,10 @@
 //! The studies behind the goals.
 
-use crate::catalog::{Entry, catalog, refusing};
+use crate::catalog::{BURST, Entry, LIFTED, NEIGHBOUR, RANDOM, catalog, evidence, refusing};
 use crate::program::study::Study;
 
 /// The scenarios and their loads.
-const STUDIES: [(&str, &[f64]); 11] = [
+const STUDIES: [(&str, &[f64]); 27] = [
     ("quota", &[0.5, 0.8, 0.95, OVER]),
     ("quota-no-hint", &[0.95, OVER]),
     ("quota-slow", &[0.95, OVER]),
@@ -16,6 +16,22 @@ const STUDIES: [(&str, &[f64]); 11] = [
     ("refusing", REFUSING),
     ("refusing-herd", &[0.1]),
     ("refusing-beside", REFUSING),
+    ("random-5", RANDOM),
+    ("random-0.5", RANDOM),
+    ("random-0.1", RANDOM),
+    ("random-5-no-hint", RANDOM),
+    ("random-0.5-no-hint", RANDOM),
+    ("random-0.1-no-hint", RANDOM),
+    ("random-5-of-3", RANDOM),
+    ("random-0.5-of-3", RANDOM),
+    ("random-0.1-of-3", RANDOM),
+    ("random-5-of-3-no-hint", RANDOM),
+    ("random-0.5-of-3-no-hint", RANDOM),
+    ("random-0.1-of-3-no-hint", RANDOM),
+    ("neighbour", NEIGHBOUR),
+    ("lifted-15", &[LIFTED]),
+    ("lifted-60", &[LIFTED]),
+    ("burst", &[BURST]),
 ];
 pub(super) const OVER: f64 = 1.1;
 pub(super) const REFUSING: &[f64] = &[0.001, 0.01, 0.1, 1.0];
@@ -25,8 +41,8 @@ pub(crate) fn studies(seeds: impl Fn(f64) -> u64) -> Vec<Study> {
     let of = |(name, loads): (&str, &'static [f64])| {
         let entry = entry(name);
         let seeds = &seeds;
-        // An endpoint that refuses all requests leaves little to chance.
-        let once = name.starts_with("refusing");
+        // An endpoint that refuses all requests leaves little to chance, and so do many requests.
+        let once = name.starts_with("refusing") || name.starts_with("random");
         let study = move |load: &f64| {
             let seeds = if once { 1 } else { seeds(*load) };
             Study::new(entry, *load, seeds)
@@ -37,7 +53,7 @@ pub(crate) fn studies(seeds: impl Fn(f64) -> u64) -> Vec<Study> {
 }
 
 fn entry(name: &str) -> &'static Entry {
-    let mut all = catalog().iter().chain(refusing());
+    let mut all = catalog().iter().chain(refusing()).chain(evidence());
     let found = all.find(|entry| entry.name() == name);
-    found.expect("one of both lists has it")
+    found.expect("one of the lists has it")
 }

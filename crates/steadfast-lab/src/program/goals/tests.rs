@@ -2,7 +2,8 @@ use super::*;
 use crate::program::study::Study;
 use crate::report::{Details, Report};
 
-const POLICIES: [&str; 4] = [
+const POLICIES: [&str; 5] = [
+    "retry-alone",
     "steadfast-least-loaded",
     "steadfast-scored",
     "round-robin",
@@ -20,6 +21,9 @@ fn perfect(study: &Study, policy: &str) -> Report {
         ("clients", _) => (0.995, 1.17, 9.0),
         ("stragglers", _) => (1.0, 1.05, 0.0),
         (_, OVER) => (0.909, 9.0, 0.05),
+        ("burst", _) => (1.0, 1.4, 9.0),
+        ("neighbour", load) => (0.95 / (load / 0.5).max(1.0) + 1e-12, 9.0, 0.06),
+        (name, _) if name.starts_with("random") => (0.9, 9.0, 9.0),
         _ => (0.999, 1.06, 0.06),
     };
     let asked = match study.entry.name() {
@@ -41,6 +45,8 @@ fn perfect(study: &Study, policy: &str) -> Report {
         p99_s: Some(7.0),
         shares: shares.clone(),
         details: Details {
+            mean_s: Some(1.0),
+            full_s: Some(5.0),
             p999_s: Some(if hedged { 1.5 } else { 10.0 }),
             waited_s: Some(0.5),
             served: shares,
@@ -92,7 +98,7 @@ fn value_at_bound_reaches_goal() {
 #[test]
 fn value_beyond_bound_misses_only_its_goal() {
     let little = 1e-6;
-    let cases: [(&str, f64, fn(&mut Report, f64), &[&str]); 18] = [
+    let cases: [(&str, f64, fn(&mut Report, f64), &[&str]); 26] = [
         // What depends on this one has a tolerance, so it is not missed as well.
         (
             "quota",
@@ -198,6 +204,49 @@ fn value_beyond_bound_misses_only_its_goal() {
             |one, by| one.details.steps_p99_s[5] += by,
             &["ramp from 1.0 up"],
         ),
+        (
+            "random-5",
+            0.1,
+            |one, by| one.success -= 1e-3 + by,
+            &["random 429s, one endpoint"],
+        ),
+        (
+            "random-0.1-of-3-no-hint",
+            1.0,
+            |one, by| one.details.mean_s = Some(1.5 + by),
+            &["random 429s, three endpoints"],
+        ),
+        (
+            "neighbour",
+            0.45,
+            |one, by| one.success -= by,
+            &["neighbour uses half"],
+        ),
+        (
+            "neighbour",
+            0.55,
+            |one, by| one.rate_limited_per_request += by,
+            &["neighbour uses half"],
+        ),
+        (
+            "lifted-15",
+            0.1,
+            |one, by| one.details.full_s = Some(5.0 + by),
+            &["limit lifted"],
+        ),
+        (
+            "lifted-60",
+            0.1,
+            |one, _| one.details.full_s = None,
+            &["limit lifted"],
+        ),
+        ("burst", 0.5, |one, by| one.success -= by, &["bursts of 60"]),
+        (
+            "burst",
+            0.5,
+            |one, by| one.attempts_per_request += by,
+            &["bursts of 60"],
+        ),
     ];
     for (name, load, worse, goals) in cases {
         assert_eq!(
@@ -269,11 +318,11 @@ fn missed_goal_is_marked_and_reached_goals_are_counted() {
     };
     assert!(row("quota at 0.95").contains(" **no:** 90.00 %, 1.060, 0.060, waited 0.50 s |"));
     assert!(
-        text.contains("Of 17 goals, 17 are reached by one of ours at least."),
+        text.contains("Of 22 goals, 22 are reached by one of ours at least."),
         "{text}"
     );
     assert!(
-        text.contains("`steadfast-least-loaded` 16, `steadfast-scored` 16."),
+        text.contains("`steadfast-least-loaded` 21, `steadfast-scored` 21."),
         "{text}"
     );
     let page = scores(|_, _| {}).page("the command");
@@ -287,7 +336,7 @@ fn goal_without_reaching_policy_fails_run() {
     let failure = none.verdict().expect_err("a miss").to_string();
     assert_eq!(
         failure,
-        "none of ours reaches these of 17 goals: outage at 0.5"
+        "none of ours reaches these of 22 goals: outage at 0.5"
     );
 }
 

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use steadfast_testkit::Quota;
+
 use super::*;
 use crate::report::details::steps_p99;
-use crate::report::trouble::{back, peak_amplification, recovered, retried};
+use crate::report::trouble::{back, full, peak_amplification, recovered, retried};
 use crate::world::{Arrivals, Endpoint, Trouble};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -160,6 +162,21 @@ fn return_is_second_with_four_fifths_of_earlier_traffic() {
         "five seconds are not over"
     );
     assert_eq!(back(&scenario, &[vec![1; 90]]), None);
+}
+
+#[test]
+fn full_service_is_second_from_which_attempts_match_requests() {
+    let quota = Trouble::Quota(Quota::new(1, SECOND));
+    let scenario = Scenario::new("a").endpoint(Endpoint::new("a").trouble(0..5, quota));
+    let full = |slow: &[usize]| {
+        let ticks: Vec<u32> = (0..20)
+            .flat_map(|second| [if slow.contains(&second) { 9 } else { 10 }; 10])
+            .collect();
+        full(&scenario, &[ticks], &[100; 20])
+    };
+    assert_eq!(full(&[3, 4]), Some(0.0));
+    assert_eq!(full(&[4, 5, 8]), Some(4.0));
+    assert_eq!(full(&[19]), None, "it never was");
 }
 
 /// A failed second attempt is another reason for a retry.

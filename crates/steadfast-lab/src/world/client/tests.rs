@@ -234,3 +234,46 @@ async fn attempt_is_in_flight_until_answered() {
     left.abort();
     assert!(call.is_under_way());
 }
+
+#[tokio::test(start_paused = true)]
+async fn random_limits_have_configured_share_and_hint() {
+    let world = world(Endpoint::new("a").random_limits(0.25));
+    let mut limited = 0i32;
+    for id in 0..2_000 {
+        let call = Call::new(id, 1);
+        let outcome = start(&world, &call).await.expect("no panic").0;
+        limited += i32::from(outcome == Ok(StatusCode::TOO_MANY_REQUESTS));
+    }
+    // 500, give or take four standard deviations.
+    assert!(limited.abs_diff(500) < 78, "{limited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn quota_of_trouble_ends_with_it() {
+    let quota = Quota::new(1, 100 * SECOND);
+    let endpoint = Endpoint::new("a")
+        .latency(Latency::Constant(Duration::ZERO))
+        .trouble(0..10, Trouble::Quota(quota));
+    let world = world(endpoint);
+    assert_eq!(ask(&world).await.0, Ok(StatusCode::OK));
+    assert_eq!(ask(&world).await.0, Ok(StatusCode::TOO_MANY_REQUESTS));
+    advance(10 * SECOND).await;
+    assert_eq!(ask(&world).await.0, Ok(StatusCode::OK));
+}
+
+/// The neighbour takes about ten of the twenty in the first second.
+#[tokio::test(start_paused = true)]
+async fn neighbour_uses_quota() {
+    let endpoint = Endpoint::new("a")
+        .latency(Latency::Constant(Duration::ZERO))
+        .refusal(Duration::ZERO)
+        .requests(Quota::new(20, 1_000 * SECOND))
+        .neighbour(10.0);
+    let world = world(endpoint);
+    tokio::time::sleep(SECOND).await;
+    let mut left = 0;
+    while ask(&world).await.0 == Ok(StatusCode::OK) {
+        left += 1;
+    }
+    assert!((4..17).contains(&left), "{left}");
+}
