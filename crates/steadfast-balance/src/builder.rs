@@ -176,7 +176,7 @@ impl<F> EndpointBalanceBuilder<F> {
     /// name, or if a value is invalid.
     pub fn build(self) -> Result<EndpointBalanceLayer<F>, InvalidConfig> {
         if self.endpoints.is_empty() {
-            let reason = "must be there at least once";
+            let reason = "at least one is required";
             return Err(InvalidConfig::new("endpoint", 0, reason));
         }
         self.build_empty()

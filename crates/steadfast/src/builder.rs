@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Body;
 use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Pick};
 use steadfast_core::layer::Observers;
-use steadfast_core::{BoxError, EndpointName, InvalidConfig, Observer};
+use steadfast_core::{BoxError, InvalidConfig, Observer};
 use steadfast_metrics::{EventMetrics, MetricsLayer};
 use steadfast_retry::RetryOn429Layer;
 use tower::util::{BoxCloneSyncService, ServiceExt};
@@ -29,8 +29,6 @@ use crate::timeouts::Timeouts;
 pub struct AiStackBuilder {
     /// The endpoints and their pool.
     balance: EndpointBalanceBuilder,
-    /// The endpoint of stateful requests.
-    home: Option<EndpointName>,
     /// The hedging layer, if one is set.
     hedge: Option<Hedging>,
     /// The timeouts of each attempt.
@@ -48,7 +46,6 @@ impl AiStack {
     pub fn builder() -> AiStackBuilder {
         AiStackBuilder {
             balance: EndpointBalanceLayer::builder().request_root(API_ROOT),
-            home: None,
             hedge: None,
             timeouts: Timeouts::DEFAULT,
             retry: RetryOn429Layer::new(),
@@ -60,8 +57,7 @@ impl AiStack {
 
 impl AiStackBuilder {
     /// Adds an endpoint. Stateful requests stay at the first endpoint.
-    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.home.get_or_insert_with(|| endpoint.name().clone());
+    pub fn endpoint(self, endpoint: Endpoint) -> Self {
         self.balance(|balance| balance.endpoint(endpoint))
     }
 
@@ -88,7 +84,7 @@ impl AiStackBuilder {
     /// # let _ = builder;
     /// ```
     ///
-    /// Add endpoints with [`endpoint`](Self::endpoint).
+    /// Endpoints that `change` adds count as those of [`endpoint`](Self::endpoint).
     pub fn balance(
         mut self,
         change: impl FnOnce(EndpointBalanceBuilder) -> EndpointBalanceBuilder,
@@ -155,7 +151,8 @@ impl AiStackBuilder {
     /// body is not `Unpin`, use `map_response` with `Box::pin`.
     ///
     /// To change the classification, put a [`ClassifyLayer`](steadfast_core::ClassifyLayer) around
-    /// `client`. The stack adopts its verdicts, and refines failures by the body of the response.
+    /// `client`. Its verdicts on errors are final, as are classes that differ from the default
+    /// classification. The stack refines other failures by the body of the response.
     ///
     /// # Errors
     ///
@@ -192,7 +189,7 @@ impl AiStackBuilder {
         let endpoints = balance.handle();
         let retry = self.retry.prepared_body().observers(&observers);
         let rules = Arc::new(Rules {
-            home: self.home.ok_or_else(no_endpoint)?,
+            home: endpoints.first(),
             endpoints: endpoints.clone(),
             deadline: self.deadline,
             replay_limit: retry.replay_limit(),
@@ -223,9 +220,4 @@ where
     let service = metrics.layer(prepare);
     let service = service.map_response(|response: Response<_>| response.map(ResponseBody::new));
     BoxCloneSyncService::new(service)
-}
-
-/// The error of a stack without an endpoint.
-fn no_endpoint() -> InvalidConfig {
-    InvalidConfig::new("endpoint", 0, "need at least one endpoint")
 }

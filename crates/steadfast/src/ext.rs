@@ -48,6 +48,9 @@ pub trait ServiceBuilderExt<L>: Sized + sealed::Sealed {
     fn retry_on_429(self) -> ServiceBuilder<Stack<RetryOn429Layer, L>>;
 
     /// Adds a breaker, from a `CircuitBreaker` or a [`CircuitBreakerLayer`].
+    ///
+    /// A bare `CircuitBreaker` counts errors only. For responses such as `503`, pass
+    /// [`CircuitBreakerLayer::http`].
     fn circuit_breaker<M>(
         self,
         breaker: impl Into<CircuitBreakerLayer<M>>,

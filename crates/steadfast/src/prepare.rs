@@ -38,7 +38,7 @@ pub(crate) struct Prepare<S> {
 #[derive(Debug)]
 pub(crate) struct Rules {
     /// The endpoint of stateful requests, until it is removed.
-    pub(crate) home: EndpointName,
+    pub(crate) home: Option<EndpointName>,
     /// The endpoints and the request root.
     pub(crate) endpoints: PoolHandle,
     /// The time of a request without a deadline of its own.
@@ -95,11 +95,10 @@ impl Rules {
     }
 
     fn home(&self) -> Option<EndpointName> {
-        if self.endpoints.contains(self.home.as_ref()) {
-            Some(self.home.clone())
-        } else {
-            self.endpoints.first()
-        }
+        let home = self.home.as_ref();
+        home.filter(|home| self.endpoints.contains(home.as_ref()))
+            .cloned()
+            .or_else(|| self.endpoints.first())
     }
 
     /// Whether to wait for a pending body: its fields decide about endpoints and repeats, and a body

@@ -11,7 +11,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
 use steadfast_core::layer::{LateVerdict, verdict_of};
-use steadfast_core::{BoxError, Verdict};
+use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, Verdict};
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect::refine;
@@ -56,6 +56,9 @@ where
         Err(_) => return Err(limits.head.error().into()),
     };
     let verdict = verdict_of(Ok(&response));
+    if is_final(&response) {
+        return Ok(response);
+    }
     if !verdict.is_success() {
         return Ok(read_error(response, verdict).await);
     }
@@ -68,6 +71,15 @@ where
     let mut response = response;
     response.body_mut().set_clock(Clock::Idle(limits.idle));
     Ok(response)
+}
+
+/// Returns whether the client has its own class for the response. Then the body decides nothing.
+fn is_final<B>(response: &Response<B>) -> bool {
+    let given = response.extensions().get::<Verdict>();
+    given.is_some_and(|given| {
+        let head = Head::new(response.status(), response.headers());
+        given.class() != DefaultClassifier.classify(Ok(head)).class()
+    })
 }
 
 /// Reads the start of an error body, and refines the verdict by it.

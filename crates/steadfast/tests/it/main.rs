@@ -1,4 +1,8 @@
 //! Behaviour of the stack that its callers see.
 
+mod classification;
+mod contract;
+mod endpoints;
+mod extensions;
 mod request_root;
 mod support;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::Full;
 use steadfast::{AiStackBuilder, Endpoint, RequestBody};
 use tower::util::BoxCloneSyncService;
@@ -18,6 +18,10 @@ pub(crate) type LocalClient =
 pub(crate) struct SentUris(Arc<Mutex<Vec<String>>>);
 
 impl SentUris {
+    pub(crate) fn push(&self, uri: &Uri) {
+        self.0.lock().expect("a lock").push(uri.to_string());
+    }
+
     pub(crate) fn all(&self) -> Vec<String> {
         self.0.lock().expect("a lock").clone()
     }
@@ -31,10 +35,7 @@ pub(crate) fn client_with_first_endpoint_answering(
     let sent = SentUris::default();
     let seen = sent.clone();
     let client = tower::service_fn(move |request: Request<RequestBody>| {
-        seen.0
-            .lock()
-            .expect("a lock")
-            .push(request.uri().to_string());
+        seen.push(request.uri());
         let is_first = request.uri().host() == Some("first.test");
         let response = if is_first {
             first.clone()
