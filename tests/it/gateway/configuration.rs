@@ -98,7 +98,7 @@ fn invalid_file_error_names_field_in_one_line() {
     }
     for (text, expected) in [
         (ENDPOINT, "missing field `listen`"),
-        (LISTEN, "endpoint: must be there"),
+        (LISTEN, "endpoint: at least one is required"),
         ("listen = ", "line 1: "),
         ("listen = 'nowhere'", "line 1: listen: "),
     ] {
