@@ -182,7 +182,7 @@ fn print_event(start: Instant, event: &Event) {
         Event::Cooldown { endpoint, wait, .. } => {
             format!("cooling  {endpoint} gets no requests for {wait:.1?}")
         }
-        Event::CooldownEnded { endpoint } => {
+        Event::CooldownEnded { endpoint, .. } => {
             format!("ready    {endpoint} takes all requests again")
         }
         Event::Breaker {

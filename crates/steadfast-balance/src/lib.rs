@@ -116,12 +116,14 @@ pub use self::discover::dns::Resolve;
 pub use self::endpoint::Endpoint;
 pub use self::endpoint::connect_addr::ResolvedAddr;
 pub use self::endpoint::credential::Credential;
+pub use self::endpoint::limits::Limits;
 pub use self::exhausted::WhenExhausted;
 #[cfg(feature = "health")]
 pub use self::health::{HealthCheck, HealthChecks};
 pub use self::layer::EndpointBalanceLayer;
 pub use self::make_layer::{MakeEndpointLayer, MakeLayerFn, NoEndpointLayer};
 pub use self::pool::handle::PoolHandle;
+pub use self::pool::key_status::KeyStatus;
 pub use self::pool::snapshot::EndpointMode;
 pub use self::pool::status::EndpointStatus;
 pub use self::select::candidates::{Candidate, Candidates, PickContext};

@@ -32,6 +32,7 @@ impl Observer for EventMetrics {
                 endpoint,
                 class,
                 wait,
+                ..
             } => cooldown(endpoint, *class, *wait),
             Event::Failover {
                 from, to, class, ..

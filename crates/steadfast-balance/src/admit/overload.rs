@@ -170,6 +170,11 @@ impl Overload {
         self.extend(now);
     }
 
+    /// Returns the end of the last overload, if there was one.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
     /// Returns whether the overload lasts at `now`.
     fn is_present(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)

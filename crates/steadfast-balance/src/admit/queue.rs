@@ -1,8 +1,9 @@
 //! The queue of a pool: requests that wait for a slot at limited endpoints, first in, first out.
 //!
 //! Each waiter wants some of the endpoints. The next slot of an endpoint belongs to the first
-//! waiter that wants the endpoint. If no endpoint of a waiter has a slot, the walk passes over that
-//! waiter, which keeps its position. This avoids head-of-line blocking.
+//! waiter that wants the endpoint and has the same limit key. Waiters with different keys compete
+//! only for the slots of limits that all keys share. If no endpoint of a waiter has a slot, the walk
+//! passes over that waiter, which keeps its position. This avoids head-of-line blocking.
 //!
 //! The first waiter of an endpoint has a timer for the slot. The second waiter has a later timer,
 //! because the future of the first may be held without being polled. All other waiters have a timer
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use crate::admit::overload::{Departure, Pressure};
 use crate::admit::waiters::{Key, TICK, Waiter, Waiters, Wanted};
 use crate::state::EndpointState;
+use crate::state::limits::demand::Demand;
 
 /// The waiters of a pool.
 #[derive(Debug, Default)]
@@ -71,17 +73,20 @@ impl Queue {
     /// Returns an upper bound for the number of waiters before `key` that want one of `wanted`.
     pub(crate) fn ahead<'a>(
         &self,
-        key: Key,
+        (key, demand): (Key, &Demand),
         wanted: impl Iterator<Item = &'a Arc<EndpointState>>,
     ) -> usize {
         let len = self.len();
         if len == 0 {
             return 0;
         }
-        // A waiter that wants two of the endpoints counts twice, so this is an upper bound.
-        let rivals = wanted.map(|endpoint| endpoint.queue_marks.wanted_by.load(Ordering::Relaxed));
-        let most = rivals.sum::<usize>().min(len);
         let state = self.lock();
+        // A waiter that wants two of the endpoints counts twice, so this is an upper bound.
+        let rivals = wanted.map(|endpoint| match endpoint.limits.has_shared_slots() {
+            true => endpoint.queue_marks.wanted_by.load(Ordering::Relaxed),
+            false => state.marks.wanted_by(endpoint, demand),
+        });
+        let most = rivals.sum::<usize>().min(len);
         let is_last = state.by_position.keys().next_back() < Some(&key);
         if is_last {
             return most;
@@ -91,30 +96,40 @@ impl Queue {
     }
 
     /// Returns the endpoints claimed by waiters before `own`. The request wants any of `all`.
-    pub(crate) fn claims(&self, own: Key, all: &Wanted, now: Instant) -> Claims {
+    pub(crate) fn claims(
+        &self,
+        (own, demand): (Key, &Demand),
+        all: &Wanted,
+        now: Instant,
+    ) -> Claims {
         if self.len() == 0 {
             return Claims::None;
         }
         let mut state = self.lock();
         let walk = state.begin_walk();
         let mut ids = Vec::new();
-        for (_, waiter) in state.by_position.range(..own) {
+        for waiter in state.rivals(own, demand, all) {
             if waiter.is_absent(now) {
                 continue;
             }
-            let is_whole = waiter.tokens.is_none() && waiter.busy.is_empty();
-            if is_whole && Arc::ptr_eq(&waiter.wanted, all) {
+            let is_whole = waiter.demand.tokens.is_none() && waiter.busy.is_empty();
+            let is_rival = waiter.demand.group() == demand.group();
+            if is_whole && is_rival && Arc::ptr_eq(&waiter.wanted, all) {
                 return Claims::All;
             }
-            let suitable = waiter
-                .claimed()
-                .filter(|endpoint| waiter.lacks_tokens_at(endpoint, now).is_none());
+            let claimed = waiter.claimed().filter(|endpoint| {
+                let limits = &endpoint.limits;
+                let competes = is_rival
+                    || limits.group(&waiter.demand) == limits.group(demand)
+                    || limits.is_shared_slot(&waiter.demand, now);
+                competes && limits.has_tokens_at(&waiter.demand, now).is_none()
+            });
             ids.extend(
-                suitable
+                claimed
                     .filter(|endpoint| endpoint.queue_marks.is_new_to(walk))
                     .map(|endpoint| endpoint.id),
             );
-            if ids.len() >= state.wanted[0] {
+            if ids.len() >= state.endpoints {
                 break;
             }
         }
@@ -126,13 +141,13 @@ impl Queue {
     }
 
     /// Records that a request was rejected, because its wait would have been too long.
-    pub(crate) fn rejected(&self, now: Instant) {
-        self.lock().overload.rejected(now);
+    pub(crate) fn rejected(&self, demand: &Demand, now: Instant) {
+        self.lock().overloads.rejected(demand, now);
     }
 
     /// Returns the effect of an overload on the waits of requests with or without a deadline.
-    pub(crate) fn pressure(&self, has_deadline: bool, now: Instant) -> Pressure {
-        self.lock().overload.pressure(has_deadline, now)
+    pub(crate) fn pressure(&self, demand: &Demand, has_deadline: bool, now: Instant) -> Pressure {
+        self.lock().overloads.pressure(demand, has_deadline, now)
     }
 
     /// Wakes the waiters with a due slot after a change.
@@ -178,7 +193,7 @@ impl Queue {
     }
 
     /// Adds a waiter behind all waiters that have waited since `since` or longer.
-    pub(crate) fn join(&self, since: Instant, tokens: Option<u64>, waker: &Waker) -> Key {
+    pub(crate) fn join(&self, since: Instant, demand: &Demand, waker: &Waker) -> Key {
         let mut state = self.lock();
         state.last += 1;
         let key = Key {
@@ -187,12 +202,12 @@ impl Queue {
         };
         let waiter = Waiter {
             wanted: Arc::default(),
-            tokens,
+            demand: *demand,
             waker: waker.clone(),
             busy: Vec::new(),
             due: None,
         };
-        state.by_position.insert(key, waiter);
+        state.insert(key, waiter);
         self.len.store(state.by_position.len(), Ordering::Release);
         key
     }
@@ -232,11 +247,11 @@ impl Queue {
         let now = Instant::now();
         {
             let mut state = self.lock();
-            state.want(key, Arc::default());
-            state.by_position.remove(&key);
-            let len = state.by_position.len();
-            self.len.store(len, Ordering::Release);
-            state.overload.left(departure, len, now);
+            if let Some((demand, len)) = state.remove(key) {
+                let departure = (&demand, departure);
+                state.overloads.left(departure, len, now);
+            }
+            self.len.store(state.by_position.len(), Ordering::Release);
             state.walk(None, now, &mut wake);
         }
         wake_all(wake);

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::admit::overload::{Departure, End};
 use crate::admit::queue::Queue;
 use crate::admit::waiters::{Key, Wanted};
+use crate::state::limits::demand::Demand;
 
 /// The observers and the queue of a pool.
 ///
@@ -69,12 +70,12 @@ impl QueuePosition {
     pub(crate) fn join(
         signals: &Arc<PoolSignals>,
         since: Instant,
-        tokens: Option<u64>,
+        demand: &Demand,
         departure: Departure,
         waker: &Waker,
     ) -> Self {
         Self {
-            key: signals.queue.join(since, tokens, waker),
+            key: signals.queue.join(since, demand, waker),
             signals: signals.clone(),
             departure,
         }

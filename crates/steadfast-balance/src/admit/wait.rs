@@ -24,6 +24,7 @@ use crate::select::request_context::RequestContext;
 use crate::select::selector::Selection;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
+use crate::state::limits::LimitState;
 
 /// The delay before a request that waits for a busy service tries an available endpoint again.
 /// The delay applies if another request took the slot first.
@@ -106,7 +107,7 @@ impl<S> Waiting<S> {
             return false;
         };
         let age = now.saturating_duration_since(eligibility.since(came));
-        let is_stale = patience.is_stale(age, queue.pressure(patience.has_deadline, now));
+        let is_stale = patience.is_stale(age, queue.pressure(eligibility.demand, patience.has_deadline, now));
         if is_stale {
             patience.until = now;
         }
@@ -186,7 +187,7 @@ impl<S> Waiting<S> {
     /// queue, its wait is not estimated again.
     fn is_worth_it(&self, view: View<'_>, selection: Selection, patience: Patience) -> bool {
         let (now, queue) = (view.now, &view.shared.signals.queue);
-        let came = self.came.unwrap_or(now);
+        let (came, demand) = (self.came.unwrap_or(now), view.eligibility.demand);
         if view.is_in_vain(came, patience) {
             return false;
         }
@@ -194,10 +195,10 @@ impl<S> Waiting<S> {
             return now < patience.until;
         }
         let wait = view.wait_for_slot(selection, came);
-        let pressure = queue.pressure(patience.has_deadline, now);
+        let pressure = queue.pressure(demand, patience.has_deadline, now);
         let is_worth_it = patience.admits(wait, pressure, now);
         if !is_worth_it && patience.is_evidence(wait, pressure) {
-            queue.rejected(now);
+            queue.rejected(demand, now);
         }
         is_worth_it
     }
@@ -213,7 +214,7 @@ impl<S> Waiting<S> {
     ) -> Instant {
         let busy = self.busy.iter().map(|(id, _)| *id).collect();
         let (place, patience) = self.place.get_or_insert_with(|| {
-            let (since, tokens) = (view.eligibility.since(came), view.context.tokens());
+            let (since, demand) = (view.eligibility.since(came), view.eligibility.demand);
             let departure = Departure {
                 end: End::Cancelled,
                 since,
@@ -222,7 +223,7 @@ impl<S> Waiting<S> {
                 has_deadline: patience.has_deadline,
             };
             let signals = &view.shared.signals;
-            let place = QueuePosition::join(signals, since, tokens, departure, cx.waker());
+            let place = QueuePosition::join(signals, since, demand, departure, cx.waker());
             (place, patience)
         });
         let next = place.wait(view.wanted(selection), busy, cx.waker(), view.now);
@@ -264,7 +265,8 @@ impl<S> Waiting<S> {
             }
         };
         let until = start_by.map_or(until, |start_by| until.min(start_by));
-        let pressure = (shared.signals.queue).pressure(start_by.is_some(), view.now);
+        let (queue, demand) = (&shared.signals.queue, view.eligibility.demand);
+        let pressure = queue.pressure(demand, start_by.is_some(), view.now);
         let prefers = matches!(selection, Selection::WorthWaiting(_));
         let patience = Patience::new(
             until,
@@ -349,7 +351,8 @@ impl<'a> View<'a> {
     /// Returns the estimated time until its slot, behind all waiters.
     fn wait_for_slot(self, selection: Selection, came: Instant) -> Duration {
         let key = Key::behind(self.eligibility.since(came));
-        let ahead = (self.shared.signals.queue).ahead(key, self.candidates(selection));
+        let demand = self.eligibility.demand;
+        let ahead = (self.shared.signals.queue).ahead((key, demand), self.candidates(selection));
         let (end, stage) = match selection {
             Selection::WorthWaiting(end) => (end, Stage::Better),
             _ => (self.snapshot.active().len(), Stage::Ever),
@@ -372,7 +375,8 @@ impl<'a> View<'a> {
         }
         let mut refused = 0;
         self.candidates(Selection::NoneAdmissible).all(|endpoint| {
-            let is_refused = endpoint.cooldown.is_refused();
+            let is_refused = |limits: &LimitState| limits.cooldown.is_refused();
+            let is_refused = (endpoint.limits).fold(self.eligibility.demand, is_refused, |a, b| a || b);
             refused += usize::from(is_refused);
             is_refused || matches!(self.check(endpoint), Availability::Broken { .. })
         }) && refused > 0
@@ -390,14 +394,13 @@ impl<'a> View<'a> {
     /// request has one.
     fn start_by(self, came: Instant) -> Option<Instant> {
         let deadline = self.context.deadline?;
+        let demand = self.eligibility.demand;
         let slowest = self
             .candidates(Selection::NoneAdmissible)
             .filter_map(|endpoint| {
-                endpoint
-                    .load
-                    .latency
-                    .seldom_more()
-                    .max(endpoint.cooldown.patience())
+                let patience = |limits: &LimitState| limits.cooldown.patience();
+                let patience = (endpoint.limits).fold(demand, patience, Option::max);
+                endpoint.load.latency.seldom_more().max(patience)
             })
             .max()
             .unwrap_or_default();

@@ -1,6 +1,9 @@
 //! The waiters of a queue in their order, and the walk that finds the next ones of each endpoint.
+//!
+//! Waiters with the same limits at an endpoint compete for its slots. Waiters with other limit keys
+//! compete with them only while the limits that all keys share decide about the next slot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -9,8 +12,10 @@ use std::time::Duration;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
-use crate::admit::overload::Overload;
+use crate::admit::marks::Marks;
+use crate::admit::overloads::Overloads;
 use crate::state::EndpointState;
+use crate::state::limits::demand::Demand;
 use crate::state::queue_marks::GRACE;
 
 /// The resolution of a timer. A timer ends at least one tick after it is set.
@@ -27,10 +32,16 @@ pub(crate) type Wanted = Arc<[Arc<EndpointState>]>;
 pub(crate) struct Waiters {
     /// The waiters in the order of admission.
     pub(crate) by_position: BTreeMap<Key, Waiter>,
-    /// The number of endpoints wanted by at least one waiter, and by at least two.
-    pub(crate) wanted: [usize; 2],
+    /// The positions of the waiters of each limit key.
+    pub(crate) by_key: HashMap<u64, BTreeSet<Key>>,
+    /// The marks of the endpoints and keys that waiters want.
+    pub(crate) marks: Marks,
+    /// The number of pairs of endpoint and key wanted by at least one waiter, and by at least two.
+    wanted: [usize; 2],
+    /// The number of endpoints wanted by at least one waiter.
+    pub(crate) endpoints: usize,
     /// The evidence of an overload.
-    pub(crate) overload: Overload,
+    pub(crate) overloads: Overloads,
     /// The number of the last waiter.
     pub(crate) last: u64,
     /// The number of the last walk.
@@ -48,8 +59,8 @@ pub(crate) struct Key {
 #[derive(Debug)]
 pub(crate) struct Waiter {
     pub(crate) wanted: Wanted,
-    /// The number of tokens that the request needs, if known.
-    pub(crate) tokens: Option<u64>,
+    /// The limits that apply to the request.
+    pub(crate) demand: Demand,
     pub(crate) waker: Waker,
     /// The ids of endpoints with services that are not ready. These services wake the waiter.
     pub(crate) busy: Vec<u64>,
@@ -81,23 +92,66 @@ impl Waiters {
             return;
         }
         let before = std::mem::replace(&mut waiter.wanted, wanted);
-        let order = Ordering::Relaxed;
+        let (order, demand) = (Ordering::Relaxed, &waiter.demand);
         for endpoint in waiter.wanted.iter() {
-            if let Some(count) = self
-                .wanted
-                .get_mut(endpoint.queue_marks.wanted_by.fetch_add(1, order))
-            {
+            let others = self.marks.add(endpoint, demand);
+            if let Some(count) = self.wanted.get_mut(others) {
                 *count += 1;
             }
+            let is_first = endpoint.queue_marks.wanted_by.fetch_add(1, order) == 0;
+            self.endpoints += usize::from(is_first);
         }
         for endpoint in before.iter() {
-            if let Some(count) = self
-                .wanted
-                .get_mut(endpoint.queue_marks.wanted_by.fetch_sub(1, order) - 1)
-            {
+            let others = self.marks.remove(endpoint, demand);
+            if let Some(count) = self.wanted.get_mut(others) {
                 *count -= 1;
             }
+            let was_last = endpoint.queue_marks.wanted_by.fetch_sub(1, order) == 1;
+            self.endpoints -= usize::from(was_last);
         }
+    }
+
+    /// Returns the waiters before `own` that may compete with a request. It wants any of `all`.
+    pub(crate) fn rivals<'a>(
+        &'a self,
+        own: Key,
+        demand: &Demand,
+        all: &Wanted,
+    ) -> impl Iterator<Item = &'a Waiter> + use<'a> {
+        let shares = (all.iter()).any(|endpoint| endpoint.limits.has_shared_slots());
+        let all = self.by_position.range(..own).map(|(_, waiter)| waiter);
+        // Other keys may have many waiters, so their waiters are not visited without need.
+        let same = self.by_key.get(&demand.key_group());
+        let same = same.into_iter().flat_map(move |keys| keys.range(..own));
+        let same = same.filter_map(|key| self.by_position.get(key));
+        let (all, same) = match shares {
+            true => (Some(all), None),
+            false => (None, Some(same)),
+        };
+        all.into_iter().flatten().chain(same.into_iter().flatten())
+    }
+
+    /// Adds a waiter.
+    pub(crate) fn insert(&mut self, key: Key, waiter: Waiter) {
+        self.by_key
+            .entry(waiter.demand.key_group())
+            .or_default()
+            .insert(key);
+        self.by_position.insert(key, waiter);
+    }
+
+    /// Removes a waiter. Returns its limits and the number of waiters left with the same key.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<(Demand, usize)> {
+        self.want(key, Arc::default());
+        let demand = self.by_position.remove(&key)?.demand;
+        let group = demand.key_group();
+        let positions = self.by_key.get_mut(&group)?;
+        positions.remove(&key);
+        let left = positions.len();
+        if left == 0 {
+            self.by_key.remove(&group);
+        }
+        Some((demand, left))
     }
 
     /// Finds the first two waiters of each endpoint. Collects the wakers of the waiters with a due
@@ -123,27 +177,31 @@ impl Waiters {
             }
             let mut due = None::<Instant>;
             for endpoint in waiter.claimed() {
-                let mark = endpoint.queue_marks.mark.load(Ordering::Relaxed);
-                if mark == twice {
+                let marks = self.marks.of(endpoint, &waiter.demand);
+                if marks.mark == twice {
                     continue;
                 }
-                let at = match waiter.lacks_tokens_at(endpoint, now) {
+                let lacks = endpoint.limits.has_tokens_at(&waiter.demand, now);
+                let at = match lacks {
                     // Until it has the tokens, the waiter has no claim, so others may use the
                     // endpoint. A waiter that needs as many tokens as an earlier one searches later.
-                    Some(at) => match endpoint
-                        .queue_marks
-                        .token_waiters
-                        .visit(waiter.tokens, (once, twice))
-                    {
+                    Some(at) => match marks.lacking.visit(waiter.demand.tokens, (once, twice)) {
                         Some(late) => saturating_add(at, late),
                         None => continue,
                     },
                     None => {
                         left -= 1;
-                        let is_first = mark != once;
-                        let mark = if is_first { once } else { twice };
-                        endpoint.queue_marks.mark.store(mark, Ordering::Relaxed);
-                        match endpoint.availability(waiter.tokens, now) {
+                        let mut is_first = marks.mark != once;
+                        marks.mark = if is_first { once } else { twice };
+                        // The next slot of shared limits belongs to the first waiter of all keys.
+                        if endpoint.limits.is_shared_slot(&waiter.demand, now) {
+                            match endpoint.queue_marks.take_slot((once, twice)) {
+                                0 => {}
+                                1 => is_first = false,
+                                _ => continue,
+                            }
+                        }
+                        match endpoint.availability(&waiter.demand, now) {
                             slot if !is_first => saturating_add(slot.at().unwrap_or(now), GRACE),
                             slot => slot.at().unwrap_or(now),
                         }
@@ -191,15 +249,5 @@ impl Waiter {
             self.due = Some(now);
             wake.push(self.waker.clone());
         }
-    }
-
-    /// Returns when the endpoint has enough tokens for it, or `None` if it is not short of tokens.
-    pub(crate) fn lacks_tokens_at(
-        &self,
-        endpoint: &EndpointState,
-        now: Instant,
-    ) -> Option<Instant> {
-        self.tokens
-            .and_then(|tokens| endpoint.has_tokens_at(tokens, now))
     }
 }

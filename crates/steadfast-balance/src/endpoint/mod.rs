@@ -1,8 +1,10 @@
 //! The configuration of one endpoint.
 
 mod cache_padded;
+pub(crate) mod caller;
 pub(crate) mod connect_addr;
 pub(crate) mod credential;
+pub(crate) mod limits;
 pub(crate) mod rewrite;
 
 use std::fmt;
@@ -17,6 +19,7 @@ use steadfast_core::{EndpointName, InvalidConfig};
 
 use crate::endpoint::cache_padded::apart;
 use crate::endpoint::credential::Credential;
+use crate::endpoint::limits::Limits;
 
 /// An endpoint of the balancer: a base URI with its credential and its settings.
 ///
@@ -53,6 +56,8 @@ pub struct Endpoint {
     pub(crate) larger_context: bool,
     /// Whether it receives the credentials of the caller.
     pub(crate) pass_credentials: bool,
+    /// The requests that share a cooldown, a send rate and quotas.
+    pub(crate) limits: Limits,
     /// The settings of its breaker.
     pub(crate) breaker: CircuitBreakerBuilder,
 }
@@ -101,6 +106,7 @@ impl Endpoint {
             degraded: false,
             larger_context: false,
             pass_credentials: false,
+            limits: Limits::PerKey,
             breaker: Self::default_breaker(),
         })
     }
@@ -190,6 +196,14 @@ impl Endpoint {
         self
     }
 
+    /// Sets the requests that share the limits of the endpoint. Defaults to [`Limits::PerKey`].
+    ///
+    /// Choose [`Limits::Shared`] if the provider limits all models together.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Sets the address to connect to. It overrides the lookup of the name in the base.
     ///
     /// The balancer only passes the address on, and the client must use it. See
@@ -248,6 +262,7 @@ impl Endpoint {
             && self.degraded == other.degraded
             && self.larger_context == other.larger_context
             && self.pass_credentials == other.pass_credentials
+            && self.limits == other.limits
     }
 
     /// Moves the texts of every request to a buffer apart from other endpoints.
@@ -329,6 +344,7 @@ impl fmt::Debug for Endpoint {
             .field("degraded", &self.degraded)
             .field("larger_context", &self.larger_context)
             .field("pass_credentials", &self.pass_credentials)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

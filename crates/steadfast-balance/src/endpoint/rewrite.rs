@@ -14,7 +14,7 @@ use crate::endpoint::{Base, Endpoint};
 /// Returns whether a header may hold a credential or name an account of the caller.
 ///
 /// Such headers are meant for the caller's own server. An endpoint gets them only if configured.
-fn is_credential(name: &HeaderName) -> bool {
+pub(super) fn is_credential(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
         name,
@@ -156,7 +156,7 @@ pub(crate) fn strip_root<'a>(path: &'a str, root: &str) -> &'a str {
 }
 
 /// Returns whether a query pair is a credential.
-fn is_key(pair: &str) -> bool {
+pub(super) fn is_key(pair: &str) -> bool {
     pair == "key" || pair.starts_with("key=")
 }
 

@@ -16,6 +16,7 @@ use crate::admit::signals::PoolSignals;
 use crate::state::EndpointState;
 use crate::state::check_result::CheckOutcome;
 use crate::state::cooldown::bench::{Bench, Cooling};
+use crate::state::limits::demand::Demand;
 use crate::state::reason::Reason;
 
 /// One endpoint under check.
@@ -99,7 +100,7 @@ impl Watch {
     /// Returns `None` if the check would only use up quota, or if the breaker does not admit it. A
     /// refuted bench also returns `None`.
     fn begin(&self, schedule: &Schedule, now: Instant) -> Option<Running> {
-        let bench = match self.state.cooldown.cooling(now) {
+        let bench = match self.state.limits.wide.cooldown.cooling(now) {
             Some(Cooling::Limited) => return None,
             Some(Cooling::Benched(bench)) if self.is_refuted(bench) => return None,
             Some(Cooling::Benched(bench)) => Some(bench),
@@ -153,7 +154,7 @@ impl Watch {
         if let Some(bench) = running.bench {
             self.check_bench(schedule, bench, outcome, now);
         }
-        if was_out && self.state.is_available(None, now) {
+        if was_out && self.state.is_available(&Demand::default(), now) {
             // This includes waiters for a busy service of another endpoint.
             signals.queue.wake_all(now);
         } else {
@@ -194,7 +195,7 @@ impl Watch {
             CheckOutcome::Failed | CheckOutcome::Unknown => 0,
         };
         self.bench = Some((bench, passed));
-        if passed >= schedule.healthy && self.state.cooldown.end_bench(bench, now) {
+        if passed >= schedule.healthy && self.state.limits.wide.cooldown.end_bench(bench, now) {
             self.ended = Some(bench.generation);
             tracing::info!(endpoint = %self.state.config.name, "health check ended a bench");
         }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::{Class, EndpointName, Event, InvalidConfig, UnknownEndpoint};
+use steadfast_core::{Class, EndpointName, Event, InvalidConfig, LimitKey, UnknownEndpoint};
 use tokio::time::Instant;
 
 use crate::endpoint::rewrite::strip_root;
@@ -222,21 +222,25 @@ impl PoolHandle {
     ///
     /// Returns an error if no endpoint has this name.
     pub fn cool(&self, name: &str, wait: Duration) -> Result<(), UnknownEndpoint> {
-        let endpoint = self.find(name)?;
-        let now = Instant::now();
-        if wait.is_zero() {
-            endpoint.cooldown.end(now);
-        } else {
-            let wait = endpoint.cooldown.order(wait, now);
-            self.0.shared.signals.observers.emit(&Event::Cooldown {
-                endpoint: endpoint.config.name.clone(),
-                class: Class::RateLimited,
-                wait,
-            });
-        }
-        // Also requests that wait for a busy service of another endpoint.
-        self.0.shared.signals.queue.wake_all(now);
-        Ok(())
+        self.order(name, None, wait)
+    }
+
+    /// Starts a cooldown of `wait` for the requests with `key`, like [`cool`](Self::cool) for all
+    /// requests.
+    ///
+    /// At an endpoint with [shared limits](crate::Limits::Shared), all requests are concerned. At
+    /// an endpoint that passes credentials on, the key of each known credential is concerned.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no endpoint has this name.
+    pub fn cool_key(
+        &self,
+        name: &str,
+        key: &LimitKey,
+        wait: Duration,
+    ) -> Result<(), UnknownEndpoint> {
+        self.order(name, Some(key), wait)
     }
 
     /// Opens the breaker of an endpoint, for example for failures that another instance has seen. The
@@ -264,6 +268,29 @@ impl PoolHandle {
     /// Returns the pool.
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.0
+    }
+
+    /// Starts or ends a cooldown by order.
+    fn order(
+        &self,
+        name: &str,
+        key: Option<&LimitKey>,
+        wait: Duration,
+    ) -> Result<(), UnknownEndpoint> {
+        let endpoint = self.find(name)?;
+        let now = Instant::now();
+        let (key, wait) = endpoint.limits.order(key, wait, now);
+        if !wait.is_zero() {
+            self.0.shared.signals.observers.emit(&Event::Cooldown {
+                endpoint: endpoint.config.name.clone(),
+                key,
+                class: Class::RateLimited,
+                wait,
+            });
+        }
+        // Also requests that wait for a busy service of another endpoint.
+        self.0.shared.signals.queue.wake_all(now);
+        Ok(())
     }
 
     fn find(&self, name: &str) -> Result<Arc<EndpointState>, UnknownEndpoint> {

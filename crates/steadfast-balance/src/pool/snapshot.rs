@@ -19,6 +19,8 @@ pub(crate) struct PoolSnapshot {
     tiers: Vec<Range<usize>>,
     /// All active endpoints, as most waiters want them.
     all_active: Arc<[Arc<EndpointState>]>,
+    /// Whether an active endpoint receives the credentials of callers.
+    pub(crate) passes_credentials: bool,
 }
 
 /// An endpoint, with the settings that a handle can change.
@@ -87,6 +89,7 @@ impl PoolSnapshot {
         }
         Self {
             version,
+            passes_credentials: (active.iter()).any(|entry| entry.state.config.pass_credentials),
             all_active: active.iter().map(|entry| entry.state.clone()).collect(),
             all,
             active,

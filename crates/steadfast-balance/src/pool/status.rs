@@ -3,8 +3,10 @@ use std::time::Duration;
 use steadfast_core::{BreakerState, EndpointName};
 use tokio::time::Instant;
 
+use crate::pool::key_status::KeyStatus;
 use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
 use crate::state::check_result::CheckResult;
+use crate::state::limits::demand::Demand;
 use crate::state::quota::QuotaWindow;
 use crate::state::reason::Reason;
 
@@ -71,6 +73,8 @@ pub struct EndpointStatus {
     pub requests: Option<QuotaWindow>,
     /// The quota of tokens that its headers report.
     pub tokens: Option<QuotaWindow>,
+    /// The limits of each key. The fields above describe the limits that all requests share.
+    pub keys: Vec<KeyStatus>,
     /// The attempts in flight.
     pub in_flight: u32,
     /// The EWMA of the time to the head of a success.
@@ -90,9 +94,9 @@ impl EndpointStatus {
     /// Reads the state of an endpoint at `now`.
     pub(crate) fn of(entry: &ActiveEndpoint, now: Instant) -> Self {
         let endpoint = &*entry.state;
-        let since_start = endpoint.since_start(now);
+        let (since_start, wide) = (endpoint.since_start(now), &endpoint.limits.wide);
         let breaker = endpoint.breaker.state();
-        let cooldown = endpoint.cooldown.present(now);
+        let cooldown = wide.cooldown.present(now);
         Self {
             name: endpoint.config.name.clone(),
             base: endpoint.config.base(),
@@ -100,7 +104,8 @@ impl EndpointStatus {
             weight: entry.weight,
             cost: endpoint.config.cost,
             service: entry.service,
-            admissible: entry.service == EndpointMode::Enabled && endpoint.is_available(None, now),
+            admissible: entry.service == EndpointMode::Enabled
+                && endpoint.is_available(&Demand::default(), now),
             breaker,
             retry_in: endpoint.breaker.retry_in(),
             breaker_reason: (breaker != BreakerState::Closed)
@@ -110,9 +115,12 @@ impl EndpointStatus {
             cooling: cooldown.map(|cooldown| cooldown.until.saturating_duration_since(now)),
             benched: cooldown.is_some_and(|cooldown| cooldown.bench),
             cooling_reason: cooldown.map(|cooldown| cooldown.trigger.reason()),
-            rate: endpoint.cooldown.rate(),
-            requests: endpoint.quota.requests(since_start),
-            tokens: endpoint.quota.tokens(since_start),
+            rate: wide.cooldown.rate(),
+            requests: wide.quota.requests(since_start),
+            tokens: wide.quota.tokens(since_start),
+            keys: (endpoint.limits.keys().iter())
+                .map(|state| KeyStatus::of(state, since_start, now))
+                .collect(),
             in_flight: endpoint.load.in_flight(),
             latency: endpoint.load.latency.average(),
             checked: endpoint.last_check.at(now),

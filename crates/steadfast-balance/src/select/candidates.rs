@@ -9,6 +9,8 @@ use steadfast_core::EndpointName;
 use tokio::time::Instant;
 
 use crate::pool::snapshot::ActiveEndpoint;
+use crate::state::limits::LimitState;
+use crate::state::limits::demand::Demand;
 use steadfast_core::RoutingOptions;
 
 /// The endpoints of one tier that can take a request now.
@@ -40,6 +42,7 @@ pub struct Candidate<'a> {
 pub struct PickContext<'a> {
     pub(crate) extensions: &'a Extensions,
     pub(crate) options: Option<&'a RoutingOptions>,
+    pub(crate) demand: &'a Demand,
     pub(crate) now: Instant,
     /// The instant at which the pool was created.
     pub(crate) start: Instant,
@@ -194,32 +197,42 @@ impl<'a> Candidate<'a> {
 
     /// Returns the share of the quota that remains after this request, from 0 to 1.
     ///
-    /// The quota comes from the headers of the endpoint's own responses. Returns `None` if it is
-    /// unknown.
+    /// The quota comes from the headers of the endpoint's own responses to requests with the same
+    /// [`LimitKey`](steadfast_core::LimitKey). Returns `None` if it is unknown.
     #[must_use]
     pub fn headroom(&self) -> Option<f64> {
-        let tokens = self.request.estimated_tokens();
-        (self.entry.state.quota).headroom(tokens, self.request.since_start())
+        let (tokens, age) = (self.request.estimated_tokens(), self.request.since_start());
+        self.own_limits(|own| own.quota.headroom(tokens, age))
     }
 
     /// Returns the observed send rate in requests per second.
     ///
-    /// Returns `None` if the endpoint was not limited lately.
+    /// Returns `None` if the endpoint was not limited lately for requests with the same
+    /// [`LimitKey`](steadfast_core::LimitKey).
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
-        self.entry.state.cooldown.rate()
+        self.own_limits(|own| own.cooldown.rate())
     }
 
     /// Returns whether the endpoint is limited, or was limited lately.
     #[inline]
     pub(crate) fn is_limited(&self) -> bool {
-        self.entry.state.cooldown.is_busy()
+        self.entry.state.limits.may_limit(self.request.demand)
     }
 
     /// Returns the saved-up part of the send rate in seconds, if the endpoint is limited.
     #[inline]
     pub(crate) fn saved(&self) -> Option<f64> {
-        self.entry.state.cooldown.saved(self.request.now)
+        if !self.is_limited() {
+            return None;
+        }
+        self.own_limits(|own| own.cooldown.saved(self.request.now))
+    }
+
+    /// Returns a value of the limits of the request's key.
+    fn own_limits<T>(&self, value: impl FnOnce(&LimitState) -> Option<T>) -> Option<T> {
+        let limits = &self.entry.state.limits;
+        limits.with_own(self.request.demand, value).flatten()
     }
 
     /// Returns whether no attempt at the endpoint has ended yet.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
+use crate::state::limits::demand::Demand;
 
 /// The permissions of a request at one instant, by its routing options and its trail.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ pub(crate) struct Eligibility<'a> {
     pub(crate) snapshot: &'a PoolSnapshot,
     /// The routing options of the request.
     pub(crate) options: Option<&'a RoutingOptions>,
-    /// The estimated tokens of the request.
-    pub(crate) tokens: Option<u64>,
+    /// The limits that apply to the request.
+    pub(crate) demand: &'a Demand,
     /// The time for which a better endpoint is preferred to a degraded one.
     pub(crate) prefer_wait: Duration,
     /// The request does not wait for one endpoint while another can take it.
@@ -66,7 +67,7 @@ impl Eligibility<'_> {
         now: Instant,
     ) -> Availability {
         if self.admits(stage, endpoint) {
-            endpoint.availability(self.tokens, now)
+            endpoint.availability(self.demand, now)
         } else {
             Availability::Never
         }
@@ -75,7 +76,7 @@ impl Eligibility<'_> {
     /// Returns whether [`check`](Self::check) would return `Now`. The fast path comes first.
     #[inline]
     pub(crate) fn is_now(&self, stage: Stage, endpoint: &EndpointState, now: Instant) -> bool {
-        endpoint.is_available(self.tokens, now) && self.admits(stage, endpoint)
+        endpoint.is_available(self.demand, now) && self.admits(stage, endpoint)
     }
 
     /// Returns whether the request may go to `endpoint` in this stage. The state of the endpoint

@@ -13,6 +13,7 @@ use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::request_context::RequestContext;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
+use crate::state::limits::LimitState;
 
 /// The assumed send rate of an endpoint without a confirmed one, in requests per second. It is
 /// high, so that no request is refused for a guess.
@@ -28,7 +29,8 @@ impl PoolContext {
     ) -> Next {
         let eligibility = context.eligibility_after_all(self, snapshot);
         let key = Key::behind(eligibility.since(now));
-        let claims = (self.signals.queue).claims(key, snapshot.all_active(), now);
+        let claims =
+            (self.signals.queue).claims((key, eligibility.demand), snapshot.all_active(), now);
         let found = self.search(&eligibility, &[], now, |tier, stage| {
             let mut tier = snapshot.active()[tier].iter().map(|entry| &*entry.state);
             let is_free = |endpoint: &&EndpointState| {
@@ -120,7 +122,9 @@ pub(crate) fn wait_behind<'a>(
             Availability::Paced(at) | Availability::Limited(at) => at,
             Availability::Broken { .. } | Availability::Never => return None,
         };
-        let rate = endpoint.cooldown.confirmed_rate().unwrap_or(UNKNOWN_RATE);
+        let limits = &endpoint.limits;
+        let rate = |limits: &LimitState| limits.cooldown.confirmed_rate().unwrap_or(UNKNOWN_RATE);
+        let rate = limits.fold(eligibility.demand, rate, f64::min);
         Some((ready.saturating_duration_since(now).as_secs_f64(), rate))
     });
     seconds_until(ahead as f64 + 1.0, starts.collect())

@@ -2,11 +2,12 @@
 
 use http::Extensions;
 use steadfast_core::layer::{AttemptGroup, Next, RecordAttempts};
-use steadfast_core::{Deadline, RoutingOptions, Trail};
+use steadfast_core::{Deadline, LimitKey, RoutingOptions, Trail};
 
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::Eligibility;
+use crate::state::limits::demand::Demand;
 
 /// The trail, the deadline and the routing options of a request.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub(crate) struct RequestContext {
     pub(crate) options: Option<RoutingOptions>,
     /// The attempts of the request that run at the same time.
     pub(crate) group: Option<AttemptGroup>,
+    /// The limits that apply to the request.
+    pub(crate) demand: Demand,
 }
 
 impl RequestContext {
@@ -31,17 +34,20 @@ impl RequestContext {
         if extensions.is_empty() {
             return Self::default();
         }
+        let options = RoutingOptions::of(extensions).cloned();
+        let tokens = options.as_ref().and_then(RoutingOptions::tokens);
         Self {
             trail: Trail::of(extensions).cloned(),
             deadline: Deadline::of(extensions),
-            options: RoutingOptions::of(extensions).cloned(),
+            demand: Demand::new(LimitKey::of(extensions), tokens),
+            options,
             group: extensions.remove().inspect(AttemptGroup::set_balanced),
         }
     }
 
     /// Returns the estimated tokens of the request.
     pub(crate) fn tokens(&self) -> Option<u64> {
-        self.options.as_ref().and_then(RoutingOptions::tokens)
+        self.demand.tokens
     }
 
     /// Returns whether this attempt is a hedge. The first attempt still runs then.
@@ -61,7 +67,7 @@ impl RequestContext {
         Eligibility {
             snapshot,
             options: self.options.as_ref(),
-            tokens: self.tokens(),
+            demand: &self.demand,
             prefer_wait: shared.config.prefer_wait,
             hurries: false,
             tried: trail.map(Trail::attempts).unwrap_or_default(),

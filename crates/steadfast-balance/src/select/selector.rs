@@ -106,6 +106,7 @@ impl PoolContext {
         let request = PickContext {
             extensions,
             options: eligibility.options,
+            demand: eligibility.demand,
             now,
             start: self.start,
             round: &self.draws.round,
@@ -125,7 +126,7 @@ impl PoolContext {
         let is_whole = exclusions.skip.is_empty() && matches!(claims, Claims::None);
         if is_whole && eligibility.is_unrestricted() {
             // The common case: every endpoint is eligible, none was tried, and the queue is empty.
-            let is_free = |endpoint: &EndpointState| endpoint.is_available(None, now);
+            let is_free = |endpoint: &EndpointState| endpoint.is_available(eligibility.demand, now);
             let first = snapshot.tiers().next();
             let found = first.and_then(|tier| self.pick(snapshot, tier, &request, is_free));
             if let Some(at) = found {

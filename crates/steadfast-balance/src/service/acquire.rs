@@ -10,6 +10,7 @@ use tower_service::Service;
 use crate::admit::queue::Claims;
 use crate::admit::wait::{Step, View, Waiting};
 use crate::admit::waiters::Key;
+use crate::endpoint::caller::credential_hash;
 use crate::exhausted::WhenExhausted;
 use crate::pool::Pool;
 use crate::pool::context::PoolContext;
@@ -77,16 +78,20 @@ where
     ) -> Step<Result<S, BoxError>> {
         let Self { request, waiting } = self;
         let InFlight { context, reserved } = &mut *in_flight;
-        let (context, now) = (&*context, Instant::now());
         let request = request.as_ref().expect("polled after completion");
         let reachable = services.reachable();
         let (pool, snapshot) = (&services.pool, &*reachable.snapshot);
+        if snapshot.passes_credentials {
+            context.demand.set_credential(credential_hash(request));
+        }
+        let (context, now) = (&*context, Instant::now());
         let shared = &pool.shared;
         // Read before the search: a later change makes the search outdated.
         let epoch = shared.signals.queue.epoch();
         let mut search = Search::new(&reachable, context.eligibility(shared, snapshot), now);
         let own = search.resume(waiting.as_deref_mut());
-        let claims = (shared.signals.queue).claims(own, snapshot.all_active(), now);
+        let claims =
+            (shared.signals.queue).claims((own, &context.demand), snapshot.all_active(), now);
         let attempt = (context, reserved);
         let is_stale = (waiting.as_mut())
             .is_some_and(|waiting| waiting.expire(&shared.signals.queue, &search.eligibility, now));

@@ -13,7 +13,8 @@ use crate::pool::Pool;
 use crate::pool::snapshot::ActiveEndpoint;
 use crate::select::request_context::RequestContext;
 use crate::service::load_guard::LoadGuard;
-use crate::state::cooldown::Ticket;
+use crate::state::limits::LimitState;
+use crate::state::limits::tickets::{Level, Tickets};
 use crate::state::reason::Reason;
 
 /// A request and its reservation at an endpoint.
@@ -89,14 +90,14 @@ impl Reservation {
         now: Instant,
     ) -> bool {
         let endpoint = &entry.state;
-        let Some(ticket) = endpoint.cooldown.try_admit(now) else {
+        let Some(tickets) = endpoint.limits.try_admit(&context.demand, now) else {
             return false;
         };
         let Ok(permit) = endpoint.breaker.at(now).try_acquire_detached() else {
-            endpoint.cooldown.unsent(ticket);
+            endpoint.limits.unsent(&tickets);
             return false;
         };
-        self.admit(entry, (ticket, Some(permit)), context, now);
+        self.admit(entry, (tickets, Some(permit)), context, now);
         true
     }
 
@@ -107,10 +108,10 @@ impl Reservation {
         context: &RequestContext,
         now: Instant,
     ) -> bool {
-        let Some(ticket) = entry.state.cooldown.try_admit(now) else {
+        let Some(tickets) = entry.state.limits.try_admit(&context.demand, now) else {
             return false;
         };
-        self.admit(entry, (ticket, None), context, now);
+        self.admit(entry, (tickets, None), context, now);
         true
     }
 
@@ -119,16 +120,16 @@ impl Reservation {
     fn admit(
         &mut self,
         entry: &ActiveEndpoint,
-        (ticket, permit): (Ticket, Option<Permit<Detached>>),
+        (tickets, permit): (Tickets, Option<Permit<Detached>>),
         context: &RequestContext,
         now: Instant,
     ) {
-        entry.state.enter(context.tokens(), now);
+        entry.state.enter(&tickets, context.tokens(), now);
         self.load = Some(LoadGuard {
             endpoint: entry.pooled.clone(),
             tier: entry.tier,
             permit,
-            ticket,
+            tickets,
         });
         let name = &entry.state.config.name;
         self.slot = context.group.as_ref().map(|group| group.enter(name, now));
@@ -165,20 +166,21 @@ impl Reservation {
         let endpoint = &*load.endpoint.state;
         let since_start = endpoint.since_start(now);
         endpoint.load.used(since_start);
-        let over = endpoint.succeeded(load.ticket, now);
-        if over {
+        endpoint.succeeded(&load.tickets, now, |key| {
             let endpoint = endpoint.config.name.clone();
             let observers = &load.endpoint.signals.observers;
-            observers.emit(&Event::CooldownEnded { endpoint });
-        }
+            observers.emit(&Event::CooldownEnded { endpoint, key });
+        });
         if RateLimit::may_be_in(response.headers()) {
             let limit = RateLimit::from_headers(response.headers(), SystemTime::now());
-            endpoint.quota.learn(&limit, since_start);
+            let own = endpoint.limits.own(&load.tickets);
+            own.limits.quota.learn(&limit, since_start);
             // `remaining: 0`: the next request of this size would be refused.
             let pause = limit.pause(context.tokens());
             if let Some(wait) = pause.filter(|wait| !wait.is_zero()) {
-                let wait = endpoint.cooldown.spent(load.ticket, wait, now);
-                load.emit_cooldown(Class::Success, wait);
+                let begin = |own: &LimitState, ticket| own.cooldown.spent(ticket, wait, now);
+                let cooled = endpoint.limits.refused(&load.tickets, Level::Key, begin);
+                load.emit_cooldown(Class::Success, cooled);
             }
         }
         if let Some(permit) = &mut load.permit {
@@ -202,7 +204,7 @@ impl Reservation {
             slot.unsent();
         }
         if let Some(load) = self.take() {
-            load.endpoint.state.cooldown.unsent(load.ticket);
+            load.endpoint.state.limits.unsent(&load.tickets);
         }
     }
 
@@ -212,7 +214,7 @@ impl Reservation {
             return;
         };
         load.endpoint.state.load.was_in_vain();
-        load.endpoint.state.cooldown.cancelled(load.ticket);
+        load.endpoint.state.limits.cancelled(&load.tickets);
         let now = Instant::now();
         let verdict = Verdict::new(class_of_dropped(&load, context, now));
         load.record(context, (verdict, None), now);
@@ -234,7 +236,7 @@ fn class_of_dropped(load: &LoadGuard, context: &RequestContext, now: Instant) ->
     // If a hedge loses, the caller did not drop it.
     let has_lost = context.group.as_ref().is_some_and(AttemptGroup::is_decided);
     match load.endpoint.signals.abandoned_after {
-        Some(after) if load.ticket.age(now) > after && !has_lost => Class::Timeout,
+        Some(after) if load.tickets.age(now) > after && !has_lost => Class::Timeout,
         _ => Class::Cancelled,
     }
 }
@@ -255,12 +257,13 @@ mod tests {
         let snapshot = pool.snapshot();
         let entry = &snapshot.active()[0];
         let endpoint = &entry.state;
-        let ticket = endpoint.cooldown.try_admit(now).expect("clear");
+        let cooldown = &endpoint.limits.wide.cooldown;
+        let ticket = cooldown.try_admit(now).expect("clear");
         let refusal = Refusal {
             hint: Some(Duration::ZERO),
             ..Refusal::default()
         };
-        endpoint.cooldown.refused(ticket, refusal, now);
+        cooldown.refused(ticket, refusal, now);
         while let Ok(permit) = endpoint.breaker.try_acquire() {
             permit.record(Verdict::new(Class::Timeout));
         }
@@ -268,7 +271,7 @@ mod tests {
         let mut in_flight = InFlight::new(RequestContext::default());
         let InFlight { context, reserved } = &mut in_flight;
         assert!(!reserved.try_admit(entry, context, now));
-        assert!(endpoint.cooldown.would_admit(now));
+        assert!(cooldown.would_admit(now));
         assert_eq!(endpoint.load.in_flight(), 0);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 use steadfast_breaker::{Detached, Permit};
@@ -13,7 +12,8 @@ use tokio::time::Instant;
 use crate::pool::Pool;
 use crate::pool::snapshot::PooledEndpoint;
 use crate::select::request_context::RequestContext;
-use crate::state::cooldown::Ticket;
+use crate::state::limits::Cooled;
+use crate::state::limits::tickets::Tickets;
 use crate::state::reason::Reason;
 
 /// The verdict on an attempt, and the status of its response.
@@ -29,8 +29,8 @@ pub(crate) struct LoadGuard {
     pub(super) tier: u16,
     /// `None` for the last resort, an attempt at an endpoint with an open breaker.
     pub(super) permit: Option<Permit<Detached>>,
-    /// The ticket of the admission by the cooldown.
-    pub(super) ticket: Ticket,
+    /// The tickets of the admission by the limits.
+    pub(super) tickets: Tickets,
 }
 
 impl LoadGuard {
@@ -52,9 +52,9 @@ impl LoadGuard {
         let endpoint = &*self.endpoint.state;
         endpoint.load.used(endpoint.since_start(now));
         endpoint.load.was_in_vain();
-        let wait = endpoint.refused(self.ticket, verdict, status, now);
-        self.settle(verdict, wait);
-        if wait.is_some() && self.endpoint.state.cooldown.is_refused() {
+        let cooled = endpoint.refused(&self.tickets, verdict, status, now);
+        self.settle(verdict, cooled);
+        if cooled.is_some_and(|cooled| cooled.by_probe) {
             self.endpoint.signals.probe_refused(now);
         }
         if let Some(trail) = &context.trail {
@@ -70,7 +70,7 @@ impl LoadGuard {
         now: Instant,
     ) {
         if let Some(trail) = &context.trail {
-            let mut attempt = Attempt::until(self.ticket.sent(), now, verdict);
+            let mut attempt = Attempt::until(self.tickets.sent(), now, verdict);
             attempt.endpoint = Some(self.endpoint.state.config.name.clone());
             attempt.tier = self.tier;
             attempt.status = status;
@@ -86,12 +86,13 @@ impl LoadGuard {
         }
     }
 
-    /// Settles an attempt that did not succeed, or a broken body. The endpoint cools for `wait`.
-    fn settle(&mut self, verdict: Verdict, wait: Option<Duration>) {
-        self.emit_cooldown(verdict.class(), wait);
+    /// Settles an attempt that did not succeed, or a broken body. `cooled` is the cooldown
+    /// that has begun.
+    fn settle(&mut self, verdict: Verdict, cooled: Option<Cooled>) {
+        self.emit_cooldown(verdict.class(), cooled);
         // Several failures of an overloaded endpoint within one cooldown count as one failure.
         let repeated =
-            verdict.class() == Class::Overloaded && verdict.hint().is_some() && wait.is_none();
+            verdict.class() == Class::Overloaded && verdict.hint().is_some() && cooled.is_none();
         if let Some(permit) = self.permit.take() {
             let verdict = if repeated { verdict.neutral() } else { verdict };
             permit.record(&self.endpoint.state.breaker, verdict);
@@ -99,10 +100,11 @@ impl LoadGuard {
     }
 
     /// Emits the start of a cooldown.
-    pub(super) fn emit_cooldown(&self, class: Class, wait: Option<Duration>) {
-        if let Some(wait) = wait {
+    pub(super) fn emit_cooldown(&self, class: Class, cooled: Option<Cooled>) {
+        if let Some(Cooled { key, wait, .. }) = cooled {
             self.endpoint.signals.observers.emit(&Event::Cooldown {
                 endpoint: self.endpoint.state.config.name.clone(),
+                key,
                 class,
                 wait,
             });
@@ -114,14 +116,14 @@ impl OnEnd for LoadGuard {
     fn on_end(&mut self, end: End) {
         // The verdict on the head stands unless the body breaks.
         if let End::Broken(verdict) = end {
-            let wait = self
+            let cooled = self
                 .endpoint
                 .state
-                .broke(self.ticket, verdict, Instant::now());
+                .broke(&self.tickets, verdict, Instant::now());
             self.remember(verdict, || {
                 Reason::new(verdict.class(), None, Some("a broken body".into()))
             });
-            self.settle(verdict, wait);
+            self.settle(verdict, cooled);
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod availability;
 pub(crate) mod check_result;
 pub(crate) mod cooldown;
 mod latency;
+pub(crate) mod limits;
 mod load;
 pub(crate) mod queue_marks;
 pub(crate) mod quota;
@@ -20,16 +21,19 @@ use std::time::Duration;
 use http::StatusCode;
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::layer::{Observers, saturating_add};
-use steadfast_core::{BreakerEffect, Class, InvalidConfig, Verdict};
+use steadfast_core::{BreakerEffect, Class, InvalidConfig, LimitKey, Scope, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
+use crate::endpoint::limits::Limits;
 use crate::state::availability::Availability;
 use crate::state::check_result::LastCheck;
-use crate::state::cooldown::{Cooldown, Refusal, Ticket};
+use crate::state::cooldown::Refusal;
+use crate::state::limits::demand::Demand;
+use crate::state::limits::tickets::{Level, Tickets};
+use crate::state::limits::{Cooled, EndpointLimits};
 use crate::state::load::LoadStats;
 use crate::state::queue_marks::QueueMarks;
-use crate::state::quota::Quota;
 use crate::state::reason::{LastFailure, Reason};
 use crate::state::trigger::Trigger;
 use steadfast_core::layer::stable_hash;
@@ -54,8 +58,7 @@ pub(crate) struct EndpointState {
     pub(crate) start: Instant,
     pub(crate) config: Endpoint,
     pub(crate) breaker: CircuitBreaker,
-    pub(crate) cooldown: Cooldown,
-    pub(crate) quota: Quota,
+    pub(crate) limits: EndpointLimits,
     pub(crate) load: LoadStats,
     pub(crate) queue_marks: QueueMarks,
     /// The streak of rejections of the own credential of the endpoint.
@@ -80,10 +83,13 @@ impl EndpointState {
             id,
             name_hash: stable_hash(endpoint.name.as_str().as_bytes()),
             start,
+            limits: EndpointLimits::new(
+                endpoint.limits == Limits::PerKey,
+                endpoint.pass_credentials,
+                start,
+            ),
             config: endpoint,
             breaker,
-            cooldown: Cooldown::new(),
-            quota: Quota::default(),
             load: LoadStats::new(),
             queue_marks: QueueMarks::default(),
             rejections: AtomicU32::new(0),
@@ -92,27 +98,30 @@ impl EndpointState {
         })
     }
 
-    /// Returns whether an attempt that needs `tokens` would be admitted now.
+    /// Returns whether an attempt would be admitted now.
     ///
     /// This is the fast path of [`availability`](Self::availability), for a healthy endpoint.
     #[inline]
-    pub(crate) fn is_available(&self, tokens: Option<u64>, now: Instant) -> bool {
-        self.cooldown.would_admit(now)
+    pub(crate) fn is_available(&self, demand: &Demand, now: Instant) -> bool {
+        self.limits.would_admit(demand, now)
             && self.breaker.at(now).would_admit()
-            && tokens.is_none_or(|tokens| self.has_tokens_at(tokens, now).is_none())
+            && self.limits.has_tokens_at(demand, now).is_none()
     }
 
-    /// Returns when an attempt that needs `tokens` would be admitted.
-    pub(crate) fn availability(&self, tokens: Option<u64>, now: Instant) -> Availability {
-        let ready = self.cooldown.ready_at(now);
-        let cools = self.cooldown.until(now).is_some();
+    /// Returns when an attempt would be admitted.
+    pub(crate) fn availability(&self, demand: &Demand, now: Instant) -> Availability {
+        let (mut ready, mut cools) = (now, false);
+        if self.limits.may_limit(demand) {
+            ready = self.limits.ready_at(demand, now);
+            cools = self.limits.until(demand, now).is_some();
+        }
         if let Some(wait) = self.breaker.at(now).retry_in() {
             return Availability::Broken {
                 at: saturating_add(now, wait).max(ready),
                 last_resort: !cools && !self.breaker.is_isolated(),
             };
         }
-        let tokens = tokens.and_then(|tokens| self.has_tokens_at(tokens, now));
+        let tokens = self.limits.has_tokens_at(demand, now);
         if cools || tokens.is_some_and(|at| at > ready) {
             Availability::Limited(tokens.map_or(ready, |at| at.max(ready)))
         } else if ready > now {
@@ -127,83 +136,86 @@ impl EndpointState {
         now.saturating_duration_since(self.start)
     }
 
-    /// Returns when the endpoint has `tokens` tokens, or `None` if it is not short of tokens.
-    pub(crate) fn has_tokens_at(&self, tokens: u64, now: Instant) -> Option<Instant> {
-        let ready = self.quota.ready_at(tokens, self.since_start(now))?;
-        Some(saturating_add(self.start, ready))
-    }
-
     /// Counts an attempt that is sent.
-    pub(crate) fn enter(&self, tokens: Option<u64>, now: Instant) {
+    pub(crate) fn enter(&self, tickets: &Tickets, tokens: Option<u64>, now: Instant) {
         self.load.enter();
-        self.quota.send(tokens, || self.since_start(now));
+        self.limits.sent(tickets, tokens, now);
     }
 
-    /// Learns from an attempt that did not succeed. Returns the length of the cooldown, if one
-    /// begins now.
+    /// Learns from an attempt that did not succeed. Returns the cooldown, if one begins now.
     pub(crate) fn refused(
         &self,
-        ticket: Ticket,
+        tickets: &Tickets,
         verdict: Verdict,
         status: Option<StatusCode>,
         now: Instant,
-    ) -> Option<Duration> {
+    ) -> Option<Cooled> {
         let rejected = verdict.class() == Class::Unauthorized
             && status.is_some_and(|status| status != StatusCode::FORBIDDEN);
         let failed = matches!(verdict.breaker(), BreakerEffect::Failure);
         if status.is_some() && !rejected && !failed {
             self.accepted();
         }
-        let class = verdict.class();
-        let trigger = Trigger::Outcome(class, status);
-        match class {
-            Class::Unauthorized if rejected && self.config.answers_for_its_credential() => {
-                (self.cooldown).cool_for(ticket, trigger, now, || self.rejected())
-            }
-            _ => self
-                .limited(ticket, (verdict, trigger), Some(ticket.age(now)), now)
-                .unwrap_or_else(|| {
-                    self.cooldown.released(ticket);
-                    None
-                }),
+        let trigger = Trigger::Outcome(verdict.class(), status);
+        if rejected && self.config.answers_for_its_credential() {
+            return self
+                .limits
+                .refused(tickets, Level::Endpoint, |limits, ticket| {
+                    (limits.cooldown).cool_for(ticket, trigger, now, || self.rejected())
+                });
         }
+        let took = tickets.age(now);
+        self.limited(tickets, (verdict, trigger), Some(took), now)
+            .unwrap_or_else(|| {
+                self.limits.released(tickets);
+                None
+            })
     }
 
     /// Learns from a broken body of an attempt with a successful head.
-    pub(crate) fn broke(&self, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Duration> {
+    pub(crate) fn broke(
+        &self,
+        tickets: &Tickets,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Option<Cooled> {
         // The head has already released the slot of a probe.
         let trigger = Trigger::Outcome(verdict.class(), None);
-        self.limited(ticket, (verdict, trigger), None, now)
+        self.limited(tickets, (verdict, trigger), None, now)
             .flatten()
     }
 
     /// Begins a cooldown if the verdict reports a limit. Otherwise, returns `None`.
     fn limited(
         &self,
-        ticket: Ticket,
+        tickets: &Tickets,
         (verdict, trigger): (Verdict, Trigger),
         took: Option<Duration>,
         now: Instant,
-    ) -> Option<Option<Duration>> {
+    ) -> Option<Option<Cooled>> {
         let hint = match (verdict.class(), verdict.hint()) {
             (Class::RateLimited, hint) => hint,
             (Class::QuotaExhausted, hint) => Some(hint.unwrap_or_default().max(QUOTA_BENCH)),
             (Class::Overloaded, Some(hint)) => Some(hint),
             _ => return None,
         };
-        // Only a refusal for a rate limit can result from a quota that fills steadily.
-        let seed = match verdict.class() {
-            Class::RateLimited => self.quota.rate(self.since_start(now)),
-            _ => None,
-        };
-        let refusal = Refusal {
+        let level = level(verdict);
+        let since_start = self.since_start(now);
+        let refusal = |seed| Refusal {
             hint,
             took,
             seed,
             bench: verdict.class() == Class::QuotaExhausted,
             trigger,
         };
-        Some(self.cooldown.refused(ticket, refusal, now))
+        Some(self.limits.refused(tickets, level, |limits, ticket| {
+            // Only a refusal for a rate limit can result from a quota that fills steadily.
+            let seed = match verdict.class() {
+                Class::RateLimited => limits.quota.rate(since_start),
+                _ => None,
+            };
+            limits.cooldown.refused(ticket, refusal(seed), now)
+        }))
     }
 
     /// Counts a rejection of its own credential. Returns the length of the bench, if one begins.
@@ -229,11 +241,26 @@ impl EndpointState {
         self.breaker.trip();
     }
 
-    /// Learns from a success. Returns whether a cooldown has ended.
-    pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
-        self.load.latency.record(ticket.age(now));
+    /// Learns from a success. Calls `ended` with the key of each cooldown that has ended.
+    pub(crate) fn succeeded(
+        &self,
+        tickets: &Tickets,
+        now: Instant,
+        ended: impl FnMut(Option<LimitKey>),
+    ) {
+        self.load.latency.record(tickets.age(now));
         self.accepted();
-        self.cooldown.succeeded(ticket, now)
+        self.limits.succeeded(tickets, now, ended);
+    }
+}
+
+/// Returns the states that a verdict concerns.
+fn level(verdict: Verdict) -> Level {
+    match (verdict.scope(), verdict.class()) {
+        (Scope::Key, _) => Level::Key,
+        // An overload is independent of the credential.
+        (_, Class::Overloaded) => Level::Endpoint,
+        _ => Level::Account,
     }
 }
 

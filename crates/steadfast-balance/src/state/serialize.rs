@@ -10,6 +10,15 @@ pub(crate) fn text<T: std::fmt::Display, S: serde::Serializer>(
     serializer.collect_str(value)
 }
 
+/// Serializes an optional value as text.
+pub(crate) fn optional_text<T: std::fmt::Display, S: serde::Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let text = value.as_ref().map(ToString::to_string);
+    serde::Serialize::serialize(&text, serializer)
+}
+
 /// Serializes an optional duration as seconds.
 pub(crate) fn optional_seconds<S: serde::Serializer>(
     value: &Option<Duration>,

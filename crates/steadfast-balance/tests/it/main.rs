@@ -10,6 +10,7 @@ mod exhausted;
 mod failover;
 #[cfg(feature = "health")]
 mod health;
+mod limit_keys;
 mod pool_changes;
 mod queue;
 mod random;

@@ -3,6 +3,7 @@ use std::time::Duration;
 use crate::breaker_state::BreakerState;
 use crate::class::Class;
 use crate::endpoint::EndpointName;
+use crate::limit_key::LimitKey;
 
 /// A change or a decision that matters to an operator.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub enum Event {
     Cooldown {
         /// The endpoint.
         endpoint: EndpointName,
+        /// The key that cools. `None` if all requests are concerned.
+        key: Option<LimitKey>,
         /// The class of its answer. `Success` if its headers report that nothing remains.
         class: Class,
         /// The length of the cooldown.
@@ -32,6 +35,8 @@ pub enum Event {
     CooldownEnded {
         /// The endpoint.
         endpoint: EndpointName,
+        /// The key that cooled. `None` if all requests were concerned.
+        key: Option<LimitKey>,
     },
     /// A request moved to another endpoint.
     Failover {

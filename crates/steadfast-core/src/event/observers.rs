@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::kind::Event;
 use super::observer::Observer;
+use crate::limit_key::LimitKey;
 
 /// The observers of a layer, in the order in which they are notified.
 ///
@@ -60,13 +61,16 @@ fn trace(event: &Event) {
         }
         Event::Cooldown {
             endpoint,
+            key,
             class,
             wait,
         } => {
-            tracing::info!(%endpoint, %class, ?wait, "endpoint cools down");
+            let key = key.as_ref().map(LimitKey::as_str);
+            tracing::info!(%endpoint, key, %class, ?wait, "endpoint cools down");
         }
-        Event::CooldownEnded { endpoint } => {
-            tracing::info!(%endpoint, "endpoint takes requests again");
+        Event::CooldownEnded { endpoint, key } => {
+            let key = key.as_ref().map(LimitKey::as_str);
+            tracing::info!(%endpoint, key, "endpoint takes requests again");
         }
         Event::Failover {
             from,

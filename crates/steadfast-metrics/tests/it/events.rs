@@ -69,6 +69,7 @@ fn each_other_event_has_its_counter() {
         (
             Event::Cooldown {
                 endpoint: name(),
+                key: None,
                 class: Class::RateLimited,
                 wait,
             },
@@ -77,7 +78,13 @@ fn each_other_event_has_its_counter() {
                 "cooldowns_total{endpoint=primary,class=rate_limited} 1",
             ][..],
         ),
-        (Event::CooldownEnded { endpoint: name() }, &[]),
+        (
+            Event::CooldownEnded {
+                endpoint: name(),
+                key: None,
+            },
+            &[],
+        ),
         (
             Event::Failover {
                 from: name(),

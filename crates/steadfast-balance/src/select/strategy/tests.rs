@@ -8,6 +8,7 @@ use super::*;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::tests::shared;
+use crate::state::limits::demand::Demand;
 use steadfast_core::RoutingOptions;
 
 /// The known facts of an endpoint.
@@ -71,6 +72,7 @@ fn choose_after(
     let request = PickContext {
         extensions: &extensions,
         options,
+        demand: &Demand::default(),
         now: pool.shared.start + idle,
         start: pool.shared.start,
         round: &pool.shared.draws.round,
@@ -274,12 +276,14 @@ fn headroom_chooses_largest_remaining_quota() {
             as [(http::HeaderName, http::HeaderValue); 2]);
         let now = std::time::SystemTime::now();
         let limit = steadfast_core::RateLimit::from_headers(&headers, now);
-        entry.state.quota.learn(&limit, Duration::ZERO);
+        entry.state.limits.wide.quota.learn(&limit, Duration::ZERO);
     }
     assert_eq!(choose(&pool, &Strategy::Headroom), 1);
     for _ in 0..50 {
         snapshot.active()[1]
             .state
+            .limits
+            .wide
             .quota
             .send(None, || Duration::ZERO);
     }

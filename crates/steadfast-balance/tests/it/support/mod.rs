@@ -17,8 +17,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use steadfast_balance::{Endpoint, EndpointBalance, EndpointBalanceBuilder, EndpointBalanceLayer};
 use steadfast_balance::{EndpointStatus, PoolHandle, ResponseBody, Strategy};
-use steadfast_core::RoutingOptions;
-use steadfast_core::{BoxError, Class, Deadline, Event, Exhausted, Observer, Trail, observer_fn};
+use steadfast_core::{
+    BoxError, Class, Deadline, Event, Exhausted, LimitKey, Observer, RoutingOptions, Trail,
+    observer_fn,
+};
 use tower::{Layer, Service, ServiceExt};
 
 pub(crate) use self::body::Stream;
@@ -226,10 +228,11 @@ fn word(event: &Event) -> String {
         Event::Breaker { endpoint, to, .. } => format!("{endpoint} {to}"),
         Event::Cooldown {
             endpoint,
+            key,
             class,
             wait,
-        } => format!("{endpoint} cools {wait:?} {class}"),
-        Event::CooldownEnded { endpoint } => format!("{endpoint} is back"),
+        } => format!("{endpoint}{} cools {wait:?} {class}", suffix(key)),
+        Event::CooldownEnded { endpoint, key } => format!("{endpoint}{} is back", suffix(key)),
         Event::Failover {
             from, to, class, ..
         } => format!("{from} to {to} {class}"),
@@ -238,4 +241,9 @@ fn word(event: &Event) -> String {
         Event::Exhausted { retry_in } => format!("exhausted {retry_in:?}"),
         _ => String::from("something else"),
     }
+}
+
+/// Returns the key behind a slash.
+fn suffix(key: &Option<LimitKey>) -> String {
+    key.map(|key| format!("/{key}")).unwrap_or_default()
 }

@@ -22,7 +22,7 @@ struct Server {
 }
 
 /// Returns the reply for the request with this number, counted from 0.
-type Rule = Arc<dyn Fn(usize) -> Reply + Send + Sync>;
+type Rule = Arc<dyn Fn(usize, &Sent) -> Reply + Send + Sync>;
 
 /// A request that a server received.
 #[derive(Clone, Debug)]
@@ -88,7 +88,16 @@ impl Net {
         name: &str,
         rule: impl Fn(usize) -> R + Send + Sync + 'static,
     ) {
-        let rule: Rule = Arc::new(move |n| rule(n).into());
+        self.on_request(name, move |n, _| rule(n));
+    }
+
+    /// Sets the rule of a server that reads the request.
+    pub(crate) fn on_request<R: Into<Reply>>(
+        &self,
+        name: &str,
+        rule: impl Fn(usize, &Sent) -> R + Send + Sync + 'static,
+    ) {
+        let rule: Rule = Arc::new(move |n, sent| rule(n, sent).into());
         let mut servers = self.0.lock().unwrap();
         match servers.get_mut(name) {
             Some(server) => server.rule = rule,
@@ -145,13 +154,14 @@ impl<B: Send + 'static> Service<Request<B>> for Client {
         let name = host.split('.').next().expect("a label").to_owned();
         let mut servers = self.net.0.lock().unwrap();
         let server = servers.get_mut(&name).expect("a server of that name");
-        let reply = (server.rule)(server.sent.len());
-        server.running += 1;
-        server.sent.push(Sent {
+        let sent = Sent {
             at: Instant::now(),
             uri: request.uri().clone(),
             headers: request.headers().clone(),
-        });
+        };
+        let reply = (server.rule)(server.sent.len(), &sent);
+        server.running += 1;
+        server.sent.push(sent);
         let running = Running(self.net.clone(), name);
         Box::pin(async move {
             let _running = running;

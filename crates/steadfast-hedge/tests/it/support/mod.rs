@@ -191,8 +191,9 @@ fn word(event: &Event) -> String {
             endpoint,
             class,
             wait,
+            ..
         } => format!("{endpoint} cools {wait:?} {class}"),
-        Event::CooldownEnded { endpoint } => format!("{endpoint} is back"),
+        Event::CooldownEnded { endpoint, .. } => format!("{endpoint} is back"),
         Event::Failover {
             from, to, class, ..
         } => format!("{from} to {to} {class}"),

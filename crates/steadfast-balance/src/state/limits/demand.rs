@@ -1,0 +1,91 @@
+//! The parts of a request that decide which limits apply to it.
+
+use std::num::NonZeroU64;
+
+use steadfast_core::LimitKey;
+
+/// The bit of the states that all requests of an endpoint share.
+pub(super) const WIDE: u64 = 1 << 63;
+
+/// The parts of a request that decide which limits apply to it, and the tokens that it needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand {
+    /// The model of the request, or another dimension of a limit.
+    key: Option<LimitKey>,
+    /// The hash of the caller's credential, if an endpoint passes it on.
+    credential: Option<NonZeroU64>,
+    /// The bits of the states that may limit the request.
+    mask: u64,
+    /// The estimated tokens of the request.
+    pub(crate) tokens: Option<u64>,
+}
+
+/// The identity of a state at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct LimitId<'a> {
+    pub(super) key: Option<&'a LimitKey>,
+    pub(super) credential: Option<NonZeroU64>,
+}
+
+impl Demand {
+    #[inline]
+    pub(crate) fn new(key: Option<&LimitKey>, tokens: Option<u64>) -> Self {
+        let bit = key.map_or(0, |key| bit(key.hash_value()));
+        Self {
+            key: key.copied(),
+            credential: None,
+            mask: WIDE | bit,
+            tokens,
+        }
+    }
+
+    /// Sets the hash of the caller's credential.
+    pub(crate) fn set_credential(&mut self, hash: Option<NonZeroU64>) {
+        self.credential = hash;
+    }
+
+    /// Returns a number that requests with the same key share.
+    pub(crate) fn key_group(&self) -> u64 {
+        self.id(false).map_or(0, LimitId::hash)
+    }
+
+    /// Returns a number that requests with the same limits at each endpoint share.
+    pub(crate) fn group(&self) -> u64 {
+        self.id(true).map_or(0, LimitId::hash)
+    }
+
+    /// Returns the bits of the states that may limit the request.
+    #[inline]
+    pub(super) fn mask(&self) -> u64 {
+        self.mask
+    }
+
+    /// Returns the identity of the request, with or without the caller's credential.
+    #[inline]
+    pub(super) fn id(&self, with_credential: bool) -> Option<LimitId<'_>> {
+        let key = self.key.as_ref();
+        let credential = self.credential.filter(|_| with_credential);
+        (key.is_some() || credential.is_some()).then_some(LimitId { key, credential })
+    }
+}
+
+impl Default for Demand {
+    fn default() -> Self {
+        Self::new(None, None)
+    }
+}
+
+impl LimitId<'_> {
+    /// Returns the hash by which a table finds the state.
+    #[inline]
+    pub(super) fn hash(self) -> u64 {
+        let key = self.key.map_or(0, LimitKey::hash_value);
+        key ^ self.credential.map_or(0, NonZeroU64::get)
+    }
+}
+
+/// Returns the bit of a state with this hash. Different states may have the same bit.
+#[inline]
+pub(super) fn bit(hash: u64) -> u64 {
+    1 << (hash >> 58)
+}

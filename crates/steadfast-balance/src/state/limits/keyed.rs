@@ -1,0 +1,182 @@
+//! The states of the limit keys of an endpoint.
+
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use steadfast_core::LimitKey;
+use tokio::time::Instant;
+
+use super::LimitState;
+use super::demand::LimitId;
+
+/// The maximum number of keys of an endpoint.
+pub(crate) const MAX_KEYS: usize = 64;
+
+/// The state of one limit key at an endpoint.
+///
+/// Attempts hold it while they run. It has cache lines of its own, so that different keys do not
+/// contend.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct KeyedState {
+    /// `None` for the limits of a credential that are independent of the key.
+    key: Option<LimitKey>,
+    /// The hash of the caller's credential, if the endpoint passes it on.
+    credential: Option<NonZeroU64>,
+    pub(crate) limits: LimitState,
+    /// The limits of the credential that are independent of the key.
+    pub(super) account: Option<Arc<KeyedState>>,
+    /// The time of the last use.
+    used: AtomicU64,
+}
+
+/// The states of the keys of an endpoint. Readers take no lock.
+#[derive(Debug, Default)]
+pub(super) struct KeyedStates {
+    /// Sorted by hash. `None` before the first key.
+    table: ArcSwapOption<Table>,
+    /// Held during a change of the table.
+    edit: Mutex<()>,
+}
+
+/// The states with their hashes, sorted by hash.
+type Table = Vec<(u64, Arc<KeyedState>)>;
+
+impl KeyedState {
+    fn new(id: LimitId<'_>, account: Option<Arc<KeyedState>>, time: u64) -> Self {
+        Self {
+            key: id.key.copied(),
+            credential: id.credential,
+            limits: LimitState::new(),
+            account,
+            used: AtomicU64::new(time),
+        }
+    }
+
+    /// Returns the key, or `None` for the limits of a credential.
+    pub(crate) fn key(&self) -> Option<LimitKey> {
+        self.key
+    }
+
+    /// Returns whether the state belongs to one credential of a caller.
+    pub(crate) fn is_per_credential(&self) -> bool {
+        self.credential.is_some()
+    }
+
+    /// Returns the hash of its identity.
+    pub(super) fn hash(&self) -> u64 {
+        self.id().hash()
+    }
+
+    fn id(&self) -> LimitId<'_> {
+        LimitId {
+            key: self.key.as_ref(),
+            credential: self.credential,
+        }
+    }
+
+    /// Records a use. Most uses find the same time and write nothing.
+    #[inline]
+    fn touch(&self, time: u64) {
+        if self.used.load(Ordering::Relaxed) != time {
+            self.used.store(time, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the order of eviction: a key with a cooldown after all others, then by the last use.
+    fn value(&self, now: Instant) -> (bool, u64) {
+        let cools = self.limits.cooldown.until(now).is_some();
+        (cools, self.used.load(Ordering::Relaxed))
+    }
+}
+
+impl KeyedStates {
+    /// Returns the state with this identity.
+    #[inline]
+    pub(super) fn find(&self, id: LimitId<'_>) -> Option<Arc<KeyedState>> {
+        find(self.table.load().as_deref()?, id).cloned()
+    }
+
+    /// Returns the state with this identity for an attempt. `age` is the age of the pool.
+    #[inline]
+    pub(super) fn enter(&self, id: LimitId<'_>, age: Duration, now: Instant) -> Arc<KeyedState> {
+        // Units of about a millisecond, without a division.
+        let time = age.as_secs() << 10 | u64::from(age.subsec_nanos() >> 20);
+        let state = self.find(id).unwrap_or_else(|| self.create(id, time, now));
+        state.touch(time);
+        if let Some(account) = &state.account {
+            account.touch(time);
+        }
+        state
+    }
+
+    /// Returns all states.
+    pub(super) fn all(&self) -> Vec<Arc<KeyedState>> {
+        let table = self.table.load();
+        let all = table.iter().flat_map(|table| table.iter());
+        all.map(|(_, state)| state.clone()).collect()
+    }
+
+    /// Prevents changes of the table.
+    pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
+        // The table is replaced whole, so a panic cannot leave it inconsistent.
+        self.edit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Creates a state, unless another attempt has created it meanwhile.
+    #[cold]
+    fn create(&self, id: LimitId<'_>, time: u64, now: Instant) -> Arc<KeyedState> {
+        let _edit = self.lock();
+        let table = self.table.load();
+        let mut table = table.as_deref().cloned().unwrap_or_default();
+        if let Some(state) = find(&table, id) {
+            return state.clone();
+        }
+        let account = id.credential.map(|credential| {
+            let account = LimitId { key: None, ..id };
+            known_account(&table, credential)
+                .unwrap_or_else(|| Arc::new(KeyedState::new(account, None, time)))
+        });
+        let state = match account {
+            Some(account) if id.key.is_none() => account,
+            account => Arc::new(KeyedState::new(id, account, time)),
+        };
+        insert(&mut table, state.clone(), now);
+        self.table.store(Some(Arc::new(table)));
+        state
+    }
+}
+
+/// Returns the limits of a credential that one of its keys has.
+fn known_account(table: &Table, credential: NonZeroU64) -> Option<Arc<KeyedState>> {
+    let mut states = table.iter().map(|(_, state)| state);
+    let state = states.find(|state| state.credential == Some(credential))?;
+    Some(state.account.as_ref().unwrap_or(state).clone())
+}
+
+/// Returns the state with this identity.
+#[inline]
+fn find<'a>(table: &'a Table, id: LimitId<'_>) -> Option<&'a Arc<KeyedState>> {
+    let hash = id.hash();
+    let first = table.partition_point(|(known, _)| *known < hash);
+    let same = table[first..]
+        .iter()
+        .take_while(|(known, _)| *known == hash);
+    let mut states = same.map(|(_, state)| state);
+    states.find(|state| state.id() == id)
+}
+
+/// Inserts a state. If the table is full, it evicts the least valuable one.
+fn insert(table: &mut Table, state: Arc<KeyedState>, now: Instant) {
+    let states = (0..).zip(table.iter());
+    let least = states.min_by_key(|(_, (_, state))| state.value(now));
+    if let Some((at, _)) = least.filter(|_| table.len() >= MAX_KEYS) {
+        table.remove(at);
+    }
+    let hash = state.hash();
+    let at = table.partition_point(|(known, _)| *known < hash);
+    table.insert(at, (hash, state));
+}

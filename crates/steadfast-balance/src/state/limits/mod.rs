@@ -1,0 +1,382 @@
+//! The limits of an endpoint: the ones that all requests share, and the ones of each limit key.
+
+pub(crate) mod demand;
+pub(crate) mod keyed;
+pub(crate) mod tickets;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use steadfast_core::LimitKey;
+use steadfast_core::layer::saturating_add;
+use tokio::time::Instant;
+
+use self::demand::{Demand, LimitId, WIDE, bit};
+use self::keyed::{KeyedState, KeyedStates};
+use self::tickets::{Admission, KeyedTicket, Level, Tickets};
+use crate::state::cooldown::{Cooldown, Ticket};
+use crate::state::quota::Quota;
+
+/// One set of limits: the cooldown with its send rate, and the quotas of the headers.
+#[derive(Debug)]
+pub(crate) struct LimitState {
+    pub(crate) cooldown: Cooldown,
+    pub(crate) quota: Quota,
+}
+
+/// A cooldown that has begun.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Cooled {
+    /// The key that cools. `None` if all requests are concerned.
+    pub(crate) key: Option<LimitKey>,
+    /// The length of the cooldown.
+    pub(crate) wait: Duration,
+    /// Whether a refused probe began it.
+    pub(crate) by_probe: bool,
+}
+
+/// The limits of an endpoint.
+#[derive(Debug)]
+pub(crate) struct EndpointLimits {
+    /// The states with a known limit, one bit per hash. An attempt without such a bit is admissible.
+    word: AtomicU64,
+    /// The limits that all requests share.
+    pub(crate) wide: LimitState,
+    /// The limits of the keys.
+    keyed: KeyedStates,
+    /// Whether keys have limits of their own.
+    per_key: bool,
+    /// Whether credentials of callers have limits of their own.
+    per_credential: bool,
+    /// The start of the pool.
+    start: Instant,
+}
+
+impl LimitState {
+    fn new() -> Self {
+        Self {
+            cooldown: Cooldown::new(),
+            quota: Quota::default(),
+        }
+    }
+}
+
+impl LimitState {
+    /// Begins a cooldown by order. Zero ends the present one. Returns its length.
+    fn order(&self, wait: Duration, now: Instant) -> Duration {
+        if wait.is_zero() {
+            self.cooldown.end(now);
+            return wait;
+        }
+        self.cooldown.order(wait, now)
+    }
+}
+
+impl EndpointLimits {
+    pub(crate) fn new(per_key: bool, per_credential: bool, start: Instant) -> Self {
+        Self {
+            word: AtomicU64::new(0),
+            wide: LimitState::new(),
+            keyed: KeyedStates::default(),
+            per_key,
+            per_credential,
+            start,
+        }
+    }
+
+    // ===== Questions =====
+
+    /// Returns whether an attempt would be admitted.
+    #[inline]
+    pub(crate) fn would_admit(&self, demand: &Demand, now: Instant) -> bool {
+        let admits = |limits: &LimitState| limits.cooldown.would_admit(now);
+        !self.may_limit(demand) || self.fold(demand, admits, |a, b| a && b)
+    }
+
+    /// Returns whether a known limit may apply. A healthy endpoint costs one load.
+    #[inline]
+    pub(crate) fn may_limit(&self, demand: &Demand) -> bool {
+        self.word.load(Ordering::Acquire) & demand.mask() != 0
+    }
+
+    /// Returns the earliest instant of the next admission, which may be `now`.
+    pub(crate) fn ready_at(&self, demand: &Demand, now: Instant) -> Instant {
+        let ready = |limits: &LimitState| limits.cooldown.ready_at(now);
+        self.fold(demand, ready, Instant::max)
+    }
+
+    /// Returns the end of the present cooldown, if one applies.
+    pub(crate) fn until(&self, demand: &Demand, now: Instant) -> Option<Instant> {
+        let until = |limits: &LimitState| limits.cooldown.until(now);
+        self.fold(demand, until, Option::max)
+    }
+
+    /// Returns when the request has its tokens, or `None` if it does not lack any.
+    pub(crate) fn has_tokens_at(&self, demand: &Demand, now: Instant) -> Option<Instant> {
+        let tokens = demand.tokens?;
+        let age = self.age(now);
+        let ready = self.with_own(demand, |own| own.quota.ready_at(tokens, age))??;
+        Some(saturating_add(self.start, ready))
+    }
+
+    /// Returns a value of the limits of the request's key, without the shared ones.
+    ///
+    /// Returns `None` if the key has no state yet.
+    pub(crate) fn with_own<T>(
+        &self,
+        demand: &Demand,
+        value: impl FnOnce(&LimitState) -> T,
+    ) -> Option<T> {
+        match self.id(demand) {
+            None => Some(value(&self.wide)),
+            Some(id) => self.keyed.find(id).map(|state| value(&state.limits)),
+        }
+    }
+
+    /// Combines a value of all limits that apply.
+    pub(crate) fn fold<T>(
+        &self,
+        demand: &Demand,
+        value: impl Fn(&LimitState) -> T,
+        combine: impl Fn(T, T) -> T,
+    ) -> T {
+        let wide = value(&self.wide);
+        let Some(state) = self.id(demand).and_then(|id| self.keyed.find(id)) else {
+            return wide;
+        };
+        let own = combine(wide, value(&state.limits));
+        match &state.account {
+            Some(account) => combine(own, value(&account.limits)),
+            None => own,
+        }
+    }
+
+    /// Returns a number that requests with the same limits at this endpoint share.
+    pub(crate) fn group(&self, demand: &Demand) -> u64 {
+        self.id(demand).map_or(0, LimitId::hash)
+    }
+
+    /// Returns whether requests with different keys may compete for a slot.
+    pub(crate) fn has_shared_slots(&self) -> bool {
+        !self.per_key || self.wide.cooldown.is_busy()
+    }
+
+    /// Returns whether the limits that all keys share decide about the next slot of the request.
+    pub(crate) fn is_shared_slot(&self, demand: &Demand, now: Instant) -> bool {
+        self.wide.cooldown.is_busy()
+            && self.ready_at(demand, now) <= self.wide.cooldown.ready_at(now)
+    }
+
+    /// Returns the states of all keys.
+    pub(crate) fn keys(&self) -> Vec<Arc<KeyedState>> {
+        self.keyed.all()
+    }
+
+    // ===== Attempts =====
+
+    /// Admits an attempt. Returns `None` if one of the limits does not admit it.
+    #[inline]
+    pub(crate) fn try_admit(&self, demand: &Demand, now: Instant) -> Option<Tickets> {
+        let wide = self.admit_at(&self.wide, now)?;
+        let Some(id) = self.id(demand) else {
+            return Some(Tickets { wide, keyed: None });
+        };
+        let state = self.keyed.enter(id, self.age(now), now);
+        let keyed = self.admit_by_key(state, now);
+        if keyed.is_none() {
+            self.wide.cooldown.unsent(wide);
+        }
+        Some(Tickets {
+            wide,
+            keyed: Some(keyed?),
+        })
+    }
+
+    /// Admits an attempt by the limits of its key and its credential.
+    #[inline]
+    fn admit_by_key(&self, state: Arc<KeyedState>, now: Instant) -> Option<KeyedTicket> {
+        let own = self.admit_at(&state.limits, now)?;
+        let mut account = None;
+        if let Some(shared) = &state.account {
+            account = self.admit_at(&shared.limits, now);
+            if account.is_none() {
+                state.limits.cooldown.unsent(own);
+                return None;
+            }
+        }
+        Some(KeyedTicket {
+            state,
+            own,
+            account,
+        })
+    }
+
+    /// Admits an attempt by one set of limits.
+    #[inline]
+    fn admit_at(&self, limits: &LimitState, now: Instant) -> Option<Ticket> {
+        if !limits.cooldown.is_busy() {
+            return limits.cooldown.try_admit(now);
+        }
+        self.may_end(limits, |cooldown| cooldown.try_admit(now))
+    }
+
+    /// Counts an attempt that is sent.
+    pub(crate) fn sent(&self, tickets: &Tickets, tokens: Option<u64>, now: Instant) {
+        self.own(tickets)
+            .limits
+            .quota
+            .send(tokens, || self.age(now));
+    }
+
+    /// Releases what an attempt has reserved, because it is not sent.
+    pub(crate) fn unsent(&self, tickets: &Tickets) {
+        for at in tickets.all(&self.wide) {
+            at.limits.cooldown.unsent(at.ticket);
+        }
+    }
+
+    /// Records that the caller cancelled an attempt.
+    pub(crate) fn cancelled(&self, tickets: &Tickets) {
+        for at in tickets.all(&self.wide) {
+            at.limits.cooldown.cancelled(at.ticket);
+        }
+    }
+
+    /// Releases the slots of an attempt without a verdict on the limits.
+    pub(crate) fn released(&self, tickets: &Tickets) {
+        for at in tickets.all(&self.wide) {
+            at.limits.cooldown.released(at.ticket);
+        }
+    }
+
+    /// Learns from a success. Calls `ended` with the key of each cooldown that has ended.
+    #[inline]
+    pub(crate) fn succeeded(
+        &self,
+        tickets: &Tickets,
+        now: Instant,
+        mut ended: impl FnMut(Option<LimitKey>),
+    ) {
+        for at in tickets.all(&self.wide) {
+            if self.may_end(at.limits, |cooldown| cooldown.succeeded(at.ticket, now)) {
+                ended(at.key);
+            }
+        }
+    }
+
+    /// Begins a cooldown of the limits at one level, as `begin` determines. The other levels only
+    /// release their slots.
+    pub(crate) fn refused(
+        &self,
+        tickets: &Tickets,
+        level: Level,
+        begin: impl FnOnce(&LimitState, Ticket) -> Option<Duration>,
+    ) -> Option<Cooled> {
+        let refused = self.at(tickets, level);
+        for other in tickets.all(&self.wide) {
+            if !std::ptr::eq(other.limits, refused.limits) {
+                other.limits.cooldown.released(other.ticket);
+            }
+        }
+        let wait = begin(refused.limits, refused.ticket)?;
+        self.refresh();
+        Some(Cooled {
+            key: refused.key,
+            wait,
+            by_probe: refused.limits.cooldown.is_refused(),
+        })
+    }
+
+    /// Returns the limits of the attempt's key, or the shared ones without a key.
+    #[inline]
+    pub(crate) fn own<'a>(&'a self, tickets: &'a Tickets) -> Admission<'a> {
+        self.at(tickets, Level::Key)
+    }
+
+    // ===== Orders =====
+
+    /// Begins a cooldown by order, or replaces the present one. Zero ends it. Returns the key that
+    /// is concerned and the length.
+    ///
+    /// A key that shares the limits of all requests stands for all requests.
+    pub(crate) fn order(
+        &self,
+        key: Option<&LimitKey>,
+        wait: Duration,
+        now: Instant,
+    ) -> (Option<LimitKey>, Duration) {
+        let demand = Demand::new(key, None);
+        let Some(id) = self.id(&demand) else {
+            let wait = self.wide.order(wait, now);
+            self.refresh();
+            return (None, wait);
+        };
+        let mut cooled = Duration::ZERO;
+        self.keyed.enter(id, self.age(now), now);
+        for state in self.keyed.all() {
+            // The key of every credential.
+            if state.key().as_ref() == key {
+                cooled = state.limits.order(wait, now);
+            }
+        }
+        self.refresh();
+        (key.copied(), cooled)
+    }
+
+    // ===== Helpers =====
+
+    /// Returns the admission at this level.
+    fn at<'a>(&'a self, tickets: &'a Tickets, level: Level) -> Admission<'a> {
+        let keyed = tickets.keyed.as_ref().and_then(|keyed| keyed.at(level));
+        keyed.unwrap_or_else(|| tickets.wide(&self.wide))
+    }
+
+    /// Changes a state. If its limit has ended, the word loses its bit.
+    fn may_end<T>(&self, limits: &LimitState, change: impl FnOnce(&Cooldown) -> T) -> T {
+        let was_busy = limits.cooldown.is_busy();
+        let result = change(&limits.cooldown);
+        if was_busy && !limits.cooldown.is_busy() {
+            self.refresh();
+        }
+        result
+    }
+
+    /// Writes the bits of all states with a known limit.
+    ///
+    /// Each cooldown that begins writes them afterwards. The lock orders the writers, so the last
+    /// one has seen all of them.
+    fn refresh(&self) {
+        let _edit = self.keyed.lock();
+        let mut word = if self.wide.cooldown.is_busy() {
+            WIDE
+        } else {
+            0
+        };
+        for state in self.keyed.all() {
+            if state.limits.cooldown.is_busy() {
+                word |= bit(state.hash());
+            }
+        }
+        // A request does not know which credentials an endpoint distinguishes.
+        if self.per_credential && word != 0 {
+            word = u64::MAX;
+        }
+        self.word.store(word, Ordering::Release);
+    }
+
+    /// Returns the identity of a request at this endpoint, if it has limits of its own.
+    #[inline]
+    fn id<'a>(&self, demand: &'a Demand) -> Option<LimitId<'a>> {
+        if self.per_key {
+            demand.id(self.per_credential)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the age of the pool.
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
+    }
+}
