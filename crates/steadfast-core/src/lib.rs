@@ -96,7 +96,7 @@ pub use self::safety::Safety;
 pub use self::trail::{Attempt, Trail};
 pub use self::unknown_endpoint::UnknownEndpoint;
 pub use self::unknown_name::UnknownName;
-pub use self::verdict::{Classified, Verdict};
+pub use self::verdict::{Classified, Scope, Verdict};
 
 /// A type-erased error, the same type as `tower::BoxError`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

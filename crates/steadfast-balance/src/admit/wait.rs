@@ -107,7 +107,10 @@ impl<S> Waiting<S> {
             return false;
         };
         let age = now.saturating_duration_since(eligibility.since(came));
-        let is_stale = patience.is_stale(age, queue.pressure(eligibility.demand, patience.has_deadline, now));
+        let is_stale = patience.is_stale(
+            age,
+            queue.pressure(eligibility.demand, patience.has_deadline, now),
+        );
         if is_stale {
             patience.until = now;
         }
@@ -376,7 +379,8 @@ impl<'a> View<'a> {
         let mut refused = 0;
         self.candidates(Selection::NoneAdmissible).all(|endpoint| {
             let is_refused = |limits: &LimitState| limits.cooldown.is_refused();
-            let is_refused = (endpoint.limits).fold(self.eligibility.demand, is_refused, |a, b| a || b);
+            let is_refused =
+                (endpoint.limits).fold(self.eligibility.demand, is_refused, |a, b| a || b);
             refused += usize::from(is_refused);
             is_refused || matches!(self.check(endpoint), Availability::Broken { .. })
         }) && refused > 0

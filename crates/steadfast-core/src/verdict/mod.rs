@@ -1,7 +1,9 @@
 mod classified;
+mod scope;
 mod value;
 
 pub use self::classified::Classified;
+pub use self::scope::Scope;
 pub use self::value::Verdict;
 
 #[cfg(test)]

@@ -29,6 +29,24 @@ fn overloaded_proves_unprocessed_only_with_a_hint() {
 }
 
 #[test]
+fn scope_is_the_limit_key_for_limits_of_a_model() {
+    for (class, expected) in [
+        (Class::RateLimited, Scope::Key),
+        (Class::ModelUnavailable, Scope::Key),
+        (Class::QuotaExhausted, Scope::Endpoint),
+        (Class::Unauthorized, Scope::Endpoint),
+        (Class::Overloaded, Scope::Endpoint),
+    ] {
+        assert_eq!(Verdict::new(class).scope(), expected, "{class}");
+        for scope in [Scope::Key, Scope::Endpoint] {
+            let verdict = Verdict::new(class).with_scope(scope);
+            assert_eq!(verdict.scope(), scope, "{class}");
+            assert_ne!(verdict.with_text_origin(), verdict);
+        }
+    }
+}
+
+#[test]
 fn maybe_processed_verdict_proves_nothing() {
     let verdict = Verdict::new(Class::Local);
     assert!(verdict.proves_unprocessed());

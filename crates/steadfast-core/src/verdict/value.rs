@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::scope::Scope;
 use crate::class::{BreakerEffect, Class, SameEndpoint};
 
 /// The outcome of an attempt: a [`Class`] and further signals of the endpoint.
@@ -14,6 +15,10 @@ pub struct Verdict {
     neutral: bool,
     /// Whether the request may have been processed, whatever the class.
     may_be_processed: bool,
+    /// The scope, if it differs from the scope of the class.
+    scope: Option<Scope>,
+    /// Whether message text alone supports the class or the hint.
+    from_text: bool,
 }
 
 impl Verdict {
@@ -29,6 +34,8 @@ impl Verdict {
             should_retry: None,
             neutral: false,
             may_be_processed: false,
+            scope: None,
+            from_text: false,
         }
     }
 
@@ -69,6 +76,26 @@ impl Verdict {
         self
     }
 
+    /// Sets the state that this verdict affects. Defaults to the scope of the class.
+    ///
+    /// A body can report a limit of the account, or a quota of one model.
+    #[must_use]
+    pub const fn with_scope(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// Marks the class or the hint as supported by message text alone.
+    ///
+    /// A server can repeat text of a request in its message, so a caller can influence the text. Such
+    /// a verdict is weak evidence. A status, a header, a code and a structured field are strong
+    /// evidence.
+    #[must_use]
+    pub const fn with_text_origin(mut self) -> Self {
+        self.from_text = true;
+        self
+    }
+
     /// Returns the class.
     #[must_use]
     pub const fn class(&self) -> Class {
@@ -79,6 +106,25 @@ impl Verdict {
     #[must_use]
     pub const fn hint(&self) -> Option<Duration> {
         self.hint
+    }
+
+    /// Returns the state that this verdict affects.
+    ///
+    /// Without [`with_scope`](Self::with_scope) it is `Key` for `RateLimited` and
+    /// `ModelUnavailable`, and `Endpoint` for all other classes.
+    #[must_use]
+    pub const fn scope(&self) -> Scope {
+        match (self.scope, self.class) {
+            (Some(scope), _) => scope,
+            (None, Class::RateLimited | Class::ModelUnavailable) => Scope::Key,
+            (None, _) => Scope::Endpoint,
+        }
+    }
+
+    /// Returns whether message text alone supports the class or the hint.
+    #[must_use]
+    pub const fn is_from_text(&self) -> bool {
+        self.from_text
     }
 
     /// Returns whether the attempt succeeded.
