@@ -24,7 +24,7 @@ use crate::select::request_context::RequestContext;
 use crate::select::selector::Selection;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
-use crate::state::limits::LimitState;
+use crate::state::limits::limit_state::LimitState;
 
 /// The delay before a request that waits for a busy service tries an available endpoint again.
 /// The delay applies if another request took the slot first.

@@ -9,8 +9,8 @@ use steadfast_core::EndpointName;
 use tokio::time::Instant;
 
 use crate::pool::snapshot::ActiveEndpoint;
-use crate::state::limits::LimitState;
 use crate::state::limits::demand::Demand;
+use crate::state::limits::limit_state::LimitState;
 use steadfast_core::RoutingOptions;
 
 /// The endpoints of one tier that can take a request now.

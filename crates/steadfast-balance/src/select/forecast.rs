@@ -13,7 +13,7 @@ use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::request_context::RequestContext;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
-use crate::state::limits::LimitState;
+use crate::state::limits::limit_state::LimitState;
 
 /// The assumed send rate of an endpoint without a confirmed one, in requests per second. It is
 /// high, so that no request is refused for a guess.

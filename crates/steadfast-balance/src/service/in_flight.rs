@@ -13,7 +13,7 @@ use crate::pool::Pool;
 use crate::pool::snapshot::ActiveEndpoint;
 use crate::select::request_context::RequestContext;
 use crate::service::load_guard::LoadGuard;
-use crate::state::limits::LimitState;
+use crate::state::limits::limit_state::LimitState;
 use crate::state::limits::tickets::{Level, Tickets};
 use crate::state::reason::Reason;
 

@@ -9,8 +9,8 @@ use arc_swap::ArcSwapOption;
 use steadfast_core::LimitKey;
 use tokio::time::Instant;
 
-use super::LimitState;
 use super::demand::LimitId;
+use super::limit_state::LimitState;
 
 /// The maximum number of keys of an endpoint.
 pub(crate) const MAX_KEYS: usize = 64;

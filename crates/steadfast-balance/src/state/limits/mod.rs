@@ -2,6 +2,7 @@
 
 pub(crate) mod demand;
 pub(crate) mod keyed;
+pub(crate) mod limit_state;
 pub(crate) mod tickets;
 
 use std::sync::Arc;
@@ -14,16 +15,9 @@ use tokio::time::Instant;
 
 use self::demand::{Demand, LimitId, WIDE, bit};
 use self::keyed::{KeyedState, KeyedStates};
+use self::limit_state::LimitState;
 use self::tickets::{Admission, KeyedTicket, Level, Tickets};
 use crate::state::cooldown::{Cooldown, Ticket};
-use crate::state::quota::Quota;
-
-/// One set of limits: the cooldown with its send rate, and the quotas of the headers.
-#[derive(Debug)]
-pub(crate) struct LimitState {
-    pub(crate) cooldown: Cooldown,
-    pub(crate) quota: Quota,
-}
 
 /// A cooldown that has begun.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,26 +45,6 @@ pub(crate) struct EndpointLimits {
     per_credential: bool,
     /// The start of the pool.
     start: Instant,
-}
-
-impl LimitState {
-    fn new() -> Self {
-        Self {
-            cooldown: Cooldown::new(),
-            quota: Quota::default(),
-        }
-    }
-}
-
-impl LimitState {
-    /// Begins a cooldown by order. Zero ends the present one. Returns its length.
-    fn order(&self, wait: Duration, now: Instant) -> Duration {
-        if wait.is_zero() {
-            self.cooldown.end(now);
-            return wait;
-        }
-        self.cooldown.order(wait, now)
-    }
 }
 
 impl EndpointLimits {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use steadfast_core::LimitKey;
 use tokio::time::Instant;
 
-use super::LimitState;
 use super::keyed::KeyedState;
+use super::limit_state::LimitState;
 use crate::state::cooldown::Ticket;
 
 /// The admission of an attempt by all limits that apply to it.

@@ -1,0 +1,31 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::state::cooldown::Cooldown;
+use crate::state::quota::Quota;
+
+/// One set of limits: the cooldown with its send rate, and the quotas of the headers.
+#[derive(Debug)]
+pub(crate) struct LimitState {
+    pub(crate) cooldown: Cooldown,
+    pub(crate) quota: Quota,
+}
+
+impl LimitState {
+    pub(super) fn new() -> Self {
+        Self {
+            cooldown: Cooldown::new(),
+            quota: Quota::default(),
+        }
+    }
+
+    /// Begins a cooldown by order. Zero ends the present one. Returns its length.
+    pub(super) fn order(&self, wait: Duration, now: Instant) -> Duration {
+        if wait.is_zero() {
+            self.cooldown.end(now);
+            return wait;
+        }
+        self.cooldown.order(wait, now)
+    }
+}
