@@ -1,17 +1,13 @@
 //! The candidates of a selection, as a strategy sees them.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use http::Extensions;
 use steadfast_core::EndpointName;
-use tokio::time::Instant;
 
 use crate::pool::snapshot::ActiveEndpoint;
-use crate::state::limits::demand::Demand;
+use crate::select::pick_context::PickContext;
 use crate::state::limits::limit_state::LimitState;
-use steadfast_core::RoutingOptions;
 
 /// The endpoints of one tier that can take a request now.
 #[derive(Clone, Copy)]
@@ -35,19 +31,6 @@ pub struct Candidate<'a> {
     /// The index of the endpoint among all active endpoints.
     index: usize,
     request: &'a PickContext<'a>,
-}
-
-/// The request for which a strategy chooses an endpoint.
-#[derive(Clone, Copy)]
-pub struct PickContext<'a> {
-    pub(crate) extensions: &'a Extensions,
-    pub(crate) options: Option<&'a RoutingOptions>,
-    pub(crate) demand: &'a Demand,
-    pub(crate) now: Instant,
-    /// The instant at which the pool was created.
-    pub(crate) start: Instant,
-    /// The progress of the round of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin).
-    pub(crate) round: &'a AtomicU64,
 }
 
 impl<'a> Candidates<'a> {
@@ -248,37 +231,6 @@ impl<'a> Candidate<'a> {
     }
 }
 
-impl<'a> PickContext<'a> {
-    fn since_start(&self) -> Duration {
-        self.now.saturating_duration_since(self.start)
-    }
-
-    /// Returns the extensions of the request.
-    #[must_use]
-    pub fn extensions(&self) -> &'a Extensions {
-        self.extensions
-    }
-
-    /// Returns a hash of the [sticky key](RoutingOptions::affinity_key), if the request has one.
-    #[must_use]
-    pub fn affinity_key(&self) -> Option<u64> {
-        self.options.and_then(RoutingOptions::affinity_hash)
-    }
-
-    /// Returns the [estimated tokens](RoutingOptions::estimated_tokens) of the request, if they
-    /// are set.
-    #[must_use]
-    pub fn estimated_tokens(&self) -> Option<u64> {
-        self.options.and_then(RoutingOptions::tokens)
-    }
-
-    /// Returns the instant of this choice.
-    #[must_use]
-    pub fn now(&self) -> Instant {
-        self.now
-    }
-}
-
 impl fmt::Debug for Candidates<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
@@ -292,14 +244,6 @@ impl fmt::Debug for Candidate<'_> {
             .field("in_flight", &self.in_flight())
             .field("latency", &self.latency())
             .field("health", &self.health())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for PickContext<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PickContext")
-            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

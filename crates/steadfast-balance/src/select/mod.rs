@@ -5,6 +5,7 @@ pub(crate) mod eligibility;
 pub(crate) mod forecast;
 mod last_resort;
 pub(crate) mod pick;
+pub(crate) mod pick_context;
 pub(crate) mod random;
 pub(crate) mod request_context;
 pub(crate) mod selector;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use crate::select::candidates::{Candidate, Candidates, PickContext};
+use crate::select::candidates::{Candidate, Candidates};
+use crate::select::pick_context::PickContext;
 
 /// Chooses among the endpoints that can take a request.
 ///

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use crate::admit::queue::Claims;
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::{ActiveEndpoint, PoolSnapshot};
-use crate::select::candidates::{Candidates, PickContext};
+use crate::select::candidates::Candidates;
 use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::pick::Sample;
+use crate::select::pick_context::PickContext;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
 

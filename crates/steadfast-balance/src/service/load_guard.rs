@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::pool::Pool;
 use crate::pool::snapshot::PooledEndpoint;
 use crate::select::request_context::RequestContext;
-use crate::state::limits::Cooled;
+use crate::state::limits::attempt::Cooled;
 use crate::state::limits::tickets::Tickets;
 use crate::state::reason::Reason;
 

@@ -9,8 +9,9 @@ mod scored;
 pub use self::pick_fn::{PickFn, pick_fn};
 pub use self::scored::Scored;
 
-use crate::select::candidates::{Candidate, Candidates, PickContext};
+use crate::select::candidates::{Candidate, Candidates};
 use crate::select::pick::{Pick, Sample};
+use crate::select::pick_context::PickContext;
 
 /// The rules that choose an endpoint.
 ///

@@ -1,7 +1,8 @@
 use std::fmt;
 
-use crate::select::candidates::{Candidate, Candidates, PickContext};
+use crate::select::candidates::{Candidate, Candidates};
 use crate::select::pick::Pick;
+use crate::select::pick_context::PickContext;
 
 /// Chooses with a closure. Created by [`pick_fn`].
 #[derive(Clone, Copy)]

@@ -5,7 +5,8 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::select::candidates::{Candidate, Candidates, PickContext};
+use crate::select::candidates::{Candidate, Candidates};
+use crate::select::pick_context::PickContext;
 
 /// The step of an endpoint with the largest weight.
 const STEP: f64 = 1_048_576.0;

@@ -1,7 +1,8 @@
 use steadfast_core::InvalidConfig;
 
-use crate::select::candidates::{Candidate, Candidates, PickContext};
+use crate::select::candidates::{Candidate, Candidates};
 use crate::select::pick::Pick;
+use crate::select::pick_context::PickContext;
 
 /// Chooses by a mix of health, latency and cost.
 ///

@@ -1,5 +1,6 @@
 //! The limits of an endpoint: the ones that all requests share, and the ones of each limit key.
 
+pub(crate) mod attempt;
 pub(crate) mod demand;
 pub(crate) mod keyed;
 pub(crate) mod limit_state;
@@ -16,19 +17,6 @@ use tokio::time::Instant;
 use self::demand::{Demand, LimitId, WIDE, bit};
 use self::keyed::{KeyedState, KeyedStates};
 use self::limit_state::LimitState;
-use self::tickets::{Admission, KeyedTicket, Level, Tickets};
-use crate::state::cooldown::{Cooldown, Ticket};
-
-/// A cooldown that has begun.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Cooled {
-    /// The key that cools. `None` if all requests are concerned.
-    pub(crate) key: Option<LimitKey>,
-    /// The length of the cooldown.
-    pub(crate) wait: Duration,
-    /// Whether a refused probe began it.
-    pub(crate) by_probe: bool,
-}
 
 /// The limits of an endpoint.
 #[derive(Debug)]
@@ -58,8 +46,6 @@ impl EndpointLimits {
             start,
         }
     }
-
-    // ===== Questions =====
 
     /// Returns whether an attempt would be admitted.
     #[inline]
@@ -147,129 +133,6 @@ impl EndpointLimits {
         self.keyed.all()
     }
 
-    // ===== Attempts =====
-
-    /// Admits an attempt. Returns `None` if one of the limits does not admit it.
-    #[inline]
-    pub(crate) fn try_admit(&self, demand: &Demand, now: Instant) -> Option<Tickets> {
-        let wide = self.admit_at(&self.wide, now)?;
-        let Some(id) = self.id(demand) else {
-            return Some(Tickets { wide, keyed: None });
-        };
-        let state = self.keyed.enter(id, self.age(now), now);
-        let keyed = self.admit_by_key(state, now);
-        if keyed.is_none() {
-            self.wide.cooldown.unsent(wide);
-        }
-        Some(Tickets {
-            wide,
-            keyed: Some(keyed?),
-        })
-    }
-
-    /// Admits an attempt by the limits of its key and its credential.
-    #[inline]
-    fn admit_by_key(&self, state: Arc<KeyedState>, now: Instant) -> Option<KeyedTicket> {
-        let own = self.admit_at(&state.limits, now)?;
-        let mut account = None;
-        if let Some(shared) = &state.account {
-            account = self.admit_at(&shared.limits, now);
-            if account.is_none() {
-                state.limits.cooldown.unsent(own);
-                return None;
-            }
-        }
-        Some(KeyedTicket {
-            state,
-            own,
-            account,
-        })
-    }
-
-    /// Admits an attempt by one set of limits.
-    #[inline]
-    fn admit_at(&self, limits: &LimitState, now: Instant) -> Option<Ticket> {
-        if !limits.cooldown.is_busy() {
-            return limits.cooldown.try_admit(now);
-        }
-        self.may_end(limits, |cooldown| cooldown.try_admit(now))
-    }
-
-    /// Counts an attempt that is sent.
-    pub(crate) fn sent(&self, tickets: &Tickets, tokens: Option<u64>, now: Instant) {
-        self.own(tickets)
-            .limits
-            .quota
-            .send(tokens, || self.age(now));
-    }
-
-    /// Releases what an attempt has reserved, because it is not sent.
-    pub(crate) fn unsent(&self, tickets: &Tickets) {
-        for at in tickets.all(&self.wide) {
-            at.limits.cooldown.unsent(at.ticket);
-        }
-    }
-
-    /// Records that the caller cancelled an attempt.
-    pub(crate) fn cancelled(&self, tickets: &Tickets) {
-        for at in tickets.all(&self.wide) {
-            at.limits.cooldown.cancelled(at.ticket);
-        }
-    }
-
-    /// Releases the slots of an attempt without a verdict on the limits.
-    pub(crate) fn released(&self, tickets: &Tickets) {
-        for at in tickets.all(&self.wide) {
-            at.limits.cooldown.released(at.ticket);
-        }
-    }
-
-    /// Learns from a success. Calls `ended` with the key of each cooldown that has ended.
-    #[inline]
-    pub(crate) fn succeeded(
-        &self,
-        tickets: &Tickets,
-        now: Instant,
-        mut ended: impl FnMut(Option<LimitKey>),
-    ) {
-        for at in tickets.all(&self.wide) {
-            if self.may_end(at.limits, |cooldown| cooldown.succeeded(at.ticket, now)) {
-                ended(at.key);
-            }
-        }
-    }
-
-    /// Begins a cooldown of the limits at one level, as `begin` determines. The other levels only
-    /// release their slots.
-    pub(crate) fn refused(
-        &self,
-        tickets: &Tickets,
-        level: Level,
-        begin: impl FnOnce(&LimitState, Ticket) -> Option<Duration>,
-    ) -> Option<Cooled> {
-        let refused = self.at(tickets, level);
-        for other in tickets.all(&self.wide) {
-            if !std::ptr::eq(other.limits, refused.limits) {
-                other.limits.cooldown.released(other.ticket);
-            }
-        }
-        let wait = begin(refused.limits, refused.ticket)?;
-        self.refresh();
-        Some(Cooled {
-            key: refused.key,
-            wait,
-            by_probe: refused.limits.cooldown.is_refused(),
-        })
-    }
-
-    /// Returns the limits of the attempt's key, or the shared ones without a key.
-    #[inline]
-    pub(crate) fn own<'a>(&'a self, tickets: &'a Tickets) -> Admission<'a> {
-        self.at(tickets, Level::Key)
-    }
-
-    // ===== Orders =====
-
     /// Begins a cooldown by order, or replaces the present one. Zero ends it. Returns the key that
     /// is concerned and the length.
     ///
@@ -296,24 +159,6 @@ impl EndpointLimits {
         }
         self.refresh();
         (key.copied(), cooled)
-    }
-
-    // ===== Helpers =====
-
-    /// Returns the admission at this level.
-    fn at<'a>(&'a self, tickets: &'a Tickets, level: Level) -> Admission<'a> {
-        let keyed = tickets.keyed.as_ref().and_then(|keyed| keyed.at(level));
-        keyed.unwrap_or_else(|| tickets.wide(&self.wide))
-    }
-
-    /// Changes a state. If its limit has ended, the word loses its bit.
-    fn may_end<T>(&self, limits: &LimitState, change: impl FnOnce(&Cooldown) -> T) -> T {
-        let was_busy = limits.cooldown.is_busy();
-        let result = change(&limits.cooldown);
-        if was_busy && !limits.cooldown.is_busy() {
-            self.refresh();
-        }
-        result
     }
 
     /// Writes the bits of all states with a known limit.
