@@ -28,7 +28,7 @@ pub(crate) struct KeyedState {
     credential: Option<NonZeroU64>,
     pub(crate) limits: LimitState,
     /// The limits of the credential that are independent of the key.
-    pub(super) account: Option<Arc<KeyedState>>,
+    pub(super) account: Option<Arc<Self>>,
     /// The time of the last use.
     used: AtomicU64,
 }
@@ -46,7 +46,7 @@ pub(super) struct KeyedStates {
 type Table = Vec<(u64, Arc<KeyedState>)>;
 
 impl KeyedState {
-    fn new(id: LimitId<'_>, account: Option<Arc<KeyedState>>, time: u64) -> Self {
+    fn new(id: LimitId<'_>, account: Option<Arc<Self>>, time: u64) -> Self {
         Self {
             key: id.key.copied(),
             credential: id.credential,
