@@ -5,6 +5,7 @@ use steadfast_core::Verdict;
 
 use crate::dialect::dialects::DIALECTS;
 use crate::dialect::error_body::ErrorBody;
+use crate::dialect::request_text::RequestText;
 use crate::dialect::table::{Choices, EventRule, at};
 
 /// The kind of a stream event.
@@ -34,25 +35,27 @@ pub(crate) enum EventKind {
 }
 
 impl EventKind {
-    /// Reads the data of an event.
-    pub(crate) fn of(data: &[u8]) -> Self {
+    /// Reads the data of an event in the answer to a request with this text.
+    pub(crate) fn of(data: &[u8], request: &RequestText) -> Self {
         if data.trim_ascii() == b"[DONE]" {
             return Self::Final;
         }
         match serde_json::from_slice::<Value>(data) {
-            Ok(Value::Array(items)) => items.first().map_or(Self::Unknown, Self::of_value),
-            Ok(value) => Self::of_value(&value),
+            Ok(Value::Array(items)) => {
+                (items.first()).map_or(Self::Unknown, |item| Self::of_value(item, request))
+            }
+            Ok(value) => Self::of_value(&value, request),
             Err(_) => Self::Unknown,
         }
     }
 
     /// Classifies the data of an event without a rule.
-    fn of_value(value: &Value) -> Self {
+    fn of_value(value: &Value, request: &RequestText) -> Self {
         if let Some(error) = value.get("error").filter(|error| is_something(error)) {
-            return Self::failed(error);
+            return Self::failed(error, request);
         }
         if let Some(name) = value["type"].as_str() {
-            return rule(name).map_or(Self::Unknown, |rule| Self::by_rule(rule, value));
+            return rule(name).map_or(Self::Unknown, |rule| Self::by_rule(rule, value, request));
         }
         for choices in DIALECTS.iter().filter_map(|it| it.choices.as_ref()) {
             if let Some(list) = value[choices.list].as_array() {
@@ -63,14 +66,14 @@ impl EventKind {
     }
 
     /// Classifies the data of an event by the rule of its type.
-    fn by_rule(rule: &EventRule, value: &Value) -> Self {
+    fn by_rule(rule: &EventRule, value: &Value, request: &RequestText) -> Self {
         match *rule {
             EventRule::Ping => Self::Ping,
             EventRule::Preamble => Self::Preamble,
             EventRule::Final => Self::Final,
             EventRule::FinalIf(path) if at(value, path).is_string() => Self::Final,
             EventRule::FinalIf(_) => Self::Unknown,
-            EventRule::Failed(path) => Self::failed(at(value, path)),
+            EventRule::Failed(path) => Self::failed(at(value, path), request),
             EventRule::Block(path, preamble) => {
                 let block = at(value, path).as_str();
                 Self::preamble_if(block.is_some_and(|block| preamble.contains(&block)))
@@ -103,8 +106,8 @@ impl EventKind {
     }
 
     /// Classifies an error object.
-    fn failed(error: &Value) -> Self {
-        Self::Failed(ErrorBody::of(error).verdict())
+    fn failed(error: &Value, request: &RequestText) -> Self {
+        Self::Failed(ErrorBody::of(error, request).verdict())
     }
 
     /// Returns a preamble, or visible content.

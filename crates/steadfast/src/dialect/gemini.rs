@@ -13,6 +13,7 @@ pub(crate) static DIALECT: Dialect = Dialect {
         code: "reason",
         quotas: "violations",
         quota: "quotaId",
+        model: &["quotaDimensions", "model"],
         daily: "PerDay",
         daily_code: "quota_exceeded",
     }),

@@ -19,10 +19,12 @@ mod mistral;
 mod openai;
 mod openrouter;
 mod path;
+mod request_text;
 mod table;
 mod vllm;
 
 pub(crate) use self::error_body::refine;
 pub(crate) use self::event_kind::EventKind;
 pub(crate) use self::path::{below, path_rule};
+pub(crate) use self::request_text::RequestText;
 pub(crate) use self::table::PathRule;

@@ -48,6 +48,8 @@ pub(crate) static DIALECT: Dialect = Dialect {
         Phrase::begins("the model ", Given::NotFound, Class::ModelUnavailable)
             .and_contains("does not exist"),
     ],
+    // Moonshot limits all models of an account together.
+    account_texts: &["your account "],
     events: &[
         ("error", Failed(&[])),
         ("response.failed", Failed(&["response", "error"])),

@@ -31,6 +31,8 @@ pub(crate) struct Dialect {
     pub(crate) codes: &'static [(&'static str, Class)],
     /// Texts and the class that each one proves, where there is no code for it.
     pub(crate) phrases: &'static [Phrase],
+    /// The starts of texts, in lower case, that report a limit of the whole account.
+    pub(crate) account_texts: &'static [&'static str],
     /// Values of an event's `type`. The first row that matches applies. A `*` at the end stands for
     /// any rest.
     pub(crate) events: &'static [(&'static str, EventRule)],
@@ -41,6 +43,8 @@ pub(crate) struct Dialect {
 }
 
 /// A text that proves the class of an error. All conditions must hold.
+///
+/// If the class concerns other requests, a text that the request contains proves nothing.
 ///
 /// A condition on the start of a text is preferred. Further on, a text may repeat the model, the
 /// prompt or another part of the request, and such a repetition proves nothing.
@@ -85,6 +89,8 @@ pub(crate) struct Details {
     /// The list of violated quotas, and the name of each.
     pub(crate) quotas: &'static str,
     pub(crate) quota: &'static str,
+    /// The dimension of a quota that applies to one model.
+    pub(crate) model: Path,
     /// The part of the name of a quota that is spent until the next day.
     pub(crate) daily: &'static str,
     /// The code that such a quota stands for.
@@ -139,6 +145,7 @@ impl Dialect {
         details: None,
         codes: &[],
         phrases: &[],
+        account_texts: &[],
         events: &[],
         choices: None,
         paths: &[],

@@ -14,7 +14,7 @@ use steadfast_core::layer::{LateVerdict, verdict_of};
 use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, Verdict};
 use tokio::time::{Instant, timeout_at};
 
-use crate::dialect::refine;
+use crate::dialect::{RequestText, refine};
 use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
 use crate::edge::stream::{Stream, StreamBroken};
@@ -38,6 +38,7 @@ const FRAME: usize = 64;
 pub(crate) async fn attempt<F, B, E>(
     future: F,
     limits: Limits,
+    request: RequestText,
 ) -> Result<Response<EdgeBody<B>>, BoxError>
 where
     F: Future<Output = Result<Response<B>, E>>,
@@ -60,13 +61,13 @@ where
         return Ok(response);
     }
     if !verdict.is_success() {
-        return Ok(read_error(response, verdict).await);
+        return Ok(read_error(response, verdict, &request).await);
     }
     if !has_events(response.headers()) {
         return Ok(response);
     }
     if !is_encoded(response.headers()) {
-        return read_preamble(response, &limits).await;
+        return read_preamble(response, &limits, request).await;
     }
     let mut response = response;
     response.body_mut().set_clock(Clock::Idle(limits.idle));
@@ -86,6 +87,7 @@ fn is_final<B>(response: &Response<B>) -> bool {
 async fn read_error<B>(
     mut response: Response<EdgeBody<B>>,
     verdict: Verdict,
+    request: &RequestText,
 ) -> Response<EdgeBody<B>>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -106,7 +108,8 @@ where
             Ok(_) | Err(_) => break,
         }
     }
-    let verdict = refine(verdict, response.status(), response.headers(), &text);
+    let head = (response.status(), response.headers());
+    let verdict = refine(verdict, head, &text, request);
     response.extensions_mut().insert(verdict);
     response
 }
@@ -115,6 +118,7 @@ where
 async fn read_preamble<B>(
     mut response: Response<EdgeBody<B>>,
     limits: &Limits,
+    request: RequestText,
 ) -> Result<Response<EdgeBody<B>>, BoxError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -122,7 +126,7 @@ where
 {
     let body = response.body_mut();
     body.set_clock(Clock::Until(limits.first_token));
-    let mut stream = Stream::default();
+    let mut stream = Stream::new(request);
     let mut size = 0;
     while !stream.is_visible() && stream.seen() < MAX_PREAMBLE_EVENTS && size < MAX_PREAMBLE_BYTES {
         let read = poll_fn(|cx| body.poll_ahead(cx).map(|item| item.map(copy_data)));

@@ -11,6 +11,8 @@ use steadfast_core::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::body::RequestBody;
+use crate::dialect::RequestText;
 use crate::edge::attempt::attempt;
 use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
@@ -40,9 +42,9 @@ impl<S> Layer<S> for EdgeLayer {
     }
 }
 
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Edge<S>
+impl<S, ResBody> Service<Request<RequestBody>> for Edge<S>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<RequestBody>, Response = Response<ResBody>>,
     S::Future: Send + 'static,
     S::Error: Into<BoxError> + 'static,
     ResBody: Body<Data = Bytes> + Unpin + Send + 'static,
@@ -57,8 +59,9 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let limits = Limits::new(&self.timeouts, request.extensions());
-        Box::pin(attempt(self.inner.call(request), limits))
+        let text = RequestText::of(&request);
+        Box::pin(attempt(self.inner.call(request), limits, text))
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use steadfast_core::{Class, Classified, Verdict};
 
-use crate::dialect::EventKind;
+use crate::dialect::{EventKind, RequestText};
 use crate::edge::sse::{Data, Events};
 
 /// A stream of events, and the state that its events have led to.
@@ -18,6 +18,8 @@ pub(crate) struct Stream {
 
 #[derive(Debug, Default)]
 struct StreamState {
+    /// The text of the request, until a visible token has come.
+    request: RequestText,
     events: usize,
     /// The stream had an event of a dialect that marks the end of an answer.
     dialect: bool,
@@ -44,6 +46,13 @@ pub enum StreamBroken {
 }
 
 impl Stream {
+    /// Creates the state of an answer to a request with this text.
+    pub(crate) fn new(request: RequestText) -> Self {
+        let mut stream = Self::default();
+        stream.state.request = request;
+        stream
+    }
+
     /// Reads a chunk of the body.
     pub(crate) fn read(&mut self, chunk: &[u8]) {
         let state = &mut self.state;
@@ -101,7 +110,7 @@ impl StreamState {
         }
         self.events += 1;
         let kind = match data {
-            Data::Whole(data) => EventKind::of(data),
+            Data::Whole(data) => EventKind::of(data, &self.request),
             Data::TooLong => {
                 self.unsure = true;
                 EventKind::Unknown
@@ -124,6 +133,10 @@ impl StreamState {
             }
             EventKind::Final => (self.visible, self.finished) = (true, true),
             EventKind::Failed(verdict) => self.failed = Some(verdict),
+        }
+        if self.visible {
+            // A stream may last for minutes, and a request may be large.
+            self.request = RequestText::default();
         }
     }
 }

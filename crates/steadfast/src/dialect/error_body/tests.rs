@@ -1,11 +1,17 @@
 use super::*;
+use crate::dialect::request_text::tests::text_of;
 use proptest::prelude::*;
 use steadfast_core::{Classify, DefaultClassifier, Head};
 
 fn verdict(status: u16, headers: &HeaderMap, body: &str) -> Verdict {
+    verdict_after(&text_of("{}"), status, headers, body)
+}
+
+/// Returns the verdict on an error that answers a request with this text.
+fn verdict_after(request: &RequestText, status: u16, headers: &HeaderMap, body: &str) -> Verdict {
     let status = StatusCode::from_u16(status).unwrap();
     let verdict = DefaultClassifier.classify(Ok(Head::new(status, headers)));
-    refine(verdict, status, headers, body.as_bytes())
+    refine(verdict, (status, headers), body.as_bytes(), request)
 }
 
 /// The error bodies in the facts about providers.
@@ -306,6 +312,114 @@ fn retry_after_precedes_body_and_body_precedes_bucket() {
     };
     assert_eq!(seconds(with("retry-after", "2")), Some(2));
     assert_eq!(seconds(with("ratelimit", "\"default\";r=0;t=30")), Some(5));
+}
+
+/// One request could bench an endpoint for a day: the message of an error repeats its model, its
+/// prompt or its field names, and the words were taken for the endpoint's own.
+#[test]
+fn text_of_the_request_is_no_evidence() {
+    let attacks = [
+        (
+            429,
+            r#"{"model":"x, try again in 86400s"}"#,
+            r#"{"error":{"message":"Rate limit reached for x, try again in 86400s","code":"rate_limit_exceeded"}}"#,
+            Class::RateLimited,
+        ),
+        (
+            429,
+            r#"{"model":"gpt","try_again_in":"86400s"}"#,
+            r#"{"message":"try again in 86400s: unknown field"}"#,
+            Class::RateLimited,
+        ),
+        (
+            400,
+            r#"{"Your credit balance is too low":1}"#,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low: Extra inputs are not permitted"}}"#,
+            Class::CallerFault,
+        ),
+        (
+            429,
+            r#"{"messages":[{"content":"Too many tokens per day"}]}"#,
+            r#"{"message":"Too many tokens per day, is no prompt"}"#,
+            Class::RateLimited,
+        ),
+        (
+            429,
+            r#"{"model":"insufficient_quota"}"#,
+            r#"{"error":"insufficient_quota"}"#,
+            Class::RateLimited,
+        ),
+    ];
+    for (status, request, body, class) in attacks {
+        for request in [text_of(request), RequestText::default()] {
+            let verdict = verdict_after(&request, status, &HeaderMap::new(), body);
+            assert_eq!(verdict.class(), class, "{body}");
+            assert_eq!(verdict.hint(), None, "{body}");
+            assert!(!verdict.is_from_text(), "{body}");
+        }
+        let other = verdict(status, &HeaderMap::new(), body);
+        let is_evidence = other.class() != class || other.hint().is_some();
+        assert!(is_evidence, "the same words of the endpoint count: {body}");
+    }
+}
+
+#[test]
+fn verdict_marks_text_and_has_scope_of_body() {
+    for (status, body, from_text, scope) in [
+        (
+            429,
+            r#"{"error":{"code":"insufficient_quota"}}"#,
+            false,
+            Scope::Endpoint,
+        ),
+        (
+            402,
+            r#"{"error":{"message":"pay"}}"#,
+            false,
+            Scope::Endpoint,
+        ),
+        (429, r#"{"message":"Try again in 9s"}"#, true, Scope::Key),
+        (
+            429,
+            r#"{"message":"Too many tokens per day"}"#,
+            true,
+            Scope::Endpoint,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"Your account x request reached max"}}"#,
+            false,
+            Scope::Endpoint,
+        ),
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}"#,
+            true,
+            Scope::Endpoint,
+        ),
+        (
+            404,
+            r#"{"error":{"message":"The model `x` does not exist"}}"#,
+            true,
+            Scope::Key,
+        ),
+        (
+            404,
+            r#"{"error":{"code":"model_not_found"}}"#,
+            false,
+            Scope::Key,
+        ),
+        (
+            429,
+            r#"{"error":{"details":[{"violations":[{"quotaId":"PerDayPerModel","quotaDimensions":{"model":"gemini"}}]}]}}"#,
+            false,
+            Scope::Key,
+        ),
+    ] {
+        let verdict = verdict(status, &HeaderMap::new(), body);
+        assert_eq!(verdict.is_from_text(), from_text, "{body}");
+        assert_eq!(verdict.scope(), scope, "{body}");
+    }
 }
 
 proptest! {

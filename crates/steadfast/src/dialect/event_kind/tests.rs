@@ -1,4 +1,5 @@
 use super::*;
+use crate::dialect::request_text::tests::text_of;
 use steadfast_core::Class;
 
 const fn choices(begun: u64, ended: u64, visible: bool) -> EventKind {
@@ -108,7 +109,11 @@ fn event_maps_to_kind() {
         ("", EventKind::Unknown),
         ("[]", EventKind::Unknown),
     ] {
-        assert_eq!(EventKind::of(data.as_bytes()), expected, "{data}");
+        assert_eq!(
+            EventKind::of(data.as_bytes(), &text_of("{}")),
+            expected,
+            "{data}"
+        );
     }
 }
 
@@ -191,7 +196,7 @@ fn error_event_of_each_dialect_maps_to_class() {
             Class::ServerError,
         ),
     ] {
-        match EventKind::of(data.as_bytes()) {
+        match EventKind::of(data.as_bytes(), &text_of("{}")) {
             EventKind::Failed(verdict) => assert_eq!(verdict.class(), class, "{dialect}"),
             other => panic!("{dialect}: {other:?}"),
         }

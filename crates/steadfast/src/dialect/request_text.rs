@@ -1,0 +1,222 @@
+//! The text of a request, which the message of an error may repeat.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Uri};
+use serde_json::Value;
+use steadfast_core::hint_in_text;
+
+use crate::body::RequestBody;
+
+/// The headers of a request that are kept. More of them count as unknown text.
+const HEADERS: usize = 4;
+
+/// The path, the query, the body and the wordy headers of a request.
+///
+/// A message that repeats them is no evidence: the caller chose its words. The parts are kept without
+/// a copy, and read only if the message of an error contains a phrase.
+#[derive(Default)]
+pub(crate) struct RequestText {
+    /// `None` if a part of the request is unknown. Every phrase may be a repetition then.
+    parts: Option<Parts>,
+    /// The words of the text. Filled at the first question.
+    words: OnceLock<String>,
+}
+
+/// The parts of a request that contain text of its caller.
+struct Parts {
+    uri: Uri,
+    /// Values with a space, because each phrase has one.
+    headers: [Option<HeaderValue>; HEADERS],
+    body: Bytes,
+}
+
+impl RequestText {
+    /// Keeps the text of a request, if its body is in memory.
+    pub(crate) fn of(request: &Request<RequestBody>) -> Self {
+        let parts = || {
+            Some(Parts {
+                uri: request.uri().clone(),
+                headers: wordy(request.headers())?,
+                body: request.body().data()?.clone(),
+            })
+        };
+        Self {
+            parts: parts(),
+            words: OnceLock::new(),
+        }
+    }
+
+    /// Returns whether the request may contain `phrase`.
+    ///
+    /// Case, white space and punctuation do not count: a message can quote, escape or join parts of a
+    /// request.
+    pub(crate) fn may_contain(&self, phrase: &str) -> bool {
+        let mut words = String::new();
+        add_words(phrase, &mut words);
+        self.words()
+            .is_none_or(|text| squeezed(text).contains(&squeezed(&words)))
+    }
+
+    /// Returns whether the request may contain a text that reads as a hint.
+    pub(crate) fn may_contain_hint(&self) -> bool {
+        self.words().is_none_or(|text| hint_in_text(text).is_some())
+    }
+
+    /// Returns the words of the request, or `None` if a part of it is unknown.
+    fn words(&self) -> Option<&str> {
+        let parts = self.parts.as_ref()?;
+        Some(self.words.get_or_init(|| parts.words()))
+    }
+}
+
+impl Parts {
+    /// Returns all words of the request in lower case.
+    fn words(&self) -> String {
+        let mut words = String::new();
+        let path = self.uri.path_and_query().map_or("", |path| path.as_str());
+        add_words(&decoded(path.as_bytes()), &mut words);
+        for value in self.headers.iter().flatten() {
+            add_words(&String::from_utf8_lossy(value.as_bytes()), &mut words);
+        }
+        match serde_json::from_slice(&self.body) {
+            Ok(body) => add_value(&body, &mut words),
+            // A form is percent-encoded.
+            Err(_) => add_words(&decoded(&self.body), &mut words),
+        }
+        words
+    }
+}
+
+/// Returns the values with a space, or `None` if there are too many.
+fn wordy(headers: &HeaderMap) -> Option<[Option<HeaderValue>; HEADERS]> {
+    let mut kept = [const { None }; HEADERS];
+    let mut free = kept.iter_mut();
+    for value in headers.values() {
+        if value.as_bytes().contains(&b' ') {
+            *free.next()? = Some(value.clone());
+        }
+    }
+    Some(kept)
+}
+
+/// Adds the field names and values of a JSON value.
+fn add_value(value: &Value, words: &mut String) {
+    match value {
+        Value::String(value) => add_words(value, words),
+        Value::Number(value) => add_words(&value.to_string(), words),
+        Value::Array(items) => items.iter().for_each(|item| add_value(item, words)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                add_words(name, words);
+                add_value(value, words);
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// Adds the words of `text` in lower case, each with a space behind it.
+fn add_words(text: &str, words: &mut String) {
+    for word in text.split(|c: char| !c.is_alphanumeric()) {
+        if !word.is_empty() {
+            words.extend(word.chars().flat_map(char::to_lowercase));
+            words.push(' ');
+        }
+    }
+}
+
+/// Returns `words` without the spaces: a message may split a name such as `tryAgainIn`.
+fn squeezed(words: &str) -> String {
+    words.replace(' ', "")
+}
+
+/// Decodes `%41` and the like.
+fn decoded(bytes: &[u8]) -> Cow<'_, str> {
+    if !bytes.contains(&b'%') {
+        return String::from_utf8_lossy(bytes);
+    }
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let digits = bytes.get(at + 1..at + 3).filter(|_| byte == b'%');
+        let code = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(code.unwrap_or(byte));
+        at += if code.is_some() { 3 } else { 1 };
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+}
+
+/// Prints none of the text: it may be a secret.
+impl fmt::Debug for RequestText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestText").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use http::header::{HeaderName, USER_AGENT};
+    use http_body_util::Full;
+
+    use crate::body::AnyBody;
+
+    fn request(path: &str, body: &'static str) -> Request<RequestBody> {
+        let body = RequestBody::new(AnyBody::new(Full::from(body)), 1024);
+        Request::builder().uri(path).body(body).unwrap()
+    }
+
+    /// Returns the text of a request with this body.
+    pub(crate) fn text_of(body: &'static str) -> RequestText {
+        RequestText::of(&request("/v1/chat/completions", body))
+    }
+
+    const PHRASE: &str = "try again in 86400s";
+
+    #[test]
+    fn every_part_of_a_request_counts_as_its_text() {
+        for (path, body) in [
+            ("/v1/try%20again%20in%2086400s", ""),
+            ("/v1?q=try+again+in+86400s", ""),
+            ("/v1", r#"{"model":"x, Try again in 86400s"}"#),
+            ("/v1", r#"{"tools":[{"try again\nin":"86400s"}]}"#),
+            ("/v1", r#"{"m":"\u0074ry \"again\" in 86400s"}"#),
+            ("/v1", "text=try+again%20in+86400s"),
+        ] {
+            let text = RequestText::of(&request(path, body));
+            assert!(text.may_contain(PHRASE), "{path} {body}");
+            assert!(!text.may_contain("retry in 86400s"), "{path} {body}");
+            assert!(text.may_contain_hint(), "{path} {body}");
+        }
+        let text = RequestText::of(&request("/v1", r#"{"tryAgainIn86400s":"gpt-4o"}"#));
+        assert!(text.may_contain(PHRASE) && !text.may_contain_hint());
+    }
+
+    #[test]
+    fn wordy_headers_count_and_too_many_are_unknown() {
+        let mut request = request("/v1", "");
+        let value = HeaderValue::from_static(PHRASE);
+        request.headers_mut().insert(USER_AGENT, value);
+        let text = RequestText::of(&request);
+        assert!(text.may_contain(PHRASE) && !text.may_contain("credit"));
+
+        for n in 0..HEADERS {
+            let name = HeaderName::try_from(format!("x-{n}")).unwrap();
+            let value = HeaderValue::from_static("a b");
+            request.headers_mut().insert(name, value);
+        }
+        assert!(RequestText::of(&request).may_contain("credit"));
+    }
+
+    #[test]
+    fn unknown_body_may_contain_any_phrase() {
+        let text = RequestText::default();
+        assert!(text.may_contain(PHRASE) && text.may_contain_hint());
+    }
+}
