@@ -28,14 +28,18 @@ pub(crate) struct RequestText {
 
 /// The parts of a request that contain text of its caller.
 struct Parts {
+    /// The URI as it was sent to the endpoint. Its path and its query count.
     uri: Uri,
     /// Values with a space, because each phrase has one.
     headers: [Option<HeaderValue>; HEADERS],
+    /// The whole body. A reference, not a copy.
     body: Bytes,
 }
 
 impl RequestText {
     /// Keeps the text of a request, if its body is in memory.
+    ///
+    /// The cost is three reference counts. Nothing is read or copied here.
     pub(crate) fn of(request: &Request<RequestBody>) -> Self {
         let parts = || {
             Some(Parts {
@@ -62,6 +66,8 @@ impl RequestText {
     }
 
     /// Returns whether the request may contain a text that reads as a hint.
+    ///
+    /// The hint of the request may differ from the hint of the message: either part may be cut.
     pub(crate) fn may_contain_hint(&self) -> bool {
         self.words().is_none_or(|text| hint_in_text(text).is_some())
     }
@@ -134,7 +140,9 @@ fn squeezed(words: &str) -> String {
     words.replace(' ', "")
 }
 
-/// Decodes `%41` and the like.
+/// Decodes `%41` and the like. Malformed sequences stay as they are.
+///
+/// A server decodes a path before it repeats it.
 fn decoded(bytes: &[u8]) -> Cow<'_, str> {
     if !bytes.contains(&b'%') {
         return String::from_utf8_lossy(bytes);
