@@ -54,10 +54,12 @@ pub mod program;
 mod report;
 mod world;
 
-pub use self::catalog::{Entry, catalog};
+pub use self::catalog::{Entry, catalog, limits};
 pub use self::policy::{Client, Policy, Setup, policies};
-pub use self::report::{Details, Report};
-pub use self::world::{Answer, Arrivals, Body, Endpoint, Hint, Latency, Scenario, Trouble, World};
+pub use self::report::{CallerReport, Details, Rejections, Report};
+pub use self::world::{
+    Answer, Arrivals, Body, Caller, Endpoint, Hint, Latency, Scenario, Trouble, World,
+};
 pub use steadfast_testkit::Quota;
 
 /// The guide with a scenario, as a doc test.

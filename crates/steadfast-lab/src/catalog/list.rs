@@ -117,6 +117,7 @@ mod tests {
     use super::*;
     use crate::catalog::balance::{STEPS, refusing};
     use crate::catalog::entry::MINUTE;
+    use crate::catalog::limits::limits;
     use crate::catalog::quota::{quota, quota_slow, tokens};
     use crate::catalog::retries::retries;
     use crate::catalog::single::storm;
@@ -124,7 +125,8 @@ mod tests {
 
     #[test]
     fn every_entry_makes_scenario_of_its_name_at_any_load() {
-        for entry in catalog().iter().chain(retries()).chain(refusing()) {
+        let all = catalog().iter().chain(retries()).chain(refusing());
+        for entry in all.chain(limits()) {
             for load in entry.loads().iter().copied().chain([0.1]) {
                 let scenario = entry.at(load);
                 assert_eq!(scenario.name, entry.name());

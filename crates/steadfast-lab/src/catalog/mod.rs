@@ -3,6 +3,7 @@
 mod balance;
 mod entry;
 mod evidence;
+mod limits;
 mod list;
 mod quota;
 mod retries;
@@ -11,5 +12,6 @@ mod single;
 pub(crate) use self::balance::{STEPS, refusing};
 pub use self::entry::Entry;
 pub(crate) use self::evidence::{BURST, LIFTED, NEIGHBOUR, RANDOM, evidence};
+pub use self::limits::limits;
 pub use self::list::catalog;
 pub(crate) use self::retries::retries;

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use http::{Request, Response, StatusCode, Uri};
 use steadfast_core::{BoxError, Class, Classified};
@@ -11,7 +10,7 @@ use tower::ServiceExt;
 
 use crate::policy::rules::{End, Kind, Progress, Rules};
 use crate::policy::setup::Setup;
-use crate::world::{Answer, Body, World};
+use crate::world::{Answer, Body, World, hint};
 
 pub(super) struct Loop<R> {
     rules: Arc<Mutex<R>>,
@@ -122,7 +121,10 @@ impl<R: Rules> Guard<'_, R> {
     fn settle(&mut self, result: &Result<Answer, BoxError>) -> End {
         let end = End {
             kind: kind(result),
-            hint: result.as_ref().ok().and_then(hint),
+            hint: result
+                .as_ref()
+                .ok()
+                .and_then(|answer| hint(answer.headers())),
             took: self.started.elapsed(),
         };
         self.end = Some(end);
@@ -159,12 +161,6 @@ fn kind(result: &Result<Answer, BoxError>) -> Kind {
             _ => Kind::Broken,
         },
     }
-}
-
-fn hint(answer: &Answer) -> Option<Duration> {
-    let number = |name| answer.headers().get(name)?.to_str().ok()?.parse().ok();
-    let millis = number("retry-after-ms").map(Duration::from_millis);
-    millis.or_else(|| number("retry-after").map(Duration::from_secs))
 }
 
 #[cfg(test)]

@@ -117,6 +117,7 @@ impl Policy for Ours {
             let seed = setup.seed().wrapping_add(n as u64);
             let made = Endpoint::new(endpoint.name, &uri).expect("a host");
             made.breaker((self.breaker)().seed(seed))
+                .pass_credentials(setup.passes_credentials())
         };
         let balance = EndpointBalanceLayer::builder()
             .endpoints(setup.endpoints().iter().enumerate().map(endpoint))
@@ -133,7 +134,9 @@ impl Policy for Ours {
         let deadline = setup.deadline();
         let outer = ServiceBuilder::new()
             .map_request(move |mut request: http::Request<_>| {
-                request.extensions_mut().insert(Deadline::after(deadline));
+                if let Some(deadline) = deadline {
+                    request.extensions_mut().insert(Deadline::after(deadline));
+                }
                 request
             })
             .map_response(|response: http::Response<_>| response.map(drop))

@@ -77,7 +77,9 @@ impl Policy for RetryOnly {
         let deadline = setup.deadline();
         let client = (self.stack)(setup).map_request(move |mut request: Request<Body>| {
             *request.uri_mut() = uri.clone();
-            request.extensions_mut().insert(Deadline::after(deadline));
+            if let Some(deadline) = deadline {
+                request.extensions_mut().insert(Deadline::after(deadline));
+            }
             request
         });
         BoxCloneSyncService::new(client)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{Endpoint, Scenario, World};
+use crate::world::{Caller, Endpoint, Scenario, World};
 
 /// The input of a policy for a new client.
 #[derive(Clone, Debug)]
@@ -11,7 +11,8 @@ pub struct Setup {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) rates: Vec<f64>,
     pub(crate) attempts: u32,
-    pub(crate) deadline: Duration,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) credentials: bool,
     pub(crate) seed: u64,
 }
 
@@ -23,7 +24,8 @@ impl Setup {
             rates: scenario.endpoints.iter().map(rate).collect(),
             endpoints: scenario.endpoints.clone(),
             attempts: scenario.attempts,
-            deadline: scenario.deadline,
+            deadline: scenario.states_deadline.then_some(scenario.deadline),
+            credentials: scenario.callers.iter().any(Caller::has_credential),
             seed,
         }
     }
@@ -52,10 +54,16 @@ impl Setup {
         self.attempts
     }
 
-    /// Returns how long a request may take in all.
+    /// Returns how long a request may take in all, if callers state it.
     #[must_use]
-    pub fn deadline(&self) -> Duration {
+    pub fn deadline(&self) -> Option<Duration> {
         self.deadline
+    }
+
+    /// Returns whether callers have credentials of their own, which are to be passed on.
+    #[must_use]
+    pub fn passes_credentials(&self) -> bool {
+        self.credentials
     }
 
     /// Returns the seed for all random numbers of this client.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
-use crate::catalog::{Entry, catalog, evidence};
+use crate::catalog::{Entry, catalog, evidence, limits as limit_entries};
 use crate::policy::{Policy, policies, retry_only};
+use crate::program::goals::{self, Sheet};
 use crate::program::study::{self, Study};
-use crate::program::{breaker, goals, retry};
+use crate::program::{breaker, limits, retry};
 
 /// The default number of seeds. Overloads last an hour and take most of the time, and their means
 /// hardly differ from seed to seed.
@@ -25,8 +26,8 @@ const LOADS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 #[command(name = "steadfast-lab")]
 pub(super) struct Args {
     /// The scenario to run. `all` runs each, and writes tables and plots into `--out`. `retry`,
-    /// `breaker` and `goals` run what the pages on retries, breakers and goals are made of, and
-    /// `goals` fails if one is missed
+    /// `breaker`, `goals` and `limits` run what the pages on retries, breakers, goals and limits are
+    /// made of, and the last two fail if a goal is missed
     #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(scenarios()))]
     scenario: Option<String>,
 
@@ -46,8 +47,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
     policy: Vec<String>,
 
-    /// Where `all`, `retry`, `breaker` and `goals` write. By default `docs/lab` of this repository
-    /// for `goals`, and for `all` unless `--load` or `--policy` leave something out
+    /// Where `all`, `retry`, `breaker`, `goals` and `limits` write. By default `docs/lab` of this
+    /// repository for the last two, and for `all` unless `--load` or `--policy` leave something out
     #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "list"])]
     out: Option<PathBuf>,
 
@@ -73,15 +74,15 @@ impl Args {
             _ if self.is_breaker() && (self.json || !self.is_whole()) => {
                 refuse("`breaker` has neither loads nor policies nor JSON, only seeds")
             }
-            _ if self.is_goals() && (self.json || !self.is_whole()) => {
-                refuse("`goals` has neither loads nor policies nor JSON, only seeds")
+            _ if self.sheet().is_some() && (self.json || !self.is_whole()) => {
+                refuse("`goals` and `limits` have neither loads nor policies nor JSON, only seeds")
             }
             _ if self.json => Output::Json,
             Some(_) if !self.has_pages() => {
                 refuse("--out is for what has pages: one scenario is not written")
             }
             Some(out) => Output::Pages(out.clone()),
-            None if (self.is_all() || self.is_goals()) && self.is_whole() => {
+            None if (self.is_all() || self.sheet().is_some()) && self.is_whole() => {
                 Output::Pages(default_out())
             }
             None => Output::Tables,
@@ -109,9 +110,6 @@ impl Args {
         if self.is_retry() {
             return retry::studies(self.load, self.seeds.unwrap_or(retry::SEEDS));
         }
-        if self.is_goals() {
-            return self.goals();
-        }
         self.entries()
             .flat_map(|entry| {
                 let loads = self
@@ -138,6 +136,15 @@ impl Args {
     /// What the page on goals is made of. None if only a part is wanted.
     pub(super) fn goal_studies(&self) -> Option<Vec<Study>> {
         self.is_whole().then(|| self.goals())
+    }
+
+    /// The page of goals that is wanted, and nothing else, with what it is made of.
+    pub(super) fn sheet(&self) -> Option<(Sheet, Vec<Study>)> {
+        match self.scenario.as_deref() {
+            Some("goals") => Some((goals::SHEET, self.goals())),
+            Some("limits") => Some((limits::SHEET, limits::studies(|load| self.seeds_at(load)))),
+            _ => None,
+        }
     }
 
     /// What the page on retries is made of. None if only a part is wanted.
@@ -179,9 +186,9 @@ impl Args {
         self.command("breaker --out docs/lab")
     }
 
-    /// The command line that makes the same page on goals, and nothing else.
-    pub(super) fn goals_command(&self) -> String {
-        self.command("goals")
+    /// The command line that makes the same page of goals, and nothing else.
+    pub(super) fn sheet_command(&self, sheet: Sheet) -> String {
+        self.command(sheet.name)
     }
 
     fn command(&self, what: &str) -> String {
@@ -201,10 +208,10 @@ impl Args {
     }
 
     fn entries(&self) -> impl Iterator<Item = &'static Entry> + '_ {
-        // The page on goals has the results of the others.
+        // The pages on goals and limits have the results of the others.
         let named = |entry: &&Entry| self.scenario.as_deref() == Some(entry.name());
         let all = catalog().iter().filter(move |_| self.is_all());
-        all.chain(catalog().iter().chain(evidence()).filter(named))
+        all.chain(named_entries().filter(named))
     }
 
     pub(super) fn is_retry(&self) -> bool {
@@ -215,12 +222,8 @@ impl Args {
         self.scenario.as_deref() == Some("breaker")
     }
 
-    pub(super) fn is_goals(&self) -> bool {
-        self.scenario.as_deref() == Some("goals")
-    }
-
     fn has_pages(&self) -> bool {
-        self.is_all() || self.is_retry() || self.is_breaker() || self.is_goals()
+        self.is_all() || self.is_retry() || self.is_breaker() || self.sheet().is_some()
     }
 
     fn is_all(&self) -> bool {
@@ -228,11 +231,15 @@ impl Args {
     }
 }
 
+/// The scenarios that can be run alone.
+fn named_entries() -> impl Iterator<Item = &'static Entry> {
+    catalog().iter().chain(evidence()).chain(limit_entries())
+}
+
 fn scenarios() -> impl Iterator<Item = &'static str> {
-    let names = catalog().iter().chain(evidence()).map(Entry::name);
-    ["all", "retry", "breaker", "goals"]
+    ["all", "retry", "breaker", "goals", "limits"]
         .into_iter()
-        .chain(names)
+        .chain(named_entries().map(Entry::name))
 }
 
 fn names() -> Vec<&'static str> {
@@ -360,17 +367,23 @@ mod tests {
             Some(seeds)
         };
         assert_eq!(seeds("lab all"), Some(vec![1, 3]));
-        assert_eq!(seeds("lab goals --seeds 2"), Some(vec![1, 2]));
         assert_eq!(seeds("lab all --load 0.5"), None);
         assert_eq!(seeds("lab all --policy round-robin"), None);
-        assert_eq!(parse("lab goals").output(), Output::Pages(default_out()));
+        for name in ["goals", "limits"] {
+            let args = parse(&format!("lab {name} --seeds 2"));
+            let (sheet, studies) = args.sheet().expect("a page of its own");
+            assert_eq!(sheet.name, name);
+            assert!(studies.iter().all(|study| study.seeds <= 2));
+            assert_eq!(args.output(), Output::Pages(default_out()));
+        }
+        assert!(parse("lab quota").sheet().is_none());
         assert_eq!(
             parse("lab goals --out x").output(),
             Output::Pages("x".into())
         );
         assert_eq!(
-            parse("lab all --seeds 2").goals_command(),
-            parse("lab goals --out x --seeds 2").goals_command()
+            parse("lab all --seeds 2").sheet_command(goals::SHEET),
+            parse("lab goals --out x --seeds 2").sheet_command(goals::SHEET)
         );
     }
 }

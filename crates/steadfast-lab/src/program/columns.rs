@@ -1,5 +1,6 @@
 //! What the table of a study shows.
 
+mod limits;
 mod retry;
 
 use crate::catalog::STEPS;
@@ -149,6 +150,8 @@ fn special(study: &Study) -> Vec<Column> {
         "stragglers" => vec![tail(), more()],
         "lifted-15" | "lifted-60" => vec![full()],
         name if name.starts_with("random") => vec![latency()],
+        "flapping" => limits::columns(study),
+        _ if !study.scenario.callers.is_empty() => limits::columns(study),
         _ => trouble(study),
     }
 }

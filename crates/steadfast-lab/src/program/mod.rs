@@ -7,6 +7,7 @@ mod columns;
 mod defaults;
 mod goals;
 mod json;
+mod limits;
 mod numbers;
 mod page;
 mod plot;
@@ -24,11 +25,11 @@ use clap::Parser;
 use steadfast_core::BoxError;
 
 use self::args::{Args, Output};
-use self::goals::Scores;
+use self::goals::{Scores, Sheet};
 use self::page::File;
 use self::progress::Progress;
 use self::study::{Outcome, Study};
-use crate::catalog::{catalog, evidence};
+use crate::catalog::{self, catalog, evidence};
 use crate::policy::{Policy, policies, retry_only};
 
 /// Runs the program with the arguments of the process.
@@ -51,8 +52,8 @@ fn run(args: &Args) -> Result<(), BoxError> {
     if let Some(seeds) = args.breaker_seeds().filter(|_| args.is_breaker()) {
         return breakers(args, seeds, &output);
     }
-    if args.is_goals() {
-        return goal_page(args, &output);
+    if let Some((sheet, studies)) = args.sheet() {
+        return goal_page(args, sheet, &studies, &output);
     }
     let policies = args.policies();
     match output {
@@ -103,24 +104,30 @@ fn pages(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), Bo
         let ran = |study: &Study| outcomes.iter().any(|one| one.study.is_same(study));
         let missing: Vec<_> = studies.into_iter().filter(|study| !ran(study)).collect();
         let more = self::outcomes(&missing, policies);
-        let scores = Scores::new(policies, &outcomes.iter().chain(&more).collect::<Vec<_>>());
-        files.push(scores.page(&args.goals_command()));
+        let all: Vec<_> = outcomes.iter().chain(&more).collect();
+        let scores = Scores::new(goals::SHEET, policies, &all);
+        files.push(scores.page(&args.sheet_command(goals::SHEET)));
     }
     print(&page::tables(&outcomes))?;
     write(out, &files)
 }
 
 /// Fails if there is a goal that none of ours reaches, after all was written.
-fn goal_page(args: &Args, output: &Output) -> Result<(), BoxError> {
+fn goal_page(
+    args: &Args,
+    sheet: Sheet,
+    studies: &[Study],
+    output: &Output,
+) -> Result<(), BoxError> {
     let Output::Pages(out) = output else {
         unreachable!("goals are always written");
     };
     create(out)?;
     let policies = policies();
-    let outcomes = outcomes(&args.studies(), &policies);
-    let scores = Scores::new(&policies, &outcomes.iter().collect::<Vec<_>>());
+    let outcomes = outcomes(studies, &policies);
+    let scores = Scores::new(sheet, &policies, &outcomes.iter().collect::<Vec<_>>());
     print(&scores.chapters())?;
-    write(out, &[scores.page(&args.goals_command())])?;
+    write(out, &[scores.page(&args.sheet_command(sheet))])?;
     scores.verdict()
 }
 
@@ -148,6 +155,7 @@ fn list() -> String {
     let scenarios = catalog()
         .iter()
         .chain(evidence())
+        .chain(catalog::limits())
         .map(|entry| (entry.name(), entry.about()))
         .collect::<Vec<_>>();
     let policies = policies();

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::report::callers::{
+    CallerReport, Rejections, of_callers, of_quota, with_healthy_endpoint,
+};
 use crate::report::record::Record;
 use crate::report::statistics::{columns, mean, per_second, quantile, shares, sorted};
 use crate::report::trouble::{back, full, peak_amplification, recovered, retried};
@@ -51,6 +54,20 @@ pub struct Details {
     pub unlucky_retried: Option<f64>,
     /// The share of requests with an attempt in flight at the deadline.
     pub late: f64,
+    /// The share of requests with a caller that lost patience.
+    pub cancelled: f64,
+    /// The requests that were answered without success.
+    pub rejections: Rejections,
+    /// The numbers of each caller, in the order of the scenario.
+    pub callers: Vec<CallerReport>,
+    /// Successes as a share of what all endpoints together can serve in the time, if they have
+    /// limits.
+    pub of_quota: Option<f64>,
+    /// The share of successes among requests for which an endpoint had been healthy for 2 s, if
+    /// there was a trouble.
+    pub with_healthy_endpoint: Option<f64>,
+    /// The longest time from the arrival of a request to its end, in seconds.
+    pub ended_max_s: f64,
     /// The seconds of its quota of requests that each endpoint has given away, since more than its
     /// burst was saved up.
     pub unused_s: Vec<f64>,
@@ -97,12 +114,24 @@ impl Details {
             successes: columns(served.iter().map(|record| record.arrived), second),
             retried: retried(records, |record| record.failed_first),
             unlucky_retried: retried(records, |record| record.unlucky_first),
-            late: records.iter().filter(|record| record.late).count() as f64
-                / records.len().max(1) as f64,
+            late: share(records, |record| record.late),
+            cancelled: share(records, |record| record.cancelled),
+            rejections: Rejections::new(records),
+            callers: of_callers(scenario, records),
+            of_quota: of_quota(scenario, served.len()),
+            with_healthy_endpoint: with_healthy_endpoint(scenario, records),
+            ended_max_s: sorted(records.iter().map(|record| record.took))
+                .last()
+                .copied()
+                .unwrap_or_default(),
             unused_s: Vec::new(),
             steps_p99_s: steps_p99(scenario, records),
         }
     }
+}
+
+fn share(records: &[Record], of: fn(&Record) -> bool) -> f64 {
+    records.iter().filter(|record| of(record)).count() as f64 / records.len().max(1) as f64
 }
 
 /// A failure is no shortcut: it counts as the longest time that a request may take.

@@ -1,5 +1,6 @@
 //! Runs of scenarios, and their results.
 
+mod callers;
 mod details;
 mod record;
 mod run;
@@ -7,5 +8,6 @@ mod statistics;
 mod summary;
 mod trouble;
 
+pub use self::callers::{CallerReport, Rejections};
 pub use self::details::Details;
 pub use self::summary::Report;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::Response;
+use steadfast_core::{BoxError, Exhausted};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -10,7 +12,7 @@ use tower::ServiceExt;
 use crate::policy::{Client, Policy, Setup};
 use crate::report::record::Record;
 use crate::report::summary::Report;
-use crate::world::{Call, Scenario, World, generator};
+use crate::world::{Call, Scenario, World, generator, hint};
 
 impl Scenario {
     /// Runs it with a policy, on a clock that stands still while anything is left to do.
@@ -40,19 +42,25 @@ impl Scenario {
             })
             .collect();
         let mut sizes = generator(seed, u64::MAX);
+        let mut patience = generator(seed, u64::MAX / 2);
         let start = Instant::now();
         let mut requests = JoinSet::new();
         let mut records = Vec::new();
-        for (n, arrival) in self
-            .arrivals
-            .times(self.lasting, seed)
-            .into_iter()
-            .enumerate()
-        {
+        for (n, (arrival, caller)) in self.requests(seed).into_iter().enumerate() {
             sleep_until(start + arrival).await;
-            let call = Call::new(n as u64, self.draw_size(&mut sizes));
+            let mut sent = Sent {
+                call: Call::new(n as u64, self.draw_size(&mut sizes)),
+                caller,
+                start,
+                deadline: self.deadline,
+                patience: None,
+            };
+            if let Some(caller) = self.callers.get(caller) {
+                sent.call = sent.call.sent_by(caller.sender);
+                sent.patience = caller.draw_patience(&mut patience);
+            }
             let client = clients[n % clients.len()].clone();
-            requests.spawn(send(client, call, start, self.deadline));
+            requests.spawn(sent.to(client));
             while let Some(record) = requests.try_join_next() {
                 records.push(record.expect("a policy does not panic"));
             }
@@ -64,22 +72,48 @@ impl Scenario {
     }
 }
 
-async fn send(client: Client, call: Call, start: Instant, deadline: Duration) -> Record {
-    let arrived = Instant::now();
-    let answer = timeout_at(arrived + deadline, client.oneshot(call.request())).await;
-    let success = matches!(answer, Ok(Ok(answer)) if answer.status().is_success());
-    let took = arrived.elapsed();
-    let service = call.service().filter(|_| success);
-    Record {
-        arrived: arrived - start,
-        took,
-        waited: service.map_or(took, |(_, service)| took.saturating_sub(service)),
-        served_by: service.map(|(endpoint, _)| endpoint),
-        attempts: call.attempts(),
-        limited: call.refusals(),
-        unlucky: call.bad_luck(),
-        failed_first: call.failed_first(),
-        unlucky_first: call.unlucky_first(),
-        late: !success && call.is_under_way(),
+/// A request with the bounds on its time.
+struct Sent {
+    call: Call,
+    caller: usize,
+    start: Instant,
+    deadline: Duration,
+    patience: Option<Duration>,
+}
+
+impl Sent {
+    async fn to(self, client: Client) -> Record {
+        let (call, arrived) = (&self.call, Instant::now());
+        let limit = self.patience.unwrap_or(self.deadline).min(self.deadline);
+        let answer = timeout_at(arrived + limit, client.oneshot(call.request())).await;
+        let success = matches!(&answer, Ok(Ok(answer)) if answer.status().is_success());
+        let took = arrived.elapsed();
+        let service = call.service().filter(|_| success);
+        Record {
+            arrived: arrived - self.start,
+            took,
+            waited: service.map_or(took, |(_, service)| took.saturating_sub(service)),
+            caller: self.caller,
+            served_by: service.map(|(endpoint, _)| endpoint),
+            attempts: call.attempts(),
+            limited: call.refusals(),
+            unlucky: call.bad_luck(),
+            failed_first: call.failed_first(),
+            unlucky_first: call.unlucky_first(),
+            cancelled: answer.is_err(),
+            hint: answer
+                .ok()
+                .filter(|_| !success)
+                .and_then(|answer| told(&answer)),
+            late: !success && call.is_under_way(),
+        }
+    }
+}
+
+/// The hint of a rejection, as an HTTP server returns it: in whole seconds, rounded up.
+fn told(answer: &Result<Response<()>, BoxError>) -> Option<Duration> {
+    match answer {
+        Ok(answer) => hint(answer.headers()),
+        Err(error) => hint(Exhausted::find(&**error)?.to_response::<()>().headers()),
     }
 }

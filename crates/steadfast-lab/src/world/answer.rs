@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use steadfast_core::{BoxError, Class, Classified, Verdict};
 
 use crate::world::call::Answer;
@@ -25,6 +25,13 @@ pub(super) fn refusal(hint: Hint, wait: Duration) -> Answer {
     let value = u64::try_from(value).unwrap_or(u64::MAX);
     answer.headers_mut().insert(name, value.into());
     answer
+}
+
+/// The hint of an answer, if it has one.
+pub(crate) fn hint(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name| headers.get(name)?.to_str().ok()?.parse().ok();
+    let millis = number("retry-after-ms").map(Duration::from_millis);
+    millis.or_else(|| number("retry-after").map(Duration::from_secs))
 }
 
 pub(super) fn broken(class: Class, kind: io::ErrorKind) -> BoxError {

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use http_body_util::Full;
+
+use crate::world::caller::Sender;
 
 /// The body of a request and of an answer: empty, as only time is simulated.
 pub type Body = Full<Bytes>;
@@ -18,6 +21,7 @@ pub type Answer = Response<Body>;
 pub(crate) struct Call {
     pub(crate) id: u64,
     pub(crate) tokens: u32,
+    pub(crate) sender: Sender,
     log: Arc<Log>,
 }
 
@@ -40,17 +44,25 @@ impl Call {
         Self {
             id,
             tokens,
+            sender: Sender::default(),
             log: Arc::default(),
         }
     }
 
+    /// The same, as a request of a caller.
+    pub(crate) fn sent_by(self, sender: Sender) -> Self {
+        Self { sender, ..self }
+    }
+
     pub(crate) fn request(&self) -> Request<Body> {
-        Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri("http://pool.lab/v1/chat/completions")
-            .extension(self.clone())
-            .body(Body::default())
-            .expect("a constant request")
+            .extension(self.clone());
+        if let Some(credential) = self.sender.credential {
+            request = request.header(AUTHORIZATION, format!("Bearer {credential}"));
+        }
+        request.body(Body::default()).expect("a constant request")
     }
 
     /// Counts an attempt, and returns how many there were before.

@@ -142,9 +142,13 @@ impl World {
             sleep(endpoint.refusal).await;
             return Ok(refusal(endpoint.hint, Duration::from_secs(1)));
         }
-        if let Err(wait) = place.admit(call.tokens) {
+        if let Err(wait) = place.admit(call) {
             sleep(endpoint.refusal).await;
             return Ok(refusal(endpoint.hint, wait));
+        }
+        if call.sender.poison {
+            sleep(endpoint.refusal).await;
+            return Ok(answer(StatusCode::INTERNAL_SERVER_ERROR));
         }
         if rng.f64() < endpoint.failures {
             call.unlucky(number);

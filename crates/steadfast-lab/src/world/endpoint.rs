@@ -23,6 +23,8 @@ use crate::world::latency::Latency;
 pub struct Endpoint {
     pub(crate) name: &'static str,
     pub(crate) requests: Option<Quota>,
+    /// The quotas of single callers, beside the quota of all others.
+    pub(crate) of_callers: Vec<(&'static str, Quota)>,
     pub(crate) tokens: Option<Quota>,
     pub(crate) hint: Hint,
     pub(crate) latency: Latency,
@@ -73,6 +75,7 @@ impl Endpoint {
         Self {
             name,
             requests: None,
+            of_callers: Vec::new(),
             tokens: None,
             hint: Hint::Seconds,
             latency: Latency::Constant(Duration::from_secs(1)),
@@ -90,6 +93,12 @@ impl Endpoint {
     /// Limits the requests. Requests beyond the limit are refused with `429`.
     pub fn requests(mut self, quota: Quota) -> Self {
         self.requests = Some(quota);
+        self
+    }
+
+    /// Limits the requests of a caller by a quota of its own, as of a model or a credential.
+    pub fn requests_of(mut self, caller: &'static str, quota: Quota) -> Self {
+        self.of_callers.push((caller, quota));
         self
     }
 
@@ -173,18 +182,31 @@ impl Endpoint {
     /// Returns how many requests of `tokens` each it can serve a second.
     #[must_use]
     pub fn rate(&self, tokens: f64) -> f64 {
-        let per_second = |quota: &Quota| f64::from(quota.requests()) / quota.window().as_secs_f64();
         let capacity = self
             .capacity
             .map(|n| f64::from(n) / self.latency.mean().as_secs_f64());
         [
             self.requests.as_ref().map(per_second),
+            self.rate_of_callers(),
             self.tokens.as_ref().map(|quota| per_second(quota) / tokens),
             capacity,
         ]
         .into_iter()
         .flatten()
         .fold(f64::INFINITY, f64::min)
+    }
+
+    /// The requests per second of all callers with a quota of their own.
+    fn rate_of_callers(&self) -> Option<f64> {
+        let rates = self.of_callers.iter().map(|(_, quota)| per_second(quota));
+        rates.reduce(|sum, rate| sum + rate)
+    }
+
+    /// The requests per second of one caller, if it has a quota of its own.
+    pub(crate) fn rate_of(&self, caller: &str) -> Option<f64> {
+        let mut quotas = self.of_callers.iter();
+        let found = quotas.find(|(name, _)| *name == caller);
+        found.map(|(_, quota)| per_second(quota))
     }
 
     pub(crate) fn troubles_at(&self, at: Duration) -> impl Iterator<Item = Trouble> + '_ {
@@ -227,6 +249,12 @@ impl Endpoint {
         1.0 + (factor - 1.0) * left.max(0.0)
     }
 
+    /// Whether no trouble overlaps a span.
+    pub(crate) fn is_healthy_in(&self, span: Range<Duration>) -> bool {
+        let mut troubles = self.troubles.iter();
+        !troubles.any(|(trouble, _)| trouble.start <= span.end && span.start < trouble.end)
+    }
+
     /// When the port is closed next, if that is before `end`.
     pub(crate) fn breaks_in(&self, span: Range<Duration>) -> Option<Duration> {
         let starts = self
@@ -238,6 +266,10 @@ impl Endpoint {
             });
         starts.filter(|start| span.contains(start)).min()
     }
+}
+
+fn per_second(quota: &Quota) -> f64 {
+    f64::from(quota.requests()) / quota.window().as_secs_f64()
 }
 
 #[cfg(test)]
@@ -255,6 +287,16 @@ mod tests {
         let endpoint = endpoint.capacity(5);
         assert_eq!(endpoint.rate(100.0), 5.0);
         assert_eq!(Endpoint::new("b").rate(1.0), f64::INFINITY);
+    }
+
+    #[test]
+    fn rates_of_callers_add_up() {
+        let endpoint = Endpoint::new("a")
+            .requests_of("chat", Quota::new(20, SECOND))
+            .requests_of("batch", Quota::new(60, 60 * SECOND));
+        assert_eq!(endpoint.rate(1.0), 21.0);
+        assert_eq!(endpoint.rate_of("batch"), Some(1.0));
+        assert_eq!(endpoint.rate_of("other"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use steadfast_testkit::{Bucket, Quota};
 use tokio::time::Instant;
 
+use crate::world::call::Call;
 use crate::world::endpoint::Endpoint;
 use crate::world::queue::Queue;
 
@@ -22,6 +23,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct State {
     requests: Option<Bucket>,
+    of_callers: Vec<(&'static str, Bucket)>,
     tokens: Option<Bucket>,
     /// The bucket of a quota that lasts for a time of trouble.
     trouble: Option<Bucket>,
@@ -41,6 +43,11 @@ impl Place {
             host: host(endpoint),
             state: Mutex::new(State {
                 requests: endpoint.requests.map(|quota| Bucket::new(quota, now)),
+                of_callers: endpoint
+                    .of_callers
+                    .iter()
+                    .map(|(name, quota)| (*name, Bucket::new(*quota, now)))
+                    .collect(),
                 tokens: endpoint.tokens.map(|quota| Bucket::new(quota, now)),
                 trouble: None,
                 queue: Queue::default(),
@@ -73,9 +80,12 @@ impl Place {
     }
 
     /// Takes a request and its tokens. Otherwise takes neither and returns the wait for both.
-    pub(super) fn admit(&self, tokens: u32) -> Result<(), Duration> {
-        let now = Instant::now();
+    pub(super) fn admit(&self, call: &Call) -> Result<(), Duration> {
+        let (now, tokens) = (Instant::now(), call.tokens);
         let state = &mut *self.lock();
+        if let Some(bucket) = state.bucket_of(call.sender.name) {
+            return bucket.take(1, now);
+        }
         // Taken from copies, so that one bucket gives nothing if the other refuses.
         let (mut requests, mut spent) = (state.requests.clone(), state.tokens.clone());
         let request = requests
@@ -99,6 +109,13 @@ impl Place {
 }
 
 impl State {
+    /// The bucket of a caller with a quota of its own.
+    fn bucket_of(&mut self, caller: &str) -> Option<&mut Bucket> {
+        let mut buckets = self.of_callers.iter_mut();
+        let found = buckets.find(|(name, _)| *name == caller);
+        found.map(|(_, bucket)| bucket)
+    }
+
     /// Notes for how long the quota of requests was not used up before a request was taken.
     fn use_quota(&mut self, now: Instant) {
         if let Some(bucket) = &mut self.requests {

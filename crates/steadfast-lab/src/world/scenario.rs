@@ -6,6 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::world::arrivals::Arrivals;
+use crate::world::caller::{Caller, merged};
 use crate::world::endpoint::Endpoint;
 
 /// Some minutes of traffic, as a value. The [crate docs](crate) have one as an example.
@@ -20,6 +21,8 @@ pub struct Scenario {
     pub(crate) clients: usize,
     pub(crate) attempts: u32,
     pub(crate) deadline: Duration,
+    pub(crate) states_deadline: bool,
+    pub(crate) callers: Vec<Caller>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) sizes: Vec<(f64, u32)>,
 }
@@ -37,6 +40,8 @@ impl Scenario {
             clients: 1,
             attempts: 3,
             deadline: Duration::from_secs(30),
+            states_deadline: true,
+            callers: Vec::new(),
             attempt_timeout: None,
             sizes: vec![(1.0, 1)],
         }
@@ -96,6 +101,18 @@ impl Scenario {
         self
     }
 
+    /// Keeps the deadline from the policy, as most callers do.
+    pub fn without_stated_deadline(mut self) -> Self {
+        self.states_deadline = false;
+        self
+    }
+
+    /// Adds a caller. Its requests replace the arrivals of the scenario.
+    pub fn caller(mut self, caller: Caller) -> Self {
+        self.callers.push(caller);
+        self
+    }
+
     /// Sets how long an attempt may take. Not limited by default.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
@@ -136,6 +153,15 @@ impl Scenario {
             .iter()
             .map(|(share, size)| share * f64::from(*size));
         tokens.sum::<f64>() / shares
+    }
+
+    /// All requests in order of time, each with the index of its caller.
+    pub(crate) fn requests(&self, seed: u64) -> Vec<(Duration, usize)> {
+        if self.callers.is_empty() {
+            let times = self.arrivals.times(self.lasting, seed).into_iter();
+            return times.map(|time| (time, 0)).collect();
+        }
+        merged(&self.callers, self.lasting, seed)
     }
 
     /// Returns the trouble that ends last, with the index of its endpoint.

@@ -125,6 +125,17 @@ fn single_scenario_prints_tables() {
 }
 
 #[test]
+fn limits_scenario_prints_columns_of_callers() {
+    let text = stdout("models --load 0.05 --seeds 1 --policy no-retry");
+    for title in ["failed, free/limited", "of fair share %, free/limited"] {
+        assert!(text.contains(&format!("| {title} ")), "{text}");
+    }
+    let text = stdout("impatient-2 --load 0.05 --seeds 1 --policy no-retry");
+    assert!(text.contains("| of quota % |"), "{text}");
+    assert!(text.contains("| hints hold % |"), "{text}");
+}
+
+#[test]
 fn retry_run_has_own_policies_and_page() {
     let few = "retry --load 0.05 --seeds 1 --policy steadfast-retry --policy no-retry";
     let out = directory("retry");
@@ -194,6 +205,7 @@ fn list_shows_scenarios_and_policies() {
         "fast-fail",
         "steadfast-scored",
         "round-robin",
+        "poison-3-of-2",
     ] {
         assert!(text.contains(&format!("\n  {name} ")), "{text}");
     }
@@ -233,6 +245,8 @@ fn invalid_values_are_named() {
     refusal("goals --policy round-robin");
     refusal("goals --load 0.5");
     refusal("goals --json");
+    refusal("limits --policy round-robin");
+    refusal("limits --load 0.5");
     refusal("all --json --out somewhere");
 }
 

@@ -1,3 +1,4 @@
-//! The program, from its command line.
+//! The program from its command line, and the scenarios of its pages.
 
 mod cli;
+mod limits;

@@ -1,6 +1,7 @@
 //! The loop: each event reaches the rules exactly once.
 
 use std::io;
+use std::time::Duration;
 
 use http::HeaderValue;
 use steadfast_core::Verdict;
@@ -177,7 +178,7 @@ fn hints_are_milliseconds_or_whole_seconds() {
             }
         }
         let expected = expected.map(Duration::from_millis);
-        assert_eq!(hint(&answer), expected, "{millis:?} {seconds:?}");
+        assert_eq!(hint(answer.headers()), expected, "{millis:?} {seconds:?}");
     }
 }
 

@@ -11,14 +11,14 @@ use crate::program::numbers::percent;
 use crate::report::Report;
 
 /// A target for ours.
-pub(super) struct Goal {
+pub(crate) struct Goal {
     pub(super) name: &'static str,
     pub(super) target: &'static str,
     measure: Box<dyn Fn(&Results<'_>, &str) -> Measure>,
 }
 
 impl Goal {
-    fn new(
+    pub(crate) fn new(
         name: &'static str,
         target: &'static str,
         measure: impl Fn(&Results<'_>, &str) -> Measure + 'static,
@@ -36,7 +36,7 @@ impl Goal {
 }
 
 /// A scenario and its load.
-type At = (&'static str, f64);
+pub(crate) type At = (&'static str, f64);
 
 const QUOTA: At = ("quota", 0.95);
 const OVERLOAD: At = ("quota", OVER);
@@ -315,9 +315,7 @@ fn refusing(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) 
         let (_, row) = results.of(at.0, at.1, policy);
         for report in row {
             first = first.max(sum(report, 0, 0..1));
-            let seconds = report.details.attempts.first().map_or(0, Vec::len);
-            let windows = (1..seconds.saturating_sub(9)).map(|n| sum(report, 0, n..n + 10) / 10.0);
-            most = windows.fold(most, f64::max);
+            most = most.max(busiest(report, 0));
             success = success.min(report.success);
         }
     }
@@ -329,6 +327,15 @@ fn refusing(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) 
         holds: most <= 1.2,
         rank: -most,
     }
+}
+
+/// The attempts per second at an endpoint in its busiest ten seconds after the first second.
+pub(crate) fn busiest(report: &Report, endpoint: usize) -> f64 {
+    let attempts = &report.details.attempts;
+    let seconds = attempts.get(endpoint).map_or(0, Vec::len);
+    let windows = 1..seconds.saturating_sub(9);
+    let rates = windows.map(|n| sum(report, endpoint, n..n + 10) / 10.0);
+    rates.fold(0.0, f64::max)
 }
 
 /// The attempts at an endpoint in a span of seconds.

@@ -8,11 +8,11 @@ use crate::report::Report;
 
 /// What a policy makes of a goal.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Measure {
-    pub(super) text: String,
-    pub(super) holds: bool,
+pub(crate) struct Measure {
+    pub(crate) text: String,
+    pub(crate) holds: bool,
     /// More is better.
-    pub(super) rank: f64,
+    pub(crate) rank: f64,
 }
 
 impl Measure {
@@ -33,15 +33,25 @@ impl fmt::Display for Measure {
 }
 
 /// All outcomes, to be asked by name.
-pub(super) struct Results<'a>(&'a [&'a Outcome]);
+pub(crate) struct Results<'a>(&'a [&'a Outcome]);
 
 impl<'a> Results<'a> {
     pub(super) fn new(outcomes: &'a [&'a Outcome]) -> Self {
         Self(outcomes)
     }
 
+    pub(crate) fn outcomes(&self) -> &'a [&'a Outcome] {
+        self.0
+    }
+
+    /// The names of the policies, in order.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &'a str> {
+        let rows = self.0.first().into_iter().flat_map(|one| &one.rows);
+        rows.map(|row| Outcome::policy(row))
+    }
+
     /// The study, and the reports of a policy.
-    pub(super) fn of(&self, scenario: &str, load: f64, policy: &str) -> (&Study, &[Report]) {
+    pub(crate) fn of(&self, scenario: &str, load: f64, policy: &str) -> (&'a Study, &'a [Report]) {
         let mut all = self.0.iter();
         let outcome = all
             .find(|one| one.study.entry.name() == scenario && one.study.load == load)
@@ -52,7 +62,7 @@ impl<'a> Results<'a> {
     }
 
     /// The mean of a number that each report has.
-    pub(super) fn mean(
+    pub(crate) fn mean(
         &self,
         (scenario, load): (&str, f64),
         policy: &str,
@@ -63,7 +73,7 @@ impl<'a> Results<'a> {
     }
 
     /// The mean of a time that a report has after at least one success.
-    pub(super) fn time(
+    pub(crate) fn time(
         &self,
         (scenario, load): (&str, f64),
         policy: &str,
@@ -75,7 +85,7 @@ impl<'a> Results<'a> {
 }
 
 /// A time as it is written, which may be none.
-pub(super) fn time(value: f64) -> String {
+pub(crate) fn time(value: f64) -> String {
     if value.is_finite() {
         format!("{} s", seconds(value))
     } else {

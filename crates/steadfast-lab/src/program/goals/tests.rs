@@ -1,4 +1,6 @@
+use super::sheet::is_ours;
 use super::*;
+use crate::program::study::Outcome;
 use crate::program::study::Study;
 use crate::report::{Details, Report};
 
@@ -73,7 +75,7 @@ fn scores(change: impl Fn(&Study, &mut Report)) -> Scores {
     let outcomes: Vec<_> = studies(|_| 1).into_iter().map(outcome).collect();
     let mut policies = crate::policy::policies();
     policies.retain(|policy| POLICIES.contains(&policy.name()));
-    Scores::new(&policies, &outcomes.iter().collect::<Vec<_>>())
+    Scores::new(SHEET, &policies, &outcomes.iter().collect::<Vec<_>>())
 }
 
 fn missed(change: impl Fn(&Study, &mut Report)) -> Vec<String> {

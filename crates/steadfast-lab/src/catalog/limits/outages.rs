@@ -1,0 +1,147 @@
+//! Requests that make servers fail, and endpoints that change all the time.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use steadfast_testkit::Quota;
+
+use super::at;
+use crate::catalog::entry::{Entry, MINUTE, SECOND};
+use crate::world::{Arrivals, Caller, Endpoint, Latency, Scenario, Trouble, generator};
+
+/// The loads of `poison`, in thousands of good requests per second for each endpoint.
+const GOOD: &[f64] = &[0.001, 0.01, 0.05];
+const NAMES: [&str; 3] = ["a", "b", "c"];
+/// How long `flapping` lasts, in seconds.
+const LASTING: u64 = 600;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "poison-1-of-2",
+        about: "Two endpoints fail with 500 after 30 ms on each request of the caller `bad`, \
+                which sends 1/s. They serve the caller `good` after 50 ms (median, lognormal, \
+                sigma 0.5). A load of 0.001 is 1 good request/s.",
+        loads: GOOD,
+        make: |load| poison("poison-1-of-2", load, 1.0, 2),
+    },
+    Entry {
+        name: "poison-3-of-2",
+        about: "The same with 3 bad requests/s.",
+        loads: GOOD,
+        make: |load| poison("poison-3-of-2", load, 3.0, 2),
+    },
+    Entry {
+        name: "poison-5-of-2",
+        about: "The same with 5 bad requests/s.",
+        loads: GOOD,
+        make: |load| poison("poison-5-of-2", load, 5.0, 2),
+    },
+    Entry {
+        name: "poison-1-of-3",
+        about: "Three such endpoints, and 1 bad request/s.",
+        loads: GOOD,
+        make: |load| poison("poison-1-of-3", load, 1.0, 3),
+    },
+    Entry {
+        name: "poison-3-of-3",
+        about: "The same with 3 bad requests/s.",
+        loads: GOOD,
+        make: |load| poison("poison-3-of-3", load, 3.0, 3),
+    },
+    Entry {
+        name: "poison-5-of-3",
+        about: "The same with 5 bad requests/s.",
+        loads: GOOD,
+        make: |load| poison("poison-5-of-3", load, 5.0, 3),
+    },
+    Entry {
+        name: "flapping",
+        about: "Three endpoints are limited (`Retry-After: 1`), dead, silent or healthy, \
+                independently of each other and at random, and change every 3 to 14 s. Answers \
+                take 0.1 s (median, lognormal, sigma 0.5). Attempts time out after 2 s. For 10 \
+                min. A load of 0.01 is 10 requests/s.",
+        loads: &[0.001, 0.01, 0.05],
+        make: flapping,
+    },
+];
+
+fn poison(name: &str, load: f64, bad: f64, endpoints: usize) -> Scenario {
+    let endpoint = |name| {
+        Endpoint::new(name)
+            .requests(Quota::new(1_000, SECOND))
+            .latency(Latency::LogNormal(SECOND / 20, 0.5))
+    };
+    let scenario = NAMES[..endpoints]
+        .iter()
+        .map(|name| endpoint(*name))
+        .fold(Scenario::new(name), Scenario::endpoint)
+        .caller(Caller::new("good", Arrivals::Poisson(1_000.0 * load)))
+        .caller(Caller::new("bad", Arrivals::Poisson(bad)).poison())
+        .lasting(2 * MINUTE);
+    at(load, scenario)
+}
+
+fn flapping(load: f64) -> Scenario {
+    let endpoint = |(n, name)| {
+        let endpoint = Endpoint::new(name)
+            .requests(Quota::new(1_000, SECOND))
+            .latency(Latency::LogNormal(SECOND / 10, 0.5));
+        troubled(endpoint, &mut generator(1, n))
+    };
+    let scenario = (0..)
+        .zip(NAMES)
+        .map(endpoint)
+        .fold(Scenario::new("flapping"), Scenario::endpoint)
+        .attempt_timeout(2 * SECOND)
+        .arrivals(Arrivals::Poisson(1_000.0 * load))
+        .lasting(Duration::from_secs(LASTING));
+    at(load, scenario)
+}
+
+/// An endpoint that is never in one state for more than 14 s.
+fn troubled(mut endpoint: Endpoint, rng: &mut Rng) -> Endpoint {
+    let states = [
+        None,
+        Some(Trouble::Limits(SECOND)),
+        Some(Trouble::Refuses),
+        Some(Trouble::Hangs),
+    ];
+    let (mut start, mut state) = (0, rng.usize(..states.len()));
+    while start < LASTING {
+        let end = start + rng.u64(3..=14);
+        if let Some(trouble) = states[state] {
+            endpoint = endpoint.trouble(start..end, trouble);
+        }
+        start = end;
+        state = (state + rng.usize(1..states.len())) % states.len();
+    }
+    endpoint
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// About three in eight seconds have no healthy endpoint, so the rest is no small sample.
+    #[test]
+    fn flapping_endpoints_change_and_are_healthy_a_quarter_of_the_time() {
+        let scenario = flapping(0.01);
+        for endpoint in &scenario.endpoints {
+            let healthy = (0..LASTING).filter(|second| {
+                let at = Duration::from_secs(*second);
+                endpoint.troubles_at(at).next().is_none()
+            });
+            let healthy = healthy.count();
+            assert!((75..225).contains(&healthy), "{healthy}");
+            let lengths = endpoint
+                .troubles
+                .iter()
+                .map(|(range, _)| range.end - range.start);
+            assert!(lengths.into_iter().all(|length| length <= 14 * SECOND));
+        }
+        assert_ne!(
+            scenario.endpoints[0].troubles,
+            scenario.endpoints[1].troubles
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! The page on limits, overload and outages: goals, and the results of all policies.
+
+mod list;
+
+use crate::catalog::{Entry, limits};
+use crate::program::columns::table;
+use crate::program::goals::{Results, Sheet};
+use crate::program::page::means;
+use crate::program::study::{Outcome, Study};
+
+/// The sheet of the page on limits.
+pub(super) const SHEET: Sheet = Sheet {
+    name: "limits",
+    page: include_str!("limits.md"),
+    goals: list::goals,
+    chapters,
+};
+
+/// All scenarios at their loads.
+pub(super) fn studies(seeds: impl Fn(f64) -> u64) -> Vec<Study> {
+    let seeds = &seeds;
+    let of = |entry: &'static Entry| {
+        let loads = entry.loads().iter();
+        loads.map(move |load| Study::new(entry, *load, seeds(*load)))
+    };
+    limits().flat_map(of).collect()
+}
+
+fn chapters(results: &Results<'_>) -> String {
+    let scenarios = results
+        .outcomes()
+        .chunk_by(|a, b| a.study.entry.name() == b.study.entry.name());
+    let chapter = |outcomes: &[&Outcome]| {
+        let entry = outcomes[0].study.entry;
+        format!(
+            "## {}\n\n{}\n\n{}",
+            entry.name(),
+            entry.about(),
+            sections(outcomes)
+        )
+    };
+    scenarios.map(chapter).collect()
+}
+
+fn sections(outcomes: &[&Outcome]) -> String {
+    let section = |outcome: &&Outcome| {
+        let load = outcome.study.load;
+        let (means, table) = (means(outcome), table(outcome));
+        format!("### Load {load}\n\n{means}\n\n{table}\n")
+    };
+    outcomes.iter().map(section).collect()
+}
+
+#[cfg(test)]
+mod tests;

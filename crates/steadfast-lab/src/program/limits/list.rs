@@ -1,0 +1,349 @@
+//! The goals of limits.
+
+use crate::program::goals::{At, Goal, Measure, Results, busiest, time};
+use crate::program::numbers::percent;
+use crate::report::{CallerReport, Report};
+
+/// The policy without hedging, with which the median of each policy is compared.
+const UNHEDGED: &str = "steadfast-least-loaded";
+/// The loads of impatient callers.
+const OVERLOADS: [f64; 3] = [1.2, 2.0, 5.0];
+/// The loads of `poison` and of `flapping`.
+const RATES: [f64; 3] = [0.001, 0.01, 0.05];
+
+/// Returns all goals, in the order of the page.
+pub(super) fn goals() -> Vec<Goal> {
+    let all = [
+        share_goals(),
+        patience_goals(),
+        short_goals(),
+        outage_goals(),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// Quotas per model, per credential and per minute.
+fn share_goals() -> Vec<Goal> {
+    vec![
+        Goal::new(
+            "models: the free one",
+            "no failover, no wait",
+            |results, policy| {
+                let loads = [0.25, 0.5].map(|load| ("models", load));
+                untouched(results, policy, &loads)
+            },
+        ),
+        Goal::new(
+            "greedy callers",
+            "≥ 99 % of each fair share",
+            |results, policy| {
+                let loads = [0.5, 0.8].map(|load| ("greedy", load));
+                fair_shares(results, policy, &loads)
+            },
+        ),
+        Goal::new(
+            "minute at 0.8",
+            "100 %, ≤ 1.01 sends",
+            |results, policy| {
+                Bounds::new(1.0)
+                    .sends(1.01)
+                    .of(results, ("minute", 0.8), policy)
+            },
+        ),
+        Goal::new(
+            "minute at 0.95",
+            "100 %, ≤ 1.01 sends",
+            |results, policy| {
+                Bounds::new(1.0)
+                    .sends(1.01)
+                    .of(results, ("minute", 0.95), policy)
+            },
+        ),
+    ]
+}
+
+/// Callers that cancel.
+fn patience_goals() -> Vec<Goal> {
+    let target = "≥ 95 % of quota, rejections ≤ 1 s, hints hold";
+    let goal = |name, scenario: &'static str| {
+        Goal::new(name, target, move |results, policy| {
+            impatient(results, policy, &OVERLOADS.map(|load| (scenario, load)))
+        })
+    };
+    vec![
+        goal("patience of 2 s", "impatient-2"),
+        goal("patience of 5 s", "impatient-5"),
+        goal("patience of 10 s", "impatient-10"),
+        goal("mixed patience", "impatient-mixed"),
+        Goal::new(
+            "limited forever",
+            "an answer ≤ 2 s, ≤ 1.2/s",
+            |results, policy| {
+                let loads = [0.05, 1.0, 5.0].map(|load| ("forever", load));
+                forever(results, policy, &loads)
+            },
+        ),
+    ]
+}
+
+/// Answers that are shorter than waits.
+fn short_goals() -> Vec<Goal> {
+    vec![
+        Goal::new(
+            "short at 0.8",
+            "100 %, p50 ≤ 20 ms, p99 ≤ 100 ms, ≤ 0.06 429s",
+            |results, policy| {
+                let bounds = Bounds::new(1.0).limited(0.06).times(0.02, 0.1);
+                bounds.of(results, ("short", 0.8), policy)
+            },
+        ),
+        Goal::new(
+            "short at 0.95",
+            "≥ 99.5 %, p50 ≤ 50 ms, p99 ≤ 1 s",
+            |results, policy| {
+                let bounds = Bounds::new(0.995).times(0.05, 1.0);
+                bounds.of(results, ("short", 0.95), policy)
+            },
+        ),
+        Goal::new(
+            "short at 1.6",
+            "≥ 62 %, p50 ≤ 1 s",
+            |results, policy| {
+                let bounds = Bounds::new(0.62).times(1.0, f64::INFINITY);
+                bounds.of(results, ("short", 1.6), policy)
+            },
+        ),
+        Goal::new(
+            "short, hedged",
+            "no median above the one without hedging",
+            |results, policy| {
+                let loads = [0.8, 0.95, 1.6].map(|load| ("short", load));
+                medians(results, policy, &loads)
+            },
+        ),
+    ]
+}
+
+/// Requests that make servers fail, and endpoints that change all the time.
+fn outage_goals() -> Vec<Goal> {
+    let poison = |name, scenarios: [&'static str; 3]| {
+        Goal::new(name, "no good request fails", move |results, policy| {
+            let all = scenarios
+                .iter()
+                .flat_map(|name| RATES.map(|load| (*name, load)));
+            good(results, policy, all)
+        })
+    };
+    vec![
+        poison(
+            "poison, two endpoints",
+            ["poison-1-of-2", "poison-3-of-2", "poison-5-of-2"],
+        ),
+        poison(
+            "poison, three endpoints",
+            ["poison-1-of-3", "poison-3-of-3", "poison-5-of-3"],
+        ),
+        Goal::new(
+            "flapping",
+            "≥ 99.5 % with a healthy endpoint",
+            |results, policy| {
+                let loads = RATES.map(|load| ("flapping", load));
+                flapping(results, policy, &loads)
+            },
+        ),
+    ]
+}
+
+/// The least success, and the greatest number of attempts, refusals and seconds.
+#[derive(Clone, Copy)]
+struct Bounds {
+    success: f64,
+    sends: f64,
+    limited: f64,
+    p50: f64,
+    p99: f64,
+}
+
+impl Bounds {
+    fn new(success: f64) -> Self {
+        Self {
+            success,
+            sends: f64::INFINITY,
+            limited: f64::INFINITY,
+            p50: f64::INFINITY,
+            p99: f64::INFINITY,
+        }
+    }
+
+    fn sends(self, sends: f64) -> Self {
+        Self { sends, ..self }
+    }
+
+    fn limited(self, limited: f64) -> Self {
+        Self { limited, ..self }
+    }
+
+    fn times(self, p50: f64, p99: f64) -> Self {
+        Self { p50, p99, ..self }
+    }
+
+    fn of(self, results: &Results<'_>, at: At, policy: &str) -> Measure {
+        let mean = |of: fn(&Report) -> f64| results.mean(at, policy, of);
+        let success = mean(|report| report.success);
+        let sends = mean(|report| report.attempts_per_request);
+        let limited = mean(|report| report.rate_limited_per_request);
+        let p50 = results.time(at, policy, |report| report.p50_s);
+        let p99 = results.time(at, policy, |report| report.p99_s);
+        Measure {
+            text: format!(
+                "{} %, {sends:.3}, {limited:.3}, {} and {}",
+                percent(success),
+                time(p50),
+                time(p99)
+            ),
+            holds: success >= self.success
+                && sends <= self.sends
+                && limited <= self.limited
+                && p50 <= self.p50
+                && p99 <= self.p99,
+            rank: success,
+        }
+    }
+}
+
+/// All reports of a policy at some loads.
+fn reports<'a>(
+    results: &Results<'a>,
+    policy: &str,
+    all: impl IntoIterator<Item = At>,
+) -> Vec<&'a Report> {
+    let rows = all.into_iter().map(|at| results.of(at.0, at.1, policy).1);
+    rows.flatten().collect()
+}
+
+fn worst(values: impl Iterator<Item = f64>, pick: fn(f64, f64) -> f64) -> f64 {
+    values.reduce(pick).unwrap_or(f64::NAN)
+}
+
+/// The first caller has no limit in its way.
+fn untouched(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
+    let reports = reports(results, policy, all.iter().copied());
+    let free = || reports.iter().map(|report| &report.details.callers[0]);
+    let failed: u64 = free().map(|caller| caller.failed).sum();
+    let sends = worst(free().map(|caller| caller.attempts_per_request), f64::max);
+    let waited = worst(free().map(|caller| caller.waited_max_s), f64::max);
+    Measure {
+        text: format!(
+            "{failed} failed, {sends:.3}, waited {} at most",
+            time(waited)
+        ),
+        holds: failed == 0 && sends <= 1.0 && waited <= 0.0,
+        rank: -(failed as f64) - sends,
+    }
+}
+
+fn fair_shares(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
+    let reports = reports(results, policy, all.iter().copied());
+    let least = |n: usize| {
+        let shares = reports
+            .iter()
+            .map(|one| one.details.callers[n].of_fair_share);
+        worst(shares, f64::min)
+    };
+    let (modest, greedy) = (least(0), least(1));
+    Measure {
+        text: format!("{} and {} %", percent(modest), percent(greedy)),
+        holds: modest.min(greedy) >= 0.99,
+        rank: modest.min(greedy),
+    }
+}
+
+/// Successes of those who wait, and answers in time for the others.
+fn impatient(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
+    let of_quota = all.iter().map(|at| {
+        results.mean(*at, policy, |report| {
+            report.details.of_quota.unwrap_or(f64::NAN)
+        })
+    });
+    let of_quota: Vec<_> = of_quota.collect();
+    let reports = reports(results, policy, all.iter().copied());
+    let rejections = || reports.iter().map(|report| &report.details.rejections);
+    let late = rejections().filter_map(|one| one.p99_s).fold(0.0, f64::max);
+    let hold = rejections()
+        .filter_map(|one| one.hints_hold)
+        .fold(1.0, f64::min);
+    let least = worst(of_quota.iter().copied(), f64::min);
+    let shares: Vec<_> = of_quota
+        .iter()
+        .map(|share| format!("{:.0}", 100.0 * share))
+        .collect();
+    Measure {
+        text: format!(
+            "{} %, rejected ≤ {}, {:.1} % hold",
+            shares.join("/"),
+            time(late),
+            100.0 * hold
+        ),
+        holds: least >= 0.95 && late <= 1.0 && hold >= 0.99,
+        rank: least,
+    }
+}
+
+fn forever(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
+    let reports = reports(results, policy, all.iter().copied());
+    let longest = worst(reports.iter().map(|one| one.details.ended_max_s), f64::max);
+    let rates = reports.iter().flat_map(|report| {
+        let endpoints = 0..report.details.attempts.len();
+        endpoints.map(|endpoint| busiest(report, endpoint))
+    });
+    let most = rates.fold(0.0, f64::max);
+    Measure {
+        text: format!("{}, {most:.1}/s", time(longest)),
+        holds: longest <= 2.0 && most <= 1.2,
+        rank: -most,
+    }
+}
+
+/// The median at each load beside the median without hedging.
+fn medians(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
+    let median = |at, policy: &str| results.time(at, policy, |report| report.p50_s);
+    let found: Vec<_> = all.iter().map(|at| median(*at, policy)).collect();
+    let ratios = all.iter().zip(&found);
+    let ratios = ratios.map(|(at, found)| found / median(*at, UNHEDGED));
+    let ratio = worst(ratios, f64::max);
+    let texts: Vec<_> = found.iter().map(|found| time(*found)).collect();
+    Measure {
+        text: format!("{}, × {ratio:.2}", texts.join(", ")),
+        holds: ratio <= 1.01,
+        rank: -ratio,
+    }
+}
+
+/// The first caller sends good requests.
+fn good(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) -> Measure {
+    let reports = reports(results, policy, all);
+    let sum = |of: fn(&CallerReport) -> u64| -> u64 {
+        reports.iter().map(|one| of(&one.details.callers[0])).sum()
+    };
+    let (failed, all) = (sum(|caller| caller.failed), sum(|caller| caller.requests));
+    Measure {
+        text: format!("{failed} of {all}"),
+        holds: failed == 0,
+        rank: -(failed as f64),
+    }
+}
+
+fn flapping(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
+    let served = all.iter().map(|at| {
+        let served = |report: &Report| report.details.with_healthy_endpoint;
+        results.mean(*at, policy, |report| served(report).unwrap_or(f64::NAN))
+    });
+    let served: Vec<_> = served.collect();
+    let texts: Vec<_> = served.iter().map(|share| percent(*share)).collect();
+    let least = worst(served.into_iter(), f64::min);
+    Measure {
+        text: format!("{} %", texts.join("/")),
+        holds: least >= 0.995,
+        rank: least,
+    }
+}

@@ -1,0 +1,121 @@
+//! The numbers of each caller, and of rejections.
+
+use std::time::Duration;
+
+use crate::report::record::Record;
+use crate::report::statistics::{mean, quantile, sorted};
+use crate::world::{Caller, Scenario};
+
+/// An endpoint counts as healthy from this time after its last trouble.
+const SETTLED: Duration = Duration::from_secs(2);
+/// A hint holds if a request is served that comes within this time after it.
+const RETURN: Duration = Duration::from_secs(1);
+
+/// The outcomes of the requests of one caller.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallerReport {
+    /// Its name.
+    pub name: &'static str,
+    /// How many requests it sent.
+    pub requests: u64,
+    /// How many of them failed or were cancelled.
+    pub failed: u64,
+    /// Attempts divided by requests.
+    pub attempts_per_request: f64,
+    /// The longest time that a success waited beside the attempt that served it, in seconds.
+    pub waited_max_s: f64,
+    /// Successes, as a share of its fair share (what it sent, or its quota if that is less), and at
+    /// most 1.
+    pub of_fair_share: f64,
+}
+
+/// The requests that were answered without success.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rejections {
+    /// Their share of all requests.
+    pub share: f64,
+    /// The time from arrival to answer in seconds that one rejection in a hundred exceeds.
+    pub p99_s: Option<f64>,
+    /// The mean hint in seconds.
+    pub hint_s: Option<f64>,
+    /// The share of rejections with a hint that holds: at least one request that arrives within a
+    /// second after the hinted time is served. Rejections with a later hint than the last arrival
+    /// do not count.
+    pub hints_hold: Option<f64>,
+}
+
+/// The reports of all callers, in the order of the scenario.
+pub(super) fn of_callers(scenario: &Scenario, records: &[Record]) -> Vec<CallerReport> {
+    let callers = scenario.callers.iter().enumerate();
+    let report = |(n, caller): (usize, &Caller)| {
+        let sent = || records.iter().filter(move |record| record.caller == n);
+        let served = || sent().filter(|record| record.served_by.is_some());
+        let (requests, successes) = (sent().count() as f64, served().count() as f64);
+        let attempts: f64 = sent().map(|record| f64::from(record.attempts)).sum();
+        let waited = sorted(served().map(|record| record.waited));
+        let rates = scenario.endpoints.iter();
+        let rates = rates.filter_map(|endpoint| endpoint.rate_of(caller.sender.name));
+        let quota = rates.reduce(|sum, rate| sum + rate);
+        let quota = quota.map_or(f64::INFINITY, |rate| rate * scenario.lasting.as_secs_f64());
+        CallerReport {
+            name: caller.sender.name,
+            requests: requests as u64,
+            failed: (requests - successes) as u64,
+            attempts_per_request: attempts / requests.max(1.0),
+            waited_max_s: waited.last().copied().unwrap_or_default(),
+            of_fair_share: (successes / requests.min(quota).max(1.0)).min(1.0),
+        }
+    };
+    callers.map(report).collect()
+}
+
+impl Rejections {
+    pub(super) fn new(records: &[Record]) -> Self {
+        let rejected = || records.iter().filter(|record| record.is_rejected());
+        let served = records.iter().filter(|record| record.served_by.is_some());
+        let mut served: Vec<_> = served.map(|record| record.arrived).collect();
+        served.sort_unstable();
+        let last = records.iter().map(|record| record.arrived).max();
+        let last = last.unwrap_or_default();
+        let holds = |record: &Record| {
+            let Some(hint) = record.hint else {
+                return Some(0.0);
+            };
+            let back = record.arrived + record.took + hint;
+            let next = served.get(served.partition_point(|arrived| *arrived < back));
+            let holds = next.is_some_and(|arrived| *arrived <= back + RETURN);
+            (back <= last).then_some(f64::from(u8::from(holds)))
+        };
+        let hints: Vec<_> = rejected().filter_map(|record| record.hint).collect();
+        let holds: Vec<_> = rejected().filter_map(holds).collect();
+        Self {
+            share: rejected().count() as f64 / records.len().max(1) as f64,
+            p99_s: quantile(&sorted(rejected().map(|record| record.took)), 0.99),
+            hint_s: mean(&sorted(hints.into_iter())),
+            hints_hold: mean(&holds),
+        }
+    }
+}
+
+/// The share of requests that succeed among those for which an endpoint had been healthy for 2 s.
+/// None without a trouble.
+pub(super) fn with_healthy_endpoint(scenario: &Scenario, records: &[Record]) -> Option<f64> {
+    scenario.last_trouble()?;
+    let healthy = |record: &&Record| {
+        let since = record.arrived.saturating_sub(SETTLED);
+        let mut endpoints = scenario.endpoints.iter();
+        endpoints.any(|endpoint| endpoint.is_healthy_in(since..record.arrived))
+    };
+    let success = |record: &Record| f64::from(u8::from(record.served_by.is_some()));
+    let all: Vec<_> = records.iter().filter(healthy).map(success).collect();
+    mean(&all)
+}
+
+/// Successes as a share of what all endpoints together can serve in the time. None without limits.
+pub(super) fn of_quota(scenario: &Scenario, successes: usize) -> Option<f64> {
+    let all = scenario.rate() * scenario.lasting.as_secs_f64();
+    all.is_finite().then_some(successes as f64 / all)
+}
+
+#[cfg(test)]
+mod tests;
