@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use http_body_util::Full;
+use steadfast_core::LimitKey;
 
 use crate::world::caller::Sender;
 
@@ -61,6 +62,9 @@ impl Call {
             .extension(self.clone());
         if let Some(credential) = self.sender.credential {
             request = request.header(AUTHORIZATION, format!("Bearer {credential}"));
+        }
+        if let Some(model) = self.sender.model {
+            request = request.extension(LimitKey::new(model));
         }
         request.body(Body::default()).expect("a constant request")
     }

@@ -47,7 +47,7 @@ impl Caller {
         }
     }
 
-    /// Sets the model that its requests name.
+    /// Sets the model that its requests name, which is their limit key.
     pub fn model(mut self, model: &'static str) -> Self {
         self.sender.model = Some(model);
         self
