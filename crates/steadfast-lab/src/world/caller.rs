@@ -85,7 +85,7 @@ impl Caller {
 pub(crate) fn merged(callers: &[Caller], end: Duration, seed: u64) -> Vec<(Duration, usize)> {
     let times = |(n, caller): (usize, &Caller)| {
         // Two callers at the same rate do not send at the same instants.
-        let seed = generator(seed, u64::MAX - 1 - n as u64).u64(..);
+        let seed = generator(seed, u64::MAX / 4 + n as u64).u64(..);
         let times = caller.arrivals.times(end, seed).into_iter();
         times.map(move |time| (time, n)).collect::<Vec<_>>()
     };

@@ -142,7 +142,7 @@ impl World {
             sleep(endpoint.refusal).await;
             return Ok(refusal(endpoint.hint, Duration::from_secs(1)));
         }
-        if let Err(wait) = place.admit(call) {
+        if let Err(wait) = place.admit(call.tokens, call.sender.name) {
             sleep(endpoint.refusal).await;
             return Ok(refusal(endpoint.hint, wait));
         }
@@ -196,7 +196,7 @@ impl World {
                 next += exponential(&mut rng, rate);
                 tokio::time::sleep_until(next).await;
                 // A refused request of the neighbour is lost.
-                let _ = world.0.places[index].admit(1);
+                let _ = world.0.places[index].admit(1, "");
             }
         });
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use steadfast_testkit::{Bucket, Quota};
 use tokio::time::Instant;
 
-use crate::world::call::Call;
 use crate::world::endpoint::Endpoint;
 use crate::world::queue::Queue;
 
@@ -80,10 +79,10 @@ impl Place {
     }
 
     /// Takes a request and its tokens. Otherwise takes neither and returns the wait for both.
-    pub(super) fn admit(&self, call: &Call) -> Result<(), Duration> {
-        let (now, tokens) = (Instant::now(), call.tokens);
+    pub(super) fn admit(&self, tokens: u32, caller: &str) -> Result<(), Duration> {
+        let now = Instant::now();
         let state = &mut *self.lock();
-        if let Some(bucket) = state.bucket_of(call.sender.name) {
+        if let Some(bucket) = state.bucket_of(caller) {
             return bucket.take(1, now);
         }
         // Taken from copies, so that one bucket gives nothing if the other refuses.
