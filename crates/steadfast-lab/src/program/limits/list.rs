@@ -6,10 +6,14 @@ use crate::report::{CallerReport, Report};
 
 /// The policy without hedging, with which the median of each policy is compared.
 const UNHEDGED: &str = "steadfast-least-loaded";
-/// The loads of impatient callers.
-const OVERLOADS: [f64; 3] = [1.2, 2.0, 5.0];
+/// The loads of each scenario.
+const MODELS: &[f64] = &[0.25, 0.5];
+const GREEDY: &[f64] = &[0.5, 0.8];
+const OVERLOADS: &[f64] = &[1.2, 2.0, 5.0];
+const FOREVER: &[f64] = &[0.05, 1.0, 5.0];
+const SHORT: &[f64] = &[0.8, 0.95, 1.6];
 /// The loads of `poison` and of `flapping`.
-const RATES: [f64; 3] = [0.001, 0.01, 0.05];
+const RATES: &[f64] = &[0.001, 0.01, 0.05];
 
 /// Returns all goals, in the order of the page.
 pub(super) fn goals() -> Vec<Goal> {
@@ -22,136 +26,99 @@ pub(super) fn goals() -> Vec<Goal> {
     all.into_iter().flatten().collect()
 }
 
+/// A goal for one scenario at several loads.
+fn over(
+    name: &'static str,
+    target: &'static str,
+    (scenario, loads): (&'static str, &'static [f64]),
+    measure: fn(&Results<'_>, &str, &[At]) -> Measure,
+) -> Goal {
+    let all: Vec<At> = loads.iter().map(|load| (scenario, *load)).collect();
+    Goal::new(name, target, move |results, policy| {
+        measure(results, policy, &all)
+    })
+}
+
+/// A goal for one scenario at one load.
+fn within(name: &'static str, target: &'static str, at: At, bounds: Bounds) -> Goal {
+    Goal::new(name, target, move |results, policy| {
+        bounds.of(results, at, policy)
+    })
+}
+
 /// Quotas per model, per credential and per minute.
 fn share_goals() -> Vec<Goal> {
+    let (models, greedy) = (("models", MODELS), ("greedy", GREEDY));
+    let (none, fair) = ("no failover, no wait", "≥ 99 % of each fair share");
+    let minute = |name, load| {
+        let bounds = Bounds::new(1.0).sends(1.01);
+        within(name, "100 %, ≤ 1.01 sends", ("minute", load), bounds)
+    };
     vec![
-        Goal::new(
-            "models: the free one",
-            "no failover, no wait",
-            |results, policy| {
-                let loads = [0.25, 0.5].map(|load| ("models", load));
-                untouched(results, policy, &loads)
-            },
-        ),
-        Goal::new(
-            "greedy callers",
-            "≥ 99 % of each fair share",
-            |results, policy| {
-                let loads = [0.5, 0.8].map(|load| ("greedy", load));
-                fair_shares(results, policy, &loads)
-            },
-        ),
-        Goal::new(
-            "minute at 0.8",
-            "100 %, ≤ 1.01 sends",
-            |results, policy| {
-                Bounds::new(1.0)
-                    .sends(1.01)
-                    .of(results, ("minute", 0.8), policy)
-            },
-        ),
-        Goal::new(
-            "minute at 0.95",
-            "100 %, ≤ 1.01 sends",
-            |results, policy| {
-                Bounds::new(1.0)
-                    .sends(1.01)
-                    .of(results, ("minute", 0.95), policy)
-            },
-        ),
+        over("models: the free one", none, models, untouched),
+        over("greedy callers", fair, greedy, fair_shares),
+        minute("minute at 0.8", 0.8),
+        minute("minute at 0.95", 0.95),
     ]
 }
 
 /// Callers that cancel.
 fn patience_goals() -> Vec<Goal> {
-    let target = "≥ 95 % of quota, rejections ≤ 1 s, hints hold";
-    let goal = |name, scenario: &'static str| {
-        Goal::new(name, target, move |results, policy| {
-            impatient(results, policy, &OVERLOADS.map(|load| (scenario, load)))
-        })
+    let goal = |name, scenario| {
+        let target = "≥ 95 % of quota, rejections ≤ 1 s, hints hold";
+        over(name, target, (scenario, OVERLOADS), impatient)
     };
+    let answered = "an answer ≤ 2 s, ≤ 1.2/s";
     vec![
         goal("patience of 2 s", "impatient-2"),
         goal("patience of 5 s", "impatient-5"),
         goal("patience of 10 s", "impatient-10"),
         goal("mixed patience", "impatient-mixed"),
-        Goal::new(
-            "limited forever",
-            "an answer ≤ 2 s, ≤ 1.2/s",
-            |results, policy| {
-                let loads = [0.05, 1.0, 5.0].map(|load| ("forever", load));
-                forever(results, policy, &loads)
-            },
-        ),
+        over("limited forever", answered, ("forever", FOREVER), forever),
     ]
 }
 
 /// Answers that are shorter than waits.
 fn short_goals() -> Vec<Goal> {
+    let low = "100 %, p50 ≤ 20 ms, p99 ≤ 100 ms, ≤ 0.06 429s";
+    let high = "≥ 99.5 %, p50 ≤ 50 ms, p99 ≤ 1 s";
+    let overload = Bounds::new(0.62).times(1.0, f64::INFINITY);
+    let bounds = [
+        Bounds::new(1.0).limited(0.06).times(0.02, 0.1),
+        Bounds::new(0.995).times(0.05, 1.0),
+    ];
+    let unhedged = "no median above the one without hedging";
     vec![
-        Goal::new(
-            "short at 0.8",
-            "100 %, p50 ≤ 20 ms, p99 ≤ 100 ms, ≤ 0.06 429s",
-            |results, policy| {
-                let bounds = Bounds::new(1.0).limited(0.06).times(0.02, 0.1);
-                bounds.of(results, ("short", 0.8), policy)
-            },
-        ),
-        Goal::new(
-            "short at 0.95",
-            "≥ 99.5 %, p50 ≤ 50 ms, p99 ≤ 1 s",
-            |results, policy| {
-                let bounds = Bounds::new(0.995).times(0.05, 1.0);
-                bounds.of(results, ("short", 0.95), policy)
-            },
-        ),
-        Goal::new(
+        within("short at 0.8", low, ("short", 0.8), bounds[0]),
+        within("short at 0.95", high, ("short", 0.95), bounds[1]),
+        within(
             "short at 1.6",
             "≥ 62 %, p50 ≤ 1 s",
-            |results, policy| {
-                let bounds = Bounds::new(0.62).times(1.0, f64::INFINITY);
-                bounds.of(results, ("short", 1.6), policy)
-            },
+            ("short", 1.6),
+            overload,
         ),
-        Goal::new(
-            "short, hedged",
-            "no median above the one without hedging",
-            |results, policy| {
-                let loads = [0.8, 0.95, 1.6].map(|load| ("short", load));
-                medians(results, policy, &loads)
-            },
-        ),
+        over("short, hedged", unhedged, ("short", SHORT), medians),
     ]
 }
 
 /// Requests that make servers fail, and endpoints that change all the time.
 fn outage_goals() -> Vec<Goal> {
-    let poison = |name, scenarios: [&'static str; 3]| {
-        Goal::new(name, "no good request fails", move |results, policy| {
-            let all = scenarios
-                .iter()
-                .flat_map(|name| RATES.map(|load| (*name, load)));
-            good(results, policy, all)
-        })
-    };
+    let two = ["poison-1-of-2", "poison-3-of-2", "poison-5-of-2"];
+    let three = ["poison-1-of-3", "poison-3-of-3", "poison-5-of-3"];
+    let served = "≥ 99.5 % with a healthy endpoint";
     vec![
-        poison(
-            "poison, two endpoints",
-            ["poison-1-of-2", "poison-3-of-2", "poison-5-of-2"],
-        ),
-        poison(
-            "poison, three endpoints",
-            ["poison-1-of-3", "poison-3-of-3", "poison-5-of-3"],
-        ),
-        Goal::new(
-            "flapping",
-            "≥ 99.5 % with a healthy endpoint",
-            |results, policy| {
-                let loads = RATES.map(|load| ("flapping", load));
-                flapping(results, policy, &loads)
-            },
-        ),
+        poison("poison, two endpoints", two),
+        poison("poison, three endpoints", three),
+        over("flapping", served, ("flapping", RATES), flapping),
     ]
+}
+
+fn poison(name: &'static str, scenarios: [&'static str; 3]) -> Goal {
+    Goal::new(name, "no good request fails", move |results, policy| {
+        let all = scenarios.into_iter();
+        let all = all.flat_map(|name| RATES.iter().map(move |load| (name, *load)));
+        good(results, policy, all)
+    })
 }
 
 /// The least success, and the greatest number of attempts, refusals and seconds.
