@@ -5,6 +5,7 @@
 //! ```
 
 use std::convert::Infallible;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -25,15 +26,17 @@ async fn send(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     Ok(response)
 }
 
+/// Callers choose the hosts, so the number of breakers is bounded.
+const MAX_HOSTS: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    // Callers choose the hosts, so the number of breakers is bounded.
-    let breakers = BreakerRegistry::new(1000, |host: &String| {
+    let breakers = BreakerRegistry::new(MAX_HOSTS, |host: &String| {
         CircuitBreaker::builder()
             .name(host.as_str())
             .consecutive_failures(3)
             .recovery_timeout(Duration::from_secs(10))
-    })?;
+    });
     let client = tower::service_fn(send);
 
     for n in 1..=5 {

@@ -117,6 +117,7 @@ pub use self::endpoint::Endpoint;
 pub use self::endpoint::connect_addr::ResolvedAddr;
 pub use self::endpoint::credential::Credential;
 pub use self::endpoint::limits::Limits;
+pub use self::endpoint::weight::Weight;
 pub use self::exhausted::WhenExhausted;
 #[cfg(feature = "health")]
 pub use self::health::{HealthCheck, HealthChecks};

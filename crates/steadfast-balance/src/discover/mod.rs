@@ -6,7 +6,8 @@ mod stream;
 
 use steadfast_core::InvalidConfig;
 
-use crate::endpoint::{Endpoint, check_weight};
+use crate::endpoint::Endpoint;
+use crate::endpoint::weight::Weight;
 use crate::pool::handle::PoolHandle;
 use crate::pool::snapshot::ActiveEndpoint;
 
@@ -22,7 +23,7 @@ impl PoolHandle {
             };
             let entry = &mut all[at];
             if entry.state.config.is_same(&endpoint) {
-                check_weight(endpoint.weight)?;
+                Weight::new(endpoint.weight)?;
                 (entry.tier, entry.weight) = (endpoint.tier, endpoint.weight);
                 return Ok(entry.state.id);
             }

@@ -6,6 +6,7 @@ pub(crate) mod connect_addr;
 pub(crate) mod credential;
 pub(crate) mod limits;
 pub(crate) mod rewrite;
+pub(crate) mod weight;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use steadfast_core::{EndpointName, InvalidConfig};
 use crate::endpoint::cache_padded::apart;
 use crate::endpoint::credential::Credential;
 use crate::endpoint::limits::Limits;
+use crate::endpoint::weight::Weight;
 
 /// An endpoint of the balancer: a base URI with its credential and its settings.
 ///
@@ -229,7 +231,7 @@ impl Endpoint {
 
     /// Checks the values that setters accept unchecked.
     pub(crate) fn validate(&self) -> Result<(), InvalidConfig> {
-        check_weight(self.weight)?;
+        Weight::new(self.weight)?;
         if !(self.cost.is_finite() && self.cost >= 0.0) {
             return Err(InvalidConfig::new(
                 "cost",
@@ -316,15 +318,6 @@ impl Endpoint {
             ..
         } = &self.base;
         format!("{scheme}://{authority}{path}")
-    }
-}
-
-/// Rejects a weight that is not positive.
-pub(crate) fn check_weight(weight: f64) -> Result<(), InvalidConfig> {
-    if weight.is_finite() && weight > 0.0 {
-        Ok(())
-    } else {
-        Err(InvalidConfig::new("weight", weight, "must be positive"))
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use steadfast_core::{Class, EndpointName, Event, InvalidConfig, LimitKey, UnknownEndpoint};
 use tokio::time::Instant;
 
+use crate::endpoint::Endpoint;
 use crate::endpoint::rewrite::strip_root;
-use crate::endpoint::{Endpoint, check_weight};
+use crate::endpoint::weight::Weight;
 use crate::pool::Pool;
 use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
 use crate::pool::status::EndpointStatus;
@@ -18,14 +19,14 @@ use crate::state::EndpointState;
 /// layer share the endpoints.
 ///
 /// ```
-/// use steadfast_balance::{Endpoint, EndpointBalanceLayer};
+/// use steadfast_balance::{Endpoint, EndpointBalanceLayer, Weight};
 ///
 /// let layer = EndpointBalanceLayer::builder()
 ///     .endpoint(Endpoint::new("a", "https://a.example.com")?)
 ///     .build()?;
 /// let pool = layer.handle();
 /// pool.add(Endpoint::new("b", "https://b.example.com")?)?;
-/// pool.set_weight("b", 2.0)?;
+/// pool.set_weight("b", Weight::new(2.0)?)?;
 /// pool.disable("a")?;
 /// assert!(!pool.status()[0].admissible);
 /// pool.remove("a")?;
@@ -138,7 +139,7 @@ impl PoolHandle {
                 let same = |entry: &&ActiveEndpoint| entry.state.config.is_same(&endpoint);
                 let known = before.iter().find(same).cloned();
                 let (tier, weight) = (endpoint.tier, endpoint.weight);
-                check_weight(weight).map_err(within)?;
+                Weight::new(weight).map_err(within)?;
                 new(all, endpoint).map_err(within)?;
                 if let (Some(known), Some(added)) = (known, all.last_mut()) {
                     *added = ActiveEndpoint {
@@ -195,13 +196,9 @@ impl PoolHandle {
     ///
     /// # Errors
     ///
-    /// Returns an error if no endpoint has this name, or if the weight is not positive.
-    pub fn set_weight(&self, name: &str, weight: f64) -> Result<(), InvalidConfig> {
-        check_weight(weight)?;
-        self.set(name, |entry| entry.weight = weight)
-            .map_err(|error| {
-                InvalidConfig::new("name", error.endpoint(), "must be the name of an endpoint")
-            })
+    /// Returns an error if no endpoint has this name.
+    pub fn set_weight(&self, name: &str, weight: Weight) -> Result<(), UnknownEndpoint> {
+        self.set(name, |entry| entry.weight = weight.get())
     }
 
     /// Sets the tier of an endpoint.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -19,12 +20,15 @@ use super::builder::CircuitBreakerBuilder;
 /// removed breaker continue to work; the next request for its key creates a new one.
 ///
 /// ```
+/// use std::num::NonZeroUsize;
 /// use steadfast_breaker::{BreakerRegistry, CircuitBreaker};
 ///
+/// const MOST: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
+///
 /// let builder = CircuitBreaker::builder().consecutive_failures(3);
-/// let breakers = BreakerRegistry::new(1000, move |host: &String| {
+/// let breakers = BreakerRegistry::new(MOST, move |host: &String| {
 ///     builder.clone().name(host.as_str())
-/// })?;
+/// });
 ///
 /// breakers.get("a.test")?.trip();
 /// assert!(breakers.get("a.test")?.try_acquire().is_err());
@@ -63,25 +67,18 @@ struct Entry {
 
 impl<K: Eq + Hash + Clone> BreakerRegistry<K> {
     /// Creates a registry of at most `capacity` breakers. `make` returns the builder for a key.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `capacity` is zero.
     pub fn new(
-        capacity: usize,
+        capacity: NonZeroUsize,
         make: impl Fn(&K) -> CircuitBreakerBuilder + Send + Sync + 'static,
-    ) -> Result<Self, InvalidConfig> {
-        if capacity == 0 {
-            return Err(InvalidConfig::new("capacity", "0", "must be at least 1"));
-        }
-        Ok(Self {
+    ) -> Self {
+        Self {
             inner: Arc::new(Inner {
-                capacity,
+                capacity: capacity.get(),
                 make: Box::new(make),
                 breakers: RwLock::default(),
                 clock: AtomicU64::new(0),
             }),
-        })
+        }
     }
 
     /// Returns the breaker of `key`, and creates it if there is none.
@@ -186,10 +183,10 @@ mod tests {
     use super::*;
 
     fn registry(capacity: usize) -> BreakerRegistry<u32> {
+        let capacity = NonZeroUsize::new(capacity).expect("room for some");
         BreakerRegistry::new(capacity, |key: &u32| {
             CircuitBreaker::builder().name(key.to_string())
         })
-        .expect("room for some")
     }
 
     #[test]
@@ -276,11 +273,9 @@ mod tests {
     }
 
     #[test]
-    fn invalid_capacity_or_builder_is_rejected() {
-        let builder = || CircuitBreaker::builder();
-        let error = BreakerRegistry::new(0, move |_: &u32| builder()).unwrap_err();
-        assert_eq!(error.field(), "capacity");
-        let bad = BreakerRegistry::new(1, |_: &u32| CircuitBreaker::builder().probes(0));
-        assert_eq!(bad.unwrap().get(&1).unwrap_err().field(), "probes");
+    fn invalid_builder_is_rejected() {
+        let make = |_: &u32| CircuitBreaker::builder().probes(0);
+        let bad = BreakerRegistry::new(NonZeroUsize::MIN, make);
+        assert_eq!(bad.get(&1).unwrap_err().field(), "probes");
     }
 }

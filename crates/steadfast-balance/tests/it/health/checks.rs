@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use steadfast_balance::{CheckOutcome, Credential, Endpoint, HealthCheck};
+use steadfast_balance::{CheckOutcome, Credential, Endpoint, HealthCheck, Weight};
 use steadfast_core::{BoxError, BreakerState, Class, Classified, Verdict};
 use tokio::time::{Instant, sleep};
 use tower::Layer;
@@ -187,7 +187,10 @@ async fn start_each_makes_one_client_per_endpoint() {
         .start_each::<_, _, Body, _>(&setup.handle, make)
         .unwrap();
     sleep(15 * SECOND).await;
-    setup.handle.set_weight("a", 2.0).unwrap();
+    setup
+        .handle
+        .set_weight("a", Weight::new(2.0).unwrap())
+        .unwrap();
     sleep(10 * SECOND).await;
     assert_eq!(*made.lock().unwrap(), ["a", "b"], "once");
     for name in ["a", "b"] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_balance::{Credential, Endpoint, EndpointMode, PoolHandle};
+use steadfast_balance::{Credential, Endpoint, EndpointMode, PoolHandle, Weight};
 
 use super::NAMES;
 use super::servers::Dice;
@@ -20,7 +20,10 @@ pub(super) async fn change_random_endpoint(handle: &PoolHandle, dice: &Dice) {
     let n = dice.below(NAMES.len());
     let name = NAMES[n];
     match dice.below(12) {
-        0 | 1 => drop(handle.set_weight(name, dice.pick(&[0.1, 1.0, 5.0]))),
+        0 | 1 => {
+            let weight = Weight::new(dice.pick(&[0.1, 1.0, 5.0]));
+            drop(handle.set_weight(name, weight.expect("a weight")));
+        }
         2 | 3 => drop(handle.set_tier(name, dice.pick(&[0, 1, 2]))),
         4 => drop(handle.disable(name)),
         5 => drop(handle.drain(name)),

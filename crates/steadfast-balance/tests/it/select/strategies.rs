@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_balance::{EndpointBalanceLayer, Strategy};
+use steadfast_balance::{EndpointBalanceLayer, Strategy, Weight};
 use steadfast_core::RoutingOptions;
 use tokio::time::sleep;
 use tower::ServiceExt;
@@ -84,7 +84,7 @@ async fn round_robin_follows_weights_and_interleaves() {
     let back = requests_per_server(&net, names, &service, many(80)).await;
     assert!((48..=52).contains(&back[0]), "{back:?}");
 
-    handle.set_weight("c", 3.0).unwrap();
+    handle.set_weight("c", Weight::new(3.0).unwrap()).unwrap();
     let now = requests_per_server(&net, names, &service, many(100)).await;
     assert!((48..=52).contains(&now[0]), "{now:?}");
     assert!((28..=32).contains(&now[2]), "{now:?}");
