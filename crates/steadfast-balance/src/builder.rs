@@ -111,6 +111,16 @@ impl<F> EndpointBalanceBuilder<F> {
         self
     }
 
+    /// Sets the longest wait for a probe while the breakers of all endpoints of a request are open.
+    /// Defaults to [`DEFAULT_PROBE_WAIT`](EndpointBalanceLayer::DEFAULT_PROBE_WAIT).
+    ///
+    /// Each such endpoint gets a probe at most once per second, before the end of its open time. The
+    /// first success serves the waiters. With zero, no probe is early and no request waits for one.
+    pub fn probe_wait(mut self, wait: Duration) -> Self {
+        self.config.probe_wait = wait;
+        self
+    }
+
     /// Sets the longest wait for a better endpoint before a request moves to a
     /// [degraded](Endpoint::degraded) one. Defaults to
     /// [`DEFAULT_PREFER_WAIT`](EndpointBalanceLayer::DEFAULT_PREFER_WAIT).
@@ -206,6 +216,11 @@ impl<F> fmt::Debug for EndpointBalanceBuilder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EndpointBalanceBuilder")
             .field("endpoints", &self.endpoints)
+            .field("when_exhausted", &self.config.when_exhausted)
+            .field("max_wait", &self.config.max_wait)
+            .field("overload_wait", &self.config.overload_wait)
+            .field("probe_wait", &self.config.probe_wait)
+            .field("prefer_wait", &self.config.prefer_wait)
             .finish_non_exhaustive()
     }
 }

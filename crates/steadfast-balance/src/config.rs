@@ -17,6 +17,9 @@ pub(crate) const DEFAULT_PREFER_WAIT: Duration = Duration::from_secs(3);
 /// The default of `overload_wait`: the shortest bound of a wait during an overload.
 pub(crate) const DEFAULT_OVERLOAD_WAIT: Duration = Duration::from_secs(1);
 
+/// The default of `probe_wait`: the longest wait for a probe while all breakers are open.
+pub(crate) const DEFAULT_PROBE_WAIT: Duration = Duration::from_secs(1);
+
 /// The settings of a pool, without its endpoints.
 #[derive(Clone)]
 pub(crate) struct PoolConfig {
@@ -34,6 +37,8 @@ pub(crate) struct PoolConfig {
     pub(crate) max_wait: Duration,
     /// The shortest bound of a wait during an overload.
     pub(crate) overload_wait: Duration,
+    /// The longest wait for a probe while all breakers are open.
+    pub(crate) probe_wait: Duration,
     /// The longest wait for a better endpoint than a degraded one.
     pub(crate) prefer_wait: Duration,
     /// The seed of random numbers, for repeatable runs.
@@ -50,6 +55,7 @@ impl Default for PoolConfig {
             when_exhausted: WhenExhausted::default(),
             max_wait: DEFAULT_MAX_WAIT,
             overload_wait: DEFAULT_OVERLOAD_WAIT,
+            probe_wait: DEFAULT_PROBE_WAIT,
             prefer_wait: DEFAULT_PREFER_WAIT,
             seed: None,
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use crate::config::{DEFAULT_MAX_WAIT, DEFAULT_OVERLOAD_WAIT, DEFAULT_PREFER_WAIT};
+use crate::config::{
+    DEFAULT_MAX_WAIT, DEFAULT_OVERLOAD_WAIT, DEFAULT_PREFER_WAIT, DEFAULT_PROBE_WAIT,
+};
 use crate::endpoint::Endpoint;
 use crate::make_layer::{MakeEndpointLayer, NoEndpointLayer};
 use crate::pool::Pool;
@@ -34,6 +36,8 @@ impl EndpointBalanceLayer {
     pub const DEFAULT_MAX_WAIT: Duration = DEFAULT_MAX_WAIT;
     /// The default of [`overload_wait`](crate::EndpointBalanceBuilder::overload_wait).
     pub const DEFAULT_OVERLOAD_WAIT: Duration = DEFAULT_OVERLOAD_WAIT;
+    /// The default of [`probe_wait`](crate::EndpointBalanceBuilder::probe_wait).
+    pub const DEFAULT_PROBE_WAIT: Duration = DEFAULT_PROBE_WAIT;
     /// The default of [`prefer_wait`](crate::EndpointBalanceBuilder::prefer_wait).
     pub const DEFAULT_PREFER_WAIT: Duration = DEFAULT_PREFER_WAIT;
 }

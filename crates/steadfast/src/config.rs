@@ -30,7 +30,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
-use steadfast_balance::{Endpoint, Strategy};
+use steadfast_balance::{Endpoint, EndpointBalanceBuilder, Strategy, WhenExhausted};
 use steadfast_core::InvalidConfig;
 use steadfast_retry::{Backoff, RetryOn429Layer};
 
@@ -51,6 +51,20 @@ pub struct StackConfig {
     pub timeouts: Timeouts,
     /// The number of attempts and the waits between them.
     pub retry: RetryConfig,
+    /// `fail`, `wait` or `least_bad`: the treatment of a request without an admissible endpoint.
+    pub when_exhausted: WhenExhausted,
+    /// The longest wait in the queue. Zero disables the queue.
+    #[serde(deserialize_with = "deserialize_some")]
+    pub max_wait: Option<Duration>,
+    /// The shortest bound of a wait during an overload.
+    #[serde(deserialize_with = "deserialize_some")]
+    pub overload_wait: Option<Duration>,
+    /// The longest wait for a probe while all breakers are open. Zero disables early probes.
+    #[serde(deserialize_with = "deserialize_some")]
+    pub probe_wait: Option<Duration>,
+    /// The longest wait for a better endpoint before a request moves to a degraded one.
+    #[serde(deserialize_with = "deserialize_some")]
+    pub prefer_wait: Option<Duration>,
 }
 
 /// One endpoint. `name` and `url` are required.
@@ -130,7 +144,8 @@ impl StackConfig {
         let mut builder = AiStack::builder()
             .strategy(self.strategy)
             .timeouts(self.timeouts)
-            .retry(retry);
+            .retry(retry)
+            .balance(|balance| self.balance(balance));
         if let Some(deadline) = self.retry.deadline {
             if deadline.is_zero() {
                 let reason = "must be longer than zero";
@@ -145,6 +160,26 @@ impl StackConfig {
             builder = builder.endpoint(endpoint);
         }
         Ok(builder)
+    }
+}
+
+impl StackConfig {
+    /// Applies the waits of the balancer.
+    fn balance(&self, balance: EndpointBalanceBuilder) -> EndpointBalanceBuilder {
+        let mut balance = balance.when_exhausted(self.when_exhausted);
+        if let Some(wait) = self.max_wait {
+            balance = balance.max_wait(wait);
+        }
+        if let Some(wait) = self.overload_wait {
+            balance = balance.overload_wait(wait);
+        }
+        if let Some(wait) = self.probe_wait {
+            balance = balance.probe_wait(wait);
+        }
+        if let Some(wait) = self.prefer_wait {
+            balance = balance.prefer_wait(wait);
+        }
+        balance
     }
 }
 

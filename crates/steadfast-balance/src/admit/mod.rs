@@ -6,5 +6,6 @@ pub(crate) mod overloads;
 pub(crate) mod patience;
 pub(crate) mod queue;
 pub(crate) mod signals;
+pub(crate) mod view;
 pub(crate) mod wait;
 pub(crate) mod waiters;

@@ -104,22 +104,13 @@ struct Window {
 impl Overload {
     /// Records the end of a wait. `len` waiters remain.
     pub(crate) fn left(&mut self, departure: Departure, len: usize, now: Instant) {
-        let Departure {
-            end,
-            since,
-            joined,
-            bound,
-            has_deadline,
-        } = departure;
-        match end {
-            End::Served => self.served(now.saturating_duration_since(joined), bound, len, now),
-            End::Cancelled => {
-                let age = now.saturating_duration_since(since);
-                if age >= bound {
-                    self.cancelled(age, has_deadline, now);
-                }
-            }
-            End::GaveUp => {}
+        let Departure { bound, .. } = departure;
+        let waited = now.saturating_duration_since(departure.joined);
+        let age = now.saturating_duration_since(departure.since);
+        match departure.end {
+            End::Served => self.served(waited, bound, len, now),
+            End::Cancelled if age >= bound => self.cancelled(age, departure.has_deadline, now),
+            End::Cancelled | End::GaveUp => {}
         }
         // An empty queue does not stand.
         if len == 0 {

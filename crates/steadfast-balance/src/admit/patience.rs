@@ -79,9 +79,18 @@ impl Patience {
         pressure.overloaded && wait > self.bound_on_arrival() && !self.prefers
     }
 
+    /// Ends the wait of a stale request. Returns whether it is stale.
+    pub(crate) fn expire(&mut self, age: Duration, pressure: Pressure, now: Instant) -> bool {
+        let is_stale = self.is_stale(age, pressure);
+        if is_stale {
+            self.until = now;
+        }
+        is_stale
+    }
+
     /// Returns whether the caller of a request of this age is probably about to cancel. The
     /// answer would come too late.
-    pub(crate) fn is_stale(&self, age: Duration, pressure: Pressure) -> bool {
+    fn is_stale(&self, age: Duration, pressure: Pressure) -> bool {
         if self.prefers {
             return false;
         }

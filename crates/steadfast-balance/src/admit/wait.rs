@@ -1,34 +1,26 @@
 //! The wait of a request while no endpoint is admissible.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
 use steadfast_core::BoxError;
-use steadfast_core::layer::saturating_add;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::admit::overload::{Departure, End};
 use crate::admit::patience::Patience;
 use crate::admit::queue::Queue;
 use crate::admit::signals::QueuePosition;
-use crate::admit::waiters::{Key, TICK, Wanted};
-use crate::exhausted::WhenExhausted;
-use crate::pool::Pool;
-use crate::pool::context::PoolContext;
-use crate::pool::snapshot::PoolSnapshot;
+use crate::admit::view::View;
+use crate::admit::waiters::{Key, TICK};
 use crate::select::eligibility::{Eligibility, Stage};
-use crate::select::forecast::{soonest, wait_behind};
-use crate::select::request_context::RequestContext;
+use crate::select::forecast::soonest;
 use crate::select::selector::Selection;
-use crate::state::EndpointState;
-use crate::state::availability::Availability;
-use crate::state::limits::limit_state::LimitState;
 
 /// The delay before a request that waits for a busy service tries an available endpoint again.
 /// The delay applies if another request took the slot first.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// The wake-up sources of a request without an endpoint.
 pub(crate) struct Waiting<S> {
     /// The services of busy endpoints, kept so that they can wake this request.
@@ -57,19 +49,6 @@ pub(crate) enum Step<T> {
     Done(T),
     /// A waker is registered for each event that can change the result.
     Wait,
-}
-
-/// The inputs of a search among the endpoints.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    pub(crate) pool: &'a Pool,
-    pub(crate) shared: &'a Arc<PoolContext>,
-    pub(crate) snapshot: &'a PoolSnapshot,
-    pub(crate) context: &'a RequestContext,
-    pub(crate) eligibility: &'a Eligibility<'a>,
-    /// The epoch of the queue before the search.
-    pub(crate) epoch: usize,
-    pub(crate) now: Instant,
 }
 
 impl<S> Default for Waiting<S> {
@@ -107,14 +86,8 @@ impl<S> Waiting<S> {
             return false;
         };
         let age = now.saturating_duration_since(eligibility.since(came));
-        let is_stale = patience.is_stale(
-            age,
-            queue.pressure(eligibility.demand, patience.has_deadline, now),
-        );
-        if is_stale {
-            patience.until = now;
-        }
-        is_stale
+        let pressure = queue.pressure(eligibility.demand, patience.has_deadline, now);
+        patience.expire(age, pressure, now)
     }
 
     /// Returns its position in the queue, if it has one.
@@ -230,6 +203,7 @@ impl<S> Waiting<S> {
             (place, patience)
         });
         let next = place.wait(view.wanted(selection), busy, cx.waker(), view.now);
+        let next = view.next_probe().into_iter().chain(next).min();
         next.map_or(patience.until, |next| next.min(patience.until))
     }
 
@@ -241,7 +215,6 @@ impl<S> Waiting<S> {
         skip: &[u64],
         came: Instant,
     ) -> Option<Patience> {
-        let shared = view.shared;
         if let Some((_, patience)) = self.place {
             // A waiter continues even if its endpoint has begun to cool. It stops if no endpoint
             // is left.
@@ -249,39 +222,7 @@ impl<S> Waiting<S> {
             left.find(|entry| view.eligibility.admits(Stage::Ever, &entry.state))?;
             return Some(patience);
         }
-        let mut others = view
-            .candidates(Selection::NoneAdmissible)
-            .filter(|endpoint| !skip.contains(&endpoint.id));
-        let start_by = view.start_by(came);
-        let until = match (selection, shared.config.when_exhausted) {
-            (Selection::WorthWaiting(_), _) => {
-                saturating_add(view.eligibility.since(came), shared.config.prefer_wait)
-            }
-            _ if shared.config.max_wait.is_zero() => return None,
-            (_, WhenExhausted::Wait) => {
-                others.next()?;
-                saturating_add(came, shared.config.max_wait)
-            }
-            _ => {
-                others.find(|endpoint| view.check(endpoint).is_paced())?;
-                start_by.unwrap_or_else(|| saturating_add(came, shared.config.max_wait))
-            }
-        };
-        let until = start_by.map_or(until, |start_by| until.min(start_by));
-        let (queue, demand) = (&shared.signals.queue, view.eligibility.demand);
-        let pressure = queue.pressure(demand, start_by.is_some(), view.now);
-        let prefers = matches!(selection, Selection::WorthWaiting(_));
-        let patience = Patience::new(
-            until,
-            (came, start_by),
-            view.expected_latency(),
-            shared.config.overload_wait,
-            pressure,
-        );
-        Some(Patience {
-            prefers,
-            ..patience
-        })
+        view.patience(selection, skip, came)
     }
 
     /// Returns whether the endpoints have changed, and registers for the next change.
@@ -307,109 +248,5 @@ impl<S> Waiting<S> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         timer.as_mut().reset(at);
         timer.as_mut().poll(cx).is_ready()
-    }
-}
-
-impl<'a> View<'a> {
-    /// Returns whether the endpoints have changed or all waiters were woken since the search.
-    fn is_old(self) -> bool {
-        self.snapshot.version < self.pool.version()
-            || self.epoch != self.shared.signals.queue.epoch()
-    }
-
-    /// Returns the endpoints that the request waits for. If some are worth a wait, the others are
-    /// left to other requests.
-    fn candidates(
-        self,
-        selection: Selection,
-    ) -> impl Iterator<Item = &'a Arc<EndpointState>> + use<'a> {
-        let Self {
-            snapshot,
-            eligibility,
-            ..
-        } = self;
-        let (end, stage) = match selection {
-            Selection::WorthWaiting(end) => (end, Stage::Better),
-            _ => (snapshot.active().len(), Stage::Next),
-        };
-        let active = snapshot.active()[..end].iter().map(|entry| &entry.state);
-        active.filter(move |endpoint| eligibility.admits(stage, endpoint))
-    }
-
-    /// Returns the endpoints that the request wants, shared if it has no restrictions.
-    fn wanted(self, selection: Selection) -> Wanted {
-        match selection {
-            Selection::WorthWaiting(_) => {}
-            _ if self.eligibility.is_unrestricted() => return self.snapshot.all_active().clone(),
-            _ => {}
-        }
-        self.candidates(selection).cloned().collect()
-    }
-
-    /// Returns the availability of `endpoint` for the request.
-    fn check(self, endpoint: &EndpointState) -> Availability {
-        self.eligibility.check(Stage::Next, endpoint, self.now)
-    }
-
-    /// Returns the estimated time until its slot, behind all waiters.
-    fn wait_for_slot(self, selection: Selection, came: Instant) -> Duration {
-        let key = Key::behind(self.eligibility.since(came));
-        let demand = self.eligibility.demand;
-        let ahead = (self.shared.signals.queue).ahead((key, demand), self.candidates(selection));
-        let (end, stage) = match selection {
-            Selection::WorthWaiting(end) => (end, Stage::Better),
-            _ => (self.snapshot.active().len(), Stage::Ever),
-        };
-        let wanted = self.snapshot.active()[..end]
-            .iter()
-            .map(|entry| &*entry.state);
-        wait_behind(ahead, (self.eligibility, stage), wanted, self.now)
-    }
-
-    /// Returns whether the request has waited for the bound while every probe was refused. No
-    /// evidence shows that a longer wait would help.
-    fn is_in_vain(self, came: Instant, patience: Patience) -> bool {
-        let age = self
-            .now
-            .saturating_duration_since(self.eligibility.since(came));
-        let when_exhausted = self.shared.config.when_exhausted;
-        if age < patience.bound || patience.prefers || when_exhausted == WhenExhausted::Wait {
-            return false;
-        }
-        let mut refused = 0;
-        self.candidates(Selection::NoneAdmissible).all(|endpoint| {
-            let is_refused = |limits: &LimitState| limits.cooldown.is_refused();
-            let is_refused =
-                (endpoint.limits).fold(self.eligibility.demand, is_refused, |a, b| a || b);
-            refused += usize::from(is_refused);
-            is_refused || matches!(self.check(endpoint), Availability::Broken { .. })
-        }) && refused > 0
-    }
-
-    /// Returns the latency of the fastest endpoint of the request. Zero without a success.
-    fn expected_latency(self) -> Duration {
-        self.candidates(Selection::NoneAdmissible)
-            .filter_map(|endpoint| endpoint.load.latency.average())
-            .min()
-            .unwrap_or_default()
-    }
-
-    /// Returns the latest start of an attempt with a probable response before the deadline, if the
-    /// request has one.
-    fn start_by(self, came: Instant) -> Option<Instant> {
-        let deadline = self.context.deadline?;
-        let demand = self.eligibility.demand;
-        let slowest = self
-            .candidates(Selection::NoneAdmissible)
-            .filter_map(|endpoint| {
-                let patience = |limits: &LimitState| limits.cooldown.patience();
-                let patience = (endpoint.limits).fold(demand, patience, Option::max);
-                endpoint.load.latency.seldom_more().max(patience)
-            })
-            .max()
-            .unwrap_or_default();
-        // A rare slow response must not rule out the wait, so the margin is at most half the time.
-        let at_most = deadline.remaining(came) / 2;
-        deadline.instant().checked_sub(slowest.min(at_most))
     }
 }

@@ -1,4 +1,4 @@
-//! The last resort: an attempt at a broken pool.
+//! Attempts at a broken pool: early probes, and the last resort.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,6 +11,43 @@ use crate::state::availability::Availability;
 
 /// The minimum interval between two last-resort attempts of a pool.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Returns the endpoint with the earliest due probe.
+///
+/// Returns `None` unless all eligible endpoints are broken and an early probe is due.
+pub(crate) fn early_probe(
+    eligibility: &Eligibility<'_>,
+    skip: &[u64],
+    now: Instant,
+) -> Option<usize> {
+    let mut best: Option<(Instant, usize)> = None;
+    for (index, entry) in eligibility.snapshot.active().iter().enumerate() {
+        match eligibility.check(Stage::Next, &entry.state, now) {
+            Availability::Never => {}
+            Availability::Broken { early, .. } => {
+                let due = early.filter(|early| *early <= now && !skip.contains(&entry.state.id));
+                best = due.map(|due| (due, index)).into_iter().chain(best).min();
+            }
+            _ => return None,
+        }
+    }
+    best.map(|(_, index)| index)
+}
+
+/// Returns when the next early probe is due, or the outcome of one may be known.
+///
+/// Returns `None` unless all eligible endpoints are broken.
+pub(crate) fn next_probe(eligibility: &Eligibility<'_>, now: Instant) -> Option<Instant> {
+    let mut next: Option<Instant> = None;
+    for entry in eligibility.snapshot.active() {
+        match eligibility.check(Stage::Next, &entry.state, now) {
+            Availability::Never => {}
+            Availability::Broken { early, .. } => next = early.into_iter().chain(next).min(),
+            _ => return None,
+        }
+    }
+    next
+}
 
 impl PoolContext {
     /// Chooses the endpoint with the earliest recovery.
@@ -29,6 +66,7 @@ impl PoolContext {
                 Availability::Broken {
                     at,
                     last_resort: true,
+                    ..
                 } => {
                     let is_better = best.is_none_or(|(best, _)| at < best);
                     if is_better && !skip.contains(&entry.state.id) {

@@ -3,7 +3,7 @@
 pub(crate) mod candidates;
 pub(crate) mod eligibility;
 pub(crate) mod forecast;
-mod last_resort;
+pub(crate) mod last_resort;
 pub(crate) mod pick;
 pub(crate) mod pick_context;
 pub(crate) mod random;

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::admit::queue::Claims;
-use crate::admit::wait::{Step, View, Waiting};
+use crate::admit::view::View;
+use crate::admit::wait::{Step, Waiting};
 use crate::admit::waiters::Key;
 use crate::endpoint::caller::credential_hash;
 use crate::exhausted::WhenExhausted;
@@ -16,10 +17,11 @@ use crate::pool::Pool;
 use crate::pool::context::PoolContext;
 use crate::pool::services::{Reachable, Services};
 use crate::select::eligibility::Eligibility;
+use crate::select::last_resort::early_probe;
 use crate::select::request_context::RequestContext;
 use crate::select::selector::{Exclusions, Selection};
 use crate::service::announce::emit_failover;
-use crate::service::in_flight::{InFlight, Reservation};
+use crate::service::in_flight::{Admission, InFlight, Reservation};
 
 /// A request that has no endpoint yet.
 pub(crate) struct Selecting<S, B> {
@@ -203,10 +205,9 @@ impl<'a, S> Search<'a, S> {
             let exclusions = Exclusions { skip, claims };
             let selection = shared.choose(&self.eligibility, extensions, exclusions, now);
             let chosen = match selection {
-                Selection::Endpoint(at) => (at, false),
-                // No endpoint is admissible: the least bad one may have to serve.
-                _ => match least_bad(shared, context, &self.eligibility, skip, now) {
-                    Some(at) => (at, true),
+                Selection::Endpoint(at) => (at, Admission::Regular),
+                _ => match broken(shared, context, &self.eligibility, skip, now) {
+                    Some(chosen) => chosen,
                     None => return Ok(selection),
                 },
             };
@@ -222,7 +223,7 @@ impl<'a, S> Search<'a, S> {
     fn try_reserve<B>(
         &mut self,
         pool: &Pool,
-        (at, last_resort): (usize, bool),
+        (at, admission): (usize, Admission),
         (context, reserved): (&RequestContext, &mut Reservation),
         waiting: &mut Option<Box<Waiting<S>>>,
         cx: &mut Context<'_>,
@@ -246,11 +247,7 @@ impl<'a, S> Search<'a, S> {
             return Answer::Other;
         };
         // Another request may have taken the last slot.
-        let admitted = if last_resort {
-            reserved.try_admit_as_last_resort(entry, context, now)
-        } else {
-            reserved.try_admit(entry, context, now)
-        };
+        let admitted = reserved.try_admit(entry, admission, context, now);
         match ready {
             Ok(()) if admitted && snapshot.version < pool.version() => {
                 reserved.give_back();
@@ -278,16 +275,29 @@ impl<'a, S> Search<'a, S> {
     }
 }
 
-/// Selects the least bad endpoint, if the configuration allows it.
-fn least_bad(
+/// Selects an endpoint although no endpoint is admissible: for an early probe, or as the least bad
+/// one if the configuration allows it.
+fn broken(
     shared: &PoolContext,
     context: &RequestContext,
     eligibility: &Eligibility<'_>,
     skip: &[u64],
     now: Instant,
-) -> Option<usize> {
-    let is_allowed = shared.config.when_exhausted == WhenExhausted::LeastBad && !context.is_hedge();
-    is_allowed.then(|| shared.least_bad(eligibility, skip, now))?
+) -> Option<(usize, Admission)> {
+    let config = &shared.config;
+    if context.is_hedge() {
+        return None;
+    }
+    if !config.probe_wait.is_zero() {
+        if let Some(at) = early_probe(eligibility, skip, now) {
+            return Some((at, Admission::EarlyProbe));
+        }
+    }
+    if config.when_exhausted != WhenExhausted::LeastBad {
+        return None;
+    }
+    let at = shared.least_bad(eligibility, skip, now)?;
+    Some((at, Admission::LastResort))
 }
 
 /// Ends a hedge that no endpoint admits at once. The caller does not see the error, because the

@@ -13,6 +13,7 @@ use crate::pool::Pool;
 use crate::pool::snapshot::ActiveEndpoint;
 use crate::select::request_context::RequestContext;
 use crate::service::load_guard::LoadGuard;
+use crate::state::EARLY_PROBES;
 use crate::state::limits::limit_state::LimitState;
 use crate::state::limits::tickets::{Level, Tickets};
 use crate::state::reason::Reason;
@@ -37,6 +38,17 @@ pub(crate) struct Reservation {
     load: Option<LoadGuard>,
     /// Keeps the other attempts of the request away from this endpoint.
     slot: Option<AttemptSlot>,
+}
+
+/// The reason for an admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// The breaker admits the attempt.
+    Regular,
+    /// All breakers are open, and a probe is due before the end of the open time.
+    EarlyProbe,
+    /// All breakers are open, and the configuration takes the least bad endpoint.
+    LastResort,
 }
 
 // ===== impl InFlight =====
@@ -86,6 +98,7 @@ impl Reservation {
     pub(crate) fn try_admit(
         &mut self,
         entry: &ActiveEndpoint,
+        admission: Admission,
         context: &RequestContext,
         now: Instant,
     ) -> bool {
@@ -93,25 +106,17 @@ impl Reservation {
         let Some(tickets) = endpoint.limits.try_admit(&context.demand, now) else {
             return false;
         };
-        let Ok(permit) = endpoint.breaker.at(now).try_acquire_detached() else {
+        let breaker = endpoint.breaker.at(now);
+        let permit = match admission {
+            Admission::Regular => breaker.try_acquire_detached().map(Some),
+            Admission::EarlyProbe => breaker.try_acquire_early(EARLY_PROBES).map(Some),
+            Admission::LastResort => Ok(None),
+        };
+        let Ok(permit) = permit else {
             endpoint.limits.unsent(&tickets);
             return false;
         };
-        self.admit(entry, (tickets, Some(permit)), context, now);
-        true
-    }
-
-    /// Reserves capacity although the breaker is open, unless the endpoint is cooling.
-    pub(crate) fn try_admit_as_last_resort(
-        &mut self,
-        entry: &ActiveEndpoint,
-        context: &RequestContext,
-        now: Instant,
-    ) -> bool {
-        let Some(tickets) = entry.state.limits.try_admit(&context.demand, now) else {
-            return false;
-        };
-        self.admit(entry, (tickets, None), context, now);
+        self.admit(entry, (tickets, permit), context, now);
         true
     }
 
@@ -270,7 +275,7 @@ mod tests {
 
         let mut in_flight = InFlight::new(RequestContext::default());
         let InFlight { context, reserved } = &mut in_flight;
-        assert!(!reserved.try_admit(entry, context, now));
+        assert!(!reserved.try_admit(entry, Admission::Regular, context, now));
         assert!(cooldown.would_admit(now));
         assert_eq!(endpoint.load.in_flight(), 0);
     }

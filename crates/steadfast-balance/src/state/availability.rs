@@ -17,6 +17,8 @@ pub(crate) enum Availability {
         at: Instant,
         /// Whether an attempt could succeed earlier: the endpoint neither cools nor is isolated.
         last_resort: bool,
+        /// When an early probe is due, or the outcome of a probe may be known.
+        early: Option<Instant>,
     },
     /// The request must not be sent to this endpoint.
     Never,

@@ -21,7 +21,7 @@ use std::time::Duration;
 use http::StatusCode;
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::layer::{Observers, saturating_add};
-use steadfast_core::{BreakerEffect, Class, InvalidConfig, LimitKey, Scope, Verdict};
+use steadfast_core::{BreakerEffect, BreakerState, Class, InvalidConfig, LimitKey, Scope, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
@@ -39,6 +39,8 @@ use crate::state::reason::{LastFailure, Reason};
 use crate::state::trigger::Trigger;
 use steadfast_core::layer::stable_hash;
 
+/// The interval of the early probes at an endpoint of a pool without a closed breaker.
+pub(crate) const EARLY_PROBES: Duration = Duration::from_secs(1);
 /// The minimum bench of an endpoint with an exhausted quota.
 const QUOTA_BENCH: Duration = Duration::from_secs(30 * 60);
 /// The first bench of an endpoint that rejects its own credential. Each further rejection doubles
@@ -117,9 +119,11 @@ impl EndpointState {
             cools = self.limits.until(demand, now).is_some();
         }
         if let Some(wait) = self.breaker.at(now).retry_in() {
+            let at = saturating_add(now, wait).max(ready);
             return Availability::Broken {
-                at: saturating_add(now, wait).max(ready),
+                at,
                 last_resort: !cools && !self.breaker.is_isolated(),
+                early: (!cools).then(|| self.early_probe(at, now)).flatten(),
             };
         }
         let tokens = self.limits.has_tokens_at(demand, now);
@@ -130,6 +134,15 @@ impl EndpointState {
         } else {
             Availability::Now
         }
+    }
+
+    /// Returns when an early probe is due, or the outcome of a probe may be known. `at` is the end of
+    /// the open time.
+    fn early_probe(&self, at: Instant, now: Instant) -> Option<Instant> {
+        let wait = self.breaker.at(now).early_retry_in(EARLY_PROBES);
+        let early = saturating_add(now, wait.unwrap_or_default());
+        let is_early = early < at || self.breaker.state() == BreakerState::HalfOpen;
+        is_early.then_some(early)
     }
 
     /// Returns the time since the pool was built.

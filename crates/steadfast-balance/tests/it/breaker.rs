@@ -7,7 +7,8 @@ use tower::ServiceExt;
 
 use crate::support::{
     Events, MS, Net, Reply, SECOND, Stream, answer, balancer, connection_reset, expect_exhausted,
-    get, ok, pool, send, send_for_status, status_of, streamed, with_headers,
+    get, ok, pool, pool_without_early_probes, send, send_for_status, status_of, streamed,
+    with_headers,
 };
 
 #[tokio::test(start_paused = true)]
@@ -15,7 +16,10 @@ async fn breaker_opens_after_seven_failures_and_closes_after_three_probes() {
     let net = Net::new();
     net.on("a", |_| connection_reset());
     let events = Events::default();
-    let (service, handle) = balancer(pool(&["a"]).observer(events.observer()), &net);
+    let (service, handle) = balancer(
+        pool_without_early_probes(&["a"]).observer(events.observer()),
+        &net,
+    );
     for _ in 0..6 {
         send_for_status(&service, get()).await;
     }

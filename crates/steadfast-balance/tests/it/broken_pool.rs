@@ -11,8 +11,8 @@ use crate::support::gate::{Gates, gated_balancer};
 use crate::support::rules::servers_with_rule;
 use crate::support::{
     Events, MS, Net, Reply, SECOND, answer, balancer, connection_refused, connection_reset,
-    expect_exhausted, get, get_with_trail, ok, pool, send, send_for_status, status_of,
-    with_headers,
+    expect_exhausted, get, get_with_trail, ok, pool, pool_without_early_probes, send,
+    send_for_status, status_of, with_headers,
 };
 
 /// The balancer of tower hangs for ever once all its endpoints have failed, even after they recover.
@@ -50,7 +50,7 @@ async fn readiness_errors_of_all_endpoints_do_not_empty_the_pool() {
         for name in ["a", "b", "c"] {
             net.on(name, |_| ok());
         }
-        let builder = pool(&["a", "b", "c"]).strategy(Strategy::LeastLoaded);
+        let builder = pool_without_early_probes(&["a", "b", "c"]).strategy(Strategy::LeastLoaded);
         let (service, handle) = gated_balancer(builder, &net, &gates);
         for name in ["a", "b", "c"] {
             gates.fail_readiness(name, failures);
@@ -111,7 +111,10 @@ async fn pool_of_unreachable_servers_serves_once_they_start() {
 #[tokio::test(start_paused = true)]
 async fn open_breakers_admit_again_after_recovery_timeout() {
     let net = servers_with_rule(&["a", "b"], |_| connection_refused().into());
-    let (service, handle) = balancer(pool(&["a", "b"]).strategy(Strategy::RoundRobin), &net);
+    let (service, handle) = balancer(
+        pool_without_early_probes(&["a", "b"]).strategy(Strategy::RoundRobin),
+        &net,
+    );
     for _ in 0..20 {
         assert_eq!(send_for_status(&service, get()).await, 0);
     }
@@ -137,7 +140,10 @@ async fn pool_of_open_breakers_is_neutral_and_ends_retries() {
     let net = Net::new();
     net.on("a", |_| connection_reset());
     let events = Events::default();
-    let (service, _) = balancer(pool(&["a"]).observer(events.observer()), &net);
+    let (service, _) = balancer(
+        pool_without_early_probes(&["a"]).observer(events.observer()),
+        &net,
+    );
     for _ in 0..7 {
         send_for_status(&service, get()).await;
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use steadfast_core::BreakerState;
+use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use super::admission::{Admission, Mark, Timing};
@@ -35,6 +36,10 @@ pub(crate) struct Machine {
     pub(super) cusum: Option<Cusum>,
     pub(super) slots: ProbeSlots,
     pub(super) backoff: Backoff,
+    /// When the breaker last opened.
+    pub(super) opened_at: Option<Instant>,
+    /// The end of the open time that an early probe has interrupted.
+    pub(super) interrupted: Option<Instant>,
     pub(super) change: Option<Change>,
 }
 
@@ -60,6 +65,8 @@ impl Machine {
                 rules.jitter,
                 rules.seed,
             ),
+            opened_at: None,
+            interrupted: None,
             change: None,
             rules,
         }
@@ -119,6 +126,45 @@ impl Machine {
             slot,
             timing: Timing::Since(now),
         })
+    }
+
+    /// Admits a probe before the end of the open time, `every` after the last opening. Returns the
+    /// time until one may be admitted otherwise.
+    pub(crate) fn admit_early(
+        &mut self,
+        every: Duration,
+        now: Instant,
+    ) -> Result<Admission, Option<Duration>> {
+        if let Some(wait) = self.early_wait(every, now) {
+            return Err(wait.into_time());
+        }
+        if let Phase::Open { until } = self.phase {
+            if until > now {
+                self.interrupted = Some(until);
+            }
+            self.enter(Phase::HalfOpen { successes: 0 }, None);
+        }
+        self.admit(now)
+    }
+
+    /// Returns the time until a probe may be admitted early, or `None` if it may be now.
+    pub(crate) fn early_wait(&self, every: Duration, now: Instant) -> Option<Wait> {
+        let Wait::For(wait) = self.wait(now) else {
+            return None;
+        };
+        match (self.phase, self.reason, self.opened_at) {
+            // An order and a limit of the server stand until their end.
+            (_, Some(TripReason::Manual | TripReason::RateLimited), _) | (_, _, None) => {}
+            (Phase::Open { .. }, _, Some(at)) => {
+                let early = saturating_add(at, every).saturating_duration_since(now);
+                if early.is_zero() {
+                    return None;
+                }
+                return Some(Wait::For(Some(wait.map_or(early, |wait| wait.min(early)))));
+            }
+            _ => {}
+        }
+        Some(Wait::For(wait))
     }
 
     /// Takes a probe slot if the breaker is half-open, or a share of the ramp.

@@ -59,7 +59,11 @@ impl Machine {
     }
 
     pub(super) fn reopen(&mut self, hint: Option<Duration>, now: Instant) {
-        let wait = self.backoff.after_probe();
+        // A failed early probe shows nothing new, so the rest of the open time remains.
+        let wait = match self.interrupted {
+            Some(until) if until > now => until.saturating_duration_since(now),
+            _ => self.backoff.after_probe(),
+        };
         self.open(at_least(wait, hint), TripReason::Probe, now);
     }
 
@@ -74,6 +78,8 @@ impl Machine {
             Some(until.saturating_duration_since(now)),
         );
         self.opened = self.generation;
+        self.opened_at = Some(now);
+        self.interrupted = None;
         self.reason = Some(reason);
     }
 
@@ -89,6 +95,7 @@ impl Machine {
     }
 
     fn clear(&mut self) {
+        self.interrupted = None;
         self.streak.clear();
         self.window.clear();
         if let Some(cusum) = &mut self.cusum {

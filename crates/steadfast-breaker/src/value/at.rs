@@ -68,6 +68,33 @@ impl BreakerAt<'_> {
         }
     }
 
+    /// Admits a probe as soon as `every` has passed since the last opening, even if the open time is
+    /// longer.
+    ///
+    /// For callers without an alternative: if all breakers of a pool are open, a rejection serves no
+    /// request, and a probe may. A failed early probe keeps the rest of the open time. After
+    /// [`trip`](CircuitBreaker::trip), [`isolate`](CircuitBreaker::isolate) and a rate limit no
+    /// probe is early. A closed breaker admits the attempt as usual.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no probe is due, or if all probe slots are taken.
+    pub fn try_acquire_early(self, every: Duration) -> Result<Permit<Detached>, CircuitOpen> {
+        let handle = self.breaker.handle();
+        match handle.admit_early(every, self.now) {
+            Ok(admission) => Ok(Permit::new(Detached::new(), admission)),
+            Err(wait) => Err(CircuitOpen::of(handle.clone(), wait)),
+        }
+    }
+
+    /// Returns the time until [`try_acquire_early`](Self::try_acquire_early) may admit a probe, or
+    /// `None` if it would now.
+    #[must_use]
+    pub fn early_retry_in(self, every: Duration) -> Option<Duration> {
+        let wait = self.breaker.handle().early_wait(every, self.now)?;
+        wait.into_time()
+    }
+
     /// Returns whether [`try_acquire`](Self::try_acquire) would admit an attempt. Reads only.
     #[must_use]
     #[inline]

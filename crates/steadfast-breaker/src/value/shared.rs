@@ -154,6 +154,23 @@ impl Shared {
         Ok(())
     }
 
+    /// Admits a probe before the end of the open time, `every` after the last opening.
+    pub(crate) fn admit_early(
+        &self,
+        every: Duration,
+        now: Instant,
+    ) -> Result<Admission, Option<Duration>> {
+        self.step(|machine| machine.admit_early(every, now))
+    }
+
+    /// Returns the time until a probe may be admitted early.
+    pub(crate) fn early_wait(&self, every: Duration, now: Instant) -> Option<Wait> {
+        if self.is_closed() {
+            return None;
+        }
+        self.lock().early_wait(every, now)
+    }
+
     /// Returns when an attempt may be admitted.
     pub(crate) fn wait(&self, now: impl Fn() -> Instant) -> Wait {
         match self.word().phase() {

@@ -2,6 +2,7 @@
 
 mod backpressure;
 mod contract;
+mod early_probes;
 mod grpc;
 mod http;
 mod layer;

@@ -133,3 +133,28 @@ fn long_delay_moves_unset_bound() {
         assert!(config.layer().is_ok(), "{text}");
     }
 }
+
+#[test]
+fn waits_of_the_balancer_are_applied() {
+    let config: StackConfig = toml::from_str(
+        "when_exhausted = 'wait'\nmax_wait = '11s'\noverload_wait = '12s'\nprobe_wait = '13s'\n\
+         prefer_wait = '14s'",
+    )
+    .unwrap();
+    let shown = |config: &StackConfig| {
+        let builder = config.balance(steadfast_balance::EndpointBalanceLayer::builder());
+        format!("{builder:?}")
+    };
+    let text = shown(&config);
+    for part in [
+        "when_exhausted: Wait",
+        "max_wait: 11s",
+        "overload_wait: 12s",
+        "probe_wait: 13s",
+        "prefer_wait: 14s",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let defaults = format!("{:?}", steadfast_balance::EndpointBalanceLayer::builder());
+    assert_eq!(shown(&StackConfig::default()), defaults);
+}

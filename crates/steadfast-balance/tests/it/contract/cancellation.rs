@@ -8,8 +8,8 @@ use tower::{Service, ServiceExt};
 use super::healthy_servers;
 use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
-    MS, Net, Reply, SECOND, balancer, connection_reset, get, ok, pool, refusal, send_for_status,
-    status_of,
+    MS, Net, Reply, SECOND, balancer, connection_reset, get, ok, pool, pool_without_early_probes,
+    refusal, send_for_status, status_of,
 };
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn dropped_breaker_probe_releases_slot() {
 async fn breaker_rejection_leaves_cooldown_unchanged() {
     let net = Net::new();
     net.on("a", |_| refusal("1"));
-    let (service, endpoints) = balancer(pool(&["a"]), &net);
+    let (service, endpoints) = balancer(pool_without_early_probes(&["a"]), &net);
     send_for_status(&service, get()).await;
     advance(SECOND).await;
     net.on("a", |_| connection_reset());

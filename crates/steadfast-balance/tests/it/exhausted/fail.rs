@@ -11,15 +11,15 @@ use tower::Layer;
 
 use super::open_breaker;
 use crate::support::{
-    Events, Net, SECOND, answer, balancer, expect_exhausted, get, get_with_trail, pool, refusal,
-    request_only_to, send, send_for_status, status_of,
+    Events, Net, SECOND, answer, balancer, expect_exhausted, get, get_with_trail,
+    pool_without_early_probes, refusal, request_only_to, send, send_for_status, status_of,
 };
 
 #[tokio::test(start_paused = true)]
 async fn exhausted_pool_fails_at_once_with_class_and_recovery() {
     let net = Net::new();
     let events = Events::default();
-    let builder = pool(&["a", "b"]).observer(events.observer());
+    let builder = pool_without_early_probes(&["a", "b"]).observer(events.observer());
     let (service, handle) = balancer(builder, &net);
     for name in ["a", "b"] {
         open_breaker(&service, &handle, &net, name).await;
@@ -68,7 +68,7 @@ async fn exhausted_pool_fails_at_once_with_class_and_recovery() {
 #[tokio::test(start_paused = true)]
 async fn exhausted_error_contains_the_trail() {
     let net = Net::new();
-    let (service, handle) = balancer(pool(&["a", "b"]), &net);
+    let (service, handle) = balancer(pool_without_early_probes(&["a", "b"]), &net);
     open_breaker(&service, &handle, &net, "b").await;
     net.on("a", |_| answer(500));
     let trail = Trail::new();

@@ -1,5 +1,6 @@
 //! Requests that no endpoint can take: they fail, wait, or use the least bad endpoint.
 
+mod early_probes;
 mod fail;
 mod least_bad;
 mod reasons;
@@ -20,7 +21,7 @@ type Balancer = EndpointBalance<Client>;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A pool with breakers that stay open for a minute.
+/// A pool without early probes, with breakers that stay open for a minute.
 fn pool_with_long_recovery(names: &[&str]) -> EndpointBalanceBuilder {
     let breaker = || {
         let breaker = steadfast_balance::Endpoint::default_breaker();
@@ -28,7 +29,9 @@ fn pool_with_long_recovery(names: &[&str]) -> EndpointBalanceBuilder {
         breaker.recovery_timeout(MINUTE).jitter(0.0)
     };
     let endpoints = names.iter().map(|name| endpoint(name).breaker(breaker()));
-    EndpointBalanceLayer::builder().endpoints(endpoints)
+    EndpointBalanceLayer::builder()
+        .probe_wait(Duration::ZERO)
+        .endpoints(endpoints)
 }
 
 /// Sends failing requests to an endpoint until its breaker opens.

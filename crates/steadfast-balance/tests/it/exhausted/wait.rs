@@ -10,13 +10,14 @@ use tower::ServiceExt;
 use super::{open_breaker, pool_with_long_recovery};
 use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
-    MS, Net, Polls, Reply, SECOND, balancer, expect_exhausted, get, ok, pool, send, with_deadline,
+    MS, Net, Polls, Reply, SECOND, balancer, expect_exhausted, get, ok, pool,
+    pool_without_early_probes, send, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
 async fn waiter_is_served_after_cooldown_or_open_breaker() {
     let net = Net::new();
-    let builder = pool(&["a"]).when_exhausted(WhenExhausted::Wait);
+    let builder = pool_without_early_probes(&["a"]).when_exhausted(WhenExhausted::Wait);
     let (service, handle) = balancer(builder, &net);
     net.on("a", |_| ok());
     handle.cool("a", 3 * SECOND).unwrap();
@@ -41,7 +42,7 @@ async fn waiter_is_served_after_cooldown_or_open_breaker() {
 #[tokio::test(start_paused = true)]
 async fn waiters_are_served_once_probes_close_the_breaker() {
     let net = Net::new();
-    let builder = pool(&["a"]).when_exhausted(WhenExhausted::Wait);
+    let builder = pool_without_early_probes(&["a"]).when_exhausted(WhenExhausted::Wait);
     let (service, handle) = balancer(builder, &net);
     open_breaker(&service, &handle, &net, "a").await;
     net.on("a", |_| Reply::from(ok()).after(100 * MS));

@@ -137,6 +137,11 @@ pub(crate) fn pool(names: &[&str]) -> EndpointBalanceBuilder {
 }
 
 /// A balancer over the servers of a test, with its handle.
+/// A pool that rejects a request at once if all breakers are open.
+pub(crate) fn pool_without_early_probes(names: &[&str]) -> EndpointBalanceBuilder {
+    pool(names).probe_wait(Duration::ZERO)
+}
+
 pub(crate) fn balancer(
     builder: EndpointBalanceBuilder,
     net: &Net,

@@ -131,7 +131,8 @@ async fn breaker_opened_by_the_failure_prevents_quick_retry() {
     let net = Net::new();
     all_healthy(&net);
     net.on("a", |_| answer(500));
-    let (retrying, service, handle) = retrying_stack(degraded_tiers(&["a", "c"]), &net);
+    let builder = degraded_tiers(&["a", "c"]).probe_wait(Duration::ZERO);
+    let (retrying, service, handle) = retrying_stack(builder, &net);
     for _ in 0..6 {
         assert_eq!(send_for_status(&service, request_only_to("a")).await, 500);
     }

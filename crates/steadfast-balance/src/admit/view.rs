@@ -1,0 +1,201 @@
+//! The inputs of a search among the endpoints, and what a wait for them could bring.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadfast_core::layer::saturating_add;
+use tokio::time::Instant;
+
+use crate::admit::patience::Patience;
+use crate::admit::waiters::{Key, Wanted};
+use crate::exhausted::WhenExhausted;
+use crate::pool::Pool;
+use crate::pool::context::PoolContext;
+use crate::pool::snapshot::PoolSnapshot;
+use crate::select::eligibility::{Eligibility, Stage};
+use crate::select::forecast::wait_behind;
+use crate::select::last_resort::next_probe;
+use crate::select::request_context::RequestContext;
+use crate::select::selector::Selection;
+use crate::state::EndpointState;
+use crate::state::availability::Availability;
+use crate::state::limits::limit_state::LimitState;
+
+/// The inputs of a search among the endpoints.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) shared: &'a Arc<PoolContext>,
+    pub(crate) snapshot: &'a PoolSnapshot,
+    pub(crate) context: &'a RequestContext,
+    pub(crate) eligibility: &'a Eligibility<'a>,
+    /// The epoch of the queue before the search.
+    pub(crate) epoch: usize,
+    pub(crate) now: Instant,
+}
+
+impl<'a> View<'a> {
+    /// Returns the limits of a wait for a slot that starts now, or `None` if the request does not
+    /// wait for one.
+    pub(crate) fn patience(
+        self,
+        selection: Selection,
+        skip: &[u64],
+        came: Instant,
+    ) -> Option<Patience> {
+        let config = &self.shared.config;
+        let start_by = self.start_by(came);
+        let until = match selection {
+            Selection::WorthWaiting(_) => {
+                saturating_add(self.eligibility.since(came), config.prefer_wait)
+            }
+            _ => self.waits_until(skip, came, start_by)?,
+        };
+        let until = start_by.map_or(until, |start_by| until.min(start_by));
+        let (queue, demand) = (&self.shared.signals.queue, self.eligibility.demand);
+        let patience = Patience::new(
+            until,
+            (came, start_by),
+            self.expected_latency(),
+            config.overload_wait,
+            queue.pressure(demand, start_by.is_some(), self.now),
+        );
+        Some(Patience {
+            prefers: matches!(selection, Selection::WorthWaiting(_)),
+            ..patience
+        })
+    }
+
+    /// Returns when a request gives up its wait for any endpoint, or `None` if it does not wait.
+    fn waits_until(
+        self,
+        skip: &[u64],
+        came: Instant,
+        start_by: Option<Instant>,
+    ) -> Option<Instant> {
+        let config = &self.shared.config;
+        let mut others = self
+            .candidates(Selection::NoneAdmissible)
+            .filter(|endpoint| !skip.contains(&endpoint.id));
+        let longest = saturating_add(came, config.max_wait);
+        if config.max_wait.is_zero() {
+            None
+        } else if config.when_exhausted == WhenExhausted::Wait {
+            others.next().map(|_| longest)
+        } else if self.next_probe().is_some() {
+            // A probe may show soon that an endpoint has recovered.
+            Some(saturating_add(came, config.probe_wait))
+        } else {
+            others.find(|endpoint| self.check(endpoint).is_paced())?;
+            Some(start_by.unwrap_or(longest))
+        }
+    }
+
+    /// Returns whether the endpoints have changed or all waiters were woken since the search.
+    pub(crate) fn is_old(self) -> bool {
+        self.snapshot.version < self.pool.version()
+            || self.epoch != self.shared.signals.queue.epoch()
+    }
+
+    /// Returns the endpoints that the request waits for. If some are worth a wait, the others are
+    /// left to other requests.
+    pub(crate) fn candidates(
+        self,
+        selection: Selection,
+    ) -> impl Iterator<Item = &'a Arc<EndpointState>> + use<'a> {
+        let Self {
+            snapshot,
+            eligibility,
+            ..
+        } = self;
+        let (end, stage) = match selection {
+            Selection::WorthWaiting(end) => (end, Stage::Better),
+            _ => (snapshot.active().len(), Stage::Next),
+        };
+        let active = snapshot.active()[..end].iter().map(|entry| &entry.state);
+        active.filter(move |endpoint| eligibility.admits(stage, endpoint))
+    }
+
+    /// Returns the endpoints that the request wants, shared if it has no restrictions.
+    pub(crate) fn wanted(self, selection: Selection) -> Wanted {
+        match selection {
+            Selection::WorthWaiting(_) => {}
+            _ if self.eligibility.is_unrestricted() => return self.snapshot.all_active().clone(),
+            _ => {}
+        }
+        self.candidates(selection).cloned().collect()
+    }
+
+    /// Returns the availability of `endpoint` for the request.
+    fn check(self, endpoint: &EndpointState) -> Availability {
+        self.eligibility.check(Stage::Next, endpoint, self.now)
+    }
+
+    /// Returns the estimated time until its slot, behind all waiters.
+    pub(crate) fn wait_for_slot(self, selection: Selection, came: Instant) -> Duration {
+        let key = Key::behind(self.eligibility.since(came));
+        let demand = self.eligibility.demand;
+        let ahead = (self.shared.signals.queue).ahead((key, demand), self.candidates(selection));
+        let (end, stage) = match selection {
+            Selection::WorthWaiting(end) => (end, Stage::Better),
+            _ => (self.snapshot.active().len(), Stage::Ever),
+        };
+        let wanted = self.snapshot.active()[..end]
+            .iter()
+            .map(|entry| &*entry.state);
+        wait_behind(ahead, (self.eligibility, stage), wanted, self.now)
+    }
+
+    /// Returns when the next early probe is due, if all endpoints of the request are broken.
+    pub(crate) fn next_probe(self) -> Option<Instant> {
+        let has_probes = !self.shared.config.probe_wait.is_zero();
+        has_probes.then(|| next_probe(self.eligibility, self.now))?
+    }
+
+    /// Returns whether the request has waited for the bound while every probe was refused. No
+    /// evidence shows that a longer wait would help.
+    pub(crate) fn is_in_vain(self, came: Instant, patience: Patience) -> bool {
+        let age = self
+            .now
+            .saturating_duration_since(self.eligibility.since(came));
+        let when_exhausted = self.shared.config.when_exhausted;
+        if age < patience.bound || patience.prefers || when_exhausted == WhenExhausted::Wait {
+            return false;
+        }
+        let mut refused = 0;
+        self.candidates(Selection::NoneAdmissible).all(|endpoint| {
+            let is_refused = |limits: &LimitState| limits.cooldown.is_refused();
+            let is_refused =
+                (endpoint.limits).fold(self.eligibility.demand, is_refused, |a, b| a || b);
+            refused += usize::from(is_refused);
+            is_refused || matches!(self.check(endpoint), Availability::Broken { .. })
+        }) && refused > 0
+    }
+
+    /// Returns the latency of the fastest endpoint of the request. Zero without a success.
+    fn expected_latency(self) -> Duration {
+        self.candidates(Selection::NoneAdmissible)
+            .filter_map(|endpoint| endpoint.load.latency.average())
+            .min()
+            .unwrap_or_default()
+    }
+
+    /// Returns the latest start of an attempt with a probable response before the deadline, if the
+    /// request has one.
+    fn start_by(self, came: Instant) -> Option<Instant> {
+        let deadline = self.context.deadline?;
+        let demand = self.eligibility.demand;
+        let slowest = self
+            .candidates(Selection::NoneAdmissible)
+            .filter_map(|endpoint| {
+                let patience = |limits: &LimitState| limits.cooldown.patience();
+                let patience = (endpoint.limits).fold(demand, patience, Option::max);
+                endpoint.load.latency.seldom_more().max(patience)
+            })
+            .max()
+            .unwrap_or_default();
+        // A rare slow response must not rule out the wait, so the margin is at most half the time.
+        let at_most = deadline.remaining(came) / 2;
+        deadline.instant().checked_sub(slowest.min(at_most))
+    }
+}

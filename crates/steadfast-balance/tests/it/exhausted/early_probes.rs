@@ -1,0 +1,192 @@
+//! A pool with open breakers only: probes come forward, and requests wait for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Strategy};
+use steadfast_core::{BreakerState, Class};
+use tokio::time::{Instant, advance, sleep};
+
+use super::Balancer;
+use crate::support::{
+    MS, Net, Reply, SECOND, STRATEGIES, balancer, connection_refused, endpoint, expect_exhausted,
+    get, ok, send, send_for_status, status_of, with_deadline,
+};
+
+/// Endpoints that stay open for a minute.
+fn pool_with_long_recovery(names: &[&str]) -> EndpointBalanceBuilder {
+    let breaker = || Endpoint::default_breaker().recovery_timeout(60 * SECOND);
+    let endpoints = names.iter().map(|name| {
+        let breaker = breaker().max_recovery_timeout(120 * SECOND).jitter(0.0);
+        endpoint(name).breaker(breaker)
+    });
+    EndpointBalanceLayer::builder().endpoints(endpoints)
+}
+
+/// A server that refuses connections while `down` is set.
+fn server_that_may_be_down(net: &Net, name: &str, down: &Arc<AtomicBool>, latency: Duration) {
+    let down = down.clone();
+    net.on(name, move |_| match down.load(Ordering::Relaxed) {
+        true => Reply::from(connection_refused()),
+        false => Reply::from(ok()).after(latency),
+    });
+}
+
+async fn open_all_breakers(service: &Balancer, handle: &steadfast_balance::PoolHandle) {
+    for _ in 0..20 {
+        let _ = send(service, with_deadline(get(), MS)).await;
+    }
+    assert!(
+        handle
+            .status()
+            .iter()
+            .all(|it| it.breaker == BreakerState::Open)
+    );
+}
+
+/// The pool answered `503` for up to half a minute after its endpoints were healthy again.
+#[tokio::test(start_paused = true)]
+async fn recovered_endpoint_serves_within_two_seconds() {
+    for strategy in STRATEGIES {
+        let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
+        for name in ["a", "b"] {
+            server_that_may_be_down(&net, name, &down, 20 * MS);
+        }
+        let builder = pool_with_long_recovery(&["a", "b"]).strategy(strategy);
+        let (service, handle) = balancer(builder, &net);
+        open_all_breakers(&service, &handle).await;
+        // One request per second, as long as the outage lasts.
+        for _ in 0..20 {
+            assert!(send(&service, get()).await.is_err());
+            sleep(SECOND).await;
+        }
+        down.store(false, Ordering::Relaxed);
+        let start = Instant::now();
+        while send(&service, get()).await.is_err() {
+            sleep(SECOND).await;
+        }
+        assert!(
+            start.elapsed() <= 2 * SECOND,
+            "{strategy:?}: {:?}",
+            start.elapsed()
+        );
+        // Further requests close the breakers.
+        for _ in 0..20 {
+            assert_eq!(send_for_status(&service, get()).await, 200, "{strategy:?}");
+            sleep(100 * MS).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_endpoint_gets_at_most_one_early_probe_per_second() {
+    let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
+    for name in ["a", "b"] {
+        server_that_may_be_down(&net, name, &down, 20 * MS);
+    }
+    let (service, handle) = balancer(pool_with_long_recovery(&["a", "b"]), &net);
+    open_all_breakers(&service, &handle).await;
+    let before = ["a", "b"].map(|name| net.sent(name).len());
+    let start = Instant::now();
+    let mut waits = Vec::new();
+    while start.elapsed() < 30 * SECOND {
+        for _ in 0..5 {
+            let service = service.clone();
+            waits.push(tokio::spawn(async move {
+                let came = Instant::now();
+                let answer = send(&service, get()).await;
+                (answer.is_ok(), came.elapsed())
+            }));
+        }
+        sleep(50 * MS).await;
+    }
+    for wait in waits {
+        let (served, wait) = wait.await.unwrap();
+        assert!(!served && wait <= SECOND + 20 * MS, "{wait:?}");
+    }
+    for (name, before) in ["a", "b"].into_iter().zip(before) {
+        let probes = net.sent(name).len() - before;
+        assert!((25..=31).contains(&probes), "{name}: {probes}");
+    }
+    assert_eq!(handle.waiting(), 0);
+}
+
+/// The waiters of a short outage are served by the first success instead of being rejected.
+#[tokio::test(start_paused = true)]
+async fn first_success_serves_the_waiters() {
+    let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
+    server_that_may_be_down(&net, "a", &down, 20 * MS);
+    let (service, handle) = balancer(pool_with_long_recovery(&["a"]), &net);
+    open_all_breakers(&service, &handle).await;
+    down.store(false, Ordering::Relaxed);
+    // The probe is due after 700 ms of their wait of a second.
+    advance(300 * MS).await;
+    let waiters: Vec<_> = (0..20)
+        .map(|_| {
+            let service = service.clone();
+            tokio::spawn(async move { send_for_status(&service, get()).await })
+        })
+        .collect();
+    let mut served = 0;
+    for waiter in waiters {
+        served += u32::from(waiter.await.unwrap() == 200);
+    }
+    // The ramp after the recovery admits a part of the traffic at first.
+    assert!(served >= 5, "{served}");
+    assert_eq!(handle.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn operator_and_other_admissible_endpoints_prevent_early_probes() {
+    let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
+    server_that_may_be_down(&net, "a", &down, MS);
+    net.on("b", |_| Reply::from(ok()));
+    let builder = pool_with_long_recovery(&["a", "b"]).strategy(Strategy::Failover);
+    let (service, handle) = balancer(builder, &net);
+    handle.trip("b").unwrap();
+    open_all_breakers(&service, &handle).await;
+    handle.reset("b").unwrap();
+    let before = net.sent("a").len();
+    for _ in 0..10 {
+        advance(SECOND).await;
+        assert_eq!(send_for_status(&service, get()).await, 200);
+    }
+    assert_eq!(net.sent("a").len(), before, "another endpoint serves");
+
+    handle.reset("a").unwrap();
+    for name in ["a", "b"] {
+        handle.trip(name).unwrap();
+    }
+    advance(5 * SECOND).await;
+    let (class, _) = expect_exhausted(send(&service, get()).await);
+    assert_eq!(class, Class::Overloaded);
+    assert_eq!(net.sent("a").len(), before, "an operator opened it");
+    assert_eq!(status_of(&handle, "a").in_flight, 0);
+}
+
+/// A waiter that is dropped leaves no probe slot behind.
+#[tokio::test(start_paused = true)]
+async fn dropped_probe_and_dropped_waiters_leave_the_pool_usable() {
+    let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
+    server_that_may_be_down(&net, "a", &down, SECOND);
+    let (service, handle) = balancer(pool_with_long_recovery(&["a"]), &net);
+    open_all_breakers(&service, &handle).await;
+    down.store(false, Ordering::Relaxed);
+    advance(SECOND).await;
+    let requests: Vec<_> = (0..5)
+        .map(|_| {
+            let service = service.clone();
+            tokio::spawn(async move { send_for_status(&service, get()).await })
+        })
+        .collect();
+    sleep(100 * MS).await;
+    assert_eq!(status_of(&handle, "a").in_flight, 1, "one probe");
+    requests.iter().for_each(tokio::task::JoinHandle::abort);
+    sleep(MS).await;
+    assert_eq!(
+        (handle.waiting(), status_of(&handle, "a").in_flight),
+        (0, 0)
+    );
+    assert_eq!(send_for_status(&service, get()).await, 200);
+}
