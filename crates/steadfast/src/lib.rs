@@ -116,6 +116,8 @@ mod hedging;
 #[cfg(not(feature = "hedge"))]
 #[path = "no_hedging.rs"]
 mod hedging;
+mod limit_key;
+mod model_field;
 mod operation;
 mod prepare;
 pub mod presets;

@@ -4,8 +4,10 @@ use http::Method;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use steadfast_core::LimitKey;
 
 use crate::dialect::{PathRule, below, path_rule};
+use crate::model_field::ModelField;
 
 /// The start of the paths of OpenAI and Anthropic, and the default request root.
 pub(crate) const API_ROOT: &str = "/v1";
@@ -31,6 +33,7 @@ pub(crate) struct Streaming;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct BodyHints {
+    model: ModelField,
     stream: Value,
     store: Value,
     background: Value,
@@ -51,6 +54,11 @@ impl BodyHints {
     /// Returns whether the response is to be streamed, if the body has the field.
     pub(crate) fn stream(&self) -> Option<bool> {
         self.stream.as_bool()
+    }
+
+    /// Returns the model of the request, if the body names one.
+    pub(crate) fn model(&self) -> Option<LimitKey> {
+        self.model.0
     }
 
     /// Whether the Responses API stores something for this request. It does by default.

@@ -17,8 +17,9 @@ use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use steadfast_balance::PoolHandle;
-use steadfast_core::RoutingOptions;
-use steadfast_core::{BoxError, Class, Classified, Deadline, EndpointName, Verdict};
+use steadfast_core::{
+    BoxError, Class, Classified, Deadline, EndpointName, LimitKey, RoutingOptions, Verdict,
+};
 use steadfast_retry::RetryOverride;
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
@@ -26,6 +27,7 @@ use tower_service::Service;
 
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
+use crate::limit_key::limit_key;
 use crate::operation::{BodyHints, Operation, Streaming};
 
 /// Reads a request once, and inserts extensions for the layers below.
@@ -79,6 +81,9 @@ impl Rules {
                 }
             }
             _ => {}
+        }
+        if LimitKey::of(extensions).is_none() {
+            extensions.insert(limit_key(&head.method, path, hints.model()));
         }
         let streaming = hints
             .stream()

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::Request;
 use steadfast_balance::Strategy;
 use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{BreakerState, RetryBudget, Trail};
+use steadfast_core::{BreakerState, LimitKey, RetryBudget, Trail};
 use tokio::time::{advance, sleep};
 use tokio_test::{assert_pending, task};
 use tower::{Layer, ServiceExt, service_fn};
@@ -177,5 +177,28 @@ async fn attempts_in_other_order_are_distinguished() {
         let counts = net.counts(["a", "b", "c"]);
         assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), expected);
         assert_eq!(budget.available(), left);
+    }
+}
+
+/// A hedge uses an endpoint that is limited for another model only.
+#[tokio::test(start_paused = true)]
+async fn limit_of_other_key_leaves_hedge_possible() {
+    for (key, hedges) in [("limited", 0), ("other", 1)] {
+        let net = servers([("a", SECOND), ("b", MS), ("c", MS)]);
+        let (service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
+        let before = save_up(&service, &net).await;
+        let limit = LimitKey::new("limited");
+        endpoints.cool_key("b", &limit, 600 * SECOND).unwrap();
+        let mut request = get();
+        request.extensions_mut().insert(LimitKey::new(key));
+        let (code, took) = took(status(&service, request)).await;
+        assert_eq!(code, 200);
+        let counts = net.counts(["a", "b"]);
+        assert_eq!(
+            [counts[0] - before[0], counts[1] - before[1]],
+            [1, hedges],
+            "{key}"
+        );
+        assert_eq!(took < SECOND, hedges == 1, "{key}: {took:?}");
     }
 }

@@ -4,5 +4,6 @@ mod classification;
 mod contract;
 mod endpoints;
 mod extensions;
+mod limit_keys;
 mod request_root;
 mod support;

@@ -180,3 +180,48 @@ fn insert(table: &mut Table, state: Arc<KeyedState>, now: Instant) {
     let at = table.partition_point(|(known, _)| *known < hash);
     table.insert(at, (hash, state));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(key: &LimitKey) -> LimitId<'_> {
+        LimitId {
+            key: Some(key),
+            credential: None,
+        }
+    }
+
+    /// The docs state the memory of an endpoint with 64 keys.
+    #[test]
+    fn full_table_needs_less_than_64_kib() {
+        let entry = size_of::<(u64, Arc<KeyedState>)>() + size_of::<KeyedState>() + 128;
+        assert!(MAX_KEYS * entry <= 64 * 1024, "{entry}");
+    }
+
+    /// Two attempts with a new key at the same time must share one state.
+    #[test]
+    fn concurrent_attempts_with_new_keys_share_one_state() {
+        let (states, now) = (KeyedStates::default(), Instant::now());
+        let keys: Vec<_> = (0..200).map(|n| LimitKey::new(&n.to_string())).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for key in &keys {
+                        states.enter(id(key), Duration::ZERO, now);
+                    }
+                });
+            }
+        });
+        let all = states.all();
+        assert_eq!(all.len(), MAX_KEYS);
+        let mut hashes: Vec<_> = all.iter().map(|state| state.hash()).collect();
+        hashes.dedup();
+        assert_eq!(hashes.len(), MAX_KEYS, "each key has one state");
+        let (first, again) = (states.enter(id(&keys[0]), Duration::ZERO, now), keys[0]);
+        assert!(Arc::ptr_eq(
+            &first,
+            &states.find(id(&again)).expect("it exists")
+        ));
+    }
+}

@@ -1,0 +1,61 @@
+//! The field `model` of a body.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use steadfast_core::LimitKey;
+
+/// The field `model` of a body, read without an allocation. Other types than a string are ignored.
+#[derive(Debug, Default)]
+pub(crate) struct ModelField(pub(crate) Option<LimitKey>);
+
+impl<'de> Deserialize<'de> for ModelField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ModelVisitor)
+    }
+}
+
+struct ModelVisitor;
+
+impl<'de> Visitor<'de> for ModelVisitor {
+    type Value = ModelField;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E: Error>(self, model: &str) -> Result<ModelField, E> {
+        let model = Some(model).filter(|model| !model.is_empty());
+        Ok(ModelField(model.map(LimitKey::new)))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<ModelField, E> {
+        Ok(ModelField(None))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<ModelField, E> {
+        Ok(ModelField(None))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<ModelField, E> {
+        Ok(ModelField(None))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<ModelField, E> {
+        Ok(ModelField(None))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<ModelField, E> {
+        Ok(ModelField(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ModelField, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(ModelField(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ModelField, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(ModelField(None))
+    }
+}
