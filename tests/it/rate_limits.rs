@@ -243,7 +243,8 @@ async fn hint_of_each_dialect_sets_cooldown() {
         let response = ai.send(chat(false)).await.unwrap();
         assert_eq!(served_by(&response), "backup", "{hint:?}");
 
-        let cooling = status_of(&ai, "primary").cooling.expect("a cooldown");
+        let key = &status_of(&ai, "primary").keys[0];
+        let cooling = key.cooling.expect("a cooldown of the model");
         assert!(
             (80 * SECOND..=92 * SECOND).contains(&cooling),
             "{hint:?}: {cooling:?}"

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{CHAT, Gateway, MINUTE, REQUEST, chunk, endpoint_table, header, json, text};
 
 #[tokio::test]
-async fn limited_endpoint_is_cooling_in_status() {
+async fn limited_model_is_cooling_in_status() {
     let [first, second] = upstreams(["first", "second"]).await;
     first.next(Reply::rate_limited(Hint::RetryAfter(MINUTE)));
     let config = format!(
@@ -35,8 +35,12 @@ async fn limited_endpoint_is_cooling_in_status() {
         "a rate limit opens no breaker"
     );
     assert_eq!(first_now["health"], 1.0);
-    assert_eq!(first_now["admissible"], false);
-    let cooling = first_now["cooling_seconds"].as_f64().unwrap();
+    // Only the model of the request is limited.
+    assert_eq!(first_now["admissible"], true);
+    assert!(first_now["cooling_seconds"].is_null());
+    let key = &first_now["keys"][0];
+    assert_eq!(key["key"], "m");
+    let cooling = key["cooling_seconds"].as_f64().unwrap();
     assert!(cooling > 50.0 && cooling <= 60.0, "{cooling}");
     assert!(first_now["latency_seconds"].is_null());
 
