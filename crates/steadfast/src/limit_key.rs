@@ -1,4 +1,8 @@
 //! The limit key of a request: its model.
+//!
+//! Providers limit each credential per model. The balancer keeps its cooldowns, send rates, quotas
+//! and queues per key, so a limited model leaves the other models of an endpoint unchanged. Callers
+//! choose the keys. The balancer bounds their number and their size.
 
 use http::Method;
 use steadfast_core::LimitKey;

@@ -1,4 +1,7 @@
 //! The field `model` of a body.
+//!
+//! A body is read once, and most of it is skipped. The model is copied from the body into a key of a
+//! fixed size.
 
 use std::fmt;
 
@@ -15,6 +18,7 @@ impl<'de> Deserialize<'de> for ModelField {
     }
 }
 
+/// Reads a string, and skips any other value. An unusual model must not hide the other fields.
 struct ModelVisitor;
 
 impl<'de> Visitor<'de> for ModelVisitor {
