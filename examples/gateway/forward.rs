@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::json;
 use steadfast::crates::core::layer::leaves_root;
-use steadfast::{AiStack, BoxError, Exhausted, ResponseBody, Trail, error_response};
+use steadfast::{AiStack, BoxError, Exhausted, ResponseBody, Trail};
 use tokio::time::timeout;
 
 use super::headers::{insert_attempts, insert_endpoint, remove_connection_headers};
@@ -38,10 +38,11 @@ pub(crate) async fn forward(State(stack): State<AiStack>, request: Request) -> R
     };
     // The extensions describe the connection of the client, and each attempt would copy them.
     head.extensions = Extensions::new();
+    let path = head.uri.path().to_owned();
     let request = Request::from_parts(head, Full::from(body));
     match stack.send(request).await {
         Ok(response) => answer(response),
-        Err(error) => fail(&error),
+        Err(error) => fail(stack.error_response(&path, &error), &error),
     }
 }
 
@@ -86,9 +87,9 @@ fn answer(response: Response<ResponseBody>) -> Response {
     Response::from_parts(head, Body::new(body))
 }
 
-fn fail(error: &BoxError) -> Response {
+fn fail(response: Response<Full<Bytes>>, error: &BoxError) -> Response {
     tracing::debug!(%error, "request failed");
-    let mut response = error_response(error).map(Body::new);
+    let mut response = response.map(Body::new);
     if let Some(exhausted) = Exhausted::find(&**error) {
         insert_attempts(response.headers_mut(), exhausted.trail());
     }

@@ -65,6 +65,8 @@ mod invalid;
 pub mod layer;
 mod limit_key;
 mod rate_limit;
+mod retry_after;
+mod rounded;
 mod routing;
 mod safety;
 #[cfg(feature = "serde")]
@@ -72,7 +74,6 @@ mod serde;
 mod stable_hash;
 mod time;
 mod trail;
-mod unavailable;
 mod unknown_endpoint;
 mod unknown_name;
 mod verdict;

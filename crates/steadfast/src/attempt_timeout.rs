@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use steadfast_core::layer::rounded;
+
 /// A part of an attempt exceeded its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptTimeout {
@@ -60,7 +62,7 @@ impl fmt::Display for AttemptTimeout {
             TimeoutPhase::Total => "no complete answer",
             TimeoutPhase::Deadline => "no answer before the deadline",
         };
-        write!(f, "{missing} within {:?}", self.limit)
+        write!(f, "{missing} within {}", rounded(self.limit))
     }
 }
 

@@ -131,7 +131,7 @@ async fn all_endpoints_down_error_names_each_endpoint() {
     let error = ai.send(chat(false)).await.unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("a: connect") && text.contains("b: connect"),
+        text.contains("`a`: connection refused") && text.contains("`b`: connection refused"),
         "{text}"
     );
     assert_eq!(error_response(&error).status(), 502);

@@ -164,7 +164,7 @@ impl Watch {
 
     /// Keeps a failed check as the reason of an open breaker.
     fn remember(&self, verdict: Verdict) {
-        let reason = Reason::new(verdict.class(), None, Some("a failed health check".into()));
+        let reason = Reason::with_text(verdict.class(), "a failed health check");
         self.state.last_failure.set(reason);
     }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use steadfast_core::layer::{Next, RecordAttempts};
-use steadfast_core::{Class, Event, Exhausted, Verdict};
+use steadfast_core::{Event, Exhausted, Verdict};
 use tokio::time::Instant;
 
 use crate::admit::waiters::Key;
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::{Eligibility, Stage};
+use crate::select::outlook::Outlook;
 use crate::select::request_context::RequestContext;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
@@ -55,8 +56,8 @@ impl PoolContext {
         end_of_limit(&eligibility, now).map_or(Next::Never, Next::At)
     }
 
-    /// Rejects a request that no endpoint can take. The rejection has the earliest recovery as its
-    /// hint.
+    /// Rejects a request that no endpoint can take. The rejection has the root cause as its class,
+    /// the earliest recovery as its hint, and a reason for each endpoint.
     ///
     /// If the request has too little time left, it must not return.
     pub(crate) fn exhausted(
@@ -66,23 +67,23 @@ impl PoolContext {
         in_time: bool,
         now: Instant,
     ) -> Exhausted {
-        let eligibility = context.eligibility(self, snapshot);
-        let limited = end_of_limit(&eligibility, now);
+        let limited = end_of_limit(&context.eligibility(self, snapshot), now);
+        let trail = context.trail.clone().unwrap_or_default();
+        let outlook = Outlook::of(snapshot, context, &trail.attempts(), now);
         // A wait of zero is no hint, because another request was faster.
-        let retry_in = soonest(&eligibility, &[], now)
+        let retry_in = (outlook.recovery)
             .map(|at| at.saturating_duration_since(now))
             .filter(|wait| !wait.is_zero());
-        let verdict = match limited {
-            Some(_) => Verdict::new(Class::RateLimited),
-            // The breakers have already counted the failures.
-            None => Verdict::new(Class::Overloaded).neutral(),
-        };
-        let trail = context.trail.clone().unwrap_or_default();
+        // The breakers have already counted the failures.
+        let verdict = Verdict::new(outlook.class).neutral().with_hint(retry_in);
+        if !outlook.reasons.is_empty() {
+            trail.set_reasons(outlook.reasons.into());
+        }
         // A limit ends by itself and is worth a wait. A broken pool is not.
         let next = limited.filter(|_| in_time);
         trail.set_next(next.map_or(Next::Never, Next::At));
         self.signals.observers.emit(&Event::Exhausted { retry_in });
-        Exhausted::new(trail, verdict.with_hint(retry_in), None)
+        Exhausted::new(trail, verdict, None)
     }
 }
 
@@ -122,9 +123,8 @@ pub(crate) fn wait_behind<'a>(
             Availability::Paced(at) | Availability::Limited(at) => at,
             Availability::Broken { .. } | Availability::Never => return None,
         };
-        let limits = &endpoint.limits;
         let rate = |limits: &LimitState| limits.cooldown.confirmed_rate().unwrap_or(UNKNOWN_RATE);
-        let rate = limits.fold(eligibility.demand, rate, f64::min);
+        let rate = (endpoint.limits).fold(eligibility.demand, rate, f64::min);
         Some((ready.saturating_duration_since(now).as_secs_f64(), rate))
     });
     seconds_until(ahead as f64 + 1.0, starts.collect())

@@ -4,6 +4,8 @@ pub(crate) mod candidates;
 pub(crate) mod eligibility;
 pub(crate) mod forecast;
 pub(crate) mod last_resort;
+mod obstacle;
+pub(crate) mod outlook;
 pub(crate) mod pick;
 pub(crate) mod pick_context;
 pub(crate) mod random;

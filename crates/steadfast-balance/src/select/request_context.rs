@@ -45,6 +45,15 @@ impl RequestContext {
         }
     }
 
+    /// Returns the lasting part of the context: the limits and the routing options.
+    pub(crate) fn without_attempts(&self) -> Self {
+        Self {
+            options: self.options.clone(),
+            demand: self.demand,
+            ..Self::default()
+        }
+    }
+
     /// Returns the estimated tokens of the request.
     pub(crate) fn tokens(&self) -> Option<u64> {
         self.demand.tokens

@@ -1,5 +1,6 @@
 //! The search for an endpoint that admits a request.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Extensions, Request};
@@ -189,7 +190,7 @@ impl<'a, S> Search<'a, S> {
     #[inline]
     fn select<B>(
         &mut self,
-        (pool, extensions): (&Pool, &Extensions),
+        (pool, extensions): (&Arc<Pool>, &Extensions),
         claims: &Claims,
         (context, reserved): (&RequestContext, &mut Reservation),
         waiting: &mut Option<Box<Waiting<S>>>,
@@ -222,7 +223,7 @@ impl<'a, S> Search<'a, S> {
     /// Tries to reserve capacity at one endpoint.
     fn try_reserve<B>(
         &mut self,
-        pool: &Pool,
+        pool: &Arc<Pool>,
         (at, admission): (usize, Admission),
         (context, reserved): (&RequestContext, &mut Reservation),
         waiting: &mut Option<Box<Waiting<S>>>,

@@ -1,5 +1,6 @@
 //! A request and its reservation at an endpoint, until the attempt is settled.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::Response;
@@ -67,12 +68,16 @@ impl InFlight {
     }
 
     /// Settles the attempt with the head of its response. The guard of a success goes to the body.
-    pub(crate) fn respond<B>(&mut self, pool: &Pool, response: &Response<B>) -> Option<LoadGuard> {
+    pub(crate) fn respond<B>(
+        &mut self,
+        pool: &Arc<Pool>,
+        response: &Response<B>,
+    ) -> Option<LoadGuard> {
         self.reserved.respond(&self.context, pool, response)
     }
 
     /// Settles the attempt with an error of the client.
-    pub(crate) fn error(&mut self, pool: &Pool, error: &BoxError) {
+    pub(crate) fn error(&mut self, pool: &Arc<Pool>, error: &BoxError) {
         self.reserved.error(&self.context, pool, error);
     }
 
@@ -155,7 +160,7 @@ impl Reservation {
     fn respond<B>(
         &mut self,
         context: &RequestContext,
-        pool: &Pool,
+        pool: &Arc<Pool>,
         response: &Response<B>,
     ) -> Option<LoadGuard> {
         let verdict = verdict_of(Ok(response));
@@ -196,7 +201,7 @@ impl Reservation {
     }
 
     /// Settles the attempt with an error of the client.
-    pub(crate) fn error(&mut self, context: &RequestContext, pool: &Pool, error: &BoxError) {
+    pub(crate) fn error(&mut self, context: &RequestContext, pool: &Arc<Pool>, error: &BoxError) {
         let verdict = verdict_of::<()>(Err(&**error));
         if let Some(load) = self.take() {
             load.fail(context, pool, (verdict, None), Some(error));
@@ -224,11 +229,7 @@ impl Reservation {
         let verdict = Verdict::new(class_of_dropped(&load, context, now));
         load.record(context, (verdict, None), now);
         load.remember(verdict, || {
-            Reason::new(
-                verdict.class(),
-                None,
-                Some("abandoned by its caller".into()),
-            )
+            Reason::with_text(verdict.class(), "abandoned by its caller")
         });
         if let Some(permit) = load.permit.take() {
             permit.record(&load.endpoint.state.breaker, verdict);

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use http::StatusCode;
 use steadfast_breaker::{Detached, Permit};
 use steadfast_core::layer::{End, OnEnd, RecordAttempts};
-use steadfast_core::{Attempt, BoxError, BreakerEffect, Class, Event, Verdict};
+use steadfast_core::{Attempt, BoxError, BreakerEffect, Class, Event, Trail, Verdict};
 use tokio::time::Instant;
 
 use crate::pool::Pool;
 use crate::pool::snapshot::PooledEndpoint;
+use crate::select::outlook::Outlook;
 use crate::select::request_context::RequestContext;
 use crate::state::limits::attempt::Cooled;
 use crate::state::limits::tickets::Tickets;
@@ -38,7 +39,7 @@ impl LoadGuard {
     pub(super) fn fail(
         mut self,
         context: &RequestContext,
-        pool: &Pool,
+        pool: &Arc<Pool>,
         (verdict, status): AttemptOutcome,
         error: Option<&BoxError>,
     ) {
@@ -59,6 +60,7 @@ impl LoadGuard {
         }
         if let Some(trail) = &context.trail {
             trail.set_next(pool.shared.next(&pool.snapshot(), context, now));
+            explain_by(trail, context, pool);
         }
     }
 
@@ -112,6 +114,20 @@ impl LoadGuard {
     }
 }
 
+/// Sets the pool as the source of the reasons of a rejection. The trail does not keep it alive.
+fn explain_by(trail: &Trail, context: &RequestContext, pool: &Arc<Pool>) {
+    trail.explain_by(|| {
+        let (pool, context) = (Arc::downgrade(pool), context.without_attempts());
+        Arc::new(move |tried, now| {
+            let Some(pool) = pool.upgrade() else {
+                return (None, String::new());
+            };
+            let outlook = Outlook::of(&pool.snapshot(), &context, tried, now);
+            (outlook.recovery, outlook.reasons)
+        })
+    });
+}
+
 impl OnEnd for LoadGuard {
     fn on_end(&mut self, end: End) {
         // The verdict on the head stands unless the body breaks.
@@ -121,7 +137,7 @@ impl OnEnd for LoadGuard {
                 .state
                 .broke(&self.tickets, verdict, Instant::now());
             self.remember(verdict, || {
-                Reason::new(verdict.class(), None, Some("a broken body".into()))
+                Reason::with_text(verdict.class(), "a broken body")
             });
             self.settle(verdict, cooled);
         }

@@ -248,9 +248,23 @@ impl EndpointState {
         }
     }
 
+    /// Returns the reason of an open breaker.
+    pub(crate) fn failure(&self) -> Reason {
+        let last = self.last_failure.get();
+        last.unwrap_or_else(|| Reason::with_text(Class::Overloaded, "failures"))
+    }
+
+    /// Returns the reason of an attempt with this outcome. The last failure has more details, if it
+    /// is of the same class.
+    pub(crate) fn reason_of(&self, class: Class, status: Option<StatusCode>) -> Reason {
+        let last = self.last_failure.get();
+        let last = last.filter(|last| last.class == class && last.status == status);
+        last.unwrap_or_else(|| Reason::new(class, status, None))
+    }
+
     /// Opens the breaker by order.
     pub(crate) fn trip(&self) {
-        let reason = Reason::new(Class::Overloaded, None, Some("an order".into()));
+        let reason = Reason::with_text(Class::Overloaded, "an order");
         self.last_failure.set(reason);
         self.breaker.trip();
     }

@@ -57,6 +57,11 @@ impl Reason {
         }
     }
 
+    /// Creates a reason without a response, with this text.
+    pub(crate) fn with_text(class: Class, text: &'static str) -> Self {
+        Self::new(class, None, Some(text.into()))
+    }
+
     /// Creates the reason of an attempt that ended with an error of the client.
     pub(crate) fn of_error(class: Class, error: &(dyn Error + 'static)) -> Self {
         let text = Classified::find(error).and_then(Classified::reason);

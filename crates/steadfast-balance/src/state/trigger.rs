@@ -33,9 +33,9 @@ impl Trigger {
     /// Returns the reason for rejections and the status.
     pub(crate) fn reason(self) -> Reason {
         match self {
-            Self::Order => Reason::new(Class::RateLimited, None, Some("an order".into())),
+            Self::Order => Reason::with_text(Class::RateLimited, "an order"),
             Self::Outcome(Class::Success, _) => {
-                Reason::new(Class::RateLimited, None, Some("a used-up quota".into()))
+                Reason::with_text(Class::RateLimited, "a used-up quota")
             }
             Self::Outcome(class, status) => Reason::new(class, status, None),
         }

@@ -30,7 +30,7 @@ async fn breaker_opens_after_seven_failures_and_closes_after_three_probes() {
     let answer = send(&service, get()).await;
     assert_eq!(
         expect_exhausted(answer),
-        (Class::Overloaded, Some(5 * SECOND))
+        (Class::Transport, Some(5 * SECOND))
     );
     advance(4999 * MS).await;
     assert_eq!(send_for_status(&service, get()).await, 0);

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
-use steadfast_core::layer::unavailable;
+use http::{Response, StatusCode};
+use steadfast_core::layer::{rounded, set_retry_after};
 use steadfast_core::{BoxError, Class, Classified, EndpointName, Verdict, find_error};
 
 use super::handle::Handle;
@@ -74,7 +74,10 @@ impl CircuitOpen {
     /// is known.
     #[must_use]
     pub fn to_response<B: Default>(&self) -> Response<B> {
-        unavailable(self.retry_in)
+        let mut response = Response::new(B::default());
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        set_retry_after(response.headers_mut(), self.retry_in);
+        response
     }
 
     /// Wraps the error for the caller of a layer.
@@ -91,7 +94,7 @@ impl fmt::Display for CircuitOpen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "circuit of {} is open", self.name())?;
         if let Some(retry_in) = self.retry_in {
-            write!(f, ", next probe in {:.1} s", retry_in.as_secs_f64())?;
+            write!(f, ", next probe in {}", rounded(retry_in))?;
         }
         Ok(())
     }

@@ -1,6 +1,9 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::trail::{Attempt, Next, Trail};
+use tokio::time::Instant;
+
+use crate::trail::{Attempt, Explain, Next, Trail};
 
 /// The write access to a [`Trail`], which only layers have.
 pub trait RecordAttempts {
@@ -16,6 +19,19 @@ pub trait RecordAttempts {
     /// Takes the value of [`set_next`](Self::set_next), if there was a call since the last
     /// `take_next`.
     fn take_next(&self) -> Option<Next>;
+
+    /// Sets the source of the reasons of a rejection, unless it is set. The layer that knows the
+    /// endpoints calls this after an attempt that did not succeed.
+    fn explain_by(&self, explain: impl FnOnce() -> Arc<Explain>);
+
+    /// Reads the reasons at this instant, and keeps them.
+    ///
+    /// Returns `None` if no layer knows the endpoints. Otherwise, returns the soonest recovery, which
+    /// may be unknown.
+    fn explain(&self, now: Instant) -> Option<Option<Instant>>;
+
+    /// Keeps the reasons of a rejection.
+    fn set_reasons(&self, reasons: Arc<str>);
 
     /// Returns the tier of the outcome that the layers below have returned. It is the tier of the
     /// last recorded attempt, or the value of a later [`set_tier`](Self::set_tier).
@@ -54,6 +70,26 @@ impl RecordAttempts for Trail {
 
     fn take_next(&self) -> Option<Next> {
         self.lock().next.take()
+    }
+
+    fn explain_by(&self, explain: impl FnOnce() -> Arc<Explain>) {
+        let mut state = self.lock();
+        let explanation = state.explanation.get_or_insert_default();
+        explanation.explain.get_or_insert_with(explain);
+    }
+
+    fn explain(&self, now: Instant) -> Option<Option<Instant>> {
+        let explain = self.lock().explanation.as_ref()?.explain.clone()?;
+        let (recovery, reasons) = explain(&self.attempts(), now);
+        if !reasons.is_empty() {
+            self.set_reasons(reasons.into());
+        }
+        Some(recovery)
+    }
+
+    fn set_reasons(&self, reasons: Arc<str>) {
+        let mut state = self.lock();
+        state.explanation.get_or_insert_default().reasons = Some(reasons);
     }
 
     fn tier(&self) -> u16 {

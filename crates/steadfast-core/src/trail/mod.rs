@@ -14,6 +14,7 @@ use self::record::{Attempts, Record};
 
 pub use self::attempt::Attempt;
 pub use self::next::Next;
+pub(crate) use self::record::Explain;
 
 /// The record of a request's attempts, shared by the layers that the request passes.
 ///
@@ -61,6 +62,13 @@ impl Trail {
     #[must_use]
     pub fn last(&self) -> Option<Attempt> {
         self.lock().last().cloned()
+    }
+
+    /// Returns the clause of each endpoint, if no endpoint served the request and a balancer has
+    /// reported them. See [`Exhausted::reasons`](crate::Exhausted::reasons).
+    #[must_use]
+    pub fn reasons(&self) -> Option<Arc<str>> {
+        self.lock().explanation.as_ref()?.reasons.clone()
     }
 
     /// Passes the attempts to `look` without a copy. The trail is locked meanwhile.

@@ -1,5 +1,7 @@
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize};
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::next::Next;
@@ -25,7 +27,20 @@ pub(crate) struct Attempts {
     more: Vec<Attempt>,
     pub(crate) next: Option<Next>,
     pub(crate) last_next: Option<Next>,
+    /// Only of a request that failed.
+    pub(crate) explanation: Option<Box<Explanation>>,
 }
+
+/// The reasons of a rejection, and their source.
+#[derive(Default)]
+pub(crate) struct Explanation {
+    pub(crate) explain: Option<Arc<Explain>>,
+    pub(crate) reasons: Option<Arc<str>>,
+}
+
+/// Returns the soonest recovery of an endpoint for a request with these attempts, and the clause of
+/// each endpoint.
+pub(crate) type Explain = dyn Fn(&[Attempt], Instant) -> (Option<Instant>, String) + Send + Sync;
 
 impl Attempts {
     pub(crate) fn push(&mut self, attempt: Attempt) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_core::layer::Next;
-use steadfast_core::{Class, Verdict, Withdrawal};
+use steadfast_core::{Class, SameEndpoint, Verdict, Withdrawal};
 
 use super::limits::Limits;
 
@@ -48,6 +48,23 @@ impl Outcome {
     /// Returns whether a repeat could process the request twice.
     pub(super) fn must_not_be_repeated(&self, limits: Limits) -> bool {
         self.attempted && !limits.safe && !self.verdict.proves_unprocessed()
+    }
+
+    /// Returns whether the request may be sent again to the only service there is.
+    pub(super) fn same_endpoint(&self) -> SameEndpoint {
+        match self.verdict.same_endpoint() {
+            // The class is the reason of a rejection. The request itself has not failed.
+            _ if !self.attempted && !self.verdict.class().is_refusal() => {
+                SameEndpoint::AfterBackoff
+            }
+            rule => rule,
+        }
+    }
+
+    /// Returns whether a limit refused the attempt, or a balancer rejected it and reports when to
+    /// send it.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.verdict.class() == Class::RateLimited || !self.attempted
     }
 
     /// Whether the last attempt of an unsafe request may have been processed.

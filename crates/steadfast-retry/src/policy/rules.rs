@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use steadfast_core::layer::{Next, Observers, TICK};
-use steadfast_core::{Class, Deadline, RetryBudget, Safety, Verdict};
+use steadfast_core::{Deadline, RetryBudget, Safety};
 use tokio::time::Instant;
 
 use super::limits::{Limits, Spent};
@@ -88,7 +88,7 @@ impl Policy {
                 let floor = at.saturating_duration_since(now);
                 self.wait(outcome, floor, limits, spent, now)
             }
-            None if spent.allows(verdict.same_endpoint()) => {
+            None if spent.allows(outcome.same_endpoint()) => {
                 let floor = verdict.hint().unwrap_or_default();
                 self.wait(outcome, floor, limits, spent, now)
             }
@@ -125,7 +125,7 @@ impl Policy {
         spent: Spent,
         now: Instant,
     ) -> Decision {
-        let Outcome { verdict, owed, .. } = outcome;
+        let owed = outcome.owed;
         if owed && spent.attempts >= limits.max_attempts {
             return Decision::GiveUp("no attempt is left");
         }
@@ -135,16 +135,17 @@ impl Policy {
             return Decision::GiveUp("the wait does not fit the time that is left");
         };
         let spare = if deadline.is_some() { spare / 2 } else { spare };
-        let drawn = self.draw(verdict, if owed { spent.waits } else { 0 }, spent);
+        let drawn = self.draw(outcome, if owed { spent.waits } else { 0 }, spent);
         let more = drawn.with_floor(floor).saturating_sub(floor).min(spare);
         let wait = whole_millis(floor, more).max(TICK);
         // A wait that ends with the deadline would leave no time for the attempt.
         if wait > left || deadline.is_some() && wait == left {
             return Decision::GiveUp("the wait does not fit the time that is left");
         }
-        let price = match verdict.class() {
-            Class::RateLimited => RetryBudget::THROTTLED_COST,
-            _ => RetryBudget::RETRY_COST,
+        let price = if outcome.is_throttled() {
+            RetryBudget::THROTTLED_COST
+        } else {
+            RetryBudget::RETRY_COST
         };
         self.pay(outcome, price, wait, owed)
     }
@@ -167,9 +168,9 @@ impl Policy {
     }
 
     /// Draws the wait before the next attempt: the hint is a floor, and jitter adds to it.
-    fn draw(&self, verdict: Verdict, waits: u32, spent: Spent) -> Wait {
+    fn draw(&self, outcome: Outcome, waits: u32, spent: Spent) -> Wait {
         let random = || self.random.draw();
-        if matches!(verdict.class(), Class::RateLimited) && verdict.hint().is_some() {
+        if outcome.is_throttled() && outcome.verdict.hint().is_some() {
             let draw = Backoff::draw_for_hint;
             return draw(&self.backoff, waits, spent.last_wait, random);
         }

@@ -158,8 +158,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         let tier = self.trail.tier();
         let past = self.past.get_or_insert_with(|| Box::new(Past::new(limits)));
         past.spent = spent;
-        (past.verdict, past.judged) = (verdict, now);
-        past.best.keep(tier, outcome);
+        past.best.keep(tier, verdict, outcome);
         past.reserve(cost);
         past.counted |= counts;
         past.spent.attempts = past.spent.attempts.saturating_add(u32::from(counts));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http_body::Body;
-use steadfast_core::{Verdict, Withdrawal};
+use steadfast_core::Withdrawal;
 use tokio::time::Instant;
 
 use super::best_outcome::BestOutcome;
@@ -15,10 +15,6 @@ pub(super) struct Past<B: Body> {
     pub(super) limits: Limits,
     /// The use of these limits so far.
     pub(super) spent: Spent,
-    /// The last verdict, and its time.
-    pub(super) verdict: Verdict,
-    /// The end of the last attempt.
-    pub(super) judged: Instant,
     /// The start of the present wait.
     waits_since: Option<Instant>,
     /// The cost of the next attempt. Dropping it refunds the tokens.
@@ -44,8 +40,6 @@ impl<B: Body> Past<B> {
         Self {
             limits,
             spent: Spent::FIRST_ATTEMPT,
-            verdict: Verdict::SUCCESS,
-            judged: Instant::now(),
             waits_since: None,
             reserved: None,
             at_stake: AtStake::default(),

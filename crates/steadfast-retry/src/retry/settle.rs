@@ -1,15 +1,20 @@
 //! The end of a request.
 
+use std::time::Duration;
+
 use http::Response;
 use http_body::Body;
-use steadfast_core::layer::{Next, RecordAttempts};
-use steadfast_core::{BoxError, Exhausted, Verdict};
+use steadfast_core::layer::{Next, RecordAttempts, set_retry_after, verdict_of};
+use steadfast_core::{BoxError, Class, Exhausted, Verdict};
 use tokio::time::Instant;
 
-use super::best_outcome::BestOutcome;
+use super::best_outcome::{BestOutcome, Kept};
 use super::state::Retry;
-use crate::answer::ResponseBody;
+use crate::answer::{KeptAnswer, ResponseBody};
 use crate::policy::{Limits, Outcome};
+
+/// The time until the soonest recovery, if it is known.
+type Recovery = Option<Duration>;
 
 impl<S, K, B: Body> Retry<S, K, B> {
     /// Settles the request by an attempt that succeeded.
@@ -27,10 +32,12 @@ impl<S, K, B: Body> Retry<S, K, B> {
         }
     }
 
-    /// Returns an answer to the caller.
+    /// Returns an answer to the caller. After more than one attempt, it has the trail.
     #[inline]
     pub(crate) fn answer(&self, mut response: Response<B>) -> Response<ResponseBody<B>> {
-        self.add_trail(&mut response);
+        if self.trail.len() > 1 {
+            response.extensions_mut().insert(self.trail.clone());
+        }
         response.map(ResponseBody::passed)
     }
 
@@ -42,20 +49,6 @@ impl<S, K, B: Body> Retry<S, K, B> {
         limits: Limits,
         now: Instant,
     ) -> Result<Response<ResponseBody<B>>, BoxError> {
-        let recovery = match known.next {
-            Some(Next::At(at)) => {
-                let wait = at.saturating_duration_since(now);
-                known.verdict.with_hint(Some(wait))
-            }
-            _ => known.verdict,
-        };
-        // The recovery of some endpoint does not prove that this attempt was not processed.
-        let proves_as_much = recovery.proves_unprocessed() == known.verdict.proves_unprocessed();
-        let verdict = if proves_as_much {
-            recovery
-        } else {
-            known.verdict
-        };
         if let Some(past) = &mut self.past {
             if known.may_have_been_processed(limits) {
                 // An earlier refusal would suggest the opposite, and a layer above would repeat
@@ -63,7 +56,30 @@ impl<S, K, B: Body> Retry<S, K, B> {
                 past.best = BestOutcome::new();
             }
         }
-        self.give_up(outcome, verdict)
+        let tier = self.trail.tier();
+        let best = self.past.take().map(|past| past.best);
+        let mut best = best.unwrap_or_else(BestOutcome::new);
+        match outcome {
+            Ok(mut response) => match best.answer_below(tier) {
+                Some(kept) => Ok(self.kept(kept, now)),
+                None => {
+                    // The hint of an answer that has just arrived is true, except that another
+                    // endpoint may recover sooner.
+                    if let Some(recovery) = self.recovery(known.verdict, now) {
+                        set_retry_after(response.headers_mut(), recovery);
+                    }
+                    Ok(self.answer(response))
+                }
+            },
+            Err(error) => {
+                best.keep(tier, known.verdict, Err(error));
+                let recovery = match known.next {
+                    Some(Next::At(at)) => Some(at.saturating_duration_since(now)),
+                    _ => known.verdict.hint(),
+                };
+                self.best(best, recovery, now)
+            }
+        }
     }
 
     /// Ends the request because no further attempt can be sent: the service did not become ready,
@@ -74,65 +90,81 @@ impl<S, K, B: Body> Retry<S, K, B> {
     ) -> Result<Response<ResponseBody<B>>, BoxError> {
         let mut past = self.past.take().expect("an attempt was made");
         if let Some(error) = error {
-            past.best.keep_unsent(error);
+            let verdict = verdict_of::<()>(Err(&*error));
+            past.best.keep_unsent(verdict, error);
         }
-        // A part of the hint has passed. A hint of zero still proves that the attempt was not
-        // processed.
-        let waited = Instant::now().saturating_duration_since(past.judged);
-        let left = (past.verdict.hint()).map(|hint| hint.saturating_sub(waited));
-        let verdict = past.verdict.with_hint(left);
-        self.best(past.best, verdict)
-    }
-
-    /// Returns `last`, or a better outcome of an earlier attempt.
-    fn give_up(
-        &mut self,
-        last: Result<Response<B>, BoxError>,
-        verdict: Verdict,
-    ) -> Result<Response<ResponseBody<B>>, BoxError> {
-        let tier = self.trail.tier();
-        let best = self.past.take().map(|past| past.best);
-        match (last, best) {
-            (Ok(response), best) => {
-                let better = best.and_then(|best| best.answer_below(tier));
-                Ok(match better {
-                    Some(mut answer) => {
-                        self.add_trail(&mut answer);
-                        answer.map(ResponseBody::kept)
-                    }
-                    None => self.answer(response),
-                })
-            }
-            (Err(error), best) => {
-                let mut best = best.unwrap_or_else(BestOutcome::new);
-                best.keep(tier, Err(error));
-                self.best(best, verdict)
-            }
-        }
+        self.best(past.best, None, Instant::now())
     }
 
     /// Returns the kept outcome of the lowest tier.
     fn best(
         &self,
         best: BestOutcome<B>,
-        verdict: Verdict,
+        recovery: Recovery,
+        now: Instant,
     ) -> Result<Response<ResponseBody<B>>, BoxError> {
-        match best.take() {
-            Ok(mut answer) => {
-                self.add_trail(&mut answer);
-                Ok(answer.map(ResponseBody::kept))
-            }
-            // After a lone attempt the trail adds nothing.
-            Err(Some(error)) if self.sent == 1 && self.trail.len() <= 1 => Err(error),
-            Err(error) => Err(Exhausted::new(self.trail.clone(), verdict, error).into()),
+        let kept = match best.take() {
+            Ok(kept) => return Ok(self.kept(kept, now)),
+            Err(kept) => kept.expect("each failed attempt has an outcome"),
+        };
+        let explained = self.recovery(kept.verdict, now);
+        let is_lone = self.sent == 1 && self.trail.len() <= 1;
+        // After a lone attempt the trail adds nothing, unless a balancer has reasons.
+        if is_lone && (explained.is_none() || Exhausted::find(&*kept.outcome).is_some()) {
+            return Err(kept.outcome);
         }
+        let recovery = explained.unwrap_or_else(|| recovery.or(kept.rest_of_hint(now)));
+        let verdict = with_recovery(kept.verdict, recovery);
+        Err(Exhausted::new(self.trail.clone(), verdict, Some(kept.outcome)).into())
     }
 
-    /// Inserts the trail into a response after more than one attempt.
-    #[inline]
-    fn add_trail<T>(&self, response: &mut Response<T>) {
-        if self.trail.len() > 1 {
-            response.extensions_mut().insert(self.trail.clone());
+    /// Returns a kept answer. Its hint counts from its arrival, and another endpoint may recover
+    /// sooner.
+    fn kept(&self, kept: Kept<Response<KeptAnswer<B>>>, now: Instant) -> Response<ResponseBody<B>> {
+        let recovery = self.recovery(kept.verdict, now);
+        let recovery = recovery.unwrap_or_else(|| kept.rest_of_hint(now));
+        let mut answer = kept.outcome;
+        if is_about_endpoints(kept.verdict) {
+            set_retry_after(answer.headers_mut(), recovery);
         }
+        answer.extensions_mut().insert(self.trail.clone());
+        answer.map(ResponseBody::kept)
+    }
+
+    /// Returns the recovery that a balancer reports at `now`, after an outcome that another endpoint
+    /// could improve. The trail then has the reason of each endpoint.
+    fn recovery(&self, verdict: Verdict, now: Instant) -> Option<Recovery> {
+        if !is_about_endpoints(verdict) {
+            return None;
+        }
+        let recovery = self.trail.explain(now)?;
+        Some(recovery.map(|at| at.saturating_duration_since(now)))
+    }
+}
+
+/// Returns whether another endpoint, or the same one at another time, could serve the request.
+fn is_about_endpoints(verdict: Verdict) -> bool {
+    !matches!(
+        verdict.class(),
+        Class::Success
+            | Class::CallerFault
+            | Class::ContentPolicy
+            | Class::ContextTooLong
+            | Class::Cancelled
+    )
+}
+
+/// Sets the time until the soonest recovery. A hint can prove that an attempt was not processed, so
+/// a hint is neither added where that is unknown nor removed where it is known.
+fn with_recovery(verdict: Verdict, recovery: Recovery) -> Verdict {
+    let hint = match verdict.hint() {
+        Some(_) => recovery.or(Some(Duration::ZERO)),
+        None => recovery,
+    };
+    let recovered = verdict.with_hint(hint);
+    if recovered.proves_unprocessed() == verdict.proves_unprocessed() {
+        recovered
+    } else {
+        verdict
     }
 }

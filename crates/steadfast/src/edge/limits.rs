@@ -94,6 +94,6 @@ impl Limit {
             TimeoutPhase::Deadline => verdict.neutral(),
             _ => verdict,
         };
-        Classified::new(verdict, self.late)
+        Classified::new(verdict, self.late).with_reason(&self.late.to_string())
     }
 }

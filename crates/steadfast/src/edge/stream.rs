@@ -143,7 +143,7 @@ impl StreamState {
 
 impl StreamBroken {
     pub(crate) fn classified(self) -> Classified {
-        Classified::new(Verdict::new(Class::Transport), self)
+        Classified::new(Verdict::new(Class::Transport), self).with_reason(&self.to_string())
     }
 }
 

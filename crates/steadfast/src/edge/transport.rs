@@ -3,7 +3,9 @@
 use std::error::Error;
 
 use steadfast_core::layer::verdict_of_error;
-use steadfast_core::{BoxError, Class, Classified, Verdict};
+use steadfast_core::{BoxError, Class, Classified, Verdict, find_error};
+
+use crate::attempt_timeout::AttemptTimeout;
 
 #[cfg(feature = "client")]
 use crate::edge::hyper_error;
@@ -24,7 +26,12 @@ pub(crate) fn classified(error: BoxError) -> BoxError {
     }
     let verdict = CLIENTS.iter().find_map(|recognize| recognize(&*error));
     let verdict = verdict.unwrap_or_else(|| verdict_of_error(&error));
-    Classified::new(verdict, error).into()
+    let late = find_error::<AttemptTimeout>(&*error).map(ToString::to_string);
+    let classified = Classified::new(verdict, error);
+    match late {
+        Some(late) => classified.with_reason(&late).into(),
+        None => classified.into(),
+    }
 }
 
 /// Classifies the error of a response body: the connection existed, and the request was processed.

@@ -42,6 +42,11 @@ async fn hint_sets_the_cooldown() {
         ),
     ] {
         let what = format!("{response:?}");
+        let class = match response.status().as_u16() {
+            402 => Class::QuotaExhausted,
+            503 | 529 => Class::Overloaded,
+            _ => Class::RateLimited,
+        };
         let net = Net::new();
         let first = std::sync::Mutex::new(Some(response));
         net.on("a", move |_| {
@@ -54,7 +59,7 @@ async fn hint_sets_the_cooldown() {
         advance(wait - MS).await;
         assert_eq!(
             expect_exhausted(send(&service, get()).await),
-            (Class::RateLimited, Some(MS))
+            (class, Some(MS))
         );
         advance(MS).await;
         assert_eq!(send_for_status(&service, get()).await, 200, "{what}");

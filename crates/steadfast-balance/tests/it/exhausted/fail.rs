@@ -35,7 +35,7 @@ async fn exhausted_pool_fails_at_once_with_class_and_recovery() {
         .expect_err("broken");
     let error = Exhausted::find(&*error).expect("typed");
     assert_eq!(start.elapsed(), Duration::ZERO);
-    assert_eq!(error.verdict().class(), Class::Overloaded);
+    assert_eq!(error.verdict().class(), Class::Transport);
     assert_eq!(error.retry_in(), Some(3 * SECOND));
     let response = error.to_response::<()>();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);

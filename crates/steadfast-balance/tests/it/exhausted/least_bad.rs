@@ -35,7 +35,7 @@ async fn pool_of_open_breakers_gets_one_attempt_per_second() {
             .expect_err("broken");
         match Exhausted::find(&*error) {
             Some(error) => {
-                assert_eq!(error.verdict().class(), Class::Overloaded);
+                assert_eq!(error.verdict().class(), Class::Transport);
                 ended += 1;
             }
             None => tried += 1,
@@ -72,10 +72,7 @@ async fn least_bad_attempt_may_succeed_or_hang() {
     assert_eq!(status_of(&handle, "a").in_flight, 1);
     let start = Instant::now();
     let (class, _) = expect_exhausted(send(&service, get()).await);
-    assert_eq!(
-        (class, start.elapsed()),
-        (Class::Overloaded, Duration::ZERO)
-    );
+    assert_eq!((class, start.elapsed()), (Class::Transport, Duration::ZERO));
     hung.abort();
     sleep(MS).await;
     assert_eq!(status_of(&handle, "a").in_flight, 0);

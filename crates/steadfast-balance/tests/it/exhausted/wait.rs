@@ -93,7 +93,7 @@ async fn max_wait_and_deadline_bound_the_wait() {
             .count(send(&service, with_deadline(get(), wait)))
             .await;
         let (class, retry_in) = expect_exhausted(answer);
-        assert_eq!(class, Class::Overloaded);
+        assert_eq!(class, Class::Transport);
         assert!(retry_in > Some(50 * SECOND));
         assert_eq!(start.elapsed(), expected);
         assert!(polls.get() <= 4, "{} polls", polls.get());

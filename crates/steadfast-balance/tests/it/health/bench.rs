@@ -31,7 +31,7 @@ async fn consecutive_passed_checks_end_a_quota_bench() {
     let class = expect_exhausted(send(&setup.service, get()).await).0;
     assert_eq!(
         class,
-        Class::RateLimited,
+        Class::QuotaExhausted,
         "one passed check, then a failed one"
     );
 

@@ -142,7 +142,7 @@ async fn breaker_opened_by_the_failure_prevents_quick_retry() {
         "a: server_error (500), c: success (200)"
     );
     let (class, _) = expect_exhausted(send(&service, request_only_to("a")).await);
-    assert_eq!(class, Class::Overloaded);
+    assert_eq!(class, Class::ServerError);
     assert_eq!(status_of(&handle, "a").in_flight, 0);
 }
 

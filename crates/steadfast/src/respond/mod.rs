@@ -1,0 +1,107 @@
+//! Responses for errors, for a server above the stack.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use steadfast_core::layer::{RecordAttempts, verdict_of_error};
+use steadfast_core::{Attempt, BoxError, Class, Exhausted, Trail};
+use tokio::time::Instant;
+
+use crate::dialect::below;
+use crate::operation::API_ROOT;
+use crate::stack::AiStack;
+
+/// Converts an error of an [`AiStack`] to a response for an HTTP client, in the format of OpenAI.
+///
+/// | Root cause | Status | `type` | `code` |
+/// |---|---|---|---|
+/// | a rate limit | `429` | `rate_limit_error` | `rate_limit_exceeded` |
+/// | a spent quota | `429` | `insufficient_quota` | `insufficient_quota` |
+/// | a rejected credential of an endpoint | `401` | `invalid_request_error` | `invalid_api_key` |
+/// | a missing model | `404` | `invalid_request_error` | `model_not_found` |
+/// | a fault of the request, such as a body that failed while it was sent | `400` | `invalid_request_error` | `caller_fault` |
+/// | open breakers: nothing was sent | `503` | `upstream_error` | the class of the last failure |
+/// | overload, or a lack of descriptors, ports or memory on this machine | `503` | `upstream_error` | the class |
+/// | a timeout | `504` | `upstream_error` | `timeout` |
+/// | any other | `502` | `upstream_error` | the class |
+///
+/// The message has the reason of each endpoint, such as `` `primary` cools for 12 s after a 429``. The
+/// header `retry-after` has the time until the soonest recovery. `x-should-retry: false` keeps the
+/// client from repeating the waits of the stack.
+#[must_use]
+pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
+    respond(error, openai_body)
+}
+
+impl AiStack {
+    /// Converts an error to a response in the format of the API at `path`: of Anthropic for
+    /// `/v1/messages`, and otherwise of OpenAI.
+    ///
+    /// Apart from the format, the response equals the one of [`error_response`].
+    #[must_use]
+    pub fn error_response(&self, path: &str, error: &BoxError) -> Response<Full<Bytes>> {
+        let path = self.endpoints().strip_request_root(path);
+        let path = below(path, API_ROOT).unwrap_or(path);
+        if below(path, "/messages").is_some() {
+            respond(error, anthropic_body)
+        } else {
+            respond(error, openai_body)
+        }
+    }
+}
+
+fn respond(error: &BoxError, body: fn(Class, &str) -> Value) -> Response<Full<Bytes>> {
+    let source: &(dyn Error + 'static) = &**error;
+    let verdict = verdict_of_error(error);
+    let exhausted = match Exhausted::find(source) {
+        Some(exhausted) => exhausted,
+        None => {
+            // The error of a lone attempt.
+            let trail = Trail::new();
+            trail.record(Attempt::new(Instant::now(), verdict));
+            &Exhausted::new(trail, verdict, None)
+        }
+    };
+    let body = body(verdict.class(), &error.to_string()).to_string();
+    let mut response = exhausted.to_response().map(|()| Full::from(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    response
+}
+
+fn openai_body(class: Class, message: &str) -> Value {
+    let (kind, code) = match class {
+        Class::RateLimited => ("rate_limit_error", "rate_limit_exceeded"),
+        Class::QuotaExhausted => ("insufficient_quota", "insufficient_quota"),
+        Class::Unauthorized => ("invalid_request_error", "invalid_api_key"),
+        Class::ModelUnavailable => ("invalid_request_error", "model_not_found"),
+        Class::ContextTooLong => ("invalid_request_error", "context_length_exceeded"),
+        Class::ContentPolicy => ("invalid_request_error", "content_policy_violation"),
+        Class::CallerFault => ("invalid_request_error", class.as_str()),
+        _ => ("upstream_error", class.as_str()),
+    };
+    json!({ "error": { "message": message, "type": kind, "param": null, "code": code } })
+}
+
+fn anthropic_body(class: Class, message: &str) -> Value {
+    let kind = match class {
+        Class::RateLimited => "rate_limit_error",
+        Class::QuotaExhausted => "billing_error",
+        Class::Unauthorized => "authentication_error",
+        Class::ModelUnavailable => "not_found_error",
+        Class::ContextTooLong => "request_too_large",
+        Class::ContentPolicy | Class::CallerFault => "invalid_request_error",
+        Class::Overloaded | Class::Local => "overloaded_error",
+        Class::Timeout => "timeout_error",
+        _ => "api_error",
+    };
+    json!({ "type": "error", "error": { "type": kind, "message": message } })
+}
+
+#[cfg(test)]
+mod tests;
