@@ -154,6 +154,10 @@ impl AiStackBuilder {
     /// `client`. Its verdicts on errors are final, as are classes that differ from the default
     /// classification. The stack refines other failures by the body of the response.
     ///
+    /// Enable the feature `hyper-errors` for a client on top of hyper. Otherwise a failed connect other
+    /// than a refused one is `Transport`, so it may have been processed and an unsafe request is not
+    /// repeated.
+    ///
     /// # Errors
     ///
     /// Returns an error that names the field if a value is invalid.

@@ -88,10 +88,11 @@
 //!
 //! | Feature | Adds |
 //! |---|---|
-//! | `client` (default) | `AiStackBuilder::build` with a hyper-util client and rustls; verdicts on hyper's errors |
+//! | `client` (default) | `AiStackBuilder::build` with a hyper-util client and rustls; implies `hyper-errors` |
 //! | `config` | the module `config`: a stack from a configuration file |
 //! | `discover`, `health` | endpoints from a stream or a DNS name; health checks |
 //! | `hedge` | `AiStackBuilder::hedge`: a second attempt for slow requests |
+//! | `hyper-errors` | verdicts on errors of hyper, hyper-util, h2 and of clients on top, such as reqwest |
 //! | `serde` | serde for [`Timeouts`], [`Snapshot`] and [`EndpointStatus`] |
 //! | `full` | all of them |
 

@@ -42,6 +42,35 @@ use crate::classify::{Classify, DefaultClassifier};
 /// # }
 /// ```
 ///
+/// # Errors
+///
+/// Each error of `call` is wrapped as [`Classified`](crate::Classified), whatever the client. Match on
+/// the client's own error with [`find_error`](crate::find_error), or take it out with
+/// [`Classified::into_source`](crate::Classified::into_source). A downcast of the outermost error finds
+/// only the wrapper.
+///
+/// ```
+/// use std::io;
+///
+/// use http::{Request, Response};
+/// use steadfast_core::{BoxError, Classified, ClassifyLayer, find_error};
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let client = ServiceBuilder::new()
+///     .layer(ClassifyLayer::default())
+///     .service_fn(|_: Request<()>| async {
+///         Err::<Response<()>, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
+///     });
+///
+/// let error: BoxError = client.oneshot(Request::new(())).await.unwrap_err();
+/// assert!(error.is::<Classified>());
+/// let source = find_error::<io::Error>(&*error).expect("the error of the client");
+/// assert_eq!(source.kind(), io::ErrorKind::ConnectionRefused);
+/// # }
+/// ```
+///
 /// # Readiness, clones and dropped requests
 ///
 /// The service is ready when the inner service is ready. It keeps no state, so clones and dropped

@@ -3,7 +3,7 @@
 
 mod attempt;
 mod body;
-#[cfg(feature = "client")]
+#[cfg(feature = "hyper-errors")]
 mod hyper_error;
 mod limits;
 mod service;

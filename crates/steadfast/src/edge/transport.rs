@@ -7,7 +7,7 @@ use steadfast_core::{BoxError, Class, Classified, Verdict, find_error};
 
 use crate::attempt_timeout::AttemptTimeout;
 
-#[cfg(feature = "client")]
+#[cfg(feature = "hyper-errors")]
 use crate::edge::hyper_error;
 
 /// Recognizes the errors of one HTTP client.
@@ -15,7 +15,7 @@ type Recognize = fn(&(dyn Error + 'static)) -> Option<Verdict>;
 
 /// The HTTP clients with recognized errors. Core classifies all other errors.
 const CLIENTS: &[Recognize] = &[
-    #[cfg(feature = "client")]
+    #[cfg(feature = "hyper-errors")]
     hyper_error::verdict,
 ];
 

@@ -1,6 +1,8 @@
 //! Behaviour of the stack that its callers see.
 
 mod classification;
+#[cfg(feature = "hyper-errors")]
+mod client_errors;
 mod contract;
 mod endpoints;
 mod extensions;
