@@ -49,11 +49,20 @@ pub(crate) enum Stage {
     /// Either `Untried` or `BeforeDegraded`.
     Better,
     /// A tried endpoint with verdicts that allow a further attempt.
-    Again,
+    Again(Order),
     /// An untried endpoint, or a tried one unless the request moves.
     Next,
     /// An endpoint that may take the request at some time.
     Ever,
+}
+
+/// The order of tried endpoints: first the endpoints with the fewest attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// The maximum number of attempts at the endpoint.
+    pub(crate) attempts: usize,
+    /// The last attempt at the endpoint found no connection. Such endpoints come last.
+    pub(crate) dead: bool,
 }
 
 impl Eligibility<'_> {
@@ -86,7 +95,10 @@ impl Eligibility<'_> {
             Stage::Untried => self.admits_untried(endpoint),
             Stage::BeforeDegraded => self.admits_before_degraded(endpoint),
             Stage::Better => self.admits_untried(endpoint) || self.admits_before_degraded(endpoint),
-            Stage::Again => self.admits_again(endpoint),
+            Stage::Again(order) => {
+                let (attempts, dead) = self.history(endpoint);
+                attempts <= order.attempts && dead == order.dead && self.admits_again(endpoint)
+            }
             Stage::Next => {
                 self.admits_untried(endpoint) || self.may_return() && self.admits_again(endpoint)
             }
@@ -122,6 +134,24 @@ impl Eligibility<'_> {
     /// Returns whether the request may return to a tried endpoint.
     pub(crate) fn may_return(&self) -> bool {
         !self.tried.is_empty() && !self.moves
+    }
+
+    /// Returns the order in which tried endpoints are searched.
+    pub(crate) fn orders(&self) -> impl Iterator<Item = Order> + use<> {
+        let most = self.tried.len();
+        let all = [false, true].into_iter();
+        all.flat_map(move |dead| (1..=most).map(move |attempts| Order { attempts, dead }))
+    }
+
+    /// Returns the number of attempts at `endpoint`, and whether the last one found no connection.
+    pub(crate) fn history(&self, endpoint: &EndpointState) -> (usize, bool) {
+        let mut here = self.tried.iter().filter(|attempt| is_at(attempt, endpoint));
+        let (mut attempts, mut dead) = (0, false);
+        for attempt in &mut here {
+            attempts += 1;
+            dead = attempt.verdict.class() == Class::Connect;
+        }
+        (attempts, dead)
     }
 
     /// Returns whether `endpoint` is untried and may follow all earlier attempts.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use steadfast_core::layer::{Next, RecordAttempts};
+use steadfast_core::layer::{Next, RecordAttempts, saturating_add};
 use steadfast_core::{Event, Exhausted, Verdict};
 use tokio::time::Instant;
 
 use crate::admit::waiters::Key;
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
-use crate::select::eligibility::{Eligibility, Stage};
+use crate::select::eligibility::{Eligibility, Order, Stage};
 use crate::select::outlook::Outlook;
 use crate::select::request_context::RequestContext;
 use crate::state::EndpointState;
@@ -44,6 +44,7 @@ impl PoolContext {
         match found {
             Ok(Stage::Untried) => return Next::Now,
             Ok(Stage::BeforeDegraded) => return Next::RetrySameNow,
+            Ok(Stage::Again(Order { dead: true, .. })) => {}
             Ok(_) => return Next::At(now),
             Err(_) => {}
         }
@@ -53,7 +54,13 @@ impl PoolContext {
         if has_slots && context.deadline.is_some() {
             return Next::Now;
         }
-        end_of_limit(&eligibility, now).map_or(Next::Never, Next::At)
+        // The longest wait is that of a request without a deadline.
+        let until = context.deadline.map_or_else(
+            || saturating_add(eligibility.since(now), self.config.max_wait),
+            |deadline| deadline.instant(),
+        );
+        let at = known_end(&eligibility, until, now).or_else(|| end_of_limit(&eligibility, now));
+        at.map_or(Next::Never, Next::At)
     }
 
     /// Rejects a request that no endpoint can take. The rejection has the root cause as its class,
@@ -107,6 +114,22 @@ fn end_of_limit(eligibility: &Eligibility<'_>, now: Instant) -> Option<Instant> 
                 .check(Stage::Ever, endpoint, now)
                 .end_of_limit(now)
         })
+        .min()
+}
+
+/// Returns the earliest end of a limit before `until`, at an endpoint that takes
+/// connections.
+///
+/// An endpoint without a connection is no better: most probably it refuses the next one as well.
+fn known_end(eligibility: &Eligibility<'_>, until: Instant, now: Instant) -> Option<Instant> {
+    endpoints(eligibility.snapshot)
+        .filter(|endpoint| !eligibility.history(endpoint).1)
+        .filter_map(|endpoint| {
+            eligibility
+                .check(Stage::Ever, endpoint, now)
+                .end_of_limit(now)
+        })
+        .filter(|at| *at < until)
         .min()
 }
 

@@ -55,7 +55,8 @@ impl Exclusions<'_> {
 
 impl PoolContext {
     /// Searches for an endpoint in the order after a failed attempt. Untried endpoints come first,
-    /// tier by tier, and then tried ones. All better endpoints come before a degraded one.
+    /// tier by tier, and then tried ones, those with the fewest attempts first. All better endpoints
+    /// come before a degraded one.
     ///
     /// `find` searches a range of the active endpoints for one stage.
     pub(crate) fn search<T>(
@@ -83,9 +84,11 @@ impl PoolContext {
             }
         }
         if eligibility.may_return() {
-            for tier in snapshot.tiers() {
-                if let Some(found) = find(tier, Stage::Again) {
-                    return Ok(found);
+            for order in eligibility.orders() {
+                for tier in snapshot.tiers() {
+                    if let Some(found) = find(tier, Stage::Again(order)) {
+                        return Ok(found);
+                    }
                 }
             }
         }

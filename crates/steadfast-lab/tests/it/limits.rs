@@ -46,6 +46,30 @@ fn quotas_per_minute_are_used_up_without_a_loss() {
     }
 }
 
+/// Beside a limited model, requests for another model failed with 503, failed over or waited: an
+/// endpoint had one cooldown and one send rate for all models.
+#[test]
+fn limited_model_delays_no_request_for_another_model() {
+    for name in ["steadfast-least-loaded", "steadfast-scored"] {
+        let report = run("models", 0.5, name, 120);
+        let free = first_caller(&report);
+        let found = (free.failed, free.attempts_per_request, free.waited_max_s);
+        assert_eq!(found, (0, 1.0, 0.0), "{name}");
+    }
+}
+
+/// A greedy caller took the slots of all others, although each caller has a quota of its own.
+#[test]
+fn greedy_caller_takes_nothing_from_modest_caller() {
+    for name in UNHEDGED {
+        let report = run("greedy", 0.5, name, 60);
+        for caller in &report.details.callers {
+            let share = caller.of_fair_share;
+            assert!(share >= 0.99, "{name} {}: {share}", caller.name);
+        }
+    }
+}
+
 #[test]
 fn short_answers_succeed_with_few_refusals() {
     for name in UNHEDGED {

@@ -1,6 +1,6 @@
 //! The endpoint of each further attempt, and the answer that is returned.
 
-use steadfast_balance::{Credential, EndpointBalanceLayer};
+use steadfast_balance::{Credential, EndpointBalanceLayer, Strategy};
 use steadfast_core::{BoxError, Class, Classified, Exhausted, Trail, Verdict};
 use tokio::time::Instant;
 use tower::Layer;
@@ -8,7 +8,8 @@ use tower::Layer;
 use super::{expect_response, retry_stack, retry_without_jitter, set_rule, trail_text};
 use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
-    Net, Reply, SECOND, answer, connection_refused, endpoint, get, ok, pool, post, send,
+    MS, Net, Reply, SECOND, answer, connection_refused, endpoint, get, ok, pool, post, refusal,
+    send, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
@@ -19,7 +20,7 @@ async fn failed_connects_return_exhausted() {
     let answer = send(&service, post()).await;
     assert_eq!(
         trail_text(&answer),
-        "a: connect, b: connect, a: connect, a: connect"
+        "a: connect, b: connect, a: connect, b: connect"
     );
     let error = answer.expect_err("no answer");
     let exhausted = Exhausted::find(&*error).expect("typed");
@@ -160,4 +161,64 @@ async fn trail_contains_readiness_errors() {
     gates.fail_readiness("a", 1);
     let answer = send(&service, get()).await;
     assert_eq!(trail_text(&answer), "a: transport, b: success (200)");
+}
+
+/// With `Failover`, every repeat went to the first endpoint: a, b, a, a, a. If its fault lasted and
+/// that of the second endpoint ended, requests failed for no reason.
+#[tokio::test(start_paused = true)]
+async fn repeats_go_to_the_endpoint_with_fewest_attempts() {
+    for strategy in [Strategy::Failover, Strategy::RoundRobin] {
+        let net = Net::new();
+        set_rule(&net, &["a", "b"], |_| answer(503).into());
+        let builder = pool(&["a", "b"]).strategy(strategy);
+        let retry = retry_without_jitter().max_attempts(5);
+        let (service, _) = retry_stack(&retry, builder, &net);
+        let _ = send(&service, get()).await;
+        let [a, b] = net.counts(["a", "b"]);
+        assert_eq!((a.max(b), a.min(b)), (3, 2), "{strategy:?}");
+    }
+}
+
+/// The backup got every attempt although its port was closed, and the answer was the `429` of the
+/// primary, which was usable 2 s later.
+#[tokio::test(start_paused = true)]
+async fn known_hint_precedes_endpoint_without_connection() {
+    for builder in [
+        pool(&["a", "b"]),
+        EndpointBalanceLayer::builder()
+            .endpoint(endpoint("a"))
+            .endpoint(endpoint("b").tier(1)),
+    ] {
+        let net = Net::new();
+        net.on("a", |n| if n == 0 { refusal("2") } else { ok() });
+        net.on("b", |_| connection_refused());
+        let builder = builder.strategy(Strategy::Failover);
+        let (service, _) = retry_stack(&retry_without_jitter(), builder, &net);
+        let start = Instant::now();
+        let answer = send(&service, with_deadline(post(), 60 * SECOND)).await;
+        assert_eq!(
+            trail_text(&answer),
+            "a: rate_limited (429), b: connect, a: success (200)"
+        );
+        // The hint, and half a second of jitter.
+        assert_eq!(start.elapsed(), 2500 * MS);
+    }
+}
+
+/// A hint beyond the deadline is no use, so the endpoint without a connection is tried again.
+#[tokio::test(start_paused = true)]
+async fn endpoint_without_connection_is_repeated_if_no_hint_fits() {
+    let net = Net::new();
+    net.on("a", |_| refusal("90"));
+    net.on("b", |n| match n {
+        0 => Reply::from(connection_refused()),
+        _ => ok().into(),
+    });
+    let builder = pool(&["a", "b"]).strategy(Strategy::Failover);
+    let (service, _) = retry_stack(&retry_without_jitter(), builder, &net);
+    let answer = send(&service, with_deadline(post(), 60 * SECOND)).await;
+    assert_eq!(
+        trail_text(&answer),
+        "a: rate_limited (429), b: connect, b: success (200)"
+    );
 }
