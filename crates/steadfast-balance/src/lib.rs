@@ -50,8 +50,9 @@
 //! nothing. A cooldown ends with one probe.
 //!
 //! A [`Strategy`] or another [`Pick`] selects among the candidates of a tier. After a failure, an
-//! untried endpoint of the tier comes first, then the next tier, then the same endpoint if its
-//! [class](steadfast_core::Class) allows a repeat. [`RoutingOptions`](steadfast_core::RoutingOptions) restrict one request.
+//! untried endpoint of the tier comes first, then the next tier, then the endpoint with the fewest
+//! attempts, if its [class](steadfast_core::Class) allows a repeat. A known hint that fits is waited
+//! out before an endpoint without a connection is tried again. [`RoutingOptions`](steadfast_core::RoutingOptions) restrict one request.
 //! A [degraded](Endpoint::degraded) endpoint serves only after the better endpoints.
 //!
 //! If no endpoint is admissible, [`WhenExhausted`] decides: fail at once with
