@@ -9,6 +9,7 @@ mod failover;
 mod gateway;
 mod hedging;
 mod rate_limits;
+mod rejections;
 mod secrets;
 mod streaming;
 mod timeouts;

@@ -57,8 +57,9 @@
 //! method is idempotent, or if it has an `idempotency-key`. [`safe_if`] and [`RetryOverride`]
 //! replace this rule. A refusal such as `429` is safe for every request.
 //!
-//! The caller gets the last answer of the lowest tier, unmodified, and without any answer an
-//! [`Exhausted`](steadfast_core::Exhausted). Exception: if the last attempt may have been processed
+//! The caller gets the last answer of the lowest tier, and without any answer an
+//! [`Exhausted`](steadfast_core::Exhausted). The hint of a kept answer is reduced by its age, and a
+//! balancer below replaces it by the soonest recovery of an endpoint. Exception: if the last attempt may have been processed
 //! and a repeat is unsafe, its outcome is returned. After more than one attempt, the response or
 //! the error contains the [`Trail`](steadfast_core::Trail).
 //!

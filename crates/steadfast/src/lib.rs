@@ -48,8 +48,9 @@
 //! | rejected credential | goes to another credential | is benched after three in a row |
 //!
 //! If no endpoint is admissible, the request waits until its [`Deadline`], or for 30 s in total without
-//! one. The result is the last response of the lowest tier tried, unmodified, with the [`Trail`] in its
-//! extensions. Without any response the result is [`Exhausted`].
+//! one. The result is the last response of the lowest tier tried, with the `retry-after` of the soonest
+//! endpoint and the [`Trail`] in its extensions. Without any response the result is [`Exhausted`], and
+//! [`AiStack::error_response`] converts it to a response in the format of the API.
 //!
 //! Stateful paths (files, batches, threads, stored responses) stay at the first endpoint. The caller's
 //! credentials reach an endpoint only with [`Endpoint::pass_credentials`].

@@ -4,6 +4,7 @@ mod early_probes;
 mod fail;
 mod least_bad;
 mod reasons;
+mod root_cause;
 mod wait;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 mod attempts;
 mod costs;
 mod failures;
+mod final_answer;
 mod limits;
 
 use http::{Request, Response};
