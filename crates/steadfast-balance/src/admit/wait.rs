@@ -141,11 +141,11 @@ impl<S> Waiting<S> {
             };
         }
         // No wait is worthwhile. If its time is too short, the request must not come back.
-        let in_time = patience.is_none();
+        let slot_in = patience.map(|_| view.wait_for_slot(selection, came));
         Step::Done(self.error.take().unwrap_or_else(|| {
             let exhausted = view
                 .shared
-                .exhausted(view.snapshot, view.context, in_time, now);
+                .exhausted(view.snapshot, view.context, slot_in, now);
             exhausted.into()
         }))
     }

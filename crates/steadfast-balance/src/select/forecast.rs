@@ -66,12 +66,13 @@ impl PoolContext {
     /// Rejects a request that no endpoint can take. The rejection has the root cause as its class,
     /// the earliest recovery as its hint, and a reason for each endpoint.
     ///
-    /// If the request has too little time left, it must not return.
+    /// `slot_in` is the time until its slot behind all waiters, if the request was rejected for that
+    /// time. Such a request must not return on its own.
     pub(crate) fn exhausted(
         &self,
         snapshot: &PoolSnapshot,
         context: &RequestContext,
-        in_time: bool,
+        slot_in: Option<Duration>,
         now: Instant,
     ) -> Exhausted {
         let limited = end_of_limit(&context.eligibility(self, snapshot), now);
@@ -80,6 +81,7 @@ impl PoolContext {
         // A wait of zero is no hint, because another request was faster.
         let retry_in = (outlook.recovery)
             .map(|at| at.saturating_duration_since(now))
+            .map(|wait| wait.max(slot_in.unwrap_or_default()))
             .filter(|wait| !wait.is_zero());
         // The breakers have already counted the failures.
         let verdict = Verdict::new(outlook.class).neutral().with_hint(retry_in);
@@ -87,7 +89,7 @@ impl PoolContext {
             trail.set_reasons(outlook.reasons.into());
         }
         // A limit ends by itself and is worth a wait. A broken pool is not.
-        let next = limited.filter(|_| in_time);
+        let next = limited.filter(|_| slot_in.is_none());
         trail.set_next(next.map_or(Next::Never, Next::At));
         self.signals.observers.emit(&Event::Exhausted { retry_in });
         Exhausted::new(trail, verdict, None)

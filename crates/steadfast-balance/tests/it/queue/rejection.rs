@@ -58,7 +58,14 @@ async fn long_queue_rejects_short_deadline_on_arrival() {
     for _ in 0..10 {
         let request = with_deadline(get(), 2 * SECOND);
         let answer = polls.count(service.clone().oneshot(request)).await;
-        assert_eq!(expect_exhausted(answer).0, Class::RateLimited);
+        let (class, retry_in) = expect_exhausted(answer);
+        assert_eq!(class, Class::RateLimited);
+        // The hint counts the 60 waiters. It was the time until the next slot, 50 ms.
+        let retry_in = retry_in.expect("the rate is known");
+        assert!(
+            (2 * SECOND..=4 * SECOND).contains(&retry_in),
+            "{retry_in:?}"
+        );
     }
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!((polls.get(), handle.waiting()), (10, 60));

@@ -89,7 +89,12 @@ fn check_answer<B>(answer: &Result<Response<B>, BoxError>, trail: &Trail) {
     match answer {
         Ok(response) => {
             let reported = Trail::of(response.extensions()).map(Trail::len);
-            assert_eq!(reported, (trail.len() > 1).then_some(trail.len()));
+            // An answer that is returned after a rejection has the trail with the reasons.
+            let explains = trail.len() == 1 && !response.status().is_success();
+            match reported {
+                Some(1) => assert!(explains, "{trail}"),
+                reported => assert_eq!(reported, (trail.len() > 1).then_some(trail.len())),
+            }
         }
         Err(_) if trail.len() == 1 => {}
         Err(error) => {
