@@ -1,5 +1,14 @@
 //! Failures in excess of a share: Page's cumulative sum (CUSUM).
 
+use steadfast_core::InvalidConfig;
+
+/// The numbers of the rule: failures in excess of a share of the calls.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Excess {
+    pub(crate) failures: u32,
+    pub(crate) share: f64,
+}
+
 /// The excess of failures over a share of the calls, in thousandths of a call.
 ///
 /// A failure adds its part above the share, a success subtracts the share, and the sum is never
@@ -11,22 +20,34 @@ pub(crate) struct Cusum {
     sum: u64,
 }
 
+impl Excess {
+    /// Rejects a share that is less than a thousandth above 0 or below 1.
+    pub(crate) fn check(self) -> Result<(), InvalidConfig> {
+        let Self { failures, share } = self;
+        // `contains` is false for NaN too.
+        let is_share =
+            (0.0..=1.0).contains(&share) && (1..Cusum::ONE).contains(&Cusum::thousandths(share));
+        if failures >= 1 && is_share {
+            return Ok(());
+        }
+        Err(InvalidConfig::new(
+            "excess_failures",
+            format_args!("{failures} beyond {share}"),
+            "need failures >= 1 and 0.001 <= share <= 0.999",
+        ))
+    }
+}
+
 impl Cusum {
     const ONE: u64 = 1000;
 
-    /// Creates a sum with the limit of `failures` in excess of `share`.
-    pub(crate) fn new(failures: u32, share: f64) -> Self {
+    /// Creates a sum of zero.
+    pub(crate) fn new(rule: Excess) -> Self {
         Self {
-            share: Self::thousandths(share),
-            limit: u64::from(failures) * Self::ONE,
+            share: Self::thousandths(rule.share),
+            limit: u64::from(rule.failures) * Self::ONE,
             sum: 0,
         }
-    }
-
-    /// Returns whether the share is at least a thousandth above 0 and below 1.
-    pub(crate) fn is_possible(share: f64) -> bool {
-        // `contains` is false for NaN too.
-        (0.0..=1.0).contains(&share) && (1..Self::ONE).contains(&Self::thousandths(share))
     }
 
     /// Counts a success.
@@ -76,10 +97,13 @@ mod tests {
             (f64::NAN, false),
             (f64::INFINITY, false),
         ] {
-            assert_eq!(Cusum::is_possible(share), possible, "{share}");
+            let failures = 3;
+            let checked = Excess { failures, share }.check();
+            assert_eq!(checked.is_ok(), possible, "{share}");
         }
         // Four failures are three in excess of a quarter, without rounding.
-        let mut cusum = Cusum::new(3, 0.25);
+        let (failures, share) = (3, 0.25);
+        let mut cusum = Cusum::new(Excess { failures, share });
         for n in 1..=4 {
             cusum.fail();
             assert_eq!(cusum.is_reached(), n == 4);
@@ -94,7 +118,8 @@ mod tests {
             failures in 1..20u32,
             outcomes in prop::collection::vec(any::<bool>(), 0..200),
         ) {
-            let mut cusum = Cusum::new(failures, f64::from(percent) / 100.0);
+            let share = f64::from(percent) / 100.0;
+            let mut cusum = Cusum::new(Excess { failures, share });
             let mut seen = Vec::new();
             for failed in outcomes {
                 if failed {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::admission::Admission;
 use super::counter::Counter;
 use super::rules::{Rate, Rules};
-use super::trip_reason::TripReason;
+use super::trips::TripReason;
 use crate::sync::now;
 
 /// The counters of the failure rate and of slow calls.

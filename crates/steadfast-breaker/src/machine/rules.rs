@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::trips::CountingRules;
 use super::window::Window;
 
 /// The numbers of a breaker. The builder validates them.
@@ -11,8 +12,8 @@ pub(crate) struct Rules {
     /// Opens at this number of failures among the last `window` outcomes.
     pub(crate) failures: Option<u32>,
     pub(crate) window: u32,
-    /// Opens at this number of failures in excess of a share.
-    pub(crate) excess: Option<(u32, f64)>,
+    /// The rules with a counter of their own.
+    pub(crate) counting: CountingRules,
     pub(crate) failure_rate: Option<Rate>,
     pub(crate) slow_calls: Option<(Duration, Rate)>,
     pub(crate) rate_limits: RateLimits,
@@ -58,7 +59,7 @@ impl Default for Rules {
             consecutive_failures: 5,
             failures: None,
             window: 20,
-            excess: None,
+            counting: CountingRules::default(),
             failure_rate: None,
             slow_calls: None,
             rate_limits: RateLimits::Neutral,

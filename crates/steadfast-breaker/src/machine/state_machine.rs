@@ -8,14 +8,13 @@ use tokio::time::Instant;
 
 use super::admission::{Admission, Mark, Timing};
 use super::backoff::Backoff;
-use super::cusum::Cusum;
 use super::outcome_window::OutcomeWindow;
 use super::phase::{Change, Phase, Wait};
 use super::probe_slots::{ProbeSlots, SlotId};
 use super::ramp::Ramp;
 use super::rules::Rules;
 use super::streak::FailureStreak;
-use super::trip_reason::TripReason;
+use super::trips::{Counters, TripReason};
 
 /// The state of a breaker without the counters of its rates.
 ///
@@ -33,7 +32,7 @@ pub(crate) struct Machine {
     pub(super) reason: Option<TripReason>,
     pub(super) streak: FailureStreak,
     pub(super) window: OutcomeWindow,
-    pub(super) cusum: Option<Cusum>,
+    pub(super) counters: Counters,
     pub(super) slots: ProbeSlots,
     pub(super) backoff: Backoff,
     /// When the breaker last opened.
@@ -49,7 +48,6 @@ const PROBED: Duration = Duration::from_secs(1);
 
 impl Machine {
     pub(crate) fn new(rules: Rules) -> Self {
-        let cusum = |(failures, share)| Cusum::new(failures, share);
         Self {
             phase: Phase::NEW,
             generation: 0,
@@ -57,7 +55,7 @@ impl Machine {
             reason: None,
             streak: FailureStreak::new(rules.window),
             window: OutcomeWindow::new(rules.window),
-            cusum: rules.excess.map(cusum),
+            counters: Counters::new(rules.counting),
             slots: ProbeSlots::new(rules.probes, rules.probe_timeout),
             backoff: Backoff::new(
                 rules.recovery_timeout,
@@ -96,7 +94,7 @@ impl Machine {
 
     /// Returns whether a success has nothing to clear.
     pub(crate) fn is_clean(&self) -> bool {
-        self.window.failures() == 0 && self.cusum.is_none_or(|cusum| cusum.is_zero())
+        self.window.failures() == 0 && self.counters.is_clean()
     }
 
     pub(crate) fn slots_taken(&self) -> usize {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::phase::{Change, Order, Phase};
 use super::ramp::Ramp;
 use super::state_machine::Machine;
-use super::trip_reason::TripReason;
+use super::trips::TripReason;
 
 /// The longest hint that is followed. A longer one is a mistake of the server.
 const MAX_HINT: Duration = Duration::from_secs(24 * 3600);
@@ -98,9 +98,7 @@ impl Machine {
         self.interrupted = None;
         self.streak.clear();
         self.window.clear();
-        if let Some(cusum) = &mut self.cusum {
-            cusum.clear();
-        }
+        self.counters.clear();
     }
 
     pub(super) fn enter(&mut self, phase: Phase, retry_in: Option<Duration>) {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::admission::Admission;
 use super::phase::Phase;
 use super::state_machine::Machine;
-use super::trip_reason::TripReason;
+use super::trips::TripReason;
 
 /// What counted before the failure of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,7 @@ impl Machine {
             Phase::Closed { .. } => {
                 self.window.push(false);
                 self.streak.end();
-                if let Some(cusum) = &mut self.cusum {
-                    cusum.succeed();
-                }
+                self.counters.succeed();
             }
             Phase::HalfOpen { successes } => {
                 *successes += 1;
@@ -106,9 +104,7 @@ impl Machine {
                     return false;
                 }
                 self.window.push(true);
-                if let Some(cusum) = &mut self.cusum {
-                    cusum.fail();
-                }
+                self.counters.fail();
                 if let Some(reason) = self.reached() {
                     self.trip(reason, verdict.hint(), now);
                 }
@@ -126,10 +122,8 @@ impl Machine {
             Some(TripReason::ConsecutiveFailures)
         } else if self.rules.failures.is_some_and(in_window) {
             Some(TripReason::FailureRate)
-        } else if self.cusum.is_some_and(|cusum| cusum.is_reached()) {
-            Some(TripReason::ExcessFailures)
         } else {
-            None
+            self.counters.reached()
         }
     }
 }

@@ -6,7 +6,7 @@ use steadfast_core::layer::Observers;
 use steadfast_core::{EndpointName, InvalidConfig, Observer};
 
 use super::breaker::CircuitBreaker;
-use crate::machine::{Rate, RateLimits, Rules, Window};
+use crate::machine::{Excess, Rate, RateLimits, Rules, Window};
 
 /// Configures a [`CircuitBreaker`].
 ///
@@ -139,7 +139,7 @@ impl CircuitBreakerBuilder {
     /// # Ok::<(), steadfast_core::InvalidConfig>(())
     /// ```
     pub fn excess_failures(mut self, failures: u32, share: f64) -> Self {
-        self.rules.excess = Some((failures, share));
+        self.rules.counting.excess = Some(Excess { failures, share });
         self
     }
 

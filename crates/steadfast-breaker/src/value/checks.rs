@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steadfast_core::InvalidConfig;
 
-use crate::machine::{Cusum, OutcomeWindow, Rate, RateLimits, Rules};
+use crate::machine::{OutcomeWindow, Rate, RateLimits, Rules};
 
 impl Rules {
     pub(super) fn check(&self) -> Result<(), InvalidConfig> {
@@ -15,7 +15,7 @@ impl Rules {
         more_than_zero("recovery_timeout", self.recovery_timeout)?;
         more_than_zero("probe_timeout", self.probe_timeout)?;
         self.check_window()?;
-        self.check_excess()?;
+        self.counting.check()?;
         if let Some(rate) = &self.failure_rate {
             rate.check("failure_rate")?;
         }
@@ -36,18 +36,6 @@ impl Rules {
             "failures_of_last",
             format_args!("{failures} of {}", self.window),
             "need 1 <= failures <= window <= 64",
-        )
-    }
-
-    fn check_excess(&self) -> Result<(), InvalidConfig> {
-        let Some((failures, share)) = self.excess else {
-            return Ok(());
-        };
-        require(
-            failures >= 1 && Cusum::is_possible(share),
-            "excess_failures",
-            format_args!("{failures} beyond {share}"),
-            "need failures >= 1 and 0.001 <= share <= 0.999",
         )
     }
 
