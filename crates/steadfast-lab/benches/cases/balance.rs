@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Request;
 use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer, Strategy};
+use steadfast_core::LimitKey;
 use steadfast_hedge::HedgeLayer;
 use tower::balance::p2c::Balance;
 use tower::buffer::Buffer;
@@ -65,7 +66,28 @@ fn ours() -> Vec<Case> {
         case("ours-8-failover", 8, Strategy::Failover),
         case("ours-8-scored", 8, Strategy::Scored),
         Case::new("balance", "ours-8-hedged", move || Requests::new(hedged())),
+        // The cost of the key beyond this is the cost of the limits per key.
+        Case::new("balance", "ours-8-extension", || {
+            let balance = balancer(8, Strategy::LeastLoaded).layer(Upstream(Healthy));
+            Requests::new(MapRequestLayer::new(with_extension([1_u64; 12])).layer(balance))
+        }),
+        Case::new("balance", "ours-8-key", || {
+            let balance = balancer(8, Strategy::LeastLoaded).layer(Upstream(Healthy));
+            let key = LimitKey::new("gpt-4o-mini");
+            Requests::new(MapRequestLayer::new(with_extension(key)).layer(balance))
+        }),
     ]
+}
+
+/// Adds an extension to each request.
+fn with_extension<T>(value: T) -> impl Fn(Request<Body>) -> Request<Body> + Clone
+where
+    T: Copy + Send + Sync + 'static,
+{
+    move |mut request| {
+        request.extensions_mut().insert(value);
+        request
+    }
 }
 
 /// Tower's balancer, which cannot be cloned: it has one caller, or a buffer in front.

@@ -7,21 +7,27 @@ use std::task::Poll;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use steadfast_core::{BoxError, Deadline, Exhausted, RoutingOptions, Trail};
+use steadfast_core::{BoxError, Deadline, Exhausted, LimitKey, RoutingOptions, Trail};
 use steadfast_retry::RetryOverride;
 use tokio::task::yield_now;
 use tokio::time::{advance, sleep, timeout};
 use tower::ServiceExt;
 
 use super::servers::Dice;
-use super::{MAX_ATTEMPTS, NAMES};
+use super::{MAX_ATTEMPTS, MODELS, NAMES};
 use crate::support::{Body, Http, SECOND};
 
 fn random_request(dice: &Dice) -> (Request<Body>, Trail) {
     let trail = Trail::new();
     let mut request = crate::support::request(dice.pick(&["GET", "POST"]));
+    let caller = dice.pick(&["one", "two", "three"]);
+    let caller = http::HeaderValue::from_static(caller);
+    request.headers_mut().insert("x-api-key", caller);
     let extensions = request.extensions_mut();
     extensions.insert(trail.clone());
+    if let Some(key) = random_key(dice) {
+        extensions.insert(key);
+    }
     if dice.one_in(4) {
         extensions.insert(RetryOverride::new().safe(dice.one_in(2)));
     }
@@ -32,6 +38,15 @@ fn random_request(dice: &Dice) -> (Request<Body>, Trail) {
         extensions.insert(random_options(dice));
     }
     (request, trail)
+}
+
+/// Mostly one of a few models. Some callers invent models.
+pub(super) fn random_key(dice: &Dice) -> Option<LimitKey> {
+    match dice.below(8) {
+        0 | 1 => None,
+        2 => Some(LimitKey::new(&dice.below(200).to_string())),
+        _ => Some(LimitKey::new(dice.pick(&MODELS))),
+    }
 }
 
 fn random_options(dice: &Dice) -> RoutingOptions {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use steadfast_balance::{Endpoint, EndpointBalanceLayer, PoolHandle, Strategy, WhenExhausted};
-use steadfast_core::{BreakerState, Event};
+use steadfast_core::{BreakerState, Event, LimitKey};
 use steadfast_metrics::{MetricsLayer, Snapshot};
 use steadfast_retry::RetryOn429Layer;
 use tokio::time::{Instant, sleep};
@@ -21,9 +21,14 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use self::callers::{Counted, pass_random_time, run_caller};
 use self::operators::{change_random_endpoint, enable_all, random_endpoint};
 use self::servers::{Dice, Mood, reply_in_mood};
-use crate::support::{Events, Http, MS, Net, Reply, SECOND, STRATEGIES, ok, request_only_to, send};
+use crate::support::{
+    Body, Events, Http, MS, Net, Reply, SECOND, STRATEGIES, ok, request_only_to, send,
+};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// The models of most requests.
+const MODELS: [&str; 3] = ["x", "y", "z"];
 
 const LIMIT: usize = 3;
 
@@ -110,6 +115,8 @@ async fn run_random_requests(seed: u64, strategy: Strategy, requests: usize) -> 
         if dice.one_in(30) {
             change_random_endpoint(&handle, &dice).await;
             changes += 1;
+            let most = handle.status().iter().map(|status| status.keys.len()).max();
+            assert!(most <= Some(64), "seed {seed}: {most:?} keys");
         }
     }
     for task in running {
@@ -149,6 +156,22 @@ async fn run_random_requests(seed: u64, strategy: Strategy, requests: usize) -> 
     requests + attempts + changes
 }
 
+fn callers_with_models() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {
+    let callers = ["one", "two", "three"];
+    callers
+        .into_iter()
+        .flat_map(|caller| MODELS.map(|model| (caller, model)))
+}
+
+/// A request that allows only this endpoint.
+fn request_of(name: &str, caller: &'static str, model: &str) -> http::Request<Body> {
+    let mut request = request_only_to(name);
+    let caller = http::HeaderValue::from_static(caller);
+    request.headers_mut().insert("x-api-key", caller);
+    request.extensions_mut().insert(LimitKey::new(model));
+    request
+}
+
 /// Expects each endpoint to admit as many requests as its limit allows.
 async fn assert_full_recovery(
     net: &Net,
@@ -169,9 +192,15 @@ async fn assert_full_recovery(
                 "{name} {n}"
             );
         }
+        for (caller, model) in callers_with_models() {
+            let answer = send(balancer, request_of(name, caller, model)).await;
+            let status = answer.expect("the key is healthy").status();
+            assert_eq!(status, 200, "{name} {caller} {model}");
+        }
         let start = Instant::now();
-        let burst: Vec<_> = (0..LIMIT * 10)
-            .map(|_| tokio::spawn(balancer.clone().oneshot(request_only_to(name))))
+        let burst: Vec<_> = (callers_with_models().cycle().take(LIMIT * 10))
+            .map(|(caller, model)| request_of(name, caller, model))
+            .map(|request| tokio::spawn(balancer.clone().oneshot(request)))
             .collect();
         for request in burst {
             assert_eq!(
@@ -189,6 +218,8 @@ async fn assert_full_recovery(
         assert!(status.admissible, "{status:?}");
         assert_eq!(status.breaker, BreakerState::Closed, "{status:?}");
         assert_eq!((status.in_flight, status.cooling), (0, None), "{status:?}");
+        let mut keys = status.keys.iter();
+        assert!(keys.all(|key| key.cooling.is_none()), "{status:?}");
     }
 }
 

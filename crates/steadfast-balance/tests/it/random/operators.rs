@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use steadfast_balance::{Credential, Endpoint, EndpointMode, PoolHandle, Weight};
+use steadfast_balance::{Credential, Endpoint, EndpointMode, Limits, PoolHandle, Weight};
 
 use super::NAMES;
+use super::callers::random_key;
 use super::servers::Dice;
 use crate::support::{MS, SECOND, endpoint};
 
@@ -12,6 +13,12 @@ pub(super) fn random_endpoint(n: usize) -> Endpoint {
     endpoint(NAMES[n])
         .tier(u16::try_from(n / 2).expect("small"))
         .larger_context(n == 3)
+        .limits(if n == 1 {
+            Limits::Shared
+        } else {
+            Limits::PerKey
+        })
+        .pass_credentials(n >= 3)
         .api_key(Credential::bearer("own").expect("valid"))
 }
 
@@ -28,7 +35,13 @@ pub(super) async fn change_random_endpoint(handle: &PoolHandle, dice: &Dice) {
         4 => drop(handle.disable(name)),
         5 => drop(handle.drain(name)),
         6 => drop(handle.remove(name)),
-        7 => drop(handle.cool(name, dice.pick(&[Duration::ZERO, 10 * MS, SECOND]))),
+        7 => {
+            let wait = dice.pick(&[Duration::ZERO, 10 * MS, SECOND]);
+            match random_key(dice) {
+                Some(key) => drop(handle.cool_key(name, &key, wait)),
+                None => drop(handle.cool(name, wait)),
+            }
+        }
         8 | 9 => drop(handle.enable(name)),
         _ => drop(handle.add(random_endpoint(n))),
     }
