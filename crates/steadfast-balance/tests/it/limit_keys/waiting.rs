@@ -182,3 +182,25 @@ async fn overload_of_one_key_leaves_patience_of_other_keys() {
     assert_eq!(send_for_status(&service, get_model("y")).await, 200);
     waiter.abort();
 }
+
+/// A slot of the limits of all requests belongs to the first waiter, whatever the key of a newcomer.
+#[tokio::test(start_paused = true)]
+async fn newcomer_with_other_key_does_not_take_slot_of_shared_limit() {
+    let net = Net::new();
+    net.on("a", |_| Reply::from(ok()).after(20 * MS));
+    let (service, handle) = balancer(patient(pool(&["a"])), &net);
+    handle.cool("a", 5 * SECOND).unwrap();
+    let queued = |model: &str| {
+        let mut waiter = tokio_test::task::spawn(service.clone().call(get_model(model)));
+        assert!(waiter.poll().is_pending());
+        waiter
+    };
+    let mut first = queued("x");
+    advance(5 * SECOND + 2 * MS).await;
+    assert!(first.is_woken());
+    // The slot is free, and its waiter has not run yet.
+    let _newcomer = queued("y");
+    assert_eq!(net.count("a"), 0);
+    assert!(first.poll().is_pending());
+    assert_eq!(net.sent("a").iter().map(model).collect::<Vec<_>>(), ["x"]);
+}
