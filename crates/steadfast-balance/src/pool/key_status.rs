@@ -50,7 +50,7 @@ impl KeyStatus {
         let limits = &state.limits;
         let cooldown = limits.cooldown.present(now);
         Self {
-            key: state.key(),
+            key: state.key().copied(),
             per_credential: state.is_per_credential(),
             cooling: cooldown.map(|cooldown| cooldown.until.saturating_duration_since(now)),
             benched: cooldown.is_some_and(|cooldown| cooldown.bench),

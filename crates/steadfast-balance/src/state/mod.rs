@@ -108,7 +108,7 @@ impl EndpointState {
     pub(crate) fn is_available(&self, demand: &Demand, now: Instant) -> bool {
         self.limits.would_admit(demand, now)
             && self.breaker.at(now).would_admit()
-            && self.limits.has_tokens_at(demand, now).is_none()
+            && (demand.tokens.is_none() || self.limits.has_tokens_at(demand, now).is_none())
     }
 
     /// Returns when an attempt would be admitted.

@@ -108,9 +108,17 @@ impl EndpointLimits {
         now: Instant,
         mut ended: impl FnMut(Option<LimitKey>),
     ) {
-        for at in tickets.all(&self.wide) {
+        let mut learn = |at: Admission<'_>| {
             if self.may_end(at.limits, |cooldown| cooldown.succeeded(at.ticket, now)) {
-                ended(at.key);
+                ended(at.key.copied());
+            }
+        };
+        // Most requests have no key of their own here, or one.
+        learn(tickets.wide(&self.wide));
+        if let Some(keyed) = &tickets.keyed {
+            keyed.at(Level::Key).into_iter().for_each(&mut learn);
+            if keyed.account.is_some() {
+                keyed.at(Level::Account).into_iter().for_each(learn);
             }
         }
     }
@@ -132,7 +140,7 @@ impl EndpointLimits {
         let wait = begin(refused.limits, refused.ticket)?;
         self.refresh();
         Some(Cooled {
-            key: refused.key,
+            key: refused.key.copied(),
             wait,
             by_probe: refused.limits.cooldown.is_refused(),
         })

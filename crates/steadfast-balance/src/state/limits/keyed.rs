@@ -57,8 +57,8 @@ impl KeyedState {
     }
 
     /// Returns the key, or `None` for the limits of a credential.
-    pub(crate) fn key(&self) -> Option<LimitKey> {
-        self.key
+    pub(crate) fn key(&self) -> Option<&LimitKey> {
+        self.key.as_ref()
     }
 
     /// Returns whether the state belongs to one credential of a caller.

@@ -153,7 +153,7 @@ impl EndpointLimits {
         self.keyed.enter(id, self.age(now), now);
         for state in self.keyed.all() {
             // The key of every credential.
-            if state.key().as_ref() == key {
+            if state.key() == key {
                 cooled = state.limits.order(wait, now);
             }
         }

@@ -45,7 +45,7 @@ pub(crate) struct Admission<'a> {
     pub(crate) limits: &'a LimitState,
     pub(crate) ticket: Ticket,
     /// The key of the state, if it has one.
-    pub(crate) key: Option<LimitKey>,
+    pub(crate) key: Option<&'a LimitKey>,
 }
 
 impl Tickets {
@@ -85,6 +85,7 @@ impl Tickets {
 
 impl KeyedTicket {
     /// Returns the admission at this level, or `None` for the level of the endpoint.
+    #[inline]
     pub(super) fn at(&self, level: Level) -> Option<Admission<'_>> {
         let own = Admission {
             limits: &self.state.limits,
