@@ -162,3 +162,58 @@ async fn answer_of_limited_endpoint_has_time_of_soonest_endpoint() {
         "{reasons}"
     );
 }
+
+/// A client as the SDK of OpenAI: two retries, `x-should-retry` first, a hint up to 60 s, otherwise a
+/// backoff. Returns the status of the last answer.
+async fn send_as_sdk(ai: &AiStack) -> u16 {
+    let mut backoff = SECOND / 2;
+    for retries_left in [2, 1, 0] {
+        let (status, headers) = match ai.send(post(CHAT)).await {
+            Ok(response) => (response.status(), response.headers().clone()),
+            Err(error) => {
+                let response = ai.error_response(CHAT, &error);
+                (response.status(), response.headers().clone())
+            }
+        };
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let retries = status == 429 || status.is_server_error();
+        if !retries || retries_left == 0 || text("x-should-retry") == Some("false") {
+            return status.as_u16();
+        }
+        let hint = text("retry-after").and_then(|seconds| seconds.parse().ok());
+        let hint = hint.filter(|seconds| (1..=60).contains(seconds));
+        tokio::time::sleep(hint.map_or(backoff, std::time::Duration::from_secs)).await;
+        backoff *= 2;
+    }
+    unreachable!("the last round returns")
+}
+
+/// The retries of a client times the attempts of the stack were 12 calls to a limited endpoint.
+#[tokio::test(start_paused = true)]
+async fn sdk_above_the_stack_does_not_multiply_attempts() {
+    for (hint, calls) in [
+        // The stack waits twice itself.
+        ("1", 3),
+        // Only a wait beyond 30 s helps, which the client does.
+        ("40", 3),
+        // No client waits for a day. Its retries are rejected without an attempt.
+        ("86400", 1),
+    ] {
+        let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = sent.clone();
+        let client = tower::service_fn(move |_: Request<steadfast::RequestBody>| {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let limited = Response::builder().status(429).header("retry-after", hint);
+            let response = limited.body(Full::<bytes::Bytes>::from("{}"));
+            async move { Ok::<_, std::convert::Infallible>(response.expect("valid")) }
+        });
+        let endpoint = steadfast::Endpoint::new("a", "http://a.test").expect("valid");
+        let ai = AiStack::builder()
+            .endpoint(endpoint)
+            .build_on(client)
+            .unwrap();
+        assert_eq!(send_as_sdk(&ai).await, 429);
+        let sent = sent.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(sent, calls, "hint {hint}");
+    }
+}

@@ -61,6 +61,8 @@ struct Config {
     random: Random,
     /// The request header that carries the number of the attempt.
     attempt_header: Option<HeaderName>,
+    /// Whether a final answer gets `x-should-retry: false`.
+    marks_final: bool,
 }
 
 impl RetryOn429Layer {
@@ -83,6 +85,7 @@ impl RetryOn429Layer {
                 observers: Observers::new(),
                 random: Random::Entropy,
                 attempt_header: None,
+                marks_final: false,
             },
             mode: Replay {
                 limit: Self::DEFAULT_REPLAY_LIMIT,
@@ -188,6 +191,16 @@ impl<M> RetryOn429Layer<M> {
         self
     }
 
+    /// Adds `x-should-retry: false` to a final answer that a client would otherwise retry. Defaults to
+    /// off.
+    ///
+    /// For a server above this layer: its clients would multiply the attempts. Exception: if only a
+    /// longer wait would help, the answer has no such header, and its `retry-after` stands.
+    pub fn mark_final(mut self, mark: bool) -> Self {
+        self.config.marks_final = mark;
+        self
+    }
+
     /// Adds an observer of waits.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.config.observers.add(observer);
@@ -269,6 +282,7 @@ impl<S, M: Clone> Layer<S> for RetryOn429Layer<M> {
         let settings = Settings {
             policy,
             attempt_header: config.attempt_header,
+            marks_final: config.marks_final,
         };
         RetryOn429::new(inner, Arc::new(settings), self.mode.clone())
     }

@@ -191,7 +191,11 @@ impl AiStackBuilder {
             })
             .build()?;
         let endpoints = balance.handle();
-        let retry = self.retry.prepared_body().observers(&observers);
+        let retry = self
+            .retry
+            .mark_final(true)
+            .prepared_body()
+            .observers(&observers);
         let rules = Arc::new(Rules {
             home: endpoints.first(),
             endpoints: endpoints.clone(),

@@ -6,7 +6,7 @@ mod rules;
 
 pub(crate) use self::limits::{Limits, Spent};
 pub(crate) use self::outcome::{Decision, Outcome};
-pub(crate) use self::rules::Policy;
+pub(crate) use self::rules::{Policy, WAIT_TOO_LONG};
 
 #[cfg(test)]
 mod tests;

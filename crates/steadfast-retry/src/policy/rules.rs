@@ -14,6 +14,9 @@ use crate::backoff::{Backoff, Wait};
 use crate::overrides::RetryOverride;
 use crate::random::RandomSource;
 
+/// The reason of a request that only a longer wait would help.
+pub(crate) const WAIT_TOO_LONG: &str = "the wait does not fit the time that is left";
+
 /// The rules that the services of a layer share.
 pub(crate) struct Policy {
     /// Attempts, the first one included.
@@ -132,7 +135,7 @@ impl Policy {
         let deadline = limits.deadline;
         let left = limits.time_left(spent, now);
         let Some(spare) = left.checked_sub(floor) else {
-            return Decision::GiveUp("the wait does not fit the time that is left");
+            return Decision::GiveUp(WAIT_TOO_LONG);
         };
         let spare = if deadline.is_some() { spare / 2 } else { spare };
         let drawn = self.draw(outcome, if owed { spent.waits } else { 0 }, spent);
@@ -140,7 +143,7 @@ impl Policy {
         let wait = whole_millis(floor, more).max(TICK);
         // A wait that ends with the deadline would leave no time for the attempt.
         if wait > left || deadline.is_some() && wait == left {
-            return Decision::GiveUp("the wait does not fit the time that is left");
+            return Decision::GiveUp(WAIT_TOO_LONG);
         }
         let price = if outcome.is_throttled() {
             RetryBudget::THROTTLED_COST

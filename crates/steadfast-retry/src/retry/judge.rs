@@ -88,7 +88,8 @@ impl<S, K, B: Body> Retry<S, K, B> {
             Decision::GiveUp(reason) => {
                 let (class, attempts) = (verdict.class(), self.trail.len());
                 tracing::debug!(%class, attempts, reason, "request given up");
-                Step::Done(self.end(outcome, known, limits, now))
+                let outcome = self.end(outcome, known, limits, now);
+                Step::Done(outcome.map(|answer| self.mark_final(answer, reason)))
             }
         }
     }

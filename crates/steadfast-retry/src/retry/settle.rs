@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Response;
+use http::{HeaderValue, Response};
 use http_body::Body;
 use steadfast_core::layer::{Next, RecordAttempts, set_retry_after, verdict_of};
 use steadfast_core::{BoxError, Class, Exhausted, Verdict};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::best_outcome::{BestOutcome, Kept};
 use super::state::Retry;
 use crate::answer::{KeptAnswer, ResponseBody};
-use crate::policy::{Limits, Outcome};
+use crate::policy::{Limits, Outcome, WAIT_TOO_LONG};
 
 /// The time until the soonest recovery, if it is known.
 type Recovery = Option<Duration>;
@@ -129,6 +129,22 @@ impl<S, K, B: Body> Retry<S, K, B> {
         }
         answer.extensions_mut().insert(self.trail.clone());
         answer.map(ResponseBody::kept)
+    }
+
+    /// Marks a final answer, so that a client does not multiply the attempts. If only a longer wait
+    /// would help, its hint stands.
+    pub(super) fn mark_final<T>(&self, mut answer: Response<T>, reason: &str) -> Response<T> {
+        if !self.settings.marks_final {
+            return answer;
+        }
+        let verdict = verdict_of(Ok(&answer));
+        let ends = matches!(verdict.class(), Class::RateLimited | Class::Overloaded);
+        let hint_stands = ends && reason == WAIT_TOO_LONG;
+        if is_about_endpoints(verdict) && !hint_stands {
+            let value = HeaderValue::from_static("false");
+            answer.headers_mut().insert("x-should-retry", value);
+        }
+        answer
     }
 
     /// Returns the recovery that a balancer reports at `now`, after an outcome that another endpoint

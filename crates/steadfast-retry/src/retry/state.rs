@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) policy: Policy,
     /// The request header that carries the number of the attempt.
     pub(crate) attempt_header: Option<HeaderName>,
+    /// Whether a final answer gets `x-should-retry: false`.
+    pub(crate) marks_final: bool,
 }
 
 /// A request that can be sent again, and its attempts so far.

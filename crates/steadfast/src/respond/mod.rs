@@ -31,7 +31,8 @@ use crate::stack::AiStack;
 ///
 /// The message has the reason of each endpoint, such as `` `primary` cools for 12 s after a 429``. The
 /// header `retry-after` has the time until the soonest recovery. `x-should-retry: false` keeps the
-/// client from repeating the waits of the stack.
+/// client from multiplying the attempts of the stack. It is absent if nothing was sent and only a wait
+/// helps.
 #[must_use]
 pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
     respond(error, openai_body)
@@ -70,8 +71,19 @@ fn respond(error: &BoxError, body: fn(Class, &str) -> Value) -> Response<Full<By
     let mut response = exhausted.to_response().map(|()| Full::from(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    if !hint_stands(exhausted) {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
     response
+}
+
+/// Returns whether only a wait helps: nothing was sent, and the reason ends by itself.
+fn hint_stands(exhausted: &Exhausted) -> bool {
+    let lasts = matches!(
+        exhausted.verdict().class(),
+        Class::QuotaExhausted | Class::Unauthorized | Class::ModelUnavailable
+    );
+    exhausted.trail().is_empty() && exhausted.retry_in().is_some() && !lasts
 }
 
 fn openai_body(class: Class, message: &str) -> Value {

@@ -120,3 +120,20 @@ fn anthropic_error_has_its_shape() {
         assert_eq!(anthropic_body(class, "text"), expected);
     }
 }
+
+/// SDKs honour the header, and would otherwise repeat each attempt of the stack.
+#[test]
+fn client_retries_only_unsent_request_that_a_wait_helps() {
+    for (error, retried) in [
+        (unsent(Class::RateLimited, 40_000), true),
+        (unsent(Class::Timeout, 3_000), true),
+        (unsent(Class::RateLimited, 0), false),
+        (unsent(Class::QuotaExhausted, 40_000), false),
+        (unsent(Class::Unauthorized, 40_000), false),
+        (lone(Class::Connect), false),
+    ] {
+        let response = error_response(&error);
+        let header = response.headers().get("x-should-retry");
+        assert_eq!(header.is_none(), retried, "{error}");
+    }
+}
