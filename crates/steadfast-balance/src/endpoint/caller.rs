@@ -5,27 +5,26 @@ use std::num::NonZeroU64;
 use std::sync::LazyLock;
 
 use http::Request;
-use http::header::COOKIE;
 
-use crate::endpoint::rewrite::{is_credential, is_key};
+use crate::endpoint::private::{is_account, is_private_pair};
 
 /// Hashes credentials with secrets of this process, so that a hash discloses nothing.
 static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Returns a hash of the credentials in a request, or `None` without any.
 ///
-/// Cookies do not count: they change, while the account stays.
+/// Cookies, sessions and signatures do not count: they change, while the account stays.
 pub(crate) fn credential_hash<B>(request: &Request<B>) -> Option<NonZeroU64> {
     let mut hasher = HASHES.build_hasher();
     let mut has_any = false;
     for (name, value) in request.headers() {
-        if is_credential(name) && name != COOKIE {
+        if is_account(name) {
             has_any = true;
             (name.as_str(), value.as_bytes()).hash(&mut hasher);
         }
     }
     let query = request.uri().query().unwrap_or_default();
-    for pair in query.split('&').filter(|pair| is_key(pair)) {
+    for pair in query.split('&').filter(|pair| is_private_pair(pair)) {
         has_any = true;
         pair.hash(&mut hasher);
     }
@@ -52,7 +51,7 @@ mod tests {
             hash("accept", "*/*", "/v1?key=b")
         );
         for (name, value) in [("accept", "*/*"), ("cookie", "session=1")] {
-            assert_eq!(hash(name, value, "/v1?monkey=a"), None, "{name}");
+            assert_eq!(hash(name, value, "/v1?model=a"), None, "{name}");
         }
     }
 }

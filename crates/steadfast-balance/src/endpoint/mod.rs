@@ -5,6 +5,7 @@ pub(crate) mod caller;
 pub(crate) mod connect_addr;
 pub(crate) mod credential;
 pub(crate) mod limits;
+mod private;
 pub(crate) mod rewrite;
 pub(crate) mod weight;
 
@@ -21,6 +22,7 @@ use steadfast_core::{EndpointName, InvalidConfig};
 use crate::endpoint::cache_padded::apart;
 use crate::endpoint::credential::Credential;
 use crate::endpoint::limits::Limits;
+use crate::endpoint::private::is_account;
 use crate::endpoint::weight::Weight;
 
 /// An endpoint of the balancer: a base URI with its credential and its settings.
@@ -58,6 +60,10 @@ pub struct Endpoint {
     pub(crate) larger_context: bool,
     /// Whether it receives the credentials of the caller.
     pub(crate) pass_credentials: bool,
+    /// The headers of the caller that it receives although they are private.
+    pub(crate) pass_headers: Vec<HeaderName>,
+    /// Whether it receives `CONNECT`, `TRACE` and upgrades.
+    pub(crate) dangerous_methods: bool,
     /// The requests that share a cooldown, a send rate and quotas.
     pub(crate) limits: Limits,
     /// The settings of its breaker.
@@ -108,6 +114,8 @@ impl Endpoint {
             degraded: false,
             larger_context: false,
             pass_credentials: false,
+            pass_headers: Vec::new(),
+            dangerous_methods: false,
             limits: Limits::PerKey,
             breaker: Self::default_breaker(),
         })
@@ -193,8 +201,42 @@ impl Endpoint {
     }
 
     /// Sets whether this endpoint receives the caller's own credentials. Defaults to `false`.
+    ///
+    /// The balancer removes headers and query parameters with a word such as `key`, `token`,
+    /// `secret`, `auth`, `credential`, `signature`, `session` or `cookie` in their names. It also
+    /// removes `forwarded` with its relatives, `via` and `referer`. Names are compared decoded and
+    /// without case. `idempotency-key` and page tokens stay.
+    ///
+    /// With `true` all of them pass. [`pass_headers`](Self::pass_headers) is narrower.
     pub fn pass_credentials(mut self, pass: bool) -> Self {
         self.pass_credentials = pass;
+        self
+    }
+
+    /// Adds headers that this endpoint receives although their names look like credentials.
+    ///
+    /// See [`pass_credentials`](Self::pass_credentials) for the rule. The endpoint's own credential
+    /// and its own headers still replace headers of the same name.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use steadfast_balance::Endpoint;
+    ///
+    /// let endpoint = Endpoint::new("primary", "https://api.example.com")?
+    ///     .pass_headers([HeaderName::from_static("x-tenant-token")]);
+    /// # Ok::<(), steadfast_core::InvalidConfig>(())
+    /// ```
+    pub fn pass_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.pass_headers.extend(names);
+        self
+    }
+
+    /// Sets whether this endpoint receives `CONNECT`, `TRACE` and upgrades. Defaults to `false`.
+    ///
+    /// A server answers `TRACE` with the request, so the caller reads the endpoint's credential.
+    /// Otherwise such a request fails as a fault of the caller, and no attempt is sent.
+    pub fn dangerous_methods(mut self, pass: bool) -> Self {
+        self.dangerous_methods = pass;
         self
     }
 
@@ -264,6 +306,8 @@ impl Endpoint {
             && self.degraded == other.degraded
             && self.larger_context == other.larger_context
             && self.pass_credentials == other.pass_credentials
+            && self.pass_headers == other.pass_headers
+            && self.dangerous_methods == other.dangerous_methods
             && self.limits == other.limits
     }
 
@@ -293,7 +337,12 @@ impl Endpoint {
     ///
     /// A bad key of one caller must not take the endpoint away from all other callers.
     pub(crate) fn answers_for_its_credential(&self) -> bool {
-        self.credential.is_some() && !self.pass_credentials
+        self.credential.is_some() && !self.passes_credentials()
+    }
+
+    /// Returns whether a credential of the caller reaches this endpoint.
+    pub(crate) fn passes_credentials(&self) -> bool {
+        self.pass_credentials || self.pass_headers.iter().any(is_account)
     }
 
     /// Returns the name.
@@ -337,6 +386,8 @@ impl fmt::Debug for Endpoint {
             .field("degraded", &self.degraded)
             .field("larger_context", &self.larger_context)
             .field("pass_credentials", &self.pass_credentials)
+            .field("pass_headers", &self.pass_headers)
+            .field("dangerous_methods", &self.dangerous_methods)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -2,32 +2,15 @@
 
 use std::fmt;
 
-use http::header::{CONNECTION, HOST, TE};
+use http::header::{CONNECTION, HOST, TE, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, uri};
 use steadfast_core::layer::{is_hop_by_hop, leaves_root, remove_named_by_connection};
 
 use crate::endpoint::connect_addr::ResolvedAddr;
 use crate::endpoint::credential::Credential;
+use crate::endpoint::private::{is_private, is_private_pair};
 use crate::endpoint::{Base, Endpoint};
-
-/// Returns whether a header may hold a credential or name an account of the caller.
-///
-/// Such headers are meant for the caller's own server. An endpoint gets them only if configured.
-pub(super) fn is_credential(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    matches!(
-        name,
-        "authorization"
-            | "cookie"
-            | "api-key"
-            | "x-api-key"
-            | "x-goog-api-key"
-            // Beside the endpoint's own key they are a mismatch, and the response is a `401`.
-            | "openai-organization"
-            | "openai-project"
-    )
-}
 
 /// Returns whether a header belongs to one connection, or names another server.
 fn is_for_another(name: &HeaderName) -> bool {
@@ -37,14 +20,15 @@ fn is_for_another(name: &HeaderName) -> bool {
 /// The only value of `te` that is not hop-by-hop.
 const TRAILERS: &str = "trailers";
 
-/// The error for a request target that does not fit behind the base of an endpoint.
+/// The error for a request that must not be sent: its target does not fit behind the base of an
+/// endpoint, or it opens a tunnel.
 #[derive(Debug)]
 pub(crate) struct InvalidTarget(());
 
 /// Directs `request` to `endpoint`.
 ///
 /// If the path begins with `root`, the path of the endpoint replaces that prefix. Query parameters
-/// stay. `key` is a credential, so it stays only if the endpoint receives the caller's credentials.
+/// stay. A credential among them stays only if the endpoint receives the caller's credentials.
 ///
 /// # Errors
 ///
@@ -55,6 +39,9 @@ pub(crate) fn rewrite<B>(
     endpoint: &Endpoint,
     root: &str,
 ) -> Result<(), InvalidTarget> {
+    if !endpoint.dangerous_methods {
+        reject_tunnel(request)?;
+    }
     let keep_key = endpoint.pass_credentials;
     *request.uri_mut() = target(request.uri(), &endpoint.base, root, keep_key)?;
     // An HTTP/1.1 client rejects the HTTP/2 version of a server's request. The client sets its own.
@@ -65,7 +52,10 @@ pub(crate) fn rewrite<B>(
     let own = endpoint.credential.as_ref().map(Credential::name);
     remove(headers, |name| {
         is_for_another(name)
-            || !endpoint.pass_credentials && is_credential(name) && own != Some(name)
+            || !endpoint.pass_credentials
+                && is_private(name)
+                && own != Some(name)
+                && !endpoint.pass_headers.contains(name)
     });
     for (name, value) in &endpoint.headers {
         headers.insert(name.clone(), value.clone());
@@ -86,10 +76,29 @@ pub(crate) fn rewrite<B>(
     Ok(())
 }
 
+/// Rejects requests that an endpoint must not get with its credential.
+///
+/// A server answers `TRACE` with the request, so the caller would read the credential. `CONNECT` and
+/// an upgrade open a tunnel. `h2c` is no tunnel, and some clients offer it with each request.
+fn reject_tunnel<B>(request: &Request<B>) -> Result<(), InvalidTarget> {
+    let is_tunnel = |value: &HeaderValue| {
+        let protocols = value.as_bytes().split(|&byte| byte == b',');
+        protocols
+            .map(<[u8]>::trim_ascii)
+            .any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"))
+    };
+    let method = request.method();
+    let upgrades = request.headers().get_all(UPGRADE);
+    if *method == Method::CONNECT || *method == Method::TRACE || upgrades.iter().any(is_tunnel) {
+        return Err(InvalidTarget(()));
+    }
+    Ok(())
+}
+
 /// Removes headers by name, and the headers that `connection` names.
-fn remove(headers: &mut HeaderMap, is_private: impl Fn(&HeaderName) -> bool) {
+fn remove(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
     // Most requests hold one such header or none. Without one, the cost is one pass over the names.
-    if !headers.keys().any(&is_private) {
+    if !headers.keys().any(&is_removed) {
         return;
     }
     // HTTP/2 allows only this value, and gRPC requires it.
@@ -97,7 +106,7 @@ fn remove(headers: &mut HeaderMap, is_private: impl Fn(&HeaderName) -> bool) {
     if headers.contains_key(CONNECTION) {
         remove_named_by_connection(headers);
     }
-    while let Some(name) = headers.keys().find(|name| is_private(name)).cloned() {
+    while let Some(name) = headers.keys().find(|name| is_removed(name)).cloned() {
         headers.remove(name);
     }
     if takes_trailers {
@@ -126,7 +135,9 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
     if text.is_empty() {
         text.push('/');
     }
-    let pairs = own.split('&').filter(|pair| keep_key || !is_key(pair));
+    let pairs = own
+        .split('&')
+        .filter(|pair| keep_key || !is_private_pair(pair));
     let parts = [(!other.is_empty()).then_some(other)].into_iter().flatten();
     let parts = parts.chain(pairs.filter(|_| !own.is_empty()));
     for (n, part) in parts.enumerate() {
@@ -155,14 +166,9 @@ pub(crate) fn strip_root<'a>(path: &'a str, root: &str) -> &'a str {
     }
 }
 
-/// Returns whether a query pair is a credential.
-pub(super) fn is_key(pair: &str) -> bool {
-    pair == "key" || pair.starts_with("key=")
-}
-
 impl fmt::Display for InvalidTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the target of the request cannot be put behind the base of the endpoint")
+        f.write_str("the method or the target of the request cannot be sent to an endpoint")
     }
 }
 
@@ -258,10 +264,10 @@ mod tests {
                 "http://a.test/x/chat?v=1&a&&b=&",
             ),
             (
-                "/chat?monkey=1",
+                "/chat?a=key&api-version=1",
                 "http://a.test",
                 "",
-                "http://a.test/chat?monkey=1",
+                "http://a.test/chat?a=key&api-version=1",
             ),
         ] {
             assert_eq!(
@@ -338,6 +344,52 @@ mod tests {
         let left: Vec<_> = sent.headers().get_all(AUTHORIZATION).iter().collect();
         assert_eq!(left, ["Bearer own"]);
         assert_eq!(sent.headers().len(), 1);
+    }
+
+    #[test]
+    fn listed_headers_pass_and_others_do_not() {
+        let mut sent = Request::get("/chat?token=1")
+            .header("x-tenant-token", "caller")
+            .header("x-auth-token", "caller")
+            .header("authorization", "Bearer caller")
+            .body(())
+            .unwrap();
+        let names = ["x-tenant-token", "authorization"].map(HeaderName::from_static);
+        let own = endpoint("http://a.test")
+            .api_key(Credential::bearer("own").unwrap())
+            .pass_headers(names);
+        rewrite(&mut sent, &own, "").unwrap();
+        assert_eq!(sent.headers()["x-tenant-token"], "caller");
+        assert_eq!(sent.headers()[AUTHORIZATION], "Bearer own");
+        assert_eq!(sent.headers().len(), 2);
+        assert_eq!(sent.uri(), "http://a.test/chat");
+    }
+
+    /// A server answers `TRACE` with the request. The caller then read the key of the endpoint.
+    #[test]
+    fn tunnel_is_not_sent_unless_configured() {
+        for (method, upgrade, passes) in [
+            ("TRACE", None, false),
+            ("CONNECT", None, false),
+            ("GET", Some("websocket"), false),
+            ("GET", Some("h2c, WebSocket"), false),
+            ("GET", Some("h2c"), true),
+            ("OPTIONS", None, true),
+        ] {
+            let request = || {
+                let mut request = Request::builder().method(method).uri("/v1/chat");
+                if let Some(upgrade) = upgrade {
+                    request = request.header(UPGRADE, upgrade);
+                }
+                request.body(()).unwrap()
+            };
+            let own = endpoint("http://a.test").api_key(Credential::bearer("own").unwrap());
+            let mut sent = request();
+            assert_eq!(rewrite(&mut sent, &own, "").is_ok(), passes, "{method}");
+            assert_eq!(sent.headers().contains_key(AUTHORIZATION), passes);
+            let open = own.dangerous_methods(true);
+            assert!(rewrite(&mut request(), &open, "").is_ok(), "{method}");
+        }
     }
 
     /// `tonic` sends `te: trailers` with each request, and a gRPC server may require it.

@@ -89,7 +89,8 @@ impl PoolSnapshot {
         }
         Self {
             version,
-            passes_credentials: (active.iter()).any(|entry| entry.state.config.pass_credentials),
+            passes_credentials: (active.iter())
+                .any(|entry| entry.state.config.passes_credentials()),
             all_active: active.iter().map(|entry| entry.state.clone()).collect(),
             all,
             active,

@@ -88,7 +88,7 @@ impl EndpointState {
             start,
             limits: EndpointLimits::new(
                 endpoint.limits == Limits::PerKey,
-                endpoint.pass_credentials,
+                endpoint.passes_credentials(),
                 start,
             ),
             config: endpoint,
