@@ -115,8 +115,7 @@ impl EndpointState {
     pub(crate) fn availability(&self, demand: &Demand, now: Instant) -> Availability {
         let (mut ready, mut cools) = (now, false);
         if self.limits.may_limit(demand) {
-            ready = self.limits.ready_at(demand, now);
-            cools = self.limits.until(demand, now).is_some();
+            (ready, cools) = self.limits.readiness(demand, now);
         }
         if let Some(wait) = self.breaker.at(now).retry_in() {
             let at = saturating_add(now, wait).max(ready);

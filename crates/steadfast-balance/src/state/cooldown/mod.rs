@@ -169,17 +169,25 @@ impl Cooldown {
 
     /// Returns the earliest instant of the next admission, which may be `now`.
     pub(crate) fn ready_at(&self, now: Instant) -> Instant {
+        self.readiness(now).0
+    }
+
+    /// Returns the earliest instant of the next admission, and whether it is the end of a cooldown.
+    ///
+    /// One function, so that a check takes the lock once.
+    pub(crate) fn readiness(&self, now: Instant) -> (Instant, bool) {
         if !self.is_busy() {
-            return now;
+            return (now, false);
         }
         let mut state = self.lock();
         state.advance(now);
-        match state.phase {
-            Phase::Cooling { until } => until.max(now),
+        let ready = match state.phase {
+            Phase::Cooling { until } => return (until, true),
             Phase::Probing { sent: Some(sent) } => state.ready_after_probe(sent, now),
             Phase::Clear | Phase::Probing { sent: None } => now,
             Phase::Paced => state.rate.next(now),
-        }
+        };
+        (ready, false)
     }
 
     /// Returns the end of the present cooldown, if the endpoint cools.

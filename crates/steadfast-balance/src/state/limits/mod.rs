@@ -66,10 +66,10 @@ impl EndpointLimits {
         self.fold(demand, ready, Instant::max)
     }
 
-    /// Returns the end of the present cooldown, if one applies.
-    pub(crate) fn until(&self, demand: &Demand, now: Instant) -> Option<Instant> {
-        let until = |limits: &LimitState| limits.cooldown.until(now);
-        self.fold(demand, until, Option::max)
+    /// Returns the earliest instant of the next admission, and whether a cooldown applies.
+    pub(crate) fn readiness(&self, demand: &Demand, now: Instant) -> (Instant, bool) {
+        let readiness = |limits: &LimitState| limits.cooldown.readiness(now);
+        self.fold(demand, readiness, |a, b| (a.0.max(b.0), a.1 || b.1))
     }
 
     /// Returns when the request has its tokens, or `None` if it does not lack any.
