@@ -82,8 +82,8 @@
 //! ```
 //!
 //! The edge applies [`Timeouts`] and classifies responses. To change the classification, put a
-//! [`ClassifyLayer`] around the client of [`AiStackBuilder::build_on`]. Disable the retries of an SDK
-//! above the stack: they would multiply attempts.
+//! [`ClassifyLayer`] around the client of [`AiStackBuilder::build_on`]. Final answers
+//! carry `x-should-retry: false`, so that the retries of an SDK above the stack do not multiply attempts.
 //!
 //! # Features
 //!
