@@ -109,7 +109,7 @@ pub use self::service::{
 };
 pub use self::value::{
     Attached, BreakerAt, BreakerRegistry, CallError, CircuitBreaker, CircuitBreakerBuilder,
-    CircuitOpen, Detached, Permit,
+    CircuitOpen, Detached, FailureReceipt, Permit,
 };
 
 #[cfg(doctest)]

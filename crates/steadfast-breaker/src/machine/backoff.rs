@@ -52,6 +52,16 @@ impl Backoff {
         self.steps = 0;
     }
 
+    /// Returns the number of steps.
+    pub(crate) fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// Returns to an earlier number of steps.
+    pub(crate) fn restore(&mut self, steps: u32) {
+        self.steps = steps;
+    }
+
     fn full(&self) -> Duration {
         let factor = 1u32.checked_shl(self.steps).unwrap_or(u32::MAX);
         self.base.saturating_mul(factor).min(self.max)

@@ -40,6 +40,20 @@ impl CallRing {
         }
     }
 
+    /// Makes a good call of the newest bad one.
+    pub(super) fn take_back(&self) {
+        let (count, size) = (self.count.load(Ordering::Relaxed), self.size);
+        let newest_first = (1..=size.min(count)).map(|back| (count - back) % size);
+        for at in newest_first {
+            let index = usize::try_from(at / 64).unwrap_or_default();
+            let mask = 1 << (at % 64);
+            if self.bits[index].fetch_and(!mask, Ordering::Relaxed) & mask != 0 {
+                self.bad.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
     pub(super) fn counts(&self) -> (u64, u64) {
         let all = self.count.load(Ordering::Relaxed).min(self.size);
         // A bit changes before the count, so the count may be negative for a moment.
@@ -81,6 +95,18 @@ mod tests {
             .map(|word| word.load(Ordering::Relaxed).count_ones());
         let bits = u64::from(bits.sum::<u32>());
         assert_eq!(bits, ring.counts().0, "the count matches the bits");
+    }
+
+    #[test]
+    fn newest_bad_call_becomes_good() {
+        let ring = CallRing::new(3);
+        for bad in [true, false, true, false] {
+            ring.push(bad);
+        }
+        for bad in [0, 0] {
+            ring.take_back();
+            assert_eq!(ring.counts(), (bad, 3), "the first call left the ring");
+        }
     }
 
     proptest! {

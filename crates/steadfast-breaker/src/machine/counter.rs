@@ -42,6 +42,14 @@ impl Counter {
         }
     }
 
+    /// Makes a good call of the newest bad one.
+    pub(crate) fn take_back(&self, now: Instant) {
+        match self {
+            Self::Calls(ring) => ring.take_back(),
+            Self::Time(ring) => ring.take_back(now),
+        }
+    }
+
     pub(crate) fn clear(&self) {
         match self {
             Self::Calls(ring) => ring.clear(),

@@ -61,6 +61,11 @@ impl Cusum {
         self.sum = (self.sum + Self::ONE - self.share).min(self.limit);
     }
 
+    /// Takes back a failure.
+    pub(crate) fn take_back(&mut self) {
+        self.sum = self.sum.saturating_sub(Self::ONE - self.share);
+    }
+
     pub(crate) fn is_reached(&self) -> bool {
         self.sum >= self.limit
     }

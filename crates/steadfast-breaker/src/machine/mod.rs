@@ -5,6 +5,7 @@
 
 mod admission;
 mod backoff;
+mod before_opening;
 mod call_ring;
 mod counter;
 mod cusum;

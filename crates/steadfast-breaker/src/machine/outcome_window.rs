@@ -32,6 +32,14 @@ impl OutcomeWindow {
         self.bits |= self.bits.wrapping_add(1) & self.mask;
     }
 
+    /// Removes the newest failure. The older outcomes move up.
+    pub(crate) fn remove_newest_failure(&mut self) {
+        let newer = (self.bits & self.bits.wrapping_neg()).wrapping_sub(1);
+        if self.bits != 0 {
+            self.bits = (self.bits & newer) | ((self.bits >> 1) & !newer);
+        }
+    }
+
     /// Returns the failures since the last success, within the window.
     pub(crate) fn trailing_failures(&self) -> u32 {
         self.bits.trailing_ones()
@@ -97,6 +105,26 @@ mod tests {
             (2, 0),
             "the oldest failure left"
         );
+    }
+
+    #[test]
+    fn removed_failure_leaves_neighbours() {
+        let mut window = OutcomeWindow::new(5);
+        for failed in [true, true, false, true, false] {
+            window.push(failed);
+        }
+        for (failures, trailing) in [(2, 0), (1, 0), (0, 0), (0, 0)] {
+            window.remove_newest_failure();
+            assert_eq!(
+                (window.failures(), window.trailing_failures()),
+                (failures, trailing)
+            );
+        }
+        for _ in 0..3 {
+            window.push(true);
+        }
+        window.remove_newest_failure();
+        assert_eq!(window.trailing_failures(), 2);
     }
 
     proptest! {

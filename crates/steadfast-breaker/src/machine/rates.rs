@@ -79,6 +79,17 @@ impl Rates {
         is_reached(rate, counter, true, now).then_some(TripReason::FailureRate)
     }
 
+    /// Takes back a failure. Returns whether the failure rate is still reached.
+    pub(crate) fn take_back(&self) -> bool {
+        let Some((rate, counter)) = &self.failures else {
+            return false;
+        };
+        let now = if self.needs_time { now() } else { self.epoch };
+        counter.take_back(now);
+        let (bad, all) = counter.counts(now);
+        rate.is_reached(bad, all)
+    }
+
     pub(crate) fn clear(&self) {
         if let Some((_, counter)) = &self.failures {
             counter.clear();

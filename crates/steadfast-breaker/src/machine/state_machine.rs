@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::admission::{Admission, Mark, Timing};
 use super::backoff::Backoff;
+use super::before_opening::BeforeOpening;
 use super::outcome_window::OutcomeWindow;
 use super::phase::{Change, Phase, Wait};
 use super::probe_slots::{ProbeSlots, SlotId};
@@ -40,6 +41,8 @@ pub(crate) struct Machine {
     /// The end of the open time that an early probe has interrupted.
     pub(super) interrupted: Option<Instant>,
     pub(super) change: Option<Change>,
+    /// The state before the present opening, if failures caused it.
+    pub(super) before: Option<BeforeOpening>,
 }
 
 /// The longest time after which a rejected attempt at a half-open breaker is worth a repeat. A probe
@@ -66,6 +69,7 @@ impl Machine {
             opened_at: None,
             interrupted: None,
             change: None,
+            before: None,
             rules,
         }
     }

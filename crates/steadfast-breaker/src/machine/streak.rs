@@ -77,6 +77,14 @@ impl FailureStreak {
         counts
     }
 
+    /// Takes back a failure that counted in the streak with the number `counted_in`.
+    pub(crate) fn take_back(&mut self, counted_in: u32) {
+        self.history.remove_newest_failure();
+        if counted_in == self.number {
+            self.length = self.length.saturating_sub(1);
+        }
+    }
+
     /// Ends the streak, as a success does.
     pub(crate) fn end(&mut self) {
         self.length = 0;

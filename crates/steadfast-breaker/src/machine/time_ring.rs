@@ -68,6 +68,22 @@ impl TimeRing {
         }
     }
 
+    /// Makes a good call of the newest bad one.
+    pub(super) fn take_back(&self, now: Instant) {
+        let last = self.tick_at(now);
+        let oldest = last.saturating_sub(BUCKETS as u64 - 1);
+        for tick in (oldest..=last).rev() {
+            let bucket = self.bucket(tick);
+            let take = |counts: u64| counts.checked_sub(BAD);
+            let order = Ordering::AcqRel;
+            if bucket.tick.load(Ordering::Acquire) == tick
+                && (bucket.counts.fetch_update(order, Ordering::Acquire, take)).is_ok()
+            {
+                return;
+            }
+        }
+    }
+
     pub(super) fn counts(&self, now: Instant) -> (u64, u64) {
         let tick = self.tick_at(now);
         let live = |bucket: &&Bucket| {
@@ -125,6 +141,10 @@ mod tests {
         assert_eq!(ring.counts(later), (1, 1));
         ring.push(true, start);
         assert_eq!(ring.counts(later), (1, 1), "a late call is not counted");
+        ring.take_back(later);
+        assert_eq!(ring.counts(later), (0, 1), "the call is good");
+        ring.take_back(later);
+        assert_eq!(ring.counts(later), (0, 1), "nothing is left to take back");
         ring.clear();
         assert_eq!(ring.counts(later), (0, 0));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
+use super::before_opening::BeforeOpening;
 use super::phase::{Change, Order, Phase};
 use super::ramp::Ramp;
 use super::state_machine::Machine;
@@ -43,6 +44,7 @@ impl Machine {
     }
 
     pub(super) fn trip(&mut self, reason: TripReason, hint: Option<Duration>, now: Instant) {
+        let before = BeforeOpening::of(self);
         let wait = match self.phase {
             // The recovery was not over.
             Phase::Closed {
@@ -56,15 +58,18 @@ impl Machine {
             _ => self.backoff.after_health(Duration::MAX),
         };
         self.open(at_least(wait, hint), reason, now);
+        self.before = Some(before).filter(|_| reason.is_by_failures());
     }
 
     pub(super) fn reopen(&mut self, hint: Option<Duration>, now: Instant) {
+        let before = BeforeOpening::of(self);
         // A failed early probe shows nothing new, so the rest of the open time remains.
         let wait = match self.interrupted {
             Some(until) if until > now => until.saturating_duration_since(now),
             _ => self.backoff.after_probe(),
         };
         self.open(at_least(wait, hint), TripReason::Probe, now);
+        self.before = Some(before);
     }
 
     pub(super) fn open_until_hint(&mut self, hint: Duration, now: Instant) {
@@ -106,6 +111,7 @@ impl Machine {
         self.phase = phase;
         self.generation = self.generation.wrapping_add(1);
         self.slots.clear();
+        self.before = None;
         let to = self.state();
         if from != to || retry_in.is_some() {
             self.change = Some(Change { from, to, retry_in });

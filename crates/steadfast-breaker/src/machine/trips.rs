@@ -60,6 +60,16 @@ impl TripReason {
     }
 }
 
+impl TripReason {
+    /// Returns whether single failures caused the opening.
+    pub(super) fn is_by_failures(self) -> bool {
+        matches!(
+            self,
+            Self::ConsecutiveFailures | Self::FailureRate | Self::ExcessFailures | Self::Probe
+        )
+    }
+}
+
 impl fmt::Display for TripReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -90,6 +100,13 @@ impl Counters {
     pub(crate) fn fail(&mut self) {
         if let Some(excess) = &mut self.excess {
             excess.fail();
+        }
+    }
+
+    /// Takes back a failure.
+    pub(crate) fn take_back(&mut self) {
+        if let Some(excess) = &mut self.excess {
+            excess.take_back();
         }
     }
 

@@ -116,7 +116,7 @@ impl Machine {
     }
 
     /// Returns the first rule that is reached.
-    fn reached(&self) -> Option<TripReason> {
+    pub(super) fn reached(&self) -> Option<TripReason> {
         let in_window = |failures| self.window.failures() >= failures;
         if self.streak.length() >= self.rules.consecutive_failures {
             Some(TripReason::ConsecutiveFailures)

@@ -4,6 +4,7 @@ use steadfast_core::Verdict;
 
 use super::breaker::CircuitBreaker;
 use super::permit::{Hold, Permit, Progress};
+use super::receipt::FailureReceipt;
 
 /// The holder of a [`Permit`] without a reference to its breaker.
 ///
@@ -76,6 +77,14 @@ impl Permit<Detached> {
     #[inline]
     pub fn record(self, breaker: &CircuitBreaker, verdict: Verdict) {
         self.progress.record(breaker.handle(), verdict);
+    }
+
+    /// Records a verdict that is no success. Returns a receipt if it counts as a failure.
+    ///
+    /// See [`CircuitBreaker::take_back`].
+    pub fn fail(self, breaker: &CircuitBreaker, verdict: Verdict) -> Option<FailureReceipt> {
+        let mark = self.progress.fail(breaker.handle(), verdict);
+        mark.map(FailureReceipt::new)
     }
 
     /// Ends the attempt as dropping an attached permit does: as cancelled, unless its head arrived.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use steadfast_core::Verdict;
+use steadfast_core::{BreakerEffect, Verdict};
 
 use super::handle::Handle;
-use crate::machine::Admission;
+use crate::machine::{Admission, Mark};
 use crate::sync::now;
 
 /// The right to make one attempt, which ends with a verdict.
@@ -174,6 +174,16 @@ impl Progress {
         if !waits || !handle.has_nothing_to_learn(&self.admission, verdict) {
             settle(handle, self, verdict);
         }
+    }
+
+    /// Records a failure of an attempt without a head. Returns the mark of a failure that counts.
+    pub(super) fn fail(self, handle: &Handle, verdict: Verdict) -> Option<Mark> {
+        let fails = matches!(verdict.breaker(), BreakerEffect::Failure);
+        if matches!(self.stage, Stage::Waiting) && fails {
+            return handle.fail(&self.admission, verdict);
+        }
+        self.record(handle, verdict);
+        None
     }
 
     #[inline]

@@ -4,7 +4,7 @@ use steadfast_core::{BreakerEffect, Class, Verdict};
 use tokio::time::Instant;
 
 use super::shared::Shared;
-use crate::machine::{Admission, Machine, Phase, RateLimits, TripReason};
+use crate::machine::{Admission, Machine, Mark, Phase, RateLimits, TripReason};
 use crate::sync::{Ordering, now};
 
 impl Shared {
@@ -24,10 +24,24 @@ impl Shared {
         }
         match verdict.breaker() {
             BreakerEffect::Success => return self.succeed(admission, verdict),
-            BreakerEffect::Failure => self.fail(admission, verdict),
+            BreakerEffect::Failure => {
+                self.fail(admission, verdict);
+            }
             _ => self.settle_neutral(admission, verdict),
         }
         false
+    }
+
+    /// Takes back a failure, and the opening that it caused. Returns whether it had an effect.
+    pub(crate) fn take_back(&self, mark: Mark) -> bool {
+        self.step(|machine| {
+            let can = machine.can_take_back(mark);
+            if can {
+                let rates = self.rates.as_ref();
+                machine.take_back(mark, rates.is_some_and(|rates| rates.take_back()));
+            }
+            can
+        })
     }
 
     /// Settles an attempt that had succeeded at its head.
@@ -80,17 +94,22 @@ impl Shared {
             .is_some()
     }
 
-    fn fail(&self, admission: &Admission, verdict: Verdict) {
+    /// Counts a failure. Returns its mark, by which it can be taken back.
+    pub(crate) fn fail(&self, admission: &Admission, verdict: Verdict) -> Option<Mark> {
         if !self.is_current(admission) {
-            return self.count_late();
+            self.count_late();
+            return None;
         }
         let now = now();
-        self.step_of(admission, |machine| {
+        let mark = self.step_of(admission, |machine| {
             let counts = machine.fail(admission, verdict, now);
+            let mark = Mark::new(admission.generation(), machine.streak());
             self.count_failure(counts, machine, verdict, now, || {
                 self.count(admission, Some(true))
             });
+            counts.then_some(mark)
         });
+        mark.flatten()
     }
 
     /// Counts a failure for the rates, if the breaker is closed. One lost connection is one bad

@@ -14,5 +14,6 @@ mod peer_faults;
 mod states;
 mod streams;
 mod support;
+mod taken_back;
 mod threads;
 mod trip_rules;
