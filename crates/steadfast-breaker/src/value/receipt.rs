@@ -49,6 +49,7 @@ impl CircuitBreaker {
     /// assert_eq!(breaker.state(), BreakerState::Closed);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[expect(clippy::must_use_candidate, reason = "most callers need no answer")]
     pub fn take_back(&self, receipt: FailureReceipt) -> bool {
         self.handle().take_back(Mark::of_word(receipt.0))
     }
