@@ -71,6 +71,39 @@ async fn lost_connection_under_50_streams_counts_one_failure() {
     assert_idle(&ai);
 }
 
+/// Each stream of the lost connection was billed, so the budget ran dry: of 100 requests, 65 failed.
+#[tokio::test]
+async fn lost_connection_under_200_streams_fails_no_repeatable_request() {
+    let [primary] = upstreams(["primary"]).await;
+    primary.set(Reply::ok().latency(600 * SECOND));
+    let ai = stack([&primary]).build_on(http2_client()).unwrap();
+    // The first request opens the connection that the others share.
+    let first = tokio::spawn({
+        let ai = ai.clone();
+        async move { ai.send(chat(false)).await }
+    });
+    primary.wait_for_requests(1).await;
+    let mut requests = JoinSet::new();
+    for _ in 0..199 {
+        let ai = ai.clone();
+        requests.spawn(async move { ai.send(chat(false)).await });
+    }
+    primary.wait_for_requests(200).await;
+    assert_eq!(primary.counts().connections, 1);
+    primary.set(Reply::ok());
+    primary.kill_connections();
+
+    let mut outcomes = requests.join_all().await;
+    outcomes.push(first.await.expect("no panic"));
+    for outcome in outcomes {
+        let response = outcome.expect("an answer");
+        assert_eq!(response.status(), 200);
+        read(response).await.expect("a whole body");
+    }
+    assert_eq!(status_of(&ai, "primary").breaker, BreakerState::Closed);
+    assert_idle(&ai);
+}
+
 /// A server that forwards all requests to a stack.
 async fn forwarding_server(ai: AiStack) -> SocketAddr {
     async fn forward(

@@ -44,7 +44,11 @@
 //! | `402`, a spent quota | bench of 30 min, or the hint if it is longer |
 //! | three consecutive rejections of its own credential, except by `403` | bench of 1 min, doubling to 30 min |
 //! | error, timeout, `5xx`, a body that breaks after `200` | one failure in its breaker |
+//! | this machine lacks descriptors, ports or memory | none |
 //! | any other answer | success |
+//!
+//! If a request fails alike at two endpoints and one of them serves other requests, the request is at
+//! fault. Its failures are taken back, so that it opens no breaker.
 //!
 //! The refusals of one burst start one cooldown. Answers to attempts from before a cooldown change
 //! nothing. A cooldown ends with one probe.

@@ -139,7 +139,8 @@ impl<M> RetryOn429Layer<M> {
     ///
     /// Three attempts per request would triple the load of an outage. Successes fill the budget and
     /// retries empty it. So five failures in a hundred are all retried, and in an outage retries end
-    /// after the first 35. A retry pays before its wait. The tokens return if the retry succeeds, or
+    /// after the first 35, or 26 if all failures are server errors. Attempts of one lost connection are
+    /// billed once, and attempts that were not processed cost almost nothing. A retry pays before its wait. The tokens return if the retry succeeds, or
     /// if the caller drops the request before the retry is sent. See
     /// [`RetryBudget`](steadfast_core::RetryBudget) for the costs.
     pub fn budget(mut self, budget: RetryBudget) -> Self {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::admit::signals::PoolSignals;
 use crate::state::EndpointState;
@@ -66,6 +67,19 @@ pub enum EndpointMode {
 }
 
 impl PoolSnapshot {
+    /// Returns the average latency of `endpoint`. Without an answer of it, the longest one of another
+    /// endpoint.
+    pub(crate) fn usual_latency(&self, endpoint: &EndpointState) -> Option<Duration> {
+        let usual = |endpoint: &EndpointState| endpoint.load.latency.average();
+        let others = || {
+            self.all
+                .iter()
+                .filter_map(|entry| usual(&entry.state))
+                .max()
+        };
+        usual(endpoint).or_else(others)
+    }
+
     pub(crate) fn new(version: u64, all: Vec<ActiveEndpoint>) -> Self {
         let mut active: Vec<ActiveEndpoint> = all
             .iter()

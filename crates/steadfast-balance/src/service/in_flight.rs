@@ -172,10 +172,11 @@ impl Reservation {
         // The guard stays in place, because it is large. It moves once, into the response.
         let load = self.load.as_mut()?;
         let now = Instant::now();
-        load.record(context, (verdict, Some(response.status())), now);
+        load.record(context, (verdict, Some(response.status())), None, now);
         let endpoint = &*load.endpoint.state;
         let since_start = endpoint.since_start(now);
         endpoint.load.used(since_start);
+        endpoint.load.served.record(since_start);
         endpoint.succeeded(&load.tickets, now, |key| {
             let endpoint = endpoint.config.name.clone();
             let observers = &load.endpoint.signals.observers;
@@ -227,7 +228,7 @@ impl Reservation {
         load.endpoint.state.limits.cancelled(&load.tickets);
         let now = Instant::now();
         let verdict = Verdict::new(class_of_dropped(&load, context, now));
-        load.record(context, (verdict, None), now);
+        load.record(context, (verdict, None), None, now);
         load.remember(verdict, || {
             Reason::with_text(verdict.class(), "abandoned by its caller")
         });

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::StatusCode;
-use steadfast_breaker::{Detached, Permit};
+use steadfast_breaker::{Detached, FailureReceipt, Permit};
 use steadfast_core::layer::{End, OnEnd, RecordAttempts};
 use steadfast_core::{Attempt, BoxError, BreakerEffect, Class, Event, Trail, Verdict};
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use crate::pool::Pool;
 use crate::pool::snapshot::PooledEndpoint;
 use crate::select::outlook::Outlook;
 use crate::select::request_context::RequestContext;
+use crate::service::attribution;
 use crate::state::limits::attempt::Cooled;
 use crate::state::limits::tickets::Tickets;
 use crate::state::reason::Reason;
@@ -44,23 +45,43 @@ impl LoadGuard {
         error: Option<&BoxError>,
     ) {
         let now = Instant::now();
+        let counted = self.counted(verdict, pool, now);
         // Before the breaker counts the failure, so that an open breaker always has a reason.
-        self.remember(verdict, || match error {
+        self.remember(counted, || match error {
             Some(error) => Reason::of_error(verdict.class(), &**error),
             None => Reason::new(verdict.class(), status, None),
         });
-        self.record(context, (verdict, status), now);
         let endpoint = &*self.endpoint.state;
+        let endpoint_id = endpoint.id;
         endpoint.load.used(endpoint.since_start(now));
         endpoint.load.was_in_vain();
         let cooled = endpoint.refused(&self.tickets, verdict, status, now);
-        self.settle(verdict, cooled);
+        let receipt = self.settle(counted, cooled);
+        let receipt = receipt.map(|receipt| (endpoint_id, receipt.to_bits()));
+        self.record(context, (verdict, status), receipt, now);
         if cooled.is_some_and(|cooled| cooled.by_probe) {
             self.endpoint.signals.probe_refused(now);
         }
         if let Some(trail) = &context.trail {
+            attribution::attribute(trail, &pool.snapshot(), &self.endpoint.state, verdict, now);
             trail.set_next(pool.shared.next(&pool.snapshot(), context, now));
             explain_by(trail, context, pool);
+        }
+    }
+
+    /// Returns the verdict for the breaker.
+    ///
+    /// An answer that is slower than a bound of the caller, its deadline, is no failure, except if the
+    /// endpoint answers no request and the bound leaves time for a usual answer.
+    fn counted(&self, verdict: Verdict, pool: &Pool, now: Instant) -> Verdict {
+        let is_neutral = verdict.breaker() == BreakerEffect::Neutral;
+        if verdict.class() != Class::Timeout || !is_neutral || self.endpoint.state.serves(now) {
+            return verdict;
+        }
+        let usual = pool.snapshot().usual_latency(&self.endpoint.state);
+        match usual {
+            Some(usual) if self.tickets.age(now) >= usual => Verdict::new(Class::Timeout),
+            _ => verdict,
         }
     }
 
@@ -69,6 +90,7 @@ impl LoadGuard {
         &self,
         context: &RequestContext,
         (verdict, status): AttemptOutcome,
+        receipt: Option<(u64, u64)>,
         now: Instant,
     ) {
         if let Some(trail) = &context.trail {
@@ -77,7 +99,7 @@ impl LoadGuard {
             attempt.tier = self.tier;
             attempt.status = status;
             attempt.hedge = context.is_hedge();
-            trail.record(attempt);
+            trail.record(attempt.with_receipt(receipt));
         }
     }
 
@@ -90,15 +112,16 @@ impl LoadGuard {
 
     /// Settles an attempt that did not succeed, or a broken body. `cooled` is the cooldown
     /// that has begun.
-    fn settle(&mut self, verdict: Verdict, cooled: Option<Cooled>) {
+    ///
+    /// Returns the receipt of a failure that counts.
+    fn settle(&mut self, verdict: Verdict, cooled: Option<Cooled>) -> Option<FailureReceipt> {
         self.emit_cooldown(verdict.class(), cooled);
         // Several failures of an overloaded endpoint within one cooldown count as one failure.
         let repeated =
             verdict.class() == Class::Overloaded && verdict.hint().is_some() && cooled.is_none();
-        if let Some(permit) = self.permit.take() {
-            let verdict = if repeated { verdict.neutral() } else { verdict };
-            permit.record(&self.endpoint.state.breaker, verdict);
-        }
+        let permit = self.permit.take()?;
+        let verdict = if repeated { verdict.neutral() } else { verdict };
+        permit.fail(&self.endpoint.state.breaker, verdict)
     }
 
     /// Emits the start of a cooldown.

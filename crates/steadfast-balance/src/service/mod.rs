@@ -2,6 +2,7 @@
 
 pub(crate) mod acquire;
 mod announce;
+mod attribution;
 pub(crate) mod body;
 pub(crate) mod future;
 pub(crate) mod in_flight;

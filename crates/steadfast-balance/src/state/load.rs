@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::state::latency::Latency;
+use crate::state::served::Served;
 
 /// The load of an endpoint.
 ///
@@ -25,6 +26,8 @@ pub(crate) struct LoadStats {
     last_used: AtomicU64,
     /// Whether an attempt has ended without a success.
     in_vain: AtomicBool,
+    /// The last success.
+    pub(crate) served: Served,
     /// The position of the endpoint in a round of round robin.
     pub(crate) round_position: AtomicU64,
 }
@@ -33,7 +36,8 @@ pub(crate) struct LoadStats {
 struct Drain<'a>(&'a LoadStats);
 
 impl LoadStats {
-    pub(crate) fn new() -> Self {
+    /// Starts without load, at the creation of an endpoint.
+    pub(crate) fn new(since_start: Duration) -> Self {
         Self {
             latency: Latency::new(),
             in_flight: AtomicU32::new(0),
@@ -41,6 +45,7 @@ impl LoadStats {
             drained: Notify::new(),
             last_used: AtomicU64::new(0),
             in_vain: AtomicBool::new(false),
+            served: Served::new(since_start),
             round_position: AtomicU64::new(0),
         }
     }
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn last_response_wakes_the_drain() {
-        let load = LoadStats::new();
+        let load = LoadStats::new(Duration::ZERO);
         load.enter();
         load.enter();
         let mut drained = task::spawn(load.drained());

@@ -12,6 +12,7 @@ mod rate;
 pub(crate) mod reason;
 #[cfg(feature = "serde")]
 pub(crate) mod serialize;
+pub(crate) mod served;
 pub(crate) mod trigger;
 
 use std::fmt;
@@ -93,7 +94,7 @@ impl EndpointState {
             ),
             config: endpoint,
             breaker,
-            load: LoadStats::new(),
+            load: LoadStats::new(start.elapsed()),
             queue_marks: QueueMarks::default(),
             rejections: AtomicU32::new(0),
             last_check: LastCheck::default(),
@@ -142,6 +143,11 @@ impl EndpointState {
         let early = saturating_add(now, wait.unwrap_or_default());
         let is_early = early < at || self.breaker.state() == BreakerState::HalfOpen;
         is_early.then_some(early)
+    }
+
+    /// Returns whether the endpoint serves other requests than the failing ones.
+    pub(crate) fn serves(&self, now: Instant) -> bool {
+        self.load.served.is_recent(self.since_start(now))
     }
 
     /// Returns the time since the pool was built.

@@ -1,5 +1,7 @@
 //! Failures that are taken back, and the opening that they caused.
 
+use tokio::time::Instant;
+
 use super::admission::Mark;
 use super::phase::Phase;
 use super::state_machine::Machine;
@@ -14,6 +16,8 @@ pub(super) struct BeforeOpening {
     phase: Phase,
     generation: u32,
     opened: u32,
+    opened_at: Option<Instant>,
+    interrupted: Option<Instant>,
     reason: Option<TripReason>,
     /// The steps of the open time.
     steps: u32,
@@ -25,6 +29,8 @@ impl BeforeOpening {
             phase: machine.phase,
             generation: machine.generation,
             opened: machine.opened,
+            opened_at: machine.opened_at,
+            interrupted: machine.interrupted,
             reason: machine.reason,
             steps: machine.backoff.steps(),
         }
@@ -60,6 +66,8 @@ impl Machine {
             self.enter(before.phase, None);
             self.generation = before.generation;
             self.opened = before.opened;
+            self.opened_at = before.opened_at;
+            self.interrupted = before.interrupted;
             self.reason = before.reason;
             self.backoff.restore(before.steps);
         }

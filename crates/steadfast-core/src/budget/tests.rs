@@ -40,9 +40,68 @@ fn joined_withdrawals_keep_all_tokens() {
     assert_eq!((budget.available(), other.available()), (6, 5));
 }
 
+#[test]
+fn withdrawal_leaves_the_rest() {
+    let budget = RetryBudget::new(20);
+    assert!(budget.try_withdraw_leaving(7, 14).is_none());
+    assert_eq!(budget.available(), 20);
+    budget
+        .try_withdraw_leaving(6, 14)
+        .expect("6 are left")
+        .spend();
+    assert!(
+        budget.try_withdraw_leaving(20, 0).is_some(),
+        "a free withdrawal leaves all"
+    );
+}
+
+/// One HTTP/2 connection with 100 streams was lost, and 65 of them failed, since each was billed.
+#[tokio::test(start_paused = true)]
+async fn attempts_of_one_lost_connection_are_billed_once() {
+    let budget = RetryBudget::new(100);
+    let lost = |started, now| {
+        let withdrawal = budget.try_withdraw_lost(14, started, now);
+        withdrawal.map(|withdrawal| {
+            let tokens = withdrawal.tokens();
+            withdrawal.spend();
+            tokens
+        })
+    };
+    let second = RetryBudget::LOST_TOGETHER;
+    let (start, millis) = (Instant::now(), Duration::from_millis(1));
+    let at = start + second;
+    assert_eq!(lost(start, at), Some(14));
+    for n in 0..999 {
+        assert_eq!(lost(start, at + n * millis), Some(0), "{n}");
+    }
+    assert_eq!(lost(at, at + millis), Some(0), "it started in time");
+    assert_eq!(
+        lost(at + millis, at + 2 * millis),
+        Some(14),
+        "it started too late"
+    );
+    assert_eq!(
+        lost(at + millis, at + 3 * millis),
+        Some(14),
+        "and so did each other"
+    );
+    assert_eq!(lost(start, at + second), Some(14), "it is lost too late");
+    assert_eq!(lost(start, at + second), Some(0), "it belongs to that loss");
+    assert_eq!(budget.available(), 100 - 4 * 14);
+    budget.try_withdraw(40).expect("it is there").spend();
+    assert_eq!(
+        lost(at + 5 * second, at + 5 * second),
+        None,
+        "too few tokens"
+    );
+    assert_eq!(lost(at, at + 5 * second), None, "no loss was billed");
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Take(u32),
+    /// Leaves some tokens, and takes others.
+    TakeLeaving(u32, u32),
     Deposit(u32),
     Spend(usize),
     GiveBack(usize),
@@ -51,6 +110,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..30u32).prop_map(Step::Take),
+        (0..60u32, 0..30u32).prop_map(|(rest, n)| Step::TakeLeaving(rest, n)),
         (0..5u32).prop_map(Step::Deposit),
         any::<usize>().prop_map(Step::Spend),
         any::<usize>().prop_map(Step::GiveBack),
@@ -72,6 +132,14 @@ proptest! {
                         held.push((withdrawal, n));
                     }
                     None => prop_assert!(sum < n),
+                },
+                Step::TakeLeaving(rest, n) => match budget.try_withdraw_leaving(rest, n) {
+                    Some(withdrawal) => {
+                        sum -= n;
+                        prop_assert!(n == 0 || sum >= rest);
+                        held.push((withdrawal, n));
+                    }
+                    None => prop_assert!(sum < n + rest),
                 },
                 Step::Deposit(n) => {
                     budget.deposit(n);

@@ -10,6 +10,15 @@ pub trait RecordAttempts {
     /// Appends an attempt.
     fn record(&self, attempt: Attempt);
 
+    /// Takes the [receipts](Attempt::with_receipt) of the attempts that match `wanted`.
+    fn take_receipts(&self, wanted: &dyn Fn(&Attempt) -> bool) -> Vec<(u64, u64)>;
+
+    /// Marks the request as at fault: it fails alike at endpoints that serve other requests.
+    fn set_at_fault(&self);
+
+    /// Returns whether the request is at fault for its failures.
+    fn is_at_fault(&self) -> bool;
+
     /// Sets when the next attempt is possible. The layer that knows the endpoints calls this.
     fn set_next(&self, next: Next);
 
@@ -56,6 +65,22 @@ impl RecordAttempts for Trail {
         self.0.count.fetch_add(1, Ordering::Release);
         self.set_tier(attempt.tier);
         state.push(attempt);
+    }
+
+    fn take_receipts(&self, wanted: &dyn Fn(&Attempt) -> bool) -> Vec<(u64, u64)> {
+        let mut attempts = self.lock();
+        let wanted = attempts.iter_mut().filter(|attempt| wanted(attempt));
+        wanted
+            .filter_map(|attempt| attempt.receipt.take())
+            .collect()
+    }
+
+    fn set_at_fault(&self) {
+        self.0.at_fault.store(true, Ordering::Relaxed);
+    }
+
+    fn is_at_fault(&self) -> bool {
+        self.0.at_fault.load(Ordering::Relaxed)
     }
 
     fn set_next(&self, next: Next) {

@@ -25,6 +25,8 @@ pub struct Attempt {
     pub verdict: Verdict,
     /// Whether it was sent while another attempt of the request was in flight.
     pub hedge: bool,
+    /// The receipt of a failure that its layer can still take back.
+    pub(crate) receipt: Option<(u64, u64)>,
 }
 
 impl Attempt {
@@ -45,7 +47,16 @@ impl Attempt {
             status: None,
             verdict,
             hedge: false,
+            receipt: None,
         }
+    }
+
+    /// Adds the receipt of a failure that its layer can still take back. Only that layer knows the
+    /// meaning of the numbers.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: Option<(u64, u64)>) -> Self {
+        self.receipt = receipt;
+        self
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) const MAX_ATTEMPTS: usize = 128;
 #[derive(Default)]
 pub(crate) struct Record {
     pub(crate) retried: AtomicBool,
+    /// Whether the request fails alike at endpoints that serve others.
+    pub(crate) at_fault: AtomicBool,
     /// The number of all attempts, including those that are no longer kept.
     pub(crate) count: AtomicUsize,
     /// The tier of the outcome that was returned last.
@@ -56,6 +58,10 @@ impl Attempts {
 
     pub(super) fn last(&self) -> Option<&Attempt> {
         self.more.last().or(self.first.as_ref())
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Attempt> {
+        self.first.iter_mut().chain(&mut self.more)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Attempt> {

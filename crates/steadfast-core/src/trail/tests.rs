@@ -74,6 +74,17 @@ fn next_is_taken_once() {
 }
 
 #[test]
+fn receipt_is_taken_once() {
+    let trail = Trail::new();
+    for (n, endpoint) in [(1, "a"), (2, "b"), (3, "a")] {
+        trail.record(attempt(endpoint, Class::ServerError).with_receipt(Some((0, n))));
+    }
+    let at_a = |attempt: &Attempt| attempt.endpoint == Some("a".into());
+    assert_eq!(trail.take_receipts(&at_a), [(0, 1), (0, 3)]);
+    assert_eq!(trail.take_receipts(&|_| true), [(0, 2)]);
+}
+
+#[test]
 fn retries_are_claimed_once() {
     let trail = Trail::new();
     assert!(!trail.is_claimed());

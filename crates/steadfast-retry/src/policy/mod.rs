@@ -2,6 +2,7 @@
 
 mod limits;
 mod outcome;
+mod price;
 mod rules;
 
 pub(crate) use self::limits::{Limits, Spent};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use steadfast_core::layer::Next;
 use steadfast_core::{Class, SameEndpoint, Verdict, Withdrawal};
+use tokio::time::Instant;
 
 use super::limits::Limits;
 
@@ -23,6 +24,10 @@ pub(crate) struct Outcome {
     pub(crate) paid: u32,
     /// Whether the next attempt is the first one, since no endpoint was tried yet.
     pub(crate) first: bool,
+    /// When the last attempt was sent.
+    pub(crate) started: Instant,
+    /// Whether the request fails alike at endpoints that serve other requests.
+    pub(crate) at_fault: bool,
 }
 
 /// The decision after an attempt.

@@ -73,12 +73,7 @@ impl Policy {
         match next {
             Some(Next::Never) => Decision::GiveUp("no endpoint may take it"),
             Some(Next::Now) if attempted => {
-                let price = if outcome.is_refused() {
-                    0
-                } else {
-                    RetryBudget::MOVE_COST
-                };
-                self.at_once(outcome, price, limits, spent, now)
+                self.at_once(outcome, outcome.price_of_move(), limits, spent, now)
             }
             Some(Next::RetrySameNow) if attempted => {
                 self.at_once(outcome, RetryBudget::RETRY_COST, limits, spent, now)
@@ -116,7 +111,7 @@ impl Policy {
         if limits.is_late(now) {
             return Decision::GiveUp("its deadline has come");
         }
-        self.pay(outcome, price, Duration::ZERO, counts)
+        self.pay(outcome, price, (Duration::ZERO, counts), now)
     }
 
     /// Decides if the request has to wait for `floor` at least.
@@ -145,23 +140,19 @@ impl Policy {
         if wait > left || deadline.is_some() && wait == left {
             return Decision::GiveUp(WAIT_TOO_LONG);
         }
-        let price = if outcome.is_throttled() {
-            RetryBudget::THROTTLED_COST
-        } else {
-            RetryBudget::RETRY_COST
-        };
-        self.pay(outcome, price, wait, owed)
+        self.pay(outcome, outcome.price_of_retry(), (wait, owed), now)
     }
 
-    /// Reserves the part of the price of the next attempt that is not reserved yet.
-    fn pay(&self, outcome: Outcome, price: u32, wait: Duration, counts: bool) -> Decision {
-        let cost = if outcome.first {
-            0
-        } else {
-            price.saturating_sub(outcome.paid)
-        };
+    /// Pays for the next attempt, which starts after `wait` and may count.
+    fn pay(
+        &self,
+        outcome: Outcome,
+        price: u32,
+        (wait, counts): (Duration, bool),
+        now: Instant,
+    ) -> Decision {
         let cost = match &self.budget {
-            Some(budget) => match budget.try_withdraw(cost) {
+            Some(budget) => match outcome.pay(budget, price, now) {
                 Some(withdrawal) => Some(withdrawal),
                 None => return Decision::GiveUp("the budget is spent"),
             },

@@ -42,6 +42,8 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         owed: true,
         paid: 0,
         first: false,
+        started: Instant::now(),
+        at_fault: false,
     }
 }
 
@@ -212,11 +214,23 @@ async fn move_after_refusal_is_immediate_and_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_without_throttling_costs_more() {
+async fn unprocessed_attempt_costs_less() {
     let now = Instant::now();
-    for (class, cost) in [(Class::RateLimited, 5), (Class::Transport, 14)] {
+    for (class, hint, cost) in [
+        (Class::RateLimited, None, 1),
+        (Class::Connect, None, 1),
+        (Class::Local, None, 1),
+        (Class::Overloaded, Some(SECOND), 5),
+        (Class::Overloaded, None, 14),
+        (Class::Transport, None, 14),
+        (Class::ServerError, None, 14),
+    ] {
         let policy = policy();
-        let decision = policy.decide(outcome(class, Some(Next::At(now))), limits(), spent(1), now);
+        let failed = Outcome {
+            verdict: Verdict::new(class).with_hint(hint),
+            ..outcome(class, Some(Next::At(now)))
+        };
+        let decision = policy.decide(failed, limits(), spent(1), now);
         let budget = policy.budget.as_ref().expect("there is one");
         assert_eq!(budget.capacity() - budget.available(), cost, "{class}");
         drop(decision);
@@ -228,7 +242,7 @@ async fn retry_without_throttling_costs_more() {
 async fn empty_budget_ends_retries_but_not_free_moves() {
     let now = Instant::now();
     let policy = Policy {
-        budget: Some(RetryBudget::new(1)),
+        budget: Some(RetryBudget::new(0)),
         ..policy()
     };
     let decide =
@@ -337,7 +351,7 @@ async fn wait_after_rejected_move_is_paid() {
         "{decision:?}"
     );
     let budget = policy.budget.as_ref().expect("there is one");
-    assert_eq!(budget.capacity() - budget.available(), 5);
+    assert_eq!(budget.capacity() - budget.available(), 1);
     assert_eq!(wait(&policy.decide(refused, limits(), spent(3), now)), None);
 }
 

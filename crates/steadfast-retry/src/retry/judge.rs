@@ -120,7 +120,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
     fn end_attempt(&mut self, attempted: bool, verdict: Verdict) -> (Limits, Spent) {
         let (limits, mut spent) = match &mut self.past {
             Some(past) => {
-                past.end_attempt(attempted);
+                past.end_attempt(attempted, self.trail.is_at_fault());
                 (past.limits, past.spent)
             }
             None => (
@@ -144,6 +144,8 @@ impl<S, K, B: Body> Retry<S, K, B> {
             owed: !counted && !first,
             paid: past.map_or(0, |past| past.reserved_tokens()),
             first,
+            started: self.started,
+            at_fault: self.trail.is_at_fault(),
         }
     }
 

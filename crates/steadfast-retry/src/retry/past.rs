@@ -23,6 +23,8 @@ pub(super) struct Past<B: Body> {
     at_stake: AtStake,
     /// The next attempt was counted already.
     pub(super) counted: bool,
+    /// Whether an earlier attempt has shown the fault of the request.
+    at_fault: bool,
     /// The outcome that the caller gets if no further attempt succeeds.
     pub(super) best: BestOutcome<B>,
 }
@@ -44,6 +46,7 @@ impl<B: Body> Past<B> {
             reserved: None,
             at_stake: AtStake::default(),
             counted: false,
+            at_fault: false,
             best: BestOutcome::new(),
         }
     }
@@ -86,9 +89,14 @@ impl<B: Body> Past<B> {
     }
 
     /// Spends the cost of a failed attempt. If no endpoint was tried, the cost is reserved for the
-    /// next attempt.
-    pub(super) fn end_attempt(&mut self, attempted: bool) {
+    /// next attempt. An attempt that shows the fault of the request costs nothing, since no storm of
+    /// retries consists of such attempts.
+    pub(super) fn end_attempt(&mut self, attempted: bool, at_fault: bool) {
         if attempted {
+            let shows_fault = at_fault && !std::mem::replace(&mut self.at_fault, at_fault);
+            if shows_fault {
+                self.refund();
+            }
             self.counted = false;
             self.at_stake = AtStake::default();
         } else {

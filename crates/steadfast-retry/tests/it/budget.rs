@@ -45,6 +45,21 @@ async fn successful_retry_refunds_exactly_its_cost() {
     assert_eq!(budget.available(), 50);
 }
 
+/// The retries of requests that make the server fail leave tokens to requests that do not.
+#[tokio::test(start_paused = true)]
+async fn server_errors_leave_a_quarter_of_the_budget() {
+    let budget = RetryBudget::new(100);
+    let layer = || layer().budget(budget.clone());
+    for expected in [86, 72, 58, 44, 30, 30] {
+        let answers = vec![Ok(answer(500)), Ok(answer(500))];
+        send(layer(), request("GET"), answers).await.0.unwrap();
+        assert_eq!(budget.available(), expected);
+    }
+    let answers = vec![Err(reset()), Ok(answer(200))];
+    let (outcome, _) = send(layer(), request("GET"), answers).await;
+    assert_eq!(outcome.unwrap().status(), 200, "another request is retried");
+}
+
 /// Clones of a layer and all layers with the same budget share its tokens.
 #[tokio::test(start_paused = true)]
 async fn layers_share_a_budget() {

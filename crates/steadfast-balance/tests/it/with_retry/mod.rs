@@ -5,6 +5,7 @@ mod costs;
 mod failures;
 mod final_answer;
 mod limits;
+mod poison;
 
 use http::{Request, Response};
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};

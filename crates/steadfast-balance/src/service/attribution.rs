@@ -1,0 +1,69 @@
+//! Failures that are evidence about their request, and not about the endpoints.
+//!
+//! A failure counts at the breaker at once, so that a broken endpoint is found as soon as ever. If the
+//! request then fails alike at another endpoint, and one of them serves other requests meanwhile, the
+//! request is at fault. Its failures are taken back, and with them an opening that they caused. At
+//! endpoints that serve no request, all failures count.
+
+use steadfast_breaker::FailureReceipt;
+use steadfast_core::layer::RecordAttempts;
+use steadfast_core::{Attempt, BreakerEffect, Class, Trail, Verdict};
+use tokio::time::Instant;
+
+use crate::pool::snapshot::PoolSnapshot;
+use crate::state::EndpointState;
+
+/// Attributes the last failure of a request, at `endpoint`, to the endpoint or to the request.
+pub(super) fn attribute(
+    trail: &Trail,
+    snapshot: &PoolSnapshot,
+    endpoint: &EndpointState,
+    verdict: Verdict,
+    now: Instant,
+) {
+    if trail.len() < 2 || !can_be_caused_by_request(verdict) {
+        return;
+    }
+    let is_alike = |attempt: &Attempt| attempt.verdict.class() == verdict.class();
+    let failed = endpoints_of(trail, snapshot, &is_alike);
+    let is_elsewhere = |other: &&EndpointState| other.id != endpoint.id;
+    let serves = |endpoint: &&EndpointState| endpoint.serves(now);
+    if !failed.iter().any(is_elsewhere) || !failed.iter().any(serves) {
+        return;
+    }
+    trail.set_at_fault();
+    for (id, receipt) in trail.take_receipts(&is_alike) {
+        if let Some(endpoint) = failed.iter().find(|endpoint| endpoint.id == id) {
+            endpoint.load.served.excuse();
+            let receipt = FailureReceipt::from_bits(receipt);
+            endpoint.breaker.take_back(receipt);
+        }
+    }
+}
+
+/// Returns whether a request can cause this failure at any endpoint. A failed connect never depends on
+/// the request.
+fn can_be_caused_by_request(verdict: Verdict) -> bool {
+    let class = verdict.class();
+    matches!(
+        class,
+        Class::ServerError | Class::Timeout | Class::Transport
+    ) && verdict.breaker() == BreakerEffect::Failure
+}
+
+/// Returns the endpoints of the attempts that match `wanted`.
+fn endpoints_of<'a>(
+    trail: &Trail,
+    snapshot: &'a PoolSnapshot,
+    wanted: &dyn Fn(&Attempt) -> bool,
+) -> Vec<&'a EndpointState> {
+    trail.with_attempts(|attempts| {
+        let names: Vec<_> = attempts
+            .filter(|attempt| wanted(attempt))
+            .filter_map(|attempt| attempt.endpoint.as_ref())
+            .collect();
+        let all = snapshot.all.iter().map(|entry| &*entry.state);
+        all.filter(|endpoint| names.contains(&&endpoint.config.name))
+            .collect()
+    })
+}
