@@ -1,10 +1,8 @@
-//! Failures that are taken back, and the opening that they caused.
+//! The state of a machine before an opening.
 
 use tokio::time::Instant;
 
-use super::admission::Mark;
 use super::phase::Phase;
-use super::state_machine::Machine;
 use super::trips::TripReason;
 
 /// The state of a machine before an opening.
@@ -13,63 +11,12 @@ use super::trips::TripReason;
 /// on the attempts of that time count again, so the generation is restored as well.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BeforeOpening {
-    phase: Phase,
-    generation: u32,
-    opened: u32,
-    opened_at: Option<Instant>,
-    interrupted: Option<Instant>,
-    reason: Option<TripReason>,
+    pub(super) phase: Phase,
+    pub(super) generation: u32,
+    pub(super) opened: u32,
+    pub(super) opened_at: Option<Instant>,
+    pub(super) interrupted: Option<Instant>,
+    pub(super) reason: Option<TripReason>,
     /// The steps of the open time.
-    steps: u32,
-}
-
-impl BeforeOpening {
-    pub(super) fn of(machine: &Machine) -> Self {
-        Self {
-            phase: machine.phase,
-            generation: machine.generation,
-            opened: machine.opened,
-            opened_at: machine.opened_at,
-            interrupted: machine.interrupted,
-            reason: machine.reason,
-            steps: machine.backoff.steps(),
-        }
-    }
-}
-
-impl Machine {
-    /// Returns whether a failure with this mark still has an effect that can be taken back.
-    pub(crate) fn can_take_back(&self, mark: Mark) -> bool {
-        let is_closed = matches!(self.phase, Phase::Closed { .. });
-        match self.before {
-            Some(before) => before.generation == mark.generation(),
-            None => is_closed && self.generation == mark.generation(),
-        }
-    }
-
-    /// Takes back a failure. If it caused an opening that no rule supports any longer, the opening is
-    /// taken back as well. `rate_reached` is whether a rate supports it.
-    pub(crate) fn take_back(&mut self, mark: Mark, rate_reached: bool) {
-        let probed =
-            (self.before).is_some_and(|before| matches!(before.phase, Phase::HalfOpen { .. }));
-        if !probed {
-            // A success in between may have decayed the sum already. Then less evidence remains, but
-            // the endpoint serves.
-            self.streak.take_back(mark.streak());
-            self.window.remove_newest_failure();
-            self.counters.take_back();
-        }
-        let Some(before) = self.before else {
-            return;
-        };
-        if probed || !rate_reached && self.reached().is_none() {
-            self.enter(before.phase, None);
-            self.generation = before.generation;
-            self.opened = before.opened;
-            self.opened_at = before.opened_at;
-            self.interrupted = before.interrupted;
-            self.reason = before.reason;
-            self.backoff.restore(before.steps);
-        }
-    }
+    pub(super) steps: u32,
 }

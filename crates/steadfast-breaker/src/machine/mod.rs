@@ -17,6 +17,7 @@ mod rates;
 mod rules;
 mod state_machine;
 mod streak;
+mod take_back;
 mod time_ring;
 mod transitions;
 mod trips;

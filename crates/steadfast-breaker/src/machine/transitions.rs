@@ -5,7 +5,6 @@ use std::time::Duration;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
-use super::before_opening::BeforeOpening;
 use super::phase::{Change, Order, Phase};
 use super::ramp::Ramp;
 use super::state_machine::Machine;
@@ -44,7 +43,7 @@ impl Machine {
     }
 
     pub(super) fn trip(&mut self, reason: TripReason, hint: Option<Duration>, now: Instant) {
-        let before = BeforeOpening::of(self);
+        let before = self.before_opening();
         let wait = match self.phase {
             // The recovery was not over.
             Phase::Closed {
@@ -62,7 +61,7 @@ impl Machine {
     }
 
     pub(super) fn reopen(&mut self, hint: Option<Duration>, now: Instant) {
-        let before = BeforeOpening::of(self);
+        let before = self.before_opening();
         // A failed early probe shows nothing new, so the rest of the open time remains.
         let wait = match self.interrupted {
             Some(until) if until > now => until.saturating_duration_since(now),
