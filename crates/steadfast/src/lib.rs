@@ -124,6 +124,7 @@ mod operation;
 mod prepare;
 pub mod presets;
 mod respond;
+mod scan;
 mod stack;
 mod timeouts;
 

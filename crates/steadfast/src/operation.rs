@@ -3,11 +3,11 @@
 use http::Method;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
 use steadfast_core::LimitKey;
 
 use crate::dialect::{PathRule, below, path_rule};
 use crate::model_field::ModelField;
+use crate::scan::{Flag, is_deeper_than};
 
 /// The start of the paths of OpenAI and Anthropic, and the default request root.
 pub(crate) const API_ROOT: &str = "/v1";
@@ -28,15 +28,18 @@ pub(crate) enum Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Streaming;
 
+/// The deepest body that is read. `serde_json` has the same limit.
+const MAX_DEPTH: usize = 128;
+
 /// The fields of a request body that decide about endpoints and repeats. The endpoint checks their
 /// types.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct BodyHints {
     model: ModelField,
-    stream: Value,
-    store: Value,
-    background: Value,
+    stream: Flag,
+    store: Flag,
+    background: Flag,
     previous_response_id: Option<IgnoredAny>,
     conversation: Option<IgnoredAny>,
 }
@@ -45,7 +48,7 @@ impl BodyHints {
     /// Reads a body. Without a JSON object there are no hints.
     pub(crate) fn of(body: &[u8]) -> Self {
         // serde would read the fields of a struct from an array too.
-        if !body.trim_ascii_start().starts_with(b"{") {
+        if !body.trim_ascii_start().starts_with(b"{") || is_deeper_than(body, MAX_DEPTH) {
             return Self::default();
         }
         serde_json::from_slice(body).unwrap_or_default()
@@ -53,7 +56,7 @@ impl BodyHints {
 
     /// Returns whether the response is to be streamed, if the body has the field.
     pub(crate) fn stream(&self) -> Option<bool> {
-        self.stream.as_bool()
+        self.stream.0
     }
 
     /// Returns the model of the request, if the body names one.
@@ -63,8 +66,8 @@ impl BodyHints {
 
     /// Whether the Responses API stores something for this request. It does by default.
     fn keeps_state(&self) -> bool {
-        self.store != false
-            || self.background == true
+        self.store.0 != Some(false)
+            || self.background.0 == Some(true)
             || self.previous_response_id.is_some()
             || self.conversation.is_some()
     }
@@ -145,6 +148,9 @@ mod tests {
             (r#"{"stream":null}"#, None),
             (r#"{"messages":[{"content":"\"stream\":true"}]}"#, None),
             (r#"{"tools":[{"stream":true}]}"#, None),
+            (r#"{"stream":[true,{"a":[1]}],"store":{"a":1}}"#, None),
+            (r#"{"stream":1e400}"#, None),
+            (r#"{"a":[1,"]",{}],"stream":true}"#, Some(true)),
             ("[true]", None),
             ("no json", None),
             ("", None),

@@ -20,6 +20,7 @@ use crate::verdict::Verdict;
 /// | 504, 524 | `Timeout` |
 /// | 421, 425, 521 to 523, 525, 526 | `Connect` |
 /// | 408, and 5xx except 501 and 505 | `ServerError`, for 408 without an effect on a breaker |
+/// | 1xx except 101, and 600 to 999 | `ServerError` |
 /// | other 4xx, 501, 505 | `CallerFault` |
 /// | all others | `Success` |
 ///

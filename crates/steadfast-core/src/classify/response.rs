@@ -60,6 +60,8 @@ fn status_class(status: StatusCode) -> Class {
         501 | 505 => Class::CallerFault,
         408 | 500..=599 => Class::ServerError,
         400..=499 => Class::CallerFault,
+        // No final answer has such a status. 101 is final if the client asked for an upgrade.
+        100 | 102..=199 | 600.. => Class::ServerError,
         _ => Class::Success,
     }
 }

@@ -37,6 +37,8 @@ fn status_has_its_class() {
             408 => Class::ServerError,
             400..=499 => Class::CallerFault,
             500..=599 => Class::ServerError,
+            101 => Class::Success,
+            100..=199 | 600..=999 => Class::ServerError,
             _ => Class::Success,
         };
         assert_eq!(classify(status, &[]).class(), expected, "{status}");

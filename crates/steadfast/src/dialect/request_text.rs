@@ -14,6 +14,10 @@ use crate::body::RequestBody;
 /// The headers of a request that are kept. More of them count as unknown text.
 const HEADERS: usize = 4;
 
+/// The size of a body that is searched. A larger one counts as unknown text: its words may take many
+/// times its memory.
+const MAX_BODY: usize = 1024 * 1024;
+
 /// The path, the query, the body and the wordy headers of a request.
 ///
 /// A message that repeats them is no evidence: the caller chose its words. The parts are kept without
@@ -45,7 +49,11 @@ impl RequestText {
             Some(Parts {
                 uri: request.uri().clone(),
                 headers: wordy(request.headers())?,
-                body: request.body().data()?.clone(),
+                body: request
+                    .body()
+                    .data()
+                    .filter(|data| data.len() <= MAX_BODY)?
+                    .clone(),
             })
         };
         Self {
