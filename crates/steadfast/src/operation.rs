@@ -46,6 +46,8 @@ pub(crate) struct BodyHints {
 
 impl BodyHints {
     /// Reads a body. Without a JSON object there are no hints.
+    ///
+    /// A body that is nested too deeply has none either. No part of the body becomes a tree.
     pub(crate) fn of(body: &[u8]) -> Self {
         // serde would read the fields of a struct from an array too.
         if !body.trim_ascii_start().starts_with(b"{") || is_deeper_than(body, MAX_DEPTH) {

@@ -1,15 +1,23 @@
 //! A scan of JSON that builds no tree.
 //!
-//! A caller chooses the body, and a tree of a body needs up to forty times its size.
+//! A caller chooses the body, and a tree of a body needs up to forty times its size. A body of
+//! 31 MB with `{"stream":[1,1,…]}` took 1.1 GB, and held up other requests for 3 s.
+//!
+//! The fields of a request that decide about it are flags at the top level. Each other value is
+//! skipped without a copy.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A field that is `true`, `false`, or of another type. Its value is skipped.
+/// A field that is `true`, `false`, or of another type.
+///
+/// A value of another type is skipped, and leaves the flag unset. It must not hide the other fields
+/// of its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flag(pub(crate) Option<bool>);
 
+/// Accepts every type, because only the endpoint checks the types of a request.
 struct FlagVisitor;
 
 impl<'de> Deserialize<'de> for Flag {
@@ -63,6 +71,9 @@ impl<'de> Visitor<'de> for FlagVisitor {
 /// Returns whether arrays and objects are nested deeper than `max`.
 ///
 /// `serde_json` does not limit the depth of a value that it skips, and keeps a byte for each level.
+///
+/// Brackets in strings do not count. The text need not be valid JSON: an excess of closing brackets
+/// counts as depth zero.
 pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for &byte in json {
