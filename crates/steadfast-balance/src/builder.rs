@@ -132,6 +132,15 @@ impl<F> EndpointBalanceBuilder<F> {
         self
     }
 
+    /// Sets whether the balancer learns send rates from refusals. Defaults to `true`.
+    ///
+    /// `false` applies to all endpoints. For a single endpoint, use
+    /// [`Endpoint::learned_rate`]. Cooldowns remain in both cases.
+    pub fn learned_rates(mut self, learned: bool) -> Self {
+        self.config.learned_rates = learned;
+        self
+    }
+
     /// Sets the seed of random numbers, for repeatable runs. They serve only to draw two of many
     /// endpoints (P2C). Defaults to a random seed.
     pub fn seed(mut self, seed: u64) -> Self {

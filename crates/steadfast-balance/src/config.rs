@@ -41,6 +41,8 @@ pub(crate) struct PoolConfig {
     pub(crate) probe_wait: Duration,
     /// The longest wait for a better endpoint than a degraded one.
     pub(crate) prefer_wait: Duration,
+    /// Whether endpoints have learned send rates.
+    pub(crate) learned_rates: bool,
     /// The seed of random numbers, for repeatable runs.
     pub(crate) seed: Option<u64>,
 }
@@ -57,6 +59,7 @@ impl Default for PoolConfig {
             overload_wait: DEFAULT_OVERLOAD_WAIT,
             probe_wait: DEFAULT_PROBE_WAIT,
             prefer_wait: DEFAULT_PREFER_WAIT,
+            learned_rates: true,
             seed: None,
         }
     }

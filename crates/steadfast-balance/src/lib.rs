@@ -51,7 +51,8 @@
 //! fault. Its failures are taken back, so that it opens no breaker.
 //!
 //! The refusals of one burst start one cooldown. Answers to attempts from before a cooldown change
-//! nothing. A cooldown ends with one probe.
+//! nothing. A cooldown ends with one probe. If other attempts succeed meanwhile, the refusal
+//! concerns only its own request.
 //!
 //! A [`Strategy`] or another [`Pick`] selects among the candidates of a tier. After a failure, an
 //! untried endpoint of the tier comes first, then the next tier, then the endpoint with the fewest

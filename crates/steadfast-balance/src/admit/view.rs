@@ -113,7 +113,19 @@ impl<'a> View<'a> {
             _ => (snapshot.active().len(), Stage::Next),
         };
         let active = snapshot.active()[..end].iter().map(|entry| &entry.state);
-        active.filter(move |endpoint| eligibility.admits(stage, endpoint))
+        let prefers = matches!(selection, Selection::WorthWaiting(_));
+        active.filter(move |endpoint| {
+            // The queue knows no hints of single requests.
+            let is_held = || eligibility.held_until(endpoint, self.now).is_some();
+            eligibility.admits(stage, endpoint) && (prefers || !is_held())
+        })
+    }
+
+    /// Returns the first end of a hint, if all endpoints of the request gave it one.
+    pub(super) fn held_until(self, selection: Selection) -> Option<Instant> {
+        let held = |endpoint: &Arc<EndpointState>| self.eligibility.held_until(endpoint, self.now);
+        let ends: Option<Vec<_>> = self.candidates(selection).map(held).collect();
+        ends?.into_iter().min()
     }
 
     /// Returns the endpoints that the request wants, shared if it has no restrictions.

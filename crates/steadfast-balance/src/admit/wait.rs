@@ -203,6 +203,7 @@ impl<S> Waiting<S> {
             (place, patience)
         });
         let next = place.wait(view.wanted(selection), busy, cx.waker(), view.now);
+        let next = next.max(next.and(view.held_until(selection)));
         let next = view.next_probe().into_iter().chain(next).min();
         next.map_or(patience.until, |next| next.min(patience.until))
     }

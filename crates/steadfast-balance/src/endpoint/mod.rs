@@ -66,6 +66,8 @@ pub struct Endpoint {
     pub(crate) dangerous_methods: bool,
     /// The requests that share a cooldown, a send rate and quotas.
     pub(crate) limits: Limits,
+    /// Whether it has a learned send rate.
+    pub(crate) learned_rate: bool,
     /// The settings of its breaker.
     pub(crate) breaker: CircuitBreakerBuilder,
 }
@@ -117,6 +119,7 @@ impl Endpoint {
             pass_headers: Vec::new(),
             dangerous_methods: false,
             limits: Limits::PerKey,
+            learned_rate: true,
             breaker: Self::default_breaker(),
         })
     }
@@ -248,6 +251,16 @@ impl Endpoint {
         self
     }
 
+    /// Sets whether the balancer learns a send rate from the refusals of this endpoint. Defaults to
+    /// `true`.
+    ///
+    /// Without a send rate, refusals still start cooldowns. After a cooldown and one accepted
+    /// probe, all attempts are admitted at once.
+    pub fn learned_rate(mut self, learned: bool) -> Self {
+        self.learned_rate = learned;
+        self
+    }
+
     /// Sets the address to connect to. It overrides the lookup of the name in the base.
     ///
     /// The balancer only passes the address on, and the client must use it. See
@@ -309,6 +322,7 @@ impl Endpoint {
             && self.pass_headers == other.pass_headers
             && self.dangerous_methods == other.dangerous_methods
             && self.limits == other.limits
+            && self.learned_rate == other.learned_rate
     }
 
     /// Moves the texts of every request to a buffer apart from other endpoints.
@@ -389,6 +403,7 @@ impl fmt::Debug for Endpoint {
             .field("pass_headers", &self.pass_headers)
             .field("dangerous_methods", &self.dangerous_methods)
             .field("limits", &self.limits)
+            .field("learned_rate", &self.learned_rate)
             .finish_non_exhaustive()
     }
 }

@@ -96,7 +96,13 @@ impl Pool {
             let signals = &self.shared.signals;
             let id = self.shared.ids.fetch_add(1, Ordering::Relaxed);
             entries.push(ActiveEndpoint::new(
-                EndpointState::new(endpoint, id, self.shared.start, &signals.observers)?,
+                EndpointState::new(
+                    endpoint,
+                    id,
+                    self.shared.start,
+                    self.shared.config.learned_rates,
+                    &signals.observers,
+                )?,
                 signals.clone(),
             ));
             Ok(())

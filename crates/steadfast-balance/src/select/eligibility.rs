@@ -5,6 +5,7 @@ use steadfast_core::{
     Attempt, Class, EndpointName, OtherEndpoint, RoutingOptions, SameEndpoint, Verdict,
 };
 
+use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use crate::pool::snapshot::PoolSnapshot;
@@ -75,17 +76,36 @@ impl Eligibility<'_> {
         endpoint: &EndpointState,
         now: Instant,
     ) -> Availability {
-        if self.admits(stage, endpoint) {
-            endpoint.availability(self.demand, now)
-        } else {
-            Availability::Never
+        if !self.admits(stage, endpoint) {
+            return Availability::Never;
+        }
+        let availability = endpoint.availability(self.demand, now);
+        match self.held_until(endpoint, now) {
+            Some(until) => availability.not_before(until),
+            None => availability,
         }
     }
 
     /// Returns whether [`check`](Self::check) would return `Now`. The fast path comes first.
     #[inline]
     pub(crate) fn is_now(&self, stage: Stage, endpoint: &EndpointState, now: Instant) -> bool {
-        endpoint.is_available(self.demand, now) && self.admits(stage, endpoint)
+        endpoint.is_available(self.demand, now)
+            && self.admits(stage, endpoint)
+            && self.held_until(endpoint, now).is_none()
+    }
+
+    /// Returns the end of the hint that `endpoint` gave to this request, unless it has passed.
+    ///
+    /// The endpoint may serve other requests meanwhile, if the evidence contradicts the refusal.
+    pub(crate) fn held_until(&self, endpoint: &EndpointState, now: Instant) -> Option<Instant> {
+        let refused = self.tried.iter().filter(|attempt| {
+            attempt.verdict.class() == Class::RateLimited && is_at(attempt, endpoint)
+        });
+        let ends = refused.filter_map(|attempt| {
+            let answered = saturating_add(attempt.started, attempt.elapsed);
+            Some(saturating_add(answered, attempt.verdict.hint()?))
+        });
+        ends.max().filter(|end| *end > now)
     }
 
     /// Returns whether the request may go to `endpoint` in this stage. The state of the endpoint

@@ -25,6 +25,20 @@ pub(crate) enum Availability {
 }
 
 impl Availability {
+    /// Returns the availability with a limit until `until`.
+    pub(crate) fn not_before(self, until: Instant) -> Self {
+        match self {
+            Self::Now => Self::Limited(until),
+            Self::Paced(at) | Self::Limited(at) => Self::Limited(at.max(until)),
+            Self::Broken { at, early, .. } => Self::Broken {
+                at: at.max(until),
+                early: early.map(|early| early.max(until)),
+                last_resort: false,
+            },
+            Self::Never => Self::Never,
+        }
+    }
+
     /// Returns the instant, or `None` for `Now` and `Never`.
     pub(crate) fn at(self) -> Option<Instant> {
         match self {

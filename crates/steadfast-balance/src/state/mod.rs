@@ -26,7 +26,6 @@ use steadfast_core::{BreakerEffect, BreakerState, Class, InvalidConfig, LimitKey
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
-use crate::endpoint::limits::Limits;
 use crate::state::availability::Availability;
 use crate::state::check_result::LastCheck;
 use crate::state::cooldown::Refusal;
@@ -78,6 +77,7 @@ impl EndpointState {
         mut endpoint: Endpoint,
         id: u64,
         start: Instant,
+        learned_rates: bool,
         observers: &Observers,
     ) -> Result<Self, InvalidConfig> {
         endpoint.validate()?;
@@ -87,11 +87,7 @@ impl EndpointState {
             id,
             name_hash: stable_hash(endpoint.name.as_str().as_bytes()),
             start,
-            limits: EndpointLimits::new(
-                endpoint.limits == Limits::PerKey,
-                endpoint.passes_credentials(),
-                start,
-            ),
+            limits: EndpointLimits::new(&endpoint, endpoint.learned_rate && learned_rates, start),
             config: endpoint,
             breaker,
             load: LoadStats::new(start.elapsed()),
@@ -225,6 +221,7 @@ impl EndpointState {
             took,
             seed,
             bench: verdict.class() == Class::QuotaExhausted,
+            testable: verdict.class() == Class::RateLimited,
             trigger,
         };
         Some(self.limits.refused(tickets, level, |limits, ticket| {

@@ -12,6 +12,11 @@
 //! Each cooldown begins a generation. Only attempts of the current generation change the state. In
 //! a burst of refusals only the first one counts. An older response neither lengthens nor shortens
 //! a newer cooldown.
+//!
+//! A refusal for a rate limit is a hypothesis. If the [`evidence`] contradicts it, no cooldown
+//! begins. A cooldown that has begun ends with the first contradiction. Without any evidence, the
+//! first refusal leads to `Probing` at once, so that the next attempt is the test. At a known send
+//! rate a refusal is expected: it only lowers the rate.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +25,7 @@ use std::time::Duration;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
+use self::evidence::Evidence;
 use crate::state::rate::Rate;
 use crate::state::trigger::{PresentCooldown, Trigger};
 
@@ -33,12 +39,23 @@ const MAX_WITHOUT_HINT: Duration = Duration::from_secs(60);
 /// arrive fast, so a probe without a refusal within the patience counts as accepted.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
 
+/// The longest hint with which a refusal of a known rate only lowers the rate. Such a hint is a
+/// rounded one, and the rate is more precise.
+const ROUNDED: Duration = Duration::from_secs(1);
+/// The bit of the word for a phase other than `Clear`.
+const BUSY: u64 = 1;
+/// The bit of the word for open tests.
+const TESTED: u64 = 2;
+
 /// The cooldown state of one endpoint.
 #[derive(Debug)]
 pub(crate) struct Cooldown {
-    /// The generation, and in the lowest bit whether the phase is other than `Clear`. An attempt on
-    /// an endpoint without a limit reads only this word.
+    /// The generation, and in the lowest bits [`BUSY`] and [`TESTED`]. An attempt on an endpoint
+    /// without a limit reads only this word.
     word: AtomicU64,
+    /// When the newest attempt with a success was sent, in whole milliseconds since `origin`.
+    newest_success: AtomicU64,
+    origin: Instant,
     state: Mutex<State>,
 }
 
@@ -56,6 +73,14 @@ struct State {
     left: bool,
     /// Whether the last cooldown is a bench.
     bench: bool,
+    /// Whether a contradiction ends the last cooldown.
+    provisional: bool,
+    /// The instant of the last refusal that only lowered the rate.
+    lowered: Instant,
+    /// The tests of the refusals.
+    evidence: Evidence,
+    /// Whether the endpoint has a send rate.
+    learns: bool,
     /// The trigger of the last cooldown.
     trigger: Trigger,
     /// The time after which a probe without a refusal counts as accepted.
@@ -97,6 +122,8 @@ pub(crate) struct Refusal {
     pub(crate) seed: Option<f64>,
     /// Whether the reason is a spent quota.
     pub(crate) bench: bool,
+    /// Whether the outcomes of other attempts can contradict the refusal.
+    pub(crate) testable: bool,
     /// The class and the status of the refusal.
     pub(crate) trigger: Trigger,
 }
@@ -115,20 +142,19 @@ enum Pass {
 impl Cooldown {
     /// Creates the state of an endpoint without a known limit.
     pub(crate) fn new() -> Self {
+        let now = Instant::now();
         Self {
             word: AtomicU64::new(0),
-            state: Mutex::new(State {
-                phase: Phase::Clear,
-                generation: 0,
-                streak: 0,
-                back: true,
-                left: false,
-                bench: false,
-                trigger: Trigger::default(),
-                patience: PATIENCE.0,
-                rate: Rate::new(Instant::now()),
-            }),
+            newest_success: AtomicU64::new(0),
+            origin: now,
+            state: Mutex::new(State::new(now)),
         }
+    }
+
+    /// Disables the send rate. After a cooldown, one accepted probe ends the limit.
+    pub(crate) fn without_rate(self) -> Self {
+        self.lock().learns = false;
+        self
     }
 
     /// Admits an attempt. Returns `None` if the endpoint cools, a probe is in flight, or the send
@@ -136,8 +162,8 @@ impl Cooldown {
     #[inline]
     pub(crate) fn try_admit(&self, now: Instant) -> Option<Ticket> {
         let word = self.word.load(Ordering::Acquire);
-        let (generation, pass) = match word & 1 {
-            0 => (word >> 1, Pass::Free),
+        let (generation, pass) = match word & BUSY {
+            0 => (word >> 2, Pass::Free),
             _ => self.try_admit_limited(now)?,
         };
         Some(Ticket {
@@ -158,7 +184,7 @@ impl Cooldown {
     /// Returns whether the phase is other than `Clear`.
     #[inline]
     pub(crate) fn is_busy(&self) -> bool {
-        self.word.load(Ordering::Acquire) & 1 == 1
+        self.word.load(Ordering::Acquire) & BUSY != 0
     }
 
     /// Returns whether an attempt would be admitted.
@@ -249,46 +275,66 @@ impl Cooldown {
         Some(self.lock().patience)
     }
 
-    /// Begins a cooldown after a refusal. The hint sets its length. Without a hint, the length
-    /// doubles with the streak. Returns the length, or `None` if the attempt is of an older
-    /// generation.
+    /// Begins a cooldown after a refusal, unless the evidence contradicts it. The hint sets its
+    /// length. Without a hint, the length doubles with the streak.
+    ///
+    /// Returns the length, or `None` if no cooldown begins: the refusal concerns only its own
+    /// request, it only lowers the send rate, or the attempt is of an older generation.
     pub(crate) fn refused(
         &self,
         ticket: Ticket,
         refusal: Refusal,
         now: Instant,
     ) -> Option<Duration> {
-        let Refusal {
-            hint,
-            took,
-            seed,
-            bench,
-            trigger,
-        } = refusal;
-        let mut state = self.current(ticket)?;
-        state.advance(now);
-        let streak = state.streak_with(ticket);
-        // A refused probe shows that a hint of zero is wrong, so it counts as no hint.
-        let hint = hint.filter(|hint| !hint.is_zero() || streak == 0);
-        let wait = hint.unwrap_or_else(|| {
-            let factor = 2u32.saturating_pow(streak);
-            let wait = FIRST_WITHOUT_HINT.saturating_mul(factor);
-            wait.min(MAX_WITHOUT_HINT)
-        });
-        if let Some(took) = took {
-            state.patience = took.saturating_mul(2).clamp(PATIENCE.0, PATIENCE.1);
+        let mut state = self.lock();
+        if refusal.testable && state.rate.known().is_none() {
+            self.test(&mut state, ticket, refusal, now);
         }
-        state.streak = streak;
-        // A refused probe came too early. It does not measure the send rate.
-        if ticket.pass != Pass::Probe {
-            state.rate.refused(now);
+        let is_unknown = state.rate.known().is_none() && state.evidence.is_empty();
+        let wait = (ticket.generation == state.generation)
+            .then(|| state.take_refusal(ticket, refusal, now))
+            .flatten();
+        let Some(wait) = wait else {
+            self.publish(&state);
+            return None;
+        };
+        let is_tested = refusal.testable && ticket.pass != Pass::Probe;
+        let cooled = if is_tested && is_unknown && self.has_served() {
+            self.begin_test(&mut state, refusal.trigger, now);
+            None
+        } else {
+            Some(self.cool(&mut state, wait, refusal.trigger, now))
+        };
+        state.bench = refusal.bench;
+        state.provisional = is_tested;
+        cooled
+    }
+
+    /// Returns whether an attempt has ever succeeded.
+    fn has_served(&self) -> bool {
+        self.newest_success.load(Ordering::Relaxed) > 0
+    }
+
+    /// Lets the next attempt test a refusal, because nothing is known about it.
+    fn begin_test(&self, state: &mut State, trigger: Trigger, now: Instant) {
+        self.cool(state, Duration::ZERO, trigger, now);
+        // No event reports a beginning, so none reports an end.
+        state.back = true;
+    }
+
+    /// Records a refusal as a test of earlier ones, and begins to test its own claim.
+    fn test(&self, state: &mut State, ticket: Ticket, refusal: Refusal, now: Instant) {
+        let was_open = state.evidence.is_open();
+        let claim = refusal.hint.unwrap_or(FIRST_WITHOUT_HINT);
+        state.evidence.refused(ticket.sent, claim, now);
+        // While tests are open, each success is recorded on its own.
+        if !was_open {
+            let newest = Duration::from_millis(self.newest_success.load(Ordering::Relaxed));
+            let newest = saturating_add(self.origin, newest);
+            if newest > ticket.sent {
+                state.evidence.served(newest, now);
+            }
         }
-        if let Some(seed) = seed {
-            state.rate.seed(seed);
-        }
-        let wait = self.cool(&mut state, wait, trigger, now);
-        state.bench = bench;
-        Some(wait)
     }
 
     /// Begins a bench of the length that `wait` returns. The send rate learns nothing from it. If
@@ -331,20 +377,27 @@ impl Cooldown {
         self.lock().end(now);
     }
 
-    /// Returns whether this is the first success after a cooldown.
+    /// Returns whether this success ended a cooldown, or is the first one after a cooldown.
+    #[inline]
     pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
-        if ticket.pass == Pass::Free {
+        // Whole milliseconds keep the cache line clean. A lost race costs a millisecond or less.
+        let sent = millis(ticket.sent.saturating_duration_since(self.origin));
+        if self.newest_success.load(Ordering::Relaxed) < sent {
+            self.newest_success.store(sent, Ordering::Relaxed);
+        }
+        let is_tested = self.word.load(Ordering::Acquire) & TESTED != 0;
+        if ticket.pass == Pass::Free && !is_tested {
             return false;
         }
-        let Some(mut state) = self.current(ticket) else {
-            return false;
-        };
-        state.streak = 0;
-        if matches!(state.phase, Phase::Probing { .. }) {
-            state.pace(now);
-            self.publish(&state);
-        }
-        !std::mem::replace(&mut state.back, true)
+        self.succeeded_limited(ticket, now)
+    }
+
+    /// Records a success under the lock, because a limit or a test is known.
+    fn succeeded_limited(&self, ticket: Ticket, now: Instant) -> bool {
+        let mut state = self.lock();
+        let ended = state.tested(ticket, now) || state.is_back(ticket, now);
+        self.publish(&state);
+        ended
     }
 
     /// Records that the caller cancelled an attempt, which is no verdict on the limit. A probe
@@ -395,6 +448,7 @@ impl Cooldown {
         state.generation += 1;
         state.back = false;
         state.bench = false;
+        state.provisional = false;
         state.trigger = trigger;
         state.phase = Phase::Cooling { until };
         self.publish(state);
@@ -403,9 +457,10 @@ impl Cooldown {
 
     /// Copies the generation and the phase to `word`, for readers without the lock.
     fn publish(&self, state: &State) {
-        let busy = u64::from(state.phase != Phase::Clear);
+        let busy = if state.phase == Phase::Clear { 0 } else { BUSY };
+        let tested = if state.evidence.is_open() { TESTED } else { 0 };
         self.word
-            .store(state.generation << 1 | busy, Ordering::Release);
+            .store(state.generation << 2 | tested | busy, Ordering::Release);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -427,6 +482,25 @@ impl Ticket {
 }
 
 impl State {
+    /// Creates the state of an endpoint without a known limit.
+    fn new(now: Instant) -> Self {
+        Self {
+            phase: Phase::Clear,
+            generation: 0,
+            streak: 0,
+            back: true,
+            left: false,
+            bench: false,
+            provisional: false,
+            lowered: now,
+            evidence: Evidence::new(now),
+            learns: true,
+            trigger: Trigger::default(),
+            patience: PATIENCE.0,
+            rate: Rate::new(now),
+        }
+    }
+
     /// Returns the earliest instant of the next admission while a probe is in flight.
     fn ready_after_probe(&mut self, sent: Instant, now: Instant) -> Instant {
         let known = saturating_add(sent, self.patience);
@@ -457,6 +531,113 @@ impl State {
         }
     }
 
+    /// Learns from a refusal of the present generation. Returns the length of the cooldown, if one
+    /// follows.
+    fn take_refusal(&mut self, ticket: Ticket, refusal: Refusal, now: Instant) -> Option<Duration> {
+        let Refusal {
+            hint, took, seed, ..
+        } = refusal;
+        self.advance(now);
+        if let Some(took) = took {
+            self.rate.set_response_time(took);
+        }
+        let streak = self.streak_with(ticket);
+        let is_tested = refusal.testable && ticket.pass != Pass::Probe;
+        let is_expected = is_tested && self.lowers_rate_only(ticket, refusal, now);
+        if is_expected || is_tested && self.evidence.contradicts() {
+            return None;
+        }
+        // A refused probe shows that a hint of zero is wrong, so it counts as no hint.
+        let hint = hint.filter(|hint| !hint.is_zero() || streak == 0);
+        let wait = hint.unwrap_or_else(|| without_hint(streak));
+        if let Some(took) = took {
+            self.patience = took.saturating_mul(2).clamp(PATIENCE.0, PATIENCE.1);
+        }
+        self.streak = streak;
+        self.measure(ticket, seed, now);
+        Some(wait)
+    }
+
+    /// Lets the send rate learn from a credible refusal.
+    fn measure(&mut self, ticket: Ticket, seed: Option<f64>, now: Instant) {
+        // A refused probe came too early. It does not measure the send rate.
+        let is_measured = self.rate.known().is_some() || self.evidence.supports_rate();
+        if ticket.pass != Pass::Probe && is_measured {
+            self.rate.refused(now);
+        }
+        if let Some(seed) = seed {
+            self.rate.seed(seed);
+        }
+    }
+
+    /// Handles a refusal at a known send rate, which is no surprise. Returns whether no cooldown
+    /// follows.
+    fn lowers_rate_only(&mut self, ticket: Ticket, refusal: Refusal, now: Instant) -> bool {
+        if self.phase != Phase::Paced || self.rate.known().is_none() {
+            return false;
+        }
+        // The attempt was in flight when the rate was lowered.
+        if ticket.sent <= self.lowered {
+            return true;
+        }
+        let is_due = self.back && self.rate.is_refusal_due(now);
+        let mut rate = self.rate;
+        rate.refused(now);
+        if rate.is_disproved() {
+            self.drop_rate(now);
+            return true;
+        }
+        if !is_due || refusal.hint.unwrap_or(ROUNDED) > ROUNDED {
+            return false;
+        }
+        rate.slow_down(now);
+        self.rate = rate;
+        self.lowered = now;
+        true
+    }
+
+    /// Drops a rate that does not reduce the refusals.
+    fn drop_rate(&mut self, now: Instant) {
+        self.evidence.disprove_rate();
+        // Grows within a second, so that the waiters do not start all at once.
+        self.rate = Rate::new(now);
+    }
+
+    /// Records a success as a test of refusals. Returns whether it ended a cooldown.
+    fn tested(&mut self, ticket: Ticket, now: Instant) -> bool {
+        // Beside a known rate, successes prove nothing: the rate leaves room for them.
+        let is_test = self.evidence.is_open() && self.rate.known().is_none();
+        if !is_test || !self.evidence.served(ticket.sent, now) {
+            return false;
+        }
+        let waits = matches!(self.phase, Phase::Cooling { .. } | Phase::Probing { .. });
+        let revokes = waits && self.provisional && self.evidence.contradicts();
+        if !revokes {
+            return false;
+        }
+        self.clear(now);
+        !std::mem::replace(&mut self.back, true)
+    }
+
+    /// Records a success of the present generation. Returns whether it is the first one after a
+    /// cooldown.
+    fn is_back(&mut self, ticket: Ticket, now: Instant) -> bool {
+        if ticket.pass == Pass::Free || ticket.generation != self.generation {
+            return false;
+        }
+        self.streak = 0;
+        if matches!(self.phase, Phase::Probing { .. }) {
+            self.pace(now);
+        }
+        !std::mem::replace(&mut self.back, true)
+    }
+
+    /// Forgets the limit.
+    fn clear(&mut self, now: Instant) {
+        self.phase = Phase::Clear;
+        self.rate = Rate::new(now);
+    }
+
     /// Ends the present cooldown early. Returns whether the endpoint cooled.
     fn end(&mut self, now: Instant) -> bool {
         let cools = matches!(self.phase, Phase::Cooling { .. });
@@ -483,10 +664,7 @@ impl State {
                 }
             }
             // The limit is not forgotten before a success: no attempt may have a response yet.
-            Phase::Paced if self.back && self.rate.is_over(now) => {
-                self.phase = Phase::Clear;
-                self.rate = Rate::new(now);
-            }
+            Phase::Paced if self.back && self.rate.is_over(now) => self.clear(now),
             _ => {}
         }
     }
@@ -499,7 +677,11 @@ impl State {
     /// Enters the phase `Paced`.
     fn pace(&mut self, now: Instant) {
         self.phase = Phase::Paced;
-        self.advance(now);
+        if self.learns {
+            self.advance(now);
+        } else {
+            self.clear(now);
+        }
     }
 
     /// Frees the slot, if the attempt is the present probe.
@@ -524,7 +706,21 @@ impl State {
     }
 }
 
+/// Returns the length of a cooldown without a hint, after this number of refused probes.
+fn without_hint(streak: u32) -> Duration {
+    let factor = 2u32.saturating_pow(streak);
+    let wait = FIRST_WITHOUT_HINT.saturating_mul(factor);
+    wait.min(MAX_WITHOUT_HINT)
+}
+
+/// Returns a time in whole milliseconds.
+fn millis(time: Duration) -> u64 {
+    let seconds = time.as_secs().saturating_mul(1_000);
+    seconds.saturating_add(u64::from(time.subsec_millis()))
+}
+
 #[cfg(feature = "health")]
 pub(crate) mod bench;
+mod evidence;
 #[cfg(test)]
 mod tests;

@@ -278,3 +278,162 @@ async fn first_success_of_any_attempt_is_reported() {
     let ticket = admit(&cooldown, now);
     assert!(!cooldown.succeeded(ticket, now));
 }
+
+// ===== evidence =====
+
+const MILLI: Duration = Duration::from_millis(1);
+
+fn limited(hint: Duration) -> Refusal {
+    Refusal {
+        hint: Some(hint),
+        testable: true,
+        ..Refusal::default()
+    }
+}
+
+/// A random refusal stopped an endpoint that served all other attempts.
+#[tokio::test(start_paused = true)]
+async fn success_of_later_attempt_contradicts_refusal() {
+    let start = Instant::now();
+    let cooldown = Cooldown::new();
+    let refused = admit(&cooldown, start);
+    let later = admit(&cooldown, start + 10 * MILLI);
+    let now = start + 50 * MILLI;
+    assert!(!cooldown.succeeded(later, now));
+    assert_eq!(cooldown.refused(refused, limited(SECOND), now), None);
+    assert!(!cooldown.is_busy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn later_success_revokes_provisional_cooldown() {
+    let start = Instant::now();
+    let cooldown = Cooldown::new();
+    let refused = admit(&cooldown, start);
+    let later = admit(&cooldown, start + 10 * MILLI);
+    let now = start + 30 * MILLI;
+    assert_eq!(
+        cooldown.refused(refused, limited(SECOND), now),
+        Some(SECOND)
+    );
+    assert!(cooldown.try_admit(now).is_none());
+    assert!(
+        cooldown.succeeded(later, now + 30 * MILLI),
+        "the cooldown ends"
+    );
+    assert!(!cooldown.is_busy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_of_later_attempt_confirms_cooldown() {
+    let start = Instant::now();
+    let cooldown = Cooldown::new();
+    let sent = [0, 1, 2].map(|ms| admit(&cooldown, start + ms * MILLI));
+    let now = start + 30 * MILLI;
+    assert_eq!(
+        cooldown.refused(sent[0], limited(SECOND), now),
+        Some(SECOND)
+    );
+    assert_eq!(cooldown.refused(sent[1], limited(SECOND), now), None);
+    assert!(!cooldown.succeeded(sent[2], now + MILLI), "one of two");
+    assert_eq!(cooldown.until(now), Some(now + SECOND));
+}
+
+/// A quota that serves a share of the attempts is a quota. The share decides, not one success.
+#[tokio::test(start_paused = true)]
+async fn share_of_refused_tests_decides() {
+    let start = Instant::now();
+    for (one_of, begins) in [(2, true), (20, false)] {
+        let cooldown = Cooldown::new();
+        let mut began = None;
+        for n in 0..100u32 {
+            let now = start + n * 10 * MILLI;
+            let Some(ticket) = cooldown.try_admit(now) else {
+                continue;
+            };
+            if n % one_of == one_of - 1 {
+                began = cooldown
+                    .refused(ticket, limited(SECOND), now + MILLI)
+                    .or(began);
+            } else {
+                cooldown.succeeded(ticket, now + MILLI);
+            }
+        }
+        assert_eq!(began.is_some(), begins, "one of {one_of}");
+    }
+}
+
+/// Without any evidence the next attempt is the test, if the endpoint has served attempts.
+#[tokio::test(start_paused = true)]
+async fn first_refusal_after_successes_is_tested_by_next_attempt() {
+    let start = Instant::now();
+    for is_random in [true, false] {
+        let cooldown = Cooldown::new();
+        cooldown.succeeded(admit(&cooldown, start + SECOND), start + SECOND);
+        let refused = admit(&cooldown, start + 2 * SECOND);
+        let now = start + 2 * SECOND + 50 * MILLI;
+        assert_eq!(cooldown.refused(refused, limited(SECOND), now), None);
+        let test = admit(&cooldown, now);
+        assert!(cooldown.try_admit(now).is_none(), "one test at a time");
+        if is_random {
+            cooldown.succeeded(test, now + MILLI);
+            assert!(!cooldown.is_busy());
+        } else {
+            let wait = cooldown.refused(test, limited(SECOND), now + MILLI);
+            assert_eq!(wait, Some(SECOND));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bench_is_not_contradicted() {
+    let start = Instant::now();
+    let cooldown = Cooldown::new();
+    let (refused, later) = (admit(&cooldown, start), admit(&cooldown, start + MILLI));
+    cooldown.succeeded(later, start + 2 * MILLI);
+    let bench = Refusal {
+        bench: true,
+        ..refusal(Some(60 * SECOND), None)
+    };
+    let wait = cooldown.refused(refused, bench, start + 3 * MILLI);
+    assert_eq!(wait, Some(60 * SECOND));
+}
+
+/// A refusal that is due lowers the rate without a pause.
+#[tokio::test(start_paused = true)]
+async fn due_refusal_lowers_rate_without_cooldown() {
+    let start = Instant::now();
+    let (cooldown, mut now) = learned(20.0, start);
+    let probe = admit(&cooldown, now);
+    cooldown.succeeded(probe, now);
+    let mut last = probe;
+    for _ in 0..60 {
+        now += 50 * MILLI;
+        last = cooldown.try_admit(now).unwrap_or(last);
+    }
+    assert_eq!(cooldown.refused(last, limited(SECOND), now), None);
+    assert_eq!(cooldown.until(now), None);
+    let rate = cooldown.rate().expect("known");
+    assert!((15.0..=21.0).contains(&rate), "{rate}");
+    // A hint beyond a rounding error is not ignored.
+    for _ in 0..60 {
+        now += 50 * MILLI;
+        last = cooldown.try_admit(now).unwrap_or(last);
+    }
+    let wait = cooldown.refused(last, limited(30 * SECOND), now);
+    assert_eq!(wait, Some(30 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_without_rate_is_free_after_one_probe() {
+    let start = Instant::now();
+    let cooldown = Cooldown::new().without_rate();
+    let ticket = admit(&cooldown, start);
+    let wait = cooldown.refused(ticket, limited(SECOND), start);
+    assert_eq!(wait, Some(SECOND));
+    let now = start + SECOND;
+    let probe = admit(&cooldown, now);
+    assert!(cooldown.try_admit(now).is_none());
+    assert!(cooldown.succeeded(probe, now));
+    assert!(!cooldown.is_busy());
+    assert_eq!(cooldown.rate(), None);
+}

@@ -137,8 +137,13 @@ impl EndpointLimits {
                 other.limits.cooldown.released(other.ticket);
             }
         }
-        let wait = begin(refused.limits, refused.ticket)?;
-        self.refresh();
+        let was_busy = refused.limits.cooldown.is_busy();
+        let wait = begin(refused.limits, refused.ticket);
+        // Evidence may end a limit, or begin a test of one.
+        if wait.is_some() || was_busy != refused.limits.cooldown.is_busy() {
+            self.refresh();
+        }
+        let wait = wait?;
         Some(Cooled {
             key: refused.key.copied(),
             wait,

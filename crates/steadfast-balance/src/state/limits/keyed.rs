@@ -40,17 +40,19 @@ pub(super) struct KeyedStates {
     table: ArcSwapOption<Table>,
     /// Held during a change of the table.
     edit: Mutex<()>,
+    /// Whether the states have send rates.
+    learns: bool,
 }
 
 /// The states with their hashes, sorted by hash.
 type Table = Vec<(u64, Arc<KeyedState>)>;
 
 impl KeyedState {
-    fn new(id: LimitId<'_>, account: Option<Arc<Self>>, time: u64) -> Self {
+    fn new(id: LimitId<'_>, account: Option<Arc<Self>>, learns: bool, time: u64) -> Self {
         Self {
             key: id.key.copied(),
             credential: id.credential,
-            limits: LimitState::new(),
+            limits: LimitState::new(learns),
             account,
             used: AtomicU64::new(time),
         }
@@ -94,6 +96,14 @@ impl KeyedState {
 }
 
 impl KeyedStates {
+    /// Creates an empty table. `learns` enables the send rates of its states.
+    pub(super) fn new(learns: bool) -> Self {
+        Self {
+            learns,
+            ..Self::default()
+        }
+    }
+
     /// Returns the state with this identity.
     #[inline]
     pub(super) fn find(&self, id: LimitId<'_>) -> Option<Arc<KeyedState>> {
@@ -138,11 +148,11 @@ impl KeyedStates {
         let account = id.credential.map(|credential| {
             let account = LimitId { key: None, ..id };
             known_account(&table, credential)
-                .unwrap_or_else(|| Arc::new(KeyedState::new(account, None, time)))
+                .unwrap_or_else(|| Arc::new(KeyedState::new(account, None, self.learns, time)))
         });
         let state = match account {
             Some(account) if id.key.is_none() => account,
-            account => Arc::new(KeyedState::new(id, account, time)),
+            account => Arc::new(KeyedState::new(id, account, self.learns, time)),
         };
         insert(&mut table, state.clone(), now);
         self.table.store(Some(Arc::new(table)));

@@ -13,9 +13,15 @@ pub(crate) struct LimitState {
 }
 
 impl LimitState {
-    pub(super) fn new() -> Self {
+    /// Creates a state without a known limit. `learns` enables the send rate.
+    pub(super) fn new(learns: bool) -> Self {
+        let cooldown = Cooldown::new();
         Self {
-            cooldown: Cooldown::new(),
+            cooldown: if learns {
+                cooldown
+            } else {
+                cooldown.without_rate()
+            },
             quota: Quota::default(),
         }
     }

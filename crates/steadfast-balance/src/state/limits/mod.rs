@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use self::demand::{Demand, LimitId, WIDE, bit};
 use self::keyed::{KeyedState, KeyedStates};
 use self::limit_state::LimitState;
+use crate::endpoint::Endpoint;
+use crate::endpoint::limits::Limits;
 
 /// The limits of an endpoint.
 #[derive(Debug)]
@@ -36,13 +38,14 @@ pub(crate) struct EndpointLimits {
 }
 
 impl EndpointLimits {
-    pub(crate) fn new(per_key: bool, per_credential: bool, start: Instant) -> Self {
+    /// Creates the limits of an endpoint. `learns` enables the send rates.
+    pub(crate) fn new(endpoint: &Endpoint, learns: bool, start: Instant) -> Self {
         Self {
             word: AtomicU64::new(0),
-            wide: LimitState::new(),
-            keyed: KeyedStates::default(),
-            per_key,
-            per_credential,
+            wide: LimitState::new(learns),
+            keyed: KeyedStates::new(learns),
+            per_key: endpoint.limits == Limits::PerKey,
+            per_credential: endpoint.passes_credentials(),
             start,
         }
     }

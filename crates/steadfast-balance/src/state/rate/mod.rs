@@ -4,7 +4,10 @@
 //! between two refusals, divided by the time between them. It needs no header. It is independent of
 //! the quota type: a token bucket, windows, or a quota shared with other clients. From there the
 //! rate grows as in TCP CUBIC: slowly around the known rate, then faster, since the quota may have
-//! grown.
+//! grown. A refusal that is overdue while requests queue lets the rate double.
+//!
+//! The premise is that a quota causes the refusals. It fails if they come before the rate has
+//! returned to the known value, again and again: then the rate is disproved.
 
 use std::time::Duration;
 
@@ -26,22 +29,46 @@ const BACK_OFF: f64 = 0.95;
 const MOST_TAKEN: f64 = 0.3;
 /// The number of attempts from which a measurement counts in full.
 const CONFIDENT: f64 = 10.0;
-/// The return to the known rate takes the time of this number of attempts, and at least
-/// [`SHORTEST_RETURN`].
-const RETURN_ATTEMPTS: f64 = 5.0;
+/// The return to the known rate takes the time of this number of attempts. A refusal is due after
+/// twice the time, so at most one attempt of sixty tests the rate.
+const RETURN_ATTEMPTS: f64 = 30.0;
+/// The same number before a second measurement has confirmed the rate.
+const FIRST_RETURN_ATTEMPTS: f64 = 10.0;
 /// The shortest return to the known rate, in seconds.
-const SHORTEST_RETURN: f64 = 5.0;
-/// If a refusal confirms the known rate, the shortest return grows by this factor, up to
-/// [`LONGEST_RETURN`]. There is less to learn, and each refusal costs a part of the quota.
-const STEADIER: f64 = 1.5;
-/// The upper bound of the shortest return, in seconds.
-const LONGEST_RETURN: f64 = 60.0;
+const SHORTEST_RETURN: f64 = 1.5;
+/// The longest return to the known rate, in seconds, or in attempts if these take longer.
+const LONGEST_RETURN: (f64, f64) = (60.0, 5.0);
+/// A refusal is overdue after this number of return times. From there on the rate doubles.
+const OVERDUE: f64 = 2.5;
+/// An overdue rate doubles in the time of this number of attempts, and at least in
+/// [`SHORTEST_DOUBLING`] and in twice the response time of a refusal.
+const DOUBLING_ATTEMPTS: f64 = 5.0;
+/// The shortest doubling of an overdue rate, in seconds.
+const SHORTEST_DOUBLING: f64 = 0.25;
+/// The time after a pause in which a few attempts measure a rate, in seconds.
+const SOON: f64 = 2.0;
+/// The quiet time after which the measurement of an unknown rate starts again, in seconds.
+const QUIET: f64 = 5.0;
+/// If more tokens than these remain, no request waits for a token: a number, and a time of the rate
+/// in seconds.
+const UNUSED: (f64, f64) = (2.0, 0.005);
+/// If a rate grows to this multiple without a refusal, it is no longer a limit.
+const NO_LIMIT_FACTOR: f64 = 8.0;
 /// The relative difference below which a measurement confirms the known rate.
 const SAME: f64 = 0.1;
-/// A rate is forgotten if a due refusal is missing for this number of its shorter return times.
-const FORGOTTEN: f64 = 6.0;
+/// A rate is forgotten if an overdue refusal is missing for this number of seconds, or of
+/// attempts, if these take longer.
+const FORGOTTEN: f64 = 30.0;
+/// A refusal is early if it comes before this part of the return.
+const EARLY: f64 = 0.8;
+/// A refusal of a rate below this part of the known rate is early too.
+const WELL_BELOW: f64 = 0.7;
+/// The excess of early refusals that disproves a rate.
+const DISPROOF: u32 = 4;
 /// The upper bound of the burst, in seconds of the rate.
 const LONGEST_BURST: f64 = 1.0;
+/// A burst of this size explains no refusal, in seconds of the rate.
+const SMALL_BURST: f64 = 0.25;
 /// The lower bound of the burst, in seconds of the rate.
 const SHORTEST_BURST: f64 = 0.05;
 
@@ -68,8 +95,12 @@ pub(crate) struct Rate {
     idle: f64,
     /// The size of the token bucket, in seconds of the rate.
     burst: f64,
-    /// The shortest return to the known rate, in seconds.
-    shortest_return: f64,
+    /// Whether the last measurement confirmed the known rate.
+    confirmed: bool,
+    /// The excess of early refusals.
+    early: u32,
+    /// The response time of the last refusal, in seconds.
+    took: f64,
     /// The measurement in progress.
     measured: Measured,
 }
@@ -100,7 +131,9 @@ impl Rate {
             sent: now,
             idle: 0.0,
             burst: LONGEST_BURST,
-            shortest_return: SHORTEST_RETURN,
+            confirmed: false,
+            early: 0,
+            took: 0.0,
             measured: Measured::from(now, 0.0),
         }
     }
@@ -121,8 +154,7 @@ impl Rate {
 
     /// Returns the known rate, if the last measurement confirmed it.
     pub(crate) fn confirmed(&self) -> Option<f64> {
-        self.known
-            .filter(|_| self.shortest_return > SHORTEST_RETURN)
+        self.known.filter(|_| self.confirmed)
     }
 
     /// Returns the present tokens in seconds of the known rate, if the rate is known.
@@ -132,15 +164,33 @@ impl Rate {
         Some(self.tokens / known)
     }
 
+    /// Returns whether the refusals are independent of the rate. A quota does not refuse attempts
+    /// below its own rate.
+    pub(crate) fn is_disproved(&self) -> bool {
+        self.early >= DISPROOF
+    }
+
+    /// Returns whether a refusal is no surprise, because the rate is about as high as the known one.
+    /// An early refusal has another cause than this rate alone.
+    pub(crate) fn is_refusal_due(&self, now: Instant) -> bool {
+        self.known.is_some_and(|known| {
+            seconds(self.grows_from, now) >= EARLY * self.time_to_return(known)
+                && self.measured.mean(now) >= WELL_BELOW * known
+        })
+    }
+
+    /// Sets the response time of refusals. An overdue rate does not double faster than refusals
+    /// can arrive.
+    pub(crate) fn set_response_time(&mut self, took: Duration) {
+        self.took = took.as_secs_f64();
+    }
+
     /// Learns from a refusal. The first one teaches nothing, because no attempt was counted before
     /// it.
     pub(crate) fn refused(&mut self, now: Instant) {
         if self.measured.sent > 0.0 {
-            let found = match self.known {
-                Some(_) if !self.seeded => Some(self.measured.correct(self.at(now), now)),
-                // The first measurement replaces the claim of the endpoint, at any difference.
-                _ => self.measured.first(now),
-            };
+            self.count_early(now);
+            let found = self.measure(now);
             if let Some(found) = found {
                 self.learn(found.max(LEAST));
             }
@@ -148,6 +198,41 @@ impl Rate {
         }
         self.refused = now;
         self.grows_from = now;
+    }
+
+    /// Returns the measured rate at a refusal, if the measurement suffices.
+    fn measure(&self, now: Instant) -> Option<f64> {
+        match self.known {
+            // Beyond the known rate, the growth was a guess.
+            Some(known) if !self.seeded => {
+                let most = self.at(now).min(known / (1.0 - MOST_TAKEN));
+                Some(self.measured.correct(most, now))
+            }
+            // The first measurement replaces the claim of the endpoint, at any difference.
+            _ => self.measured.first(seconds(self.resumed, now) < SOON, now),
+        }
+    }
+
+    /// Continues at the lower rate after a refusal, without a pause. The endpoint has no tokens.
+    pub(crate) fn slow_down(&mut self, now: Instant) {
+        self.tokens = 0.0;
+        self.filled = now;
+        self.idle = 0.0;
+        self.measured = Measured::from(now, 0.0);
+    }
+
+    /// Counts a refusal that came too early, or takes one back.
+    fn count_early(&mut self, now: Instant) {
+        // A refusal right after a pause has another explanation: a burst that is too large.
+        let is_burst = seconds(self.resumed, now) < LONGEST_BURST && self.burst > SMALL_BURST;
+        if self.known.is_none() || self.seeded || is_burst {
+            return;
+        }
+        self.early = if self.is_refusal_due(now) {
+            self.early.saturating_sub(1)
+        } else {
+            self.early + 1
+        };
     }
 
     /// Sets the rate to the claim of the endpoint, if no rate is known. A claim above [`NO_LIMIT`]
@@ -159,14 +244,10 @@ impl Rate {
         }
     }
 
-    /// Sets the known rate to a measurement, and adapts the shortest return.
+    /// Sets the known rate to a measurement.
     fn learn(&mut self, found: f64) {
-        self.shortest_return = match self.known {
-            Some(known) if (found / known - 1.0).abs() < SAME => {
-                (self.shortest_return * STEADIER).min(LONGEST_RETURN)
-            }
-            _ => SHORTEST_RETURN,
-        };
+        let known = self.known;
+        self.confirmed = known.is_some_and(|known| (found / known - 1.0).abs() < SAME);
         self.known = Some(found);
         self.seeded = false;
     }
@@ -245,13 +326,17 @@ impl Rate {
     }
 
     /// Returns whether the time without a refusal shows that the rate is no longer a limit.
-    pub(crate) fn is_over(&self, now: Instant) -> bool {
+    pub(crate) fn is_over(&mut self, now: Instant) -> bool {
+        self.stop_unused_growth(now);
         match self.known {
             Some(known) => {
-                let [back, soon] = self.times_to_return(known);
-                seconds(self.refused, now) >= 2.0 * back + FORGOTTEN * soon
+                let overdue = OVERDUE * self.time_to_return(known);
+                let forgotten = FORGOTTEN.max(FORGOTTEN / known);
+                seconds(self.refused, now) >= overdue + forgotten
+                    || self.at(now) >= NO_LIMIT_FACTOR * known
             }
-            None => self.at(now) >= NO_LIMIT,
+            // Counts attempts for a while, so that the next refusal finds a rate.
+            None => seconds(self.resumed, now) >= FORGOTTEN && self.at(now) >= NO_LIMIT,
         }
     }
 
@@ -261,25 +346,31 @@ impl Rate {
         let Some(known) = self.known else {
             return FIRST * (DOUBLINGS * time.min(6.0)).exp2();
         };
-        let [back, soon] = self.times_to_return(known);
-        // A refusal is due by now. Without one the quota has grown, so the rate grows faster.
-        let way = if time > 2.0 * back {
-            1.0 + (time - 2.0 * back) / soon
-        } else {
-            (time - back) / back
-        };
-        known * (1.0 + (1.0 - BACK_OFF) * way.powi(3))
+        let back = self.time_to_return(known);
+        let way = (time / back).min(OVERDUE) - 1.0;
+        let grown = known * (1.0 + (1.0 - BACK_OFF) * way.powi(3));
+        // A refusal is overdue. Without one the quota has grown, so the rate grows faster.
+        let overdue = (time - OVERDUE * back).max(0.0);
+        let doubling = (DOUBLING_ATTEMPTS / known).max(2.0 * self.took);
+        grown * (overdue / doubling.max(SHORTEST_DOUBLING)).min(6.0).exp2()
     }
 
-    /// Returns the seconds until the return to the known rate: with its confirmations, and without
-    /// them.
-    fn times_to_return(&self, known: f64) -> [f64; 2] {
-        let attempts = RETURN_ATTEMPTS / known;
-        [self.shortest_return, SHORTEST_RETURN].map(|shortest| attempts.max(shortest))
+    /// Returns the seconds until the return to a known rate.
+    fn time_to_return(&self, known: f64) -> f64 {
+        let (longest, fewest) = LONGEST_RETURN;
+        let attempts = if self.confirmed {
+            RETURN_ATTEMPTS
+        } else {
+            FIRST_RETURN_ATTEMPTS
+        };
+        (attempts / known)
+            .min(longest.max(fewest / known))
+            .max(SHORTEST_RETURN)
     }
 
     /// Adds the tokens since the last refill, up to the burst.
     fn refill(&mut self, now: Instant) {
+        self.stop_unused_growth(now);
         let rate = self.at(now);
         let most = (rate * self.burst).max(1.0);
         self.tokens += rate * seconds(self.filled, now);
@@ -291,15 +382,33 @@ impl Rate {
         self.filled = self.filled.max(now);
     }
 
+    /// Stops the growth of an overdue rate, if tokens remained since the last refill: no request
+    /// waited for one.
+    fn stop_unused_growth(&mut self, now: Instant) {
+        let Some(known) = self.known else {
+            return;
+        };
+        let rate = self.at(self.filled);
+        let unused = self.tokens + rate * seconds(self.filled, now);
+        let overdue = OVERDUE * self.time_to_return(known);
+        let grown = seconds(self.grows_from, self.filled).max(overdue);
+        if unused > UNUSED.0.max(rate * UNUSED.1) && seconds(self.grows_from, now) > grown {
+            let grown = Duration::from_secs_f64(grown);
+            self.grows_from = now.checked_sub(grown).unwrap_or(now);
+        }
+    }
+
     /// Handles a full token bucket. A full bucket needs no growth of the rate. After a quiet time
     /// the endpoint has all its tokens too, so a new measurement starts.
     fn stand_idle(&mut self, saved: f64, now: Instant) {
-        let back = (self.known).map_or(f64::INFINITY, |known| self.times_to_return(known)[0]);
+        let back = (self.known).map_or(f64::INFINITY, |known| self.time_to_return(known));
         if seconds(self.grows_from, now) > back {
             let unused = now.saturating_duration_since(self.filled);
             self.grows_from = saturating_add(self.grows_from, unused).min(now);
         }
-        if self.idle >= saved / 2.0 {
+        // An unknown rate is unlimited, so its bucket is always full.
+        let quiet = self.known.map_or(QUIET, |_| saved / 2.0);
+        if self.idle >= quiet {
             self.measured = Measured::from(now, saved);
         }
     }
@@ -321,9 +430,10 @@ impl Measured {
         (self.sent - 0.5).max(0.0) / time.max(f64::EPSILON)
     }
 
-    /// Returns a first rate. A few attempts after a quiet time measure none.
-    fn first(&self, now: Instant) -> Option<f64> {
-        let tells = self.saved == 0.0 || self.sent >= CONFIDENT;
+    /// Returns a first rate. A few attempts measure none, unless the refusal follows `soon` after
+    /// a pause.
+    fn first(&self, soon: bool, now: Instant) -> Option<f64> {
+        let tells = soon && self.saved == 0.0 || self.sent >= CONFIDENT;
         tells.then(|| self.mean(now))
     }
 

@@ -36,7 +36,8 @@ async fn thousand_waiters_are_polled_a_few_times_each() {
     for request in crowd {
         assert_eq!(request.await.unwrap().unwrap().status(), 200);
     }
-    assert!(start.elapsed() > 10 * SECOND, "{:?}", start.elapsed());
+    // The standing queue tests the rate upwards, and the endpoint has no limit.
+    assert!(start.elapsed() > 3 * SECOND, "{:?}", start.elapsed());
     assert!(polls.get() <= 7 * 1_000, "{} polls", polls.get());
     assert_eq!(handle.waiting(), 0);
 }

@@ -1,0 +1,143 @@
+//! The evidence for and against the refusals of an endpoint. Callers pass the time.
+//!
+//! A refusal claims that a quota is used up until its hint ends. The attempts that were sent after
+//! the refused one test this claim: they are refused as well, or they succeed. One outcome proves
+//! little, because the token bucket of a real quota refuses a share of the attempts and serves the
+//! others. So the share counts: if the endpoint serves nearly all attempts that a refusal claims to
+//! be hopeless, a pause cannot save a request.
+//!
+//! ```text
+//!                sent      answer      end of the hint
+//! refused attempt ├──────────┤·················┤
+//! tests            ╰── attempts sent in here ──╯
+//! ```
+//!
+//! Without any test a refusal is credible, and its hint holds.
+
+use std::time::Duration;
+
+use steadfast_core::layer::saturating_add;
+use tokio::time::Instant;
+
+/// The share of refused tests from which a refusal is credible. Below, a pause would delay six
+/// requests to save one refusal.
+const CREDIBLE: f64 = 0.15;
+/// The refused tests that may be chance: a share of all tests, and at most this number.
+const CHANCE: (f64, f64) = (0.25, 1.5);
+/// The number of tests that a share covers. Each further test replaces a part of the others.
+const TESTS: f64 = 100.0;
+/// The time after which a test counts half.
+const HALF_LIFE: f64 = 300.0;
+/// The weight below which the tests show nothing.
+const LEAST: f64 = 0.5;
+/// The longest time for which a refusal is tested. A test of a longer hint would say little about
+/// the next refusal.
+const LONGEST: Duration = Duration::from_secs(60);
+/// The refused tests that support a send rate beside a served one.
+const SEVERAL: f64 = 1.5;
+/// The weight of a disproved send rate, in tests.
+const DISPROVED: f64 = 20.0;
+
+/// The tests of the refusals of one endpoint.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    /// The refused tests.
+    refused: f64,
+    /// The served tests.
+    served: f64,
+    /// The instant of the last decay.
+    decayed: Instant,
+    /// When the tests of the present refusals were sent: from the first instant to the second. The
+    /// other attempts of a burst are tests too.
+    tests: Option<(Instant, Instant)>,
+    /// When the last outcome of a test may arrive.
+    ends: Instant,
+}
+
+impl Evidence {
+    /// Starts without tests.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            refused: 0.0,
+            served: 0.0,
+            decayed: now,
+            tests: None,
+            ends: now,
+        }
+    }
+
+    /// Returns whether outcomes of tests may still arrive.
+    pub(super) fn is_open(&self) -> bool {
+        self.tests.is_some()
+    }
+
+    /// Returns whether no test has shown anything yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.refused + self.served < LEAST
+    }
+
+    /// Returns whether a first send rate may follow. A rate stays for longer than a cooldown, so
+    /// it requires several refused tests if another test was served.
+    pub(super) fn supports_rate(&self) -> bool {
+        self.served < LEAST || self.refused >= SEVERAL
+    }
+
+    /// Returns whether the endpoint served nearly all tests.
+    pub(super) fn contradicts(&self) -> bool {
+        let tests = self.refused + self.served;
+        let chance = (tests * CHANCE.0).min(CHANCE.1);
+        self.served >= LEAST && self.refused < CREDIBLE * tests + chance
+    }
+
+    /// Records a refusal at `now` of an attempt sent at `sent`. Its claim ends after `wait`.
+    pub(super) fn refused(&mut self, sent: Instant, wait: Duration, now: Instant) {
+        self.decay(now);
+        if self.is_test(sent) {
+            self.add(1.0, 0.0);
+        }
+        let until = saturating_add(now, wait.min(LONGEST));
+        self.tests = Some(match self.tests {
+            Some((from, to)) if sent <= to => (from.min(sent), to.max(until)),
+            _ => (sent, until),
+        });
+        // An outcome may be late: successes take longer than refusals.
+        let patience = now.saturating_duration_since(sent).saturating_mul(10);
+        self.ends = self.ends.max(saturating_add(until, patience.max(LONGEST)));
+    }
+
+    /// Records a success of an attempt sent at `sent`. Returns whether it was a test.
+    pub(super) fn served(&mut self, sent: Instant, now: Instant) -> bool {
+        let is_test = self.is_test(sent);
+        if is_test {
+            self.add(0.0, 1.0);
+        }
+        if now >= self.ends {
+            self.tests = None;
+        }
+        is_test
+    }
+
+    /// Records that a send rate did not reduce the refusals.
+    pub(super) fn disprove_rate(&mut self) {
+        (self.refused, self.served) = (0.0, DISPROVED);
+    }
+
+    fn is_test(&self, sent: Instant) -> bool {
+        (self.tests).is_some_and(|(from, to)| from <= sent && sent <= to)
+    }
+
+    fn add(&mut self, refused: f64, served: f64) {
+        let tests = self.refused + self.served;
+        let kept = 1.0 - (tests / TESTS).min(1.0) / TESTS;
+        self.refused = self.refused * kept + refused;
+        self.served = self.served * kept + served;
+    }
+
+    fn decay(&mut self, now: Instant) {
+        let time = now.saturating_duration_since(self.decayed).as_secs_f64();
+        let kept = (-time / HALF_LIFE).exp2();
+        self.refused *= kept;
+        self.served *= kept;
+        self.decayed = now;
+    }
+}
