@@ -299,7 +299,9 @@ impl Cooldown {
             return None;
         };
         let is_tested = refusal.testable && ticket.pass != Pass::Probe;
-        let cooled = if is_tested && is_unknown && self.has_served() {
+        // A longer hint is more than a rounded one, and holds.
+        let is_short = refusal.hint.unwrap_or(ROUNDED) <= ROUNDED;
+        let cooled = if is_tested && is_short && is_unknown && self.has_served() {
             self.begin_test(&mut state, refusal.trigger, now);
             None
         } else {
