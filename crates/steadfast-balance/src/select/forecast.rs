@@ -85,8 +85,8 @@ impl PoolContext {
             .filter(|wait| !wait.is_zero());
         // The breakers have already counted the failures.
         let verdict = Verdict::new(outlook.class).neutral().with_hint(retry_in);
-        if !outlook.reasons.is_empty() {
-            trail.set_reasons(outlook.reasons.into());
+        if let Some(reasons) = outlook.reasons {
+            trail.set_reasons(reasons);
         }
         // A limit ends by itself and is worth a wait. A broken pool is not.
         let next = limited.filter(|_| slot_in.is_none());

@@ -1,8 +1,9 @@
 //! The outlook of a request that no endpoint serves: the root cause, the recovery and the reasons.
 
-use std::fmt::{self, Write};
+use std::fmt;
+use std::sync::Arc;
 
-use steadfast_core::{Attempt, Class};
+use steadfast_core::{Attempt, Class, EndpointName};
 use tokio::time::Instant;
 
 use crate::pool::snapshot::PoolSnapshot;
@@ -19,8 +20,19 @@ pub(crate) struct Outlook {
     pub(crate) class: Class,
     /// When an endpoint can take the request, which may be now, or `None` if it is unknown.
     pub(crate) recovery: Option<Instant>,
-    /// The clause of each endpoint.
-    pub(crate) reasons: String,
+    /// The clause of each endpoint, or `None` without endpoints.
+    pub(crate) reasons: Option<Arc<Clauses>>,
+}
+
+/// The clause of each endpoint.
+#[derive(Debug)]
+pub(crate) struct Clauses {
+    /// The first endpoints with their obstacles.
+    named: Vec<(EndpointName, Obstacle)>,
+    /// The number of further endpoints.
+    more: usize,
+    /// The instant of the rejection.
+    now: Instant,
 }
 
 /// The obstacle that gives its class to a rejection.
@@ -39,19 +51,19 @@ impl Outlook {
         now: Instant,
     ) -> Self {
         let (mut root, mut recovery) = (Root::default(), None::<Instant>);
-        let mut reasons = String::new();
-        for (n, entry) in snapshot.all.iter().enumerate() {
+        let count = snapshot.all.len();
+        let mut named = Vec::with_capacity(count.min(NAMED));
+        for entry in &snapshot.all {
             let obstacle = Obstacle::of(entry, context, tried, now);
             let end = obstacle.end(now);
             recovery = recovery.into_iter().chain(end).min();
             root.add((entry.tier, obstacle.persistence(), end), obstacle.class());
-            let name = entry.state.config.name.as_str();
-            add_clause(&mut reasons, n, |out| obstacle.write(name, now, out));
+            if named.len() < NAMED {
+                named.push((entry.state.config.name.clone(), obstacle));
+            }
         }
-        let more = snapshot.all.len().saturating_sub(NAMED);
-        if more > 0 {
-            write!(reasons, "; {more} more").expect("a string");
-        }
+        let more = count - named.len();
+        let reasons = (count > 0).then(|| Arc::new(Clauses { named, more, now }));
         Self {
             class: root.0.map_or(Class::Overloaded, |(_, class)| class),
             recovery,
@@ -71,13 +83,17 @@ impl Root {
     }
 }
 
-/// Adds the clause with this number, unless there are too many.
-fn add_clause(reasons: &mut String, n: usize, write: impl FnOnce(&mut String) -> fmt::Result) {
-    if n >= NAMED {
-        return;
+impl fmt::Display for Clauses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (name, obstacle)) in self.named.iter().enumerate() {
+            if n > 0 {
+                f.write_str("; ")?;
+            }
+            obstacle.write(name.as_str(), self.now, f)?;
+        }
+        if self.more > 0 {
+            write!(f, "; {} more", self.more)?;
+        }
+        Ok(())
     }
-    if n > 0 {
-        reasons.push_str("; ");
-    }
-    write(reasons).expect("a string");
 }

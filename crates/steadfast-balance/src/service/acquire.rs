@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Extensions, Request};
-use steadfast_core::{BoxError, Class, Exhausted, Verdict};
+use steadfast_core::{BoxError, Class, Exhausted, LimitKey, Verdict};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -212,7 +212,13 @@ impl<'a, S> Search<'a, S> {
                     None => return Ok(selection),
                 },
             };
-            match self.try_reserve(pool, chosen, (context, &mut *reserved), waiting, cx) {
+            match self.try_reserve(
+                (pool, extensions),
+                chosen,
+                (context, &mut *reserved),
+                waiting,
+                cx,
+            ) {
                 Answer::Ready(service) => return Err(Step::Done(Ok(service))),
                 Answer::Outdated => return Err(Step::Again),
                 Answer::Other => {}
@@ -223,7 +229,7 @@ impl<'a, S> Search<'a, S> {
     /// Tries to reserve capacity at one endpoint.
     fn try_reserve<B>(
         &mut self,
-        pool: &Arc<Pool>,
+        (pool, extensions): (&Arc<Pool>, &Extensions),
         (at, admission): (usize, Admission),
         (context, reserved): (&RequestContext, &mut Reservation),
         waiting: &mut Option<Box<Waiting<S>>>,
@@ -248,7 +254,8 @@ impl<'a, S> Search<'a, S> {
             return Answer::Other;
         };
         // Another request may have taken the last slot.
-        let admitted = reserved.try_admit(entry, admission, context, now);
+        let key = LimitKey::of(extensions);
+        let admitted = reserved.try_admit(entry, admission, (context, key), now);
         match ready {
             Ok(()) if admitted && snapshot.version < pool.version() => {
                 reserved.give_back();

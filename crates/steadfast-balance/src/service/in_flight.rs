@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use http::Response;
 use steadfast_breaker::{Detached, Permit};
 use steadfast_core::layer::{AttemptGroup, AttemptSlot, Next, RecordAttempts, verdict_of};
-use steadfast_core::{BoxError, Class, Event, RateLimit, Verdict};
+use steadfast_core::{BoxError, Class, Event, LimitKey, RateLimit, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
@@ -104,11 +104,11 @@ impl Reservation {
         &mut self,
         entry: &ActiveEndpoint,
         admission: Admission,
-        context: &RequestContext,
+        (context, key): (&RequestContext, Option<&LimitKey>),
         now: Instant,
     ) -> bool {
         let endpoint = &entry.state;
-        let Some(tickets) = endpoint.limits.try_admit(&context.demand, now) else {
+        let Some(tickets) = endpoint.limits.try_admit(&context.demand, key, now) else {
             return false;
         };
         let breaker = endpoint.breaker.at(now);
@@ -277,7 +277,7 @@ mod tests {
 
         let mut in_flight = InFlight::new(RequestContext::default());
         let InFlight { context, reserved } = &mut in_flight;
-        assert!(!reserved.try_admit(entry, Admission::Regular, context, now));
+        assert!(!reserved.try_admit(entry, Admission::Regular, (context, None), now));
         assert!(cooldown.would_admit(now));
         assert_eq!(endpoint.load.in_flight(), 0);
     }

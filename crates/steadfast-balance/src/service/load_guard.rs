@@ -143,10 +143,11 @@ fn explain_by(trail: &Trail, context: &RequestContext, pool: &Arc<Pool>) {
         let (pool, context) = (Arc::downgrade(pool), context.without_attempts());
         Arc::new(move |tried, now| {
             let Some(pool) = pool.upgrade() else {
-                return (None, String::new());
+                return (None, None);
             };
             let outlook = Outlook::of(&pool.snapshot(), &context, tried, now);
-            (outlook.recovery, outlook.reasons)
+            let reasons = outlook.reasons.map(|reasons| reasons as _);
+            (outlook.recovery, reasons)
         })
     });
 }

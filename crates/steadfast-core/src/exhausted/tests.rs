@@ -1,6 +1,7 @@
 use super::*;
 use crate::Attempt;
 use crate::layer::RecordAttempts;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 fn connect_attempt() -> Attempt {
@@ -35,7 +36,7 @@ fn message_contains_attempts_and_soonest_recovery() {
 #[test]
 fn message_contains_reasons_instead_of_attempts() {
     let trail = Trail::new();
-    trail.set_reasons("`a` cools for 12 s after a 429".into());
+    trail.set_reasons(Arc::new("`a` cools for 12 s after a 429"));
     let error = Exhausted::new(trail.clone(), limited(12_000), None);
     assert_eq!(
         error.to_string(),

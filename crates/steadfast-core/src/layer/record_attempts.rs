@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use crate::trail::{Attempt, Explain, Next, Trail};
+use crate::trail::{Attempt, Clauses, Explain, Next, Trail};
 
 /// The write access to a [`Trail`], which only layers have.
 pub trait RecordAttempts {
@@ -39,8 +39,8 @@ pub trait RecordAttempts {
     /// may be unknown.
     fn explain(&self, now: Instant) -> Option<Option<Instant>>;
 
-    /// Keeps the reasons of a rejection.
-    fn set_reasons(&self, reasons: Arc<str>);
+    /// Keeps the reasons of a rejection, which are formatted when they are read.
+    fn set_reasons(&self, reasons: Arc<Clauses>);
 
     /// Returns the tier of the outcome that the layers below have returned. It is the tier of the
     /// last recorded attempt, or the value of a later [`set_tier`](Self::set_tier).
@@ -106,13 +106,13 @@ impl RecordAttempts for Trail {
     fn explain(&self, now: Instant) -> Option<Option<Instant>> {
         let explain = self.lock().explanation.as_ref()?.explain.clone()?;
         let (recovery, reasons) = explain(&self.attempts(), now);
-        if !reasons.is_empty() {
-            self.set_reasons(reasons.into());
+        if let Some(reasons) = reasons {
+            self.set_reasons(reasons);
         }
         Some(recovery)
     }
 
-    fn set_reasons(&self, reasons: Arc<str>) {
+    fn set_reasons(&self, reasons: Arc<Clauses>) {
         let mut state = self.lock();
         state.explanation.get_or_insert_default().reasons = Some(reasons);
     }

@@ -14,7 +14,7 @@ use self::record::{Attempts, Record};
 
 pub use self::attempt::Attempt;
 pub use self::next::Next;
-pub(crate) use self::record::Explain;
+pub(crate) use self::record::{Clauses, Explain};
 
 /// The record of a request's attempts, shared by the layers that the request passes.
 ///
@@ -68,7 +68,8 @@ impl Trail {
     /// reported them. See [`Exhausted::reasons`](crate::Exhausted::reasons).
     #[must_use]
     pub fn reasons(&self) -> Option<Arc<str>> {
-        self.lock().explanation.as_ref()?.reasons.clone()
+        let reasons = self.lock().explanation.as_ref()?.reasons.clone()?;
+        Some(reasons.to_string().into())
     }
 
     /// Passes the attempts to `look` without a copy. The trail is locked meanwhile.

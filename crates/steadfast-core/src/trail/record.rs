@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
@@ -37,12 +38,17 @@ pub(crate) struct Attempts {
 #[derive(Default)]
 pub(crate) struct Explanation {
     pub(crate) explain: Option<Arc<Explain>>,
-    pub(crate) reasons: Option<Arc<str>>,
+    pub(crate) reasons: Option<Arc<Clauses>>,
 }
+
+/// The clause of each endpoint. It is formatted when it is read, because most callers of an
+/// exhausted pool only need the time.
+pub(crate) type Clauses = dyn fmt::Display + Send + Sync;
 
 /// Returns the soonest recovery of an endpoint for a request with these attempts, and the clause of
 /// each endpoint.
-pub(crate) type Explain = dyn Fn(&[Attempt], Instant) -> (Option<Instant>, String) + Send + Sync;
+pub(crate) type Explain =
+    dyn Fn(&[Attempt], Instant) -> (Option<Instant>, Option<Arc<Clauses>>) + Send + Sync;
 
 impl Attempts {
     pub(crate) fn push(&mut self, attempt: Attempt) {

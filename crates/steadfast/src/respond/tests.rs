@@ -2,6 +2,7 @@ use super::*;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use http_body_util::BodyExt;
+use std::sync::Arc;
 use std::time::Duration;
 use steadfast_breaker::CircuitOpen;
 use steadfast_core::layer::verdict_of;
@@ -19,7 +20,9 @@ fn unsent(class: Class, millis: u64) -> BoxError {
     let hint = Some(Duration::from_millis(millis));
     let verdict = Verdict::new(class).neutral().with_hint(hint);
     let trail = Trail::new();
-    trail.set_reasons("`a` is benched for 1 min after a 404 (missing model)".into());
+    trail.set_reasons(Arc::new(
+        "`a` is benched for 1 min after a 404 (missing model)",
+    ));
     Exhausted::new(trail, verdict, None).into()
 }
 

@@ -25,14 +25,20 @@ pub(crate) struct Cooled {
 }
 
 impl EndpointLimits {
-    /// Admits an attempt. Returns `None` if one of the limits does not admit it.
+    /// Admits an attempt of a request with this key. Returns `None` if one of the limits does not
+    /// admit it.
     #[inline]
-    pub(crate) fn try_admit(&self, demand: &Demand, now: Instant) -> Option<Tickets> {
+    pub(crate) fn try_admit(
+        &self,
+        demand: &Demand,
+        key: Option<&LimitKey>,
+        now: Instant,
+    ) -> Option<Tickets> {
         let wide = self.admit_at(&self.wide, now)?;
         let Some(id) = self.id(demand) else {
             return Some(Tickets { wide, keyed: None });
         };
-        let state = self.keyed.enter(id, self.age(now), now);
+        let state = self.keyed.enter((id, key), self.age(now), now);
         let keyed = self.admit_by_key(state, now);
         if keyed.is_none() {
             self.wide.cooldown.unsent(wide);

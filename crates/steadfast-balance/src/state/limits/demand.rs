@@ -10,8 +10,9 @@ pub(super) const WIDE: u64 = 1 << 63;
 /// The parts of a request that decide which limits apply to it, and the tokens that it needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Demand {
-    /// The model of the request, or another dimension of a limit.
-    key: Option<LimitKey>,
+    /// The hash of the model of the request, or of another dimension of a limit. The key itself is
+    /// large to move, and stays in the extensions of the request.
+    key: Option<NonZeroU64>,
     /// The hash of the caller's credential, if an endpoint passes it on.
     credential: Option<NonZeroU64>,
     /// The bits of the states that may limit the request.
@@ -21,20 +22,22 @@ pub(crate) struct Demand {
 }
 
 /// The identity of a state at an endpoint.
+///
+/// The hashes are keyed with a secret of the process, so no caller can construct a collision.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct LimitId<'a> {
-    pub(super) key: Option<&'a LimitKey>,
+pub(super) struct LimitId {
+    pub(super) key: Option<NonZeroU64>,
     pub(super) credential: Option<NonZeroU64>,
 }
 
 impl Demand {
     #[inline]
     pub(crate) fn new(key: Option<&LimitKey>, tokens: Option<u64>) -> Self {
-        let bit = key.map_or(0, |key| bit(key.hash_value()));
+        let key = key.and_then(|key| NonZeroU64::new(key.hash_value()));
         Self {
-            key: key.copied(),
+            key,
             credential: None,
-            mask: WIDE | bit,
+            mask: WIDE | key.map_or(0, |key| bit(key.get())),
             tokens,
         }
     }
@@ -62,8 +65,8 @@ impl Demand {
 
     /// Returns the identity of the request, with or without the caller's credential.
     #[inline]
-    pub(super) fn id(&self, with_credential: bool) -> Option<LimitId<'_>> {
-        let key = self.key.as_ref();
+    pub(super) fn id(&self, with_credential: bool) -> Option<LimitId> {
+        let key = self.key;
         let credential = self.credential.filter(|_| with_credential);
         (key.is_some() || credential.is_some()).then_some(LimitId { key, credential })
     }
@@ -75,11 +78,11 @@ impl Default for Demand {
     }
 }
 
-impl LimitId<'_> {
+impl LimitId {
     /// Returns the hash by which a table finds the state.
     #[inline]
     pub(super) fn hash(self) -> u64 {
-        let key = self.key.map_or(0, LimitKey::hash_value);
+        let key = self.key.map_or(0, NonZeroU64::get);
         key ^ self.credential.map_or(0, NonZeroU64::get)
     }
 }

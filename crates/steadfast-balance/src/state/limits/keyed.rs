@@ -22,10 +22,10 @@ pub(crate) const MAX_KEYS: usize = 64;
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct KeyedState {
+    /// The hashes of the key and of the caller's credential.
+    id: LimitId,
     /// `None` for the limits of a credential that are independent of the key.
     key: Option<LimitKey>,
-    /// The hash of the caller's credential, if the endpoint passes it on.
-    credential: Option<NonZeroU64>,
     pub(crate) limits: LimitState,
     /// The limits of the credential that are independent of the key.
     pub(super) account: Option<Arc<Self>>,
@@ -48,10 +48,15 @@ pub(super) struct KeyedStates {
 type Table = Vec<(u64, Arc<KeyedState>)>;
 
 impl KeyedState {
-    fn new(id: LimitId<'_>, account: Option<Arc<Self>>, learns: bool, time: u64) -> Self {
+    fn new(
+        (id, key): (LimitId, Option<&LimitKey>),
+        account: Option<Arc<Self>>,
+        learns: bool,
+        time: u64,
+    ) -> Self {
         Self {
-            key: id.key.copied(),
-            credential: id.credential,
+            id,
+            key: key.copied(),
             limits: LimitState::new(learns),
             account,
             used: AtomicU64::new(time),
@@ -65,19 +70,12 @@ impl KeyedState {
 
     /// Returns whether the state belongs to one credential of a caller.
     pub(crate) fn is_per_credential(&self) -> bool {
-        self.credential.is_some()
+        self.id.credential.is_some()
     }
 
     /// Returns the hash of its identity.
     pub(super) fn hash(&self) -> u64 {
-        self.id().hash()
-    }
-
-    fn id(&self) -> LimitId<'_> {
-        LimitId {
-            key: self.key.as_ref(),
-            credential: self.credential,
-        }
+        self.id.hash()
     }
 
     /// Records a use. Most uses find the same time and write nothing.
@@ -106,16 +104,23 @@ impl KeyedStates {
 
     /// Returns the state with this identity.
     #[inline]
-    pub(super) fn find(&self, id: LimitId<'_>) -> Option<Arc<KeyedState>> {
+    pub(super) fn find(&self, id: LimitId) -> Option<Arc<KeyedState>> {
         find(self.table.load().as_deref()?, id).cloned()
     }
 
     /// Returns the state with this identity for an attempt. `age` is the age of the pool.
     #[inline]
-    pub(super) fn enter(&self, id: LimitId<'_>, age: Duration, now: Instant) -> Arc<KeyedState> {
+    pub(super) fn enter(
+        &self,
+        (id, key): (LimitId, Option<&LimitKey>),
+        age: Duration,
+        now: Instant,
+    ) -> Arc<KeyedState> {
         // Units of about a millisecond, without a division.
         let time = age.as_secs() << 10 | u64::from(age.subsec_nanos() >> 20);
-        let state = self.find(id).unwrap_or_else(|| self.create(id, time, now));
+        let state = self
+            .find(id)
+            .unwrap_or_else(|| self.create((id, key), time, now));
         state.touch(time);
         if let Some(account) = &state.account {
             account.touch(time);
@@ -138,8 +143,13 @@ impl KeyedStates {
 
     /// Creates a state, unless another attempt has created it meanwhile.
     #[cold]
-    fn create(&self, id: LimitId<'_>, time: u64, now: Instant) -> Arc<KeyedState> {
-        let _edit = self.lock();
+    fn create(
+        &self,
+        (id, key): (LimitId, Option<&LimitKey>),
+        time: u64,
+        now: Instant,
+    ) -> Arc<KeyedState> {
+        let (_edit, learns) = (self.lock(), self.learns);
         let table = self.table.load();
         let mut table = table.as_deref().cloned().unwrap_or_default();
         if let Some(state) = find(&table, id) {
@@ -148,11 +158,11 @@ impl KeyedStates {
         let account = id.credential.map(|credential| {
             let account = LimitId { key: None, ..id };
             known_account(&table, credential)
-                .unwrap_or_else(|| Arc::new(KeyedState::new(account, None, self.learns, time)))
+                .unwrap_or_else(|| Arc::new(KeyedState::new((account, None), None, learns, time)))
         });
         let state = match account {
             Some(account) if id.key.is_none() => account,
-            account => Arc::new(KeyedState::new(id, account, self.learns, time)),
+            account => Arc::new(KeyedState::new((id, key), account, learns, time)),
         };
         insert(&mut table, state.clone(), now);
         self.table.store(Some(Arc::new(table)));
@@ -163,20 +173,20 @@ impl KeyedStates {
 /// Returns the limits of a credential that one of its keys has.
 fn known_account(table: &Table, credential: NonZeroU64) -> Option<Arc<KeyedState>> {
     let mut states = table.iter().map(|(_, state)| state);
-    let state = states.find(|state| state.credential == Some(credential))?;
+    let state = states.find(|state| state.id.credential == Some(credential))?;
     Some(state.account.as_ref().unwrap_or(state).clone())
 }
 
 /// Returns the state with this identity.
 #[inline]
-fn find<'a>(table: &'a Table, id: LimitId<'_>) -> Option<&'a Arc<KeyedState>> {
+fn find(table: &Table, id: LimitId) -> Option<&Arc<KeyedState>> {
     let hash = id.hash();
     let first = table.partition_point(|(known, _)| *known < hash);
     let same = table[first..]
         .iter()
         .take_while(|(known, _)| *known == hash);
     let mut states = same.map(|(_, state)| state);
-    states.find(|state| state.id() == id)
+    states.find(|state| state.id == id)
 }
 
 /// Inserts a state. If the table is full, it evicts the least valuable one.
@@ -195,11 +205,13 @@ fn insert(table: &mut Table, state: Arc<KeyedState>, now: Instant) {
 mod tests {
     use super::*;
 
-    fn id(key: &LimitKey) -> LimitId<'_> {
-        LimitId {
-            key: Some(key),
+    fn id(key: &LimitKey) -> (LimitId, Option<&LimitKey>) {
+        let hash = NonZeroU64::new(key.hash_value());
+        let id = LimitId {
+            key: hash,
             credential: None,
-        }
+        };
+        (id, Some(key))
     }
 
     /// The docs state the memory of an endpoint with 64 keys.
@@ -231,7 +243,7 @@ mod tests {
         let (first, again) = (states.enter(id(&keys[0]), Duration::ZERO, now), keys[0]);
         assert!(Arc::ptr_eq(
             &first,
-            &states.find(id(&again)).expect("it exists")
+            &states.find(id(&again).0).expect("it exists")
         ));
     }
 }

@@ -153,7 +153,7 @@ impl EndpointLimits {
             return (None, wait);
         };
         let mut cooled = Duration::ZERO;
-        self.keyed.enter(id, self.age(now), now);
+        self.keyed.enter((id, key), self.age(now), now);
         for state in self.keyed.all() {
             // The key of every credential.
             if state.key() == key {
@@ -189,7 +189,7 @@ impl EndpointLimits {
 
     /// Returns the identity of a request at this endpoint, if it has limits of its own.
     #[inline]
-    fn id<'a>(&self, demand: &'a Demand) -> Option<LimitId<'a>> {
+    fn id(&self, demand: &Demand) -> Option<LimitId> {
         if self.per_key {
             demand.id(self.per_credential)
         } else {
