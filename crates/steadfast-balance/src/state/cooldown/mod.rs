@@ -330,7 +330,7 @@ impl Cooldown {
         let claim = refusal.hint.unwrap_or(FIRST_WITHOUT_HINT);
         state.evidence.refused(ticket.sent, claim, now);
         // While tests are open, each success is recorded on its own.
-        if !was_open {
+        if !was_open && self.has_served() {
             let newest = Duration::from_millis(self.newest_success.load(Ordering::Relaxed));
             let newest = saturating_add(self.origin, newest);
             if newest > ticket.sent {

@@ -437,3 +437,15 @@ async fn endpoint_without_rate_is_free_after_one_probe() {
     assert!(!cooldown.is_busy());
     assert_eq!(cooldown.rate(), None);
 }
+
+/// The state of a limit key is created after the instant of its first attempt. A first refusal
+/// counted as contradicted, so on the real clock no key of a new endpoint cooled.
+#[tokio::test(start_paused = true)]
+async fn refusal_of_attempt_before_creation_begins_cooldown() {
+    let start = Instant::now();
+    tokio::time::advance(MILLI).await;
+    let cooldown = Cooldown::new();
+    let ticket = admit(&cooldown, start);
+    let wait = cooldown.refused(ticket, limited(60 * SECOND), start + 2 * MILLI);
+    assert_eq!(wait, Some(60 * SECOND));
+}
