@@ -98,14 +98,15 @@ fn reject_tunnel<B>(request: &Request<B>) -> Result<(), InvalidTarget> {
 /// Removes headers by name, and the headers that `connection` names.
 fn remove(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
     // Most requests hold one such header or none. Without one, the cost is one pass over the names.
-    if !headers.keys().any(&is_removed) {
+    let Some(first) = headers.keys().find(|name| is_removed(name)).cloned() else {
         return;
-    }
+    };
     // HTTP/2 allows only this value, and gRPC requires it.
     let takes_trailers = headers.get(TE).is_some_and(|te| te == TRAILERS);
     if headers.contains_key(CONNECTION) {
         remove_named_by_connection(headers);
     }
+    headers.remove(first);
     while let Some(name) = headers.keys().find(|name| is_removed(name)).cloned() {
         headers.remove(name);
     }
@@ -135,11 +136,12 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
     if text.is_empty() {
         text.push('/');
     }
-    let pairs = own
-        .split('&')
-        .filter(|pair| keep_key || !is_private_pair(pair));
+    // Most requests have no query, and a split of nothing yields an empty pair.
+    let own = Some(own).filter(|own| !own.is_empty());
+    let pairs = own.into_iter().flat_map(|own| own.split('&'));
+    let pairs = pairs.filter(|pair| keep_key || !is_private_pair(pair));
     let parts = [(!other.is_empty()).then_some(other)].into_iter().flatten();
-    let parts = parts.chain(pairs.filter(|_| !own.is_empty()));
+    let parts = parts.chain(pairs);
     for (n, part) in parts.enumerate() {
         text.push(if n == 0 { '?' } else { '&' });
         text.push_str(part);
