@@ -449,7 +449,8 @@ mod tests {
                 let sent: Uri = rewritten(&uri, "http://a.test:81/base", "/v1").parse().unwrap();
                 let authority = sent.authority().map(|authority| authority.as_str());
                 prop_assert_eq!(authority, Some("a.test:81"));
-                prop_assert_eq!(sent.path(), ["/base", &path].concat());
+                // A path may begin with the request root by chance.
+                prop_assert_eq!(sent.path(), ["/base", strip_root(&path, "/v1")].concat());
             }
         }
     }
