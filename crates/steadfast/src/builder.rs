@@ -84,7 +84,7 @@ impl AiStackBuilder {
     /// # let _ = builder;
     /// ```
     ///
-    /// Endpoints that `change` adds count as those of [`endpoint`](Self::endpoint).
+    /// Endpoints that `change` adds equal the ones of [`endpoint`](Self::endpoint).
     pub fn balance(
         mut self,
         change: impl FnOnce(EndpointBalanceBuilder) -> EndpointBalanceBuilder,

@@ -152,7 +152,7 @@ const EVIDENCE: &[Entry] = &[
 ];
 
 fn random(name: &str, load: f64, (share, endpoints, hint): (f64, usize, Hint)) -> Scenario {
-    // The load is that of all endpoints together.
+    // The load counts all endpoints together.
     let quota = Quota::new(1_000, SECOND * endpoints as u32).burst(1_000_000_000);
     let endpoint = |name| {
         Endpoint::new(name)

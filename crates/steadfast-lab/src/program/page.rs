@@ -75,7 +75,7 @@ pub(super) fn means(outcome: &Outcome) -> String {
         [] | [_] => seeds,
         // A table of steps has no room for them.
         _ if matches!(study.scenario.arrivals, Arrivals::Steps(_)) => seeds,
-        names => format!("{seeds} Shares are those of {}.", names.join("/")),
+        names => format!("{seeds} The shares belong to {}.", names.join("/")),
     }
 }
 

@@ -23,7 +23,7 @@ fn policy(name: &str) -> Box<dyn Policy> {
     found.expect("a policy")
 }
 
-/// A shorter run than that of the page.
+/// A shorter run than on the page.
 fn run(scenario: &str, load: f64, by: &str, seconds: u64) -> Report {
     let scenario = entry(scenario).at(load);
     let scenario = scenario.lasting(Duration::from_secs(seconds));
