@@ -14,7 +14,7 @@ use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::forecast::wait_behind;
-use crate::select::last_resort::next_probe;
+use crate::select::last_resort::earliest_probe;
 use crate::select::request_context::RequestContext;
 use crate::select::selector::Selection;
 use crate::state::EndpointState;
@@ -82,7 +82,7 @@ impl<'a> View<'a> {
             None
         } else if config.when_exhausted == WhenExhausted::Wait {
             others.next().map(|_| longest)
-        } else if self.next_probe().is_some() {
+        } else if self.next_probe(&[]).is_some() {
             // A probe may show soon that an endpoint has recovered.
             Some(saturating_add(came, config.probe_wait))
         } else {
@@ -159,9 +159,13 @@ impl<'a> View<'a> {
     }
 
     /// Returns when the next early probe is due, if all endpoints of the request are broken.
-    pub(crate) fn next_probe(self) -> Option<Instant> {
-        let has_probes = !self.shared.config.probe_wait.is_zero();
-        has_probes.then(|| next_probe(self.eligibility, self.now))?
+    ///
+    /// The services of the endpoints in `busy` wake the request themselves.
+    pub(crate) fn next_probe(self, busy: &[u64]) -> Option<Instant> {
+        if self.shared.config.probe_wait.is_zero() {
+            return None;
+        }
+        earliest_probe(self.eligibility, busy, self.now).map(|(at, _)| at)
     }
 
     /// Returns whether the request has waited for the bound while every probe was refused. No

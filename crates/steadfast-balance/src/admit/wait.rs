@@ -188,7 +188,8 @@ impl<S> Waiting<S> {
         came: Instant,
         cx: &mut Context<'_>,
     ) -> Instant {
-        let busy = self.busy.iter().map(|(id, _)| *id).collect();
+        let busy: Vec<_> = self.busy.iter().map(|(id, _)| *id).collect();
+        let probe = view.next_probe(&busy);
         let (place, patience) = self.place.get_or_insert_with(|| {
             let (since, demand) = (view.eligibility.since(came), view.eligibility.demand);
             let departure = Departure {
@@ -204,7 +205,7 @@ impl<S> Waiting<S> {
         });
         let next = place.wait(view.wanted(selection), busy, cx.waker(), view.now);
         let next = next.max(next.and(view.held_until(selection)));
-        let next = view.next_probe().into_iter().chain(next).min();
+        let next = probe.into_iter().chain(next).min();
         next.map_or(patience.until, |next| next.min(patience.until))
     }
 

@@ -54,7 +54,7 @@ impl PoolContext {
         if has_slots && context.deadline.is_some() {
             return Next::Now;
         }
-        // The longest wait is that of a request without a deadline.
+        // The longest wait applies to a request without a deadline.
         let until = context.deadline.map_or_else(
             || saturating_add(eligibility.since(now), self.config.max_wait),
             |deadline| deadline.instant(),

@@ -12,41 +12,27 @@ use crate::state::availability::Availability;
 /// The minimum interval between two last-resort attempts of a pool.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Returns the endpoint with the earliest due probe.
+/// Returns the endpoint with the earliest probe outside `skip`, and when the probe is due or the
+/// outcome of one may be known.
 ///
-/// Returns `None` unless all eligible endpoints are broken and an early probe is due.
-pub(crate) fn early_probe(
+/// Returns `None` unless all eligible endpoints are broken.
+pub(crate) fn earliest_probe(
     eligibility: &Eligibility<'_>,
     skip: &[u64],
     now: Instant,
-) -> Option<usize> {
+) -> Option<(Instant, usize)> {
     let mut best: Option<(Instant, usize)> = None;
     for (index, entry) in eligibility.snapshot.active().iter().enumerate() {
         match eligibility.check(Stage::Next, &entry.state, now) {
             Availability::Never => {}
             Availability::Broken { early, .. } => {
-                let due = early.filter(|early| *early <= now && !skip.contains(&entry.state.id));
-                best = due.map(|due| (due, index)).into_iter().chain(best).min();
+                let early = early.filter(|_| !skip.contains(&entry.state.id));
+                best = early.map(|at| (at, index)).into_iter().chain(best).min();
             }
             _ => return None,
         }
     }
-    best.map(|(_, index)| index)
-}
-
-/// Returns when the next early probe is due, or the outcome of one may be known.
-///
-/// Returns `None` unless all eligible endpoints are broken.
-pub(crate) fn next_probe(eligibility: &Eligibility<'_>, now: Instant) -> Option<Instant> {
-    let mut next: Option<Instant> = None;
-    for entry in eligibility.snapshot.active() {
-        match eligibility.check(Stage::Next, &entry.state, now) {
-            Availability::Never => {}
-            Availability::Broken { early, .. } => next = early.into_iter().chain(next).min(),
-            _ => return None,
-        }
-    }
-    next
+    best
 }
 
 impl PoolContext {

@@ -18,7 +18,7 @@ use crate::pool::Pool;
 use crate::pool::context::PoolContext;
 use crate::pool::services::{Reachable, Services};
 use crate::select::eligibility::Eligibility;
-use crate::select::last_resort::early_probe;
+use crate::select::last_resort::earliest_probe;
 use crate::select::request_context::RequestContext;
 use crate::select::selector::{Exclusions, Selection};
 use crate::service::announce::emit_failover;
@@ -297,7 +297,8 @@ fn broken(
         return None;
     }
     if !config.probe_wait.is_zero() {
-        if let Some(at) = early_probe(eligibility, skip, now) {
+        let probe = earliest_probe(eligibility, skip, now);
+        if let Some((_, at)) = probe.filter(|(due, _)| *due <= now) {
             return Some((at, Admission::EarlyProbe));
         }
     }

@@ -119,7 +119,7 @@ impl EndpointState {
             return Availability::Broken {
                 at,
                 last_resort: !cools && !self.breaker.is_isolated(),
-                early: (!cools).then(|| self.early_probe(at, now)).flatten(),
+                early: (!cools).then(|| self.early_probe(at, ready, now)).flatten(),
             };
         }
         let tokens = self.limits.has_tokens_at(demand, now);
@@ -134,9 +134,10 @@ impl EndpointState {
 
     /// Returns when an early probe is due, or the outcome of a probe may be known. `at` is the end of
     /// the open time.
-    fn early_probe(&self, at: Instant, now: Instant) -> Option<Instant> {
+    fn early_probe(&self, at: Instant, ready: Instant, now: Instant) -> Option<Instant> {
         let wait = self.breaker.at(now).early_retry_in(EARLY_PROBES);
-        let early = saturating_add(now, wait.unwrap_or_default());
+        // A probe needs a slot of the send rate too.
+        let early = saturating_add(now, wait.unwrap_or_default()).max(ready);
         let is_early = early < at || self.breaker.state() == BreakerState::HalfOpen;
         is_early.then_some(early)
     }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Strategy};
 use steadfast_core::{BreakerState, Class};
 use tokio::time::{Instant, advance, sleep};
+use tower::ServiceExt;
 
 use super::Balancer;
+use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
-    MS, Net, Reply, SECOND, STRATEGIES, balancer, connection_refused, endpoint, expect_exhausted,
-    get, ok, send, send_for_status, status_of, with_deadline,
+    MS, Net, Polls, Reply, SECOND, STRATEGIES, balancer, connection_refused, endpoint,
+    expect_exhausted, get, ok, send, send_for_status, status_of, with_deadline,
 };
 
 /// Endpoints that stay open for a minute.
@@ -189,4 +191,25 @@ async fn dropped_probe_and_dropped_waiters_leave_the_pool_usable() {
         (0, 0)
     );
     assert_eq!(send_for_status(&service, get()).await, 200);
+}
+
+/// A probe was due, and its service was busy. Each waiter polled a thousand times per second.
+#[tokio::test(start_paused = true)]
+async fn waiter_for_busy_service_does_not_poll_for_a_due_probe() {
+    let (net, gates) = (Net::new(), Gates::default());
+    net.on("a", |_| Reply::from(connection_refused()));
+    let (service, handle) = gated_balancer(pool_with_long_recovery(&["a"]), &net, &gates);
+    for _ in 0..20 {
+        let _ = send(&service, with_deadline(get(), MS)).await;
+    }
+    assert_eq!(status_of(&handle, "a").breaker, BreakerState::Open);
+    gates.set_free_slots("a", 0);
+    advance(5 * SECOND).await;
+    let polls = Polls::default();
+    let answer = polls
+        .count(service.clone().oneshot(with_deadline(get(), SECOND)))
+        .await;
+    assert!(answer.is_err());
+    assert!(polls.get() <= 20, "{} polls", polls.get());
+    assert_eq!(handle.waiting(), 0);
 }
