@@ -43,6 +43,8 @@ use steadfast_core::layer::stable_hash;
 pub(crate) const EARLY_PROBES: Duration = Duration::from_secs(1);
 /// The minimum bench of an endpoint with an exhausted quota.
 const QUOTA_BENCH: Duration = Duration::from_secs(30 * 60);
+/// The bench of an exhausted quota that only message text reports.
+const TEXT_BENCH: Duration = Duration::from_secs(60);
 /// The first bench of an endpoint that rejects its own credential. Each further rejection doubles
 /// it.
 const CREDENTIAL_BENCH: Duration = Duration::from_secs(60);
@@ -210,6 +212,8 @@ impl EndpointState {
         now: Instant,
     ) -> Option<Option<Cooled>> {
         let hint = match (verdict.class(), verdict.hint()) {
+            // A caller may choose the words of a message, so text alone costs a minute.
+            (Class::QuotaExhausted, _) if verdict.is_from_text() => Some(TEXT_BENCH),
             (Class::RateLimited, hint) => hint,
             (Class::QuotaExhausted, hint) => Some(hint.unwrap_or_default().max(QUOTA_BENCH)),
             (Class::Overloaded, Some(hint)) => Some(hint),
