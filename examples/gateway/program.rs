@@ -1,0 +1,75 @@
+//! The program: arguments, logs and the exit code.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use steadfast::BoxError;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{Config, install_metrics, keep_up, router, serve, stop_signal};
+
+/// Forwards requests under /v1 to the endpoints of a configuration.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The configuration, such as examples/gateway.toml.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Checks the configuration without serving.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs the program with a command line, whose first argument is its name.
+///
+/// It logs for the whole process, so call it once.
+pub async fn program(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = Args::parse_from(args);
+    log_to_stderr();
+    let config = match Config::read(&args.config) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    if args.check {
+        println!("{}: ok", args.config.display());
+        return ExitCode::SUCCESS;
+    }
+    match run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> Result<(), BoxError> {
+    let prometheus = install_metrics()?;
+    tokio::spawn(keep_up(prometheus.clone()));
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.map_err(|error| format!("listen {}: {error}", config.listen))?;
+    // Port 0 selects a free port, and a script needs to know it.
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
+    stdout.flush()?;
+    let router = router(config.stack, prometheus);
+    Ok(serve(listener, router, stop_signal()).await?)
+}
+
+/// Logs to stderr by `RUST_LOG`, which defaults to `info`.
+fn log_to_stderr() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+}
