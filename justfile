@@ -35,6 +35,10 @@ public-items:
 test:
     cargo test --workspace --all-features
 
+# The attacks on the gateway in full size, with figures of memory and latency
+attacks:
+    STEADFAST_ATTACKS=full cargo test --release -p stack-tests --all-features --test it attacks:: -- --nocapture --test-threads 1
+
 # Every interleaving of a few threads at a breaker, as loom finds them
 models:
     RUSTFLAGS="--cfg steadfast_loom" cargo test -p steadfast-breaker --lib --release --target-dir target/models models

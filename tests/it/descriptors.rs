@@ -1,35 +1,10 @@
 //! A process that runs out of descriptors.
-//!
-//! The limit of a process also applies to the other tests of its binary, so each test here starts
-//! this binary a second time, below a shell with a lower limit.
 
-use std::process::Command;
-
-use stack_tests::{Events, SECOND, chat, read, upstreams};
+use stack_tests::{Events, SECOND, chat, read, rerun, rerun_input, upstreams};
 use steadfast::crates::core::{BreakerState, Classified};
 use steadfast::{AiStack, BoxError, Class, Endpoint, Event, Exhausted};
 use steadfast_testkit::{Reply, Upstream};
 use tokio::task::JoinSet;
-
-/// The endpoints of the process with the lower limit, separated by commas.
-const ENDPOINTS: &str = "STEADFAST_TEST_ENDPOINTS";
-
-/// Runs `test` of this binary with 64 descriptors, and passes the endpoints to it.
-async fn run_with_64_descriptors(test: &str, upstreams: &[Upstream]) {
-    let urls: Vec<_> = upstreams.iter().map(Upstream::url).collect();
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "ulimit -n 64; exec \"$0\" --exact --nocapture \"$1\""])
-        .arg(std::env::current_exe().expect("a path"))
-        .arg(test)
-        .env(ENDPOINTS, urls.join(","));
-    let run = tokio::task::spawn_blocking(move || command.output());
-    let output = run.await.expect("no panic").expect("a shell");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}\n{error}");
-    assert!(text.contains("1 passed"), "the test ran: {text}");
-}
 
 /// Returns the stack of the process with the lower limit.
 fn limited_stack(urls: &str, events: &Events) -> AiStack {
@@ -51,13 +26,15 @@ fn class_of(error: &BoxError) -> Class {
 /// 46 of 50 callers received an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn lack_of_descriptors_opens_no_breaker() {
-    let Ok(urls) = std::env::var(ENDPOINTS) else {
+    let Some(urls) = rerun_input() else {
         let upstreams = upstreams(["first", "second"]).await;
         for upstream in &upstreams {
             upstream.set(Reply::ok().latency(SECOND / 5));
         }
         let test = "descriptors::lack_of_descriptors_opens_no_breaker";
-        return run_with_64_descriptors(test, &upstreams).await;
+        let urls: Vec<_> = upstreams.iter().map(Upstream::url).collect();
+        rerun(test, "64", &urls.join(",")).await;
+        return;
     };
     let events = Events::default();
     let ai = limited_stack(&urls, &events);

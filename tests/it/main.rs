@@ -1,5 +1,7 @@
 //! Stacks of several layers, by user story. `tests/README.md` lists the file of each behaviour.
 
+#[cfg(target_os = "linux")]
+mod attacks;
 mod configuration;
 mod connections;
 mod contract;

@@ -1,6 +1,8 @@
 //! Support of the tests: upstreams on loopback, stacks over them, requests and assertions.
 
 mod in_process;
+pub mod raw;
+mod rerun;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use steadfast::{
 use steadfast_testkit::{Hint, Reply, Upstream};
 
 pub use self::in_process::{AnswerBody, body_of_chunks, body_of_text, stack_returning};
+pub use self::rerun::{rerun, rerun_input};
 
 /// A second.
 pub const SECOND: Duration = Duration::from_secs(1);

@@ -30,34 +30,34 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
-const CHAT: &str = "/v1/chat/completions";
-const REQUEST: &str = r#"{"model":"m","messages":[]}"#;
-const STREAM_REQUEST: &str = r#"{"model":"m","messages":[],"stream":true}"#;
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const CHAT: &str = "/v1/chat/completions";
+pub(crate) const REQUEST: &str = r#"{"model":"m","messages":[]}"#;
+pub(crate) const STREAM_REQUEST: &str = r#"{"model":"m","messages":[],"stream":true}"#;
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-type AnyBody = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type AnyBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The recorder of the process. All tests share it, so a test of metrics uses endpoint names of its
 /// own.
 static PROMETHEUS: LazyLock<PrometheusHandle> =
     LazyLock::new(|| install_metrics().expect("the only recorder of the process"));
 
-struct Gateway {
-    addr: SocketAddr,
-    stack: AiStack,
+pub(crate) struct Gateway {
+    pub(crate) addr: SocketAddr,
+    pub(crate) stack: AiStack,
     stop: oneshot::Sender<()>,
     server: JoinHandle<io::Result<()>>,
 }
 
 impl Gateway {
     /// Starts a gateway over these upstreams.
-    async fn over(upstreams: &[&Upstream]) -> Self {
+    pub(crate) async fn over(upstreams: &[&Upstream]) -> Self {
         let endpoint = |upstream: &&Upstream| endpoint_table(&upstream.name(), &upstream.url());
         Self::start(&upstreams.iter().map(endpoint).collect::<String>()).await
     }
 
     /// Starts a gateway with a configuration that ends with `endpoints`.
-    async fn start(endpoints: &str) -> Self {
+    pub(crate) async fn start(endpoints: &str) -> Self {
         let text =
             format!("listen = '127.0.0.1:0'\n[stack.retry]\nbase_delay = '1ms'\n{endpoints}");
         let Config { listen, stack, .. } = Config::parse(&text).unwrap();
@@ -77,33 +77,33 @@ impl Gateway {
         }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
 
-    async fn send(&self, request: Request<AnyBody>) -> Response<Incoming> {
+    pub(crate) async fn send(&self, request: Request<AnyBody>) -> Response<Incoming> {
         let answer = new_client(Version::HTTP_11).request(request);
         in_time(answer).await.unwrap()
     }
 
-    async fn get(&self, path: &str) -> Response<Incoming> {
+    pub(crate) async fn get(&self, path: &str) -> Response<Incoming> {
         let request = Request::get(self.url(path));
         self.send(request.body(body_of("")).unwrap()).await
     }
 
-    async fn post(&self, path: &str, body: &str) -> Response<Incoming> {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Response<Incoming> {
         let request = Request::post(self.url(path));
         self.send(request.body(body_of(body)).unwrap()).await
     }
 
-    async fn stream(&self, version: Version) -> Response<Incoming> {
+    pub(crate) async fn stream(&self, version: Version) -> Response<Incoming> {
         let request = Request::post(self.url(CHAT)).body(body_of(STREAM_REQUEST));
         let answer = new_client(version).request(request.unwrap());
         in_time(answer).await.unwrap()
     }
 
     /// Waits until the state of the stack fulfils `done`.
-    async fn until(&self, done: impl Fn(&AiStack) -> bool) {
+    pub(crate) async fn until(&self, done: impl Fn(&AiStack) -> bool) {
         in_time(async {
             while !done(&self.stack) {
                 yield_now().await;
@@ -114,44 +114,44 @@ impl Gateway {
 }
 
 /// A client for one request: its connection ends with the answer.
-fn new_client(version: Version) -> Client<HttpConnector, AnyBody> {
+pub(crate) fn new_client(version: Version) -> Client<HttpConnector, AnyBody> {
     Client::builder(TokioExecutor::new())
         .http2_only(version == Version::HTTP_2)
         .build_http()
 }
 
 /// A table `[[endpoint]]` of the configuration file.
-fn endpoint_table(name: &str, url: &str) -> String {
+pub(crate) fn endpoint_table(name: &str, url: &str) -> String {
     format!("[[endpoint]]\nname = '{name}'\nurl = '{url}'\n")
 }
 
-fn body_of(text: &str) -> AnyBody {
+pub(crate) fn body_of(text: &str) -> AnyBody {
     Full::new(Bytes::from(text.to_owned())).boxed_unsync()
 }
 
-fn header<'a, B>(response: &'a Response<B>, name: &str) -> &'a str {
+pub(crate) fn header<'a, B>(response: &'a Response<B>, name: &str) -> &'a str {
     let headers: &HeaderMap = response.headers();
     headers[name].to_str().unwrap()
 }
 
-async fn text(response: Response<Incoming>) -> String {
+pub(crate) async fn text(response: Response<Incoming>) -> String {
     let body = in_time(response.into_body().collect()).await.unwrap();
     String::from_utf8(body.to_bytes().into()).unwrap()
 }
 
-async fn json(response: Response<Incoming>) -> Value {
+pub(crate) async fn json(response: Response<Incoming>) -> Value {
     let text = text(response).await;
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// Reads the next chunk, or `None` at the end.
-async fn chunk(response: &mut Response<Incoming>) -> Option<String> {
+pub(crate) async fn chunk(response: &mut Response<Incoming>) -> Option<String> {
     let frame = in_time(response.body_mut().frame()).await?;
     let data = frame.map_err(BoxError::from).unwrap().into_data().unwrap();
     Some(String::from_utf8(data.into()).unwrap())
 }
 
 /// Fails a test that would wait forever.
-async fn in_time<F: Future>(future: F) -> F::Output {
+pub(crate) async fn in_time<F: Future>(future: F) -> F::Output {
     timeout(MINUTE, future).await.expect("within a minute")
 }
