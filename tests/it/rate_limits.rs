@@ -116,6 +116,7 @@ async fn limited_primary_gets_at_most_eight_of_500_requests() {
     let ai = stack([&primary, &backup1, &backup2]).build().unwrap();
     let mut ticks = interval(SECOND / 100);
     let mut requests = JoinSet::new();
+    let first = Instant::now();
     for _ in 0..500 {
         ticks.tick().await;
         let ai = ai.clone();
@@ -129,6 +130,8 @@ async fn limited_primary_gets_at_most_eight_of_500_requests() {
         });
     }
     let mut done = requests.join_all().await;
+    // One attempt per second, and a busy machine needs more than five seconds.
+    let bound = 3 + first.elapsed().as_secs();
     done.sort_unstable_by_key(|(_, took)| *took);
     let slowest = |moved| done.iter().rfind(|done| done.0 == moved).map(|done| done.1);
     println!(
@@ -136,7 +139,7 @@ async fn limited_primary_gets_at_most_eight_of_500_requests() {
         slowest(false),
         slowest(true)
     );
-    assert!(primary.counts().requests <= 8, "{:?}", primary.counts());
+    assert!(primary.counts().requests <= bound, "{:?}", primary.counts());
     assert_idle(&ai);
 }
 
