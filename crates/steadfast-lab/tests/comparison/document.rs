@@ -9,16 +9,16 @@ const WIDTH: usize = 118;
 
 const INTRODUCTION: &str = "# Comparison
 
-What these layers and their rivals do in the same situations. Nothing here is typed by hand: a test of the lab puts
-each one through all cases and writes this page, and it fails when somebody does something else than the page says.
+The behaviour of these layers and their peers in the same situations. No result is typed by hand. A test of the lab
+runs each library through all cases and writes this page. The test fails if a result differs from the page.
 
 ```sh
 cargo test --manifest-path crates/steadfast-lab/Cargo.toml --test comparison                  # runs all rows and compares them with this page
 UPDATE_DOCS=1 cargo test --manifest-path crates/steadfast-lab/Cargo.toml --test comparison    # writes it
 ```
 
-✓ holds, ✗ does not hold, – the API has no words for the question. Each row says what is right, and why, below its
-table. Versions are those of `Cargo.lock`.
+✓ holds, ✗ does not hold, – the API cannot express the case. Below each table, a list states the expected result of
+each row and the reason. Versions are those of `Cargo.lock`.
 ";
 
 pub(crate) fn document(sections: &[Section]) -> String {

@@ -17,15 +17,15 @@ use crate::section::{Column, Row, Section};
 use crate::table::{Cell, Mark};
 
 const INTRODUCTION: &str = "\
-What circuit breakers do around an HTTP client. The client is a tower service that notes each call of it and answers,
-fails, hangs or panics as the row says. Whether a circuit is open is seen from outside: whether it lets a call
-through. The clock is tokio's, paused, for those who follow it, and the open time a minute or an hour. The others wait
-for real, with an open time of 50 ms where a row waits at all.";
+The behaviour of circuit breakers around an HTTP client. The client is a tower service that records each call and
+answers, fails, hangs or panics according to the row. A circuit is open if it rejects a call. Breakers that use
+tokio's clock run on the paused clock, with an open time of a minute or an hour. The others wait in real time, with an
+open time of 50 ms if the row waits.";
 
 const REMARK: &str = "\
 `breaker`, `recloser` and `failsafe` are values, to which their caller gives a future. Here that future asks the
 client, turns a `429` and a `5xx` into an error, and reads the body to its end; it does nothing before it is polled.
-What a caller could build beside a value is not compared.";
+Code that a caller could add around a value is not compared.";
 
 pub(crate) fn section() -> Section {
     let mut contestants: Vec<Box<dyn Contestant>> = vec![Box::new(Ours)];

@@ -12,12 +12,12 @@ use self::contestants::{Contestant, Once, Ours, Shape, Stubborn, rivals};
 use crate::section::{Column, Row, Section};
 use crate::table::Mark;
 
-const INTRODUCTION: &str = "What retry layers for HTTP do. Each one is put over its HTTP client and sends requests to a server on a loopback
-port, which answers, waits and leaves as the row's script says and notes what arrives. The clock is tokio's, paused,
-so a wait of a day is measured and takes no time.";
+const INTRODUCTION: &str = "The behaviour of retry layers for HTTP. Each layer wraps its HTTP client and sends requests to a server on loopback.
+The server follows the script of the row: it answers, waits or closes the connection, and records the requests. The
+clock is tokio's, paused, so a wait of a day is measured and takes no time.";
 
-const CHOICES: &str = "Which statuses are sent again is for their users to say in `tower::retry`, `reqwest::retry` and
-`tower-resilience-retry`. Here it is `429` and `5xx`, so the rows `408`, `501` and `504` show this choice.";
+const CHOICES: &str = "In `tower::retry`, `reqwest::retry` and `tower-resilience-retry`, users choose the statuses that are sent again. Here
+they are `429` and `5xx`, so the rows `408`, `501` and `504` show this choice.";
 
 pub(crate) fn section() -> Section {
     let mut contestants: Vec<Box<dyn Contestant>> = vec![Box::new(Ours)];

@@ -44,8 +44,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::HalfOpen,
             "probes with long answers",
-            "Ten answers with `200` whose bodies go on. Each probe has given its place back, as its head says enough: a \
-             stream may take minutes.",
+            "Ten answers with `200` whose bodies go on. Each probe has released its slot, because its head suffices: a stream may take minutes.",
             |stage| Box::pin(streams(stage)),
         )
         .waits(),

@@ -7,16 +7,14 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::HalfOpen,
             "late successes",
-            "Twenty calls from before the outage succeed, ten while it is open and ten while it probes. They say nothing \
-             about the backend of now, so it does not close.",
+            "Twenty calls from before the outage succeed, ten while it is open and ten while it probes. They are no evidence about the current backend, so it does not close.",
             |stage| Box::pin(successes(stage)),
         )
         .waits(),
         Case::new(
             Group::HalfOpen,
             "late failures",
-            "Ten calls from before the outage fail while it probes. They do not end the recovery: the probe succeeds, \
-             and nobody is rejected after that.",
+            "Ten calls from before the outage fail while it probes. They do not end the recovery: the probe succeeds, and no later call is rejected.",
             |stage| Box::pin(failures(stage)),
         )
         .waits(),

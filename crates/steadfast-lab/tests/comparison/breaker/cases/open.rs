@@ -17,8 +17,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Open,
             "until when",
-            "The rejection says how long it will last, so that a caller can wait for that long, or answer with a \
-             `retry-after`.",
+            "The rejection contains its remaining time. A caller can wait for it, or answer with a `retry-after`.",
             |stage| Box::pin(until_when(stage)),
         ),
         Case::new(
@@ -66,9 +65,9 @@ async fn until_when(stage: &Stage<'_>) -> Cell {
     Cell::of(
         holds,
         match retry_in {
-            Some(_) if holds => "says when",
-            Some(_) => "says another time",
-            None => "does not say",
+            Some(_) if holds => "states the time",
+            Some(_) => "states another time",
+            None => "states no time",
         },
     )
 }

@@ -53,7 +53,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Opening,
             "a timeout outside",
-            "Fifty calls hang and are dropped by a timeout around the breaker. It opens if it was told of that timeout.",
+            "Fifty calls hang and are dropped by a timeout around the breaker. It opens if the timeout is visible to it.",
             |stage| Box::pin(timeout_outside(stage)),
         )
         .shape(Shape::TimeoutOutside),

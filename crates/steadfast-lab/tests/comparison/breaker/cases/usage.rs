@@ -9,8 +9,8 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new(
             Group::Use,
-            "what is told",
-            "An outage and a recovery are told as three transitions: open, half-open, closed.",
+            "events",
+            "An outage and a recovery emit three transitions: open, half-open, closed.",
             |stage| Box::pin(told(stage)),
         )
         .shape(Shape::Observed)
@@ -18,7 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Use,
             "the state as a metric",
-            "After an outage and a recovery the gauges say one state, and not each state that there was.",
+            "After an outage and a recovery the gauges show one state, not each earlier state.",
             |stage| Box::pin(gauge(stage)),
         )
         .shape(Shape::Metrics)
@@ -26,8 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Use,
             "readiness",
-            "Every call of the client is made through the handle that said it is ready, also of probes: a permit may be \
-             in it.",
+            "Each call uses the handle of the client that reported readiness, for probes as well: it may hold a permit.",
             |stage| Box::pin(readiness(stage)),
         )
         .shape(Shape::Layer)
@@ -35,8 +34,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Use,
             "settings that make no sense",
-            "Zero failures, a window of nothing, no probes, a share above 1 or `NaN`, a maximum below the first: an error \
-             says so when it is built. A configuration comes from a file, so it is no panic, and no other value.",
+            "Zero failures, a window of nothing, no probes, a share above 1 or `NaN`, a maximum below the first: the constructor returns an error. A configuration comes from a file, so it neither panics nor changes the value.",
             |stage| Box::pin(nonsense(stage)),
         ),
     ]

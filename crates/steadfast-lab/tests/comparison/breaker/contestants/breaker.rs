@@ -22,7 +22,7 @@ impl Contestant for Value {
     }
 
     fn configured(&self) -> &'static str {
-        "`CircuitBreaker` with the defaults, which are those of `standard()`: open after five failures in a row or five \
+        "`CircuitBreaker` with the defaults, as in `standard()`: open after five failures in a row or five \
          of the last ten, three probes. A `failure_predicate` for which a `429` does not count. Where a row is about \
          it: a window of 64 and no rule about failures in a row, `BackoffStrategy::Exponential`, \
          `ExponentialJitter` with the jitter of its examples."

@@ -83,7 +83,7 @@ fn builder(setting: &Setting) -> Result<RecloserBuilder, NotAsked> {
         Shape::TimeoutOutside => return Err(NO_TIMEOUT),
         Shape::Metrics => return Err(NO_METRICS),
         Shape::Observed => {
-            return Err("it tells of them only by its feature `tracing`, which is off");
+            return Err("it reports them only through its feature `tracing`, which is off");
         }
         Shape::Window => builder.closed_len(64),
         Shape::Growing => builder.open_wait_strategy(move |failed: u32, open: Duration| {

@@ -35,7 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         case(
             "in memory, connection lost half-way",
-            "A `PUT` whose connection is lost while its body is sent goes again with the same bytes, from the first one.",
+            "A `PUT` loses its connection while its body is sent. It is sent again with the same bytes, from the first one.",
             Method::PUT,
             Payload::large(64 * KIB),
             Step::CloseAfter(A_PART),
@@ -94,7 +94,7 @@ pub(super) fn cases() -> Vec<Case> {
         .callers(0, MANY),
         case(
             "streamed, connection lost half-way",
-            "A `PUT` whose connection is lost in the middle of the body goes again with all of it.",
+            "A `PUT` loses its connection in the middle of the body. It is sent again with the whole body.",
             Method::PUT,
             streamed(),
             Step::CloseAfter(A_PART),

@@ -29,7 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Budget,
             "a budget set by hand",
-            "The same, and the retries are exactly as many as the documentation of the budget says.",
+            "The same, and the number of retries matches the documentation of the budget.",
             Ask::get(),
             outage(),
             |observed| {

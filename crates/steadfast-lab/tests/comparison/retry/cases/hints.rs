@@ -92,7 +92,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         hint(
             "`retry-after: 2` of a `503`",
-            "The hint of an outage counts as that of a limit does (RFC 9110, 10.2.3).",
+            "The hint of an outage counts like the hint of a limit (RFC 9110, 10.2.3).",
             Reply::error(503).header("retry-after", "2"),
             2 * SECOND,
         )

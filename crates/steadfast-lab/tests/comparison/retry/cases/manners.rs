@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Manners,
             "one request is different",
-            "A request whose caller asks for a single attempt gets one, and needs no client of its own.",
+            "A request can be limited to one attempt, without a client of its own.",
             Ask::get().once(),
             Script::once(Reply::error(503)),
             sent_once,
@@ -47,7 +47,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Manners,
             "the attempt's number",
-            "A header tells the server which attempt it sees, so that its operators can count retries.",
+            "A header carries the number of the attempt, so that operators of the server can count retries.",
             Ask::get(),
             Script::new([Reply::error(503).into(), Reply::error(503).into()]),
             tells_its_number,
@@ -85,7 +85,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Manners,
             "a failed answer that does not end",
-            "The server stops in the middle of the page that came with the `429`. Nobody waits for the rest of it.",
+            "The server stops in the middle of the page of the `429`. The retry does not wait for its end.",
             Ask::post(),
             Script::once(Step::Stall(long_refusal())),
             |observed| {

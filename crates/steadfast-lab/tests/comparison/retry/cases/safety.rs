@@ -49,7 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         case(
             "`POST`, connection lost",
-            "Not sent again: nobody knows how far it came.",
+            "Not sent again: the server may have processed it.",
             Ask::post(),
             Step::Close,
             not_repeated,

@@ -24,12 +24,12 @@ pub(super) fn cases() -> Vec<Case> {
         (
             503,
             "`503`",
-            "Sent again: the server says that it is overloaded for a while (RFC 9110, 15.6.4).",
+            "Sent again: the server reports a temporary overload (RFC 9110, 15.6.4).",
         ),
         (
             529,
             "`529`",
-            "Sent again: overloaded, as Anthropic says it.",
+            "Sent again: Anthropic's status of an overload.",
         ),
     ] {
         let script = Script::once(Reply::error(status));
@@ -46,7 +46,7 @@ pub(super) fn cases() -> Vec<Case> {
         (
             504,
             "`504`",
-            "Not sent again to the same place: what was too slow for the gateway may still be at work.",
+            "Not sent again to the same server: the slow attempt may still be in progress.",
         ),
         (
             501,
@@ -79,7 +79,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend([
         read(
             "`429`, the quota is spent",
-            "Not sent again: with `insufficient_quota` somebody has to pay first (OpenAI's error codes).",
+            "Not sent again: `insufficient_quota` ends with a payment, not with time (OpenAI's error codes).",
             Reply::new(429, SPENT),
             sent_once,
         ),
@@ -91,7 +91,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         read(
             "`429`, too many requests",
-            "Sent again: the body tells a rate from a quota.",
+            "Sent again: the body distinguishes a rate limit from a quota.",
             Reply::new(429, LIMITED),
             repeated,
         ),

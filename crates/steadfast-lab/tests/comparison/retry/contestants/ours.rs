@@ -22,7 +22,8 @@ impl Contestant for Ours {
     }
 
     fn configured(&self) -> &'static str {
-        "`RetryOn429Layer::new()` over the client of hyper-util. In the rows about what an error's body says: \
+        "`RetryOn429Layer::new()` over the client of hyper-util. In the rows about \
+         error bodies: \
          `AiStack` with one endpoint and its defaults, as the layer alone reads no bodies. The header \
          with the attempt's number is set with `attempt_header`. A budget set by hand is `RetryBudget::new(100)`, of \
          which a retry after a `503` takes 14."
