@@ -69,6 +69,8 @@
 //! | a layer that calls a handle that is not ready | [`Contract`] |
 //! | a layer that holds readiness, or loses it | [`Probe::report`], [`Contract::limit`] |
 //! | a layer under a busy or failing service | [`Probe::hold`], [`Probe::fail_ready`] |
+//! | many servers in memory, with exact times | [`net::Net`] |
+//! | servers with limited slots | [`net::Gates`] |
 //!
 //! # Clocks
 //!
@@ -89,6 +91,7 @@ mod contract;
 mod counts;
 mod dialect;
 mod hint;
+pub mod net;
 mod quota;
 #[cfg(doctest)]
 mod readme;

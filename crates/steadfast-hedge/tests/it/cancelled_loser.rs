@@ -6,7 +6,8 @@ use tokio_test::{assert_pending, task};
 use tower::ServiceExt;
 
 use crate::support::{
-    DELAY, MS, SECOND, get, get_with, hedge, in_flight, of, pool, servers, stack, status, took,
+    DELAY, MS, SECOND, get, get_with_trail, hedge, in_flight, pool, send_for_status, servers,
+    stack, status_of, timed,
 };
 
 #[tokio::test(start_paused = true)]
@@ -16,15 +17,15 @@ async fn cancelled_attempt_leaves_endpoint_unchanged() {
     let (service, endpoints) = stack(&hedge(), builder, &net);
     let trail = Trail::new();
     for _ in 0..20 {
-        assert_eq!(status(&service, get()).await, 200);
+        assert_eq!(send_for_status(&service, get()).await, 200);
     }
-    assert_eq!(status(&service, get_with(&trail)).await, 200);
-    let a = of(&endpoints, "a");
+    assert_eq!(send_for_status(&service, get_with_trail(&trail)).await, 200);
+    let a = status_of(&endpoints, "a");
     assert_eq!(
         (a.breaker, a.health, a.latency),
         (BreakerState::Closed, 1.0, None)
     );
-    assert_eq!(of(&endpoints, "b").latency, Some(5 * MS));
+    assert_eq!(status_of(&endpoints, "b").latency, Some(5 * MS));
     assert_eq!(trail.to_string(), "b: success (200), a: cancelled");
     assert_eq!(trail.failovers(), 0);
     assert_eq!(
@@ -43,10 +44,10 @@ async fn hedge_that_loses_is_dropped() {
     let builder = pool(&["a", "b"]).abandoned_after(5 * MS);
     let (service, endpoints) = stack(&hedge(), builder, &net);
     let trail = Trail::new();
-    let (code, took) = took(status(&service, get_with(&trail))).await;
+    let (code, took) = timed(send_for_status(&service, get_with_trail(&trail))).await;
     assert_eq!((code, took, net.running("b")), (200, 120 * MS, 0));
     assert_eq!(
-        (of(&endpoints, "b").health, in_flight(&endpoints)),
+        (status_of(&endpoints, "b").health, in_flight(&endpoints)),
         (1.0, vec![0, 0])
     );
     assert_eq!(trail.to_string(), "a: success (200), b: cancelled");
@@ -59,7 +60,7 @@ async fn dropped_request_counts_as_timeout_after_abandoned_after() {
     let builder = pool(&["a", "b"]).abandoned_after(150 * MS);
     let (service, _) = stack(&hedge(), builder, &net);
     let trail = Trail::new();
-    let mut response = task::spawn(service.oneshot(get_with(&trail)));
+    let mut response = task::spawn(service.oneshot(get_with_trail(&trail)));
     assert_pending!(response.poll());
     advance(DELAY).await;
     assert_pending!(response.poll());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::ready::{Handle, Mock, call_ready_instances};
+use crate::support::ready::{Handle, Mock, assert_ready_handle_takes_calls};
 use crate::support::{Body, Client, MS, answer, get, ok, post};
 use steadfast_balance::EndpointBalance;
 use steadfast_core::RetryBudget;
@@ -28,7 +28,7 @@ async fn ready_instance_is_called() {
     for request in [get, post] {
         for layer in [hedge(), HedgeLayer::new()] {
             let (mut service, mut handle) = spawn(layer);
-            call_ready_instances(&mut service, &mut handle, request).await;
+            assert_ready_handle_takes_calls(&mut service, &mut handle, request).await;
         }
     }
 }

@@ -11,11 +11,11 @@ use tokio::time::{advance, sleep};
 use tokio_test::{assert_pending, task};
 use tower::{Layer, Service, ServiceExt};
 
-use crate::support::gate::{Gates, gated};
+use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
-    Body, DELAY, MS, Net, Reply, SECOND, answer, balance, gated_stack, get, get_with, hedge,
-    hedge_at_p95, in_flight, ok, only, pool, post, reset, save_up, servers, share, stack, status,
-    took, within,
+    Body, DELAY, MS, Net, Reply, SECOND, answer, balancer, connection_reset, gated_stack, get,
+    get_with_trail, hedge, hedge_at_p95, in_flight, ok, pool, post, request_only_to, save_up_share,
+    send_for_status, servers, share, stack, timed, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
@@ -24,7 +24,7 @@ async fn hedges_never_exceed_their_share() {
     let layer = hedge().max_share(share(0.05));
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for n in 1..=200 {
-        assert_eq!(status(&service, get()).await, 200);
+        assert_eq!(send_for_status(&service, get()).await, 200);
         assert_eq!(net.count("b"), n / 20, "after {n}");
     }
 }
@@ -50,7 +50,7 @@ async fn missing_share_is_checked_again() {
         [1, 0],
         "the share is half of a hedge"
     );
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(net.count("b"), 0);
     // An eighth of the delay, and the timer is less than a millisecond late.
     sleep(14 * MS).await;
@@ -80,7 +80,7 @@ async fn failed_or_dropped_hedge_spends_budget() {
     let net = servers([("a", SECOND)]);
     net.on("b", |n| {
         if n == 0 {
-            Reply::from(reset())
+            Reply::from(connection_reset())
         } else {
             Reply::never()
         }
@@ -88,7 +88,7 @@ async fn failed_or_dropped_hedge_spends_budget() {
     let budget = RetryBudget::new(4);
     let layer = hedge().budget(budget.clone());
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(budget.available(), 2);
     tokio::time::timeout(200 * MS, service.clone().oneshot(get()))
         .await
@@ -103,10 +103,10 @@ async fn unsent_hedge_costs_no_share() {
     let (service, endpoints) = stack(&layer, pool(&["a", "b"]), &net);
     endpoints.disable("b").expect("it is there");
     for _ in 0..2 {
-        assert_eq!(status(&service, get()).await, 200);
+        assert_eq!(send_for_status(&service, get()).await, 200);
     }
     endpoints.enable("b").expect("it is there");
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(net.counts(["a", "b"]), [3, 1]);
 }
 
@@ -116,8 +116,8 @@ async fn max_hedges_limits_hedges_of_request() {
     for (layer, expected) in [(hedge(), [1, 1, 0]), (hedge().max_hedges(0), [1, 0, 0])] {
         let net = servers([("a", 10 * SECOND), ("b", 10 * SECOND), ("c", 10 * SECOND)]);
         let (service, _) = stack(&layer, pool(&["a", "b", "c"]), &net);
-        let before = save_up(&service, &net).await;
-        assert_eq!(status(&service, get()).await, 200);
+        let before = save_up_share(&service, &net).await;
+        assert_eq!(send_for_status(&service, get()).await, 200);
         let counts = net.counts(["a", "b", "c"]);
         assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), expected);
     }
@@ -127,7 +127,7 @@ async fn max_hedges_limits_hedges_of_request() {
 async fn min_delay_is_lower_bound_of_delay() {
     let net = servers([("a", SECOND), ("b", MS)]);
     let (service, _) = stack(&hedge().min_delay(300 * MS), pool(&["a", "b"]), &net);
-    let (_, took) = took(status(&service, get())).await;
+    let (_, took) = timed(send_for_status(&service, get())).await;
     assert_eq!(took, 301 * MS);
 }
 
@@ -142,7 +142,7 @@ async fn latency_of_failures_is_not_measured() {
     let layer = hedge_at_p95();
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..250 {
-        status(&service, get()).await;
+        send_for_status(&service, get()).await;
     }
     assert_eq!(net.counts(["a", "b"]), [250, 0]);
 }
@@ -151,18 +151,18 @@ async fn latency_of_failures_is_not_measured() {
 async fn queueing_time_is_not_measured() {
     let net = servers([("a", 20 * MS), ("b", MS)]);
     let (service, gates) = gated_stack(&hedge_at_p95(), &["a", "b"], &net);
-    gates.room("b", 0);
+    gates.set_free_slots("b", 0);
     for _ in 0..100 {
-        gates.room("a", 0);
+        gates.set_free_slots("a", 0);
         let response = tokio::spawn(service.clone().oneshot(get()));
         sleep(SECOND).await;
-        gates.room("a", 1);
+        gates.set_free_slots("a", 1);
         response.await.expect("no panic").expect("an answer");
     }
-    gates.room("a", 1);
-    gates.room("b", 1);
+    gates.set_free_slots("a", 1);
+    gates.set_free_slots("b", 1);
     net.on("a", |_| Reply::never());
-    let (code, took) = took(status(&service, get())).await;
+    let (code, took) = timed(send_for_status(&service, get())).await;
     assert_eq!(code, 200);
     assert!(took < 25 * MS, "{took:?}");
 }
@@ -174,7 +174,7 @@ async fn loser_is_dropped_before_answer_is_returned() {
         let net = servers([("a", a), ("b", b)]);
         let (mut service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
         let trail = Trail::new();
-        let mut response = task::spawn(service.call(get_with(&trail)));
+        let mut response = task::spawn(service.call(get_with_trail(&trail)));
         for _ in 0..100 {
             if let Poll::Ready(answer) = response.poll() {
                 drop(answer);
@@ -202,8 +202,8 @@ fn counted(layer: HedgeLayer) -> (HedgeLayer<impl CopyBody<Body> + Clone>, Arc<A
 #[tokio::test(start_paused = true)]
 async fn request_that_cannot_be_hedged_is_not_copied() {
     let none = || hedge().max_share(Share::NONE);
-    let late: fn() -> Request<Body> = || within(get(), DELAY);
-    let bound: fn() -> Request<Body> = || only("a");
+    let late: fn() -> Request<Body> = || with_deadline(get(), DELAY);
+    let bound: fn() -> Request<Body> = || request_only_to("a");
     for (layer, request, expected) in [
         (hedge(), bound, 0),
         (hedge(), late, 0),
@@ -214,8 +214,8 @@ async fn request_that_cannot_be_hedged_is_not_copied() {
     ] {
         let (layer, copies) = counted(layer);
         let net = servers([("a", MS)]);
-        let (service, _) = balance(pool(&["a"]), &net);
-        assert_eq!(status(&layer.layer(service), request()).await, 200);
+        let (service, _) = balancer(pool(&["a"]), &net);
+        assert_eq!(send_for_status(&layer.layer(service), request()).await, 200);
         assert_eq!(copies.load(Ordering::Relaxed), expected);
     }
 }
@@ -227,17 +227,17 @@ async fn queued_request_pays_and_copies_no_hedge() {
     let budget = RetryBudget::new(2);
     let (layer, copies) = counted(hedge().budget(budget.clone()));
     let gates = Gates::default();
-    let (service, _) = gated(pool(&["a", "b"]), &net, &gates);
-    gates.room("a", 0);
-    gates.room("b", 0);
+    let (service, _) = gated_balancer(pool(&["a", "b"]), &net, &gates);
+    gates.set_free_slots("a", 0);
+    gates.set_free_slots("b", 0);
     let mut response = task::spawn(layer.layer(service).oneshot(get()));
     for _ in 0..9 {
         assert_pending!(response.poll());
         advance(DELAY / 2).await;
     }
     assert_eq!(copies.load(Ordering::Relaxed), 1);
-    gates.room("a", 1);
-    gates.room("b", 1);
+    gates.set_free_slots("a", 1);
+    gates.set_free_slots("b", 1);
     response.await.expect("an answer");
     assert_eq!((net.counts(["a", "b"]), budget.available()), ([1, 1], 2));
     assert_eq!(copies.load(Ordering::Relaxed), 2);
@@ -252,9 +252,9 @@ async fn hedge_without_budget_costs_no_share() {
     let layer = hedge().budget(budget.clone()).max_share(share(0.5));
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..2 {
-        assert_eq!(status(&service, get()).await, 200);
+        assert_eq!(send_for_status(&service, get()).await, 200);
     }
     drop(all);
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(net.counts(["a", "b"]), [3, 1]);
 }

@@ -9,7 +9,7 @@ use tower::ServiceExt;
 
 use crate::support::{
     DELAY, Events, MS, Reply, SECOND, gated_stack, get, hedge, hedge_at_p95, in_flight, ok, pool,
-    post, request, servers, stack, status, wishing, within,
+    post, request, request_with, send_for_status, servers, stack, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +51,7 @@ async fn slow_request_is_hedged_exactly_after_delay() {
 async fn request_answered_in_time_is_sent_once() {
     let net = servers([("a", DELAY - MS), ("b", MS)]);
     let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
-    assert_eq!(status(&service, get()).await, 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
     sleep(SECOND).await;
     assert_eq!(net.counts(["a", "b"]), [1, 0]);
 }
@@ -66,12 +66,12 @@ async fn delay_is_measured_quantile_after_enough_samples() {
     let layer = hedge_at_p95();
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..100 {
-        assert_eq!(status(&service, get()).await, 200);
+        assert_eq!(send_for_status(&service, get()).await, 200);
     }
     assert_eq!(net.counts(["a", "b"]), [100, 0], "the quantile is unknown");
 
     for _ in 0..20 {
-        assert_eq!(status(&service, get()).await, 200);
+        assert_eq!(send_for_status(&service, get()).await, 200);
     }
     assert_eq!(net.counts(["a", "b"]), [120, 1]);
     let after = net.sent("b")[0].at - net.sent("a")[119].at;
@@ -91,7 +91,7 @@ async fn hedges_do_not_shorten_quantile() {
     let layer = hedge_at_p95();
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
     for _ in 0..5_000 {
-        assert_eq!(status(&service, get()).await, 200);
+        assert_eq!(send_for_status(&service, get()).await, 200);
     }
     let hedges = net.count("b");
     // The share above p95, less the rounding of one bucket of 16 ms.
@@ -121,7 +121,7 @@ async fn unsafe_request_is_not_hedged() {
         let net = servers([("a", SECOND), ("b", MS)]);
         let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
         let what = format!("{request:?} {layer:?}");
-        assert_eq!(status(&service, request).await, 200);
+        assert_eq!(send_for_status(&service, request).await, 200);
         assert_eq!(net.counts(["a", "b"]), [1, usize::from(hedged)], "{what}");
     }
 }
@@ -132,12 +132,12 @@ async fn pinned_request_is_not_hedged() {
     let events = Events::default();
     let builder = pool(&["a", "b", "c"]).observer(events.observer());
     let (service, _) = stack(&hedge(), builder, &net);
-    for (wishes, expected) in [
+    for (options, expected) in [
         (RoutingOptions::new().only("a"), [1, 0, 0]),
         (RoutingOptions::new().only("a").only("c"), [2, 0, 1]),
         (RoutingOptions::new().exclude("b"), [3, 0, 2]),
     ] {
-        assert_eq!(status(&service, wishing(wishes)).await, 200);
+        assert_eq!(send_for_status(&service, request_with(options)).await, 200);
         assert_eq!(net.counts(["a", "b", "c"]), expected);
     }
     assert_eq!(
@@ -151,7 +151,10 @@ async fn request_with_deadline_before_delay_is_not_hedged() {
     for (left, hedged) in [(DELAY, 0), (DELAY + MS, 1)] {
         let net = servers([("a", SECOND), ("b", MS)]);
         let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
-        assert_eq!(status(&service, within(get(), left)).await, 200);
+        assert_eq!(
+            send_for_status(&service, with_deadline(get(), left)).await,
+            200
+        );
         assert_eq!(net.count("b"), hedged, "{left:?}");
     }
 }
@@ -161,13 +164,13 @@ async fn request_with_deadline_before_delay_is_not_hedged() {
 async fn no_hedge_starts_after_deadline() {
     let net = servers([("a", SECOND), ("b", MS)]);
     let (service, gates) = gated_stack(&hedge(), &["a", "b"], &net);
-    gates.room("a", 0);
-    gates.room("b", 0);
-    let response = tokio::spawn(service.oneshot(within(get(), 120 * MS)));
+    gates.set_free_slots("a", 0);
+    gates.set_free_slots("b", 0);
+    let response = tokio::spawn(service.oneshot(with_deadline(get(), 120 * MS)));
     sleep(50 * MS).await;
-    gates.room("a", 1);
+    gates.set_free_slots("a", 1);
     sleep(10 * MS).await;
-    gates.room("b", 1);
+    gates.set_free_slots("b", 1);
     response.await.expect("no panic").expect("an answer");
     assert_eq!(net.counts(["a", "b"]), [1, 0]);
 }

@@ -10,8 +10,8 @@ use tokio::time::advance;
 use tower::ServiceExt;
 
 use crate::support::{
-    DELAY, Net, Reply, SECOND, answer, get, in_flight, limited, ok, only, pool, reset, share,
-    stack, status,
+    DELAY, Net, Reply, SECOND, answer, connection_reset, get, in_flight, ok, pool, refusal,
+    request_only_to, send_for_status, share, stack,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,8 @@ fn course() -> impl proptest::strategy::Strategy<Value = Course> {
 async fn run(courses: Vec<Course>) {
     let reply = |code: u16, after: u64| {
         let reply = match code {
-            0 => Reply::from(reset()),
-            429 => Reply::from(limited("0")),
+            0 => Reply::from(connection_reset()),
+            429 => Reply::from(refusal("0")),
             code => Reply::from(answer(code)),
         };
         reply.after(Duration::from_millis(after))
@@ -64,7 +64,11 @@ async fn run(courses: Vec<Course>) {
     net.on("b", |_| ok());
     for name in ["a", "b"] {
         for _ in 0..5 {
-            assert_eq!(status(&service, only(name)).await, 200, "{name}");
+            assert_eq!(
+                send_for_status(&service, request_only_to(name)).await,
+                200,
+                "{name}"
+            );
         }
     }
 }

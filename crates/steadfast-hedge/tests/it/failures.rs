@@ -10,22 +10,23 @@ use tokio::time::Instant;
 use tower::Layer;
 
 use crate::support::{
-    Body, Events, MS, Net, Reply, SECOND, answer, balance, endpoint, get, get_with, hedge,
-    in_flight, limited, of, ok, pool, reset, save_up, send, servers, stack, status, took,
+    Body, Events, MS, Net, Reply, SECOND, answer, balancer, connection_reset, endpoint, get,
+    get_with_trail, hedge, in_flight, ok, pool, refusal, save_up_share, send, send_for_status,
+    servers, stack, status_of, timed,
 };
 
 #[tokio::test(start_paused = true)]
 async fn failure_waits_for_other_attempt() {
     for (a, b) in [(150, 200), (200, 150)] {
         let net = Net::new();
-        net.on("a", move |_| Reply::from(limited("7")).after(a * MS));
+        net.on("a", move |_| Reply::from(refusal("7")).after(a * MS));
         net.on("b", move |_| Reply::from(ok()).after((b - 100) * MS));
         let (service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
         let trail = Trail::new();
-        let (code, took) = took(status(&service, get_with(&trail))).await;
+        let (code, took) = timed(send_for_status(&service, get_with_trail(&trail))).await;
         assert_eq!((code, took), (200, b * MS), "{a} {b}");
         assert_eq!(
-            of(&endpoints, "a").admissible,
+            status_of(&endpoints, "a").admissible,
             a > b,
             "its refusal counts only if it arrived before the answer"
         );
@@ -38,7 +39,7 @@ async fn failed_hedge_leaves_first_attempt_running() {
     let net = servers([("a", 300 * MS)]);
     net.on("b", |_| answer(400));
     let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
-    let (code, took) = took(status(&service, get())).await;
+    let (code, took) = timed(send_for_status(&service, get())).await;
     assert_eq!((code, took), (200, 300 * MS));
     assert_eq!(net.counts(["a", "b"]), [1, 1]);
 }
@@ -49,7 +50,7 @@ async fn caller_fault_is_returned_at_once() {
     let net = servers([("b", SECOND)]);
     net.on("a", |_| Reply::from(answer(400)).after(150 * MS));
     let (service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
-    let (code, took) = took(status(&service, get())).await;
+    let (code, took) = timed(send_for_status(&service, get())).await;
     assert_eq!(
         (code, took, in_flight(&endpoints)),
         (400, 150 * MS, vec![0, 0])
@@ -61,14 +62,14 @@ async fn failure_before_hedge_is_returned_at_once() {
     let net = servers([("b", MS)]);
     net.on("a", |_| answer(500));
     let (service, _) = stack(&hedge(), pool(&["a", "b"]), &net);
-    let (code, took) = took(status(&service, get())).await;
+    let (code, took) = timed(send_for_status(&service, get())).await;
     assert_eq!((code, took, net.count("b")), (500, Duration::ZERO, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn first_answer_is_returned_if_all_fail() {
     let reply = |code: u16| match code {
-        0 => Reply::from(reset()),
+        0 => Reply::from(connection_reset()),
         code => Reply::from(answer(code)),
     };
     for (first, second, expected) in [(500, 503, 500), (0, 503, 503), (500, 0, 500), (0, 0, 0)] {
@@ -78,7 +79,7 @@ async fn first_answer_is_returned_if_all_fail() {
             net.on("b", move |_| reply(second).after(slower * MS));
             let (service, endpoints) = stack(&hedge(), pool(&["a", "b"]), &net);
             let trail = Trail::new();
-            let code = status(&service, get_with(&trail)).await;
+            let code = send_for_status(&service, get_with_trail(&trail)).await;
             assert_eq!((code, trail.len()), (expected, 2), "{first} {second}");
             assert_eq!(in_flight(&endpoints), [0, 0]);
         }
@@ -94,12 +95,12 @@ async fn retry_after_two_failures_excludes_both_endpoints() {
         net.on("b", move |_| Reply::from(answer(500)).after(slower * MS));
         let events = Events::default();
         let builder = pool(&["a", "b", "c"]).observer(events.observer());
-        let (service, _) = balance(builder, &net);
+        let (service, _) = balancer(builder, &net);
         let layer = hedge().copy_body(ReplayBody::<Body>::try_clone);
         let client = RetryOn429Layer::new()
             .random(|| 1.0)
             .layer(layer.layer(service));
-        let (code, took) = took(status(&client, get())).await;
+        let (code, took) = timed(send_for_status(&client, get())).await;
         let last = (100 + slower).max(200);
         let ended = Duration::from_millis(u64::from(last) + 1);
         assert_eq!(
@@ -116,7 +117,7 @@ async fn retry_after_two_failures_excludes_both_endpoints() {
 #[tokio::test(start_paused = true)]
 async fn answer_of_lowest_tier_is_returned_in_any_order() {
     let net = Net::new();
-    net.on("a", |_| Reply::from(limited("1000")).after(150 * MS));
+    net.on("a", |_| Reply::from(refusal("1000")).after(150 * MS));
     net.on("b", |_| Reply::from(answer(401)).after(60 * MS));
     net.on("c", |_| answer(401));
     let with_key = |name: &str| {
@@ -126,10 +127,10 @@ async fn answer_of_lowest_tier_is_returned_in_any_order() {
     let builder = EndpointBalanceLayer::builder()
         .endpoint(with_key("a"))
         .endpoints(["b", "c"].map(|name| with_key(name).tier(1)));
-    let (service, _) = balance(builder, &net);
+    let (service, _) = balancer(builder, &net);
     let layer = hedge().copy_body(ReplayBody::<Body>::try_clone);
     let client = RetryOn429Layer::new().layer(layer.layer(service));
-    assert_eq!(status(&client, get()).await, 429);
+    assert_eq!(send_for_status(&client, get()).await, 429);
     assert_eq!(net.counts(["a", "b", "c"]), [1; 3]);
 }
 
@@ -142,7 +143,7 @@ async fn retry_without_untried_endpoint_repeats_tried_one() {
         _ => Reply::from(ok()),
     });
     net.on("b", |_| Reply::from(answer(500)).after(50 * MS));
-    let (service, _) = balance(pool(&["a", "b"]), &net);
+    let (service, _) = balancer(pool(&["a", "b"]), &net);
     let layer = hedge().copy_body(ReplayBody::<Body>::try_clone);
     let client = RetryOn429Layer::new()
         .random(|| 1.0)
@@ -158,10 +159,10 @@ async fn retry_without_untried_endpoint_repeats_tried_one() {
 async fn lone_endpoint_can_be_retried_after_failure() {
     let net = Net::new();
     net.on("a", |n| if n == 0 { answer(500) } else { ok() });
-    let (service, _) = balance(pool(&["a"]), &net);
+    let (service, _) = balancer(pool(&["a"]), &net);
     let layer = hedge().copy_body(ReplayBody::<Body>::try_clone);
     let client = RetryOn429Layer::new().layer(layer.layer(service));
-    assert_eq!(status(&client, get()).await, 200);
+    assert_eq!(send_for_status(&client, get()).await, 200);
 }
 
 /// A retry can return to the endpoint after a backoff. A hedge has no backoff.
@@ -174,7 +175,7 @@ async fn hedge_avoids_endpoint_of_earlier_failure() {
     failed.endpoint = Some("a".into());
     trail.record(failed);
     trail.set_next(Next::At(Instant::now()));
-    assert_eq!(status(&service, get_with(&trail)).await, 200);
+    assert_eq!(send_for_status(&service, get_with_trail(&trail)).await, 200);
     assert_eq!(net.counts(["a", "b"]), [0, 1]);
 }
 
@@ -184,8 +185,8 @@ async fn second_hedge_avoids_endpoint_of_failed_hedge() {
     let net = servers(["a", "c"].map(|name| (name, 10 * SECOND)));
     net.on("b", |_| answer(500));
     let (service, _) = stack(&hedge().max_hedges(2), pool(&["a", "b", "c"]), &net);
-    let before = save_up(&service, &net).await;
-    assert_eq!(status(&service, get()).await, 200);
+    let before = save_up_share(&service, &net).await;
+    assert_eq!(send_for_status(&service, get()).await, 200);
     let counts = net.counts(["a", "b", "c"]);
     assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), [1; 3]);
 }
@@ -200,6 +201,6 @@ async fn inner_balancer_can_send_both_attempts_to_one_endpoint() {
     let inner = pool(&["x"]).build().expect("valid");
     let outer = pool(&["a", "b"]).endpoint_layer(move |_| inner.clone());
     let service = outer.build().expect("valid").layer(net.client());
-    let (code, took) = took(status(&hedge().layer(service), get())).await;
+    let (code, took) = timed(send_for_status(&hedge().layer(service), get())).await;
     assert_eq!((code, took, net.count("x")), (200, 101 * MS, 2));
 }

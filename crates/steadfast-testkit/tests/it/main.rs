@@ -6,6 +6,7 @@ mod faults;
 mod gate;
 mod limits;
 mod log;
+mod net;
 mod outages;
 mod replies;
 mod streams;

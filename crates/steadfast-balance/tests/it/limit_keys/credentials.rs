@@ -7,7 +7,7 @@ use steadfast_balance::{Credential, EndpointBalanceLayer};
 use steadfast_core::{Class, LimitKey, Scope, Verdict};
 
 use super::get_model;
-use crate::support::net::Sent;
+use crate::support::Sent;
 use crate::support::{
     Body, Net, Reply, SECOND, answer, balancer, endpoint, get, ok, refusal, send_for_status,
     status_of,

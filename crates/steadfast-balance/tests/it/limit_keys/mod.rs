@@ -9,7 +9,7 @@ use http::Request;
 use steadfast_balance::{KeyStatus, PoolHandle};
 use steadfast_core::LimitKey;
 
-use crate::support::net::Sent;
+use crate::support::Sent;
 use crate::support::{Body, Net, Reply, get, status_of};
 
 /// A request for a model. The model is also a header, which the servers read.

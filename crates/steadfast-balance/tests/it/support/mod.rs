@@ -3,7 +3,6 @@
 pub(crate) mod body;
 pub(crate) mod failover;
 pub(crate) mod gate;
-pub(crate) mod net;
 pub(crate) mod polls;
 pub(crate) mod ready;
 pub(crate) mod rules;
@@ -21,11 +20,12 @@ use steadfast_core::{
     BoxError, Class, Deadline, Event, Exhausted, LimitKey, Observer, RoutingOptions, Trail,
     observer_fn,
 };
+use steadfast_testkit::net;
 use tower::{Layer, Service, ServiceExt};
 
 pub(crate) use self::body::Stream;
-pub(crate) use self::net::{Client, Net, Reply};
 pub(crate) use self::polls::Polls;
+pub(crate) use steadfast_testkit::net::Sent;
 
 pub(crate) const STRATEGIES: [Strategy; 6] = [
     Strategy::Failover,
@@ -40,6 +40,9 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
 pub(crate) type Body = Full<Bytes>;
+pub(crate) type Client = net::Client<Stream>;
+pub(crate) type Net = net::Net<Stream>;
+pub(crate) type Reply = net::Reply<Stream>;
 pub(crate) type Answer = Result<Response<ResponseBody<Stream>>, BoxError>;
 
 // ===== requests and answers =====
@@ -136,12 +139,12 @@ pub(crate) fn pool(names: &[&str]) -> EndpointBalanceBuilder {
     EndpointBalanceLayer::builder().endpoints(names.iter().map(|name| endpoint(name)))
 }
 
-/// A balancer over the servers of a test, with its handle.
 /// A pool that rejects a request at once if all breakers are open.
 pub(crate) fn pool_without_early_probes(names: &[&str]) -> EndpointBalanceBuilder {
     pool(names).probe_wait(Duration::ZERO)
 }
 
+/// A balancer over the servers of a test, with its handle.
 pub(crate) fn balancer(
     builder: EndpointBalanceBuilder,
     net: &Net,

@@ -1,5 +1,4 @@
 pub(crate) mod gate;
-pub(crate) mod net;
 pub(crate) mod ready;
 mod stack;
 
@@ -14,17 +13,20 @@ use steadfast_balance::{Endpoint, EndpointBalance, EndpointBalanceBuilder, Endpo
 use steadfast_balance::{EndpointStatus, PoolHandle};
 use steadfast_core::RoutingOptions;
 use steadfast_core::{BoxError, Deadline, Event, Observer, Trail, observer_fn};
+use steadfast_testkit::net;
 use tower::{Layer, Service, ServiceExt};
 
-pub(crate) use self::net::{Client, Net, Reply};
 pub(crate) use self::stack::{
-    DELAY, gated_stack, hedge, hedge_at_p95, in_flight, save_up, servers, share, stack, took,
+    DELAY, gated_stack, hedge, hedge_at_p95, in_flight, save_up_share, servers, share, stack, timed,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
 pub(crate) type Body = Full<Bytes>;
+pub(crate) type Client = net::Client<Body>;
+pub(crate) type Net = net::Net<Body>;
+pub(crate) type Reply = net::Reply<Body>;
 
 // ===== requests and answers =====
 
@@ -45,7 +47,7 @@ pub(crate) fn post() -> Request<Body> {
 }
 
 /// Creates a request with a trail, like a retry layer.
-pub(crate) fn get_with(trail: &Trail) -> Request<Body> {
+pub(crate) fn get_with_trail(trail: &Trail) -> Request<Body> {
     let mut request = get();
     request.extensions_mut().insert(trail.clone());
     request
@@ -61,7 +63,10 @@ pub(crate) fn ok() -> Response<Body> {
     answer(200)
 }
 
-pub(crate) fn with(mut response: Response<Body>, headers: &[(&str, &str)]) -> Response<Body> {
+pub(crate) fn with_headers(
+    mut response: Response<Body>,
+    headers: &[(&str, &str)],
+) -> Response<Body> {
     for (name, value) in headers {
         let name: http::HeaderName = name.parse().expect("a name");
         let value = value.parse().expect("a value");
@@ -70,11 +75,11 @@ pub(crate) fn with(mut response: Response<Body>, headers: &[(&str, &str)]) -> Re
     response
 }
 
-pub(crate) fn limited(retry_after: &str) -> Response<Body> {
-    with(answer(429), &[("retry-after", retry_after)])
+pub(crate) fn refusal(retry_after: &str) -> Response<Body> {
+    with_headers(answer(429), &[("retry-after", retry_after)])
 }
 
-pub(crate) fn reset() -> BoxError {
+pub(crate) fn connection_reset() -> BoxError {
     io::Error::from(io::ErrorKind::ConnectionReset).into()
 }
 
@@ -89,18 +94,18 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
     Endpoint::new(name, &base).expect("valid").breaker(breaker)
 }
 
-pub(crate) fn wishing(wishes: RoutingOptions) -> Request<Body> {
+pub(crate) fn request_with(options: RoutingOptions) -> Request<Body> {
     let mut request = get();
-    request.extensions_mut().insert(wishes);
+    request.extensions_mut().insert(options);
     request
 }
 
 /// Creates a request that is pinned to an endpoint.
-pub(crate) fn only(name: &str) -> Request<Body> {
-    wishing(RoutingOptions::new().only(name))
+pub(crate) fn request_only_to(name: &str) -> Request<Body> {
+    request_with(RoutingOptions::new().only(name))
 }
 
-pub(crate) fn within(mut request: Request<Body>, wait: Duration) -> Request<Body> {
+pub(crate) fn with_deadline(mut request: Request<Body>, wait: Duration) -> Request<Body> {
     request.extensions_mut().insert(Deadline::after(wait));
     request
 }
@@ -110,7 +115,7 @@ pub(crate) fn pool(names: &[&str]) -> EndpointBalanceBuilder {
 }
 
 /// Creates a balancer over the servers of a test, and its handle.
-pub(crate) fn balance(
+pub(crate) fn balancer(
     builder: EndpointBalanceBuilder,
     net: &Net,
 ) -> (EndpointBalance<Client>, PoolHandle) {
@@ -152,16 +157,17 @@ pub(crate) async fn send<S: Http>(
 }
 
 /// Returns the status of the answer, or 0 after an error.
-pub(crate) async fn status<S: Http>(service: &S, request: Request<Body>) -> u16 {
+pub(crate) async fn send_for_status<S: Http>(service: &S, request: Request<Body>) -> u16 {
     match send(service, request).await {
         Ok(response) => response.status().as_u16(),
         Err(_) => 0,
     }
 }
 
-pub(crate) fn of(handle: &PoolHandle, name: &str) -> EndpointStatus {
+pub(crate) fn status_of(handle: &PoolHandle, name: &str) -> EndpointStatus {
     let mut all = handle.status().into_iter();
-    all.find(|status| status.name == name).expect("it is there")
+    all.find(|status| status.name == name)
+        .expect("the endpoint exists")
 }
 
 // ===== events =====

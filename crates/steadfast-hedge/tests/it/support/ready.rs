@@ -12,7 +12,7 @@ pub(crate) type Handle = mock::Handle<Request<Body>, Response<Body>>;
 
 /// Makes calls through clones. The mock panics if an instance is called that did not report
 /// readiness itself.
-pub(crate) async fn call_ready_instances<S>(
+pub(crate) async fn assert_ready_handle_takes_calls<S>(
     service: &mut mock::Spawn<S>,
     handle: &mut Handle,
     request: fn() -> Request<Body>,

@@ -6,9 +6,8 @@ use tokio::time::Instant;
 use tokio_test::task;
 use tower::{Layer, ServiceExt};
 
-use super::gate::{Gated, Gates, gated};
-use super::net::{Client, Net, Reply};
-use super::{Http, balance, ok, pool, post};
+use super::gate::{Gated, Gates, gated_balancer};
+use super::{Client, Http, Net, Reply, balancer, ok, pool, post};
 
 pub(crate) fn share(share: f64) -> Share {
     Share::new(share).expect("valid")
@@ -34,7 +33,7 @@ pub(crate) fn stack(
     builder: EndpointBalanceBuilder,
     net: &Net,
 ) -> (Hedge<EndpointBalance<Client>>, PoolHandle) {
-    let (service, handle) = balance(builder, net);
+    let (service, handle) = balancer(builder, net);
     (layer.layer(service), handle)
 }
 
@@ -44,7 +43,7 @@ pub(crate) fn gated_stack(
     net: &Net,
 ) -> (Hedge<EndpointBalance<Gated<Client>>>, Gates) {
     let gates = Gates::default();
-    let (service, _) = gated(pool(names), net, &gates);
+    let (service, _) = gated_balancer(pool(names), net, &gates);
     (layer.layer(service), gates)
 }
 
@@ -66,14 +65,14 @@ pub(crate) fn in_flight(handle: &PoolHandle) -> Vec<u32> {
 }
 
 /// Fills the share of hedges with dropped requests.
-pub(crate) async fn save_up<S: Http>(service: &S, net: &Net) -> [usize; 3] {
+pub(crate) async fn save_up_share<S: Http>(service: &S, net: &Net) -> [usize; 3] {
     for _ in 0..20 {
         drop(task::spawn(service.clone().oneshot(post())).poll());
     }
     net.counts(["a", "b", "c"])
 }
 
-pub(crate) async fn took(work: impl Future<Output = u16>) -> (u16, Duration) {
+pub(crate) async fn timed(work: impl Future<Output = u16>) -> (u16, Duration) {
     let start = Instant::now();
     (work.await, start.elapsed())
 }
