@@ -38,7 +38,7 @@ fn concurrent_replacement_loses_no_request() {
         let sent = senders.map(|sender| sender.join().unwrap());
         assert_eq!(
             sent.iter().sum::<usize>(),
-            net.counts(["a", "b"]).iter().sum()
+            net.counts(["a", "b"]).iter().sum::<usize>()
         );
     });
     assert!(handle.status().iter().all(|status| status.in_flight == 0));
