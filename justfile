@@ -2,7 +2,7 @@
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
 
 # All checks of CI, in its order
-ci: fmt modules sizes clippy docs public-items test models quickstart examples lab-test comparison lab lab-benches features deny unused tree
+ci: fmt modules sizes pictures clippy docs public-items test models quickstart examples lab-test comparison lab lab-benches features deny unused tree
 
 # The format of the code
 fmt:
@@ -16,6 +16,10 @@ modules:
 # Bounds on the length of files and functions, and on the share of documentation
 sizes:
     scripts/sizes
+
+# The pictures of the guides are the ones that their script draws
+pictures:
+    scripts/pictures --check
 
 # Lints, with warnings denied
 clippy:
