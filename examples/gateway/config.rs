@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Deserialize;
-use steadfast::AiStack;
 use steadfast::config::{EndpointConfig, StackConfig};
+use steadfast::{AiStack, InvalidConfig};
 
-use super::forward::MAX_BODY;
+use super::limits::Limits;
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -17,6 +17,10 @@ use super::forward::MAX_BODY;
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address of the operators' routes. Without it, they are not served.
+    pub admin: Option<SocketAddr>,
+    /// The bounds on clients.
+    pub limits: Limits,
     /// The stack, ready to send requests.
     pub stack: AiStack,
 }
@@ -35,6 +39,9 @@ pub struct ConfigError {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: SocketAddr,
+    admin: Option<SocketAddr>,
+    #[serde(default)]
+    limits: Limits,
     #[serde(default)]
     stack: StackConfig,
     #[serde(default)]
@@ -72,12 +79,17 @@ impl Config {
             let path = error.path().to_string();
             ConfigError::in_text(&error.into_inner(), Some(path), text)
         })?;
+        let invalid = |error: InvalidConfig| ConfigError::new(error.within("limits"));
+        file.limits.validate().map_err(invalid)?;
         // The gateway holds each body in memory.
-        file.stack.retry.replay_limit.get_or_insert(MAX_BODY as u64);
+        let replay_limit = &mut file.stack.retry.replay_limit;
+        replay_limit.get_or_insert(file.limits.max_body as u64);
         let stack = file.stack.builder(&file.endpoint);
         let stack = stack.and_then(|stack| stack.build());
         Ok(Self {
             listen: file.listen,
+            admin: file.admin,
+            limits: file.limits,
             stack: stack.map_err(ConfigError::new)?,
         })
     }

@@ -2,39 +2,49 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::EXPECT;
 use axum::http::{Extensions, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use serde_json::json;
+use http_body_util::{BodyExt, Full};
 use steadfast::crates::core::layer::leaves_root;
 use steadfast::{AiStack, BoxError, Exhausted, ResponseBody, Trail};
 use tokio::time::timeout;
 
 use super::headers::{insert_attempts, insert_endpoint, remove_connection_headers};
-
-/// The size of the largest request body, in bytes. It includes images and documents.
-pub const MAX_BODY: usize = 32 * 1024 * 1024;
+use super::intake::Intake;
+use super::reject::reject;
 
 /// The time to drain a body that is too large. Many clients read only after they have sent the whole
 /// body, and would lose the answer with the connection.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// The state of the routes under `/v1`.
+#[derive(Clone, Debug)]
+pub(crate) struct Forward {
+    pub(crate) stack: AiStack,
+    pub(crate) intake: Intake,
+}
+
 /// Sends a request through the stack. If the client disconnects, hyper drops the future, which ends
 /// the attempt.
-pub(crate) async fn forward(State(stack): State<AiStack>, request: Request) -> Response {
-    let (mut head, body) = request.into_parts();
+pub(crate) async fn forward(State(state): State<Forward>, request: Request) -> Response {
+    let Forward { stack, intake } = state;
+    let (mut head, mut body) = request.into_parts();
     if leaves_root(head.uri.path()) {
         return not_found().await;
     }
     // To read the body answers the header with `100 Continue`.
     let expects_continue = head.headers.remove(EXPECT).is_some();
-    let body = match read(body, expects_continue).await {
+    let body = match intake.read(&mut body).await {
         Ok(body) => body,
-        Err(rejection) => return rejection,
+        Err(unread) => {
+            if unread.has_rest(expects_continue) {
+                discard(body);
+            }
+            return unread.into_response();
+        }
     };
     // The extensions describe the connection of the client, and each attempt would copy them.
     head.extensions = Extensions::new();
@@ -44,29 +54,6 @@ pub(crate) async fn forward(State(stack): State<AiStack>, request: Request) -> R
         Ok(response) => answer(response),
         Err(error) => fail(stack.error_response(&path, &error), &error),
     }
-}
-
-/// Reads the whole body into memory, so that each attempt can send it.
-async fn read(mut body: Body, expects_continue: bool) -> Result<Bytes, Response> {
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        // To read the body would send `100 Continue` to a client that waits for it.
-        if !expects_continue {
-            discard(body);
-        }
-        return Err(body_too_large());
-    }
-    let data = Limited::new(&mut body, MAX_BODY).collect().await;
-    data.map(|data| data.to_bytes()).map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            discard(body);
-            return body_too_large();
-        }
-        reject(
-            StatusCode::BAD_REQUEST,
-            "the body is incomplete",
-            "broken_body",
-        )
-    })
 }
 
 fn discard(mut body: Body) {
@@ -99,20 +86,4 @@ fn fail(response: Response<Full<Bytes>>, error: &BoxError) -> Response {
 /// Rejects an unknown path.
 pub(crate) async fn not_found() -> Response {
     reject(StatusCode::NOT_FOUND, "unknown path", "not_found")
-}
-
-fn body_too_large() -> Response {
-    let message = format!("the body has more than {MAX_BODY} bytes");
-    reject(StatusCode::PAYLOAD_TOO_LARGE, &message, "body_too_large")
-}
-
-/// An error of this server in the format of OpenAI.
-fn reject(status: StatusCode, message: &str, code: &str) -> Response {
-    let error = json!({
-        "message": message,
-        "type": "invalid_request_error",
-        "param": null,
-        "code": code,
-    });
-    (status, Json(json!({ "error": error }))).into_response()
 }

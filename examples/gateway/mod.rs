@@ -9,12 +9,24 @@
 //! | Path | Answer |
 //! |---|---|
 //! | `/v1/…` | the answer of an endpoint, or the error of the stack as JSON |
+//! | `/healthz` | `ok` while the process runs |
+//!
+//! The address `admin` of the configuration serves the operators:
+//!
+//! | Path | Answer |
+//! |---|---|
 //! | `/status` | the state of the endpoints and the counts of requests, as JSON |
 //! | `/metrics` | all metrics, as text for Prometheus |
 //! | `/healthz` | `ok` while the process runs |
 //!
 //! After more than one attempt, the header `x-steadfast-attempts` has their number, and
 //! `x-steadfast-endpoint` the name of the endpoint that answered.
+//!
+//! # Bounds
+//!
+//! [`Limits`] bounds the number of connections and requests, the time of unfinished requests and the
+//! memory of all request bodies. Beyond a bound, the answer is `503` with `Retry-After`. A connection
+//! without a complete request is closed for a new one.
 //!
 //! # Dropped requests
 //!
@@ -25,15 +37,18 @@
 mod config;
 mod forward;
 mod headers;
+mod intake;
+mod limits;
 mod metrics;
 mod program;
+mod reject;
 mod routes;
-mod serve;
+mod server;
 mod status;
 
 pub use self::config::{Config, ConfigError};
-pub use self::forward::MAX_BODY;
+pub use self::limits::{DRAIN, Limits, MAX_BODY};
 pub use self::metrics::{install_metrics, keep_up};
 pub use self::program::program;
-pub use self::routes::router;
-pub use self::serve::{DRAIN, serve, stop_signal};
+pub use self::routes::{admin_router, router};
+pub use self::server::{serve, stop_signal};

@@ -1,7 +1,9 @@
 //! The program: arguments, logs and the exit code.
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,7 +13,7 @@ use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{Config, install_metrics, keep_up, router, serve, stop_signal};
+use super::{Config, admin_router, install_metrics, keep_up, router, serve, stop_signal};
 
 /// Forwards requests under /v1 to the endpoints of a configuration.
 #[derive(Debug, Parser)]
@@ -53,14 +55,27 @@ pub async fn program(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn run(config: Config) -> Result<(), BoxError> {
     let prometheus = install_metrics()?;
     tokio::spawn(keep_up(prometheus.clone()));
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.map_err(|error| format!("listen {}: {error}", config.listen))?;
+    let listener = bind("listen", config.listen).await?;
     // Port 0 selects a free port, and a script needs to know it.
+    let mut shown = format!("listening on http://{}\n", listener.local_addr()?);
+    if let Some(admin) = config.admin {
+        let listener = bind("admin", admin).await?;
+        shown += &format!("admin on http://{}\n", listener.local_addr()?);
+        let router = admin_router(&config, prometheus);
+        let limits = config.limits.clone();
+        // The operators watch the shutdown: this server ends with the process.
+        tokio::spawn(async move { serve(listener, router, &limits, pending()).await });
+    }
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
+    stdout.write_all(shown.as_bytes())?;
     stdout.flush()?;
-    let router = router(config.stack, prometheus);
-    Ok(serve(listener, router, stop_signal()).await?)
+    serve(listener, router(&config), &config.limits, stop_signal()).await;
+    Ok(())
+}
+
+async fn bind(field: &str, address: SocketAddr) -> Result<TcpListener, BoxError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| format!("{field} {address}: {error}").into())
 }
 
 /// Logs to stderr by `RUST_LOG`, which defaults to `info`.

@@ -6,22 +6,36 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::{any, get};
 use metrics_exporter_prometheus::PrometheusHandle;
-use steadfast::AiStack;
 
-use super::forward::{forward, not_found};
+use super::config::Config;
+use super::forward::{Forward, forward, not_found};
+use super::intake::Intake;
 use super::status::status;
 
 /// The content type of the Prometheus text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Creates the routes of a gateway over `stack`.
-pub fn router(stack: AiStack, prometheus: PrometheusHandle) -> Router {
-    let metrics = move || ready(([(CONTENT_TYPE, METRICS_TYPE)], prometheus.render()));
+/// Creates the routes for clients.
+pub fn router(config: &Config) -> Router {
+    let state = Forward {
+        stack: config.stack.clone(),
+        intake: Intake::new(&config.limits),
+    };
     Router::new()
         .route("/v1/{*rest}", any(forward))
+        .route("/healthz", get(|| ready("ok\n")))
+        .fallback(not_found)
+        .with_state(state)
+}
+
+/// Creates the routes for operators. They show the names and the base URLs of the endpoints, so they
+/// belong on an address of their own.
+pub fn admin_router(config: &Config, prometheus: PrometheusHandle) -> Router {
+    let metrics = move || ready(([(CONTENT_TYPE, METRICS_TYPE)], prometheus.render()));
+    Router::new()
         .route("/status", get(status))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| ready("ok\n")))
         .fallback(not_found)
-        .with_state(stack)
+        .with_state(config.stack.clone())
 }

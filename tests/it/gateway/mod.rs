@@ -7,13 +7,13 @@ mod operations;
 mod streaming;
 
 use std::convert::Infallible;
-use std::io;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use examples::gateway::{Config, install_metrics, router, serve};
+use examples::gateway::{Config, admin_router, install_metrics, router, serve};
 use http::{HeaderMap, Request, Response, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -44,9 +44,11 @@ static PROMETHEUS: LazyLock<PrometheusHandle> =
 
 pub(crate) struct Gateway {
     pub(crate) addr: SocketAddr,
+    /// The address of the operators' routes.
+    admin: SocketAddr,
     pub(crate) stack: AiStack,
     stop: oneshot::Sender<()>,
-    server: JoinHandle<io::Result<()>>,
+    server: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -58,19 +60,35 @@ impl Gateway {
 
     /// Starts a gateway with a configuration that ends with `endpoints`.
     pub(crate) async fn start(endpoints: &str) -> Self {
-        let text =
-            format!("listen = '127.0.0.1:0'\n[stack.retry]\nbase_delay = '1ms'\n{endpoints}");
-        let Config { listen, stack, .. } = Config::parse(&text).unwrap();
-        let listener = TcpListener::bind(listen).await.unwrap();
+        Self::with("", endpoints).await
+    }
+
+    /// Starts a gateway with these top-level settings, such as `[limits]`.
+    pub(crate) async fn with(settings: &str, endpoints: &str) -> Self {
+        let text = format!(
+            "listen = '127.0.0.1:0'\n{settings}\n[stack.retry]\nbase_delay = '1ms'\n{endpoints}"
+        );
+        let config = Config::parse(&text).unwrap();
+        let listener = TcpListener::bind(config.listen).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let router = router(stack.clone(), PROMETHEUS.clone());
+        let admin_listener = TcpListener::bind(config.listen).await.unwrap();
+        let admin = admin_listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(listener, router, async {
-            // The end of the test drops the sender, which stops the server, too.
-            let _ = stopped.await;
-        }));
+        let stack = config.stack.clone();
+        let server = tokio::spawn(async move {
+            let admin = admin_router(&config, PROMETHEUS.clone());
+            let stop = async {
+                // The end of the test drops the sender, which stops the server, too.
+                let _ = stopped.await;
+            };
+            tokio::select! {
+                () = serve(listener, router(&config), &config.limits, stop) => {}
+                () = serve(admin_listener, admin, &config.limits, pending()) => {}
+            }
+        });
         Self {
             addr,
+            admin,
             stack,
             stop,
             server,
@@ -88,6 +106,12 @@ impl Gateway {
 
     pub(crate) async fn get(&self, path: &str) -> Response<Incoming> {
         let request = Request::get(self.url(path));
+        self.send(request.body(body_of("")).unwrap()).await
+    }
+
+    /// Requests one of the operators' routes.
+    async fn admin(&self, path: &str) -> Response<Incoming> {
+        let request = Request::get(format!("http://{}{path}", self.admin));
         self.send(request.body(body_of("")).unwrap()).await
     }
 

@@ -23,7 +23,7 @@ async fn limited_model_is_cooling_in_status() {
     let answer = gateway.post(CHAT, REQUEST).await;
     text(answer).await;
 
-    let status = json(gateway.get("/status").await).await;
+    let status = json(gateway.admin("/status").await).await;
     let [first_now, second_now] = &status["endpoints"].as_array().unwrap()[..] else {
         panic!("{status}");
     };
@@ -73,7 +73,7 @@ async fn failed_endpoint_has_open_breaker_in_status() {
     );
     let gateway = Gateway::start(&config).await;
     assert_eq!(gateway.post(CHAT, REQUEST).await.status(), 500);
-    let status = json(gateway.get("/status").await).await;
+    let status = json(gateway.admin("/status").await).await;
     assert_eq!(status["endpoints"][0]["breaker"], "open");
     assert_eq!(status["endpoints"][0]["admissible"], false);
 }
@@ -92,7 +92,7 @@ async fn failover_appears_in_prometheus_metrics() {
     let answer = gateway.post(CHAT, REQUEST).await;
     text(answer).await;
 
-    let answer = gateway.get("/metrics").await;
+    let answer = gateway.admin("/metrics").await;
     assert!(header(&answer, "content-type").starts_with("text/plain; version=0.0.4"));
     let metrics = text(answer).await;
     for line in [
@@ -131,7 +131,7 @@ async fn shutdown_finishes_answer_in_progress() {
     gateway.stop.send(()).unwrap();
     let rest = answer.into_body().collect().await.unwrap().to_bytes();
     assert!(rest.ends_with(b"data: [DONE]\n\n"));
-    gateway.server.await.unwrap().unwrap();
+    gateway.server.await.unwrap();
     assert!(TcpStream::connect(gateway.addr).await.is_err());
 }
 
@@ -145,7 +145,7 @@ async fn shutdown_cuts_endless_answer_after_drain_time() {
 
     let start = Instant::now();
     gateway.stop.send(()).unwrap();
-    gateway.server.await.unwrap().unwrap();
+    gateway.server.await.unwrap();
     let took = start.elapsed();
     assert!(took >= DRAIN && took < DRAIN + SECOND, "{took:?}");
 }
