@@ -1,5 +1,6 @@
 //! The gateway of `examples/gateway`, over real sockets on both sides.
 
+mod bounds;
 mod configuration;
 mod forwarding;
 mod limits;
