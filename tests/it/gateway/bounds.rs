@@ -191,10 +191,7 @@ async fn request_beyond_bound_gets_503() {
     }
     drop(busy);
     gateway.until(|stack| stack.snapshot().in_flight == 0).await;
-    in_time(async {
-        while gateway.post(CHAT, REQUEST).await.status() != 200 {}
-    })
-    .await;
+    in_time(async { while gateway.post(CHAT, REQUEST).await.status() != 200 {} }).await;
 }
 
 // ===== Memory =====
@@ -211,10 +208,7 @@ async fn bodies_beyond_memory_get_503_until_memory_is_free() {
     let gateway = Gateway::with(&settings, &endpoint).await;
     // An announced body takes no memory before it arrives.
     let announced = gateway.connect(head(2 * MIB)).await;
-    assert_eq!(
-        gateway.post(CHAT, &" ".repeat(2 * MIB)).await.status(),
-        200
-    );
+    assert_eq!(gateway.post(CHAT, &" ".repeat(2 * MIB)).await.status(), 200);
     // The body of a request in progress counts until its answer ends.
     upstream.next(Reply::silence());
     let busy = gateway.connect(head(MIB) + &" ".repeat(MIB)).await;
@@ -229,10 +223,8 @@ async fn bodies_beyond_memory_get_503_until_memory_is_free() {
 
     drop((busy, announced));
     gateway.until(|stack| stack.snapshot().in_flight == 0).await;
-    in_time(async {
-        while gateway.post(CHAT, &" ".repeat(2 * MIB)).await.status() != 200 {}
-    })
-    .await;
+    in_time(async { while gateway.post(CHAT, &" ".repeat(2 * MIB)).await.status() != 200 {} })
+        .await;
 }
 
 // ===== Shutdown =====
