@@ -57,7 +57,9 @@ pub(crate) fn turn_away(socket: TcpStream) {
 async fn answer_raw(mut socket: TcpStream) -> std::io::Result<()> {
     let mut unread = [0; 1024];
     // Clients take an answer before their request for a protocol error.
-    socket.read(&mut unread).await?;
+    if socket.read(&mut unread).await? == 0 {
+        return Ok(());
+    }
     let body = error("too many connections", "too_many_connections").to_string();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\

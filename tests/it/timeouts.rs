@@ -16,7 +16,8 @@ use stack_tests::{
 };
 use steadfast::crates::core::Classified;
 use steadfast::{
-    AiStack, Backoff, Class, Deadline, Endpoint, RequestBody, RetryOn429Layer, Timeouts,
+    AiStack, AttemptTimeout, Backoff, Class, Deadline, Endpoint, RequestBody, RetryOn429Layer,
+    TimeoutPhase, Timeouts, find_error,
 };
 use steadfast_testkit::Reply;
 use tokio::net::TcpListener;
@@ -172,6 +173,57 @@ async fn slow_reader_of_whole_answer_gets_rest_after_total() {
         .to_bytes();
     assert_eq!(rest, "}");
     assert_eq!(ai.snapshot().successful, 1);
+}
+
+/// A server without an end would hold the request, its slot and its connection forever.
+#[tokio::test(start_paused = true)]
+async fn endless_answer_ends_at_total() {
+    for (status, content_type) in [
+        (200, "application/json"),
+        (200, "application/octet-stream"),
+        (404, "application/json"),
+        (500, "text/plain"),
+        (429, "application/json"),
+    ] {
+        for pause in [SECOND / 10, SECOND, 30 * SECOND] {
+            let ai = stack_returning(Duration::ZERO, status, content_type, move || {
+                let piece = || Bytes::from_static(b" ");
+                body_of_chunks(tokio_stream::iter(std::iter::repeat_with(piece)).throttle(pause))
+            });
+            let start = Instant::now();
+            let error = match ai.send(chat(false)).await {
+                Ok(response) => read(response).await.expect_err("an endless body"),
+                Err(error) => error,
+            };
+            let timeout = find_error::<AttemptTimeout>(&*error).expect("a timeout");
+            assert_eq!(timeout.phase(), TimeoutPhase::Total, "{status}");
+            // The body is read after the last attempt.
+            let took = start.elapsed();
+            assert!(took >= 600 * SECOND && took < 660 * SECOND, "{took:?}");
+            assert_eq!(ai.snapshot().in_flight, 0);
+        }
+    }
+}
+
+/// Such a body is never pending, so no timer of a read can end it.
+#[tokio::test(start_paused = true)]
+async fn endless_answer_without_pause_ends_at_total() {
+    let ai = stack_returning(Duration::ZERO, 200, "application/json", || {
+        let piece = || Bytes::from_static(b" ");
+        body_of_chunks(tokio_stream::iter(std::iter::repeat_with(piece)))
+    });
+    let start = Instant::now();
+    let mut body = ai.send(chat(false)).await.unwrap().into_body();
+    let error = loop {
+        match body.frame().await.expect("an endless body") {
+            // The time between two frames is short.
+            Ok(_) => sleep(SECOND / 2).await,
+            Err(error) => break error,
+        }
+    };
+    let timeout = find_error::<AttemptTimeout>(&*error).expect("a timeout");
+    assert_eq!(timeout.phase(), TimeoutPhase::Total);
+    assert!(start.elapsed() <= 601 * SECOND, "{:?}", start.elapsed());
 }
 
 /// The end of an answer, after a wait.

@@ -23,6 +23,9 @@ use steadfast_core::InvalidConfig;
 /// for minutes before it sends the call. A whole answer has a long default, because a completion may
 /// take minutes, and a repeated completion is billed again.
 ///
+/// `total` ends the body of a whole answer with an error, also if its bytes keep arriving. It does not
+/// run while the reader is absent for 1 s or longer: a slow reader is not a slow endpoint.
+///
 /// [`SHORT`]: Timeouts::SHORT
 /// [`MEDIUM`]: Timeouts::MEDIUM
 /// [`LONG`]: Timeouts::LONG
@@ -39,7 +42,7 @@ pub struct Timeouts {
     /// Between two chunks of a stream. It runs only while a read is pending: a slow reader is not a
     /// slow endpoint.
     pub idle: Duration,
-    /// From the start of an attempt to the end of a whole answer.
+    /// From the start of an attempt to the end of a whole answer, without long absences of the reader.
     pub total: Duration,
 }
 

@@ -50,7 +50,7 @@ where
     if let Some(passed) = limits.passed() {
         return Err(passed.into());
     }
-    let clock = Clock::UntilOr(limits.total, limits.idle);
+    let clock = Clock::Until(limits.total);
     let response = match timeout_at(limits.head.at, future).await {
         Ok(Ok(response)) => response.map(|body| EdgeBody::new(body, clock)),
         Ok(Err(error)) => return Err(classified(error.into())),
@@ -151,7 +151,7 @@ where
         }
         if let Some(verdict) = stream.failed().filter(|_| !stream.is_visible()) {
             // If no other endpoint serves the request, the caller gets this response unmodified.
-            body.set_clock(Clock::UntilOr(limits.total, limits.idle));
+            body.set_clock(Clock::Until(limits.total));
             response.extensions_mut().insert(verdict);
             return Ok(response);
         }

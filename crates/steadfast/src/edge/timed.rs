@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use steadfast_core::layer::saturating_add;
 use steadfast_core::{BoxError, Classified};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -23,7 +24,13 @@ pub(crate) struct TimedBody<B> {
     /// The limit of the pending read, and its start.
     pending: Option<(Limit, Instant)>,
     alive: Option<Alive>,
+    /// The time of the last frame, for a clock that runs for all frames together.
+    last: Option<Instant>,
 }
+
+/// The reader is slow if it is absent for this time between two frames. The short times between the
+/// frames of an endless answer count as time of its endpoint.
+const ABSENCE: Duration = Duration::from_secs(1);
 
 /// The bound for a stream that sends nothing but pings.
 struct Alive {
@@ -34,11 +41,9 @@ struct Alive {
 /// How long to wait for the next frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Clock {
-    /// Until an instant, for all frames together.
+    /// Until an instant, for all frames together. The instant moves by each long absence of the
+    /// reader: a slow reader is not a slow endpoint.
     Until(Limit),
-    /// The same. A reader that continues after the instant gets this time for each frame: a slow
-    /// reader is not a slow endpoint.
-    UntilOr(Limit, Duration),
     /// For this time, again for each frame, and at most for the rest of a stream's alive bound.
     Idle(Duration),
 }
@@ -51,6 +56,7 @@ impl<B> TimedBody<B> {
             timer: None,
             pending: None,
             alive: None,
+            last: None,
         }
     }
 
@@ -58,6 +64,7 @@ impl<B> TimedBody<B> {
     pub(crate) fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
         self.pending = None;
+        self.last = None;
     }
 
     /// Bounds the time that pings and comments may fill.
@@ -84,14 +91,33 @@ impl<B> TimedBody<B> {
         Poll::Ready(limit.error())
     }
 
+    /// Moves the limit of all frames by a long absence of the reader.
+    fn skip_absence(&mut self) {
+        if let (Clock::Until(limit), Some(last)) = (&mut self.clock, self.last.take()) {
+            let absence = last.elapsed();
+            if absence >= ABSENCE {
+                limit.at = saturating_add(limit.at, absence);
+            }
+        }
+    }
+
+    /// Returns the limit of all frames, if a frame at this instant is late.
+    fn passed(&mut self) -> Option<Limit> {
+        let Clock::Until(limit) = self.clock else {
+            return None;
+        };
+        let now = Instant::now();
+        self.last = Some(now);
+        (limit.at <= now).then_some(limit)
+    }
+
     fn start_timer(&mut self, now: Instant) -> Limit {
         let limit = match (self.clock, &self.alive) {
             (Clock::Until(limit), _) => limit,
-            (Clock::UntilOr(limit, _), _) if limit.at > now => limit,
             (Clock::Idle(idle), Some(alive)) if alive.left < idle => {
                 Limit::idle(alive.left, alive.bound)
             }
-            (Clock::UntilOr(_, idle) | Clock::Idle(idle), _) => Limit::idle(idle, idle),
+            (Clock::Idle(idle), _) => Limit::idle(idle, idle),
         };
         match &mut self.timer {
             Some(timer) => timer.as_mut().reset(limit.at),
@@ -114,6 +140,7 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.skip_absence();
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             let late = ready!(self.poll_late(cx));
             return Poll::Ready(Some(Err(late.into())));
@@ -121,6 +148,10 @@ where
         let pending = self.pending.take();
         if let (Some((_, since)), Some(alive)) = (pending, &mut self.alive) {
             alive.left = alive.left.saturating_sub(since.elapsed());
+        }
+        // The bytes of an endless answer may arrive without a pause.
+        if let (Some(Ok(_)), Some(limit)) = (&frame, self.passed()) {
+            return Poll::Ready(Some(Err(limit.error().into())));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| classified_body(error.into()))))
     }
