@@ -10,6 +10,7 @@ mod descriptors;
 mod failover;
 mod gateway;
 mod hedging;
+mod large_bodies;
 mod rate_limits;
 mod rejections;
 mod secrets;

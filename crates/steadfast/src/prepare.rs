@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use steadfast_balance::PoolHandle;
@@ -21,6 +21,8 @@ use steadfast_core::{
     BoxError, Class, Classified, Deadline, EndpointName, LimitKey, RoutingOptions, Verdict,
 };
 use steadfast_retry::RetryOverride;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 use tower_service::Service;
@@ -28,7 +30,11 @@ use tower_service::Service;
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
 use crate::limit_key::limit_key;
-use crate::operation::{BodyHints, Operation, Streaming};
+use crate::operation::{BodyHints, Known, Operation, Streaming};
+
+/// The size of the largest body that is read on the thread of the request. It takes some 60 µs, and
+/// another thread costs about as much.
+const MAX_INLINE: usize = 256 * 1024;
 
 /// Reads a request once, and inserts extensions for the layers below.
 #[derive(Clone, Debug)]
@@ -54,7 +60,7 @@ pin_project! {
     #[project = PrepareProj]
     pub(crate) enum PrepareFuture<F: Future> {
         Calling { #[pin] future: F },
-        // The body of the request is pending.
+        // The body of the request is pending or large.
         Reading { reading: Pin<Box<dyn Future<Output = F::Output> + Send>> },
     }
 }
@@ -69,7 +75,11 @@ impl Rules {
         // The caller's own extensions take precedence.
         let extensions = &mut head.extensions;
         let path = self.endpoints.strip_request_root(head.uri.path());
-        match Operation::of(&head.method, path, hints) {
+        let operation = Operation::of(&head.method, path, hints);
+        if operation != Operation::Other && head.method == Method::POST {
+            extensions.insert(Known);
+        }
+        match operation {
             Operation::Stateless => {
                 let given = RetryOverride::of(extensions);
                 extensions.insert(given.or(RetryOverride::new().safe(true)));
@@ -120,6 +130,21 @@ fn body_hints(data: Option<&Bytes>) -> BodyHints {
     data.map(|data| BodyHints::of(data)).unwrap_or_default()
 }
 
+/// Reads the hints of a body. A large body is read on a thread for blocking work: on a thread of the
+/// runtime, it would hold up the other requests of that thread.
+///
+/// If the future is dropped, the reading ends in the background, and holds the body until then.
+async fn body_hints_apart(data: Option<Bytes>) -> BodyHints {
+    match data {
+        Some(data) if data.len() > MAX_INLINE && Handle::try_current().is_ok() => {
+            let reading = spawn_blocking(move || BodyHints::of(&data));
+            // A runtime that shuts down reads no body, and sends no request.
+            reading.await.unwrap_or_default()
+        }
+        data => body_hints(data.as_ref()),
+    }
+}
+
 fn accepts_events(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
@@ -160,7 +185,8 @@ where
             head.extensions.insert(Deadline::after(wait));
         }
         let data = body.data().or(large.as_ref());
-        if data.is_some() || !self.rules.is_worth_reading(&head.headers, &body) {
+        let is_known = data.is_some() || !self.rules.is_worth_reading(&head.headers, &body);
+        if is_known && data.is_none_or(|data| data.len() <= MAX_INLINE) {
             let hints = body_hints(data);
             let request = self.rules.prepare(head, body, &hints);
             return PrepareFuture::Calling {
@@ -182,7 +208,8 @@ where
                     })?,
                     None => body.await,
                 };
-                let hints = body_hints(body.data());
+                let data = body.data().cloned().or(large);
+                let hints = body_hints_apart(data).await;
                 inner.oneshot(rules.prepare(head, body, &hints)).await
             }),
         }

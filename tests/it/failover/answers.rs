@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
 use http_body::Body;
 use stack_tests::{
-    SECOND, body_of_chunks, chat, endpoint, rate_limited, read, served_by, stack, stack_returning,
-    upstreams,
+    SECOND, body_of_chunks, body_of_text, chat, endpoint, rate_limited, read, served_by, stack,
+    stack_returning, upstreams,
 };
-use steadfast::{AiStack, Deadline, Trail};
+use steadfast::crates::core::layer::verdict_of_error;
+use steadfast::{AiStack, Class, Deadline, Trail};
 use steadfast_testkit::Reply;
 use tokio::time::Instant;
 use tokio_stream::StreamExt;
@@ -118,4 +120,42 @@ async fn broken_error_body_ends_with_error() {
     let response = ai.send(chat(false)).await.unwrap();
     assert_eq!(response.status(), 400);
     read(response).await.expect_err("a broken body");
+}
+
+/// A stack requests no upgrade, and a client that follows a redirect would send the request to a place
+/// that the endpoint chooses.
+#[tokio::test(start_paused = true)]
+async fn informational_head_and_redirect_of_operation_are_failures() {
+    let responses = || {
+        Request::post("/v1/responses")
+            .body("{}".to_owned())
+            .unwrap()
+    };
+    let models = || Request::get("/v1/models").body(String::new()).unwrap();
+    for (status, request, class) in [
+        (101, chat(false), Some(Class::ServerError)),
+        (101, chat(true), Some(Class::ServerError)),
+        (101, models(), Some(Class::ServerError)),
+        (100, models(), Some(Class::ServerError)),
+        (302, chat(false), Some(Class::ServerError)),
+        (307, chat(true), Some(Class::ServerError)),
+        (308, responses(), Some(Class::ServerError)),
+        (304, chat(false), Some(Class::ServerError)),
+        (302, models(), None),
+        (307, models(), None),
+    ] {
+        let ai = stack_returning(Duration::ZERO, status, "text/html", || {
+            body_of_text("moved")
+        });
+        let shown = format!("{status} {}", request.uri());
+        match (ai.send(request).await, class) {
+            (Ok(response), None) => assert_eq!(response.status(), status, "{shown}"),
+            (Err(error), Some(class)) => {
+                let verdict = verdict_of_error(&error);
+                assert_eq!(verdict.class(), class, "{shown}");
+                assert!(error.to_string().contains(&status.to_string()), "{error}");
+            }
+            (outcome, _) => panic!("{shown}: {outcome:?}"),
+        }
+    }
 }

@@ -20,6 +20,7 @@ use crate::edge::limits::Limits;
 use crate::edge::stream::{Stream, StreamBroken};
 use crate::edge::timed::Clock;
 use crate::edge::transport::classified;
+use crate::edge::unexpected::Unexpected;
 
 /// The part of an error body that is read, at most.
 const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -59,6 +60,9 @@ where
     let verdict = verdict_of(Ok(&response));
     if is_final(&response) {
         return Ok(response);
+    }
+    if let Some(unexpected) = Unexpected::of(response.status(), limits.known) {
+        return Err(unexpected.classified().into());
     }
     if !verdict.is_success() {
         return Ok(read_error(response, verdict, &request).await);

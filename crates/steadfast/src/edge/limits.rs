@@ -8,7 +8,7 @@ use steadfast_core::{Class, Classified, Deadline, Verdict};
 use tokio::time::Instant;
 
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
-use crate::operation::Streaming;
+use crate::operation::{Known, Streaming};
 use crate::timeouts::Timeouts;
 
 /// The instants at which the parts of one attempt are late.
@@ -28,6 +28,8 @@ pub(crate) struct Limits {
     pub(crate) alive: Duration,
     /// Whether the request asks for a stream.
     pub(crate) streaming: bool,
+    /// Whether the request calls an operation of a dialect.
+    pub(crate) known: bool,
 }
 
 /// An instant, and the error of a part that is late.
@@ -69,6 +71,7 @@ impl Limits {
             idle: timeouts.idle,
             alive: timeouts.idle.max(timeouts.total),
             streaming,
+            known: extensions.get::<Known>().is_some(),
         }
     }
 

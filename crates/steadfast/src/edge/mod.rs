@@ -11,6 +11,7 @@ mod sse;
 mod stream;
 mod timed;
 mod transport;
+mod unexpected;
 
 pub(crate) use self::service::EdgeLayer;
 pub use self::stream::StreamBroken;
