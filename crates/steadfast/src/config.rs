@@ -29,6 +29,7 @@ use std::env;
 use std::fmt;
 use std::time::Duration;
 
+use http::HeaderName;
 use serde::Deserialize;
 use steadfast_balance::{Endpoint, EndpointBalanceBuilder, Strategy, WhenExhausted};
 use steadfast_core::InvalidConfig;
@@ -89,6 +90,9 @@ pub struct EndpointConfig {
     /// Whether it gets the caller's credentials. Defaults to `false`.
     #[serde(default)]
     pub pass_credentials: bool,
+    /// The headers that it gets although their names look like credentials.
+    #[serde(default)]
+    pub pass_headers: Vec<String>,
     /// Its breaker.
     #[serde(default)]
     pub breaker: BreakerConfig,
@@ -215,7 +219,8 @@ impl EndpointConfig {
     fn endpoint(&self) -> Result<Endpoint, InvalidConfig> {
         let mut endpoint = Endpoint::new(&self.name, &self.url)?
             .tier(self.tier)
-            .pass_credentials(self.pass_credentials);
+            .pass_credentials(self.pass_credentials)
+            .pass_headers(self.pass_headers()?);
         if let Some(weight) = self.weight {
             endpoint = endpoint.weight(weight);
         }
@@ -244,6 +249,16 @@ impl EndpointConfig {
             .build()
             .map_err(|error| error.within("breaker"))?;
         Ok(endpoint.breaker(breaker))
+    }
+}
+
+impl EndpointConfig {
+    fn pass_headers(&self) -> Result<Vec<HeaderName>, InvalidConfig> {
+        let names = self.pass_headers.iter().map(|name| name.parse());
+        names.collect::<Result<_, _>>().map_err(|_| {
+            let reason = "must be a list of header names";
+            InvalidConfig::new("pass_headers", "(not shown)", reason)
+        })
     }
 }
 

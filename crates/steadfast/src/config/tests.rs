@@ -95,6 +95,10 @@ fn invalid_field_is_named() {
             "endpoint[0].api_key_env",
         ),
         (
+            &format!("{ENDPOINT}pass_headers = ['a b']"),
+            "endpoint[0].pass_headers",
+        ),
+        (
             &format!("{ENDPOINT}[endpoint.breaker]\nconsecutive_failures = 0"),
             "endpoint[0].breaker.consecutive_failures",
         ),
