@@ -10,6 +10,7 @@ use steadfast::config::{EndpointConfig, StackConfig};
 use steadfast::{AiStack, InvalidConfig};
 
 use super::limits::Limits;
+use super::screen::Screen;
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The bounds on clients.
     pub limits: Limits,
+    pub(crate) screen: Screen,
+    pub(crate) admin_screen: Screen,
     /// The stack, ready to send requests.
     pub stack: AiStack,
 }
@@ -40,6 +43,8 @@ pub struct ConfigError {
 struct File {
     listen: SocketAddr,
     admin: Option<SocketAddr>,
+    hosts: Option<Vec<String>>,
+    origins: Option<Vec<String>>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -79,18 +84,25 @@ impl Config {
             let path = error.path().to_string();
             ConfigError::in_text(&error.into_inner(), Some(path), text)
         })?;
-        let invalid = |error: InvalidConfig| ConfigError::new(error.within("limits"));
-        file.limits.validate().map_err(invalid)?;
+        let limits = file.limits.validate();
+        limits.map_err(|error| ConfigError::invalid(error.within("limits")))?;
         // The gateway holds each body in memory.
         let replay_limit = &mut file.stack.retry.replay_limit;
         replay_limit.get_or_insert(file.limits.max_body as u64);
+        let (hosts, origins) = (file.hosts.as_deref(), file.origins.as_deref());
+        let screen = Screen::new(file.listen, hosts, origins).map_err(ConfigError::invalid)?;
+        let admin = file.admin.unwrap_or(file.listen);
+        // No web page needs the routes of the operators.
+        let admin_screen = Screen::new(admin, hosts, None).map_err(ConfigError::invalid)?;
         let stack = file.stack.builder(&file.endpoint);
         let stack = stack.and_then(|stack| stack.build());
         Ok(Self {
             listen: file.listen,
             admin: file.admin,
             limits: file.limits,
-            stack: stack.map_err(ConfigError::new)?,
+            screen,
+            admin_screen,
+            stack: stack.map_err(ConfigError::invalid)?,
         })
     }
 }
@@ -106,11 +118,25 @@ impl ConfigError {
         }
     }
 
+    /// The error of a value. A text is not shown: it may be a key in the wrong field.
+    fn invalid(error: InvalidConfig) -> Self {
+        let (field, reason, value) = (error.field(), error.reason(), error.value());
+        let is_number = value.len() <= MAX_NUMBER
+            && value.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+            && value
+                .chars()
+                .all(|c| c.is_ascii_digit() || "-.smh".contains(c));
+        Self::new(match is_number {
+            true => format!("{field}: {reason}, got {value}"),
+            false => format!("{field}: {reason}"),
+        })
+    }
+
     fn in_text(error: &toml::de::Error, path: Option<String>, text: &str) -> Self {
-        let message = error.message().replace('\n', " ");
+        let message = without_values(&error.message().replace('\n', " "));
         // An error about the whole file has the path ".".
         let problem = match path.filter(|path| path != ".") {
-            Some(path) => format!("{path}: {message}"),
+            Some(path) => format!("{}: {message}", without_values_in_path(&path)),
             None => message,
         };
         let before = error.span().and_then(|span| text.get(..span.start));
@@ -119,6 +145,52 @@ impl ConfigError {
             ..Self::new(problem)
         }
     }
+}
+
+/// The longest number or duration that an error shows.
+const MAX_NUMBER: usize = 12;
+/// The place of a value that an error does not show.
+const HIDDEN: &str = "(not shown)";
+
+/// Removes the values of the file from a message: a key may be in the wrong field.
+///
+/// The messages of serde and toml put texts between double quotes. They put the names of fields and
+/// variants between backticks, also unknown ones.
+fn without_values(message: &str) -> String {
+    let message = match (message.find('"'), message.rfind('"')) {
+        // A text may contain a quote, so nothing up to the last one is shown.
+        (Some(first), Some(last)) if first < last => {
+            format!("{}{HIDDEN}{}", &message[..first], &message[last + 1..])
+        }
+        (Some(first), _) => format!("{}{HIDDEN}", &message[..first]),
+        _ => message.to_owned(),
+    };
+    let is_variant = message.starts_with("unknown variant");
+    let mut shown = String::new();
+    for (n, part) in message.split('`').enumerate() {
+        // A value precedes the names that the rule permits.
+        match n % 2 == 1 && (!is_name(part) || is_variant && n == 1) {
+            true => shown += HIDDEN,
+            false => shown += part,
+        }
+        shown.push('`');
+    }
+    shown.pop();
+    shown
+}
+
+/// Removes the names of unknown fields that look like a key.
+fn without_values_in_path(path: &str) -> String {
+    let segments = path.split('.').map(|segment| {
+        let name = segment.split('[').next().unwrap_or_default();
+        if is_name(name) { segment } else { HIDDEN }
+    });
+    segments.collect::<Vec<_>>().join(".")
+}
+
+/// Whether a text looks like the name of a field. Keys are longer, or contain other characters.
+fn is_name(text: &str) -> bool {
+    text.len() <= 30 && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
 }
 
 impl fmt::Display for ConfigError {

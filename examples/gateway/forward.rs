@@ -1,5 +1,6 @@
 //! Forwards a request to the stack, and its answer to the client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -12,9 +13,10 @@ use steadfast::crates::core::layer::leaves_root;
 use steadfast::{AiStack, BoxError, Exhausted, ResponseBody, Trail};
 use tokio::time::timeout;
 
-use super::headers::{insert_attempts, insert_endpoint, remove_connection_headers};
+use super::headers::{insert_attempts, insert_endpoint, mark_redirect, remove_private_headers};
 use super::intake::Intake;
 use super::reject::reject;
+use super::screen::Screen;
 
 /// The time to drain a body that is too large. Many clients read only after they have sent the whole
 /// body, and would lose the answer with the connection.
@@ -25,12 +27,16 @@ const LINGER: Duration = Duration::from_secs(10);
 pub(crate) struct Forward {
     pub(crate) stack: AiStack,
     pub(crate) intake: Intake,
+    pub(crate) screen: Arc<Screen>,
 }
 
 /// Sends a request through the stack. If the client disconnects, hyper drops the future, which ends
 /// the attempt.
 pub(crate) async fn forward(State(state): State<Forward>, request: Request) -> Response {
-    let Forward { stack, intake } = state;
+    if let Some(answer) = state.screen.answer(&request) {
+        return answer;
+    }
+    let Forward { stack, intake, .. } = state;
     let (mut head, mut body) = request.into_parts();
     if leaves_root(head.uri.path()) {
         return not_found().await;
@@ -63,7 +69,8 @@ fn discard(mut body: Body) {
 
 fn answer(response: Response<ResponseBody>) -> Response {
     let (mut head, body) = response.into_parts();
-    remove_connection_headers(&mut head.headers);
+    remove_private_headers(&mut head.headers);
+    mark_redirect(head.status, &mut head.headers);
     // The version describes the connection to the endpoint, which can be older than the client's.
     head.version = Version::default();
     if let Some(trail) = head.extensions.remove::<Trail>() {
@@ -71,6 +78,13 @@ fn answer(response: Response<ResponseBody>) -> Response {
         insert_attempts(&mut head.headers, &trail);
         insert_endpoint(&mut head.headers, &trail);
     }
+    // Trailers are headers, too.
+    let body = body.map_frame(|mut frame| {
+        if let Some(trailers) = frame.trailers_mut() {
+            remove_private_headers(trailers);
+        }
+        frame
+    });
     Response::from_parts(head, Body::new(body))
 }
 

@@ -1,6 +1,8 @@
-//! Headers of an answer: hop-by-hop headers are removed, and the number of attempts is added.
+//! Headers of an answer: the headers of one connection and forged headers are removed, and the number
+//! of attempts is added.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use steadfast::Trail;
 use steadfast::crates::core::Attempt;
 use steadfast::crates::core::layer::{is_hop_by_hop, remove_named_by_connection};
@@ -10,11 +12,19 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-steadfast-attempts");
 /// The endpoint that answered, if there were several attempts.
 const ENDPOINT: HeaderName = HeaderName::from_static("x-steadfast-endpoint");
 
-/// Removes the headers of one connection or of one proxy.
-pub(crate) fn remove_connection_headers(headers: &mut HeaderMap) {
+/// A mark of redirects: the endpoint chose the target, and the gateway did not follow it.
+const REDIRECT: HeaderName = HeaderName::from_static("x-steadfast-redirect");
+const NOT_FOLLOWED: HeaderValue = HeaderValue::from_static("not-followed");
+/// The start of the names of the gateway's own headers.
+const OWN: &str = "x-steadfast-";
+
+/// Removes the headers of one connection or of one proxy, and headers that only the gateway may send.
+pub(crate) fn remove_private_headers(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);
-    let is_private =
-        |name: &&HeaderName| is_hop_by_hop(name) || name.as_str().starts_with("proxy-");
+    let is_private = |name: &&HeaderName| {
+        let text = name.as_str();
+        is_hop_by_hop(name) || text.starts_with("proxy-") || text.starts_with(OWN)
+    };
     while let Some(name) = headers.keys().find(is_private).cloned() {
         headers.remove(name);
     }
@@ -39,6 +49,13 @@ pub(crate) fn insert_endpoint(headers: &mut HeaderMap, trail: &Trail) {
     }
 }
 
+/// Marks a redirect as not followed.
+pub(crate) fn mark_redirect(status: StatusCode, headers: &mut HeaderMap) {
+    if status.is_redirection() && headers.contains_key(LOCATION) {
+        headers.insert(REDIRECT, NOT_FOLLOWED);
+    }
+}
+
 /// Returns the attempt with the forwarded answer: the last attempt if it succeeded, otherwise the
 /// last attempt with an answer in the lowest tier.
 fn answered(attempts: &[Attempt]) -> Option<&Attempt> {
@@ -53,7 +70,6 @@ fn answered(attempts: &[Attempt]) -> Option<&Attempt> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::StatusCode;
     use steadfast::crates::core::layer::RecordAttempts;
     use steadfast::{Class, Verdict};
     use tokio::time::Instant;
@@ -115,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn hop_by_hop_headers_are_removed() {
+    fn hop_by_hop_and_forged_headers_are_removed() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "keep-alive, X-Private"),
@@ -129,12 +145,15 @@ mod tests {
             ("trailer", "x"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
+            ("x-steadfast-endpoint", "forged"),
+            ("X-Steadfast-Anything", "forged"),
             ("content-type", "text/plain"),
             ("x-request-id", "7"),
         ] {
+            let name: HeaderName = name.parse().unwrap();
             headers.append(name, HeaderValue::from_static(value));
         }
-        remove_connection_headers(&mut headers);
+        remove_private_headers(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "x-request-id"]);

@@ -20,13 +20,22 @@
 //! | `/healthz` | `ok` while the process runs |
 //!
 //! After more than one attempt, the header `x-steadfast-attempts` has their number, and
-//! `x-steadfast-endpoint` the name of the endpoint that answered.
+//! `x-steadfast-endpoint` the name of the endpoint that answered. Redirects are not followed: they pass
+//! with `x-steadfast-redirect: not-followed`, except for generated answers, which have none. Headers with
+//! such names of an endpoint are removed.
 //!
 //! # Bounds
 //!
 //! [`Limits`] bounds the number of connections and requests, the time of unfinished requests and the
 //! memory of all request bodies. Beyond a bound, the answer is `503` with `Retry-After`. A connection
 //! without a complete request is closed for a new one.
+//!
+//! # Web pages
+//!
+//! Any web page can send requests to a server on loopback. If `listen` is a loopback address, the gateway
+//! rejects requests for other hosts than this machine (a page may rebind its own name to this address),
+//! and requests of pages of other origins. `hosts` and `origins` permit further values, and `"*"` all.
+//! The gateway answers `OPTIONS` itself, and rejects `CONNECT`, `TRACE` and protocol upgrades.
 //!
 //! # Dropped requests
 //!
@@ -43,6 +52,7 @@ mod metrics;
 mod program;
 mod reject;
 mod routes;
+mod screen;
 mod server;
 mod status;
 

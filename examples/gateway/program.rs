@@ -55,6 +55,7 @@ pub async fn program(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn run(config: Config) -> Result<(), BoxError> {
     let prometheus = install_metrics()?;
     tokio::spawn(keep_up(prometheus.clone()));
+    let stop = stop_signal()?;
     let listener = bind("listen", config.listen).await?;
     // Port 0 selects a free port, and a script needs to know it.
     let mut shown = format!("listening on http://{}\n", listener.local_addr()?);
@@ -69,7 +70,7 @@ async fn run(config: Config) -> Result<(), BoxError> {
     let mut stdout = io::stdout();
     stdout.write_all(shown.as_bytes())?;
     stdout.flush()?;
-    serve(listener, router(&config), &config.limits, stop_signal()).await;
+    serve(listener, router(&config), &config.limits, stop).await;
     Ok(())
 }
 

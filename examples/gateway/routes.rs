@@ -1,15 +1,18 @@
 //! The routes of the gateway.
 
 use std::future::ready;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::config::Config;
 use super::forward::{Forward, forward, not_found};
 use super::intake::Intake;
+use super::screen::screen;
 use super::status::status;
 
 /// The content type of the Prometheus text format.
@@ -20,10 +23,13 @@ pub fn router(config: &Config) -> Router {
     let state = Forward {
         stack: config.stack.clone(),
         intake: Intake::new(&config.limits),
+        screen: Arc::new(config.screen.clone()),
     };
-    Router::new()
-        .route("/v1/{*rest}", any(forward))
-        .route("/healthz", get(|| ready("ok\n")))
+    let mut api = Router::new().route("/v1/{*rest}", any(forward));
+    if let Some(cors) = config.screen.cors() {
+        api = api.layer(cors);
+    }
+    api.route("/healthz", get(|| ready("ok\n")))
         .fallback(not_found)
         .with_state(state)
 }
@@ -37,5 +43,6 @@ pub fn admin_router(config: &Config, prometheus: PrometheusHandle) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| ready("ok\n")))
         .fallback(not_found)
+        .layer(from_fn_with_state(config.admin_screen.clone(), screen))
         .with_state(config.stack.clone())
 }

@@ -1,37 +1,77 @@
 //! Signals of the operating system.
 
-use std::future::pending;
 use std::io;
+use std::process;
 
-use tokio::signal;
+#[cfg(not(unix))]
+use tokio::signal::ctrl_c;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for ctrl-c or SIGTERM.
-pub async fn stop_signal() {
-    tokio::select! {
-        result = signal::ctrl_c() => pending_on_error(result).await,
-        () = terminated() => {}
-    }
+/// The exit code of a process that a second signal ends: 128 and the number of SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Installs the handlers, and returns a future that waits for ctrl-c or SIGTERM.
+///
+/// After the first signal, a second one ends the process at once, without the end of answers in
+/// progress. SIGHUP does not end the process: a terminal that closes sends it.
+///
+/// # Errors
+///
+/// Returns an error if a handler cannot be installed.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut signals = Signals::install()?;
+    Ok(async move {
+        signals.stop().await;
+        tokio::spawn(async move {
+            signals.stop().await;
+            tracing::info!("ended by a second signal");
+            process::exit(INTERRUPTED);
+        });
+    })
 }
 
 #[cfg(unix)]
-async fn terminated() {
-    match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-        Ok(mut signal) => {
-            signal.recv().await;
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hangup.recv() => tracing::info!("SIGHUP has no effect"),
+            }
         }
-        Err(error) => pending_on_error(Err(error)).await,
     }
 }
 
 #[cfg(not(unix))]
-async fn terminated() {
-    pending().await
-}
+struct Signals;
 
-/// Waits forever if a signal handler cannot be installed.
-async fn pending_on_error(result: io::Result<()>) {
-    if let Err(error) = result {
-        tracing::info!(%error, "no signal handler");
-        pending::<()>().await;
+#[cfg(not(unix))]
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn stop(&mut self) {
+        if let Err(error) = ctrl_c().await {
+            tracing::info!(%error, "no signal handler");
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -71,10 +71,54 @@ async fn answer_passes_without_hop_by_hop_headers() {
     assert_eq!(text(answer).await, "short and stout");
 }
 
+/// A client would trust the name of an endpoint that an upstream chose.
+#[tokio::test]
+async fn forged_headers_of_upstream_are_removed() {
+    let upstream = Upstream::start().await.unwrap();
+    upstream.set(
+        Reply::ok()
+            .header("x-steadfast-endpoint", "forged")
+            .header("x-steadfast-attempts", "1000")
+            .header("x-steadfast-redirect", "forged"),
+    );
+    let gateway = Gateway::over(&[&upstream]).await;
+    let answer = gateway.post(CHAT, REQUEST).await;
+    assert_eq!(answer.status(), 200);
+    let mut names = answer.headers().keys();
+    let forged = names.find(|name| name.as_str().starts_with("x-steadfast-"));
+    assert_eq!(forged, None);
+}
+
+#[tokio::test]
+async fn redirect_passes_as_not_followed_and_fails_generation() {
+    let [first, second] = upstreams(["first", "second"]).await;
+    let location = [("location", "http://127.0.0.1:1/elsewhere")];
+    first.set(Reply::raw(307, location, "moved"));
+    let gateway = Gateway::over(&[&first, &second]).await;
+    let answer = gateway.get("/v1/models").await;
+    assert_eq!(answer.status(), 307);
+    assert_eq!(header(&answer, "x-steadfast-redirect"), "not-followed");
+
+    let answer = gateway.post(CHAT, REQUEST).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "x-steadfast-endpoint"), "second");
+
+    second.set(Reply::raw(307, location, "moved"));
+    let answer = gateway.post(CHAT, REQUEST).await;
+    assert_eq!(answer.status(), 502);
+    assert!(!answer.headers().contains_key("location"));
+    let text = json(answer).await["error"]["message"].to_string();
+    assert!(
+        text.contains("redirect 307, which is not followed"),
+        "{text}"
+    );
+}
+
 #[tokio::test]
 async fn http2_client_for_other_authority_reaches_http1_endpoint() {
     let upstream = Upstream::start().await.unwrap();
-    let gateway = Gateway::over(&[&upstream]).await;
+    let endpoint = endpoint_table("a", &upstream.url());
+    let gateway = Gateway::with("hosts = ['api.example.test']\n", &endpoint).await;
     let socket = TcpStream::connect(gateway.addr).await.unwrap();
     let handshake =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket));

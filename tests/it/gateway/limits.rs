@@ -58,7 +58,7 @@ async fn oversized_body_is_drained_so_client_reads_413() {
         format!("transfer-encoding: chunked\r\n\r\n{size:x}\r\n{body}\r\n0\r\n\r\n"),
     ] {
         let mut socket = TcpStream::connect(gateway.addr).await.unwrap();
-        let head = format!("POST {CHAT} HTTP/1.1\r\nhost: gateway.test\r\n");
+        let head = format!("POST {CHAT} HTTP/1.1\r\nhost: localhost\r\n");
         in_time(socket.write_all((head + &sent).as_bytes()))
             .await
             .unwrap();
@@ -75,7 +75,7 @@ async fn oversized_body_with_expect_gets_413_at_once() {
     let mut socket = TcpStream::connect(gateway.addr).await.unwrap();
     let size = MAX_BODY + 1;
     let head = format!(
-        "POST {CHAT} HTTP/1.1\r\nhost: gateway.test\r\n\
+        "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\n\
          expect: 100-continue\r\ncontent-length: {size}\r\n\r\n"
     );
     let start = Instant::now();

@@ -5,6 +5,7 @@ mod configuration;
 mod forwarding;
 mod limits;
 mod operations;
+mod screen;
 mod streaming;
 
 use std::convert::Infallible;
