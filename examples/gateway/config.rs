@@ -85,15 +85,17 @@ impl Config {
             ConfigError::in_text(&error.into_inner(), Some(path), text)
         })?;
         let limits = file.limits.validate();
-        limits.map_err(|error| ConfigError::invalid(error.within("limits")))?;
+        limits.map_err(|error| ConfigError::invalid(&error.within("limits")))?;
         // The gateway holds each body in memory.
         let replay_limit = &mut file.stack.retry.replay_limit;
         replay_limit.get_or_insert(file.limits.max_body as u64);
         let (hosts, origins) = (file.hosts.as_deref(), file.origins.as_deref());
-        let screen = Screen::new(file.listen, hosts, origins).map_err(ConfigError::invalid)?;
+        let screen = Screen::new(file.listen, hosts, origins)
+            .map_err(|error| ConfigError::invalid(&error))?;
         let admin = file.admin.unwrap_or(file.listen);
         // No web page needs the routes of the operators.
-        let admin_screen = Screen::new(admin, hosts, None).map_err(ConfigError::invalid)?;
+        let admin_screen =
+            Screen::new(admin, hosts, None).map_err(|error| ConfigError::invalid(&error))?;
         let stack = file.stack.builder(&file.endpoint);
         let stack = stack.and_then(|stack| stack.build());
         Ok(Self {
@@ -102,7 +104,7 @@ impl Config {
             limits: file.limits,
             screen,
             admin_screen,
-            stack: stack.map_err(ConfigError::invalid)?,
+            stack: stack.map_err(|error| ConfigError::invalid(&error))?,
         })
     }
 }
@@ -119,7 +121,7 @@ impl ConfigError {
     }
 
     /// The error of a value. A text is not shown: it may be a key in the wrong field.
-    fn invalid(error: InvalidConfig) -> Self {
+    fn invalid(error: &InvalidConfig) -> Self {
         let (field, reason, value) = (error.field(), error.reason(), error.value());
         let is_number = value.len() <= MAX_NUMBER
             && value.starts_with(|c: char| c.is_ascii_digit() || c == '-')

@@ -23,9 +23,9 @@ const ARGS: [&str; 2] = ["--config", "/dev/stdin"];
 
 /// A gateway in its own process. It is killed at drop.
 #[derive(Debug)]
-pub(super) struct GatewayProcess {
+pub(crate) struct GatewayProcess {
     child: Child,
-    pub(super) addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
 }
 
 impl GatewayProcess {
@@ -37,7 +37,7 @@ impl GatewayProcess {
     }
 
     /// Starts a gateway with a configuration, which lacks only `listen`, and with variables.
-    pub(super) async fn start(config: &str, variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(config: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = program_of_gateway();
         command.env(CHILD, "1").env("RUST_LOG", "warn");
         command.envs(variables.iter().copied());
@@ -56,6 +56,21 @@ impl GatewayProcess {
             panic!("{}", text_of(&output));
         };
         Self { child, addr }
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let mut kill = Command::new("kill");
+        kill.args([&format!("-{name}"), &self.child.id().to_string()]);
+        assert!(kill.status().expect("a shell command").success(), "{name}");
+    }
+
+    /// Returns its exit code, or `None` while it runs.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child
+            .try_wait()
+            .expect("a child")
+            .map(|status| status.code().unwrap_or(-1))
     }
 
     /// Returns its resident memory in KiB, now and at its peak.

@@ -5,7 +5,7 @@
 
 mod bombs;
 mod callers;
-mod child;
+pub(crate) mod child;
 mod disconnects;
 mod events;
 mod gzip;

@@ -6,6 +6,8 @@ mod forwarding;
 mod limits;
 mod operations;
 mod screen;
+#[cfg(unix)]
+mod signals;
 mod streaming;
 
 use std::convert::Infallible;
