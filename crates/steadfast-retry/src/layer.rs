@@ -11,7 +11,7 @@ use tower_layer::Layer;
 
 use crate::backoff::Backoff;
 use crate::mode::{CloneBody, Prepared, Replay};
-use crate::policy::Policy;
+use crate::policy::{Policy, Refusals};
 use crate::random::Random;
 use crate::retry::Settings;
 use crate::service::RetryOn429;
@@ -277,6 +277,7 @@ impl<S, M: Clone> Layer<S> for RetryOn429Layer<M> {
             backoff: config.backoff,
             budget: config.budget,
             safety: config.safety,
+            refusals: Refusals::default(),
             observers: config.observers,
             random: config.random.source(),
         };

@@ -99,8 +99,9 @@ where
         let template = head.clone();
         attempt::number(&mut head.headers, header, 1);
         let recorded = trail.as_ref().map_or(0, Trail::len);
+        let started = Instant::now();
         let trail = trail.unwrap_or_else(|| {
-            let trail = Trail::new();
+            let trail = Trail::since(started);
             head.extensions.insert(trail.clone());
             trail
         });
@@ -109,7 +110,6 @@ where
         // The instance that was polled ready is called, and stays with the request.
         let clone = self.inner.clone();
         let mut service = mem::replace(&mut self.inner, clone);
-        let started = Instant::now();
         let future = span.in_scope(|| service.call(Request::from_parts(head, body)));
         let settings = self.settings.clone();
         let sent = (recorded, started);

@@ -26,6 +26,8 @@ pub(crate) struct Eligibility<'a> {
     pub(crate) prefer_wait: Duration,
     /// The request does not wait for one endpoint while another can take it.
     pub(crate) hurries: bool,
+    /// When the request arrived, if a layer above has recorded it.
+    pub(crate) arrived: Option<Instant>,
     /// The earlier attempts of the request.
     pub(crate) tried: Vec<Attempt>,
     /// Endpoints that other attempts of the request use.
@@ -132,11 +134,10 @@ impl Eligibility<'_> {
         self.options.is_none() && is_new
     }
 
-    /// Returns the start of the first attempt, or `now` before any attempt.
+    /// Returns the arrival of the request. Waits between two attempts count, although this balancer
+    /// did not see the request meanwhile.
     pub(crate) fn since(&self, now: Instant) -> Instant {
-        self.tried
-            .first()
-            .map_or(now, |first| first.started.min(now))
+        self.arrived.map_or(now, |arrived| arrived.min(now))
     }
 
     /// Returns whether the routing options prefer `endpoint`.

@@ -12,6 +12,7 @@ use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::{Eligibility, Order, Stage};
 use crate::select::outlook::Outlook;
 use crate::select::request_context::RequestContext;
+use crate::select::vain::turn_away;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
 use crate::state::limits::limit_state::LimitState;
@@ -60,7 +61,9 @@ impl PoolContext {
             |deadline| deadline.instant(),
         );
         let at = known_end(&eligibility, until, now).or_else(|| end_of_limit(&eligibility, now));
-        at.map_or(Next::Never, Next::At)
+        at.map_or(Next::Never, |at| {
+            self.after_limit(&eligibility, context, at, now)
+        })
     }
 
     /// Rejects a request that no endpoint can take. The rejection has the root cause as its class,
@@ -75,7 +78,9 @@ impl PoolContext {
         slot_in: Option<Duration>,
         now: Instant,
     ) -> Exhausted {
-        let limited = end_of_limit(&context.eligibility(self, snapshot), now);
+        let eligibility = context.eligibility(self, snapshot);
+        let limited = end_of_limit(&eligibility, now);
+        turn_away(&eligibility, context);
         let trail = context.trail.clone().unwrap_or_default();
         let outlook = Outlook::of(snapshot, context, &trail.attempts(), now);
         // A wait of zero is no hint, because another request was faster.
@@ -90,7 +95,9 @@ impl PoolContext {
         }
         // A limit ends by itself and is worth a wait. A broken pool is not.
         let next = limited.filter(|_| slot_in.is_none());
-        trail.set_next(next.map_or(Next::Never, Next::At));
+        trail.set_next(next.map_or(Next::Never, |at| {
+            self.after_limit(&eligibility, context, at, now)
+        }));
         self.signals.observers.emit(&Event::Exhausted { retry_in });
         Exhausted::new(trail, verdict, None)
     }
@@ -109,7 +116,7 @@ pub(crate) fn soonest(
 }
 
 /// Returns the earliest end of a limit of an eligible endpoint. Broken endpoints do not count.
-fn end_of_limit(eligibility: &Eligibility<'_>, now: Instant) -> Option<Instant> {
+pub(super) fn end_of_limit(eligibility: &Eligibility<'_>, now: Instant) -> Option<Instant> {
     endpoints(eligibility.snapshot)
         .filter_map(|endpoint| {
             eligibility

@@ -12,3 +12,4 @@ pub(crate) mod random;
 pub(crate) mod request_context;
 pub(crate) mod selector;
 pub(crate) mod strategy;
+mod vain;

@@ -54,6 +54,11 @@ impl RequestContext {
         }
     }
 
+    /// Returns a number that no other present request has, if a layer above retries this one.
+    pub(crate) fn identity(&self) -> Option<usize> {
+        self.trail.as_ref().map(Trail::identity)
+    }
+
     /// Returns the estimated tokens of the request.
     pub(crate) fn tokens(&self) -> Option<u64> {
         self.demand.tokens
@@ -79,6 +84,7 @@ impl RequestContext {
             demand: &self.demand,
             prefer_wait: shared.config.prefer_wait,
             hurries: false,
+            arrived: self.trail.as_ref().map(Trail::arrived),
             tried: trail.map(Trail::attempts).unwrap_or_default(),
             excluded: group.map(AttemptGroup::excluded).unwrap_or_default(),
             lost: Vec::new(),

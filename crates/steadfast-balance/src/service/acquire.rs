@@ -116,6 +116,11 @@ where
             let error = waiting.as_mut().and_then(|waiting| waiting.error.take());
             return Step::Done(Err(error.unwrap_or_else(|| no_other(context))));
         }
+        if shared.leaves_in_vain(&search.eligibility, context, now) {
+            let error = waiting.as_mut().and_then(|waiting| waiting.error.take());
+            let exhausted = || shared.exhausted(snapshot, context, None, now).into();
+            return Step::Done(Err(error.unwrap_or_else(exhausted)));
+        }
         let view = View {
             pool,
             shared,

@@ -56,6 +56,9 @@ impl LoadGuard {
         endpoint.load.used(endpoint.since_start(now));
         endpoint.load.was_in_vain();
         let cooled = endpoint.refused(&self.tickets, verdict, status, now);
+        if let Some(request) = context.identity() {
+            endpoint.limits.turn_away(&context.demand, request);
+        }
         let receipt = self.settle(counted, cooled);
         let receipt = receipt.map(|receipt| (endpoint_id, receipt.to_bits()));
         self.record(context, (verdict, status), receipt, now);

@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use http::Extensions;
+use tokio::time::Instant;
 
 use crate::endpoint::EndpointName;
 
@@ -21,23 +22,42 @@ pub(crate) use self::record::{Clauses, Explain};
 /// The retry layer inserts it into the extensions of a request. A response after more than one
 /// attempt contains it, and so does [`Exhausted`](crate::Exhausted). Clones share one record. A
 /// trail belongs to one request: a second request with the same trail is not retried.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Trail(pub(crate) Arc<Record>);
 
 impl Trail {
     /// The maximum number of attempts that are kept: the first, and the latest of the others.
     pub const MAX_ATTEMPTS: usize = record::MAX_ATTEMPTS;
 
-    /// Creates an empty trail.
+    /// Creates an empty trail of a request that arrives now.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::since(Instant::now())
+    }
+
+    /// Creates an empty trail of a request that arrived at `arrived`.
+    #[must_use]
+    pub fn since(arrived: Instant) -> Self {
+        Self(Arc::new(Record::new(arrived)))
+    }
+
+    /// Returns when the request arrived. All its waits count from this instant, those between two
+    /// attempts included.
+    #[must_use]
+    pub fn arrived(&self) -> Instant {
+        self.0.arrived
     }
 
     /// Returns the trail in the extensions of a request or of a response.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
+    }
+
+    /// Returns a number that no other present trail has.
+    #[must_use]
+    pub fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     /// Returns the number of attempts so far.
@@ -98,6 +118,12 @@ impl Trail {
         // Values are pushed and replaced whole, so a panic cannot leave them inconsistent.
         let attempts = self.0.attempts.lock();
         attempts.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Trail {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -10,6 +10,8 @@ pub enum Next {
     RetrySameNow,
     /// At this instant, at some endpoint. The instant may have passed already.
     At(Instant),
+    /// At this instant, but the request must not wait for it: other requests waited in vain.
+    Later(Instant),
     /// Not at all: no endpoint takes this request again.
     Never,
 }

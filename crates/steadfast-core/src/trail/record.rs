@@ -11,8 +11,9 @@ use super::next::Next;
 pub(super) const MAX_ATTEMPTS: usize = 128;
 
 /// The state that clones of a trail share.
-#[derive(Default)]
 pub(crate) struct Record {
+    /// When the request arrived at the first layer with a trail.
+    pub(super) arrived: Instant,
     pub(crate) retried: AtomicBool,
     /// Whether the request fails alike at endpoints that serve others.
     pub(crate) at_fault: AtomicBool,
@@ -49,6 +50,20 @@ pub(crate) type Clauses = dyn fmt::Display + Send + Sync;
 /// each endpoint.
 pub(crate) type Explain =
     dyn Fn(&[Attempt], Instant) -> (Option<Instant>, Option<Arc<Clauses>>) + Send + Sync;
+
+impl Record {
+    /// Starts without attempts.
+    pub(super) fn new(arrived: Instant) -> Self {
+        Self {
+            arrived,
+            retried: AtomicBool::default(),
+            at_fault: AtomicBool::default(),
+            count: AtomicUsize::default(),
+            tier: AtomicU16::default(),
+            attempts: Mutex::default(),
+        }
+    }
+}
 
 impl Attempts {
     pub(crate) fn push(&mut self, attempt: Attempt) {

@@ -84,6 +84,17 @@ fn receipt_is_taken_once() {
     assert_eq!(trail.take_receipts(&|_| true), [(0, 2)]);
 }
 
+/// A layer that sleeps between attempts would otherwise make an old request look new.
+#[tokio::test(start_paused = true)]
+async fn arrival_is_that_of_request_and_not_of_attempt() {
+    let start = Instant::now();
+    let trail = Trail::since(start);
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    trail.record(attempt("primary", Class::RateLimited));
+    assert_eq!(trail.clone().arrived(), start);
+    assert_eq!(Trail::new().arrived(), Instant::now());
+}
+
 #[test]
 fn retries_are_claimed_once() {
     let trail = Trail::new();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use steadfast_core::InvalidConfig;
 
+use super::hint::Hint;
 use super::jitter::{Jitter, Wait};
 
 /// The wait before each retry: a bound that grows from retry to retry, and its random part.
@@ -142,18 +143,19 @@ impl Backoff {
 
     /// Draws the wait after a hint. `retry` is the number of earlier hints that did not help.
     ///
-    /// All clients that the server refused got the same hint, and returned at the same time. After
-    /// the first hint, the random part is therefore as for the longest wait. The fixed part does
-    /// not grow: a server that sends hints needs no longer pause.
+    /// All clients that the server refused got the same hint, and returned at the same time. The
+    /// random part therefore grows with the evidence of a crowd, up to the longest wait. The fixed part
+    /// does not grow: a server that sends hints needs no longer pause.
     pub(crate) fn draw_for_hint(
         &self,
         retry: u32,
+        hint: Hint,
         before: Duration,
         random: impl FnOnce() -> f64,
     ) -> Wait {
         let bound = self.bound(retry);
         let spread = match &self.schedule {
-            Schedule::Doubling { max, .. } if retry > 0 => *max,
+            Schedule::Doubling { max, .. } if retry > 0 => hint.spread(retry, bound, *max),
             _ => bound,
         };
         self.draw_within(bound, spread, before, random)

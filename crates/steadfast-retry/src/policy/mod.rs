@@ -3,10 +3,12 @@
 mod limits;
 mod outcome;
 mod price;
+mod refusals;
 mod rules;
 
 pub(crate) use self::limits::{Limits, Spent};
 pub(crate) use self::outcome::{Decision, Outcome};
+pub(crate) use self::refusals::Refusals;
 pub(crate) use self::rules::{Policy, WAIT_TOO_LONG};
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub(crate) struct Outcome {
     pub(crate) first: bool,
     /// When the last attempt was sent.
     pub(crate) started: Instant,
+    /// The number of other requests that were refused since the last refusal of this one.
+    pub(crate) others: u32,
     /// Whether the request fails alike at endpoints that serve other requests.
     pub(crate) at_fault: bool,
 }
@@ -68,7 +70,7 @@ impl Outcome {
 
     /// Returns whether a limit refused the attempt, or a balancer rejected it and reports when to
     /// send it.
-    pub(super) fn is_throttled(&self) -> bool {
+    pub(crate) fn is_throttled(&self) -> bool {
         self.verdict.class() == Class::RateLimited || !self.attempted
     }
 

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::limits::{Limits, Spent};
 use super::outcome::{Decision, Outcome};
-use crate::backoff::{Backoff, Wait};
+use super::refusals::Refusals;
+use crate::backoff::{Backoff, Hint, Wait};
 use crate::overrides::RetryOverride;
 use crate::random::RandomSource;
 
@@ -29,6 +30,8 @@ pub(crate) struct Policy {
     pub(crate) budget: Option<RetryBudget>,
     /// The requests that are safe to repeat.
     pub(crate) safety: Safety,
+    /// The refusals of all requests.
+    pub(crate) refusals: Refusals,
     /// Notified of each retry.
     pub(crate) observers: Observers,
     /// The source of jitter.
@@ -72,6 +75,7 @@ impl Policy {
         }
         match next {
             Some(Next::Never) => Decision::GiveUp("no endpoint may take it"),
+            Some(Next::Later(_)) => Decision::GiveUp(WAIT_TOO_LONG),
             Some(Next::Now) if attempted => {
                 self.at_once(outcome, outcome.price_of_move(), limits, spent, now)
             }
@@ -164,11 +168,20 @@ impl Policy {
     /// Draws the wait before the next attempt: the hint is a floor, and jitter adds to it.
     fn draw(&self, outcome: Outcome, waits: u32, spent: Spent) -> Wait {
         let random = || self.random.draw();
-        if outcome.is_throttled() && outcome.verdict.hint().is_some() {
-            let draw = Backoff::draw_for_hint;
-            return draw(&self.backoff, waits, spent.last_wait, random);
-        }
-        self.backoff.draw(waits, spent.last_wait, random)
+        let hint = outcome.verdict.hint().filter(|_| outcome.is_throttled());
+        let Some(wait) = hint else {
+            return self.backoff.draw(waits, spent.last_wait, random);
+        };
+        // A balancer admits one probe after the other, so its own crowd needs no spread.
+        let others = outcome.next.map_or(outcome.others, |_| 0);
+        let draw = Backoff::draw_for_hint;
+        draw(
+            &self.backoff,
+            waits,
+            Hint { wait, others },
+            spent.last_wait,
+            random,
+        )
     }
 }
 

@@ -19,6 +19,7 @@ fn policy() -> Policy {
         backoff: Backoff::default(),
         budget: Some(RetryBudget::default()),
         safety: Safety::idempotent(),
+        refusals: Refusals::default(),
         observers: Observers::new(),
         // The longest possible waits.
         random: RandomSource::given(|| 1.0),
@@ -43,6 +44,7 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         paid: 0,
         first: false,
         started: Instant::now(),
+        others: 0,
         at_fault: false,
     }
 }
@@ -107,24 +109,45 @@ async fn jitter_only_adds_to_hint() {
     }
 }
 
-/// Without a hint, the waits are random already.
+/// Without a hint, the waits are random already. A lone client waited 5 s on average after its second
+/// hint of 1 s.
 #[tokio::test(start_paused = true)]
-async fn second_hint_in_a_row_spreads_wait() {
+async fn hint_in_vain_spreads_wait_by_evidence_of_crowd() {
     let now = Instant::now();
-    for (class, hint, waits, expected) in [
-        (Class::RateLimited, Some(SECOND), 0, SECOND + SECOND / 2),
-        (Class::RateLimited, Some(SECOND), 1, 9 * SECOND),
-        (Class::RateLimited, None, 1, SECOND),
-        (Class::Overloaded, Some(SECOND), 1, 2 * SECOND),
+    let quarter = SECOND / 4;
+    for (class, hint, (waits, others), expected) in [
+        (
+            Class::RateLimited,
+            Some(SECOND),
+            (0, 0),
+            SECOND + SECOND / 2,
+        ),
+        (
+            Class::RateLimited,
+            Some(SECOND),
+            (0, 99),
+            SECOND + SECOND / 2,
+        ),
+        (Class::RateLimited, Some(SECOND), (1, 0), SECOND + quarter),
+        (Class::RateLimited, Some(SECOND), (1, 3), 2 * SECOND),
+        (Class::RateLimited, Some(SECOND), (1, 31), 9 * SECOND),
+        (Class::RateLimited, Some(SECOND), (1, u32::MAX), 9 * SECOND),
+        (Class::RateLimited, Some(20 * SECOND), (1, 0), 25 * SECOND),
+        (Class::RateLimited, Some(SECOND), (2, 0), 17 * SECOND),
+        (Class::RateLimited, Some(SECOND), (3, 0), 9 * SECOND),
+        (Class::RateLimited, Some(Duration::ZERO), (1, 0), SECOND),
+        (Class::RateLimited, None, (1, 99), SECOND),
+        (Class::Overloaded, Some(SECOND), (1, 99), 2 * SECOND),
     ] {
         let mut limited = outcome(class, None);
+        limited.others = others;
         limited.verdict = limited.verdict.with_hint(hint);
         let spent = Spent { waits, ..spent(1) };
         let decision = policy().decide(limited, limits(), spent, now);
         assert_eq!(
             wait(&decision),
             Some(expected),
-            "{class} {hint:?} after {waits}"
+            "{class} {hint:?} after {waits}, {others} others"
         );
     }
 }

@@ -35,6 +35,8 @@ struct Planned {
     counts: bool,
     /// The tokens that the next attempt costs.
     cost: Option<Withdrawal>,
+    /// The number of the last refusal.
+    refused: Option<u32>,
 }
 
 impl<S, K, B: Body> Retry<S, K, B> {
@@ -68,7 +70,8 @@ impl<S, K, B: Body> Retry<S, K, B> {
     {
         let attempted = self.record(verdict, outcome.as_ref());
         let (limits, spent) = self.end_attempt(attempted, verdict);
-        let known = self.known(attempted, verdict);
+        let mut known = self.known(attempted, verdict);
+        let refused = self.count_refusal(&mut known);
         let now = Instant::now();
         // The oldest attempts beyond this number are forgotten. Their endpoints look untried, and
         // a move to an untried endpoint is free.
@@ -81,7 +84,12 @@ impl<S, K, B: Body> Retry<S, K, B> {
         };
         match decision {
             Decision::Again { wait, counts, cost } => {
-                let planned = Planned { wait, counts, cost };
+                let planned = Planned {
+                    wait,
+                    counts,
+                    cost,
+                    refused,
+                };
                 self.plan(outcome, planned, (limits, spent), (verdict, now));
                 Step::Again(wait)
             }
@@ -145,8 +153,20 @@ impl<S, K, B: Body> Retry<S, K, B> {
             paid: past.map_or(0, |past| past.reserved_tokens()),
             first,
             started: self.started,
+            others: 0,
             at_fault: self.trail.is_at_fault(),
         }
+    }
+
+    /// Counts a refusal, and notes how many other requests were refused since the last one.
+    fn count_refusal(&self, known: &mut Outcome) -> Option<u32> {
+        let last = self.past.as_ref().and_then(|past| past.refused);
+        if !known.is_throttled() {
+            return last;
+        }
+        let (number, others) = self.settings.policy.refusals.count(last);
+        known.others = others;
+        Some(number)
     }
 
     /// Keeps the outcome, and prepares the next attempt.
@@ -157,10 +177,16 @@ impl<S, K, B: Body> Retry<S, K, B> {
         (limits, spent): (Limits, Spent),
         (verdict, now): (Verdict, Instant),
     ) {
-        let Planned { wait, counts, cost } = planned;
+        let Planned {
+            wait,
+            counts,
+            cost,
+            refused,
+        } = planned;
         let tier = self.trail.tier();
         let past = self.past.get_or_insert_with(|| Box::new(Past::new(limits)));
         past.spent = spent;
+        past.refused = refused;
         past.best.keep(tier, verdict, outcome);
         past.reserve(cost);
         past.counted |= counts;

@@ -23,6 +23,8 @@ pub(super) struct Past<B: Body> {
     at_stake: AtStake,
     /// The next attempt was counted already.
     pub(super) counted: bool,
+    /// The number of the last refusal among those of all requests.
+    pub(super) refused: Option<u32>,
     /// Whether an earlier attempt has shown the fault of the request.
     at_fault: bool,
     /// The outcome that the caller gets if no further attempt succeeds.
@@ -46,6 +48,7 @@ impl<B: Body> Past<B> {
             reserved: None,
             at_stake: AtStake::default(),
             counted: false,
+            refused: None,
             at_fault: false,
             best: BestOutcome::new(),
         }

@@ -74,7 +74,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
             Err(error) => {
                 best.keep(tier, known.verdict, Err(error));
                 let recovery = match known.next {
-                    Some(Next::At(at)) => Some(at.saturating_duration_since(now)),
+                    Some(Next::At(at) | Next::Later(at)) => Some(at.saturating_duration_since(now)),
                     _ => known.verdict.hint(),
                 };
                 self.best(best, recovery, now)

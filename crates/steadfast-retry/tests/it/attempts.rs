@@ -5,8 +5,9 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use steadfast_core::{Deadline, Trail};
 use steadfast_retry::{Backoff, RetryOn429Layer};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tower::{ServiceBuilder, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use crate::support::{SECOND, answer, client, layer, limited, refused, request, reset, send};
 
@@ -152,4 +153,27 @@ async fn two_requests_wait_differently() {
     let at: Vec<_> = sent.lock().unwrap().iter().map(|(at, _)| *at).collect();
     assert_ne!(at[1] - at[0], at[4] - at[3], "clones share one generator");
     assert_eq!(waits(seeded()).await, waits(seeded()).await);
+}
+
+/// Requests that were refused together would return together. The layer sees its own crowd.
+#[tokio::test(start_paused = true)]
+async fn refusals_of_other_requests_spread_the_next_wait() {
+    let spread = |requests: usize| async move {
+        let answers = (0..2 * requests).map(|_| Ok(limited("1")));
+        let served = (0..requests).map(|_| Ok(answer(200)));
+        let (client, sent) = client(answers.chain(served).collect());
+        let service = RetryOn429Layer::new().seed(1).layer(client);
+        let all: JoinSet<_> = (0..requests)
+            .map(|_| service.clone().oneshot(request("GET")))
+            .collect();
+        for outcome in all.join_all().await {
+            outcome.unwrap();
+        }
+        let mut sent: Vec<_> = sent.lock().unwrap().iter().map(|(at, _)| *at).collect();
+        sent.sort();
+        sent[sent.len() - 1] - sent[0]
+    };
+    let (lone, crowd) = (spread(1).await, spread(100).await);
+    assert!(lone <= 2 * SECOND + 3 * SECOND / 4, "{lone:?}");
+    assert!(crowd >= 6 * SECOND, "{crowd:?}");
 }

@@ -25,6 +25,7 @@ use std::time::Duration;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
+use self::crowd::Crowd;
 use self::evidence::Evidence;
 use crate::state::rate::Rate;
 use crate::state::trigger::{PresentCooldown, Trigger};
@@ -67,6 +68,8 @@ struct State {
     generation: u64,
     /// The streak of refused probes.
     streak: u32,
+    /// The requests that were turned away during the streak.
+    crowd: Crowd,
     /// Whether an attempt of this generation has succeeded.
     back: bool,
     /// Whether the caller of the present probe has cancelled it.
@@ -354,7 +357,8 @@ impl Cooldown {
             state.release(ticket);
             return None;
         };
-        state.streak = state.streak_with(ticket);
+        let streak = state.streak_with(ticket);
+        state.set_streak(streak);
         let wait = self.cool(&mut state, wait, trigger, now);
         state.bench = true;
         Some(wait)
@@ -363,14 +367,14 @@ impl Cooldown {
     /// Begins a cooldown after a success, because the response reported an exhausted limit.
     pub(crate) fn spent(&self, ticket: Ticket, wait: Duration, now: Instant) -> Option<Duration> {
         let mut state = self.current(ticket)?;
-        state.streak = 0;
+        state.set_streak(0);
         Some(self.cool(&mut state, wait, Trigger::USED_UP, now))
     }
 
     /// Begins a cooldown by order, or replaces the present one. Returns its length.
     pub(crate) fn order(&self, wait: Duration, now: Instant) -> Duration {
         let mut state = self.lock();
-        state.streak = 0;
+        state.set_streak(0);
         self.cool(&mut state, wait, Trigger::Order, now)
     }
 
@@ -490,6 +494,7 @@ impl State {
             phase: Phase::Clear,
             generation: 0,
             streak: 0,
+            crowd: Crowd::default(),
             back: true,
             left: false,
             bench: false,
@@ -555,7 +560,7 @@ impl State {
         if let Some(took) = took {
             self.patience = took.saturating_mul(2).clamp(PATIENCE.0, PATIENCE.1);
         }
-        self.streak = streak;
+        self.set_streak(streak);
         self.measure(ticket, seed, now);
         Some(wait)
     }
@@ -627,7 +632,7 @@ impl State {
         if ticket.pass == Pass::Free || ticket.generation != self.generation {
             return false;
         }
-        self.streak = 0;
+        self.set_streak(0);
         if matches!(self.phase, Phase::Probing { .. }) {
             self.pace(now);
         }
@@ -723,6 +728,7 @@ fn millis(time: Duration) -> u64 {
 
 #[cfg(feature = "health")]
 pub(crate) mod bench;
+mod crowd;
 mod evidence;
 #[cfg(test)]
 mod tests;

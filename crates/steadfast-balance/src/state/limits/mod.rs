@@ -115,6 +115,14 @@ impl EndpointLimits {
         }
     }
 
+    /// Records that a request was refused by these limits, or rejected for them.
+    pub(crate) fn turn_away(&self, demand: &Demand, request: usize) {
+        if self.may_limit(demand) {
+            let turn_away = |limits: &LimitState| limits.cooldown.turn_away(request);
+            self.fold(demand, turn_away, |(), ()| ());
+        }
+    }
+
     /// Returns a number that requests with the same limits at this endpoint share.
     pub(crate) fn group(&self, demand: &Demand) -> u64 {
         self.id(demand).map_or(0, LimitId::hash)

@@ -6,6 +6,7 @@ mod failures;
 mod final_answer;
 mod limits;
 mod poison;
+mod vain;
 
 use http::{Request, Response};
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle};
