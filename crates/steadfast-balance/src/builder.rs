@@ -106,6 +106,11 @@ impl<F> EndpointBalanceBuilder<F> {
     /// twice the latency of the fastest endpoint, and at most [`max_wait`](Self::max_wait).
     ///
     /// An overload has begun if the queue stands for 5 s, or if callers cancel while they wait.
+    ///
+    /// Half of it is the longest wait for a limit whose hint leads nowhere: all endpoints are limited, a
+    /// hint was followed and refused again, other requests were turned away, and none was served since.
+    /// A retry layer above then returns the true time at once. A request with a deadline waits for any
+    /// hint that fits.
     pub fn overload_wait(mut self, wait: Duration) -> Self {
         self.config.overload_wait = wait;
         self
@@ -125,8 +130,8 @@ impl<F> EndpointBalanceBuilder<F> {
     /// [degraded](Endpoint::degraded) one. Defaults to
     /// [`DEFAULT_PREFER_WAIT`](EndpointBalanceLayer::DEFAULT_PREFER_WAIT).
     ///
-    /// Hints, cooldowns and send rates within this time are waited out, counted from the first
-    /// attempt. With zero, a request does not wait for a better endpoint.
+    /// Hints, cooldowns and send rates within this time are waited out, counted from the
+    /// arrival of the request. With zero, a request does not wait for a better endpoint.
     pub fn prefer_wait(mut self, wait: Duration) -> Self {
         self.config.prefer_wait = wait;
         self

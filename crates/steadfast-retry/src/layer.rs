@@ -124,9 +124,18 @@ impl<M> RetryOn429Layer<M> {
     /// Sets the waits without a hint, and the random part that is added to a hint.
     ///
     /// A hint is a floor: an earlier attempt would be refused again. All clients that a server refused
-    /// together got the same hint. So if a hint was followed in vain, the jitter of the next wait
-    /// covers the whole backoff. In the simulator, 300 clients of an endpoint with 10 requests/s then
-    /// need 4.3 instead of 5.8 calls each.
+    /// together got the same hint. So if a hint was followed in vain, the jitter of the next wait grows
+    /// with the evidence of a crowd:
+    ///
+    /// | Evidence | Random part |
+    /// |---|---|
+    /// | none: a lone request | a quarter of the hint |
+    /// | other requests of this layer were refused meanwhile | a quarter more for each, up to the longest wait |
+    /// | two hints in vain: a crowd of other clients | twice the longest wait, then the longest wait |
+    ///
+    /// Two hints of 1 s cost a lone request 2.4 s in the median. In the simulator, 300 clients of an
+    /// endpoint with 10 requests/s need 4.4 instead of 5.8 calls each. A balancer below admits one probe
+    /// after the other, so the requests of this layer are no evidence over a balancer.
     ///
     /// A wait that does not fit is not started. A wait takes at most half of the time that a hint
     /// leaves of a [`Deadline`](steadfast_core::Deadline), so that the next attempt has time as well.

@@ -51,6 +51,7 @@
 //! | a timeout, `401`, `403`, `400`, a spent quota | no retry at the same endpoint |
 //! | a balancer below has another endpoint, and the class allows it | next attempt at once |
 //! | the wait exceeds the [`Deadline`] or [`max_wait`] | the answer is returned at once |
+//! | a balancer below reports that hints lead nowhere | the same, with the true `retry-after` |
 //! | the budget is empty, or the body is too large | the same |
 //!
 //! `x-should-retry` overrides the rule of the same endpoint. A request is safe to repeat if its

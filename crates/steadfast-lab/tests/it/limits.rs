@@ -80,7 +80,7 @@ fn short_answers_succeed_with_few_refusals() {
     }
 }
 
-/// Endpoints that are limited forever are sent one attempt per second each.
+/// Endpoints that are limited forever are sent one attempt per second each, and callers are answered.
 #[test]
 fn endpoints_limited_forever_get_one_attempt_per_second() {
     for name in UNHEDGED {
@@ -90,6 +90,8 @@ fn endpoints_limited_forever_get_one_attempt_per_second() {
             assert!(most.max() <= Some(12), "{name}: {attempts:?}");
         }
         assert_eq!(report.success, 0.0, "{name}");
+        let longest = report.details.ended_max_s;
+        assert!(longest <= 2.0, "{name}: {longest}");
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Past<B: Body> {
     at_stake: AtStake,
     /// The next attempt was counted already.
     pub(super) counted: bool,
-    /// The number of the last refusal among those of all requests.
+    /// The number of its last refusal in the layer.
     pub(super) refused: Option<u32>,
     /// Whether an earlier attempt has shown the fault of the request.
     at_fault: bool,

@@ -208,6 +208,17 @@ async fn served_request_ends_the_evidence() {
     for ended in load(&service, 5, SECOND, post).await {
         assert_eq!(ended.status, 200, "{ended:?}");
     }
+
+    // The crowd of the first limit does not count for a lone caller of a later one.
+    sleep(60 * SECOND).await;
+    let before = net.count("a");
+    net.on(
+        "a",
+        move |n| if n < before + 2 { refusal("1") } else { ok() },
+    );
+    let lone = ended(service, post()).await;
+    assert_eq!(lone.status, 200);
+    assert_eq!(net.count("a"), before + 3, "two hints were followed");
 }
 
 /// A crowd at the limit of one key would otherwise take the second hint from a lone caller of another.
