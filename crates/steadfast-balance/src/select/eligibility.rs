@@ -96,6 +96,13 @@ impl Eligibility<'_> {
             && self.held_until(endpoint, now).is_none()
     }
 
+    /// Returns the earliest end of a limit of an endpoint. Broken endpoints do not count.
+    pub(crate) fn end_of_limit(&self, now: Instant) -> Option<Instant> {
+        let active = self.snapshot.active().iter();
+        let checks = active.map(|entry| self.check(Stage::Ever, &entry.state, now));
+        checks.filter_map(|check| check.end_of_limit(now)).min()
+    }
+
     /// Returns the end of the hint that `endpoint` gave to this request, unless it has passed.
     ///
     /// The endpoint may serve other requests meanwhile, if the evidence contradicts the refusal.

@@ -60,7 +60,7 @@ impl PoolContext {
             || saturating_add(eligibility.since(now), self.config.max_wait),
             |deadline| deadline.instant(),
         );
-        let at = known_end(&eligibility, until, now).or_else(|| end_of_limit(&eligibility, now));
+        let at = known_end(&eligibility, until, now).or_else(|| eligibility.end_of_limit(now));
         at.map_or(Next::Never, |at| {
             self.after_limit(&eligibility, context, at, now)
         })
@@ -79,7 +79,7 @@ impl PoolContext {
         now: Instant,
     ) -> Exhausted {
         let eligibility = context.eligibility(self, snapshot);
-        let limited = end_of_limit(&eligibility, now);
+        let limited = eligibility.end_of_limit(now);
         turn_away(&eligibility, context);
         let trail = context.trail.clone().unwrap_or_default();
         let outlook = Outlook::of(snapshot, context, &trail.attempts(), now);
@@ -112,17 +112,6 @@ pub(crate) fn soonest(
     endpoints(eligibility.snapshot)
         .filter(|endpoint| !skip.contains(&endpoint.id))
         .filter_map(|endpoint| eligibility.check(Stage::Ever, endpoint, now).recovery(now))
-        .min()
-}
-
-/// Returns the earliest end of a limit of an eligible endpoint. Broken endpoints do not count.
-pub(super) fn end_of_limit(eligibility: &Eligibility<'_>, now: Instant) -> Option<Instant> {
-    endpoints(eligibility.snapshot)
-        .filter_map(|endpoint| {
-            eligibility
-                .check(Stage::Ever, endpoint, now)
-                .end_of_limit(now)
-        })
         .min()
 }
 

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use crate::exhausted::WhenExhausted;
 use crate::pool::context::PoolContext;
 use crate::select::eligibility::{Eligibility, Stage};
-use crate::select::forecast::end_of_limit;
 use crate::select::request_context::RequestContext;
 use crate::state::EndpointState;
 use crate::state::availability::Availability;
@@ -50,7 +49,7 @@ impl PoolContext {
         now: Instant,
     ) -> bool {
         let age = now.saturating_duration_since(eligibility.since(now));
-        let at = || end_of_limit(eligibility, now);
+        let at = || eligibility.end_of_limit(now);
         // The queue decides about older requests.
         age < self.config.overload_wait
             && at().is_some_and(|at| self.is_in_vain(eligibility, context, at, now))

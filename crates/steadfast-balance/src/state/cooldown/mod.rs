@@ -269,6 +269,27 @@ impl Cooldown {
         self.is_busy() && self.lock().streak > 0
     }
 
+    /// Records that the limit refused a request, or that a request was rejected for it.
+    pub(crate) fn turn_away(&self, request: usize) {
+        if self.is_busy() {
+            self.lock().crowd.turn_away(request);
+        }
+    }
+
+    /// Returns the number of hints that were followed in vain since the last success. Zero for a lone
+    /// request, because its own refusals show nothing about the wait that it has not tried.
+    pub(crate) fn vain_hints(&self) -> u32 {
+        if !self.is_busy() {
+            return 0;
+        }
+        let state = self.lock();
+        if state.crowd.is_several() {
+            state.streak
+        } else {
+            0
+        }
+    }
+
     /// Returns the time after which a probe without a refusal counts as accepted, if the endpoint
     /// is limited.
     pub(crate) fn patience(&self) -> Option<Duration> {
@@ -505,6 +526,14 @@ impl State {
             trigger: Trigger::default(),
             patience: PATIENCE.0,
             rate: Rate::new(now),
+        }
+    }
+
+    /// Sets the streak of refused probes. A new streak has no crowd yet.
+    fn set_streak(&mut self, streak: u32) {
+        self.streak = streak;
+        if streak == 0 {
+            self.crowd = Crowd::default();
         }
     }
 
