@@ -33,11 +33,11 @@
 //!
 //! # Real and simulated parts
 //!
-//! * Our layers are the published ones, with their defaults. Another policy is a loop with the rules
-//!   of a product, not the product. Only tower's balancer, load and retry are tower's own code. A
-//!   test of each policy reproduces a published figure or rule.
-//! * The clock is tokio's paused clock, which advances while all tasks are idle. So a decision takes
-//!   no time, and no connection is made. `benches` measures the cost of decisions.
+//! * Our layers are the published ones, with their defaults. Another policy is a loop with the
+//!   rules of a product, not the product. Only tower's balancer, load and retry are tower's own
+//!   code. A test of each policy reproduces a published figure or rule.
+//! * The clock is tokio's paused clock, which advances while all tasks are idle. So a decision
+//!   takes no time, and no connection is made. `benches` measures the cost of decisions.
 //! * Arrivals, and the latency of a request at an endpoint, are the same for every policy.
 //! * An endpoint with a [capacity](Endpoint::capacity) continues to work on cancelled requests.
 //!
@@ -46,6 +46,20 @@
 //!
 //! `docs/comparison.md` compares the published layers of other crates, case by case. The test
 //! `comparison` writes it.
+//!
+//! # Layers of the crate
+//!
+//! | Folder | Content |
+//! |---|---|
+//! | `world` | endpoints with quotas, latency and faults, and the HTTP client of a simulation |
+//! | `policy` | our stack and the rules of other products, each behind the trait [`Policy`] |
+//! | `catalog` | the named scenarios of the pages |
+//! | `report` | the records of a run, and the numbers computed from them |
+//! | `breaker` | breakers alone, without a request: the rules of other libraries beside ours |
+//! | `program` | the command line, the pages and the plots |
+//!
+//! Times are virtual. Rates are per second, shares are numbers from 0 to 1, and numbers with the
+//! suffix `_s` are seconds.
 
 mod breaker;
 mod catalog;

@@ -1,5 +1,5 @@
-//! What one writes by hand for a single endpoint: the rewriting and the accounting of a balancer that
-//! has nothing to choose.
+//! What one writes by hand for a single endpoint: the rewriting and the accounting of a balancer
+//! that has nothing to choose.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,15 +1,25 @@
 //! What the chance of opening is, computed and not simulated.
+//!
+//! A false alarm per month is one event in 259 million calls, too rare for a simulation. The chain
+//! computes it exactly: it holds the probability of each state that a closed breaker can be in, and
+//! multiplies them call by call (a Markov chain). A test compares it with a simulation at a noise
+//! where alarms are frequent.
 
 use super::sum::Sums;
 
-/// A rule of counts: consecutive failures, failures among the last calls, or failures beyond a share.
+/// A rule of counts: consecutive failures, failures among the last calls, or failures beyond a
+/// share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Counts {
+    /// The number of consecutive failures that opens the breaker.
     in_a_row: u32,
+    /// The second rule, if there is one.
     or: Option<Or>,
+    /// Whether the breaker also has rules that the chain does not model.
     at_least: bool,
 }
 
+/// A rule beside consecutive failures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Or {
     /// Failures, and the calls of the window.
@@ -19,6 +29,7 @@ enum Or {
 }
 
 impl Counts {
+    /// Creates a rule of consecutive failures.
     pub(crate) fn in_a_row(failures: u32) -> Self {
         Self {
             in_a_row: failures,
@@ -27,29 +38,32 @@ impl Counts {
         }
     }
 
+    /// Adds a rule of failures among the last calls.
     pub(crate) fn or_of_last(mut self, failures: u32, window: u32) -> Self {
         self.or = Some(Or::OfLast(failures, window));
         self
     }
 
-    /// Failures in excess of a share in percent.
+    /// Adds a rule of failures in excess of a share, in percent.
     pub(crate) fn or_beyond(mut self, failures: u32, percent: u32) -> Self {
         self.or = Some(Or::Beyond(failures, percent));
         self
     }
 
+    /// Marks the counts as a part of the rules of a breaker. The computed probability is then a
+    /// lower bound.
     pub(crate) fn at_least(mut self) -> Self {
         self.at_least = true;
         self
     }
 
-    /// Whether it is only a part of a rule.
+    /// Returns whether the counts are only a part of the rules of a breaker.
     pub(crate) fn is_part(&self) -> bool {
         self.at_least
     }
 
-    /// The chance that a call opens a breaker which has been closed for long, if each call fails
-    /// with this chance, independently of the others.
+    /// Returns the probability that a call opens a breaker that has been closed for long. Each call
+    /// fails with the probability `failure`, independently of the others.
     pub(crate) fn chance(&self, failure: f64) -> f64 {
         let mut chain = Chain::new(*self, failure);
         let calls = match &mut chain {
@@ -65,8 +79,8 @@ impl Counts {
         (0..calls).map(|_| chain.step()).last().unwrap_or_default()
     }
 
-    /// The numbers of calls within which a breaker has opened with these chances, which rise, if
-    /// it knew only successes before. Fewer than chances if one is more than `limit`.
+    /// Returns the number of calls within which a new breaker has opened, for each of these
+    /// ascending probabilities. The result is shorter than `chances` if a number exceeds `limit`.
     pub(crate) fn calls_until(&self, chances: &[f64], failure: f64, limit: u32) -> Vec<u32> {
         let mut chain = Chain::new(*self, failure);
         let mut calls = 1..=limit;
@@ -80,26 +94,33 @@ impl Counts {
     }
 }
 
-/// The chances of what a breaker that has not opened remembers.
+/// The distribution of the states of a breaker that has not opened.
 enum Chain {
+    /// For rules of the last outcomes.
     Outcomes(Outcomes),
+    /// For rules of an excess.
     Sums(Sums),
 }
 
 /// The probabilities of the last outcomes. The index holds the outcomes as bits. The newest is the
 /// lowest bit, and a failure is a one.
 struct Outcomes {
+    /// The probability that a call fails.
     failure: f64,
+    /// The number of outcomes that count.
     window: u32,
     /// The probability that it has not opened yet: the sum over all outcomes.
     closed: f64,
-    /// Whether a breaker with these outcomes has opened.
+    /// Whether these outcomes open the breaker.
     opens: Vec<bool>,
+    /// The probabilities after the last call.
     now: Vec<f64>,
+    /// The buffer for the next call.
     next: Vec<f64>,
 }
 
 impl Chain {
+    /// Creates the chain of a new breaker.
     fn new(counts: Counts, failure: f64) -> Self {
         match counts.or {
             Some(Or::Beyond(failures, share)) => {
@@ -109,6 +130,7 @@ impl Chain {
         }
     }
 
+    /// Returns the probability that the breaker has not opened.
     fn closed(&self) -> f64 {
         match self {
             Self::Outcomes(outcomes) => outcomes.closed,
@@ -116,6 +138,7 @@ impl Chain {
         }
     }
 
+    /// Adds a call. Returns the probability that it opens the breaker, if no earlier call did.
     fn step(&mut self) -> f64 {
         match self {
             Self::Outcomes(outcomes) => outcomes.step(),
@@ -125,6 +148,7 @@ impl Chain {
 }
 
 impl Outcomes {
+    /// Creates the distribution of a breaker that has only seen successes.
     fn new(counts: Counts, failure: f64) -> Self {
         let longest = match counts.or {
             Some(Or::OfLast(_, window)) => window,
@@ -187,6 +211,7 @@ impl Outcomes {
 }
 
 impl Counts {
+    /// Returns whether these outcomes open a breaker.
     fn is_too_much(self, outcomes: usize) -> bool {
         let in_window = match self.or {
             Some(Or::OfLast(failures, window)) => {

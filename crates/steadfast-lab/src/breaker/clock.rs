@@ -1,4 +1,7 @@
 //! A clock that is moved by hand.
+//!
+//! A run owns its clock, so runs on several threads are independent. Our breaker reads tokio's
+//! clock itself, and the rules of others get the instant as an argument.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -12,11 +15,12 @@ use tokio::time::{Instant, advance};
 /// tokio's clock, which stands still unless it is moved.
 #[derive(Debug)]
 pub(crate) struct Clock {
+    /// The current instant, a copy of tokio's. A read of tokio's clock costs more.
     now: Cell<Instant>,
 }
 
 impl Clock {
-    /// Does something on a clock of its own.
+    /// Runs `f` with a new clock.
     pub(crate) fn run<T>(f: impl FnOnce(&Self) -> T) -> T {
         let runtime = Builder::new_current_thread()
             .enable_time()
@@ -29,17 +33,20 @@ impl Clock {
         })
     }
 
+    /// Returns the current instant.
     pub(crate) fn now(&self) -> Instant {
         self.now.get()
     }
 
+    /// Moves the clock forward.
     pub(crate) fn advance(&self, by: Duration) {
-        // The clock moves at the first poll. Later polls serve tasks and timers. There are none here,
-        // and the polls would take most of the time of a simulation.
+        // The clock moves at the first poll. Later polls serve tasks and timers. There are none
+        // here, and the polls would take most of the time of a simulation.
         let _ = pin!(advance(by)).poll(&mut Context::from_waker(Waker::noop()));
         self.now.set(self.now.get() + by);
     }
 
+    /// Moves the clock forward to an instant. An instant in the past has no effect.
     pub(crate) fn advance_to(&self, time: Instant) {
         self.advance(time.saturating_duration_since(self.now()));
     }

@@ -1,13 +1,17 @@
 //! How many of many calls pass in the moment in which a breaker turns half-open.
+//!
+//! A service that has just recovered is often slow. If all waiting calls pass at once, they break
+//! it again.
 
 use super::clock::Clock;
 use super::detect::send;
 use super::{Detection, End, PACE, Row};
 
-/// The calls that come at once.
+/// The number of simultaneous calls.
 pub(crate) const CROWD: usize = 500;
 
-/// Returns how many pass. None if the breaker has not opened before.
+/// Returns the number of calls that pass when the open time of a breaker ends, or `None` if the
+/// breaker never opens.
 pub(crate) fn crowd(row: &Row) -> Option<usize> {
     Clock::run(|clock| {
         let mut breaker = row.make(1);

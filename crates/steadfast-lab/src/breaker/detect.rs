@@ -1,4 +1,7 @@
 //! How many requests it takes to notice an outage.
+//!
+//! Calls are sent one after the other at a fixed pace, and end at once. So a number of calls is
+//! also a time.
 
 use fastrand::Rng;
 
@@ -6,22 +9,25 @@ use super::clock::Clock;
 use super::{Breaker, End, PACE, Row};
 use crate::world::generator;
 
-/// The requests that were sent until the breaker opened.
+/// The number of requests from the start of an outage until the breaker opens. `None`: it did not
+/// open.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Detection {
-    /// In a total outage of a service that was never asked before, and of one that was well.
+    /// In a total outage, for a new breaker.
     pub(crate) cold: Option<u32>,
+    /// In a total outage, after a minute of successes.
     pub(crate) warm: Option<u32>,
-    /// In an outage of every second request, of one that was well. A run for each seed.
+    /// If half of the requests fail at random, after a minute of successes. One number per seed.
     pub(crate) half: Vec<Option<u32>>,
 }
 
 impl Detection {
-    /// The requests of a service that is well: a minute of them.
+    /// The successes before an outage: a minute of traffic.
     pub(crate) const HEALTHY: u32 = 6_000;
     /// The number of requests after which detection is given up.
     pub(crate) const LIMIT: u32 = 1_000;
 
+    /// Measures a breaker, with this number of seeds for the partial outage.
     pub(crate) fn of(row: &Row, seeds: u64) -> Self {
         Self {
             cold: requests(row, 1, 0, 1.0),
@@ -32,14 +38,14 @@ impl Detection {
         }
     }
 
-    /// The share of runs in which it opened at all.
+    /// Returns the share of partial outages in which the breaker opened.
     pub(crate) fn share(&self) -> f64 {
         let opened = self.half.iter().flatten().count();
         opened as f64 / self.half.len().max(1) as f64
     }
 }
 
-/// The value that a share of all are not greater than, where none is greater than all.
+/// Returns the quantile `share` by the nearest rank. A missing value is larger than all others.
 pub(crate) fn quantile<T: Copy + PartialOrd>(values: &[Option<T>], share: f64) -> Option<T> {
     let mut known: Vec<T> = values.iter().flatten().copied().collect();
     known.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
@@ -47,6 +53,8 @@ pub(crate) fn quantile<T: Copy + PartialOrd>(values: &[Option<T>], share: f64) -
     known.get(place.max(1) - 1).copied()
 }
 
+/// Returns the number of requests until the breaker opens, after `healthy` successes. Each request
+/// fails with the probability `failing`.
 pub(super) fn requests(row: &Row, seed: u64, healthy: u32, failing: f64) -> Option<u32> {
     Clock::run(|clock| {
         let mut breaker = row.make(seed);
@@ -61,7 +69,7 @@ pub(super) fn requests(row: &Row, seed: u64, healthy: u32, failing: f64) -> Opti
     })
 }
 
-/// Sends a request that is answered at once.
+/// Sends a request that ends at once. Returns whether it was admitted.
 pub(super) fn send(breaker: &mut dyn Breaker, clock: &Clock, end: End) -> bool {
     clock.advance(PACE);
     let ticket = breaker.admit(clock.now());
@@ -72,6 +80,7 @@ pub(super) fn send(breaker: &mut dyn Breaker, clock: &Clock, end: End) -> bool {
     admitted
 }
 
+/// Draws the end of a call that fails with the probability `failing`.
 pub(super) fn end(rng: &mut Rng, failing: f64) -> End {
     // A draw is below 1, so that 1.0 fails each time.
     if rng.f64() < failing {

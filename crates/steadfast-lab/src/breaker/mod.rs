@@ -4,18 +4,22 @@
 //! clock. The crates of others ask the clock of the machine, which cannot be moved, so their rules
 //! are written down again here, with the numbers of their defaults; the tests send the same calls
 //! through the crates and through these.
+//!
+//! | File | Measured or computed number | Unit |
+//! |---|---|---|
+//! | `detect` | the time from the start of an outage to the opening | requests |
+//! | `noise` | false alarms, simulated | openings per month at 100 requests/s |
+//! | `chain`, `sum` | false alarms, computed | openings per month at 100 requests/s |
+//! | `outage` | requests that are sent into an outage, and the recovery after it | requests, seconds |
+//! | `crowd` | simultaneous calls of a half-open breaker | calls |
 
 mod chain;
 mod clock;
 mod crowd;
 mod detect;
-#[cfg(test)]
-mod goals;
 mod noise;
 mod ours;
 mod outage;
-#[cfg(test)]
-mod peers;
 mod rows;
 mod rules;
 mod sum;
@@ -32,35 +36,40 @@ pub(crate) use self::noise::{MONTH, Noise};
 pub(crate) use self::outage::{Observed, Probes};
 pub(crate) use self::rows::{Row, rows, variations};
 
-/// A hundred requests a second.
+/// The time between two requests: 100 requests per second.
 const PACE: Duration = Duration::from_millis(10);
 
 /// A breaker, ours or a rule of others.
 pub(crate) trait Breaker {
-    /// Admits a call, or does not.
+    /// Admits a call, or rejects it with `None`.
     fn admit(&mut self, now: Instant) -> Option<Ticket>;
 
-    /// Takes the end of a call.
+    /// Records the end of a call.
     fn record(&mut self, ticket: Ticket, end: End, now: Instant);
 
-    /// Whether all calls pass.
+    /// Returns whether all calls pass.
     fn is_closed(&self) -> bool;
 }
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum End {
-    /// The caller has gone away before there was an answer.
+    /// The caller dropped the call before an answer.
     Cancelled,
+    /// A failure of the service.
     Failed,
+    /// A success.
     Succeeded,
 }
 
-/// What a call was admitted with.
+/// The admission of a call, returned to the breaker with its end.
 #[derive(Debug, Default)]
 pub(crate) struct Ticket {
-    /// Of ours.
+    /// The permit, for our breaker.
     permit: Option<Permit>,
-    /// The half-open phase that a rule of others counts the call to.
+    /// The half-open phase to which a rule of others counts the call.
     phase: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
 //! Our breaker.
+//!
+//! It is the published value, not a copy. Its clock is tokio's, which the simulation moves.
 
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::{BreakerState, Class, Verdict};
@@ -6,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Breaker, End, Ticket};
 
+/// Our breaker, as one of the compared ones.
 pub(crate) struct Ours(pub(crate) CircuitBreaker);
 
 impl Breaker for Ours {

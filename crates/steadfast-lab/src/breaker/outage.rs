@@ -1,4 +1,7 @@
 //! What a breaker does in an outage and after it.
+//!
+//! The traffic is constant: 100 requests per second, each with an answer after 50 ms, before,
+//! during and after the outage.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,39 +11,43 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::{Breaker, End, PACE, Row, Ticket};
 
-/// When the outage begins, after as much traffic that is well.
+/// The healthy time before the outage.
 const BEGINS: Duration = Duration::from_secs(120);
-/// The least and the greatest length. If all were as long as open times are, it would be luck
-/// which probe just comes too early.
+/// The shortest and the longest outage. With equal lengths, chance would decide whether a probe
+/// comes just before the end.
 const LASTS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(90));
-/// How long is waited for the traffic to be whole again.
+/// The time after the outage in which full traffic is expected.
 const AFTER: Duration = Duration::from_secs(150);
+/// The latency of a call.
 const ANSWER: Duration = Duration::from_millis(50);
 
-/// How calls go that are let through while the breaker is not closed.
+/// The behaviour of calls that a half-open breaker admits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Probes {
-    /// Like all others.
+    /// Like all other calls.
     Usual,
-    /// Each takes this time, as caches are cold.
+    /// Each takes this time, because caches are cold.
     Slow(Duration),
     /// After the outage, the callers of this number of probes cancel before the answer.
     Cancelled(u32),
 }
 
-/// The observation of an outage.
+/// The observations of one outage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Observed {
-    /// The requests that were sent into the outage, and of these those after it had opened.
+    /// The requests that were sent during the outage.
     pub(crate) sent: u32,
+    /// The requests that were sent during the outage after the breaker had opened.
     pub(crate) sent_after: u32,
-    /// The seconds from the end of the outage until no request is rejected any more.
+    /// The seconds from the end of the outage to the last rejected request. `None`: requests were
+    /// rejected until the end of the run.
     pub(crate) whole: Option<f64>,
+    /// Whether the breaker opened.
     pub(crate) opened: bool,
 }
 
 impl Observed {
-    /// Runs `runs` outages of each length.
+    /// Runs `runs` outages of different lengths.
     pub(crate) fn of(row: &Row, probes: Probes, runs: u32) -> Vec<Self> {
         let (least, most) = LASTS;
         let step = (most - least) / (2 * runs);
@@ -49,6 +56,7 @@ impl Observed {
             .collect()
     }
 
+    /// Runs one outage of this length.
     fn of_one(row: &Row, probes: Probes, lasts: Duration, seed: u64) -> Self {
         Clock::run(|clock| {
             let mut run = Run::new(row.make(seed), clock, probes, lasts);
@@ -58,21 +66,32 @@ impl Observed {
     }
 }
 
+/// One outage in progress.
 struct Run<'a> {
+    /// The observed breaker.
     breaker: Box<dyn Breaker>,
+    /// The clock of the run.
     clock: &'a Clock,
+    /// The behaviour of probes.
     probes: Probes,
+    /// The start of the outage.
     begins: Instant,
+    /// The end of the outage.
     heals: Instant,
+    /// The end of the run.
     ends: Instant,
     /// Calls in flight, by the time of their end and then by their number.
     under_way: BTreeMap<(Instant, u32), (Ticket, End)>,
+    /// The number of probes that were cancelled.
     cancelled: u32,
+    /// The observations so far.
     seen: Observed,
+    /// The instant of the last rejection.
     last_rejected: Option<Instant>,
 }
 
 impl<'a> Run<'a> {
+    /// Creates a run with this breaker and this length of the outage.
     fn new(breaker: Box<dyn Breaker>, clock: &'a Clock, probes: Probes, lasts: Duration) -> Self {
         let begins = clock.now() + BEGINS;
         let heals = begins + lasts;
@@ -90,6 +109,7 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Sends all requests of the run.
     fn play(&mut self) {
         let start = self.clock.now();
         for number in 0.. {
@@ -103,7 +123,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends all calls that are due.
+    /// Ends the calls that are due.
     fn finish(&mut self, until: Instant) {
         while let Some(first) = self.under_way.first_entry() {
             let (at, _) = *first.key();
@@ -117,6 +137,7 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Sends a request, which the breaker admits or rejects.
     fn arrive(&mut self, number: u32, now: Instant) {
         let Some(ticket) = self.breaker.admit(now) else {
             self.last_rejected = Some(now);
@@ -130,6 +151,7 @@ impl<'a> Run<'a> {
         self.under_way.insert((now + takes, number), (ticket, end));
     }
 
+    /// Returns the duration and the end of an admitted call.
     fn answer(&mut self, is_out: bool, is_probe: bool) -> (Duration, End) {
         let end = if is_out { End::Failed } else { End::Succeeded };
         match self.probes {
@@ -142,6 +164,7 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Returns the observations of the run.
     fn observed(&self) -> Observed {
         let rejected = self.last_rejected.unwrap_or(self.heals);
         let whole = rejected.saturating_duration_since(self.heals);

@@ -1,4 +1,7 @@
 //! The compared breakers.
+//!
+//! Our breaker appears with its own defaults, and with the defaults of an endpoint of the balancer.
+//! The other rows are the rules of other libraries and proxies with their defaults.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,10 +15,15 @@ use super::{Breaker, Counts};
 
 /// A row of the tables.
 pub(crate) struct Row {
+    /// The name in the tables.
     name: &'static str,
+    /// The description on the page.
     about: &'static str,
+    /// Creates a breaker from a seed.
     make: Box<dyn Fn(u64) -> Box<dyn Breaker> + Send + Sync>,
+    /// The counts that open it, if the rule consists of counts.
     counts: Option<Counts>,
+    /// Whether it is our breaker.
     is_ours: bool,
 }
 
@@ -38,8 +46,8 @@ pub(crate) fn rows() -> Vec<Row> {
         .opens_at(Counts::in_a_row(7).or_beyond(6, 22)),
         Row::rule(
             "linkerd's rule",
-            "7 in a row, or success below 0.8 over 10 s and at least 5 requests; shut for 1 s, 2 \
-             .. 60 s and up to half as much again; one probe, whose end decides",
+            "7 in a row, or success below 0.8 over 10 s and at least 5 requests; shut for 1 s, \
+             2 .. 60 s and up to half as much again; one probe decides",
             |seed| Box::new(linkerd::Linkerd::new(seed)),
         )
         .opens_at_least_at(Counts::in_a_row(7)),
@@ -52,7 +60,7 @@ pub(crate) fn rows() -> Vec<Row> {
         .opens_at(Counts::in_a_row(5)),
         Row::rule(
             "Envoy, a host alone",
-            "the same: `max_ejection_percent` 10 of a single host is nobody",
+            "the same: `max_ejection_percent` 10 ejects no single host",
             |_| Box::new(envoy::Envoy::new(1)),
         ),
         Row::rule(
@@ -64,8 +72,8 @@ pub(crate) fn rows() -> Vec<Row> {
         .opens_at(Counts::in_a_row(5).or_of_last(5, 10)),
         Row::rule(
             "tower-resilience's rule",
-            "`tower-resilience-circuitbreaker`: half of all calls since it was closed, of 100 at \
-             least; open for 30 s; one probe, whose end decides",
+            "`tower-resilience-circuitbreaker`: half of all calls since it was closed, of 100 \
+             at least; open for 30 s; one probe decides",
             |_| Box::new(tower_resilience::Rule::default()),
         ),
         Row::rule(
@@ -84,12 +92,12 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// The breaker of an endpoint of the balancer.
+/// Returns the builder of the breaker of an endpoint.
 pub(crate) fn endpoint() -> CircuitBreakerBuilder {
     Endpoint::default_breaker()
 }
 
-/// Returns the breaker of an endpoint, and what could be changed about how it comes back.
+/// Returns the breaker of an endpoint, and variations of the settings for its recovery.
 pub(crate) fn variations() -> Vec<Row> {
     const MAX: Duration = Duration::from_secs(20);
     vec![
@@ -111,7 +119,7 @@ pub(crate) fn variations() -> Vec<Row> {
 }
 
 impl Row {
-    /// A breaker of ours. It needs no more than its configuration, in a function that makes it.
+    /// Creates a row of our breaker from its builder.
     pub(crate) fn ours(
         name: &'static str,
         about: &'static str,
@@ -127,10 +135,12 @@ impl Row {
         }
     }
 
+    /// Creates a row of the rule of another library.
     fn rule(name: &'static str, about: &'static str, make: fn(u64) -> Box<dyn Breaker>) -> Self {
         Self::new(name, about, Box::new(make))
     }
 
+    /// Creates a row without counts.
     fn new(
         name: &'static str,
         about: &'static str,
@@ -145,34 +155,39 @@ impl Row {
         }
     }
 
-    /// Declares that its rule is one of counts alone, so that probabilities can be computed.
+    /// Declares the counts that open the breaker. Its false alarms can then be computed.
     pub(crate) fn opens_at(mut self, counts: Counts) -> Self {
         self.counts = Some(counts);
         self
     }
 
-    /// Declares that it opens at these counts, and for other reasons as well.
+    /// Declares counts that open the breaker beside other rules. The computed false alarms are then
+    /// a lower bound.
     fn opens_at_least_at(self, counts: Counts) -> Self {
         self.opens_at(counts.at_least())
     }
 
+    /// Returns the name in the tables.
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
+    /// Returns the description on the page.
     pub(crate) fn about(&self) -> &'static str {
         self.about
     }
 
+    /// Returns the counts that open it, if the rule consists of counts.
     pub(crate) fn counts(&self) -> Option<Counts> {
         self.counts
     }
 
+    /// Returns whether it is our breaker.
     pub(crate) fn is_ours(&self) -> bool {
         self.is_ours
     }
 
-    /// A new breaker, which is closed. Has to be made on the clock that it is used with.
+    /// Creates a closed breaker, on the current clock.
     pub(crate) fn make(&self, seed: u64) -> Box<dyn Breaker> {
         (self.make)(seed)
     }

@@ -1,24 +1,32 @@
 //! The chance that failures exceed a share.
+//!
+//! The excess of failures is a sum that never falls below zero (CUSUM). Its distribution has one
+//! entry per hundredth of a failure and per length of the streak.
 
-/// The chances of what a breaker remembers that has not opened: the excess, and how many failures
-/// the last calls are in a row.
+/// The distribution of the states of a breaker that has not opened: the excess, and the streak.
 pub(super) struct Sums {
+    /// The probability that a call fails.
     failure: f64,
+    /// The streak that opens the breaker.
     in_a_row: usize,
-    /// In hundredths of a failure.
+    /// The share that is subtracted per call, in hundredths of a failure.
     share: usize,
+    /// The excess that opens the breaker, in hundredths of a failure.
     limit: usize,
-    /// The chance that it has not opened yet.
+    /// The probability that the breaker has not opened.
     closed: f64,
-    /// By the excess, and then by the failures in a row.
+    /// The probabilities, by the excess and then by the streak.
     now: Vec<f64>,
+    /// The buffer for the next call.
     next: Vec<f64>,
 }
 
 impl Sums {
+    /// The hundredths of one failure.
     const ONE: usize = 100;
 
-    /// It has seen successes only. The share is in hundredths.
+    /// Creates the distribution of a breaker that has only seen successes. The share is in
+    /// hundredths.
     pub(super) fn new(in_a_row: u32, failures: u32, share: u32, failure: f64) -> Self {
         let in_a_row = in_a_row as usize;
         let limit = failures as usize * Self::ONE;
@@ -35,11 +43,12 @@ impl Sums {
         }
     }
 
+    /// Returns the probability that the breaker has not opened.
     pub(super) fn closed(&self) -> f64 {
         self.closed
     }
 
-    /// Makes a call, and returns the chance that it opened a breaker which had not opened before.
+    /// Adds a call. Returns the probability that it opens the breaker, if no earlier call did.
     pub(super) fn step(&mut self) -> f64 {
         self.next.fill(0.0);
         let mut opens = 0.0;

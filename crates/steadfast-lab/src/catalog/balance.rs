@@ -1,4 +1,6 @@
 //! Scenarios for selection: stragglers, a rising load, and endpoints that always refuse.
+//!
+//! Stragglers are one answer in twenty: the share beyond the 95th percentile, where a hedge starts.
 
 use std::time::Duration;
 
@@ -9,14 +11,15 @@ use crate::world::{Arrivals, Endpoint, Latency, Scenario, Trouble};
 
 /// The steps of `ramp`. At 1 an equal share for each endpoint is all that the slow ones can take.
 pub(crate) const STEPS: [f64; 9] = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3];
-/// How many of the ten are slow.
+/// The number of slow endpoints among the ten of `ramp`.
 const SLOW: usize = 4;
+/// The names of the endpoints of `ramp`.
 const NAMES: [&str; 10] = [
     "a", "b", "c", "d", "e", "f", "slow-a", "slow-b", "slow-c", "slow-d",
 ];
 
-/// Returns scenarios with an endpoint that refuses all requests with `Retry-After: 1`. The load is in
-/// thousands of requests a second.
+/// Returns scenarios with an endpoint that refuses all requests with `Retry-After: 1`. The load is
+/// in thousands of requests a second.
 #[must_use]
 pub(crate) fn refusing() -> &'static [Entry] {
     &[
@@ -48,6 +51,7 @@ pub(crate) fn refusing() -> &'static [Entry] {
     ]
 }
 
+/// Creates a scenario with one endpoint that refuses each request with a hint of 1 s.
 fn alone(name: &str, load: f64) -> Scenario {
     // Longer than the last request lives.
     let always = 0..600;
@@ -60,6 +64,8 @@ fn alone(name: &str, load: f64) -> Scenario {
         .lasting(MINUTE / 2)
 }
 
+/// Creates a scenario in which one answer of twenty takes 50 times as long. It shows the effect of
+/// hedges.
 pub(super) fn stragglers(load: f64) -> Scenario {
     let latency = Latency::Stragglers {
         median: SECOND / 20,
@@ -78,6 +84,8 @@ pub(super) fn stragglers(load: f64) -> Scenario {
         .load(load)
 }
 
+/// Creates a scenario in which the load rises in steps of a minute, and four endpoints of ten are
+/// four times slower. It shows the effect of latency in selection.
 pub(super) fn ramp(load: f64) -> Scenario {
     let median = |n| if n < NAMES.len() - SLOW { 50 } else { 200 };
     let endpoint = |(n, name)| {

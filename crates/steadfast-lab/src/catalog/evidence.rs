@@ -1,4 +1,7 @@
 //! Scenarios for the evidence behind a limit: refusals with and without a quota as their cause.
+//!
+//! A refusal can have three causes: a used-up quota, a quota that another process uses, and chance.
+//! A client sees the same `429` each time, and should slow down only in the first case.
 
 use std::time::Duration;
 
@@ -18,7 +21,7 @@ pub(crate) const BURST: f64 = 0.5;
 /// The names of the endpoints.
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-/// An entry of `random`: its name, its refused share, its endpoints and its hint.
+/// Creates an entry of `random`: its name, its refused share, its endpoints and its hint.
 macro_rules! random {
     ($name:literal, $about:literal, $share:literal, $endpoints:literal, $hint:expr) => {
         Entry {
@@ -36,6 +39,7 @@ pub(crate) fn evidence() -> &'static [Entry] {
     EVIDENCE
 }
 
+/// The scenarios in the order of the page.
 const EVIDENCE: &[Entry] = &[
     random!(
         "random-5",
@@ -132,7 +136,7 @@ const EVIDENCE: &[Entry] = &[
     Entry {
         name: "lifted-15",
         about: "100 requests/s to one endpoint. It allows 20/s for 15 s, then 1,000/s. Answers \
-                take 50 ms, a 429 takes 30 ms and says `Retry-After: 1`.",
+                take 50 ms, a 429 takes 30 ms and has `Retry-After: 1`.",
         loads: &[LIFTED],
         make: |load| lifted("lifted-15", load, 15),
     },
@@ -151,6 +155,7 @@ const EVIDENCE: &[Entry] = &[
     },
 ];
 
+/// Creates a scenario with refusals at random. The quota is so large that it never refuses.
 fn random(name: &str, load: f64, (share, endpoints, hint): (f64, usize, Hint)) -> Scenario {
     // The load counts all endpoints together.
     let quota = Quota::new(1_000, SECOND * endpoints as u32).burst(1_000_000_000);
@@ -172,6 +177,7 @@ fn random(name: &str, load: f64, (share, endpoints, hint): (f64, usize, Hint)) -
         .lasting(lasting)
 }
 
+/// Creates a scenario with another process that uses half of the quota.
 fn neighbour(load: f64) -> Scenario {
     let endpoint = Endpoint::new("shared")
         .requests(Quota::new(20, SECOND))
@@ -183,6 +189,8 @@ fn neighbour(load: f64) -> Scenario {
         .lasting(5 * MINUTE)
 }
 
+/// Creates a scenario with a limit that ends after this number of seconds. It shows how fast a
+/// client notices.
 fn lifted(name: &str, load: f64, limited: u64) -> Scenario {
     let endpoint = Endpoint::new("lifted")
         .requests(Quota::new(1_000, SECOND))
@@ -194,6 +202,7 @@ fn lifted(name: &str, load: f64, limited: u64) -> Scenario {
         .lasting(Duration::from_secs(limited) + MINUTE)
 }
 
+/// Creates a scenario with bursts that exceed the bursts of all endpoints together.
 fn burst(load: f64) -> Scenario {
     let endpoint = |name| {
         Endpoint::new(name)

@@ -1,4 +1,7 @@
 //! The named scenarios.
+//!
+//! The order is the order of the page. The descriptions contain all numbers, and the functions
+//! beside them must agree.
 
 use crate::catalog::entry::Entry;
 use crate::catalog::{balance, quota, single};
@@ -9,20 +12,21 @@ pub fn catalog() -> &'static [Entry] {
     CATALOG
 }
 
+/// The named scenarios in the order of the page.
 const CATALOG: &[Entry] = &[
     Entry {
         name: "quota",
         about: "Four endpoints allow 20, 10, 5 and 5 requests/s with a burst of 1 s, and \
-                answer after 1, 1.5, 2 and 4 s (medians, lognormal, sigma 0.5). What they serve \
-                costs 1, 1, 2 and 0.5 a request. A 429 takes \
-                30 ms and says `Retry-After` in whole seconds, rounded up. 3 attempts, 30 s \
-                in all. For 4 min, above a load of 1 for an hour.",
+                answer after 1, 1.5, 2 and 4 s (medians, lognormal, sigma 0.5). A served \
+                request costs 1, 1, 2 and 0.5. A 429 takes 30 ms and has `Retry-After` in \
+                whole seconds, rounded up. 3 attempts within 30 s. For 4 min, above a load of \
+                1 for an hour.",
         loads: &[0.8, 0.95, 1.1],
         make: quota::quota,
     },
     Entry {
         name: "quota-no-hint",
-        about: "`quota`, and no 429 says when to come back.",
+        about: "`quota` without hints.",
         loads: &[0.8, 0.95, 1.1],
         make: quota::quota_no_hint,
     },
@@ -34,9 +38,9 @@ const CATALOG: &[Entry] = &[
     },
     Entry {
         name: "outage",
-        about: "`quota`, and the largest endpoint, half of all there is, refuses connections \
-                from 60 to 120 s. The load is that of all four, so at 0.5 the other three are \
-                just enough, and at 0.8 they are not.",
+        about: "`quota`, and the largest endpoint, which has half of the capacity, refuses \
+                connections from 60 to 120 s. At a load of 0.5 the other three suffice \
+                exactly, and at 0.8 they do not.",
         loads: &[0.5, 0.8],
         make: quota::outage,
     },
@@ -93,10 +97,10 @@ const CATALOG: &[Entry] = &[
     },
     Entry {
         name: "stragglers",
-        about: "Four equal endpoints, far from their limit of 200 requests/s each, answer after \
-                50 ms (median, lognormal, sigma 1), and one answer of twenty takes 50 times \
-                longer. One hedge after the 95th percentile makes the 99.9th 0.13 of what it is \
-                at best, since one request of 400 meets two stragglers.",
+        about: "Four equal endpoints, far from their limit of 200 requests/s each, answer \
+                after 50 ms (median, lognormal, sigma 1), and one answer of twenty takes 50 \
+                times longer. At best, one hedge after the 95th percentile reduces the 99.9th \
+                to 0.13 of its value, since one request of 400 meets two stragglers.",
         loads: &[0.25],
         make: balance::stragglers,
     },

@@ -1,11 +1,14 @@
 //! Scenarios with endpoints that have quotas.
+//!
+//! Four endpoints of different size, speed and price are the base. Each other scenario changes one
+//! property, so that a difference between two rows of the page has one cause.
 
 use steadfast_testkit::Quota;
 
 use crate::catalog::entry::{MINUTE, SECOND};
 use crate::world::{Endpoint, Hint, Latency, Scenario, Trouble};
 
-/// Requests a second, the median of the latency in seconds, and the cost of a request.
+/// The requests per second, the median of the latency in seconds, and the cost of a request.
 const QUOTAS: [(&str, u32, f64, f64); 4] = [
     ("large", 20, 1.0, 1.0),
     ("medium", 10, 1.5, 1.0),
@@ -13,21 +16,25 @@ const QUOTAS: [(&str, u32, f64, f64); 4] = [
     ("slow", 5, 4.0, 0.5),
 ];
 
+/// Creates the base scenario.
 pub(super) fn quota(load: f64) -> Scenario {
     four("quota", load, |endpoint| endpoint)
 }
 
+/// Creates the base scenario with a `429` that has no hint.
 pub(super) fn quota_no_hint(load: f64) -> Scenario {
     four("quota-no-hint", load, |endpoint| {
         endpoint.hint(Hint::Absent)
     })
 }
 
+/// Creates the base scenario with answers of 8 s, as long as the answers of large models.
 pub(super) fn quota_slow(load: f64) -> Scenario {
     let latency = Latency::LogNormal(8 * SECOND, 0.5);
     four("quota-slow", load, |endpoint| endpoint.latency(latency)).deadline(MINUTE)
 }
 
+/// Creates the base scenario with a closed port of the largest endpoint for a minute.
 pub(super) fn outage(load: f64) -> Scenario {
     four("outage", load, |endpoint| match endpoint.name() {
         "large" => endpoint.trouble(60..120, Trouble::Refuses),
@@ -35,10 +42,14 @@ pub(super) fn outage(load: f64) -> Scenario {
     })
 }
 
+/// Creates the base scenario with eight independent clients. Each learns the limits of the others
+/// only by its own refusals.
 pub(super) fn clients(load: f64) -> Scenario {
     four("clients", load, |endpoint| endpoint).clients(8)
 }
 
+/// Creates the base scenario with an endpoint that fails after 5 ms. A policy that prefers low
+/// latency must not prefer it.
 pub(super) fn fast_fail(load: f64) -> Scenario {
     four("fast-fail", load, |endpoint| match endpoint.name() {
         "medium" => endpoint
@@ -48,10 +59,13 @@ pub(super) fn fast_fail(load: f64) -> Scenario {
     })
 }
 
+/// Creates the base scenario with 5 % random failures. Breakers must stay closed.
 pub(super) fn noise(load: f64) -> Scenario {
     four("noise", load, |endpoint| endpoint.failures(0.05))
 }
 
+/// Creates the base scenario with an outage of ten minutes and a slow start after it, as caches are
+/// cold.
 pub(super) fn recovery(load: f64) -> Scenario {
     four("recovery", load, |endpoint| match endpoint.name() {
         "large" => endpoint
@@ -62,6 +76,8 @@ pub(super) fn recovery(load: f64) -> Scenario {
     .lasting(15 * MINUTE)
 }
 
+/// Creates a scenario with quotas of tokens. One request of ten has 40 times the size of the
+/// others.
 pub(super) fn tokens(load: f64) -> Scenario {
     let endpoint = |(name, tokens, median): (&'static str, u32, f64)| {
         Endpoint::new(name)
@@ -82,7 +98,7 @@ pub(super) fn tokens(load: f64) -> Scenario {
         .load(load)
 }
 
-/// The four endpoints that most scenarios have, each changed a little.
+/// Creates a scenario with the four endpoints, each changed by `change`.
 fn four(name: &str, load: f64, change: impl Fn(Endpoint) -> Endpoint) -> Scenario {
     let endpoint = |(name, requests, median, cost)| {
         Endpoint::new(name)

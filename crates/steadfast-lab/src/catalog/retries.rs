@@ -1,4 +1,6 @@
 //! What the page on retries has beside scenarios of the catalog.
+//!
+//! One endpoint isolates the effect of retries: no other endpoint can hide it.
 
 use crate::catalog::entry::Entry;
 use crate::catalog::single::{overload, service};
@@ -43,6 +45,7 @@ pub(crate) fn retries() -> &'static [Entry] {
     ]
 }
 
+/// Creates the scenario `storm` with random failures.
 fn stormy(name: &str, load: f64, failures: f64) -> Scenario {
     service(name, load, |endpoint| overload(endpoint).failures(failures))
 }

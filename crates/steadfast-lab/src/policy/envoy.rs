@@ -1,4 +1,7 @@
 //! Envoy: weighted round robin with retries at another host, a retry budget and outlier detection.
+//!
+//! Source: Envoy's documentation of `RetryPolicy`, `RetryBudget` and `OutlierDetection`. Requests
+//! that wait for a retry count against the budget, as in Envoy.
 
 mod outlier;
 
@@ -15,39 +18,52 @@ use crate::policy::rival::Rival;
 use crate::policy::rules::{End, Kind, Progress, Rules};
 use crate::policy::setup::Setup;
 
+/// `retry_back_off.base_interval`, Envoy's default.
 const BASE_INTERVAL: Duration = Duration::from_millis(25);
+/// `retry_back_off.max_interval`, ten times the base by default.
 const MAX_INTERVAL: Duration = Duration::from_millis(250);
-/// `host_selection_retry_max_attempts`. 1 by default, 5 in Envoy's FAQ on transient failures and in
-/// Istio.
+/// `host_selection_retry_max_attempts`. Envoy's default is 1. Its FAQ on transient failures and
+/// Istio have 5.
 const MORE_PICKS: u32 = 5;
-/// The percentage of active requests, and the least number of retries.
+/// The percentage of active requests, and the minimum number of retries.
 const RETRY_BUDGET: (usize, usize) = (20, 3);
+/// `healthy_panic_threshold`, in percent: below this share of healthy hosts, all hosts are used.
 const PANIC_PERCENT: usize = 50;
-/// 10 by default, which ejects none of fewer than ten hosts.
+/// `max_ejection_percent`. Envoy's default is 10, which ejects no host of fewer than ten.
 const MAX_EJECTION_PERCENT: usize = 50;
 
+/// The state of one Envoy with one cluster.
 struct Envoy {
+    /// The maximum number of attempts of a request.
     attempts: u32,
+    /// The number of hosts.
     hosts: usize,
+    /// The weighted round robin over the hosts.
     turns: Turns,
+    /// The ejected hosts.
     outliers: Outliers,
+    /// The attempts in flight.
     active: usize,
-    /// The requests that are being tried again, or wait for it.
+    /// The requests with a retry that is waiting or in flight.
     retrying: HashSet<u64>,
+    /// The source of the jitter.
     rng: Rng,
 }
 
+/// Returns the policy `envoy`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "envoy",
         about: "Envoy: ROUND_ROBIN by weight; retries on 429, 5xx, resets and timeouts with \
-                `previous_hosts` (5 more picks), 0-24, 0-74 .. 250 ms, a budget of 20 %; outlier \
-                detection with `max_ejection_percent` 50, as 10 % of so few hosts is nobody",
+                `previous_hosts` (5 more picks), 0-24, 0-74 .. 250 ms, a budget of 20 %; \
+                outlier detection with `max_ejection_percent` 50, since 10 % of few hosts \
+                ejects none",
         rules: |setup: &Setup| Envoy::new(setup.attempts(), setup.weights(), setup.seed()),
     })
 }
 
 impl Envoy {
+    /// Creates the state of a client at the current instant.
     fn new(attempts: u32, weights: &[f64], seed: u64) -> Self {
         Self {
             attempts,
@@ -60,7 +76,7 @@ impl Envoy {
         }
     }
 
-    /// All of them if too few are healthy.
+    /// Returns the hosts that are not ejected, or all hosts in a panic.
     fn hosts_to_use(&mut self, now: Instant) -> Vec<usize> {
         self.outliers.tick(now);
         let healthy: Vec<_> = (0..self.hosts)
@@ -73,6 +89,7 @@ impl Envoy {
         }
     }
 
+    /// Returns whether the budget admits another retry.
     fn may_retry(&self) -> bool {
         let (percent, least) = RETRY_BUDGET;
         self.retrying.len() < (percent * self.active / 100).max(least)
@@ -121,7 +138,7 @@ impl Rules for Envoy {
     }
 }
 
-/// What the back-off of the n-th retry is less than.
+/// Returns the upper bound of the backoff before retry `retry`, counted from 1.
 fn max_backoff(retry: u32) -> Duration {
     let factor = 2u32.saturating_pow(retry) - 1;
     BASE_INTERVAL.saturating_mul(factor).min(MAX_INTERVAL)

@@ -1,4 +1,7 @@
 //! The loop that many write by hand: the endpoints in order, and a pause between them.
+//!
+//! Many applications have such a loop in their code. It remembers nothing between requests, so each
+//! request starts at the first endpoint.
 
 use std::time::Duration;
 
@@ -9,18 +12,23 @@ use crate::policy::rival::Rival;
 use crate::policy::rules::{End, Progress, Rules};
 use crate::policy::setup::Setup;
 
+/// The first pause, which doubles.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// The settings of the loop. It has no state.
 struct FailoverLoop {
+    /// The maximum number of attempts of a request.
     attempts: u32,
+    /// The number of endpoints.
     endpoints: usize,
 }
 
+/// Returns the policy `failover-loop`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "failover-loop",
-        about: "a loop as written by hand: each request begins with the first endpoint and goes \
-                on to the next one after 1, 2, 4 s, and nobody remembers who refused",
+        about: "a loop as written by hand: each request begins with the first endpoint and \
+                continues with the next one after 1, 2, 4 s; it keeps no state between requests",
         rules: |setup: &Setup| FailoverLoop {
             attempts: setup.attempts(),
             endpoints: setup.endpoints().len(),

@@ -1,4 +1,7 @@
 //! The endpoint with the fewest requests in flight.
+//!
+//! Common in load balancers: `least_conn` of nginx, `leastconn` of HAProxy. An endpoint that fails
+//! fast has few requests in flight, and attracts traffic.
 
 use std::time::Duration;
 
@@ -11,12 +14,17 @@ use crate::policy::rival::Rival;
 use crate::policy::rules::{End, Progress, Rules};
 use crate::policy::setup::Setup;
 
+/// The state of one client.
 struct LeastOutstanding {
+    /// The maximum number of attempts of a request.
     attempts: u32,
+    /// The requests in flight at each endpoint.
     in_flight: Vec<u32>,
+    /// Decides among equals.
     rng: Rng,
 }
 
+/// Returns the policy `least-outstanding`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "least-outstanding",

@@ -1,4 +1,7 @@
 //! linkerd's load biaser: the power of two choices over latencies, and a refusal is a long one.
+//!
+//! Source: linkerd2-proxy, `linkerd/proxy/balance` and `penalize-failures`. Tower's `PeakEwma` has
+//! the same average, without the penalty.
 
 use std::time::Duration;
 
@@ -10,37 +13,51 @@ use crate::policy::rival::Rival;
 use crate::policy::rules::{End, Kind, Progress, Rules};
 use crate::policy::setup::Setup;
 
+/// The time constant of the average, linkerd's default.
 const DECAY: Duration = Duration::from_secs(10);
+/// The latency of an endpoint without a request, linkerd's default.
 const DEFAULT_RTT: Duration = Duration::from_millis(30);
+/// The latency that a failure counts as.
 const PENALTY: Duration = Duration::from_secs(5);
+/// The longest hint that counts as a latency.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// The least and the most pause between attempts to connect.
+/// The minimum and the maximum pause between attempts to connect.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
+/// The state of one proxy.
 struct Linkerd {
+    /// The maximum number of attempts of a request.
     attempts: u32,
+    /// The endpoints, by index.
     endpoints: Vec<Endpoint>,
+    /// Draws the two candidates.
     rng: Rng,
 }
 
+/// The load of one endpoint.
 struct Endpoint {
+    /// The latency, with penalties.
     rtt: PeakEwma,
+    /// The requests in flight.
     pending: u32,
-    /// While there is no connection, and how long it was waited for.
+    /// The end of the pause without a connection, and its length.
     reconnects: Option<(Instant, Duration)>,
 }
 
-/// The greatest latency of late, which decays.
+/// An average that follows a peak at once and decays slowly.
 struct PeakEwma {
+    /// The value at `at`, in seconds.
     seconds: f64,
+    /// The instant of the last sample.
     at: Instant,
 }
 
+/// Returns the policy `linkerd-biaser`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "linkerd-biaser",
-        about: "linkerd2-proxy with `penalize-failures`: P2C by peak EWMA times pending, where a \
-                429 or 5xx counts as 5 s or as long as `Retry-After` says; retries at once, \
+        about: "linkerd2-proxy with `penalize-failures`: P2C by peak EWMA times pending, where \
+                a 429 or 5xx counts as 5 s or as a longer `Retry-After`; retries at once, \
                 through the balancer",
         rules: |setup: &Setup| {
             Linkerd::new(setup.attempts(), setup.endpoints().len(), setup.seed())
@@ -49,6 +66,7 @@ pub(super) fn policy() -> Box<dyn Policy> {
 }
 
 impl Linkerd {
+    /// Creates the state of a client without samples.
     fn new(attempts: u32, endpoints: usize, seed: u64) -> Self {
         let endpoint = |_| Endpoint {
             rtt: PeakEwma {
@@ -65,8 +83,10 @@ impl Linkerd {
         }
     }
 
-    /// An endpoint without connection is not ready, and linkerd connects without a request. That is
-    /// not simulated: here the first request after the pause finds out.
+    /// Returns the endpoints with a connection, or all endpoints if none has one.
+    ///
+    /// In linkerd a task connects without a request. Here the first request after the pause takes
+    /// that part.
     fn ready(&self, now: Instant) -> Vec<usize> {
         let is_ready = |n: &usize| {
             let reconnects = self.endpoints[*n].reconnects;
@@ -113,11 +133,13 @@ impl Rules for Linkerd {
 }
 
 impl Endpoint {
+    /// Returns the expected cost of one more request: latency times requests in flight.
     fn load(&self, now: Instant) -> f64 {
         self.rtt.at(now) * f64::from(self.pending + 1)
     }
 }
 
+/// Returns the latency that an attempt counts as. A failure counts as the penalty, or as its hint.
 fn effective_rtt(end: End) -> Duration {
     match end.kind {
         // A hint below the penalty would make a failure look better than one without hint.
@@ -130,10 +152,12 @@ fn effective_rtt(end: End) -> Duration {
 }
 
 impl PeakEwma {
+    /// Returns the value at an instant.
     fn at(&self, now: Instant) -> f64 {
         self.seconds * self.left(now)
     }
 
+    /// Adds a sample. A sample above the value replaces it.
     fn add_peak(&mut self, sample: Duration, now: Instant) {
         let (sample, left) = (sample.as_secs_f64(), self.left(now));
         let average = self.seconds * left + sample * (1.0 - left);
@@ -145,6 +169,7 @@ impl PeakEwma {
         self.at = now;
     }
 
+    /// Returns the share of the last value that has not decayed.
     fn left(&self, now: Instant) -> f64 {
         let elapsed = now.saturating_duration_since(self.at);
         (-elapsed.as_secs_f64() / DECAY.as_secs_f64()).exp()

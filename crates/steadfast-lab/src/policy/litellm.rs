@@ -1,4 +1,7 @@
 //! LiteLLM's router: a weighted draw among the deployments that do not cool down.
+//!
+//! Source: LiteLLM's `router.py` and `cooldown_handlers.py`. Its cooldowns are entries of a cache
+//! with a fixed time.
 
 use std::time::Duration;
 
@@ -12,42 +15,58 @@ use crate::policy::rules::{End, Kind, Progress, Rules};
 use crate::policy::sdk_retry::backoff;
 use crate::policy::setup::Setup;
 
+/// `DEFAULT_COOLDOWN_TIME_SECONDS`.
 const COOLDOWN: Duration = Duration::from_secs(5);
-/// The share of failures in a minute that lets a deployment cool down, and of how many attempts.
+/// The share of failures in a minute that starts a cooldown, and the minimum number of attempts in
+/// that minute.
 const FAILURES: (f64, u32) = (0.5, 5);
-/// How many failures without any success do, even if there is no other deployment.
+/// The number of failures without a success that starts a cooldown even of the only deployment.
 const OUTAGE: u32 = 1_000;
+/// The window of the counters.
 const MINUTE: Duration = Duration::from_secs(60);
-/// A longer hint is not slept for.
+/// The longest hint that is waited for.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
+/// The state of one router.
 struct LiteLlm {
+    /// The maximum number of attempts of a request.
     attempts: u32,
+    /// The shares of the deployments in the draw.
     weights: Vec<f64>,
+    /// The deployments, by index.
     deployments: Vec<Deployment>,
+    /// The source of the draws and of the jitter.
     rng: Rng,
 }
 
+/// The state of one deployment (an endpoint).
 #[derive(Clone, Default)]
 struct Deployment {
+    /// The end of its last cooldown.
     cools_until: Option<Instant>,
+    /// The successes of this minute.
     successes: Counter,
+    /// The failures of this minute.
     failures: Counter,
 }
 
-/// Counts for a minute from the first, and then anew.
+/// A counter that starts anew a minute after its first count.
 #[derive(Clone, Default)]
 struct Counter {
+    /// The instant of the first count.
     since: Option<Instant>,
+    /// The count since then.
     count: u32,
 }
 
+/// Returns the policy `litellm`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "litellm",
-        about: "LiteLLM's router: `simple-shuffle` by rpm, a 429 cools a deployment down for as \
-                long as `Retry-After` says or 5 s, so do more than half failures in a minute, \
-                retries go at once to whoever is left, and if nobody is, the request fails",
+        about: "LiteLLM's router: `simple-shuffle` by rpm; a 429 starts a cooldown of \
+                `Retry-After` or 5 s, as do failures of more than half of the attempts in a \
+                minute; retries go at once to another deployment, and without one the request \
+                fails",
         rules: |setup: &Setup| LiteLlm {
             attempts: setup.attempts(),
             weights: setup.weights().to_vec(),
@@ -58,18 +77,20 @@ pub(super) fn policy() -> Box<dyn Policy> {
 }
 
 impl LiteLlm {
+    /// Returns the deployments without a cooldown.
     fn healthy(&self, now: Instant) -> Vec<usize> {
         let cools = |n: usize| self.deployments[n].cools_until.is_some_and(|end| end > now);
         let all = 0..self.deployments.len();
         all.filter(|&n| !cools(n)).collect()
     }
 
+    /// Returns whether the router has one deployment.
     fn is_alone(&self) -> bool {
         self.deployments.len() == 1
     }
 
-    /// The sleep if no other endpoint is available. The first failure decides, regardless of later
-    /// ones.
+    /// Returns the sleep if no other deployment is available. The hint of the first failure
+    /// decides, whatever later failures contain.
     fn sleep(&mut self, request: &Progress) -> Duration {
         let hint = request.first.and_then(End::hint_in_seconds);
         let hint = hint.filter(|hint| !hint.is_zero() && *hint <= MAX_SLEEP);
@@ -78,6 +99,7 @@ impl LiteLlm {
         hint.unwrap_or_else(|| backoff(retries.saturating_sub(1), &mut self.rng))
     }
 
+    /// Returns whether the request has a retry left. A choice without a deployment counts as one.
     fn has_retries(&self, request: &Progress) -> bool {
         request.attempts().saturating_add(request.in_vain) < self.attempts
     }
@@ -90,7 +112,7 @@ impl Rules for LiteLlm {
 
     /// "No deployments available for selected model" is a failure like another for a retry, and the
     /// end of a request that has just begun.
-    fn nobody(&mut self, request: &Progress) -> Option<Duration> {
+    fn none_available(&mut self, request: &Progress) -> Option<Duration> {
         let goes_on = !request.tried.is_empty() && self.has_retries(request);
         goes_on.then(|| self.sleep(request))
     }
@@ -124,6 +146,7 @@ impl Rules for LiteLlm {
 }
 
 impl Deployment {
+    /// Returns whether a failure starts a cooldown.
     fn should_cool(&self, kind: Kind, is_alone: bool, now: Instant) -> bool {
         let failures = self.failures.of_this_minute(now);
         let all = failures + self.successes.of_this_minute(now);
@@ -133,7 +156,8 @@ impl Deployment {
         is_out || (!is_alone && (kind == Kind::Limited || is_failing))
     }
 
-    /// A cooldown that is under way is not made longer. The entry of a cache keeps its time.
+    /// Starts a cooldown. A running cooldown is not extended, because the entry of the cache keeps
+    /// its time.
     fn cool(&mut self, hint: Option<Duration>, now: Instant) {
         let time = hint.unwrap_or(COOLDOWN);
         if self.cools_until.is_none_or(|until| until <= now) {
@@ -143,6 +167,7 @@ impl Deployment {
 }
 
 impl Counter {
+    /// Counts one.
     fn add(&mut self, now: Instant) {
         if self.of_this_minute(now) == 0 {
             (self.since, self.count) = (Some(now), 0);
@@ -150,6 +175,7 @@ impl Counter {
         self.count += 1;
     }
 
+    /// Returns the count of the current minute.
     fn of_this_minute(&self, now: Instant) -> u32 {
         let since = self.since.filter(|since| now < *since + MINUTE);
         since.map_or(0, |_| self.count)

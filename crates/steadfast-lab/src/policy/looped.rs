@@ -1,4 +1,7 @@
 //! The loop that all of them share: choose, send, learn, perhaps wait, again.
+//!
+//! The loop adds the parts that each product has: the deadline, the attempt timeout and
+//! cancellation. So two policies differ only in their rules.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +15,20 @@ use crate::policy::rules::{End, Kind, Progress, Rules};
 use crate::policy::setup::Setup;
 use crate::world::{Answer, Body, World, hint};
 
+/// A client that applies rules. Its clones share them.
 pub(super) struct Loop<R> {
+    /// The rules, locked for one call at a time.
     rules: Arc<Mutex<R>>,
+    /// The base URI of each endpoint.
     uris: Arc<[Uri]>,
+    /// The HTTP client.
     http: World,
+    /// The number of requests so far.
     requests: Arc<AtomicU64>,
 }
 
 impl<R: Rules> Loop<R> {
+    /// Creates a client for the endpoints of `setup`.
     pub(super) fn new(rules: R, setup: &Setup) -> Self {
         Self {
             rules: Arc::new(Mutex::new(rules)),
@@ -29,6 +38,7 @@ impl<R: Rules> Loop<R> {
         }
     }
 
+    /// Makes attempts until one succeeds or the rules give up. Returns the outcome of the last one.
     pub(super) async fn run(self, request: Request<Body>) -> Result<Response<()>, BoxError> {
         let mut visit = Visit {
             rules: &self.rules,
@@ -51,7 +61,7 @@ impl<R: Rules> Loop<R> {
                     .flatten()
             } else {
                 visit.progress.in_vain += 1;
-                self.lock().nobody(&visit.progress)
+                self.lock().none_available(&visit.progress)
             };
             match again {
                 Some(wait) if wait.is_zero() => {}
@@ -61,6 +71,7 @@ impl<R: Rules> Loop<R> {
         }
     }
 
+    /// Makes one attempt, and reports its end to the rules.
     async fn attempt(
         &self,
         endpoint: usize,
@@ -82,6 +93,7 @@ impl<R: Rules> Loop<R> {
         (end, result.map(|answer| answer.map(drop)))
     }
 
+    /// Locks the rules.
     fn lock(&self) -> MutexGuard<'_, R> {
         lock(&self.rules)
     }
@@ -98,9 +110,11 @@ impl<R> Clone for Loop<R> {
     }
 }
 
-/// Reports the end of the request, a drop included.
+/// Reports the end of the request to the rules, also if the request is dropped.
 struct Visit<'a, R: Rules> {
+    /// The rules of the client.
     rules: &'a Mutex<R>,
+    /// The history of the request.
     progress: Progress,
 }
 
@@ -110,14 +124,20 @@ impl<R: Rules> Drop for Visit<'_, R> {
     }
 }
 
+/// Reports the end of an attempt to the rules, also if the attempt is dropped.
 struct Guard<'a, R: Rules> {
+    /// The rules of the client.
     rules: &'a Mutex<R>,
+    /// The endpoint of the attempt.
     endpoint: usize,
+    /// The start of the attempt.
     started: Instant,
+    /// The end, or `None` until there is one.
     end: Option<End>,
 }
 
 impl<R: Rules> Guard<'_, R> {
+    /// Sets the end from the result of the attempt.
     fn settle(&mut self, result: &Result<Answer, BoxError>) -> End {
         let end = End {
             kind: kind(result),
@@ -143,10 +163,13 @@ impl<R: Rules> Drop for Guard<'_, R> {
     }
 }
 
+/// Locks the rules, also after a panic of another request.
 fn lock<R>(rules: &Mutex<R>) -> MutexGuard<'_, R> {
     rules.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Returns the kind of an outcome. `408` and `409` count as failures, as the SDKs of OpenAI and
+/// Anthropic treat them.
 fn kind(result: &Result<Answer, BoxError>) -> Kind {
     match result {
         Ok(answer) if answer.status().is_success() => Kind::Success,

@@ -1,4 +1,23 @@
 //! Policies decide where and when attempts are made: ours, and the policies of other clients.
+//!
+//! Our policies are the published layers. Other policies are [`Rules`](rules::Rules) in a common
+//! loop, written from the sources or docs of the product, with its default numbers. Tower's
+//! policies are tower's own code.
+//!
+//! | File | Policy | Source of its rules and numbers |
+//! |---|---|---|
+//! | `ours` | our layers, one policy per strategy | the published crates with their defaults |
+//! | `no_retry` | one attempt | the baseline |
+//! | `retry_only` | one endpoint, so retries alone | our layer, tower's, the SDKs |
+//! | `sdk_retry` | the retries of the SDKs | `openai-python`, `anthropic-sdk-python` |
+//! | `failover_loop` | a loop over the endpoints | common application code |
+//! | `round_robin` | the endpoints in turn | common load balancers |
+//! | `least_outstanding` | the fewest requests in flight | `least_conn` of nginx |
+//! | `linkerd` | P2C over peak EWMA with penalties | linkerd2-proxy |
+//! | `litellm` | a weighted draw with cooldowns | LiteLLM's router |
+//! | `envoy` | retries, retry budget, outlier detection | Envoy's documentation |
+//! | `prequal` | the fastest cold endpoint | the paper on Prequal |
+//! | `tower_p2c`, `tower_retry` | tower's own code | the crate `tower` |
 
 mod client;
 mod envoy;

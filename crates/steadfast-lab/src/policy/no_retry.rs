@@ -1,4 +1,7 @@
 //! One attempt: the baseline without any policy.
+//!
+//! Each request fails if its only attempt fails. The difference to another row is the effect of
+//! that policy.
 
 use std::time::Duration;
 
@@ -10,12 +13,14 @@ use crate::policy::rival::Rival;
 use crate::policy::rules::{End, Progress, Rules};
 use crate::policy::setup::Setup;
 
+/// The weighted round robin over the endpoints.
 struct NoRetry(Turns);
 
+/// Returns the policy `no-retry`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "no-retry",
-        about: "one attempt, at the endpoint whose turn it is by weight: the baseline",
+        about: "one attempt, at the next endpoint by weight: the baseline",
         rules: |setup: &Setup| NoRetry(Turns::new(setup.weights())),
     })
 }

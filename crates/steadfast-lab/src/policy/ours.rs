@@ -1,4 +1,8 @@
 //! The layers of this workspace, with each strategy.
+//!
+//! The layers are the layers of `AiStack` without metrics and edge, since the world classifies its
+//! errors itself. All settings are the defaults, except for the seeds, and the attempts and the
+//! deadline of the scenario. Requests are marked as safe to repeat.
 
 use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Strategy};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
@@ -12,19 +16,25 @@ use crate::policy::client::{Client, Policy};
 use crate::policy::setup::Setup;
 use crate::world::World;
 
+/// A configuration of our layers.
 struct Ours {
+    /// The name in tables.
     name: &'static str,
+    /// The description on the page.
     about: &'static str,
+    /// The strategy of the balancer.
     strategy: Strategy,
     /// Further settings of the balancer.
     balance: fn(EndpointBalanceBuilder) -> EndpointBalanceBuilder,
+    /// Further settings of the retry layer.
     retry: fn(RetryOn429Layer) -> RetryOn429Layer,
+    /// The breaker of each endpoint.
     breaker: fn() -> CircuitBreakerBuilder,
-    /// What stands between the retry layer and the balancer, if anything does.
+    /// The layer between the retry layer and the balancer.
     hedge: Option<fn() -> HedgeLayer>,
 }
 
-/// The default, to change something of it.
+/// The default configuration, as a base of the others.
 const LEAST_LOADED: Ours = Ours {
     name: "steadfast-least-loaded",
     about: "the same with `Strategy::LeastLoaded`",
@@ -35,6 +45,7 @@ const LEAST_LOADED: Ours = Ours {
     hedge: None,
 };
 
+/// Returns one policy per strategy, and one with hedges.
 pub(super) fn all() -> Vec<Box<dyn Policy>> {
     vec![
         Box::new(Ours {
@@ -60,7 +71,8 @@ pub(super) fn all() -> Vec<Box<dyn Policy>> {
     ]
 }
 
-/// Returns ours with one default changed at a time, after that with none changed.
+/// Returns policies with one changed default each, after the policy with all defaults. They show
+/// the effect of each default.
 pub(crate) fn variants() -> Vec<Box<dyn Policy>> {
     let backoff = |retry: RetryOn429Layer| retry.backoff(Backoff::default().jitter(Jitter::None));
     vec![

@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 use crate::policy::rules::Progress;
 
-/// Returns the endpoints that were not asked yet, or all of them if all were.
+/// Returns the endpoints without an attempt of the request, or all endpoints if each has had one.
 pub(crate) fn untried(request: &Progress, endpoints: usize) -> Vec<usize> {
     let left: Vec<_> = (0..endpoints)
         .filter(|endpoint| !request.tried.contains(endpoint))
@@ -47,14 +47,19 @@ pub(crate) fn weighted(candidates: &[usize], weights: &[f64], rng: &mut Rng) -> 
     drawn.or(candidates.last()).copied()
 }
 
-/// Smooth weighted round robin, as nginx has it: in proportion to the weights, and each endpoint
-/// at distances as even as can be.
+/// Smooth weighted round robin, as in nginx.
+///
+/// Each endpoint gets its share by weight, at distances as even as possible. Each choice adds the
+/// weight to the credit of all candidates, and the chosen one pays the sum.
 pub(crate) struct Turns {
+    /// The shares of the endpoints.
     weights: Vec<f64>,
+    /// The credit of each endpoint. The sum is constant.
     credit: Vec<f64>,
 }
 
 impl Turns {
+    /// Creates a round in which no endpoint has credit.
     pub(crate) fn new(weights: &[f64]) -> Self {
         Self {
             weights: weights.to_vec(),

@@ -1,4 +1,8 @@
 //! Prequal's rule: the fastest of the cold ones, or the least busy if all are hot.
+//!
+//! Source: Wydrowski et al., "Load is not what you should balance: Introducing Prequal" (NSDI
+//! 2024). Its probes ask servers for their load. Providers have no such call, so the client uses
+//! its own counts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,26 +16,35 @@ use crate::policy::rival::Rival;
 use crate::policy::rules::{End, Kind, Progress, Rules};
 use crate::policy::setup::Setup;
 
-/// The quantile of the requests in flight above which an endpoint is hot: 2^-0.25.
+/// The quantile of the requests in flight above which an endpoint is hot: 2^-0.25, as in the paper.
 const Q_RIF: f64 = 0.84;
-/// How many probes the quantile is taken of, and how many answers the median.
+/// The number of probes for the quantile.
 const PROBES: usize = 128;
+/// The number of latencies for the median of an endpoint.
 const ANSWERS: usize = 15;
 
+/// The state of one client.
 struct Prequal {
+    /// The maximum number of attempts of a request.
     attempts: u32,
+    /// The requests in flight at each endpoint.
     in_flight: Vec<u32>,
+    /// The last latencies of successes at each endpoint.
     latencies: Vec<VecDeque<Duration>>,
+    /// The last observed requests in flight, of all endpoints.
     probes: VecDeque<u32>,
+    /// Decides among equals.
     rng: Rng,
 }
 
+/// Returns the policy `prequal`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "prequal",
-        about: "Prequal-like: hot is who has more in flight than the 0.84 quantile, of the cold \
-                the fastest, if all are hot the least busy; at once to another after a failure; \
-                without probes of servers, so by what the client knows itself",
+        about: "Prequal-like: an endpoint is hot above the 0.84 quantile of requests in \
+                flight; the fastest cold endpoint, or the least busy one if all are hot; at \
+                once to another after a failure; without probes of servers, so by the client's \
+                own counts",
         rules: |setup: &Setup| {
             Prequal::new(setup.attempts(), setup.endpoints().len(), setup.seed())
         },
@@ -39,6 +52,7 @@ pub(super) fn policy() -> Box<dyn Policy> {
 }
 
 impl Prequal {
+    /// Creates the state of a client without samples.
     fn new(attempts: u32, endpoints: usize, seed: u64) -> Self {
         Self {
             attempts,
@@ -49,7 +63,8 @@ impl Prequal {
         }
     }
 
-    /// Each request probes all endpoints, which cost nothing here.
+    /// Records the requests in flight of all endpoints. In the paper a request probes a few
+    /// servers. Here a probe costs nothing.
     fn probe(&mut self) {
         self.probes.extend(&self.in_flight);
         let surplus = self.probes.len().saturating_sub(PROBES);
@@ -101,6 +116,7 @@ impl Rules for Prequal {
     }
 }
 
+/// Returns the quantile `q` by the nearest rank.
 fn quantile<T: Copy + Ord>(values: &VecDeque<T>, q: f64) -> Option<T> {
     let mut sorted: Vec<_> = values.iter().copied().collect();
     sorted.sort_unstable();

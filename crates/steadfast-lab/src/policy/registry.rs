@@ -1,4 +1,7 @@
 //! All policies, in the order of tables and plots.
+//!
+//! The order groups our strategies first, then the rules of others from simple to complex, then
+//! tower's own code.
 
 use crate::policy::client::Policy;
 use crate::policy::{
@@ -15,6 +18,7 @@ pub fn policies() -> Vec<Box<dyn Policy>> {
     policies
 }
 
+/// Returns the policies that are written as rules.
 fn rivals() -> Vec<Box<dyn Policy>> {
     vec![
         no_retry::policy(),

@@ -15,10 +15,13 @@ use crate::policy::tower_retry::OnFailure;
 use crate::policy::{no_retry, sdk_retry};
 use crate::world::{Body, World};
 
-/// A policy that asks the first endpoint only, through a stack that is made of a client.
+/// A policy that sends all requests to the first endpoint.
 struct RetryOnly {
+    /// The name in tables.
     name: &'static str,
+    /// The description on the page.
     about: &'static str,
+    /// Creates the stack of a client.
     stack: fn(&Setup) -> Client,
 }
 
@@ -39,12 +42,12 @@ pub(crate) fn retry_only() -> Vec<Box<dyn Policy>> {
         no_retry::policy(),
         of(
             "steadfast-retry",
-            "`RetryOn429Layer` with its defaults, told that doing a request twice does no harm",
+            "`RetryOn429Layer` with its defaults, for requests that are safe to repeat",
             |setup| ours(setup, layer(setup)),
         ),
         of(
             "steadfast-retry-timeouts",
-            "the same, with a classifier that says of a timeout that it may be repeated",
+            "the same, with a classifier by which a timeout may be repeated",
             |setup| repeat_timeouts(setup, layer(setup)),
         ),
         of("steadfast-no-budget", "that, without its budget", |setup| {
@@ -86,6 +89,7 @@ impl Policy for RetryOnly {
     }
 }
 
+/// Returns our layer with its defaults, for requests that are safe to repeat.
 fn layer(setup: &Setup) -> RetryOn429Layer {
     // A request is a question to a model, and asking it twice does no harm.
     RetryOn429Layer::new()
@@ -94,7 +98,8 @@ fn layer(setup: &Setup) -> RetryOn429Layer {
         .seed(setup.seed())
 }
 
-/// The setup of a client with requests that are safe to repeat.
+/// Creates a stack in which a request is repeated after a timeout, as the other products do. Our
+/// default does not repeat it at the same endpoint.
 fn repeat_timeouts(setup: &Setup, layer: RetryOn429Layer) -> Client {
     let classify = ClassifyLayer::new(classify_fn(|outcome| {
         let verdict = DefaultClassifier.classify(outcome);
@@ -106,18 +111,22 @@ fn repeat_timeouts(setup: &Setup, layer: RetryOn429Layer) -> Client {
     without_body(layer.clone_body().layer(classify.layer(setup.http())))
 }
 
+/// Creates a stack with our layer alone.
 fn ours(setup: &Setup, layer: RetryOn429Layer) -> Client {
     without_body(layer.clone_body().layer(setup.http()))
 }
 
+/// Returns tower's policy with the attempts of the scenario.
 fn policy(setup: &Setup) -> OnFailure {
     OnFailure::new(setup.attempts().saturating_sub(1), setup.seed())
 }
 
+/// Creates a stack with tower's `Retry` alone.
 fn towers(setup: &Setup, policy: OnFailure) -> Client {
     without_body(Retry::new(policy, setup.http()))
 }
 
+/// Removes the body of each response, since the lab reads only the head.
 fn without_body<S, B>(service: S) -> Client
 where
     S: Service<Request<Body>, Response = Response<B>, Error = BoxError>

@@ -1,4 +1,6 @@
 //! A policy made of rules.
+//!
+//! All policies that are not our own code, and not tower's, are of this type.
 
 use tower::util::BoxCloneSyncService;
 
@@ -7,11 +9,13 @@ use crate::policy::looped::Loop;
 use crate::policy::rules::Rules;
 use crate::policy::setup::Setup;
 
-/// A policy made of rules.
+/// A policy that is a name and rules.
 pub(crate) struct Rival<F> {
+    /// The name in tables.
     pub(crate) name: &'static str,
+    /// The description on the page.
     pub(crate) about: &'static str,
-    /// Makes the rules of a client.
+    /// Creates the rules of a client.
     pub(crate) rules: F,
 }
 

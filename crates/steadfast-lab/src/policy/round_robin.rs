@@ -1,4 +1,6 @@
 //! Round robin: in turn, and to the next one after a failure.
+//!
+//! The default of many load balancers. It knows neither limits nor latency.
 
 use std::time::Duration;
 
@@ -9,12 +11,17 @@ use crate::policy::rival::Rival;
 use crate::policy::rules::{End, Progress, Rules};
 use crate::policy::setup::Setup;
 
+/// The state of one client.
 struct RoundRobin {
+    /// The maximum number of attempts of a request.
     attempts: u32,
+    /// The number of endpoints.
     endpoints: usize,
+    /// The endpoint of the next attempt.
     next: usize,
 }
 
+/// Returns the policy `round-robin`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "round-robin",

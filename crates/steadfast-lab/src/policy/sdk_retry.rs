@@ -1,4 +1,7 @@
 //! The retry that the SDKs of OpenAI and Anthropic have built in.
+//!
+//! Source: `openai-python` and `anthropic-sdk-python`, `_base_client.py`. An SDK has one base URL,
+//! so its user has to divide the traffic.
 
 use std::time::Duration;
 
@@ -11,24 +14,32 @@ use crate::policy::rival::Rival;
 use crate::policy::rules::{End, Progress, Rules};
 use crate::policy::setup::Setup;
 
+/// `INITIAL_RETRY_DELAY`, in seconds.
 const FIRST_DELAY: f64 = 0.5;
+/// `MAX_RETRY_DELAY`, in seconds.
 const MAX_DELAY: f64 = 8.0;
+/// The largest share by which jitter shortens a delay.
 const JITTER: f64 = 0.25;
-/// `MAX_RETRY_AFTER_DELAY` of openai-python 3: a server that asks for more is not asked again.
-/// Before, the limit was 60 s, and a longer hint was ignored.
+/// `MAX_RETRY_AFTER_DELAY` of openai-python 3: a longer hint ends the retries. In earlier versions
+/// the limit was 60 s, and a longer hint was ignored.
 const MAX_HINT: Duration = Duration::from_secs(120);
 
+/// The state of one client.
 struct SdkRetry {
+    /// The maximum number of attempts of a request.
     attempts: u32,
+    /// The division of the traffic by weight.
     endpoints: Turns,
+    /// The source of the jitter.
     rng: Rng,
 }
 
+/// Returns the policy `sdk-retry`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "sdk-retry",
-        about: "the OpenAI SDK: again at the same endpoint after 0.5 s doubling to 8 s, or as long \
-                as `Retry-After` says up to 2 min; whoever uses it splits the traffic by weight",
+        about: "the OpenAI SDK: again at the same endpoint after 0.5 s doubling to 8 s, or \
+                after `Retry-After` up to 2 min; its user splits the traffic by weight",
         rules: |setup: &Setup| SdkRetry {
             attempts: setup.attempts(),
             endpoints: Turns::new(setup.weights()),

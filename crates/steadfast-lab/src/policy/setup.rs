@@ -5,18 +5,29 @@ use std::time::Duration;
 use crate::world::{Caller, Endpoint, Scenario, World};
 
 /// The input of a policy for a new client.
+///
+/// A policy uses the endpoints in their order, or by their weights. It knows neither their limits
+/// nor their faults: a real client has only answers. See [`Policy`](crate::Policy) for an example.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// The HTTP client.
     pub(crate) world: World,
+    /// The endpoints, in the order of preference.
     pub(crate) endpoints: Vec<Endpoint>,
+    /// The share of each endpoint in the capacity of all.
     pub(crate) rates: Vec<f64>,
+    /// The maximum number of attempts of a request.
     pub(crate) attempts: u32,
+    /// The deadline, if callers state it.
     pub(crate) deadline: Option<Duration>,
+    /// Whether callers have credentials of their own.
     pub(crate) credentials: bool,
+    /// The seed of the client.
     pub(crate) seed: u64,
 }
 
 impl Setup {
+    /// Creates the setup of one client of a scenario.
     pub(crate) fn new(scenario: &Scenario, world: World, seed: u64) -> Self {
         let rate = |endpoint: &Endpoint| scenario.share_of_rate(endpoint);
         Self {
@@ -48,19 +59,20 @@ impl Setup {
         &self.rates
     }
 
-    /// Returns the most attempts of a request.
+    /// Returns the maximum number of attempts of a request.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Returns how long a request may take in all, if callers state it.
+    /// Returns the time limit of a request, or `None` if callers do not state it.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
-    /// Returns whether callers have credentials of their own, which are to be passed on.
+    /// Returns whether callers have credentials of their own, which a policy passes on to the
+    /// endpoints.
     #[must_use]
     pub fn passes_credentials(&self) -> bool {
         self.credentials

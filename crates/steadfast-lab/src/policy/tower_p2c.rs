@@ -1,4 +1,7 @@
 //! What tower brings itself: `Retry` over `Balance` over `PeakEwma`, tower's own code.
+//!
+//! `Balance` needs a readiness of its own, hence the `Buffer` above it. All numbers are the
+//! defaults or the examples of tower's docs.
 
 use std::time::Duration;
 
@@ -16,14 +19,17 @@ use crate::policy::setup::Setup;
 use crate::policy::tower_retry::{OnFailure, seeded};
 use crate::world::{Body, World};
 
+/// The decay of `PeakEwma`, as in linkerd.
 const DECAY: Duration = Duration::from_secs(10);
-/// What the docs of `PeakEwma` name, and about what a model takes to answer.
+/// The initial latency of `PeakEwma`, from tower's docs. It is close to the latency of a model.
 const DEFAULT_RTT: Duration = Duration::from_secs(1);
-/// More than are ever in the queue, as the docs of `Buffer` advise.
+/// The capacity of `Buffer`: more than the requests that are ever queued, as its docs advise.
 const BUFFER: usize = 1_024;
 
+/// The policy of tower's own code.
 struct Tower;
 
+/// Returns the policy `tower-p2c-peak-ewma`.
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Tower)
 }

@@ -1,4 +1,7 @@
 //! tower's `Retry` with a policy as its docs teach to write one.
+//!
+//! Tower has the trait `Policy` and no implementation for HTTP. This one follows the docs of
+//! `tower::retry`, and repeats `429`, `5xx` and errors.
 
 use std::future::Future;
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
@@ -21,12 +24,16 @@ use crate::world::{Answer, Body};
 /// `ExponentialBackoffMaker` are made.
 #[derive(Clone)]
 pub(crate) struct OnFailure {
+    /// The retries that are left.
     retries: u32,
+    /// The delays, with tower's default jitter.
     backoff: ExponentialBackoff<HasherRng<Seeded>>,
+    /// The budget that all requests share.
     budget: Option<Arc<TpsBudget>>,
 }
 
 impl OnFailure {
+    /// Creates a policy with tower's default backoff and budget.
     pub(crate) fn new(retries: u32, seed: u64) -> Self {
         // The defaults of `ExponentialBackoffMaker`, but for the generator.
         let (min, max) = (Duration::from_millis(50), Duration::from_millis(u64::MAX));
@@ -38,6 +45,7 @@ impl OnFailure {
         }
     }
 
+    /// Removes the budget.
     pub(crate) fn without_budget(mut self) -> Self {
         self.budget = None;
         self
@@ -78,6 +86,7 @@ pub(crate) fn seeded(seed: u64) -> HasherRng<Seeded> {
     HasherRng::with_hasher(Seeded(seed))
 }
 
+/// A hasher with a known key.
 #[derive(Clone, Debug)]
 pub(crate) struct Seeded(u64);
 

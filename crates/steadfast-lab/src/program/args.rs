@@ -1,4 +1,7 @@
 //! The arguments.
+//!
+//! The docs of the fields of [`Args`] are the help text. Combinations that have no output end the
+//! process with a message and code 2.
 
 use std::path::PathBuf;
 
@@ -11,14 +14,16 @@ use crate::program::goals::{self, Sheet};
 use crate::program::study::{self, Study};
 use crate::program::{breaker, limits, retry};
 
-/// The default number of seeds. Overloads last an hour and take most of the time, and their means
-/// hardly differ from seed to seed.
+/// Returns the default number of seeds at a load.
+///
+/// Overloads last an hour and take most of the time, and their means hardly differ from seed to
+/// seed.
 fn default_seeds(load: f64) -> u64 {
     if load > 1.0 { 1 } else { 3 }
 }
 
-/// The loads that make sense: below, a scenario may have no request at all, and above, it may have
-/// more than fit into memory.
+/// The accepted loads. Below, a scenario may have no request. Above, its requests may exceed the
+/// memory.
 const LOADS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
 /// Runs the real layers, and policies of others beside them, on a simulated clock.
@@ -26,8 +31,8 @@ const LOADS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 #[command(name = "steadfast-lab")]
 pub(super) struct Args {
     /// The scenario to run. `all` runs each, and writes tables and plots into `--out`. `retry`,
-    /// `breaker`, `goals` and `limits` run what the pages on retries, breakers, goals and limits are
-    /// made of, and the last two fail if a goal is missed
+    /// `breaker`, `goals` and `limits` run what the pages on retries, breakers, goals and limits
+    /// are made of, and the last two fail if a goal is missed
     #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(scenarios()))]
     scenario: Option<String>,
 
@@ -57,17 +62,21 @@ pub(super) struct Args {
     list: bool,
 }
 
-/// What to make of the arguments.
+/// The selected form of the output.
 #[derive(Debug, PartialEq)]
 pub(super) enum Output {
+    /// One JSON object per report.
     Json,
+    /// The names of scenarios and policies.
     List,
-    /// Tables on stdout, and all that there is in this directory.
+    /// Tables on stdout, and pages in this directory.
     Pages(PathBuf),
+    /// Tables on stdout.
     Tables,
 }
 
 impl Args {
+    /// Returns the form of the output, or ends the process if the arguments conflict.
     pub(super) fn output(&self) -> Output {
         match &self.out {
             _ if self.list => Output::List,
@@ -89,7 +98,7 @@ impl Args {
         }
     }
 
-    /// The chosen policies, in the order of the registry.
+    /// Returns the selected policies, in the order of the registry.
     pub(super) fn policies(&self) -> Vec<Box<dyn Policy>> {
         let mut all = if self.is_retry() {
             retry_only()
@@ -105,7 +114,7 @@ impl Args {
         all
     }
 
-    /// What the tables are made of.
+    /// Returns the studies of the tables.
     pub(super) fn studies(&self) -> Vec<Study> {
         if self.is_retry() {
             return retry::studies(self.load, self.seeds.unwrap_or(retry::SEEDS));
@@ -122,23 +131,24 @@ impl Args {
             .collect()
     }
 
-    /// What the plots of success over load are made of: none if the load is given.
+    /// Returns the studies of the plots of success over load, or none if a load is given.
     pub(super) fn sweeps(&self) -> Vec<Study> {
         let entries = self.entries().filter(|_| self.load.is_none());
         entries.flat_map(study::sweep).collect()
     }
 
-    /// How many seeds the page on our defaults is made with. None if only a part is wanted.
+    /// Returns the number of seeds of the page on our defaults, or `None` if only a part of the
+    /// pages is selected.
     pub(super) fn default_seeds(&self) -> Option<u64> {
         self.is_whole().then(|| self.seeds_at(1.0))
     }
 
-    /// What the page on goals is made of. None if only a part is wanted.
+    /// Returns the studies of the page on goals, or `None` if only a part of the pages is selected.
     pub(super) fn goal_studies(&self) -> Option<Vec<Study>> {
         self.is_whole().then(|| self.goals())
     }
 
-    /// The page of goals that is wanted, and nothing else, with what it is made of.
+    /// Returns the selected page of goals with its studies, if it is the only output.
     pub(super) fn sheet(&self) -> Option<(Sheet, Vec<Study>)> {
         match self.scenario.as_deref() {
             Some("goals") => Some((goals::SHEET, self.goals())),
@@ -147,50 +157,56 @@ impl Args {
         }
     }
 
-    /// What the page on retries is made of. None if only a part is wanted.
+    /// Returns the studies of the page on retries, or `None` if only a part of the pages is
+    /// selected.
     pub(super) fn retry_studies(&self) -> Option<Vec<Study>> {
         let seeds = self.seeds.unwrap_or(retry::SEEDS);
         self.is_whole().then(|| retry::studies(None, seeds))
     }
 
-    /// How many seeds the page on breakers is made with. None if only a part is wanted.
+    /// Returns the number of seeds of the page on breakers, or `None` if only a part of the pages
+    /// is selected.
     pub(super) fn breaker_seeds(&self) -> Option<u64> {
         let seeds = self.seeds.unwrap_or(breaker::SEEDS);
         self.is_whole().then_some(seeds)
     }
 
+    /// Returns the studies of the page on goals.
     fn goals(&self) -> Vec<Study> {
         goals::studies(|load| self.seeds_at(load))
     }
 
+    /// Returns the number of seeds at a load.
     fn seeds_at(&self, load: f64) -> u64 {
         self.seeds.unwrap_or_else(|| default_seeds(load))
     }
 
+    /// Returns whether neither loads nor policies are selected.
     fn is_whole(&self) -> bool {
         self.policy.is_empty() && self.load.is_none()
     }
 
-    /// The command line that makes the same pages.
+    /// Returns the command line that writes the same pages.
     pub(super) fn command_line(&self) -> String {
         self.command("all")
     }
 
-    /// The command line that makes the same page on retries, and nothing else.
+    /// Returns the command line that writes the same page on retries.
     pub(super) fn retry_command(&self) -> String {
         self.command("retry --out docs/lab")
     }
 
-    /// The command line that makes the same page on breakers, and nothing else.
+    /// Returns the command line that writes the same page on breakers.
     pub(super) fn breaker_command(&self) -> String {
         self.command("breaker --out docs/lab")
     }
 
-    /// The command line that makes the same page of goals, and nothing else.
+    /// Returns the command line that writes the same page of goals.
     pub(super) fn sheet_command(&self, sheet: Sheet) -> String {
         self.command(sheet.name)
     }
 
+    /// Returns the command line for `what`, with the given options.
     fn command(&self, what: &str) -> String {
         let mut command = format!(
             "cargo run --release --manifest-path crates/steadfast-lab/Cargo.toml -- {what}"
@@ -207,6 +223,7 @@ impl Args {
         command
     }
 
+    /// Returns the selected scenarios.
     fn entries(&self) -> impl Iterator<Item = &'static Entry> + '_ {
         // The pages on goals and limits have the results of the others.
         let named = |entry: &&Entry| self.scenario.as_deref() == Some(entry.name());
@@ -214,34 +231,40 @@ impl Args {
         all.chain(named_entries().filter(named))
     }
 
+    /// Returns whether the page on retries is selected.
     pub(super) fn is_retry(&self) -> bool {
         self.scenario.as_deref() == Some("retry")
     }
 
+    /// Returns whether the page on breakers is selected.
     pub(super) fn is_breaker(&self) -> bool {
         self.scenario.as_deref() == Some("breaker")
     }
 
+    /// Returns whether the selection has pages. One scenario has only tables.
     fn has_pages(&self) -> bool {
         self.is_all() || self.is_retry() || self.is_breaker() || self.sheet().is_some()
     }
 
+    /// Returns whether all scenarios are selected.
     fn is_all(&self) -> bool {
         self.scenario.as_deref() == Some("all")
     }
 }
 
-/// The scenarios that can be run alone.
+/// Returns the scenarios that can run alone.
 fn named_entries() -> impl Iterator<Item = &'static Entry> {
     catalog().iter().chain(evidence()).chain(limit_entries())
 }
 
+/// Returns the accepted values of the first argument.
 fn scenarios() -> impl Iterator<Item = &'static str> {
     ["all", "retry", "breaker", "goals", "limits"]
         .into_iter()
         .chain(named_entries().map(Entry::name))
 }
 
+/// Returns the accepted names of policies, each once.
 fn names() -> Vec<&'static str> {
     let mut names: Vec<_> = policies().iter().map(|policy| policy.name()).collect();
     for policy in retry_only() {
@@ -252,18 +275,21 @@ fn names() -> Vec<&'static str> {
     names
 }
 
+/// Parses a load.
 fn load(text: &str) -> Result<f64, String> {
     let load = text.parse().ok().filter(|load| LOADS.contains(load));
     let (least, most) = (LOADS.start(), LOADS.end());
     load.ok_or_else(|| format!("a number from {least} to {most} is needed"))
 }
 
+/// Ends the process with a message about conflicting arguments.
 fn refuse(message: &str) -> ! {
     <Args as CommandFactory>::command()
         .error(ErrorKind::ArgumentConflict, message)
         .exit()
 }
 
+/// Returns the directory of the pages in this repository.
 fn default_out() -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     // Shorter in messages. It may not exist if the binary was moved to another machine.

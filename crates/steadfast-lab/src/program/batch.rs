@@ -1,4 +1,7 @@
 //! Runs many simulations on all cores.
+//!
+//! A run is single-threaded and deterministic, so the threads share only a queue of jobs. The
+//! results do not depend on the number of cores.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -10,21 +13,26 @@ use crate::program::progress::Progress;
 use crate::program::study::{Outcome, Study};
 use crate::report::Report;
 
-/// One run. Ordered as the reports are.
+/// One run. The order of jobs is the order of the reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Job {
+    /// The index of the study.
     study: usize,
+    /// The index of the policy.
     policy: usize,
+    /// The seed, counted from 1.
     seed: u64,
 }
 
+/// A message of a thread to the main thread.
 enum Event {
+    /// A job has started.
     Began(Job),
+    /// The job with this index has ended.
     Ended(usize, Box<Report>),
 }
 
-/// Runs all studies with all policies. The outcomes are in the order of the studies, and the same
-/// however many cores there are.
+/// Runs all studies with all policies. The order of the outcomes is the order of the studies.
 pub(super) fn run(
     studies: &[Study],
     policies: &[Box<dyn Policy>],
@@ -48,14 +56,18 @@ pub(super) fn run(
     collect(studies, policies.len(), reports)
 }
 
+/// The jobs of a call of [`run`].
 struct Batch<'a> {
+    /// The studies.
     studies: &'a [Study],
+    /// The policies, in the order of the rows.
     policies: &'a [Box<dyn Policy>],
+    /// All runs.
     jobs: Vec<Job>,
 }
 
 impl Batch<'_> {
-    /// Takes jobs until none is left, or until the receiver is dropped.
+    /// Takes jobs until the queue is empty, or until the receiver is dropped.
     fn work(&self, queue: &Mutex<impl Iterator<Item = usize>>, events: &Sender<Event>) {
         let next = || queue.lock().ok()?.next();
         while let Some(number) = next() {
@@ -71,7 +83,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Shows what the threads do, and returns the reports in the order of the jobs.
+    /// Shows the progress, and returns the reports in the order of the jobs.
     fn follow(&self, inbox: &Receiver<Event>, progress: &mut Progress) -> Vec<Report> {
         let mut reports = vec![None; self.jobs.len()];
         progress.start(self.jobs.len());
@@ -90,6 +102,7 @@ impl Batch<'_> {
         reports.into_iter().flatten().collect()
     }
 
+    /// Returns the description of a job in the progress.
     fn name(&self, job: Job) -> String {
         let Study { entry, load, .. } = self.studies[job.study];
         let policy = self.policies[job.policy].name();
@@ -97,10 +110,12 @@ impl Batch<'_> {
     }
 }
 
+/// Returns the number of threads: one per core.
 fn threads() -> usize {
     thread::available_parallelism().map_or(2, usize::from)
 }
 
+/// Returns the jobs in the order of the reports.
 fn jobs(studies: &[Study], policies: usize) -> Vec<Job> {
     let mut jobs = Vec::new();
     for (study, Study { seeds, .. }) in studies.iter().enumerate() {
@@ -115,8 +130,8 @@ fn jobs(studies: &[Study], policies: usize) -> Vec<Job> {
     jobs
 }
 
-/// The numbers of the jobs. A long one that is begun last would keep one core busy and the others
-/// idle.
+/// Returns the indices of the jobs, longest first. A long job at the end would keep one core busy
+/// and the others idle.
 fn longest_first(jobs: &[Job], studies: &[Study]) -> Vec<usize> {
     let mut order: Vec<_> = (0..jobs.len()).collect();
     let expected: Vec<_> = studies.iter().map(Study::expected).collect();
@@ -124,6 +139,7 @@ fn longest_first(jobs: &[Job], studies: &[Study]) -> Vec<usize> {
     order
 }
 
+/// Groups the reports by study and policy.
 fn collect(studies: &[Study], policies: usize, reports: Vec<Report>) -> Vec<Outcome> {
     let mut reports = reports.into_iter();
     let outcome = |study: &Study| Outcome {

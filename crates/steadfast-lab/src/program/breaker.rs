@@ -1,4 +1,6 @@
 //! The page on breakers: ours beside the rules of others.
+//!
+//! The numbers come from [`breaker`](crate::breaker), without requests or endpoints.
 
 mod chapters;
 mod measure;
@@ -9,12 +11,13 @@ pub(super) use self::measure::measure;
 use self::measure::{Measured, Measurement};
 use crate::program::page::{File, notice};
 
+/// The text of the page, with placeholders.
 const PAGE: &str = include_str!("breaker.md");
 
-/// The default number of seeds. A run takes a millisecond.
+/// The default number of seeds. A run takes about a millisecond.
 pub(super) const SEEDS: u64 = 1_000;
 
-/// The command is the one that makes it.
+/// Returns the page. `command` is the command line that writes it.
 pub(super) fn page(command: &str, measured: &Measured) -> File {
     let row = |one: &Measurement| format!("| {} | {} |\n", one.row.name(), one.row.about());
     let text = PAGE

@@ -1,4 +1,22 @@
 //! What the table of a study shows.
+//!
+//! Each study has the usual columns, and further ones for its subject. Numbers are means over the
+//! seeds.
+//!
+//! | Column | Meaning | Unit |
+//! |---|---|---|
+//! | success % | requests with a success before their deadline, ± half of the range over the seeds | percent |
+//! | attempts/request | all attempts divided by all requests | |
+//! | 429s/request | attempts that were answered with `429`, divided by all requests | |
+//! | p50 s, p99 s | quantiles of the latency of successes, from arrival to answer | seconds |
+//! | waited s | the part of this latency outside the attempt that served the request | seconds |
+//! | attempts at, served by | shares of the endpoints, in the order of the scenario | percent |
+//! | cost | the mean cost of a success | the unit of the scenario |
+//! | back s | from the end of the trouble until its endpoint has 80 % of its earlier attempts | seconds |
+//! | in trouble | attempts at the endpoint during its trouble | per second |
+//! | retried % | failed first attempts with a retry | percent |
+//! | peak amplification | the most attempts per request in any second | |
+//! | recovered s | from the end of the trouble to full success | seconds |
 
 mod limits;
 mod retry;
@@ -12,11 +30,14 @@ use crate::world::Arrivals;
 
 /// A column: its title, and a function from the reports of a policy to a cell.
 struct Column {
+    /// The title.
     title: String,
+    /// Returns the cell of a row from its reports, one per seed.
     cell: Box<dyn Fn(&[Report]) -> String>,
 }
 
 impl Column {
+    /// Creates a column.
     fn new(title: impl Into<String>, cell: impl Fn(&[Report]) -> String + 'static) -> Self {
         Self {
             title: title.into(),
@@ -24,21 +45,21 @@ impl Column {
         }
     }
 
-    /// A ratio, averaged over the seeds.
+    /// Creates a column of a ratio, averaged over the seeds.
     fn ratio(title: &str, of: fn(&Report) -> f64) -> Self {
         Self::new(title, move |row| {
             optional(mean(row.iter().map(of)), |mean| format!("{mean:.3}"))
         })
     }
 
-    /// Seconds, averaged over the seeds that have them.
+    /// Creates a column of seconds, averaged over the seeds that have them.
     fn seconds(title: impl Into<String>, of: impl Fn(&Report) -> Option<f64> + 'static) -> Self {
         Self::new(title, move |row| {
             optional(mean(row.iter().filter_map(&of)), seconds)
         })
     }
 
-    /// Shares of the endpoints, averaged over the seeds.
+    /// Creates a column of the shares of the endpoints, averaged over the seeds.
     fn shares(title: impl Into<String>, of: fn(&Report) -> &[f64]) -> Self {
         Self::new(title, move |row| {
             let endpoints = row.first().map_or(0, |report| of(report).len());
@@ -48,16 +69,17 @@ impl Column {
     }
 }
 
-/// The table of an outcome, a row for each policy.
+/// Returns the table of an outcome, with a row per policy.
 pub(super) fn table(outcome: &Outcome) -> Table {
     filled(outcome, &columns(&outcome.study))
 }
 
-/// The table of an outcome that is about retries alone.
+/// Returns the table of an outcome on the page on retries.
 pub(super) fn retry_table(outcome: &Outcome) -> Table {
     filled(outcome, &retry::columns(outcome))
 }
 
+/// Returns a table with these columns after the name and the success of each policy.
 fn filled(outcome: &Outcome, columns: &[Column]) -> Table {
     let best = best(&outcome.rows);
     let titles = columns.iter().map(|column| column.title.clone());
@@ -72,7 +94,7 @@ fn filled(outcome: &Outcome, columns: &[Column]) -> Table {
     table
 }
 
-/// The best success as it is written, unless all are equal.
+/// Returns the best success as it is printed, unless all are equal.
 fn best(rows: &[Vec<Report>]) -> Option<String> {
     let means = || rows.iter().filter_map(|row| mean_success(row));
     let (least, most) = (
@@ -82,10 +104,12 @@ fn best(rows: &[Vec<Report>]) -> Option<String> {
     (least != most).then_some(most)
 }
 
+/// Returns the mean success of a row.
 fn mean_success(row: &[Report]) -> Option<f64> {
     mean(row.iter().map(|report| report.success))
 }
 
+/// Returns the cell of the success: the mean, half of its range, and bold type for the best.
 fn success(row: &[Report], best: Option<&str>) -> String {
     let text = optional(mean_success(row), percent);
     let spread = half_range(row.iter().map(|report| report.success));
@@ -99,6 +123,7 @@ fn success(row: &[Report], best: Option<&str>) -> String {
     }
 }
 
+/// Returns the columns of a study.
 fn columns(study: &Study) -> Vec<Column> {
     if let Arrivals::Steps(_) = study.scenario.arrivals {
         return steps(study);
@@ -124,6 +149,7 @@ fn columns(study: &Study) -> Vec<Column> {
     columns
 }
 
+/// Returns the column of attempts per request.
 fn attempts(study: &Study) -> Column {
     let title = match study.entry.name() {
         "herd" => "calls/request",
@@ -132,16 +158,18 @@ fn attempts(study: &Study) -> Column {
     Column::ratio(title, |report| report.attempts_per_request)
 }
 
+/// Returns the column of `429`s per request.
 fn limited() -> Column {
     Column::ratio("429s/request", |report| report.rate_limited_per_request)
 }
 
+/// Returns whether the endpoints have different costs.
 fn costs_differ(study: &Study) -> bool {
     let endpoints = &study.scenario.endpoints;
     endpoints.windows(2).any(|two| two[0].cost != two[1].cost)
 }
 
-/// What only some scenarios are about.
+/// Returns the columns for the subject of a study.
 fn special(study: &Study) -> Vec<Column> {
     match study.entry.name() {
         "storm" => vec![peak(), recovered()],
@@ -156,7 +184,7 @@ fn special(study: &Study) -> Vec<Column> {
     }
 }
 
-/// The columns for a rising load: the latency at each step.
+/// Returns the columns for a rising load: the 99th percentile at each step.
 fn steps(study: &Study) -> Vec<Column> {
     let step = |(n, step)| {
         let p99 = move |report: &Report| report.details.steps_p99_s.get(n).copied();
@@ -167,10 +195,12 @@ fn steps(study: &Study) -> Vec<Column> {
     columns
 }
 
+/// Returns the column of the 99.9th percentile.
 fn tail() -> Column {
     Column::seconds("p99.9 s", |report| report.details.p999_s)
 }
 
+/// Returns the column of attempts beyond one per request, in percent.
 fn more() -> Column {
     Column::new("sends more %", |row| {
         let attempts = row.iter().map(|report| report.attempts_per_request);
@@ -180,7 +210,7 @@ fn more() -> Column {
     })
 }
 
-/// How an endpoint in trouble was treated, if one was.
+/// Returns the columns on the endpoint with the last trouble, if there is one.
 fn trouble(study: &Study) -> Vec<Column> {
     let Some((endpoint, range)) = study.scenario.last_trouble() else {
         return Vec::new();
@@ -199,32 +229,38 @@ fn trouble(study: &Study) -> Vec<Column> {
     ]
 }
 
+/// Returns the column of the largest amplification.
 fn peak() -> Column {
     Column::ratio("peak amplification", |report| {
         report.details.peak_amplification
     })
 }
 
+/// Returns the column of the time until full success.
 fn recovered() -> Column {
     Column::new("recovered s", |row| {
         never_or(row, |details| details.recovered_s)
     })
 }
 
+/// Returns the column of the time until full service.
 fn full() -> Column {
     Column::new("full service s", |row| {
         never_or(row, |details| details.full_s)
     })
 }
 
+/// Returns the column of the mean latency.
 fn latency() -> Column {
     Column::seconds("mean s", |report| report.details.mean_s)
 }
 
+/// Returns the column of the longest latency.
 fn last() -> Column {
     Column::seconds("last s", |report| report.details.max_s)
 }
 
+/// Returns the column of the share of failed first attempts with a retry.
 fn retried() -> Column {
     Column::new("retried %", |row| {
         let retried = row.iter().filter_map(|report| report.details.retried);
@@ -232,12 +268,13 @@ fn retried() -> Column {
     })
 }
 
-/// The mean of the seeds in which it happened, and in how many it never did.
+/// Returns the mean of the seeds that have this time, and the number of seeds that do not.
 fn never_or(row: &[Report], of: fn(&Details) -> Option<f64>) -> String {
     let times = row.iter().map(|report| of(&report.details));
     mean_or_never(times, |mean| format!("{mean:.0}"))
 }
 
+/// Returns the mean of the existing times as text, with the number of missing ones.
 fn mean_or_never(times: impl Iterator<Item = Option<f64>>, text: impl Fn(f64) -> String) -> String {
     let times: Vec<_> = times.collect();
     let never = times.iter().filter(|time| time.is_none()).count();
@@ -248,6 +285,7 @@ fn mean_or_never(times: impl Iterator<Item = Option<f64>>, text: impl Fn(f64) ->
     }
 }
 
+/// Returns a number as text, or a dash.
 fn optional(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), text)
 }

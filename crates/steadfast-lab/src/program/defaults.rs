@@ -1,4 +1,7 @@
 //! The page on what each default buys: ours, and ours with one of them changed.
+//!
+//! Each chapter changes one default of ours at a time, in the scenario where that default matters
+//! most.
 
 use crate::catalog::catalog;
 use crate::policy::{Policy, variants};
@@ -7,9 +10,10 @@ use crate::program::page::{File, sections};
 use crate::program::progress::Progress;
 use crate::program::study::{Outcome, Study};
 
+/// The text above the chapters.
 const INTRODUCTION: &str = include_str!("defaults.md");
 
-/// Where it shows what a default is for.
+/// The scenarios of the page, each with its load.
 const STUDIES: [(&str, f64); 5] = [
     ("quota", 0.95),
     ("noise", 0.5),
@@ -18,6 +22,7 @@ const STUDIES: [(&str, f64); 5] = [
     ("herd", 1.0),
 ];
 
+/// Runs the variants, and returns the page.
 pub(super) fn page(notice: &str, seeds: u64) -> File {
     let variants: Vec<Box<dyn Policy>> = variants();
     let outcomes = batch::run(&studies(seeds), &variants, &mut Progress::new());
@@ -29,6 +34,7 @@ pub(super) fn page(notice: &str, seeds: u64) -> File {
     }
 }
 
+/// Returns the studies of the page.
 fn studies(seeds: u64) -> Vec<Study> {
     STUDIES
         .iter()
@@ -39,6 +45,7 @@ fn studies(seeds: u64) -> Vec<Study> {
         .collect()
 }
 
+/// Returns the chapter of a scenario, with a link to its own page.
 fn chapter(outcome: &Outcome) -> String {
     let name = outcome.study.entry.name();
     let section = sections(std::slice::from_ref(outcome));

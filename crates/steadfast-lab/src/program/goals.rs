@@ -1,4 +1,7 @@
 //! The page on goals: targets, our results, and the best result of another policy.
+//!
+//! A goal is a bound on a number of one scenario, such as the success at a load. The page is
+//! generated, and the program fails if none of our policies reaches a goal.
 
 mod list;
 mod measure;
@@ -23,17 +26,18 @@ pub(super) const SHEET: Sheet = Sheet {
     chapters: overload,
 };
 
+/// The text of the chapter on overload.
 const OVERLOAD: &str = "\
-`quota` at 1.1. Late is who was sent and had no answer before its deadline. Unused is the part of each \
-quota that nobody used, since more was saved up than the burst.";
+`quota` at 1.1. Late requests had an attempt in flight at their deadline. Unused is the part of \
+each quota that was lost, because more than the burst was saved up.";
 
-/// The chapter on the losses at an overload.
+/// Returns the chapter on the losses during an overload.
 fn overload(results: &Results<'_>) -> String {
     let losses = losses(results);
     format!("## Where an overload loses\n\n{OVERLOAD}\n\n{losses}")
 }
 
-/// Why success at an overload is not what the quotas allow.
+/// Returns the table of the reasons why success is below the share of the quotas.
 fn losses(results: &Results<'_>) -> Table {
     let header = [
         "policy",
@@ -66,6 +70,7 @@ fn losses(results: &Results<'_>) -> Table {
     table
 }
 
+/// Returns the unused share of each quota, in percent.
 fn unused(row: &[Report], time: f64) -> String {
     let Some(report) = row.first() else {
         return NONE.to_owned();
@@ -78,4 +83,4 @@ fn unused(row: &[Report], time: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,25 +1,32 @@
 //! Reports as lines of JSON.
+//!
+//! The fields are the fields of [`Report`](crate::Report), so their names are stable. A number that
+//! a scenario is about follows them.
 
 use serde::Serialize;
 
 use crate::program::study::Outcome;
 use crate::report::Report;
 
-/// A report, and what only some scenarios are about.
+/// A report, with the numbers of some scenarios.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
+    /// The fields of every report.
     #[serde(flatten)]
     report: &'a Report,
+    /// The largest number of attempts per request in a second. Only for storms.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_amplification: Option<f64>,
-    /// The inner one is absent if it never recovered, and is written as `null`.
+    /// The seconds until full success, or `null` if there was none. Only for storms.
     #[serde(skip_serializing_if = "Option::is_none")]
     recovered_s: Option<Option<f64>>,
+    /// The attempts per request. Only for herds.
     #[serde(skip_serializing_if = "Option::is_none")]
     calls_per_request: Option<f64>,
 }
 
 impl<'a> Line<'a> {
+    /// Creates the line of a report.
     fn new(report: &'a Report) -> Self {
         let details = &report.details;
         let storm = report.scenario.starts_with("storm");
@@ -33,7 +40,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// One object a line, in the order of the outcomes.
+/// Returns one JSON object per line, in the order of the outcomes.
 pub(super) fn lines(outcomes: &[Outcome]) -> serde_json::Result<String> {
     let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
     rows.flatten()

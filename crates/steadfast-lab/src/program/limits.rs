@@ -1,4 +1,6 @@
 //! The page on limits, overload and outages: goals, and the results of all policies.
+//!
+//! The scenarios are in [`catalog::limits`](crate::catalog), the goals in `limits/list.rs`.
 
 mod list;
 
@@ -16,7 +18,7 @@ pub(super) const SHEET: Sheet = Sheet {
     chapters,
 };
 
-/// All scenarios at their loads.
+/// Returns one study per scenario and load.
 pub(super) fn studies(seeds: impl Fn(f64) -> u64) -> Vec<Study> {
     let seeds = &seeds;
     let of = |entry: &'static Entry| {
@@ -26,6 +28,7 @@ pub(super) fn studies(seeds: impl Fn(f64) -> u64) -> Vec<Study> {
     limits().flat_map(of).collect()
 }
 
+/// Returns one chapter per scenario.
 fn chapters(results: &Results<'_>) -> String {
     let scenarios = results
         .outcomes()
@@ -42,6 +45,7 @@ fn chapters(results: &Results<'_>) -> String {
     scenarios.map(chapter).collect()
 }
 
+/// Returns one section per load.
 fn sections(outcomes: &[&Outcome]) -> String {
     let section = |outcome: &&Outcome| {
         let load = outcome.study.load;

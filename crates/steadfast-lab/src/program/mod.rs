@@ -1,4 +1,17 @@
 //! The program: it runs scenarios, prints the results, and writes pages.
+//!
+//! One command runs studies on all cores, prints their tables, and writes pages with plots. The
+//! pages under `docs/lab` are its output with the default arguments.
+//!
+//! | Command | Output |
+//! |---|---|
+//! | `NAME` | the tables of one scenario on stdout |
+//! | `NAME --json` | one JSON object per run on stdout |
+//! | `all` | all pages and plots, and all tables on stdout |
+//! | `retry` | the page on retries, with `--out` |
+//! | `breaker` | the page on breakers, with `--out` |
+//! | `goals`, `limits` | one page of goals; the exit code is 1 if a goal is missed |
+//! | `--list` | the names of scenarios and policies |
 
 mod args;
 mod batch;
@@ -47,6 +60,7 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Runs the part of the program that the arguments select.
 fn run(args: &Args) -> Result<(), BoxError> {
     let output = args.output();
     if let Some(seeds) = args.breaker_seeds().filter(|_| args.is_breaker()) {
@@ -68,10 +82,12 @@ fn run(args: &Args) -> Result<(), BoxError> {
     }
 }
 
+/// Runs all studies with all policies, and shows the progress on stderr.
 fn outcomes(studies: &[Study], policies: &[Box<dyn Policy>]) -> Vec<Outcome> {
     batch::run(studies, policies, &mut Progress::new())
 }
 
+/// Writes all pages. Goals reuse the outcomes of the tables.
 fn pages(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), BoxError> {
     // Before the work, which takes minutes.
     create(out)?;
@@ -112,7 +128,7 @@ fn pages(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), Bo
     write(out, &files)
 }
 
-/// Fails if there is a goal that none of ours reaches, after all was written.
+/// Writes a page of goals. Then fails if none of our policies reaches a goal, so CI notices.
 fn goal_page(
     args: &Args,
     sheet: Sheet,
@@ -131,6 +147,7 @@ fn goal_page(
     scores.verdict()
 }
 
+/// Prints the tables on breakers, and writes their page if requested.
 fn breakers(args: &Args, seeds: u64, output: &Output) -> Result<(), BoxError> {
     if let Output::Pages(out) = output {
         create(out)?;
@@ -143,6 +160,7 @@ fn breakers(args: &Args, seeds: u64, output: &Output) -> Result<(), BoxError> {
     }
 }
 
+/// Writes the page on retries, and prints its tables.
 fn retry_page(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(), BoxError> {
     create(out)?;
     let outcomes = outcomes(&args.studies(), policies);
@@ -151,6 +169,7 @@ fn retry_page(args: &Args, policies: &[Box<dyn Policy>], out: &Path) -> Result<(
     write(out, &files)
 }
 
+/// Returns the names and descriptions of all scenarios and policies.
 fn list() -> String {
     let scenarios = catalog()
         .iter()
@@ -170,12 +189,14 @@ fn list() -> String {
     )
 }
 
+/// Returns one line per name, with its description.
 fn names(all: &[(&str, &str)]) -> String {
     all.iter()
         .map(|(name, about)| format!("  {name:22}  {about}\n"))
         .collect()
 }
 
+/// Prints on stdout. A reader that closes the pipe, such as `head`, is no error.
 fn print(text: &str) -> Result<(), BoxError> {
     let mut stdout = io::stdout().lock();
     match stdout
@@ -188,11 +209,13 @@ fn print(text: &str) -> Result<(), BoxError> {
     }
 }
 
+/// Creates the directory of the pages.
 fn create(out: &Path) -> Result<(), BoxError> {
     fs::create_dir_all(out)
         .map_err(|error| format!("cannot make the directory {}: {error}", out.display()).into())
 }
 
+/// Writes the files into a directory.
 fn write(out: &Path, files: &[File]) -> Result<(), BoxError> {
     for file in files {
         let path = out.join(&file.name);

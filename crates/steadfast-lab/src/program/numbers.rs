@@ -1,10 +1,13 @@
 //! Numbers as people read them.
+//!
+//! Tables have few digits, so that a difference between two rows is visible. A success of 99.996 %
+//! is not printed as 100 %.
 
 /// The text in place of a missing number.
 pub(super) const NONE: &str = "–";
 
-/// A share as a percentage of at least two decimals, and of more if it would look like all of it
-/// without being so.
+/// Formats a share as a percentage of two decimals, with more if it would otherwise look like 100
+/// %.
 pub(super) fn percent(share: f64) -> String {
     let text = |decimals: usize| format!("{:.decimals$}", 100.0 * share);
     let exact = |text: &String| share == 1.0 || !text.starts_with("100");
@@ -12,7 +15,7 @@ pub(super) fn percent(share: f64) -> String {
     texts.find(exact).unwrap_or_else(|| text(8))
 }
 
-/// About three digits.
+/// Formats a number with about three digits.
 pub(super) fn seconds(value: f64) -> String {
     let decimals = match value {
         ..10.0 => 2,
@@ -22,7 +25,7 @@ pub(super) fn seconds(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// The mean, if there is any value.
+/// Returns the mean, or `None` without values.
 pub(super) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (mut sum, mut count) = (0.0, 0.0);
     for value in values {
@@ -32,7 +35,7 @@ pub(super) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     (count > 0.0).then_some(sum / count)
 }
 
-/// Half of the distance between the least and the largest value.
+/// Returns half of the distance between the smallest and the largest value.
 pub(super) fn half_range(values: impl IntoIterator<Item = f64>) -> f64 {
     let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
     for value in values {
@@ -42,7 +45,7 @@ pub(super) fn half_range(values: impl IntoIterator<Item = f64>) -> f64 {
     ((most - least) / 2.0).max(0.0)
 }
 
-/// Shares as whole percentages with slashes between.
+/// Formats shares as whole percentages with slashes between.
 pub(super) fn shares(shares: &[f64]) -> String {
     let texts: Vec<_> = shares
         .iter()

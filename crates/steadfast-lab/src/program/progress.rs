@@ -9,21 +9,29 @@ use std::time::Duration;
 )]
 use std::time::Instant;
 
-/// How far a run is. A terminal has a line that is written over, anything else gets one now and
-/// then, and short runs show nothing.
+/// The progress of a batch of runs. On a terminal, one line is overwritten. Otherwise a line is
+/// written every ten seconds. Short batches show nothing.
 #[derive(Debug)]
 #[expect(clippy::disallowed_types, reason = "as above")]
 pub(super) struct Progress {
+    /// Whether stderr is a terminal.
     terminal: bool,
+    /// The start of the batch.
     began: Instant,
+    /// The time of the last line.
     shown: Instant,
+    /// Whether a line was written.
     visible: bool,
+    /// The number of finished runs.
     done: usize,
+    /// The number of all runs.
     total: usize,
+    /// The last started run.
     current: String,
 }
 
 impl Progress {
+    /// Creates a progress of no runs.
     #[expect(clippy::disallowed_types, reason = "as above")]
     pub(super) fn new() -> Self {
         let now = Instant::now();
@@ -38,23 +46,24 @@ impl Progress {
         }
     }
 
+    /// Sets the number of runs.
     pub(super) fn start(&mut self, total: usize) {
         self.total = total;
     }
 
-    /// A job has begun.
+    /// Records the start of a run.
     pub(super) fn began(&mut self, job: String) {
         self.current = job;
         self.show();
     }
 
-    /// A job has ended.
+    /// Records the end of a run.
     pub(super) fn ended(&mut self) {
         self.done += 1;
         self.show();
     }
 
-    /// Shows where we are if it is time to.
+    /// Writes a line if enough time has passed since the last one.
     pub(super) fn show(&mut self) {
         if self.shown.elapsed() < self.interval() {
             return;
@@ -72,13 +81,14 @@ impl Progress {
         };
     }
 
-    /// Leaves a terminal as it was.
+    /// Clears the line on a terminal.
     pub(super) fn finish(&mut self) {
         if self.terminal && self.visible {
             let _ = write!(stderr(), "\r\x1b[K");
         }
     }
 
+    /// Returns the time between two lines.
     fn interval(&self) -> Duration {
         if self.terminal {
             Duration::from_millis(500)
@@ -87,6 +97,7 @@ impl Progress {
         }
     }
 
+    /// Returns the line.
     fn line(&self) -> String {
         let Self {
             done,

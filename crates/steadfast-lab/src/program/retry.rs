@@ -1,4 +1,7 @@
 //! The page on retries alone: what a budget is for.
+//!
+//! One endpoint and one layer: the page compares our retry layer with tower's and with the retries
+//! of SDKs.
 
 use steadfast_core::BoxError;
 
@@ -9,10 +12,12 @@ use crate::program::page::{File, means, notice, policy_rows};
 use crate::program::plot;
 use crate::program::study::{Outcome, Study};
 
+/// The text of the page, with placeholders.
 const PAGE: &str = include_str!("retry.md");
+/// The name of the plot.
 const PLOT: &str = "retry-storm.svg";
 
-/// The scenarios and their load.
+/// The scenarios, each with its load.
 const STUDIES: [(&str, f64); 7] = [
     ("storm", 0.8),
     ("blips-1", 0.8),
@@ -26,6 +31,7 @@ const STUDIES: [(&str, f64); 7] = [
 /// The default number of seeds. It is higher than elsewhere, since the worst seed counts.
 pub(super) const SEEDS: u64 = 5;
 
+/// Returns the studies, at a given load or at their own.
 pub(super) fn studies(load: Option<f64>, seeds: u64) -> Vec<Study> {
     STUDIES
         .iter()
@@ -33,13 +39,14 @@ pub(super) fn studies(load: Option<f64>, seeds: u64) -> Vec<Study> {
         .collect()
 }
 
+/// Returns a scenario of either list.
 fn entry(name: &str) -> &'static Entry {
     let mut all = catalog().iter().chain(retries());
     let found = all.find(|entry| entry.name() == name);
     found.expect("one of both lists has it")
 }
 
-/// The page and its plot. The command is the one that makes them.
+/// Returns the page and its plot. `command` is the command line that writes them.
 pub(super) fn files(
     command: &str,
     policies: &[Box<dyn Policy>],
@@ -61,7 +68,7 @@ pub(super) fn files(
     Ok(vec![page, plot])
 }
 
-/// The tables of all outcomes, each with its heading.
+/// Returns the tables of all outcomes, each with its heading.
 pub(super) fn chapters(outcomes: &[Outcome]) -> String {
     let chapter = |outcome: &Outcome| {
         let Study { entry, load, .. } = outcome.study;

@@ -1,15 +1,20 @@
 //! Markdown tables that can be read as they are.
+//!
+//! Cells are padded to the width of their column, so that a page is readable as text.
 
 use std::fmt;
 
 /// A table. The first column is text, the others are numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
+    /// The titles of the columns.
     header: Vec<String>,
+    /// The rows, each with one cell per column.
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
+    /// Creates a table without rows.
     pub(super) fn new(header: Vec<String>) -> Self {
         Self {
             header,
@@ -22,6 +27,7 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// Returns the width of each column, in characters.
     fn widths(&self) -> Vec<usize> {
         let lines = || std::iter::once(&self.header).chain(&self.rows);
         (0..self.header.len())
@@ -47,6 +53,7 @@ impl fmt::Display for Table {
     }
 }
 
+/// Writes a row. The first column is aligned to the left, the others to the right.
 fn line(f: &mut fmt::Formatter<'_>, cells: &[String], widths: &[usize]) -> fmt::Result {
     for (column, (cell, total)) in cells.iter().zip(widths).enumerate() {
         let space = " ".repeat(total - width(cell));
@@ -58,6 +65,7 @@ fn line(f: &mut fmt::Formatter<'_>, cells: &[String], widths: &[usize]) -> fmt::
     writeln!(f, "|")
 }
 
+/// Returns the width of a text, in characters.
 fn width(text: &str) -> usize {
     text.chars().count()
 }

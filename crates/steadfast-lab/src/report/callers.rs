@@ -1,4 +1,7 @@
 //! The numbers of each caller, and of rejections.
+//!
+//! A caller is a group of requests with a model, a credential and a patience. Fairness is a number
+//! of each caller: a policy with a good mean can still starve a small caller.
 
 use std::time::Duration;
 
@@ -14,18 +17,18 @@ const RETURN: Duration = Duration::from_secs(1);
 /// The outcomes of the requests of one caller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallerReport {
-    /// Its name.
+    /// The name of the caller.
     pub name: &'static str,
-    /// How many requests it sent.
+    /// The number of its requests.
     pub requests: u64,
-    /// How many of them failed or were cancelled.
+    /// The number of its requests that failed or were cancelled.
     pub failed: u64,
     /// Attempts divided by requests.
     pub attempts_per_request: f64,
     /// The longest time that a success waited beside the attempt that served it, in seconds.
     pub waited_max_s: f64,
-    /// Successes, as a share of its fair share (what it sent, or its quota if that is less), and at
-    /// most 1.
+    /// Successes, as a share of its fair share, at most 1. The fair share is its number of
+    /// requests, or its quota if that is less.
     pub of_fair_share: f64,
 }
 
@@ -70,6 +73,7 @@ pub(super) fn of_callers(scenario: &Scenario, records: &[Record]) -> Vec<CallerR
 }
 
 impl Rejections {
+    /// Computes the numbers of all rejections from the records of a run.
     pub(super) fn new(records: &[Record]) -> Self {
         let rejected = || records.iter().filter(|record| record.is_rejected());
         let served = records.iter().filter(|record| record.served_by.is_some());
@@ -97,8 +101,10 @@ impl Rejections {
     }
 }
 
-/// The share of requests that succeed among those for which an endpoint had been healthy for 2 s.
-/// None without a trouble.
+/// Returns the success of requests with a healthy endpoint: one without a trouble for 2 s before
+/// their arrival. `None` without a trouble.
+///
+/// A request without success is then the fault of the policy, not of the endpoints.
 pub(super) fn with_healthy_endpoint(scenario: &Scenario, records: &[Record]) -> Option<f64> {
     scenario.last_trouble()?;
     let healthy = |record: &&Record| {
@@ -111,7 +117,8 @@ pub(super) fn with_healthy_endpoint(scenario: &Scenario, records: &[Record]) -> 
     mean(&all)
 }
 
-/// Successes as a share of what all endpoints together can serve in the time. None without limits.
+/// Returns the successes as a share of the quota of all endpoints in the time of the run. `None`
+/// without limits.
 pub(super) fn of_quota(scenario: &Scenario, successes: usize) -> Option<f64> {
     let all = scenario.rate() * scenario.lasting.as_secs_f64();
     all.is_finite().then_some(successes as f64 / all)

@@ -1,4 +1,7 @@
 //! The numbers of tables and plots.
+//!
+//! JSON output omits them. The pages print them as columns, and the plots draw the counts per
+//! second.
 
 use std::time::Duration;
 
@@ -15,26 +18,25 @@ use crate::world::{Arrivals, Scenario, TICK, step};
 pub struct Details {
     /// Attempts divided by requests, in the second in which that was most.
     pub peak_amplification: f64,
-    /// The seconds from the end of the last trouble until the first second from which on 99 of 100
-    /// requests of every second succeeded or failed by chance alone, if there was a trouble and
-    /// such a second.
+    /// The seconds from the end of the last trouble to full success. From there on, at least 99 %
+    /// of the requests of every second succeed or fail by chance alone. `None` without a trouble,
+    /// or without such a second.
     pub recovered_s: Option<f64>,
-    /// The seconds from the end of the last trouble until its endpoint got four fifths of the
-    /// attempts that it had before, if there was a trouble and it did.
+    /// The seconds from the end of the last trouble until its endpoint gets four fifths of its
+    /// earlier attempts. `None` without a trouble, or if it never does.
     pub back_s: Option<f64>,
-    /// The seconds from the end of the last trouble until the first second from which on its
-    /// endpoint got 95 attempts for 100 requests of every second, if there was a trouble and such a
-    /// second.
+    /// The seconds from the end of the last trouble until its endpoint gets 95 attempts for 100
+    /// requests of every second. `None` without a trouble, or without such a second.
     pub full_s: Option<f64>,
     /// The mean latency of a success in seconds.
     pub mean_s: Option<f64>,
-    /// The latency in seconds that one success in a thousand exceeds.
+    /// The 99.9th percentile of the latency of successes, in seconds.
     pub p999_s: Option<f64>,
     /// The longest latency of a success, in seconds.
     pub max_s: Option<f64>,
-    /// How many seconds a success waited beside the attempt that served it, on average.
+    /// The mean time in seconds that a success spent outside the attempt that served it.
     pub waited_s: Option<f64>,
-    /// The longest such wait of 99 in a hundred.
+    /// The 99th percentile of the same time.
     pub waited_p99_s: Option<f64>,
     /// The mean cost of a success.
     pub cost: Option<f64>,
@@ -44,7 +46,7 @@ pub struct Details {
     pub attempts: Vec<Vec<u32>>,
     /// The requests in each second.
     pub arrivals: Vec<u32>,
-    /// How many of the requests of each second succeeded.
+    /// The successes among the requests of each second.
     pub successes: Vec<u32>,
     /// Among requests with a first attempt that failed, other than by a limit, the share with a
     /// retry.
@@ -77,6 +79,10 @@ pub struct Details {
 }
 
 impl Details {
+    /// Computes the numbers of a run.
+    ///
+    /// `took` contains the latencies of the successes in ascending order, and `ticks` the attempts
+    /// at each endpoint in columns of 100 ms.
     pub(super) fn new(
         scenario: &Scenario,
         records: &[Record],
@@ -130,11 +136,14 @@ impl Details {
     }
 }
 
+/// Returns the share of records for which `of` is true.
 fn share(records: &[Record], of: fn(&Record) -> bool) -> f64 {
     records.iter().filter(|record| of(record)).count() as f64 / records.len().max(1) as f64
 }
 
-/// A failure is no shortcut: it counts as the longest time that a request may take.
+/// Returns the 99th percentile of the latency in each step, in seconds.
+///
+/// A failure counts as the deadline. Otherwise a policy that fails early would look fast.
 pub(super) fn steps_p99(scenario: &Scenario, records: &[Record]) -> Vec<f64> {
     let Arrivals::Steps(rates) = &scenario.arrivals else {
         return Vec::new();

@@ -1,4 +1,8 @@
 //! Runs a scenario with a policy.
+//!
+//! One task per request runs on a runtime with one thread and a paused clock. The clock advances
+//! only while all tasks are idle, so decisions take no time, and the order of events depends on the
+//! seed alone.
 
 use std::time::Duration;
 
@@ -15,13 +19,13 @@ use crate::report::summary::Report;
 use crate::world::{Call, Scenario, World, generator, hint};
 
 impl Scenario {
-    /// Runs it with a policy, on a clock that stands still while anything is left to do.
+    /// Runs the scenario with a policy on a virtual clock.
     ///
     /// The same seed gives the same requests to every policy, and the same report each time.
     ///
     /// # Panics
     ///
-    /// Panics if it has no endpoint, or if called on a runtime of tokio.
+    /// Panics if the scenario has no endpoint, or if called on a runtime of tokio.
     #[must_use]
     pub fn run(&self, policy: &dyn Policy, seed: u64) -> Report {
         assert!(!self.endpoints.is_empty(), "a scenario needs an endpoint");
@@ -31,6 +35,10 @@ impl Scenario {
         runtime.block_on(self.play(policy, seed))
     }
 
+    /// Sends all requests at their times, and waits for the last outcome.
+    ///
+    /// Requests are distributed over the clients in turn. Sizes and patience have generators of
+    /// their own, so they are the same for every policy.
     async fn play(&self, policy: &dyn Policy, seed: u64) -> Report {
         // For whatever draws from the generator of the thread.
         fastrand::seed(seed);
@@ -74,14 +82,21 @@ impl Scenario {
 
 /// A request with the bounds on its time.
 struct Sent {
+    /// The record of the request.
     call: Call,
+    /// The index of its caller.
     caller: usize,
+    /// The start of the run.
     start: Instant,
+    /// The time from arrival to failure.
     deadline: Duration,
+    /// The time from arrival to cancellation, if its caller has one.
     patience: Option<Duration>,
 }
 
 impl Sent {
+    /// Sends the request, and records its outcome. At the earlier of deadline and patience the
+    /// request is dropped, which is a cancellation for all layers.
     async fn to(self, client: Client) -> Record {
         let (call, arrived) = (&self.call, Instant::now());
         let limit = self.patience.unwrap_or(self.deadline).min(self.deadline);
@@ -110,7 +125,8 @@ impl Sent {
     }
 }
 
-/// The hint of a rejection, as an HTTP server returns it: in whole seconds, rounded up.
+/// Returns the hint of a rejection in the form in which an HTTP server returns it: whole seconds,
+/// rounded up.
 fn told(answer: &Result<Response<()>, BoxError>) -> Option<Duration> {
     match answer {
         Ok(answer) => hint(answer.headers()),

@@ -1,4 +1,7 @@
 //! The result of a run.
+//!
+//! A [`Report`] holds the numbers that users compare, and [`Details`] the numbers of tables and
+//! plots. JSON contains only the first, so its format is stable.
 
 use serde::Serialize;
 
@@ -10,17 +13,35 @@ use crate::world::Scenario;
 /// The result of a policy in a scenario.
 ///
 /// Times are measured on successful requests, from their arrival.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_lab::{Arrivals, Endpoint, Scenario, Trouble, policies};
+///
+/// let scenario = Scenario::new("outage")
+///     .endpoint(Endpoint::new("a").trouble(10..20, Trouble::Refuses))
+///     .endpoint(Endpoint::new("b"))
+///     .arrivals(Arrivals::Constant(10.0))
+///     .lasting(Duration::from_secs(40));
+/// // Our failover strategy moves to the second endpoint, and loses no request.
+/// let report = scenario.run(&*policies()[0], 1);
+/// assert_eq!(report.policy, "steadfast-failover");
+/// assert_eq!((report.requests, report.success), (400, 1.0));
+/// assert!(report.shares[1] > 0.2);
+/// // The first endpoint has its traffic back within seconds.
+/// assert!(report.details.back_s.is_some_and(|seconds| seconds < 15.0));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// The name of the scenario.
     pub scenario: String,
     /// The name of the policy.
     pub policy: String,
-    /// The requests as a share of what the endpoints can serve, if that was how they came.
+    /// The load as a share of the quota of all endpoints, if the scenario has one.
     pub load: Option<f64>,
     /// The seed.
     pub seed: u64,
-    /// How many requests came.
+    /// The number of requests.
     pub requests: u64,
     /// The share of requests that succeeded, from 0 to 1.
     pub success: f64,
@@ -28,9 +49,9 @@ pub struct Report {
     pub attempts_per_request: f64,
     /// Attempts that were answered with 429, divided by the requests.
     pub rate_limited_per_request: f64,
-    /// The median latency in seconds, if any request succeeded.
+    /// The median latency in seconds, or `None` without a success.
     pub p50_s: Option<f64>,
-    /// The latency in seconds that one success in a hundred exceeds.
+    /// The 99th percentile of the latency in seconds, or `None` without a success.
     pub p99_s: Option<f64>,
     /// The share of all attempts that went to each endpoint, in the order of the scenario.
     pub shares: Vec<f64>,
@@ -40,6 +61,9 @@ pub struct Report {
 }
 
 impl Report {
+    /// Computes the report of a run from the records of its requests.
+    ///
+    /// `ticks` contains the attempts at each endpoint in columns of 100 ms.
     pub(crate) fn new(
         scenario: &Scenario,
         policy: &str,

@@ -1,4 +1,7 @@
 //! The effect of a trouble: amplification, and the time until recovery.
+//!
+//! A trouble is a fault of one endpoint with a start and an end, such as
+//! [`Trouble::Refuses`](crate::Trouble::Refuses). All times count from the end of the last trouble.
 
 use std::time::Duration;
 
@@ -6,8 +9,9 @@ use crate::report::record::Record;
 use crate::report::statistics::{columns, floats, mean, per_second, ticks_per_second, total};
 use crate::world::Scenario;
 
-/// The most attempts for a request over any second. Seconds at the end, in which no more requests
-/// come, have no ratio.
+/// Returns the largest number of attempts per request in any second.
+///
+/// Each second begins at a tick. Seconds after the last arrival have no ratio.
 pub(super) fn peak_amplification(ticks: &[Vec<u32>], arrivals: &[u32]) -> f64 {
     let at = |tick: usize| {
         ticks
@@ -22,8 +26,8 @@ pub(super) fn peak_amplification(ticks: &[Vec<u32>], arrivals: &[u32]) -> f64 {
     ratios.fold(0.0, f64::max)
 }
 
-/// The seconds until the first one from which on 99 of 100 requests of every second succeed, or
-/// fail by chance alone.
+/// Returns the seconds from `healed` to full success: from there on, in every second at least 99 %
+/// of the requests succeed, or fail by chance alone. `None` if the run ends before.
 pub(super) fn recovered(records: &[Record], healed: Duration) -> Option<f64> {
     let late = records.iter().filter(|record| record.arrived >= healed);
     let (mut all, mut good) = (Vec::new(), Vec::new());
@@ -50,8 +54,10 @@ pub(super) fn recovered(records: &[Record], healed: Duration) -> Option<f64> {
     }
 }
 
-/// The seconds until five seconds begin in which the endpoint that healed last gets 80 % of the
-/// attempts that it had before its trouble.
+/// Returns the seconds from the end of the last trouble until its endpoint gets 80 % of its earlier
+/// attempts.
+///
+/// The rate is the mean of five seconds, since single seconds of a small endpoint vary by chance.
 pub(super) fn back(scenario: &Scenario, ticks: &[Vec<u32>]) -> Option<f64> {
     let (endpoint, trouble) = scenario.last_trouble()?;
     let seconds: Vec<_> = per_second(&ticks[endpoint]);
@@ -67,8 +73,8 @@ pub(super) fn back(scenario: &Scenario, ticks: &[Vec<u32>]) -> Option<f64> {
     Some(found as f64)
 }
 
-/// The seconds until the first second from which on the endpoint that healed last gets 95 attempts
-/// for 100 requests of every second.
+/// Returns the seconds from the end of the last trouble until its endpoint gets 95 attempts per 100
+/// requests in every second. `None` if the run ends before.
 pub(super) fn full(scenario: &Scenario, ticks: &[Vec<u32>], arrivals: &[u32]) -> Option<f64> {
     let (endpoint, trouble) = scenario.last_trouble()?;
     let attempts = per_second(&ticks[endpoint]);
@@ -85,7 +91,8 @@ pub(super) fn full(scenario: &Scenario, ticks: &[Vec<u32>], arrivals: &[u32]) ->
     }
 }
 
-/// Among requests with this failure of the first attempt, the share with more than one attempt.
+/// Returns the share of requests with more than one attempt, among those with this failure of the
+/// first attempt.
 pub(super) fn retried(records: &[Record], failed: fn(&Record) -> bool) -> Option<f64> {
     let again = |record: &Record| f64::from(u8::from(record.attempts > 1));
     let again: Vec<_> = records.iter().filter(|r| failed(r)).map(again).collect();

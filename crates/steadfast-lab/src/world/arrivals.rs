@@ -1,4 +1,7 @@
 //! When requests come.
+//!
+//! All arrivals are independent of answers (an open loop). A closed loop would send less while an
+//! endpoint is slow, and so hide overload.
 
 use std::time::Duration;
 
@@ -7,6 +10,21 @@ use fastrand::Rng;
 use crate::world::random::exponential;
 
 /// When requests come. They do so whether others are answered or not: an open loop, as users are.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_lab::Arrivals;
+///
+/// let second = Duration::from_secs(1);
+/// let bursts = Arrivals::Bursts { size: 2, every: 4 * second };
+/// assert_eq!(bursts.times(9 * second, 1).len(), 6);
+///
+/// // About a hundred requests, and the same ones for each policy.
+/// let poisson = Arrivals::Poisson(10.0);
+/// let times = poisson.times(10 * second, 1);
+/// assert_eq!(times, poisson.times(10 * second, 1));
+/// assert!((70..130).contains(&times.len()));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrivals {
     /// A number of requests at once, repeated at each interval. An interval of zero means no
@@ -52,6 +70,7 @@ impl Arrivals {
     }
 }
 
+/// Returns `size` equal times for each interval that starts before `end`.
 fn bursts(size: u32, every: Duration, end: Duration) -> Vec<Duration> {
     let count = if every.is_zero() {
         1
@@ -63,6 +82,8 @@ fn bursts(size: u32, every: Duration, end: Duration) -> Vec<Duration> {
         .collect()
 }
 
+/// Returns the times of a Poisson process: independent exponential gaps with the mean `1 / rate`
+/// seconds.
 fn poisson(rate: f64, end: Duration, rng: &mut Rng) -> Vec<Duration> {
     let mut now = Duration::ZERO;
     std::iter::from_fn(|| {
@@ -72,6 +93,7 @@ fn poisson(rate: f64, end: Duration, rng: &mut Rng) -> Vec<Duration> {
     .collect()
 }
 
+/// Returns one Poisson process per rate, each in its own equal part of the time.
 fn steps(rates: &[f64], end: Duration, rng: &mut Rng) -> Vec<Duration> {
     let length = step(rates.len(), end);
     let mut times = Vec::new();
@@ -83,11 +105,15 @@ fn steps(rates: &[f64], end: Duration, rng: &mut Rng) -> Vec<Duration> {
     times
 }
 
-/// The length of each of `steps` steps.
+/// Returns the length of each of `steps` equal parts of a run.
 pub(crate) fn step(steps: usize, end: Duration) -> Duration {
     end / u32::try_from(steps.max(1)).unwrap_or(u32::MAX)
 }
 
+/// Returns a Poisson process with a linear rate, by thinning.
+///
+/// A process at the larger of the two rates is drawn first. A time is then kept with the
+/// probability `rate / peak` at that time (Lewis and Shedler).
 fn ramp(from: f64, to: f64, end: Duration, rng: &mut Rng) -> Vec<Duration> {
     let peak = from.max(to);
     let mut times = poisson(peak, end, rng);

@@ -20,17 +20,25 @@ use crate::world::random::generator;
 #[derive(Clone, Debug)]
 #[must_use = "a caller does nothing until it is part of a scenario"]
 pub struct Caller {
+    /// The properties that each request carries.
     pub(crate) sender: Sender,
+    /// The arrivals of its requests, independent of other callers.
     pub(crate) arrivals: Arrivals,
+    /// The times until a request is cancelled. Empty: never.
     pub(crate) patience: Vec<Duration>,
 }
 
 /// The properties of a caller that travel with each of its requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sender {
+    /// The name in reports, and in the quotas of
+    /// [`Endpoint::requests_of`](crate::Endpoint::requests_of).
     pub(crate) name: &'static str,
+    /// The model, which becomes the limit key.
     pub(crate) model: Option<&'static str>,
+    /// The credential, which becomes the `authorization` header.
     pub(crate) credential: Option<&'static str>,
+    /// Whether each endpoint fails on its requests.
     pub(crate) poison: bool,
 }
 
@@ -71,17 +79,21 @@ impl Caller {
         self
     }
 
+    /// Returns whether its requests carry a credential.
     pub(crate) fn has_credential(&self) -> bool {
         self.sender.credential.is_some()
     }
 
-    /// The time after which a request is cancelled, if it is.
+    /// Draws the time until one request is cancelled, or `None` for unlimited patience.
     pub(crate) fn draw_patience(&self, rng: &mut Rng) -> Option<Duration> {
         rng.choice(&self.patience).copied()
     }
 }
 
-/// All requests of the callers in order of time, each with the index of its caller.
+/// Returns all requests of the callers in order of time, each with the index of its caller.
+///
+/// Each caller has a seed of its own. Two callers at one rate would otherwise send at the same
+/// instants.
 pub(crate) fn merged(callers: &[Caller], end: Duration, seed: u64) -> Vec<(Duration, usize)> {
     let times = |(n, caller): (usize, &Caller)| {
         // Two callers at the same rate do not send at the same instants.

@@ -1,4 +1,8 @@
 //! The endpoints at work: the client that all policies send through.
+//!
+//! The steps of an attempt have a fixed order: troubles, random refusals, quotas, poison, random
+//! failures, then the work. So a refused request uses neither a quota nor a slot, as at real
+//! providers.
 
 use std::future::{Future, pending};
 use std::io;
@@ -26,15 +30,22 @@ use crate::world::random::{exponential, generator};
 #[derive(Clone, Debug)]
 pub struct World(Arc<Shared>);
 
+/// The state that all clients of one run share.
 #[derive(Debug)]
 struct Shared {
+    /// The start of the run on the virtual clock.
     start: Instant,
+    /// The seed of latencies and failures.
     seed: u64,
+    /// The time limit of an attempt, or `None` without a limit.
     attempt_timeout: Option<Duration>,
+    /// The endpoints, in the order of the scenario.
     places: Vec<Place>,
 }
 
 impl World {
+    /// Creates a world at the current instant, and starts the tasks of its endpoints: other
+    /// processes, and queues that move at the end of a trouble.
     pub(crate) fn new(
         endpoints: &[Endpoint],
         attempt_timeout: Option<Duration>,
@@ -64,14 +75,14 @@ impl World {
         uri.parse().expect("the name of an endpoint is a host")
     }
 
-    /// The attempts at each endpoint, in columns of [`TICK`].
+    /// Returns the attempts at each endpoint, in columns of [`TICK`].
     pub(crate) fn attempts(&self) -> Vec<Vec<u32>> {
         let places = self.0.places.iter();
         places.map(|place| place.lock().attempts.clone()).collect()
     }
 
-    /// The seconds of its quota of requests that each endpoint has given away, since its bucket was
-    /// full.
+    /// Returns the time in seconds during which each endpoint had a full bucket of requests. The
+    /// quota of that time is lost.
     pub(crate) fn unused(&self) -> Vec<f64> {
         let places = self.0.places.iter();
         places
@@ -79,10 +90,12 @@ impl World {
             .collect()
     }
 
+    /// Returns the time since the start of the run.
     fn elapsed(&self) -> Duration {
         self.0.start.elapsed()
     }
 
+    /// Returns the endpoint that a URI names.
     fn index_of(&self, uri: &Uri) -> usize {
         let host = uri.host().unwrap_or_default();
         let mut places = self.0.places.iter();
@@ -90,6 +103,7 @@ impl World {
         found.unwrap_or_else(|| panic!("no endpoint is called {host}"))
     }
 
+    /// Makes one attempt within the attempt timeout, and records its outcome in the call.
     async fn attempt(self, index: usize, call: Call) -> Result<Answer, BoxError> {
         let number = call.attempt();
         self.0.places[index].count(self.elapsed());
@@ -109,6 +123,10 @@ impl World {
         result
     }
 
+    /// Returns the answer of an endpoint, after its latency.
+    ///
+    /// The randomness of an attempt depends on the seed, the request and the number of the attempt.
+    /// It does not depend on the policy or on earlier draws.
     async fn serve(&self, index: usize, call: &Call, number: u32) -> Result<Answer, BoxError> {
         let place = &self.0.places[index];
         let endpoint = &place.endpoint;
@@ -168,6 +186,7 @@ impl World {
         Ok(answer(StatusCode::OK))
     }
 
+    /// Queues for a slot of the endpoint, and works for this time.
     async fn work(self, index: usize, work: Duration) {
         let place = &self.0.places[index];
         let turn = place.lock().queue.join(self.capacity(index));
@@ -178,12 +197,14 @@ impl World {
         place.lock().queue.leave(self.capacity(index));
     }
 
+    /// Returns the slots of an endpoint at this instant. An endpoint without a capacity has slots
+    /// without limit.
     fn capacity(&self, index: usize) -> u32 {
         let capacity = self.0.places[index].endpoint.capacity_at(self.elapsed());
         capacity.unwrap_or(u32::MAX)
     }
 
-    /// Begins to use the quota of an endpoint from another process.
+    /// Starts another process that uses the quota of an endpoint.
     fn begin_neighbour(&self, index: usize) {
         let Some(rate) = self.0.places[index].endpoint.neighbour else {
             return;
@@ -201,6 +222,8 @@ impl World {
         });
     }
 
+    /// Moves the queue of an endpoint at the end of each trouble, because its capacity may have
+    /// grown.
     fn wake_queue_after_troubles(&self, index: usize) {
         for (range, _) in &self.0.places[index].endpoint.troubles {
             let (world, end) = (self.clone(), self.0.start + range.end);

@@ -21,20 +21,33 @@ use crate::world::latency::Latency;
 #[derive(Clone, Debug)]
 #[must_use = "an endpoint does nothing until it is part of a scenario"]
 pub struct Endpoint {
+    /// The name, which is also the first label of its host.
     pub(crate) name: &'static str,
+    /// The quota of requests. `None`: unlimited.
     pub(crate) requests: Option<Quota>,
     /// The quotas of single callers, beside the quota of all others.
     pub(crate) of_callers: Vec<(&'static str, Quota)>,
+    /// The quota of tokens. `None`: unlimited.
     pub(crate) tokens: Option<Quota>,
+    /// The format of the hint of a `429`.
     pub(crate) hint: Hint,
+    /// The time of a success, without the time in the queue.
     pub(crate) latency: Latency,
+    /// The time of a refusal or a failure.
     pub(crate) refusal: Duration,
+    /// The requests in progress at a time. `None`: unlimited.
     pub(crate) capacity: Option<u32>,
+    /// The share of requests that fail with `500`.
     pub(crate) failures: f64,
+    /// The share of requests that are refused without a quota as the cause.
     pub(crate) random_limits: f64,
+    /// The requests per second of another process.
     pub(crate) neighbour: Option<f64>,
+    /// The faults, each with its time since the start.
     pub(crate) troubles: Vec<(Range<Duration>, Trouble)>,
+    /// The initial factor of the latency, and the time until it is 1.
     pub(crate) slow_start: Option<(f64, Duration)>,
+    /// The cost of a success, in any unit.
     pub(crate) cost: f64,
 }
 
@@ -50,6 +63,18 @@ pub enum Hint {
 }
 
 /// A temporary fault of an endpoint.
+///
+/// Troubles may overlap. The effect on a request, by its time of arrival:
+///
+/// | Trouble | Answer | After |
+/// |---|---|---|
+/// | `Refuses` | a failed connect; an open connection breaks at the start of the trouble | the time of a refusal |
+/// | `Hangs` | none | |
+/// | `Fails` | its status, for a share of the requests | the time of a refusal |
+/// | `Limits` | `429` with its hint | the time of a refusal |
+/// | `Quota` | `429` above its quota | the time of a refusal |
+/// | `Slow` | the usual one | the latency times its factor |
+/// | `Capacity` | the usual one | the latency, and a longer time in the queue |
 #[derive(Clone, Copy, Debug)]
 pub enum Trouble {
     /// It works on a share of the requests that it could, from 0 to 1. Needs a
@@ -196,19 +221,21 @@ impl Endpoint {
         .fold(f64::INFINITY, f64::min)
     }
 
-    /// The requests per second of all callers with a quota of their own.
+    /// Returns the requests per second of all callers with a quota of their own, or `None` without
+    /// such callers.
     fn rate_of_callers(&self) -> Option<f64> {
         let rates = self.of_callers.iter().map(|(_, quota)| per_second(quota));
         rates.reduce(|sum, rate| sum + rate)
     }
 
-    /// The requests per second of one caller, if it has a quota of its own.
+    /// Returns the requests per second of one caller, or `None` without a quota of its own.
     pub(crate) fn rate_of(&self, caller: &str) -> Option<f64> {
         let mut quotas = self.of_callers.iter();
         let found = quotas.find(|(name, _)| *name == caller);
         found.map(|(_, quota)| per_second(quota))
     }
 
+    /// Returns the faults at a time since the start, in the order of the configuration.
     pub(crate) fn troubles_at(&self, at: Duration) -> impl Iterator<Item = Trouble> + '_ {
         let now = self
             .troubles
@@ -217,7 +244,7 @@ impl Endpoint {
         now.map(|(_, trouble)| *trouble)
     }
 
-    /// How many requests it works on at a time.
+    /// Returns the slots at a time since the start, reduced by [`Trouble::Capacity`].
     pub(crate) fn capacity_at(&self, at: Duration) -> Option<u32> {
         let share = self
             .troubles_at(at)
@@ -228,7 +255,7 @@ impl Endpoint {
         self.capacity.map(|n| (f64::from(n) * share).round() as u32)
     }
 
-    /// How many times longer than usual an answer takes.
+    /// Returns the factor of the latency at a time since the start.
     pub(crate) fn slowness_at(&self, at: Duration) -> f64 {
         let trouble = self
             .troubles_at(at)
@@ -239,6 +266,8 @@ impl Endpoint {
         trouble * self.start_slowness_at(at)
     }
 
+    /// Returns the factor of [`slow_start`](Self::slow_start). It falls linearly to 1, from the
+    /// start or from the end of the last fault.
     fn start_slowness_at(&self, at: Duration) -> f64 {
         let Some((factor, time)) = self.slow_start else {
             return 1.0;
@@ -249,13 +278,14 @@ impl Endpoint {
         1.0 + (factor - 1.0) * left.max(0.0)
     }
 
-    /// Whether no trouble overlaps a span.
+    /// Returns whether no fault overlaps a span.
     pub(crate) fn is_healthy_in(&self, span: Range<Duration>) -> bool {
         let mut troubles = self.troubles.iter();
         !troubles.any(|(trouble, _)| trouble.start <= span.end && span.start < trouble.end)
     }
 
-    /// When the port is closed next, if that is before `end`.
+    /// Returns the first instant of a span at which the port is closed. Connections that are open
+    /// then break.
     pub(crate) fn breaks_in(&self, span: Range<Duration>) -> Option<Duration> {
         let starts = self
             .troubles
@@ -268,6 +298,7 @@ impl Endpoint {
     }
 }
 
+/// Returns the requests per second of a quota in the long run, without its burst.
 fn per_second(quota: &Quota) -> f64 {
     f64::from(quota.requests()) / quota.window().as_secs_f64()
 }

@@ -1,4 +1,7 @@
 //! How long an answer takes.
+//!
+//! The distributions have the shape of measured services: a median, and a tail that is heavier than
+//! an exponential one.
 
 use std::time::Duration;
 
@@ -7,6 +10,13 @@ use fastrand::Rng;
 use crate::world::random::normal;
 
 /// How long an answer takes, beside the time that it waits for its turn.
+///
+/// | Distribution | Mean | 99th percentile |
+/// |---|---|---|
+/// | lognormal, sigma 0.5 | 1.13 × median | 3.2 × median |
+/// | lognormal, sigma 1 | 1.65 × median | 10.2 × median |
+/// | Pareto, exponent 2 | 2 × least time | 10 × least time |
+/// | Pareto, exponent 1.5 | 3 × least time | 21.5 × least time |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Latency {
     /// The same time always.
@@ -34,6 +44,7 @@ impl Latency {
     /// No latency is longer. A Pareto tail has no end, and a run must have one.
     pub const MAX: Duration = Duration::from_secs(3600);
 
+    /// Draws the time of one success.
     pub(crate) fn draw(self, rng: &mut Rng) -> Duration {
         let (time, factor) = match self {
             Self::Constant(time) => (time, 1.0),
@@ -53,6 +64,9 @@ impl Latency {
     }
 
     /// Returns the mean.
+    ///
+    /// The mean of a lognormal distribution is `median × exp(sigma² / 2)`. The mean of a Pareto
+    /// distribution with an exponent of 1 or less is infinite, and returned as [`MAX`](Self::MAX).
     #[must_use]
     pub fn mean(self) -> Duration {
         let lognormal = |sigma: f64| (sigma * sigma / 2.0).exp();
@@ -73,6 +87,7 @@ impl Latency {
     }
 }
 
+/// Returns a time multiplied by `factor`, at most [`Latency::MAX`].
 pub(crate) fn scaled(time: Duration, factor: f64) -> Duration {
     let seconds = time.as_secs_f64() * factor;
     Duration::from_secs_f64(seconds.min(Latency::MAX.as_secs_f64()))

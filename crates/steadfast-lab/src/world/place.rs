@@ -1,4 +1,8 @@
 //! The state of one endpoint at work: quotas, queue, counts.
+//!
+//! A place is the mutable half of an [`Endpoint`]: its buckets and its queue during one run. The
+//! bucket is the bucket of the testkit, so the simulator and the upstream over sockets have the
+//! same limits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,30 +16,40 @@ use crate::world::queue::Queue;
 /// The width of the columns that count attempts.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
+/// An endpoint of the scenario with the state of one run.
 #[derive(Debug)]
 pub(super) struct Place {
+    /// The configuration.
     pub(super) endpoint: Endpoint,
+    /// The host name in the URIs of its attempts.
     pub(super) host: String,
+    /// The buckets, the queue and the counts.
     state: Mutex<State>,
 }
 
+/// The state behind the lock of a place.
 #[derive(Debug)]
 pub(super) struct State {
+    /// The bucket of requests of all callers without a bucket of their own.
     requests: Option<Bucket>,
+    /// The buckets of single callers, by name.
     of_callers: Vec<(&'static str, Bucket)>,
+    /// The bucket of tokens.
     tokens: Option<Bucket>,
     /// The bucket of a quota that lasts for a time of trouble.
     trouble: Option<Bucket>,
+    /// The requests in progress, and the waiters.
     pub(super) queue: Queue,
-    /// When the bucket of requests is full, if nothing more is taken.
+    /// The instant at which the bucket of requests is full, if nothing more is taken.
     full: Instant,
-    /// For how long it was.
+    /// The time during which the bucket of requests was full.
     pub(super) unused: Duration,
     /// The attempts in each [`TICK`] since the start.
     pub(super) attempts: Vec<u32>,
 }
 
 impl Place {
+    /// Creates a place with full buckets and an empty queue.
     pub(super) fn new(endpoint: &Endpoint, now: Instant) -> Self {
         Self {
             endpoint: endpoint.clone(),
@@ -57,10 +71,12 @@ impl Place {
         }
     }
 
+    /// Locks the state. A lock is held for a few instructions, never across an await.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts an attempt at a time since the start.
     pub(super) fn count(&self, at: Duration) {
         let column = usize::try_from(at.as_millis() / TICK.as_millis()).unwrap_or(usize::MAX);
         let attempts = &mut self.lock().attempts;
@@ -108,14 +124,15 @@ impl Place {
 }
 
 impl State {
-    /// The bucket of a caller with a quota of its own.
+    /// Returns the bucket of a caller with a quota of its own.
     fn bucket_of(&mut self, caller: &str) -> Option<&mut Bucket> {
         let mut buckets = self.of_callers.iter_mut();
         let found = buckets.find(|(name, _)| *name == caller);
         found.map(|(_, bucket)| bucket)
     }
 
-    /// Notes for how long the quota of requests was not used up before a request was taken.
+    /// Adds the time during which the bucket was full to [`unused`](Self::unused). Called after a
+    /// request was taken.
     fn use_quota(&mut self, now: Instant) {
         if let Some(bucket) = &mut self.requests {
             self.unused += now.saturating_duration_since(self.full);
@@ -124,6 +141,7 @@ impl State {
     }
 }
 
+/// Returns the host name of an endpoint.
 pub(super) fn host(endpoint: &Endpoint) -> String {
     format!("{}.lab", endpoint.name)
 }

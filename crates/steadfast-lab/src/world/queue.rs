@@ -1,4 +1,6 @@
 //! The requests that an endpoint works on, and those that wait for their turn.
+//!
+//! The queue models a server with a fixed number of workers. Its order is first in, first out.
 
 use std::collections::VecDeque;
 
@@ -7,7 +9,9 @@ use tokio::sync::oneshot;
 /// Serves in the order of arrival, up to a capacity.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
+    /// The requests in progress.
     working: u32,
+    /// The waiters, oldest first. A waiter that was dropped is skipped.
     waiting: VecDeque<oneshot::Sender<()>>,
 }
 

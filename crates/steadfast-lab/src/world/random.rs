@@ -15,6 +15,8 @@ pub(crate) fn generator(seed: u64, stream: u64) -> Rng {
 }
 
 /// Draws from a normal distribution around 0 with a deviation of 1.
+///
+/// The method is the method of Box and Muller, which needs two uniform numbers.
 pub(crate) fn normal(rng: &mut Rng) -> f64 {
     // Box and Muller. The logarithm of 0 is avoided.
     let (u, v) = (1.0 - rng.f64(), rng.f64());

@@ -10,20 +10,54 @@ use crate::world::caller::{Caller, merged};
 use crate::world::endpoint::Endpoint;
 
 /// Some minutes of traffic, as a value. The [crate docs](crate) have one as an example.
+///
+/// With [callers](Self::caller), the arrivals belong to the callers:
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_lab::{Arrivals, Caller, Endpoint, Quota, Scenario, policies};
+///
+/// let second = Duration::from_secs(1);
+/// // Each credential has a quota of its own.
+/// let quota = Quota::new(10, second);
+/// let endpoint = Endpoint::new("a").requests_of("modest", quota).requests_of("greedy", quota);
+/// let caller = |name, rate| Caller::new(name, Arrivals::Poisson(rate)).credential(name);
+/// let scenario = Scenario::new("two callers")
+///     .endpoint(endpoint)
+///     .caller(caller("modest", 5.0))
+///     .caller(caller("greedy", 50.0))
+///     .lasting(30 * second);
+/// let ours = &policies()[0];
+/// let callers = scenario.run(&**ours, 1).details.callers;
+/// assert_eq!(callers[0].name, "modest");
+/// assert!(callers[0].of_fair_share > 0.9);
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a scenario does nothing until it is run"]
 pub struct Scenario {
+    /// The name in tables, plots and on the command line.
     pub(crate) name: String,
+    /// The endpoints, in the order of preference.
     pub(crate) endpoints: Vec<Endpoint>,
+    /// The arrivals of requests, unless the scenario has callers.
     pub(crate) arrivals: Arrivals,
+    /// The load as a share of the quota of all endpoints, as tables print it.
     pub(crate) load: Option<f64>,
+    /// The time during which requests arrive.
     pub(crate) lasting: Duration,
+    /// The number of independent clients.
     pub(crate) clients: usize,
+    /// The maximum number of attempts of a request.
     pub(crate) attempts: u32,
+    /// The time from the arrival of a request to its failure.
     pub(crate) deadline: Duration,
+    /// Whether policies know the deadline.
     pub(crate) states_deadline: bool,
+    /// The callers. Empty: one caller without a name.
     pub(crate) callers: Vec<Caller>,
+    /// The time limit of an attempt.
     pub(crate) attempt_timeout: Option<Duration>,
+    /// The sizes of requests in tokens, each with its share.
     pub(crate) sizes: Vec<(f64, u32)>,
 }
 
@@ -135,8 +169,8 @@ impl Scenario {
             .sum()
     }
 
-    /// The share of that which an endpoint can serve. Endpoints without limits are taken for
-    /// equal.
+    /// Returns the share of an endpoint in the rate of all endpoints. Endpoints without limits have
+    /// equal shares.
     pub(crate) fn share_of_rate(&self, endpoint: &Endpoint) -> f64 {
         let rate = self.rate();
         if rate.is_finite() {
@@ -146,6 +180,7 @@ impl Scenario {
         }
     }
 
+    /// Returns the mean size of a request in tokens.
     fn mean_size(&self) -> f64 {
         let shares: f64 = self.sizes.iter().map(|(share, _)| share).sum();
         let tokens = self
@@ -155,7 +190,7 @@ impl Scenario {
         tokens.sum::<f64>() / shares
     }
 
-    /// All requests in order of time, each with the index of its caller.
+    /// Returns the times of all requests in order, each with the index of its caller.
     pub(crate) fn requests(&self, seed: u64) -> Vec<(Duration, usize)> {
         if self.callers.is_empty() {
             let times = self.arrivals.times(self.lasting, seed).into_iter();
@@ -173,6 +208,7 @@ impl Scenario {
         troubles.max_by_key(|(_, range)| range.end)
     }
 
+    /// Draws the size of one request in tokens.
     pub(crate) fn draw_size(&self, rng: &mut Rng) -> u32 {
         let shares: f64 = self.sizes.iter().map(|(share, _)| share).sum();
         let mut left = rng.f64() * shares;

@@ -7,21 +7,34 @@ use tokio::time::Instant;
 
 use crate::breaker::{Breaker, End, Ticket};
 
+/// The consecutive failures that open it.
 const IN_A_ROW: u32 = 5;
+/// The number of outcomes in its window.
 const WINDOW: usize = 10;
+/// The share of failures in a full window that opens it.
 const RATE: f64 = 0.5;
+/// The simultaneous calls of a half-open breaker.
 const PROBES: u32 = 3;
+/// The successes that close it.
 const SUCCESSES: u32 = 3;
+/// The open time.
 const OPEN: Duration = Duration::from_secs(30);
 
+/// The state of one breaker.
 pub(crate) struct Rule {
+    /// The current state.
     state: State,
+    /// The current streak.
     in_a_row: u32,
+    /// The last outcomes. A failure is `true`.
     window: VecDeque<bool>,
+    /// The calls in flight that were admitted as probes.
     probes: u32,
+    /// The open time.
     open: Duration,
 }
 
+/// The states of the crate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Closed,
@@ -36,6 +49,7 @@ impl Default for Rule {
 }
 
 impl Rule {
+    /// Creates a closed breaker with this open time.
     pub(crate) fn open_for(open: Duration) -> Self {
         Self {
             state: State::Closed,
@@ -46,18 +60,21 @@ impl Rule {
         }
     }
 
+    /// Returns whether the open time has ended.
     fn is_over(&self, now: Instant) -> bool {
         matches!(self.state, State::Open { since }
             if now.saturating_duration_since(since) >= self.open)
     }
 
-    /// Only an end of a call moves the state, whichever call that is.
+    /// Starts the half-open phase at the end of the open time. In the crate only the end of a call
+    /// does so.
     fn tick(&mut self, now: Instant) {
         if self.is_over(now) {
             self.state = State::HalfOpen { successes: 0 };
         }
     }
 
+    /// Counts an outcome of a closed breaker.
     fn count(&mut self, failed: bool) {
         self.in_a_row = if failed { self.in_a_row + 1 } else { 0 };
         if self.window.len() == WINDOW {
@@ -66,12 +83,14 @@ impl Rule {
         self.window.push_back(failed);
     }
 
+    /// Returns whether the outcomes open the breaker.
     fn is_too_much(&self) -> bool {
         let failures = self.window.iter().filter(|failed| **failed).count();
         self.in_a_row >= IN_A_ROW
             || (self.window.len() == WINDOW && failures as f64 >= RATE * WINDOW as f64)
     }
 
+    /// Opens the breaker.
     fn open(&mut self, now: Instant) {
         self.state = State::Open { since: now };
         self.in_a_row = 0;

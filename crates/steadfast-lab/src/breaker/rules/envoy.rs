@@ -1,17 +1,21 @@
 //! Envoy's outlier detection, seen from one host.
+//!
+//! An ejected host gets no requests, and returns without a probe. So outlier detection is a breaker
+//! without a half-open phase.
 
 use tokio::time::Instant;
 
 use crate::breaker::{Breaker, End, Ticket};
 use crate::policy::Outliers;
 
-/// `max_ejection_percent`.
+/// `max_ejection_percent`, Envoy's default.
 const MAX_PERCENT: usize = 10;
 
-/// A host among others that are well.
+/// The host with index 0 of a cluster. All other hosts are healthy.
 pub(crate) struct Envoy(Outliers);
 
 impl Envoy {
+    /// Creates a cluster of this size.
     pub(crate) fn new(hosts: usize) -> Self {
         Self(Outliers::new(hosts, MAX_PERCENT, Instant::now()))
     }

@@ -1,4 +1,7 @@
 //! failsafe 1.3.0 with the defaults of its `Config`, which come from Finagle.
+//!
+//! Its default policy combines two: consecutive failures, and a moving average of successes. Each
+//! has its own backoff.
 
 use std::time::Duration;
 
@@ -8,27 +11,40 @@ use tokio::time::Instant;
 use crate::breaker::{Breaker, End, Ticket};
 use crate::world::generator;
 
+/// The consecutive failures that open it.
 const IN_A_ROW: u32 = 5;
+/// The share of successes below which it opens.
 const RATE: f64 = 0.8;
+/// The calls in the window without which the share does not count.
 const LEAST: u32 = 5;
+/// The time constant of the average, and the window of the calls.
 const WINDOW: Duration = Duration::from_secs(30);
+/// The slices of the window.
 const SLICES: usize = 5;
-/// The least and the greatest open time in seconds, before half of it is left to chance.
+/// The shortest and the longest open time in seconds, before jitter halves it at most.
 const BACKOFF: (u64, u64) = (10, 300);
 
+/// The state of one breaker.
 pub(crate) struct Rule {
+    /// The current state.
     state: State,
+    /// The current streak.
     in_a_row: u32,
+    /// The moving average of successes.
     average: Average,
+    /// The calls in the window.
     counter: Counter,
+    /// The instant at which it was last closed.
     since: Instant,
-    /// How often each of its two policies has opened it, for each has a back-off of its own.
+    /// The number of openings by each of its two policies, which have separate backoffs.
     times: [u32; 2],
+    /// The source of the jitter.
     rng: Rng,
-    /// The open time, if it is always the same.
+    /// The open time without backoff, for a test.
     constant: Option<Duration>,
 }
 
+/// The states of the crate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Closed,
@@ -36,21 +52,27 @@ enum State {
     HalfOpen { wait: Duration },
 }
 
-/// The moving average of successes, on a clock of milliseconds.
+/// The exponentially weighted average of successes, with times in milliseconds.
 #[derive(Default)]
 struct Average {
+    /// The time of the last outcome.
     at: u128,
+    /// The average at that time.
     value: f64,
 }
 
 /// The calls of the last 30 s, in slices of six.
 struct Counter {
+    /// The calls in each slice.
     slices: [u32; SLICES],
+    /// The index of the current slice.
     current: usize,
+    /// The start of the current slice.
     began: Instant,
 }
 
 impl Rule {
+    /// Creates a closed breaker.
     pub(crate) fn new(seed: u64) -> Self {
         let now = Instant::now();
         Self {
@@ -65,6 +87,7 @@ impl Rule {
         }
     }
 
+    /// Creates a closed breaker with a constant open time.
     #[cfg(test)]
     pub(crate) fn open_for(open: Duration) -> Self {
         Self {
@@ -73,6 +96,7 @@ impl Rule {
         }
     }
 
+    /// Records a success. The first success of a half-open breaker closes it.
     fn succeeded(&mut self, now: Instant) {
         if let State::HalfOpen { .. } = self.state {
             self.revive(now);
@@ -82,6 +106,7 @@ impl Rule {
         self.counter.add(now);
     }
 
+    /// Records a failure. The first failure of a half-open breaker opens it.
     fn failed(&mut self, now: Instant) {
         let last = match self.state {
             State::Closed => None,
@@ -94,7 +119,7 @@ impl Rule {
         }
     }
 
-    /// The open time if one of both policies has had enough, the longer one if both have.
+    /// Returns the open time if one of both policies opens, and the longer time if both do.
     fn mark_dead(&mut self, now: Instant) -> Option<Duration> {
         self.counter.add(now);
         let elapsed = self.elapsed(now);
@@ -107,6 +132,7 @@ impl Rule {
         by_rate.max(in_a_row)
     }
 
+    /// Returns the next open time of a policy, with jitter.
     fn next_wait(&mut self, policy: usize) -> Duration {
         let times = &mut self.times[policy];
         let half = backoff(*times) / 2;
@@ -115,6 +141,7 @@ impl Rule {
         self.constant.unwrap_or(wait)
     }
 
+    /// Closes the breaker and forgets all outcomes.
     fn revive(&mut self, now: Instant) {
         self.state = State::Closed;
         self.in_a_row = 0;
@@ -125,6 +152,7 @@ impl Rule {
         self.times = [0, 0];
     }
 
+    /// Returns the milliseconds since the breaker was closed.
     fn elapsed(&self, now: Instant) -> u128 {
         now.saturating_duration_since(self.since).as_millis()
     }
@@ -154,11 +182,13 @@ impl Breaker for Rule {
     }
 }
 
+/// Returns the open time in seconds after a number of openings, without jitter.
 fn backoff(times: u32) -> u64 {
     (BACKOFF.0 << times).min(BACKOFF.1)
 }
 
 impl Average {
+    /// Adds an outcome, and returns the new average.
     fn update(&mut self, now: u128, value: f64) -> f64 {
         let left = if self.at == 0 {
             0.0
@@ -172,6 +202,7 @@ impl Average {
 }
 
 impl Counter {
+    /// Creates a counter without calls.
     fn new(now: Instant) -> Self {
         Self {
             slices: [0; SLICES],
@@ -180,16 +211,19 @@ impl Counter {
         }
     }
 
+    /// Counts a call.
     fn add(&mut self, now: Instant) {
         self.expire(now);
         self.slices[self.current] += 1;
     }
 
+    /// Returns the calls of the window.
     fn sum(&mut self, now: Instant) -> u32 {
         self.expire(now);
         self.slices.iter().sum()
     }
 
+    /// Clears the slices that have left the window.
     fn expire(&mut self, now: Instant) {
         let slice = WINDOW / SLICES as u32;
         let elapsed = now.saturating_duration_since(self.began);

@@ -10,24 +10,39 @@ use tokio::time::Instant;
 use crate::breaker::{Breaker, End, Ticket};
 use crate::world::generator;
 
+/// The consecutive failures that open it.
 const IN_A_ROW: u32 = 7;
+/// The number of buckets in the window.
 const BUCKETS: usize = 10;
+/// The length of a bucket.
 const BUCKET: Duration = Duration::from_secs(1);
+/// The share of successes below which it opens.
 const THRESHOLD: f64 = 0.8;
+/// The requests in the window without which the share does not count.
 const MIN_REQUESTS: u32 = 5;
+/// The shortest open time.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest open time.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// The largest share by which jitter lengthens an open time.
 const JITTER: f64 = 0.5;
 
+/// The state of one breaker.
 pub(crate) struct Linkerd {
+    /// The current state.
     state: State,
+    /// The current streak.
     in_a_row: u32,
+    /// The outcomes of the last ten seconds.
     window: Window,
-    /// The number of times it was shut since it was open. (`open` in linkerd means closed.)
+    /// The number of openings since the breaker was last closed. (linkerd names a closed breaker
+    /// `open`.)
     times: u32,
+    /// The source of the jitter.
     rng: Rng,
 }
 
+/// The states in linkerd's words: open lets requests pass, shut rejects them.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Open,
@@ -35,14 +50,18 @@ enum State {
     Probation { taken: bool },
 }
 
-/// Successes and all, in slices of a second.
+/// The successes and all requests, per second.
 struct Window {
+    /// The successes and the requests of each bucket.
     buckets: [(u32, u32); BUCKETS],
+    /// The index of the current bucket.
     current: usize,
+    /// The start of the current bucket.
     began: Instant,
 }
 
 impl Linkerd {
+    /// Creates a breaker that lets requests pass.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             state: State::Open,
@@ -53,6 +72,7 @@ impl Linkerd {
         }
     }
 
+    /// Rejects requests for the next open time.
     fn shut(&mut self, now: Instant) {
         let base = backoff(self.times);
         let jitter = base.mul_f64(JITTER * self.rng.f64());
@@ -61,6 +81,7 @@ impl Linkerd {
         self.state = State::Shut { until: now + wait };
     }
 
+    /// Lets requests pass, and forgets all outcomes.
     fn open(&mut self, now: Instant) {
         self.state = State::Open;
         self.in_a_row = 0;
@@ -68,7 +89,7 @@ impl Linkerd {
         self.times = 0;
     }
 
-    /// A timer of linkerd's does that.
+    /// Admits a probe at the end of the open time. In linkerd a timer does so.
     fn tick(&mut self, now: Instant) {
         if matches!(self.state, State::Shut { until } if until <= now) {
             self.state = State::Probation { taken: false };
@@ -115,6 +136,7 @@ impl Breaker for Linkerd {
     }
 }
 
+/// Returns the open time after a number of openings, without jitter.
 fn backoff(times: u32) -> Duration {
     MIN_BACKOFF
         .saturating_mul(2u32.saturating_pow(times))
@@ -122,6 +144,7 @@ fn backoff(times: u32) -> Duration {
 }
 
 impl Window {
+    /// Creates a window without outcomes.
     fn new(now: Instant) -> Self {
         Self {
             buckets: [(0, 0); BUCKETS],
@@ -130,6 +153,7 @@ impl Window {
         }
     }
 
+    /// Counts an outcome.
     fn record(&mut self, success: bool, now: Instant) {
         self.roll(now);
         let (successes, total) = &mut self.buckets[self.current];
@@ -137,6 +161,7 @@ impl Window {
         *total += 1;
     }
 
+    /// Clears the buckets that have left the window.
     fn roll(&mut self, now: Instant) {
         let steps = now.saturating_duration_since(self.began).as_secs();
         for _ in 0..steps.min(BUCKETS as u64) {
@@ -146,6 +171,7 @@ impl Window {
         self.began += BUCKET * u32::try_from(steps).expect("a simulation is shorter");
     }
 
+    /// Returns whether the share of successes opens the breaker.
     fn is_too_low(&self) -> bool {
         let sum = |(a, b), (successes, total): &(u32, u32)| (a + successes, b + total);
         let (successes, total) = self.buckets.iter().fold((0, 0), sum);

@@ -1,4 +1,7 @@
 //! recloser 1.4.0 with its defaults.
+//!
+//! It has no limit for calls of a half-open breaker: a ring of outcomes decides, and until it is
+//! full all calls pass.
 
 use std::time::Duration;
 
@@ -6,16 +9,24 @@ use tokio::time::Instant;
 
 use crate::breaker::{Breaker, End, Ticket};
 
+/// The share of failures that opens it.
 const RATE: f64 = 0.5;
+/// The outcomes that a closed breaker keeps.
 const CLOSED: usize = 100;
+/// The outcomes that a half-open breaker keeps.
 const HALF_OPEN: usize = 10;
+/// The open time.
 const OPEN: Duration = Duration::from_secs(30);
 
+/// The state of one breaker.
 pub(crate) struct Rule {
+    /// The current state.
     state: State,
+    /// The open time.
     open: Duration,
 }
 
+/// The states of the crate.
 #[derive(Debug)]
 enum State {
     Closed(Ring),
@@ -23,11 +34,16 @@ enum State {
     HalfOpen(Ring),
 }
 
+/// The last outcomes.
 #[derive(Debug)]
 struct Ring {
+    /// The outcomes. A failure is `true`.
     outcomes: Vec<bool>,
+    /// The index of the oldest outcome.
     next: usize,
+    /// The number of failures in the ring.
     failures: usize,
+    /// The number of outcomes so far, at most the length of the ring.
     seen: usize,
 }
 
@@ -38,6 +54,7 @@ impl Default for Rule {
 }
 
 impl Rule {
+    /// Creates a closed breaker with this open time.
     pub(crate) fn open_for(open: Duration) -> Self {
         Self {
             state: State::Closed(Ring::new(CLOSED)),
@@ -86,6 +103,7 @@ impl Breaker for Rule {
 }
 
 impl Ring {
+    /// Creates a ring of successes.
     fn new(len: usize) -> Self {
         Self {
             outcomes: vec![false; len],
@@ -95,7 +113,7 @@ impl Ring {
         }
     }
 
-    /// The share of failures, which is known from the end on that follows the first `len`.
+    /// Adds an outcome. Returns the share of failures, once the ring was full before.
     fn push(&mut self, failed: bool) -> Option<f64> {
         let old = std::mem::replace(&mut self.outcomes[self.next], failed);
         self.next = (self.next + 1) % self.outcomes.len();

@@ -1,4 +1,7 @@
 //! tower-resilience-circuitbreaker 0.14.0 with its defaults.
+//!
+//! Its defaults count all calls since the last transition. So after a long healthy time an outage
+//! must last as long to be noticed.
 
 use std::time::Duration;
 
@@ -6,21 +9,28 @@ use tokio::time::Instant;
 
 use crate::breaker::{Breaker, End, Ticket};
 
+/// The share of failures that opens it.
 const RATE: f64 = 0.5;
+/// The calls without which the share does not count.
 const LEAST: u64 = 100;
+/// The open time.
 const OPEN: Duration = Duration::from_secs(30);
 
+/// The state of one breaker.
 pub(crate) struct Rule {
+    /// The current state.
     state: State,
-    /// All failures and all calls since the last transition. Its window does not slide: none
-    /// leaves it.
+    /// The failures since the last transition. The window does not slide.
     failures: u64,
+    /// The calls since the last transition.
     calls: u64,
     /// The number of the half-open phase.
     phase: u64,
+    /// The open time.
     open: Duration,
 }
 
+/// The states of the crate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Closed,
@@ -35,6 +45,7 @@ impl Default for Rule {
 }
 
 impl Rule {
+    /// Creates a closed breaker with this open time.
     pub(crate) fn open_for(open: Duration) -> Self {
         Self {
             state: State::Closed,
@@ -45,6 +56,7 @@ impl Rule {
         }
     }
 
+    /// Changes the state, and forgets all outcomes.
     fn enter(&mut self, state: State) {
         self.state = state;
         self.failures = 0;

@@ -1,4 +1,7 @@
 //! Scenarios on the limits of providers, and on overload and outages.
+//!
+//! They cover the limits that real providers apply: per model, per credential, per minute, and
+//! overload of all endpoints at once.
 
 mod outages;
 mod patience;
@@ -15,7 +18,8 @@ pub fn limits() -> impl Iterator<Item = &'static Entry> {
         .flatten()
 }
 
-/// A scenario with callers, which have rates of their own.
+/// Sets the printed load of a scenario with callers. Callers have rates of their own, so
+/// [`Scenario::load`] does not apply.
 fn at(load: f64, scenario: Scenario) -> Scenario {
     Scenario {
         load: Some(load),

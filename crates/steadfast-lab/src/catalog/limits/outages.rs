@@ -1,4 +1,7 @@
 //! Requests that make servers fail, and endpoints that change all the time.
+//!
+//! A request that makes servers fail (`poison`) is a common fault: one body that a model cannot
+//! process, sent again and again. It must not take endpoints from other callers.
 
 use std::time::Duration;
 
@@ -11,49 +14,44 @@ use crate::world::{Arrivals, Caller, Endpoint, Latency, Scenario, Trouble, gener
 
 /// The loads of `poison`, in thousands of good requests per second for each endpoint.
 const GOOD: &[f64] = &[0.001, 0.01, 0.05];
+/// The names of the endpoints.
 const NAMES: [&str; 3] = ["a", "b", "c"];
-/// How long `flapping` lasts, in seconds.
+/// The length of `flapping`, in seconds.
 const LASTING: u64 = 600;
 
+/// An entry of `poison`: its name, its description, the bad requests per second and the number of
+/// endpoints.
+macro_rules! poison {
+    ($name:literal, $about:literal, $bad:literal, $endpoints:literal $(,)?) => {
+        Entry {
+            name: $name,
+            about: $about,
+            loads: GOOD,
+            make: |load| poison($name, load, $bad, $endpoints),
+        }
+    };
+}
+
+/// The scenarios in the order of the page.
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry {
-        name: "poison-1-of-2",
-        about: "Two endpoints fail with 500 after 30 ms on each request of the caller `bad`, \
+    poison!(
+        "poison-1-of-2",
+        "Two endpoints fail with 500 after 30 ms on each request of the caller `bad`, \
                 which sends 1/s. They serve the caller `good` after 50 ms (median, lognormal, \
                 sigma 0.5). A load of 0.001 is 1 good request/s.",
-        loads: GOOD,
-        make: |load| poison("poison-1-of-2", load, 1.0, 2),
-    },
-    Entry {
-        name: "poison-3-of-2",
-        about: "The same with 3 bad requests/s.",
-        loads: GOOD,
-        make: |load| poison("poison-3-of-2", load, 3.0, 2),
-    },
-    Entry {
-        name: "poison-5-of-2",
-        about: "The same with 5 bad requests/s.",
-        loads: GOOD,
-        make: |load| poison("poison-5-of-2", load, 5.0, 2),
-    },
-    Entry {
-        name: "poison-1-of-3",
-        about: "Three such endpoints, and 1 bad request/s.",
-        loads: GOOD,
-        make: |load| poison("poison-1-of-3", load, 1.0, 3),
-    },
-    Entry {
-        name: "poison-3-of-3",
-        about: "The same with 3 bad requests/s.",
-        loads: GOOD,
-        make: |load| poison("poison-3-of-3", load, 3.0, 3),
-    },
-    Entry {
-        name: "poison-5-of-3",
-        about: "The same with 5 bad requests/s.",
-        loads: GOOD,
-        make: |load| poison("poison-5-of-3", load, 5.0, 3),
-    },
+        1.0,
+        2
+    ),
+    poison!("poison-3-of-2", "The same with 3 bad requests/s.", 3.0, 2),
+    poison!("poison-5-of-2", "The same with 5 bad requests/s.", 5.0, 2),
+    poison!(
+        "poison-1-of-3",
+        "Three such endpoints, and 1 bad request/s.",
+        1.0,
+        3
+    ),
+    poison!("poison-3-of-3", "The same with 3 bad requests/s.", 3.0, 3),
+    poison!("poison-5-of-3", "The same with 5 bad requests/s.", 5.0, 3),
     Entry {
         name: "flapping",
         about: "Three endpoints are limited (`Retry-After: 1`), dead, silent or healthy, \
@@ -65,6 +63,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// Creates a scenario in which each request of one caller fails with `500` at every endpoint.
+///
+/// The load counts the good requests, in thousands per second for each endpoint.
 fn poison(name: &str, load: f64, bad: f64, endpoints: usize) -> Scenario {
     let endpoint = |name| {
         Endpoint::new(name)
@@ -81,6 +82,8 @@ fn poison(name: &str, load: f64, bad: f64, endpoints: usize) -> Scenario {
     at(load, scenario)
 }
 
+/// Creates a scenario in which three endpoints change their state at random. The schedule has a
+/// fixed seed, so it is the same in each run.
 fn flapping(load: f64) -> Scenario {
     let endpoint = |(n, name)| {
         let endpoint = Endpoint::new(name)
@@ -98,7 +101,8 @@ fn flapping(load: f64) -> Scenario {
     at(load, scenario)
 }
 
-/// An endpoint that is never in one state for more than 14 s.
+/// Adds a random schedule of states to an endpoint. A state lasts from 3 to 14 s, and the next one
+/// differs.
 fn troubled(mut endpoint: Endpoint, rng: &mut Rng) -> Endpoint {
     let states = [
         None,

@@ -1,4 +1,7 @@
 //! Overload: impatient callers, and answers that are shorter than waits.
+//!
+//! Overload wastes work: an answer after its caller has cancelled uses a slot, and helps no caller.
+//! The scenarios measure that waste.
 
 use std::time::Duration;
 
@@ -11,6 +14,7 @@ use crate::world::{Arrivals, Caller, Endpoint, Latency, Scenario, Trouble};
 /// The loads of impatient callers.
 const OVERLOADS: &[f64] = &[1.2, 2.0, 5.0];
 
+/// The scenarios in the order of the page.
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "impatient-2",
@@ -53,12 +57,15 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// Creates a scenario with three equal endpoints.
 fn three(name: &str, change: impl Fn(Endpoint) -> Endpoint) -> Scenario {
     let endpoints = ["a", "b", "c"].map(Endpoint::new).map(change);
     let endpoints = endpoints.into_iter();
     endpoints.fold(Scenario::new(name), Scenario::endpoint)
 }
 
+/// Creates a scenario with callers that cancel after one of these times in seconds, without a
+/// stated deadline.
 fn impatient(name: &str, load: f64, patience: &[u64]) -> Scenario {
     let scenario = three(name, |endpoint| {
         endpoint
@@ -75,6 +82,8 @@ fn impatient(name: &str, load: f64, patience: &[u64]) -> Scenario {
     at(load, scenario)
 }
 
+/// Creates a scenario in which answers (10 ms) are much shorter than the windows of the quotas (1
+/// s). A wait for a slot then costs a hundred times the latency.
 fn short(load: f64) -> Scenario {
     three("short", |endpoint| {
         endpoint
@@ -86,6 +95,8 @@ fn short(load: f64) -> Scenario {
     .lasting(2 * MINUTE)
 }
 
+/// Creates a scenario in which all endpoints refuse all requests. The best policy rejects each
+/// request once, with a true hint.
 fn forever(load: f64) -> Scenario {
     // Longer than the last request lives.
     let always = 0..600;

@@ -1,4 +1,7 @@
 //! Quotas per model, per credential and per minute.
+//!
+//! Providers count per model, per credential and per fixed minute. A policy with one state per
+//! endpoint takes a limited model or caller for a limited endpoint.
 
 use steadfast_testkit::Quota;
 
@@ -6,6 +9,7 @@ use super::at;
 use crate::catalog::entry::{Entry, MINUTE, SECOND};
 use crate::world::{Arrivals, Caller, Endpoint, Latency, Scenario};
 
+/// The scenarios in the order of the page.
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "models",
@@ -34,6 +38,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// Creates a scenario with two models, one of which needs twice its quota.
 fn models(load: f64) -> Scenario {
     let endpoint = |name| {
         Endpoint::new(name)
@@ -50,6 +55,7 @@ fn models(load: f64) -> Scenario {
     at(load, scenario)
 }
 
+/// Creates a scenario with two callers, one of which sends five times its quota.
 fn greedy(load: f64) -> Scenario {
     let quota = || Quota::new(10, SECOND);
     let endpoint = |name| {
@@ -68,6 +74,8 @@ fn greedy(load: f64) -> Scenario {
     at(load, scenario)
 }
 
+/// Creates a scenario with quotas per minute in fixed windows. A whole quota is available at each
+/// full minute, and a hint is up to a minute long.
 fn minute(load: f64) -> Scenario {
     let endpoint = |(name, requests)| {
         Endpoint::new(name)

@@ -1,30 +1,46 @@
 //! Envoy's outlier detection, as far as it concerns fewer than five hosts: consecutive failures.
 //! The statistics over success rates need `success_rate_minimum_hosts`, which is 5.
+//!
+//! Source: Envoy's documentation of `OutlierDetection`. The breakers of the page on breakers use
+//! the same rules.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// `consecutive_5xx`, Envoy's default.
 const CONSECUTIVE: u32 = 5;
+/// `interval`, Envoy's default: the time between two checks of the ejected hosts.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// `base_ejection_time`, Envoy's default.
 const BASE_TIME: Duration = Duration::from_secs(30);
+/// `max_ejection_time`, Envoy's default.
 const MAX_TIME: Duration = Duration::from_secs(300);
 
+/// The ejected hosts of a cluster.
 pub(crate) struct Outliers {
+    /// The hosts, by index.
     hosts: Vec<Host>,
+    /// The maximum share of ejected hosts, in percent.
     max_percent: usize,
+    /// The end of the current interval.
     next_check: Instant,
 }
 
+/// The outlier state of one host.
 #[derive(Clone, Default)]
 struct Host {
+    /// The consecutive failures.
     consecutive: u32,
+    /// The instant of its ejection.
     ejected: Option<Instant>,
-    /// The multiplier of the time: one more with each ejection, one less with each good interval.
+    /// The multiplier of the ejection time. Each ejection adds one, and each good interval
+    /// subtracts one.
     times: u32,
 }
 
 impl Outliers {
+    /// Creates a cluster without ejected hosts.
     pub(crate) fn new(hosts: usize, max_percent: usize, now: Instant) -> Self {
         Self {
             hosts: vec![Host::default(); hosts],
@@ -33,14 +49,18 @@ impl Outliers {
         }
     }
 
+    /// Returns whether a host gets no requests.
     pub(crate) fn is_ejected(&self, host: usize) -> bool {
         self.hosts[host].ejected.is_some()
     }
 
+    /// Records an outcome that ends the streak of a host.
     pub(crate) fn answered(&mut self, host: usize) {
         self.hosts[host].consecutive = 0;
     }
 
+    /// Records a failure, which ejects the host at the end of its streak. The share of ejected
+    /// hosts is limited.
     pub(crate) fn failed(&mut self, host: usize, now: Instant) {
         self.tick(now);
         self.hosts[host].consecutive += 1;
@@ -54,6 +74,7 @@ impl Outliers {
         self.hosts[host].consecutive = 0;
     }
 
+    /// Ejects a host.
     pub(crate) fn eject(&mut self, host: usize, now: Instant) {
         let host = &mut self.hosts[host];
         host.ejected = Some(now);
@@ -62,7 +83,7 @@ impl Outliers {
         }
     }
 
-    /// Lets hosts come back. That happens at the ends of intervals only.
+    /// Processes the intervals that have ended. A host returns only at the end of an interval.
     pub(crate) fn tick(&mut self, now: Instant) {
         while self.next_check <= now {
             for host in &mut self.hosts {
@@ -74,6 +95,7 @@ impl Outliers {
 }
 
 impl Host {
+    /// Returns the host at the end of its ejection time, or reduces its multiplier.
     fn check(&mut self, now: Instant) {
         match self.ejected {
             None => self.times = self.times.saturating_sub(1),

@@ -30,7 +30,8 @@ fn after(tried: &[usize], in_vain: u32, first: End) -> Progress {
     }
 }
 
-/// `cooldown_handlers.py`: for 5 s (`DEFAULT_COOLDOWN_TIME_SECONDS`), or for the time of the header.
+/// `cooldown_handlers.py`: for 5 s (`DEFAULT_COOLDOWN_TIME_SECONDS`), or for the time of the
+/// header.
 #[test]
 fn status_429_cools_deployment() {
     let now = Instant::now();
@@ -117,7 +118,7 @@ fn first_retry_is_immediate_or_absent() {
         in_vain: 1,
         ..Progress::default()
     };
-    assert_eq!(rules.nobody(&begun), None);
+    assert_eq!(rules.none_available(&begun), None);
 }
 
 /// `_calculate_retry_after`, with the headers of the first failure, and up to 60 s.
@@ -139,7 +140,9 @@ fn later_retries_sleep_without_untried_endpoint() {
         assert!(sleep.contains(&wait.as_secs_f64()), "{hint:?}: {wait:?}");
     }
     let first = end(Kind::Failed, None);
-    let wait = rules.nobody(&after(&[0, 1], 1, first)).expect("a sleep");
+    let wait = rules
+        .none_available(&after(&[0, 1], 1, first))
+        .expect("a sleep");
     assert!((0.75..=1.0).contains(&wait.as_secs_f64()), "{wait:?}");
-    assert_eq!(rules.nobody(&after(&[0, 1], 2, first)), None);
+    assert_eq!(rules.none_available(&after(&[0, 1], 2, first)), None);
 }

@@ -49,7 +49,7 @@ impl Rules for Script {
         chosen
     }
 
-    fn nobody(&mut self, request: &Progress) -> Option<Duration> {
+    fn none_available(&mut self, request: &Progress) -> Option<Duration> {
         self.note(Nobody(request.in_vain));
         (request.attempts() + request.in_vain < 3).then_some(SECOND)
     }

@@ -98,8 +98,8 @@ fn ours_sends_one_attempt_per_second_to_refusing_endpoint() {
             for policy in ours::all() {
                 let report = scenario.run(&*policy, 1);
                 let asked = &report.details.attempts[0];
-                // Waiting requests reach their deadline after the last arrivals. Then each cancelled
-                // probe makes room for the next one, so there are more: `goals` shows it.
+                // Waiting requests reach their deadline after the last arrivals. Then each
+                // cancelled probe makes room for the next one, so there are more: `goals` shows it.
                 let asked = &asked[1..asked.len().min(30)];
                 let most = asked.windows(10).map(|ten| ten.iter().sum()).max();
                 assert!(

@@ -1,15 +1,18 @@
 //! The tables of the page.
+//!
+//! Each table has one row per breaker, ours in bold. A number that cannot be computed is a dash.
 
 use super::measure::{Measured, Measurement, NOISE, Outages, on_all_cores};
 use crate::breaker::{CROWD, Counts, Detection, MONTH, Noise, Observed, quantile};
 use crate::program::numbers::{NONE, mean, percent, seconds};
 use crate::program::table::Table;
 
-/// What else could be chosen.
+/// The alternative windows in the table of rules: failures of the last calls.
 const WINDOWS: [(u32, u32); 6] = [(9, 17), (9, 18), (10, 18), (10, 19), (10, 20), (11, 20)];
+/// The alternative sums in the table of rules: failures in excess of a share in percent.
 const SUMS: [(u32, u32); 5] = [(5, 22), (6, 18), (6, 22), (6, 26), (7, 22)];
 
-/// The tables, each with its heading.
+/// Returns all chapters, each with a heading, a text and a table.
 pub(crate) fn chapters(measured: &Measured) -> String {
     let Measured {
         breakers,
@@ -28,37 +31,45 @@ pub(crate) fn chapters(measured: &Measured) -> String {
     .concat()
 }
 
+/// The text of the chapter on detection.
 const HOW_SOON: &str = "\
 In requests. A total outage is met by a breaker that is new, or that has seen a minute of successes; \
 in half of an outage every second request fails by chance, after the same minute.\n\n";
 
+/// The text of the chapter on false alarms.
 const FALSE_ALARMS: &str = "\
 In a month of 259 million calls that a closed breaker lets through, of which some fail, independently \
 of each other. Computed is the exact chance, for rules that count and nothing else; `≥` stands where \
 a rule has another part, which is left out. Seen is what a simulation counted, and how often in all. \
 Starts are breakers that open within their first 40 s at 5 %.\n\n";
 
+/// The text of the chapter on alternative rules.
 const WHICH_RULE: &str = "\
-Seven in a row, or so many of the last ones, or so many more than a share would be: computed, and \
-nothing simulated.\n\n";
+Seven consecutive failures, or a number of failures among the last calls, or in excess of a share. \
+All numbers are computed.\n\n";
 
+/// The text of the chapter on outages.
 const OUTAGE: &str = "\
 Two minutes of traffic that is well, an outage of 30 to 90 s, and traffic that is well again, at 100 \
 requests a second with answers after 50 ms. Sent is what went into the outage, on average, and whole \
 is from its end until no request is rejected any more. Slow probes take 10 s. Of cancelled ones the \
 callers of the first three after the outage go away after a second.\n\n";
 
+/// The text of the chapter on recovery.
 const COME_BACK: &str = "\
 `steadfast-balance` in the same outages, and with other settings.\n\n";
 
+/// Returns a chapter.
 fn chapter(heading: &str, text: &str, table: &Table) -> String {
     format!("## {heading}\n\n{text}{table}\n")
 }
 
+/// Creates a table without rows.
 fn table(header: &[&str]) -> Table {
     Table::new(header.iter().map(|&cell| cell.to_owned()).collect())
 }
 
+/// Returns the table with the most important numbers of each breaker.
 fn summary(measured: &[Measurement]) -> Table {
     let at_once = format!("of {CROWD} at once");
     let mut table = table(&[
@@ -90,6 +101,7 @@ fn summary(measured: &[Measurement]) -> Table {
     table
 }
 
+/// Returns the table on detection, in requests.
 fn detections(measured: &[Measurement]) -> Table {
     let within = format!("opens within {}, %", Detection::LIMIT);
     let mut table = table(&[
@@ -114,6 +126,7 @@ fn detections(measured: &[Measurement]) -> Table {
     table
 }
 
+/// Returns the table on false alarms per month.
 fn noise(measured: &[Measurement]) -> Table {
     let mut table = table(&[
         "breaker",
@@ -139,6 +152,7 @@ fn noise(measured: &[Measurement]) -> Table {
     table
 }
 
+/// Returns the table on alternative rules, all computed.
 fn rules() -> Table {
     let mut table = table(&["or", "half: median", "p90", "false a month, 5 %"]);
     let seven = Counts::in_a_row(7);
@@ -165,6 +179,7 @@ fn rules() -> Table {
     table
 }
 
+/// Returns the table on outages, in requests and seconds.
 fn outages<'a>(rows: impl Iterator<Item = (String, &'a Outages)>) -> Table {
     let mut table = table(&[
         "breaker",
@@ -192,6 +207,7 @@ fn outages<'a>(rows: impl Iterator<Item = (String, &'a Outages)>) -> Table {
     table
 }
 
+/// Returns the name in the first column.
 fn name(one: &Measurement) -> String {
     match one.row.is_ours() {
         true => format!("**{}**", one.row.name()),
@@ -199,11 +215,12 @@ fn name(one: &Measurement) -> String {
     }
 }
 
+/// Returns a number, or a dash.
 fn number<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
 }
 
-/// The computed false alarms, if the rule allows the computation.
+/// Returns the computed false alarms per month, if the rule allows it.
 fn computed(one: &Measurement, noise: usize) -> Option<String> {
     let least = if one.row.counts()?.is_part() {
         "≥ "
@@ -213,11 +230,12 @@ fn computed(one: &Measurement, noise: usize) -> Option<String> {
     Some(format!("{least}{}", rate(one.computed?[noise])))
 }
 
+/// Returns the simulated false alarms per month, with their count.
 fn seen(noise: Noise) -> String {
     format!("{} ({})", rate(noise.a_month()), noise.trips)
 }
 
-/// Of everything from one in a million months to one in a minute.
+/// Formats a rate per month, which ranges over twelve orders of magnitude.
 fn rate(a_month: f64) -> String {
     match a_month {
         0.0 => "0".to_owned(),
@@ -227,14 +245,15 @@ fn rate(a_month: f64) -> String {
     }
 }
 
-/// The requests that were sent into an outage after the breaker had opened, on average.
+/// Returns the mean number of requests that were sent into an outage after the breaker had opened.
 fn after(outages: &[Observed]) -> String {
     let opened = outages.iter().filter(|seen| seen.opened);
     let mean = mean(opened.map(|seen| f64::from(seen.sent_after)));
     mean.map_or_else(|| NONE.to_owned(), |mean| format!("{mean:.1}"))
 }
 
-/// The time until full traffic, or its replacement.
+/// Returns a quantile of the time until full traffic, `never`, or a dash if the breaker did not
+/// open.
 fn whole(outages: &[Observed], share: f64) -> String {
     if !outages.iter().any(|seen| seen.opened) {
         return NONE.to_owned();

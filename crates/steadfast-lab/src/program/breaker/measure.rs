@@ -8,39 +8,50 @@ use crate::breaker::{
     Counts, Detection, MONTH, Noise, Observed, Probes, Row, crowd, rows, variations,
 };
 
-/// A share of requests that fail by chance at which hardly any breaker opens.
+/// A share of random failures at which hardly any breaker opens.
 const LITTLE: f64 = 0.01;
-/// The usual share, and a share at which even an insensitive breaker opens now and then.
+/// The usual share of random failures, and a share at which even insensitive breakers open at
+/// times.
 pub(super) const NOISE: [f64; 2] = [0.05, 0.1];
 
 /// All measurements.
 #[derive(Debug)]
 pub(crate) struct Measured {
+    /// One measurement per row of the page.
     pub(super) breakers: Vec<Measurement>,
+    /// The outages of each variation of our settings.
     pub(super) variations: Vec<Outages>,
 }
 
 /// The measurement of one breaker.
 #[derive(Debug)]
 pub(super) struct Measurement {
+    /// The breaker.
     pub(super) row: Row,
+    /// The requests until it opens.
     pub(super) detection: Detection,
     /// False alarms in a month at [`LITTLE`] and each of [`NOISE`], if they can be computed.
     pub(super) computed: Option<[f64; 3]>,
-    /// At each of [`NOISE`].
+    /// The simulated false alarms at each of [`NOISE`].
     pub(super) noise: [Noise; 2],
     /// The share of breakers that open soon after they were made, at the first of [`NOISE`].
     pub(super) starts: f64,
+    /// The course of outages.
     pub(super) outages: Outages,
+    /// The calls of a crowd that a half-open breaker admits.
     pub(super) crowd: Option<usize>,
 }
 
 /// Outages of all lengths.
 #[derive(Debug)]
 pub(super) struct Outages {
+    /// The name of the row.
     pub(super) name: &'static str,
+    /// With probes like all other calls.
     pub(super) usual: Vec<Observed>,
+    /// With probes that take 10 s.
     pub(super) slow: Vec<Observed>,
+    /// With three probes that are cancelled.
     pub(super) cancelled: Vec<Observed>,
 }
 
@@ -77,6 +88,7 @@ pub(super) fn on_all_cores<J: Send, T: Send>(
 }
 
 impl Measurement {
+    /// Measures one breaker.
     fn new(row: Row, seeds: u64) -> Self {
         let computed = |counts: Counts| {
             [LITTLE, NOISE[0], NOISE[1]].map(|failing| counts.chance(failing) * MONTH)
@@ -97,6 +109,7 @@ impl Measurement {
 }
 
 impl Outages {
+    /// Runs outages with each kind of probes.
     fn new(row: &Row, seeds: u64) -> Self {
         // 50 by default. More hardly change the result.
         let runs = u32::try_from(seeds / 20).unwrap_or(u32::MAX).max(1);

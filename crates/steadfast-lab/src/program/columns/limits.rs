@@ -1,11 +1,14 @@
 //! What the tables on limits, overload and outages have beside the usual columns.
+//!
+//! A mean over all requests hides a caller that is refused, so these tables have numbers per
+//! caller.
 
 use super::{Column, optional};
 use crate::program::numbers::{mean, percent};
 use crate::program::study::Study;
 use crate::report::{CallerReport, Report};
 
-/// The columns for the callers of a study, and for the end of their requests.
+/// Returns the columns on the callers of a study, and on the ends of their requests.
 pub(super) fn columns(study: &Study) -> Vec<Column> {
     match study.entry.name() {
         "flapping" => vec![share("with healthy %", |report| {
@@ -17,6 +20,7 @@ pub(super) fn columns(study: &Study) -> Vec<Column> {
     }
 }
 
+/// Returns the columns on rejections and cancellations.
 fn patience() -> Vec<Column> {
     let rejections = |report: &Report| report.details.rejections.clone();
     vec![
@@ -31,12 +35,14 @@ fn patience() -> Vec<Column> {
     ]
 }
 
+/// Creates a column of a share, averaged over the seeds that have it.
 fn share(title: &str, of: fn(&Report) -> Option<f64>) -> Column {
     Column::new(title, move |row| {
         optional(mean(row.iter().filter_map(of)), percent)
     })
 }
 
+/// Returns the column of failed requests of each caller.
 fn failed(study: &Study) -> Column {
     of_callers(
         study,
@@ -46,11 +52,13 @@ fn failed(study: &Study) -> Column {
     )
 }
 
+/// Returns the column of attempts per request of each caller.
 fn attempts(study: &Study) -> Column {
     let attempts = |caller: &CallerReport| caller.attempts_per_request;
     of_callers(study, "attempts/request", attempts, |n| format!("{n:.3}"))
 }
 
+/// Returns the column of the longest wait of each caller.
 fn waited(study: &Study) -> Column {
     of_callers(
         study,
@@ -60,6 +68,7 @@ fn waited(study: &Study) -> Column {
     )
 }
 
+/// Returns the column of successes relative to the fair share of each caller.
 fn fair(study: &Study) -> Column {
     of_callers(
         study,
@@ -69,7 +78,7 @@ fn fair(study: &Study) -> Column {
     )
 }
 
-/// A number of each caller, averaged over the seeds.
+/// Creates a column with a number of each caller, averaged over the seeds.
 fn of_callers(
     study: &Study,
     title: &str,

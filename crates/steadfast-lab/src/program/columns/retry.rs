@@ -1,12 +1,16 @@
 //! The columns of a study that is about retries alone.
+//!
+//! The baseline has no retries. So each difference to it is the effect of the retries of a policy.
 
 use super::{Column, attempts, last, limited, mean_or_never, optional, peak, recovered};
 use crate::program::numbers::{mean, percent};
 use crate::program::study::Outcome;
 use crate::report::Report;
 
+/// The policy with the reference recovery.
 const BASELINE: &str = "no-retry";
 
+/// Returns the columns of a study on retries.
 pub(super) fn columns(outcome: &Outcome) -> Vec<Column> {
     let study = &outcome.study;
     let scenario = &study.scenario;
@@ -26,6 +30,7 @@ pub(super) fn columns(outcome: &Outcome) -> Vec<Column> {
     columns
 }
 
+/// Returns the column of the largest amplification of any seed.
 fn worst_peak() -> Column {
     Column::new("peak at worst", |row| {
         let peaks = row.iter().map(|report| report.details.peak_amplification);
@@ -33,6 +38,7 @@ fn worst_peak() -> Column {
     })
 }
 
+/// Returns the column of the share of random failures with a retry.
 fn blips_retried() -> Column {
     Column::new("blips retried %", |row| {
         let shares = row
@@ -42,7 +48,7 @@ fn blips_retried() -> Column {
     })
 }
 
-/// How much later than without retries a policy recovers, seed by seed.
+/// Returns the column of the delay of the recovery relative to no retries, seed by seed.
 fn later(outcome: &Outcome) -> Option<Column> {
     let recovered = |row: &[Report]| -> Vec<_> {
         let times = row.iter().map(|report| report.details.recovered_s);

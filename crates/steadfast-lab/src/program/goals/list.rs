@@ -1,4 +1,17 @@
 //! The goals.
+//!
+//! The bounds come from issue texts and from `DESIGN.md`, section 7. A goal names its target as the
+//! page prints it, and a test checks that the text and the bound agree.
+//!
+//! | Group | Question |
+//! |---|---|
+//! | quota | Are the quotas used, close to them and above? |
+//! | hints | Is the result as good without hints, and with slow answers? |
+//! | losses | Are requests lost if an endpoint is down, or if clients compete? |
+//! | latency | Is the latency as low as tower's, and does each endpoint get its share? |
+//! | trouble | Does an endpoint that fails fast attract traffic? Does hedging shorten the tail? |
+//! | refusals | How many attempts does an endpoint get that always refuses? |
+//! | evidence | Does a refusal without a used-up quota slow the client down? |
 
 mod evidence;
 
@@ -10,14 +23,18 @@ use crate::catalog::STEPS;
 use crate::program::numbers::percent;
 use crate::report::Report;
 
-/// A target for ours.
+/// A target for our policies.
 pub(crate) struct Goal {
+    /// The name in the first column.
     pub(super) name: &'static str,
+    /// The target as the page prints it.
     pub(super) target: &'static str,
+    /// Computes the result of a policy.
     measure: Box<dyn Fn(&Results<'_>, &str) -> Measure>,
 }
 
 impl Goal {
+    /// Creates a goal.
     pub(crate) fn new(
         name: &'static str,
         target: &'static str,
@@ -30,6 +47,7 @@ impl Goal {
         }
     }
 
+    /// Returns the result of a policy.
     pub(super) fn of(&self, results: &Results<'_>, policy: &str) -> Measure {
         (self.measure)(results, policy)
     }
@@ -38,17 +56,20 @@ impl Goal {
 /// A scenario and its load.
 pub(crate) type At = (&'static str, f64);
 
+/// The base scenario close to its quotas.
 const QUOTA: At = ("quota", 0.95);
+/// The base scenario above its quotas.
 const OVERLOAD: At = ("quota", OVER);
-/// tower's own balancer. Its latency must not be exceeded.
+/// The policy with the reference latency: tower's own balancer.
 const PEAK_EWMA: &str = "tower-p2c-peak-ewma";
-/// What hedging is compared with: the same without it.
+/// The reference of hedging: the same policy without it.
 const UNHEDGED: &str = "steadfast-least-loaded";
-/// The attempts that open the breaker of an endpoint, at most.
+/// The most attempts that open the breaker of an endpoint.
 const TO_OPEN: u32 = 10;
-/// The probes in two minutes: after 5 and 10 s, then every 20 s, and one more if they come early.
+/// The most probes in two minutes: after 5 and 10 s, then every 20 s, and one more if they come
+/// early.
 const PROBES: u32 = 7;
-/// Means differ by less in their last digit.
+/// Means with a smaller difference are equal: it is in their last digit.
 const ROUNDING: f64 = 1e-4;
 
 /// Returns all goals, in the order of the page.
@@ -179,12 +200,16 @@ fn refusal_goals() -> Vec<Goal> {
 /// The least success, and the greatest number of attempts and refusals.
 #[derive(Clone, Copy)]
 struct Limits {
+    /// The least success, from 0 to 1.
     success: f64,
+    /// The most attempts per request.
     attempts: f64,
+    /// The most `429`s per request.
     limited: f64,
 }
 
 impl Limits {
+    /// Creates bounds on success, attempts and `429`s.
     fn new(success: f64, attempts: f64, limited: f64) -> Self {
         Self {
             success,
@@ -193,6 +218,7 @@ impl Limits {
         }
     }
 
+    /// Compares a policy with the bounds.
     fn of(self, results: &Results<'_>, at: At, policy: &str) -> Measure {
         let mean = |of: fn(&Report) -> f64| results.mean(at, policy, of);
         let success = mean(|report| report.success);
@@ -211,7 +237,7 @@ impl Limits {
     }
 }
 
-/// Whether the success of one study is at most `tolerance` below the other study.
+/// Requires that the success of one study is at most `tolerance` below the success of another.
 fn like(results: &Results<'_>, policy: &str, at: At, other: At, tolerance: f64) -> Measure {
     let success = |at| results.mean(at, policy, |report| report.success);
     let (found, other) = (success(at), success(other));
@@ -226,6 +252,7 @@ fn like(results: &Results<'_>, policy: &str, at: At, other: At, tolerance: f64) 
     }
 }
 
+/// Requires a 99th percentile that is at most the one of tower's balancer.
 fn p99(results: &Results<'_>, policy: &str, at: At) -> Measure {
     let of = |policy: &str| results.time(at, policy, |report| report.p99_s);
     let found = of(policy);
@@ -236,7 +263,7 @@ fn p99(results: &Results<'_>, policy: &str, at: At) -> Measure {
     }
 }
 
-/// The greatest difference between a served share and the share of the quota.
+/// Requires that each endpoint serves its share of the quotas, within 5 %.
 fn shares(results: &Results<'_>, policy: &str, at: At) -> Measure {
     let (study, _) = results.of(at.0, at.1, policy);
     let scenario = &study.scenario;
@@ -257,6 +284,8 @@ fn shares(results: &Results<'_>, policy: &str, at: At) -> Measure {
     }
 }
 
+/// Requires few attempts at an endpoint that fails fast: the ones that open its breaker, and its
+/// probes.
 fn fast_fail(results: &Results<'_>, policy: &str) -> Measure {
     let at = ("fast-fail", 0.5);
     let (study, _) = results.of(at.0, at.1, policy);
@@ -272,6 +301,7 @@ fn fast_fail(results: &Results<'_>, policy: &str) -> Measure {
     }
 }
 
+/// Requires that hedging shortens the tail, and that it sends at most 5 % more attempts.
 fn stragglers(results: &Results<'_>, policy: &str) -> Measure {
     let at = ("stragglers", 0.25);
     let tail = |policy: &str| results.time(at, policy, |report| report.details.p999_s);
@@ -288,7 +318,8 @@ fn stragglers(results: &Results<'_>, policy: &str) -> Measure {
     }
 }
 
-/// The step with the greatest latency relative to round robin.
+/// Requires half of the 99th percentile of round robin at each load from 1 up. The worst step
+/// counts.
 fn ramp(results: &Results<'_>, policy: &str) -> Measure {
     let p99 = |policy: &str, n: usize| {
         results.time(("ramp", 1.0), policy, |report| {
@@ -307,8 +338,10 @@ fn ramp(results: &Results<'_>, policy: &str) -> Measure {
     }
 }
 
-/// The attempts per second at an endpoint that always refuses, in the worst ten seconds. The first
-/// second is separate: no policy can know the endpoint before the first refusal.
+/// Requires at most 1.2 attempts per second at an endpoint that always refuses, in its busiest ten
+/// seconds.
+///
+/// The first second is separate: no policy can know the endpoint before the first refusal.
 fn refusing(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) -> Measure {
     let (mut first, mut most, mut success) = (0.0f64, 0.0f64, 1.0f64);
     for at in all {
@@ -329,7 +362,8 @@ fn refusing(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) 
     }
 }
 
-/// The attempts per second at an endpoint in its busiest ten seconds after the first second.
+/// Returns the attempts per second at an endpoint in its busiest ten seconds after the first
+/// second.
 pub(crate) fn busiest(report: &Report, endpoint: usize) -> f64 {
     let attempts = &report.details.attempts;
     let seconds = attempts.get(endpoint).map_or(0, Vec::len);
@@ -338,7 +372,7 @@ pub(crate) fn busiest(report: &Report, endpoint: usize) -> f64 {
     rates.fold(0.0, f64::max)
 }
 
-/// The attempts at an endpoint in a span of seconds.
+/// Returns the attempts at an endpoint in a span of seconds.
 fn sum(report: &Report, endpoint: usize, seconds: Range<usize>) -> f64 {
     let all = report.details.attempts.get(endpoint);
     let during = all.into_iter().flatten();

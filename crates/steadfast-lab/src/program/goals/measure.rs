@@ -1,4 +1,6 @@
 //! Results, and their comparison with a goal.
+//!
+//! A goal without a number, such as a latency without a success, is not reached.
 
 use std::fmt;
 
@@ -6,17 +8,19 @@ use crate::program::numbers::{mean, seconds};
 use crate::program::study::{Outcome, Study};
 use crate::report::Report;
 
-/// What a policy makes of a goal.
+/// The result of a policy for one goal.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Measure {
+    /// The numbers as the page prints them.
     pub(crate) text: String,
+    /// Whether the goal is reached.
     pub(crate) holds: bool,
-    /// More is better.
+    /// The number by which policies are compared. A larger one is better.
     pub(crate) rank: f64,
 }
 
 impl Measure {
-    /// Whether it is the better one of two.
+    /// Returns whether this result is better: a reached goal first, then the larger rank.
     pub(super) fn beats(&self, other: &Self) -> bool {
         match self.holds.cmp(&other.holds) {
             std::cmp::Ordering::Equal => self.rank > other.rank,
@@ -32,25 +36,31 @@ impl fmt::Display for Measure {
     }
 }
 
-/// All outcomes, to be asked by name.
+/// All outcomes, by scenario, load and policy.
 pub(crate) struct Results<'a>(&'a [&'a Outcome]);
 
 impl<'a> Results<'a> {
+    /// Wraps the outcomes of all studies.
     pub(super) fn new(outcomes: &'a [&'a Outcome]) -> Self {
         Self(outcomes)
     }
 
+    /// Returns all outcomes, in the order of the studies.
     pub(crate) fn outcomes(&self) -> &'a [&'a Outcome] {
         self.0
     }
 
-    /// The names of the policies, in order.
+    /// Returns the names of the policies, in order.
     pub(crate) fn policies(&self) -> impl Iterator<Item = &'a str> {
         let rows = self.0.first().into_iter().flat_map(|one| &one.rows);
         rows.map(|row| Outcome::policy(row))
     }
 
-    /// The study, and the reports of a policy.
+    /// Returns a study, and the reports of a policy in it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if no study has this scenario and load.
     pub(crate) fn of(&self, scenario: &str, load: f64, policy: &str) -> (&'a Study, &'a [Report]) {
         let mut all = self.0.iter();
         let outcome = all
@@ -61,7 +71,7 @@ impl<'a> Results<'a> {
         (&outcome.study, row.expect("each policy has run"))
     }
 
-    /// The mean of a number that each report has.
+    /// Returns the mean over the seeds of a number that each report has.
     pub(crate) fn mean(
         &self,
         (scenario, load): (&str, f64),
@@ -72,7 +82,7 @@ impl<'a> Results<'a> {
         mean(row.iter().map(of)).unwrap_or(f64::NAN)
     }
 
-    /// The mean of a time that a report has after at least one success.
+    /// Returns the mean over the seeds of a time, or infinity if no report has it.
     pub(crate) fn time(
         &self,
         (scenario, load): (&str, f64),
@@ -84,7 +94,7 @@ impl<'a> Results<'a> {
     }
 }
 
-/// A time as it is written, which may be none.
+/// Formats a time, or `never` if it is infinite.
 pub(crate) fn time(value: f64) -> String {
     if value.is_finite() {
         format!("{} s", seconds(value))

@@ -1,4 +1,6 @@
 //! A page of goals, and the results of each policy.
+//!
+//! Two pages have this form: the page on goals, and the page on limits.
 
 use steadfast_core::BoxError;
 
@@ -10,35 +12,43 @@ use crate::program::page::{File, notice};
 use crate::program::study::Outcome;
 use crate::program::table::Table;
 
-/// A page of goals, before it has results.
+/// A page of goals, without results.
 #[derive(Clone, Copy)]
 pub(crate) struct Sheet {
-    /// The name of the command, and of the file without its extension.
+    /// The name of the command and of the file, without its extension.
     pub(crate) name: &'static str,
-    /// The text, with `{command}` and `{chapters}` to be replaced.
+    /// The text, with the placeholders `{command}` and `{chapters}`.
     pub(crate) page: &'static str,
+    /// Returns the goals, in the order of the page.
     pub(crate) goals: fn() -> Vec<Goal>,
-    /// The chapters below the table of goals.
+    /// Returns the chapters below the table of goals.
     pub(crate) chapters: fn(&Results<'_>) -> String,
 }
 
 /// The goals of a sheet and their results.
 pub(crate) struct Scores {
+    /// The page.
     sheet: Sheet,
+    /// The names of our policies.
     ours: Vec<String>,
+    /// The goals, in the order of the page.
     rows: Vec<Score>,
+    /// The chapters below the table of goals.
     chapters: String,
 }
 
-/// A goal, with what each of ours makes of it.
+/// A goal, with the results of each of our policies.
 struct Score {
+    /// The goal.
     goal: Goal,
+    /// The results of our policies, in their order.
     ours: Vec<Measure>,
-    /// The best of the others, and its name.
+    /// The best policy of others, and its result.
     best: Option<(String, Measure)>,
 }
 
 impl Scores {
+    /// Compares the outcomes of all policies with the goals.
     pub(crate) fn new(sheet: Sheet, policies: &[Box<dyn Policy>], outcomes: &[&Outcome]) -> Self {
         let results = Results::new(outcomes);
         let names = policies.iter().map(|policy| policy.name());
@@ -59,7 +69,7 @@ impl Scores {
         }
     }
 
-    /// Fails if none of ours reaches a goal. The error names the goals.
+    /// Returns an error with the names of the goals that none of our policies reaches.
     pub(crate) fn verdict(&self) -> Result<(), BoxError> {
         match self.missed().as_slice() {
             [] => Ok(()),
@@ -70,6 +80,7 @@ impl Scores {
         }
     }
 
+    /// Returns the names of the goals that none of our policies reaches.
     pub(crate) fn missed(&self) -> Vec<&str> {
         let missed = self.rows.iter().filter(|row| !row.is_reached());
         missed.map(|row| row.goal.name).collect()
@@ -80,7 +91,7 @@ impl Scores {
         format!("{}\n\n{}\n{}", self.summary(), self.table(), self.chapters)
     }
 
-    /// The command is the one that makes the page.
+    /// Returns the page. `command` is the command line that writes it.
     pub(crate) fn page(&self, command: &str) -> File {
         let text = self
             .sheet
@@ -93,6 +104,7 @@ impl Scores {
         }
     }
 
+    /// Returns the sentence on the number of reached goals.
     fn summary(&self) -> String {
         let reached = |n: usize| self.rows.iter().filter(|row| row.ours[n].holds).count();
         let each = self.ours.iter().enumerate();
@@ -107,6 +119,7 @@ impl Scores {
         )
     }
 
+    /// Returns the table with one row per goal.
     fn table(&self) -> Table {
         let titles = ["goal", "is to be"].into_iter();
         let titles = titles.chain(self.ours.iter().map(String::as_str));
@@ -126,11 +139,13 @@ impl Scores {
 }
 
 impl Score {
+    /// Returns whether one of our policies reaches the goal.
     fn is_reached(&self) -> bool {
         self.ours.iter().any(|measure| measure.holds)
     }
 }
 
+/// Returns whether a policy is one of ours, by its name.
 pub(super) fn is_ours(policy: &str) -> bool {
     policy.starts_with("steadfast")
 }

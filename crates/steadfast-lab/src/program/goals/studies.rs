@@ -1,9 +1,11 @@
 //! The studies behind the goals.
+//!
+//! Half of them are also in the tables of the other pages, and run once for both.
 
 use crate::catalog::{BURST, Entry, LIFTED, NEIGHBOUR, RANDOM, catalog, evidence, refusing};
 use crate::program::study::Study;
 
-/// The scenarios and their loads.
+/// The scenarios, each with its loads.
 const STUDIES: [(&str, &[f64]); 27] = [
     ("quota", &[0.5, 0.8, 0.95, OVER]),
     ("quota-no-hint", &[0.95, OVER]),
@@ -33,10 +35,12 @@ const STUDIES: [(&str, &[f64]); 27] = [
     ("lifted-60", &[LIFTED]),
     ("burst", &[BURST]),
 ];
+/// The load of an overload.
 pub(super) const OVER: f64 = 1.1;
+/// The loads of the endpoints that always refuse, in thousands of requests per second.
 pub(super) const REFUSING: &[f64] = &[0.001, 0.01, 0.1, 1.0];
 
-/// The studies with as many seeds, or with as many as usual.
+/// Returns the studies. `seeds` returns the number of seeds at a load.
 pub(crate) fn studies(seeds: impl Fn(f64) -> u64) -> Vec<Study> {
     let of = |(name, loads): (&str, &'static [f64])| {
         let entry = entry(name);
@@ -52,6 +56,7 @@ pub(crate) fn studies(seeds: impl Fn(f64) -> u64) -> Vec<Study> {
     STUDIES.into_iter().flat_map(of).collect()
 }
 
+/// Returns a scenario of any of the lists.
 fn entry(name: &str) -> &'static Entry {
     let mut all = catalog().iter().chain(refusing()).chain(evidence());
     let found = all.find(|entry| entry.name() == name);

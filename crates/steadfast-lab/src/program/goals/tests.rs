@@ -59,8 +59,13 @@ fn perfect(study: &Study, policy: &str) -> Report {
     }
 }
 
-/// The scores after a change of our reports.
-fn scores(change: impl Fn(&Study, &mut Report)) -> Scores {
+/// The scores of a sheet if each policy has a perfect report, after a change of our reports.
+pub(crate) fn scores_of(
+    (sheet, studies): (Sheet, Vec<Study>),
+    names: &[&str],
+    perfect: fn(&Study, &str) -> Report,
+    change: impl Fn(&Study, &mut Report),
+) -> Scores {
     let outcome = |study: Study| {
         let row = |policy: &&str| {
             let mut report = perfect(&study, policy);
@@ -69,27 +74,35 @@ fn scores(change: impl Fn(&Study, &mut Report)) -> Scores {
             }
             vec![report]
         };
-        let rows = POLICIES.iter().map(row).collect();
+        let rows = names.iter().map(row).collect();
         Outcome { study, rows }
     };
-    let outcomes: Vec<_> = studies(|_| 1).into_iter().map(outcome).collect();
+    let outcomes: Vec<_> = studies.into_iter().map(outcome).collect();
     let mut policies = crate::policy::policies();
-    policies.retain(|policy| POLICIES.contains(&policy.name()));
-    Scores::new(SHEET, &policies, &outcomes.iter().collect::<Vec<_>>())
-}
-
-fn missed(change: impl Fn(&Study, &mut Report)) -> Vec<String> {
-    let scores = scores(change);
-    scores.missed().into_iter().map(str::to_owned).collect()
+    policies.retain(|policy| names.contains(&policy.name()));
+    Scores::new(sheet, &policies, &outcomes.iter().collect::<Vec<_>>())
 }
 
 /// Changes reports of one study only.
-fn at(name: &'static str, load: f64, change: impl Fn(&mut Report)) -> impl Fn(&Study, &mut Report) {
+pub(crate) fn at<'a>(
+    name: &'a str,
+    load: f64,
+    change: impl Fn(&mut Report) + 'a,
+) -> impl Fn(&Study, &mut Report) + 'a {
     move |study, report| {
         if study.entry.name() == name && study.load == load {
             change(report);
         }
     }
+}
+
+fn scores(change: impl Fn(&Study, &mut Report)) -> Scores {
+    scores_of((SHEET, studies(|_| 1)), &POLICIES, perfect, change)
+}
+
+fn missed(change: impl Fn(&Study, &mut Report)) -> Vec<String> {
+    let scores = scores(change);
+    scores.missed().into_iter().map(str::to_owned).collect()
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! The goals of limits.
+//!
+//! Each goal is a bound on a number of one scenario. A test checks both sides of each bound.
 
 use crate::program::goals::{At, Goal, Measure, Results, busiest, time};
 use crate::program::numbers::percent;
@@ -6,11 +8,15 @@ use crate::report::{CallerReport, Report};
 
 /// The policy without hedging, with which the median of each policy is compared.
 const UNHEDGED: &str = "steadfast-least-loaded";
-/// The loads of each scenario.
+/// The loads of `models`.
 const MODELS: &[f64] = &[0.25, 0.5];
+/// The loads of `greedy`.
 const GREEDY: &[f64] = &[0.5, 0.8];
+/// The loads of the impatient callers.
 const OVERLOADS: &[f64] = &[1.2, 2.0, 5.0];
+/// The loads of `forever`.
 const FOREVER: &[f64] = &[0.05, 1.0, 5.0];
+/// The loads of `short`.
 const SHORT: &[f64] = &[0.8, 0.95, 1.6];
 /// The loads of `poison` and of `flapping`.
 const RATES: &[f64] = &[0.001, 0.01, 0.05];
@@ -113,6 +119,7 @@ fn outage_goals() -> Vec<Goal> {
     ]
 }
 
+/// Creates the goal for good requests beside requests that make servers fail.
 fn poison(name: &'static str, scenarios: [&'static str; 3]) -> Goal {
     Goal::new(name, "no good request fails", move |results, policy| {
         let all = scenarios.into_iter();
@@ -124,14 +131,20 @@ fn poison(name: &'static str, scenarios: [&'static str; 3]) -> Goal {
 /// The least success, and the greatest number of attempts, refusals and seconds.
 #[derive(Clone, Copy)]
 struct Bounds {
+    /// The least success, from 0 to 1.
     success: f64,
+    /// The most attempts per request.
     sends: f64,
+    /// The most `429`s per request.
     limited: f64,
+    /// The longest median, in seconds.
     p50: f64,
+    /// The longest 99th percentile, in seconds.
     p99: f64,
 }
 
 impl Bounds {
+    /// Creates bounds on the success alone.
     fn new(success: f64) -> Self {
         Self {
             success,
@@ -142,18 +155,22 @@ impl Bounds {
         }
     }
 
+    /// Sets the most attempts per request.
     fn sends(self, sends: f64) -> Self {
         Self { sends, ..self }
     }
 
+    /// Sets the most `429`s per request.
     fn limited(self, limited: f64) -> Self {
         Self { limited, ..self }
     }
 
+    /// Sets the longest median and 99th percentile, in seconds.
     fn times(self, p50: f64, p99: f64) -> Self {
         Self { p50, p99, ..self }
     }
 
+    /// Compares a policy with the bounds.
     fn of(self, results: &Results<'_>, at: At, policy: &str) -> Measure {
         let mean = |of: fn(&Report) -> f64| results.mean(at, policy, of);
         let success = mean(|report| report.success);
@@ -178,7 +195,7 @@ impl Bounds {
     }
 }
 
-/// All reports of a policy at some loads.
+/// Returns all reports of a policy at these loads.
 fn reports<'a>(
     results: &Results<'a>,
     policy: &str,
@@ -188,11 +205,12 @@ fn reports<'a>(
     rows.flatten().collect()
 }
 
+/// Returns the worst value, which `pick` selects.
 fn worst(values: impl Iterator<Item = f64>, pick: fn(f64, f64) -> f64) -> f64 {
     values.reduce(pick).unwrap_or(f64::NAN)
 }
 
-/// The first caller has no limit in its way.
+/// Requires that the first caller, which has no limit, has no failure, no failover and no wait.
 fn untouched(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     let reports = reports(results, policy, all.iter().copied());
     let free = || reports.iter().map(|report| &report.details.callers[0]);
@@ -209,6 +227,7 @@ fn untouched(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     }
 }
 
+/// Requires that each caller gets its fair share.
 fn fair_shares(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     let reports = reports(results, policy, all.iter().copied());
     let least = |n: usize| {
@@ -225,7 +244,7 @@ fn fair_shares(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     }
 }
 
-/// Successes of those who wait, and answers in time for the others.
+/// Requires successes for the quota, early rejections for the rest, and true hints.
 fn impatient(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     let of_quota = all.iter().map(|at| {
         results.mean(*at, policy, |report| {
@@ -256,6 +275,7 @@ fn impatient(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     }
 }
 
+/// Requires early rejections and few attempts at endpoints that always refuse.
 fn forever(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     let reports = reports(results, policy, all.iter().copied());
     let longest = worst(reports.iter().map(|one| one.details.ended_max_s), f64::max);
@@ -271,7 +291,7 @@ fn forever(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     }
 }
 
-/// The median at each load beside the median without hedging.
+/// Requires that hedging does not raise the median at any load.
 fn medians(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     let median = |at, policy: &str| results.time(at, policy, |report| report.p50_s);
     let found: Vec<_> = all.iter().map(|at| median(*at, policy)).collect();
@@ -286,7 +306,7 @@ fn medians(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     }
 }
 
-/// The first caller sends good requests.
+/// Requires that no request of the first caller fails.
 fn good(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) -> Measure {
     let reports = reports(results, policy, all);
     let sum = |of: fn(&CallerReport) -> u64| -> u64 {
@@ -300,6 +320,7 @@ fn good(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) -> M
     }
 }
 
+/// Requires a success for each request with a healthy endpoint.
 fn flapping(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     let served = all.iter().map(|at| {
         let served = |report: &Report| report.details.with_healthy_endpoint;

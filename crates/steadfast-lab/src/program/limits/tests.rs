@@ -1,5 +1,5 @@
 use super::*;
-use crate::program::goals::Scores;
+use crate::program::goals::tests::{at, scores_of};
 use crate::report::{CallerReport, Details, Rejections, Report};
 
 const POLICIES: [&str; 3] = ["steadfast-least-loaded", "steadfast-hedged", "round-robin"];
@@ -54,22 +54,8 @@ fn perfect(study: &Study, policy: &str) -> Report {
 
 /// The goals that are missed after a change of our reports in one scenario at one load.
 fn missed(name: &str, load: f64, change: fn(&mut Report)) -> Vec<String> {
-    let outcome = |study: Study| {
-        let row = |policy: &&str| {
-            let mut report = perfect(&study, policy);
-            let is_changed = policy.starts_with("steadfast") && study.entry.name() == name;
-            if is_changed && study.load == load {
-                change(&mut report);
-            }
-            vec![report]
-        };
-        let rows = POLICIES.iter().map(row).collect();
-        Outcome { study, rows }
-    };
-    let outcomes: Vec<_> = studies(|_| 1).into_iter().map(outcome).collect();
-    let mut policies = crate::policy::policies();
-    policies.retain(|policy| POLICIES.contains(&policy.name()));
-    let scores = Scores::new(SHEET, &policies, &outcomes.iter().collect::<Vec<_>>());
+    let input = (SHEET, studies(|_| 1));
+    let scores = scores_of(input, &POLICIES, perfect, at(name, load, change));
     let page = scores.page("the command").text;
     assert!(page.contains("## models") && !page.contains("{c"), "{page}");
     scores.missed().into_iter().map(str::to_owned).collect()

@@ -1,4 +1,7 @@
 //! Attempts at each endpoint over time, a panel for each of a few policies.
+//!
+//! Areas are stacked, so their upper edge is the number of all attempts. Its distance to the black
+//! line is the number of further attempts.
 
 use std::ops::Range;
 
@@ -10,8 +13,8 @@ use super::{Area, svg};
 use crate::program::study::{Outcome, Study};
 use crate::report::Report;
 
-/// Those that differ most, if they are there. Where one endpoint is all there is, it matters when
-/// one tries again, and not where.
+/// The policies that differ most. With one endpoint, the time of attempts matters, and not their
+/// place.
 const CHOSEN: [&str; 6] = [
     "steadfast-failover",
     "steadfast-least-loaded",
@@ -20,6 +23,7 @@ const CHOSEN: [&str; 6] = [
     "tower-p2c-peak-ewma",
     "litellm",
 ];
+/// The shown policies of a scenario with one endpoint.
 const CHOSEN_ALONE: [&str; 6] = [
     "steadfast-failover",
     "no-retry",
@@ -29,23 +33,27 @@ const CHOSEN_ALONE: [&str; 6] = [
     "envoy",
 ];
 
-/// Up to this number, all policies are shown. Beyond it, a selection is shown.
+/// The number of policies up to which all are shown.
 const FEW: usize = 8;
 
-/// The seconds over which attempts are averaged.
+/// The number of seconds over which attempts are averaged.
 const SMOOTH: usize = 5;
+/// The size of a panel, in pixels.
 const PANEL: (u32, u32) = (450, 210);
+/// The height of the legend, in pixels.
 const LEGEND: u32 = 34;
 
-/// What a panel shows, in points of a time and a number a second.
+/// The lines of one policy, as points of a time in seconds and a rate per second.
 struct Panel<'a> {
+    /// The name of the policy.
     policy: &'a str,
-    /// The attempts at the endpoints up to each: the last has the sum of all.
+    /// The attempts at the endpoints up to each one. The last line is the sum.
     stacked: Vec<Vec<(f64, f64)>>,
+    /// The requests.
     arrivals: Vec<(f64, f64)>,
 }
 
-/// Panels of the reports with the first seed.
+/// Draws the panels of the reports with the first seed.
 pub(in crate::program) fn endpoints(outcome: &Outcome) -> Result<String, BoxError> {
     let panels = panels(outcome);
     let rows = panels.len().div_ceil(2);
@@ -66,6 +74,7 @@ pub(in crate::program) fn endpoints(outcome: &Outcome) -> Result<String, BoxErro
     })
 }
 
+/// Returns the panels of the chosen policies.
 fn panels(outcome: &Outcome) -> Vec<Panel<'_>> {
     let chosen = match outcome.study.scenario.endpoints.len() {
         1 => CHOSEN_ALONE,
@@ -82,6 +91,7 @@ fn panels(outcome: &Outcome) -> Vec<Panel<'_>> {
 }
 
 impl<'a> Panel<'a> {
+    /// Creates the panel of a report.
     fn new(report: &'a Report, seconds: usize) -> Self {
         let mut sum = vec![0; seconds];
         let stack = |attempts: &Vec<u32>| {
@@ -98,7 +108,7 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// Means over [`SMOOTH`] seconds, at a number of points that stay distinguishable.
+/// Returns means over [`SMOOTH`] seconds, at no more points than a reader can distinguish.
 fn smooth(counts: &[u32], seconds: usize) -> Vec<(f64, f64)> {
     let rate = |second: usize| {
         let window = second.saturating_sub(SMOOTH / 2)..(second + SMOOTH / 2 + 1).min(seconds);
@@ -111,6 +121,7 @@ fn smooth(counts: &[u32], seconds: usize) -> Vec<(f64, f64)> {
         .collect()
 }
 
+/// Draws a panel.
 fn draw(area: &Area<'_>, panel: &Panel<'_>, study: &Study, most: f64) -> Result<(), BoxError> {
     write(area, panel.policy, (58, 12), 16)?;
     let seconds = study.scenario.lasting.as_secs_f64();
@@ -150,11 +161,13 @@ fn draw(area: &Area<'_>, panel: &Panel<'_>, study: &Study, most: f64) -> Result<
     Ok(())
 }
 
+/// Returns the span of the last trouble, in seconds.
 fn trouble(study: &Study) -> Option<Range<f64>> {
     let (_, range) = study.scenario.last_trouble()?;
     Some(range.start.as_secs_f64()..range.end.as_secs_f64())
 }
 
+/// Draws the colours of the endpoints with their names.
 fn legend(area: &Area<'_>, study: &Study) -> Result<(), BoxError> {
     let y = LEGEND as i32 / 2;
     let mut x = 58;

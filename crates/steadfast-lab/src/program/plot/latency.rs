@@ -1,4 +1,7 @@
 //! Quantiles of the latency.
+//!
+//! Policies with less success answer fewer requests, often the easy ones. So the plot has the
+//! success beside the latency.
 
 use std::ops::Range;
 
@@ -12,21 +15,28 @@ use crate::program::numbers::{mean, percent};
 use crate::program::study::Outcome;
 use crate::report::Report;
 
+/// The height of a row, in pixels.
 const ROW: i32 = 24;
+/// The height of the legend, in pixels.
 const TOP: i32 = 40;
+/// The width of the names, in pixels.
 const LEFT: i32 = 190;
+/// The width of the success, in pixels.
 const RIGHT: i32 = 110;
+/// The height of the axis, in pixels.
 const BOTTOM: i32 = 50;
 
+/// A quantile: its name, and its value in a report.
 type Quantile = (&'static str, fn(&Report) -> Option<f64>);
 
+/// The quantiles of a row, from left to right.
 const QUANTILES: [Quantile; 3] = [
     ("p50", |report| report.p50_s),
     ("p99", |report| report.p99_s),
     ("p99.9", |report| report.details.p999_s),
 ];
 
-/// A row of dots for each policy, on a logarithmic scale.
+/// Draws one row of marks per policy on a logarithmic scale.
 pub(in crate::program) fn latency(outcome: &Outcome) -> Result<String, BoxError> {
     let names: Vec<&str> = outcome
         .rows
@@ -44,7 +54,7 @@ pub(in crate::program) fn latency(outcome: &Outcome) -> Result<String, BoxError>
     })
 }
 
-/// The policy on the left, and the number of requests on the right.
+/// Writes the policy on the left, and its success on the right.
 fn label(area: &Area<'_>, row: &[Report], y: i32) -> Result<(), BoxError> {
     let success = mean(row.iter().map(|report| report.success)).unwrap_or_default();
     let text = percent(success) + " %";
@@ -52,17 +62,18 @@ fn label(area: &Area<'_>, row: &[Report], y: i32) -> Result<(), BoxError> {
     write_aligned(area, &text, (right(area), y), 15, HPos::Right)
 }
 
-/// Where the numbers on the right end.
+/// Returns the position of the right end of the numbers.
 fn right(area: &Area<'_>) -> i32 {
     area.dim_in_pixel().0 as i32 - 20
 }
 
-/// The existing values: none without a success.
+/// Returns the existing quantiles of a row: none without a success.
 fn quantiles(row: &[Report]) -> Vec<f64> {
     let of = |(_, of): &Quantile| mean(row.iter().filter_map(of));
     QUANTILES.iter().filter_map(of).collect()
 }
 
+/// Draws the axis and the rows.
 fn chart(area: &Area<'_>, rows: &[Vec<f64>], looks: &[Look]) -> Result<(), BoxError> {
     let seconds = range(rows);
     let mut chart = ChartBuilder::on(area)
@@ -99,7 +110,7 @@ fn chart(area: &Area<'_>, rows: &[Vec<f64>], looks: &[Look]) -> Result<(), BoxEr
     Ok(())
 }
 
-/// From a little less than the least to a little more than the most.
+/// Returns the range of the axis, slightly larger than the range of the values.
 fn range(rows: &[Vec<f64>]) -> Range<f64> {
     let all = || rows.iter().flatten().copied();
     // Nothing here is faster, and a logarithm needs some distance from 0.
@@ -108,13 +119,14 @@ fn range(rows: &[Vec<f64>]) -> Range<f64> {
     least / 1.2..most * 1.2
 }
 
-/// 1, 2 and 5 times each power of ten.
+/// Returns the labels of the axis: 1, 2 and 5 times each power of ten.
 fn ticks(range: &Range<f64>) -> Vec<f64> {
     let powers = (-3..=4).map(|power| 10f64.powi(power));
     let ticks = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|n| n * power));
     ticks.filter(|tick| range.contains(tick)).collect()
 }
 
+/// Draws a row.
 fn quantile_line(area: &Area<'_>, at: &[(i32, i32)], color: RGBColor) -> Result<(), BoxError> {
     area.draw(&PathElement::new(at, color.stroke_width(2)))?;
     for (quantile, at) in at.iter().enumerate() {
@@ -123,7 +135,7 @@ fn quantile_line(area: &Area<'_>, at: &[(i32, i32)], color: RGBColor) -> Result<
     Ok(())
 }
 
-/// Full for the median, a triangle and a ring for the others.
+/// Draws the mark of a quantile: a disc for the median, a triangle and a ring for the others.
 fn dot(area: &Area<'_>, at: (i32, i32), quantile: usize, color: RGBColor) -> Result<(), BoxError> {
     match quantile {
         0 => area.draw(&Circle::new(at, 5, color.filled()))?,
@@ -136,6 +148,7 @@ fn dot(area: &Area<'_>, at: (i32, i32), quantile: usize, color: RGBColor) -> Res
     Ok(())
 }
 
+/// Draws the marks with their names.
 fn legend(area: &Area<'_>) -> Result<(), BoxError> {
     for (n, (name, _)) in QUANTILES.iter().enumerate() {
         let at = (LEFT + 8 + 90 * n as i32, TOP / 2);

@@ -1,4 +1,7 @@
 //! The plots, as SVG.
+//!
+//! `plotters` draws into a string. The output depends only on the outcomes, so a page without a
+//! change has the same plot.
 
 mod endpoints;
 mod latency;
@@ -13,10 +16,10 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use steadfast_core::BoxError;
 
-/// Where a plot is drawn, in pixels.
+/// A part of a plot, in pixels.
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws on white, because pages are dark for some readers.
+/// Draws a plot on a white background, because some readers have dark pages.
 fn svg(
     size: (u32, u32),
     draw: impl FnOnce(&Area<'_>) -> Result<(), BoxError>,

@@ -1,4 +1,6 @@
 //! Colours and letters.
+//!
+//! Colours distinguish our policies from others, and shapes distinguish similar colours.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -6,10 +8,14 @@ use steadfast_core::BoxError;
 
 use super::Area;
 
+/// The colour of text.
 pub(super) const INK: RGBColor = RGBColor(40, 40, 40);
+/// The colour of the grid.
 pub(super) const GRID: RGBColor = RGBColor(225, 225, 225);
+/// The colour of the axes.
 pub(super) const AXIS: RGBColor = RGBColor(120, 120, 120);
 
+/// The colours of our policies, in their order.
 const OURS: [RGBColor; 4] = [
     RGBColor(0, 92, 197),
     RGBColor(209, 36, 47),
@@ -17,7 +23,7 @@ const OURS: [RGBColor; 4] = [
     RGBColor(120, 50, 170),
 ];
 
-/// What the endpoints of a scenario are drawn in.
+/// The colours of the endpoints of a scenario, in their order.
 const ENDPOINTS: [RGBColor; 4] = [
     RGBColor(84, 130, 190),
     RGBColor(240, 180, 80),
@@ -25,22 +31,23 @@ const ENDPOINTS: [RGBColor; 4] = [
     RGBColor(175, 125, 180),
 ];
 
-/// The colour of the n-th endpoint.
+/// Returns the colour of an endpoint.
 pub(super) fn endpoint(n: usize) -> RGBColor {
     ENDPOINTS[n % ENDPOINTS.len()]
 }
 
-/// How a policy is drawn.
+/// The appearance of a policy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
+    /// The colour of its line and marks.
     pub(super) color: RGBColor,
-    /// The width of its line.
+    /// The width of its line, in pixels.
     pub(super) width: u32,
-    /// The number of a policy that is not ours.
+    /// The number among the policies of others, or `None` for one of ours.
     marker: Option<usize>,
 }
 
-/// Ours in strong colours, and others in pale ones.
+/// Returns the appearance of each policy: ours in strong colours, others in pale ones.
 pub(super) fn looks<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Look> {
     let (mut ours, mut others) = (0, 0);
     names
@@ -56,7 +63,8 @@ pub(super) fn looks<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Look> {
         .collect()
 }
 
-/// The n-th of many pale colours. Neighbours are far apart: the golden ratio never repeats.
+/// Returns a pale colour. Neighbours differ clearly, because multiples of the golden ratio never
+/// repeat.
 fn pale(n: usize) -> RGBColor {
     let hue = (0.08 + 0.618_034 * n as f64).fract();
     let (r, g, b) = HSLColor(hue, 0.32, 0.56).rgb();
@@ -64,6 +72,7 @@ fn pale(n: usize) -> RGBColor {
 }
 
 impl Look {
+    /// Creates an appearance.
     fn new(color: RGBColor, width: u32, marker: Option<usize>) -> Self {
         Self {
             color,
@@ -72,7 +81,7 @@ impl Look {
         }
     }
 
-    /// Draws a mark, which distinguishes lines of similar colours.
+    /// Draws a mark at a point of a line.
     pub(super) fn mark(&self, area: &Area<'_>, at: (i32, i32)) -> Result<(), BoxError> {
         let (color, size) = (self.color, 4);
         // Colours look most alike eight policies apart, so three shapes distinguish them.
@@ -86,7 +95,7 @@ impl Look {
     }
 }
 
-/// Writes to the right of a point.
+/// Writes text to the right of a point.
 pub(super) fn write(
     area: &Area<'_>,
     text: &str,
@@ -96,7 +105,7 @@ pub(super) fn write(
     write_aligned(area, text, at, size, HPos::Left)
 }
 
-/// Writes with the point at the left end, the middle or the right end of the text.
+/// Writes text with its left end, middle or right end at a point.
 pub(super) fn write_aligned(
     area: &Area<'_>,
     text: &str,

@@ -1,4 +1,6 @@
 //! Success over load.
+//!
+//! The plot shows where each policy breaks down as the load rises.
 
 use plotters::prelude::*;
 use steadfast_core::BoxError;
@@ -8,9 +10,10 @@ use super::{Area, svg};
 use crate::program::study::Outcome;
 use crate::report::Report;
 
+/// The width of the legend, in pixels.
 const LEGEND: i32 = 210;
 
-/// A line for each policy, from outcomes of one scenario at rising loads.
+/// Draws one line per policy, from the outcomes of one scenario at ascending loads.
 pub(in crate::program) fn success(outcomes: &[Outcome]) -> Result<String, BoxError> {
     let policies = outcomes.first().map_or(0, |outcome| outcome.rows.len());
     let lines: Vec<Vec<(f64, f64)>> = (0..policies).map(|n| line(outcomes, n)).collect();
@@ -26,6 +29,7 @@ pub(in crate::program) fn success(outcomes: &[Outcome]) -> Result<String, BoxErr
     })
 }
 
+/// Returns the points of a policy: load, and success in percent.
 fn line(outcomes: &[Outcome], policy: usize) -> Vec<(f64, f64)> {
     let mean = |row: &[Report]| {
         let sum: f64 = row.iter().map(|report| report.success).sum();
@@ -37,6 +41,7 @@ fn line(outcomes: &[Outcome], policy: usize) -> Vec<(f64, f64)> {
         .collect()
 }
 
+/// Draws the axes and the lines.
 fn chart(area: &Area<'_>, lines: &[Vec<(f64, f64)>], looks: &[Look]) -> Result<(), BoxError> {
     let points = || lines.iter().flatten();
     let (from, to) = points().fold((f64::INFINITY, 0.0f64), |(from, to), (load, _)| {
@@ -75,6 +80,7 @@ fn chart(area: &Area<'_>, lines: &[Vec<(f64, f64)>], looks: &[Look]) -> Result<(
     Ok(())
 }
 
+/// Draws the names of the policies.
 fn legend(area: &Area<'_>, names: &[&str], looks: &[Look]) -> Result<(), BoxError> {
     let left = area.dim_in_pixel().0 as i32 - LEGEND + 12;
     for (n, (name, look)) in names.iter().zip(looks).enumerate() {

@@ -8,17 +8,10 @@ fn served(caller: usize, arrived: u32) -> Record {
     Record {
         arrived: arrived * SECOND,
         took: SECOND,
-        waited: Duration::ZERO,
         caller,
         served_by: Some(0),
         attempts: 1,
-        limited: 0,
-        unlucky: 0,
-        failed_first: false,
-        unlucky_first: false,
-        cancelled: false,
-        hint: None,
-        late: false,
+        ..Record::default()
     }
 }
 

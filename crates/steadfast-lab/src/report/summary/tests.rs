@@ -14,16 +14,9 @@ fn served(arrived: Duration) -> Record {
         arrived,
         took: 2 * SECOND,
         waited: SECOND,
-        caller: 0,
         served_by: Some(0),
         attempts: 1,
-        limited: 0,
-        unlucky: 0,
-        failed_first: false,
-        unlucky_first: false,
-        cancelled: false,
-        hint: None,
-        late: false,
+        ..Record::default()
     }
 }
 

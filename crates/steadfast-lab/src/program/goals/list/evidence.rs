@@ -6,18 +6,19 @@ use crate::program::goals::measure::{Measure, Results, time};
 use crate::program::numbers::percent;
 use crate::report::Report;
 
-/// The reference of random refusals.
+/// The reference of random refusals: the retry layer without a balancer.
 pub(in crate::program::goals) const ALONE: &str = "retry-alone";
 /// The longest mean latency, relative to the reference.
 const LATENCY: f64 = 1.5;
 /// The largest distance of success from the reference.
 const SUCCESS: f64 = 1e-3;
-/// The least served part of what the neighbour leaves, and the most 429s per request.
+/// The least served part of the quota beside the neighbour, and the most `429`s per request.
 const LEFT: (f64, f64) = (0.95, 0.06);
 /// The longest time from the end of a limit to full service, in seconds.
 const FULL: f64 = 5.0;
 
-/// Success and latency if refusals have another cause than the send rate, or if it ends.
+/// Returns the goals on success and latency if refusals have another cause than the send rate, or
+/// if a limit ends.
 pub(super) fn goals() -> Vec<Goal> {
     vec![
         Goal::new(
@@ -42,7 +43,8 @@ pub(super) fn goals() -> Vec<Goal> {
     ]
 }
 
-/// The worst success and the worst latency, relative to the reference.
+/// Requires a success close to the reference, and at most 1.5 times its mean latency. The worst
+/// scenario counts.
 fn random(results: &Results<'_>, policy: &str, three: bool) -> Measure {
     let names = evidence().iter().map(|entry| entry.name());
     let names = names.filter(|name| name.starts_with("random") && name.contains("of-3") == three);
@@ -61,7 +63,8 @@ fn random(results: &Results<'_>, policy: &str, three: bool) -> Measure {
     }
 }
 
-/// The least served part of what the neighbour leaves, or of the requests if they are fewer.
+/// Requires that the part of the quota beside the neighbour is used, or that all requests are
+/// served if they need less.
 fn neighbour(results: &Results<'_>, policy: &str) -> Measure {
     let (mut served, mut limited) = (f64::INFINITY, 0.0f64);
     for load in NEIGHBOUR {
@@ -77,7 +80,7 @@ fn neighbour(results: &Results<'_>, policy: &str) -> Measure {
     }
 }
 
-/// The longest time until full service.
+/// Requires full service soon after the end of a limit. The longest time of all runs counts.
 fn lifted(results: &Results<'_>, policy: &str) -> Measure {
     let full = |name| {
         let (_, row) = results.of(name, LIFTED, policy);

@@ -18,8 +18,8 @@ use crate::breaker::backend::Script;
 /// Lets everything through.
 pub(crate) struct Never;
 
-/// A breaker without care: any result but a timely `200` is a failure, a cancelled probe never ends,
-/// and the call is made before admission.
+/// A breaker without care: any result but a timely `200` is a failure, a cancelled probe never
+/// ends, and the call is made before admission.
 pub(crate) struct Naive;
 
 impl Contestant for Never {

@@ -13,15 +13,16 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, service_fn};
 
-use super::rules::{breaker, failsafe as failsafe_rule, recloser, tower_resilience};
-use super::{Breaker, End, Ticket};
+use crate::breaker::rules::{breaker, failsafe as failsafe_rule, recloser, tower_resilience};
+use crate::breaker::{Breaker, End, Ticket};
 
 /// How long all of them stay open.
 const OPEN: Duration = Duration::from_millis(40);
 /// How often that is waited for.
 const WAITS: u32 = 30;
 
-/// A call through a crate, which finally returns whether it was admitted. The receiver has its answer.
+/// A call through a crate, which finally returns whether it was admitted. The receiver has its
+/// answer.
 type Call = Pin<Box<dyn Future<Output = bool>>>;
 
 /// Sends the same calls through both, some of them at the same time, and some go away.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 
-use super::detect::requests;
-use super::rows::endpoint;
-use super::{CROWD, Counts, MONTH, Noise, Observed, Probes, Row, crowd, quantile, rows};
+use crate::breaker::detect::requests;
+use crate::breaker::rows::endpoint;
+use crate::breaker::{CROWD, Counts, MONTH, Noise, Observed, Probes, Row, crowd, quantile, rows};
 
 fn ours() -> impl Iterator<Item = Row> {
     rows().into_iter().filter(Row::is_ours)

@@ -1,0 +1,4 @@
+//! What our breaker has to reach, and the crates beside the rules that restate them.
+
+mod goals;
+mod peers;
