@@ -6,9 +6,9 @@ use crate::hint::Hint;
 
 /// Allows a number of requests per window, and answers 429 to the rest.
 ///
-/// A quota is a token bucket or a [fixed window](Self::fixed_window). The bucket is full at the start,
-/// refills evenly and holds [`burst`](Self::burst) requests. A 429 states the true wait for the next
-/// token, by default in `retry-after`.
+/// A quota is a token bucket or a [fixed window](Self::fixed_window). The bucket is full at the
+/// start, refills evenly and holds [`burst`](Self::burst) requests. A 429 states the true wait for
+/// the next token, by default in `retry-after`.
 ///
 /// # Example
 ///

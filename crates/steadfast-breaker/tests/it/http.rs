@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::support::{
-    CLOSED, FAILURE, HALF_OPEN, OPEN, SECOND, SUCCESS, attempt, due_breaker, trip,
+    CLOSED, FAILURE, HALF_OPEN, OPEN, SECOND, SUCCESS, attempt, due_breaker,
+    opens_at_first_failure, trip,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -63,14 +64,6 @@ async fn send<B: Body>(
 async fn read_until_it_breaks(response: Response<ResponseBody<Events>>) {
     let body = response.into_body();
     body.collect().await.expect_err("it breaks");
-}
-
-/// A breaker that opens at the first failure.
-fn opens_at_first_failure() -> CircuitBreaker {
-    CircuitBreaker::builder()
-        .consecutive_failures(1)
-        .build()
-        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,8 +185,8 @@ async fn classify_layer_decides_outcome_of_any_error() {
 
 // ===== the end of a body =====
 
-/// Returns whether a success has ended the streak of one failure: then four more failures do not open
-/// the breaker.
+/// Returns whether a success has ended the streak of one failure: then four more failures do not
+/// open the breaker.
 fn success_was_counted(breaker: &CircuitBreaker) -> bool {
     for _ in 0..4 {
         attempt(breaker, FAILURE);

@@ -4,19 +4,13 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-use crate::support::{CLOSED, HALF_OPEN, OPEN, SECOND, due_breaker, rejection, trip};
+use crate::support::{
+    CLOSED, HALF_OPEN, OPEN, SECOND, due_breaker, opens_at_first_failure, rejection, trip,
+};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 use steadfast_core::{BoxError, BreakerEffect, Class, Classified, Exhausted, Trail, Verdict};
 use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
-
-/// A breaker that opens at the first failure.
-fn opens_at_first_failure() -> CircuitBreaker {
-    CircuitBreaker::builder()
-        .consecutive_failures(1)
-        .build()
-        .unwrap()
-}
 
 #[tokio::test(start_paused = true)]
 async fn ok_is_success_and_err_is_failure() {

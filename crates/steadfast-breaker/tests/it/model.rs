@@ -628,8 +628,8 @@ async fn call(stage: Rc<RefCell<Stage>>, mut random: impl FnMut(u64) -> u64) {
     }
 }
 
-/// Tasks with attempts of their own share one breaker, in more than 100,000 steps. The clock jumps to
-/// the next timer.
+/// Tasks with attempts of their own share one breaker, in more than 100,000 steps. The clock jumps
+/// to the next timer.
 #[tokio::test(start_paused = true)]
 async fn breaker_matches_model_with_many_tasks() {
     let config = Config {

@@ -38,8 +38,8 @@ async fn outage_after_long_health_opens_at_full_window() {
     assert_eq!(breaker.state(), OPEN);
 }
 
-/// Probes that took longer than the window were dropped while their slots remained taken. The breaker
-/// rejected every request forever, in front of a healthy service.
+/// Probes that took longer than the window were dropped while their slots remained taken. The
+/// breaker rejected every request forever, in front of a healthy service.
 #[tokio::test(start_paused = true)]
 async fn slow_or_leaked_probes_do_not_block_recovery() {
     let breaker = due_breaker().await;
@@ -63,8 +63,8 @@ async fn slow_or_leaked_probes_do_not_block_recovery() {
     assert_eq!(breaker.state(), CLOSED);
 }
 
-/// A late success of a request from before the outage closed the circuit without a probe, and a late
-/// failure ended a recovery.
+/// A late success of a request from before the outage closed the circuit without a probe, and a
+/// late failure ended a recovery.
 #[tokio::test(start_paused = true)]
 async fn verdict_from_before_opening_changes_nothing() {
     let breaker = CircuitBreaker::builder()
@@ -94,8 +94,8 @@ async fn verdict_from_before_opening_changes_nothing() {
     assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
 }
 
-/// The timeout of an outer layer dropped the futures of fifty requests, and the breaker counted none.
-/// A dropped future alone is a cancelled attempt. `abandoned_after` makes it a timeout.
+/// The timeout of an outer layer dropped the futures of fifty requests, and the breaker counted
+/// none. A dropped future alone is a cancelled attempt. `abandoned_after` makes it a timeout.
 #[tokio::test(start_paused = true)]
 async fn outer_timeout_counts_with_abandoned_after() {
     for (abandoned_after, state) in [(None, CLOSED), (Some(SECOND), OPEN)] {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::support::{
     CLOSED, FAILURE, HALF_OPEN, LOST, NEUTRAL, OPEN, SECOND, SUCCESS, admit, attempt, due_breaker,
+    opens_at_first_failure,
 };
 use steadfast_breaker::{CircuitBreaker, Window};
 use tokio::time::{Instant, advance};
@@ -112,13 +113,12 @@ async fn broken_body_of_probe_after_next_opening_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn first_head_counts_at_once() {
-    let opens_at_first_failure = || CircuitBreaker::builder().consecutive_failures(1).build();
-    let breaker = opens_at_first_failure().unwrap();
+    let breaker = opens_at_first_failure();
     let mut permit = admit(&breaker);
     permit.head(FAILURE);
     assert_eq!(breaker.state(), OPEN);
 
-    let breaker = opens_at_first_failure().unwrap();
+    let breaker = opens_at_first_failure();
     let mut permit = admit(&breaker);
     permit.head(NEUTRAL);
     permit.head(FAILURE);
@@ -131,8 +131,8 @@ async fn first_head_counts_at_once() {
     assert_eq!((breaker.state(), breaker.health()), (CLOSED, 1.0));
 }
 
-/// A hundred streams of 20 s start per second, and one in a hundred fails at its head. With successes
-/// counted at the end, 2 % were admitted: after each close, failures came first.
+/// A hundred streams of 20 s start per second, and one in a hundred fails at its head. With
+/// successes counted at the end, 2 % were admitted: after each close, failures came first.
 #[tokio::test(start_paused = true)]
 async fn noise_among_long_streams_does_not_open() {
     let breaker = CircuitBreaker::new();

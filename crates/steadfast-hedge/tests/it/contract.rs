@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use crate::support::ready::{Handle, Mock, assert_ready_handle_takes_calls};
 use crate::support::{Body, Client, MS, answer, get, ok, post};
+use http::{Request, Response};
 use steadfast_balance::EndpointBalance;
-use steadfast_core::RetryBudget;
+use steadfast_core::{BoxError, RetryBudget};
 use steadfast_hedge::{Cloned, Hedge, HedgeLayer, Quantile, ResponseFuture, Share};
-use tokio::time::advance;
+use steadfast_testkit::Contract;
+use tokio::time::{advance, sleep};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_test::mock;
+
+type Mock = mock::Mock<Request<Body>, Response<Body>>;
+type Handle = mock::Handle<Request<Body>, Response<Body>>;
 
 const DELAY: Duration = Duration::from_millis(100);
 
@@ -23,12 +27,24 @@ fn spawn(layer: HedgeLayer) -> (mock::Spawn<Hedge<Mock>>, Handle) {
     mock::spawn_layer(layer)
 }
 
+/// The contract service panics if a handle is called that has not reported readiness itself.
 #[tokio::test(start_paused = true)]
-async fn ready_instance_is_called() {
+async fn ready_handle_takes_the_call() {
     for request in [get, post] {
         for layer in [hedge(), HedgeLayer::new()] {
-            let (mut service, mut handle) = spawn(layer);
-            assert_ready_handle_takes_calls(&mut service, &mut handle, request).await;
+            let slow = service_fn(|_: Request<Body>| async {
+                sleep(2 * DELAY).await;
+                Ok::<_, BoxError>(ok())
+            });
+            let inner = Contract::new(slow);
+            let probe = inner.probe();
+            let service = layer.layer(inner);
+            for _ in 0..3 {
+                let response = service.clone().oneshot(request()).await;
+                assert_eq!(response.expect("an answer").status(), 200);
+            }
+            assert!(probe.report().completed >= 3);
+            probe.assert_idle();
         }
     }
 }

@@ -22,17 +22,18 @@ use super::readiness::Readiness;
 /// * `poll_ready` after it has returned an error;
 /// * an inner service that reports readiness and is pending when it is asked again.
 ///
-/// Its [`Probe`] counts the rest: cancelled calls, and handles with unused readiness. A clone starts
-/// not ready and shares the probe.
+/// Its [`Probe`] counts the rest: cancelled calls, and handles with unused readiness. A clone
+/// starts not ready and shares the probe.
 ///
 /// # Checking a layer
 ///
 /// * Send requests through it, some of which are dropped half way: [`Probe::assert_idle`].
 /// * Give it one permit with [`limit`](Self::limit) and two callers: a layer that sits on readiness
 ///   starves one of them.
-/// * [`Probe::hold`] it, drop a request that waits, and [`Probe::allow`] it: no handle is ready, and
-///   none was ready for nothing ([`Report::unused`](crate::Report::unused)).
-/// * [`Probe::fail_ready`]: the error comes out of the layer, and the failed handle is not used again.
+/// * [`Probe::hold`] it, drop a request that waits, and [`Probe::allow`] it: no handle is ready,
+///   and none was ready for nothing ([`Report::unused`](crate::Report::unused)).
+/// * [`Probe::fail_ready`]: the error comes out of the layer, and the failed handle is not used
+///   again.
 ///
 /// # Example
 ///

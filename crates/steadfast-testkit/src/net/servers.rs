@@ -56,7 +56,7 @@ impl<B> Net<B> {
         self.on_request(name, move |n, _| rule(n));
     }
 
-    /// Adds a server whose rule reads the request, or replaces its rule.
+    /// Adds a server with a rule that reads the request, or replaces its rule.
     pub fn on_request<R: Into<Reply<B>>>(
         &self,
         name: &str,

@@ -233,7 +233,8 @@ async fn accept(door: Arc<Door>, state: Arc<State>) {
             Ok(link) => {
                 tokio::spawn(serve(link, door.clone(), state.clone()));
             }
-            // The client has closed the connection, or the process lacks sockets. A short wait helps.
+            // The client has closed the connection, or the process lacks sockets. A short wait
+            // helps.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }

@@ -40,8 +40,8 @@ pub(crate) async fn serve(link: Arc<Link>, door: Arc<Door>, state: Arc<State>) {
         _ = &mut connection => return,
         () = link.severed() => {}
     }
-    // A body requests a cut after its last chunk. The stream may run on another thread, so the chunk
-    // may not be written yet. One more poll writes it.
+    // A body requests a cut after its last chunk. The stream may run on another thread, so the
+    // chunk may not be written yet. One more poll writes it.
     let once = poll_fn(|cx| {
         let _ = connection.as_mut().poll(cx);
         Poll::Ready(())

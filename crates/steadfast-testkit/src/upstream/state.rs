@@ -80,7 +80,8 @@ impl State {
         }
         log.push_back(received.clone());
         drop(log);
-        // Last: a test that waits for the count then finds the request in the log and its reply taken.
+        // Last: a test that waits for the count then finds the request in the log and its reply
+        // taken.
         let mut number = 0;
         self.count(|counts| {
             counts.requests += 1;

@@ -16,6 +16,14 @@ pub(crate) const OPEN: BreakerState = BreakerState::Open;
 pub(crate) const HALF_OPEN: BreakerState = BreakerState::HalfOpen;
 pub(crate) const CLOSED: BreakerState = BreakerState::Closed;
 
+/// A breaker that opens at the first failure.
+pub(crate) fn opens_at_first_failure() -> CircuitBreaker {
+    CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .build()
+        .unwrap()
+}
+
 /// Makes one attempt that ends with `verdict`.
 #[track_caller]
 pub(crate) fn attempt(breaker: &CircuitBreaker, verdict: Verdict) {

@@ -1,5 +1,4 @@
 pub(crate) mod gate;
-pub(crate) mod ready;
 mod stack;
 
 use std::io;
@@ -192,20 +191,10 @@ impl Events {
 
 fn word(event: &Event) -> String {
     match event {
-        Event::Breaker { endpoint, to, .. } => format!("{endpoint} {to}"),
-        Event::Cooldown {
-            endpoint,
-            class,
-            wait,
-            ..
-        } => format!("{endpoint} cools {wait:?} {class}"),
-        Event::CooldownEnded { endpoint, .. } => format!("{endpoint} is back"),
         Event::Failover {
             from, to, class, ..
         } => format!("{from} to {to} {class}"),
         Event::Hedge { from, to, after } => format!("{from} and {to} after {after:?}"),
-        Event::Retry { wait, .. } => format!("wait {wait:?}"),
-        Event::Exhausted { retry_in } => format!("exhausted {retry_in:?}"),
-        _ => String::from("something else"),
+        _ => format!("{event:?}"),
     }
 }
