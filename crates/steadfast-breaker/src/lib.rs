@@ -1,9 +1,9 @@
 //! Rejects requests to a service that fails, until it works again.
 //!
 //! A service that is down costs every request a timeout, and the requests keep it down. A
-//! [`CircuitBreaker`] counts failures and opens after too many: attempts are rejected at once. After
-//! the open time it admits a few probes, and closes when they succeed. It is a plain value, and
-//! [`CircuitBreakerLayer`] applies it to a tower service. Retries are left to outer layers.
+//! [`CircuitBreaker`] counts failures and opens after too many: attempts are rejected at once.
+//! After the open time it admits a few probes, and closes when they succeed. It is a plain value,
+//! and [`CircuitBreakerLayer`] applies it to a tower service. Retries are left to outer layers.
 //!
 //! # Example
 //!
@@ -71,9 +71,9 @@
 //!   [`backpressure`](CircuitBreakerLayer::backpressure), `poll_ready` waits for an admission.
 //! * A rejected request does not reach the inner service. The reservation stays with the handle.
 //! * Clones of a [`CircuitBreaker`] and all services of one layer share one state.
-//! * A future that is dropped before the head is a cancelled attempt: it does not count, and a probe
-//!   releases its slot. See [`abandoned_after`](CircuitBreakerLayer::abandoned_after) for outer
-//!   timeouts. A dropped body is no failure.
+//! * A future that is dropped before the head is a cancelled attempt: it does not count, and a
+//!   probe releases its slot. See [`abandoned_after`](CircuitBreakerLayer::abandoned_after) for
+//!   outer timeouts. A dropped body is no failure.
 //!
 //! # Order
 //!
@@ -81,9 +81,9 @@
 //!  request ──▶ retry ──▶ breaker ──▶ timeout ──▶ client
 //! ```
 //!
-//! Outside of a timeout, so that a timeout is a failure and not a dropped future. Inside of a retry,
-//! so that each attempt counts. Inside of a concurrency limit, because a rejected request would
-//! otherwise keep a permit reserved.
+//! Outside of a timeout, so that a timeout is a failure and not a dropped future. Inside of a
+//! retry, so that each attempt counts. Inside of a concurrency limit, because a rejected request
+//! would otherwise keep a permit reserved.
 //!
 //! # Limits
 //!

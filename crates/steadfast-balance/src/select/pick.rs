@@ -5,8 +5,8 @@ use crate::select::pick_context::PickContext;
 
 /// Chooses among the endpoints that can take a request.
 ///
-/// All candidates belong to one tier, because tiers come first. [`Strategy`](crate::Strategy) has the common rules.
-/// A custom strategy can hold its own state, which all calls share.
+/// All candidates belong to one tier, because tiers come first. [`Strategy`](crate::Strategy) has
+/// the common rules. A custom strategy can hold its own state, which all calls share.
 ///
 /// ```
 /// use steadfast_balance::{PickContext, Candidate, Candidates, Endpoint, EndpointBalanceLayer, Pick};

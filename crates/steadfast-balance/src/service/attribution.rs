@@ -1,9 +1,9 @@
 //! Failures that are evidence about their request, and not about the endpoints.
 //!
-//! A failure counts at the breaker at once, so that a broken endpoint is found as soon as ever. If the
-//! request then fails alike at another endpoint, and one of them serves other requests meanwhile, the
-//! request is at fault. Its failures are taken back, and with them an opening that they caused. At
-//! endpoints that serve no request, all failures count.
+//! A failure counts at the breaker at once, so that a broken endpoint is found as soon as ever. If
+//! the request then fails alike at another endpoint, and one of them serves other requests
+//! meanwhile, the request is at fault. Its failures are taken back, and with them an opening that
+//! they caused. At endpoints that serve no request, all failures count.
 
 use steadfast_breaker::FailureReceipt;
 use steadfast_core::layer::RecordAttempts;
@@ -41,8 +41,8 @@ pub(super) fn attribute(
     }
 }
 
-/// Returns whether a request can cause this failure at any endpoint. A failed connect never depends on
-/// the request.
+/// Returns whether a request can cause this failure at any endpoint. A failed connect never depends
+/// on the request.
 fn can_be_caused_by_request(verdict: Verdict) -> bool {
     let class = verdict.class();
     matches!(

@@ -15,7 +15,8 @@ use crate::support::{
     send_for_status, status_of, with_headers,
 };
 
-/// The balancer of tower hangs for ever once all its endpoints have failed, even after they recover.
+/// The balancer of tower hangs for ever once all its endpoints have failed, even after they
+/// recover.
 #[tokio::test(start_paused = true)]
 async fn pool_down_from_the_start_serves_after_its_servers_recover() {
     let net = Net::new();
@@ -40,9 +41,9 @@ async fn pool_down_from_the_start_serves_after_its_servers_recover() {
     }
 }
 
-/// The `Balance` of tower 0.5 drops an endpoint for good if its `poll_ready` fails, as a client does
-/// after a lost connection. Once all endpoints had failed, the pool was empty and `ready` never
-/// returned. The program hung although all servers had recovered.
+/// The `Balance` of tower 0.5 drops an endpoint for good if its `poll_ready` fails, as a client
+/// does after a lost connection. Once all endpoints had failed, the pool was empty and `ready`
+/// never returned. The program hung although all servers had recovered.
 #[tokio::test(start_paused = true)]
 async fn readiness_errors_of_all_endpoints_do_not_empty_the_pool() {
     for failures in [1, 2, 50] {

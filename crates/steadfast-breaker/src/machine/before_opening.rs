@@ -7,8 +7,8 @@ use super::trips::TripReason;
 
 /// The state of a machine before an opening.
 ///
-/// If the failures behind the opening turn out to be no evidence, the machine returns to it. Verdicts
-/// on the attempts of that time count again, so the generation is restored as well.
+/// If the failures behind the opening turn out to be no evidence, the machine returns to it.
+/// Verdicts on the attempts of that time count again, so the generation is restored as well.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BeforeOpening {
     pub(super) phase: Phase,

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 /// The slots of probes while the breaker is half-open.
 ///
-/// A slot is found by its id and not by its index: the release of a reclaimed slot must not free the
-/// slot of another probe.
+/// A slot is found by its id and not by its index: the release of a reclaimed slot must not free
+/// the slot of another probe.
 #[derive(Debug)]
 pub(crate) struct ProbeSlots {
     limit: usize,

@@ -48,8 +48,8 @@ impl Rates {
         slow.is_some_and(|slow| admission.elapsed(now()) >= Some(slow))
     }
 
-    /// Counts an attempt, and returns the rule that is reached. A neutral attempt (`None`) has only a
-    /// duration.
+    /// Counts an attempt, and returns the rule that is reached. A neutral attempt (`None`) has only
+    /// a duration.
     pub(crate) fn count(&self, failed: Option<bool>, admission: &Admission) -> Option<TripReason> {
         // Without a rule that needs the clock, any instant will do.
         let now = if self.needs_time { now() } else { self.epoch };
@@ -67,8 +67,8 @@ impl Rates {
         reason
     }
 
-    /// Counts a failure of an attempt with a duration that was counted at its head. Returns the rule that
-    /// is reached.
+    /// Counts a failure of an attempt with a duration that was counted at its head. Returns the
+    /// rule that is reached.
     pub(crate) fn count_late_failure(&self) -> Option<TripReason> {
         let (rate, counter) = self.failures.as_ref()?;
         let now = if counter.needs_time() {

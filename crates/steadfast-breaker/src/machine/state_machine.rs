@@ -45,8 +45,8 @@ pub(crate) struct Machine {
     pub(super) before: Option<BeforeOpening>,
 }
 
-/// The longest time after which a rejected attempt at a half-open breaker is worth a repeat. A probe
-/// may be answered at any time, and only the time at which its slot is reclaimed is known.
+/// The longest time after which a rejected attempt at a half-open breaker is worth a repeat. A
+/// probe may be answered at any time, and only the time at which its slot is reclaimed is known.
 const PROBED: Duration = Duration::from_secs(1);
 
 impl Machine {

@@ -13,8 +13,9 @@ const TOGETHER: Duration = Duration::from_secs(1);
 
 /// The consecutive failures since the last success.
 ///
-/// A lost HTTP/2 connection fails all its requests at once, which is one event and not fifty. Of the
-/// attempts that are lost within a second and were admitted before the streak began, one counts.
+/// A lost HTTP/2 connection fails all its requests at once, which is one event and not fifty. Of
+/// the attempts that are lost within a second and were admitted before the streak began, one
+/// counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FailureStreak {
     /// The number of streaks so far. An attempt carries the number at its admission, which shows

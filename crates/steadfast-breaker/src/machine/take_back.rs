@@ -28,14 +28,14 @@ impl Machine {
         }
     }
 
-    /// Takes back a failure. If it caused an opening that no rule supports any longer, the opening is
-    /// taken back as well. `rate_reached` is whether a rate supports it.
+    /// Takes back a failure. If it caused an opening that no rule supports any longer, the opening
+    /// is taken back as well. `rate_reached` is whether a rate supports it.
     pub(crate) fn take_back(&mut self, mark: Mark, rate_reached: bool) {
         let probed =
             (self.before).is_some_and(|before| matches!(before.phase, Phase::HalfOpen { .. }));
         if !probed {
-            // A success in between may have decayed the sum already. Then less evidence remains, but
-            // the endpoint serves.
+            // A success in between may have decayed the sum already. Then less evidence remains,
+            // but the endpoint serves.
             self.streak.take_back(mark.streak());
             self.window.remove_newest_failure();
             self.counters.take_back();

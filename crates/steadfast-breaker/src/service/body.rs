@@ -16,8 +16,8 @@ pin_project! {
     /// The response body of a service made by
     /// [`CircuitBreakerLayer::http`](crate::CircuitBreakerLayer::http).
     ///
-    /// If the body breaks, the attempt failed. If the body is read to its end or dropped before, the
-    /// verdict on the head remains.
+    /// If the body breaks, the attempt failed. If the body is read to its end or dropped before,
+    /// the verdict on the head remains.
     pub struct ResponseBody<B> {
         #[pin]
         inner: Watched<B, BodyEnd>,

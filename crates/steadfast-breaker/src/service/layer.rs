@@ -29,8 +29,8 @@ use crate::value::CircuitBreaker;
 /// [`ClassifyLayer`](steadfast_core::ClassifyLayer) next to the client the second.
 ///
 /// An attempt settles at its head, because its body may be a stream of minutes. If the body breaks
-/// later, the attempt is one more failure, and the streak resumes unless another success followed. A
-/// body that is complete or dropped changes nothing. A probe counts and releases its slot at its
+/// later, the attempt is one more failure, and the streak resumes unless another success followed.
+/// A body that is complete or dropped changes nothing. A probe counts and releases its slot at its
 /// head. If its body breaks, it is one more failure. The end of a body from before the last opening
 /// changes nothing.
 #[derive(Clone, Debug)]
@@ -116,8 +116,8 @@ impl CircuitBreakerLayer {
 impl CircuitBreakerLayer<ByResponse> {
     /// Creates a layer for an HTTP client.
     ///
-    /// The verdict comes from a [`ClassifyLayer`](steadfast_core::ClassifyLayer) next to the client,
-    /// or from the default HTTP classification. The body of the response becomes a
+    /// The verdict comes from a [`ClassifyLayer`](steadfast_core::ClassifyLayer) next to the
+    /// client, or from the default HTTP classification. The body of the response becomes a
     /// [`ResponseBody`](crate::ResponseBody).
     pub fn http(breaker: CircuitBreaker) -> Self {
         Self::with_mode(breaker, ByResponse::default())
@@ -125,8 +125,8 @@ impl CircuitBreakerLayer<ByResponse> {
 }
 
 impl CircuitBreakerLayer<ByGrpcStatus> {
-    /// Creates a layer for a gRPC client. The status of a call is in its trailers, or in its head if
-    /// there is no body.
+    /// Creates a layer for a gRPC client. The status of a call is in its trailers, or in its head
+    /// if there is no body.
     ///
     /// | Status | Effect |
     /// |---|---|
@@ -136,10 +136,10 @@ impl CircuitBreakerLayer<ByGrpcStatus> {
     /// | `OK`, and codes with which a working server rejects a call | success |
     ///
     /// A head with an HTTP status other than `200` and without a gRPC status counts as with
-    /// [`http`](Self::http). A `200` counts as a success until the trailers arrive. Trailers without
-    /// a status count as `UNKNOWN`. If the body is dropped before the trailers, the success remains.
-    /// A probe releases its slot at its head, because its body may be a stream of minutes, and
-    /// counts when its status arrives. If it is dropped before, it does not count.
+    /// [`http`](Self::http). A `200` counts as a success until the trailers arrive. Trailers
+    /// without a status count as `UNKNOWN`. If the body is dropped before the trailers, the success
+    /// remains. A probe releases its slot at its head, because its body may be a stream of minutes,
+    /// and counts when its status arrives. If it is dropped before, it does not count.
     pub fn grpc(breaker: CircuitBreaker) -> Self {
         Self::with_mode(breaker, ByGrpcStatus::default())
     }
@@ -149,9 +149,9 @@ impl<M> CircuitBreakerLayer<M> {
     /// Counts an attempt as timed out if its future is dropped `after` or later, before it
     /// resolved.
     ///
-    /// Defaults to off: a dropped future is a cancelled attempt, and no fault of the endpoint. Set it
-    /// in a stack with a timeout outside of this layer. The timeout drops the future, which would
-    /// otherwise not count. Use a value slightly below that timeout.
+    /// Defaults to off: a dropped future is a cancelled attempt, and no fault of the endpoint. Set
+    /// it in a stack with a timeout outside of this layer. The timeout drops the future, which
+    /// would otherwise not count. Use a value slightly below that timeout.
     pub fn abandoned_after(mut self, after: Duration) -> Self {
         self.abandoned_after = Some(after);
         self
@@ -159,11 +159,11 @@ impl<M> CircuitBreakerLayer<M> {
 
     /// Makes services pending while the breaker rejects, instead of failing requests.
     ///
-    /// For callers with work that can wait: a consumer of a queue, a balancer of tower. The task is woken
-    /// when an attempt may be admitted. `poll_ready` reserves the admission until `call`. The slot of
-    /// a probe is reclaimed after
-    /// [`probe_timeout`](crate::CircuitBreakerBuilder::probe_timeout). After a transition between the
-    /// two, `call` requests another admission and may reject.
+    /// For callers with work that can wait: a consumer of a queue, a balancer of tower. The task is
+    /// woken when an attempt may be admitted. `poll_ready` reserves the admission until `call`. The
+    /// slot of a probe is reclaimed after
+    /// [`probe_timeout`](crate::CircuitBreakerBuilder::probe_timeout). After a transition between
+    /// the two, `call` requests another admission and may reject.
     pub fn backpressure(mut self) -> Self {
         self.backpressure = true;
         self

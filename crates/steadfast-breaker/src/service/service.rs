@@ -13,8 +13,8 @@ use crate::value::CircuitBreaker;
 
 /// Rejects requests while its [`CircuitBreaker`] is open.
 ///
-/// Created by [`CircuitBreakerLayer`](crate::CircuitBreakerLayer). See the [crate docs](crate) for an
-/// example.
+/// Created by [`CircuitBreakerLayer`](crate::CircuitBreakerLayer). See the [crate docs](crate) for
+/// an example.
 #[derive(Debug)]
 pub struct CircuitBreakerService<S, M = ByResult> {
     inner: S,

@@ -14,8 +14,8 @@ use crate::value::Permit;
 /// Settles an attempt of a [`CircuitBreakerService`](crate::CircuitBreakerService) by the result of
 /// its inner service.
 ///
-/// The rule is a type parameter, because an implementation for every response would overlap with one
-/// for `Response<B>`. Implemented only by [`ByResult`], [`ByResultFn`], [`ByResponse`] and
+/// The rule is a type parameter, because an implementation for every response would overlap with
+/// one for `Response<B>`. Implemented only by [`ByResult`], [`ByResultFn`], [`ByResponse`] and
 /// [`ByGrpcStatus`](crate::ByGrpcStatus).
 #[diagnostic::on_unimplemented(
     message = "this circuit breaker cannot settle a service with the response `{Res}` and the error `{E}`",
@@ -36,7 +36,8 @@ pub trait Settle<Res, E>: sealed::Sealed {
 /// Counts `Ok` as a success and `Err` as a failure.
 ///
 /// An error that an inner layer has [classified](Classified) keeps its verdict, as does the
-/// [`Exhausted`] of a balancer or a retry layer. So the rejection of an inner breaker is no failure.
+/// [`Exhausted`] of a balancer or a retry layer. So the rejection of an inner breaker is no
+/// failure.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByResult {
     _private: (),

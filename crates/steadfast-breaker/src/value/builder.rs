@@ -6,7 +6,8 @@ use steadfast_core::layer::Observers;
 use steadfast_core::{EndpointName, InvalidConfig, Observer};
 
 use super::breaker::CircuitBreaker;
-use crate::machine::{Excess, Rate, RateLimits, Rules, Window};
+use crate::machine::trips::cusum::Excess;
+use crate::machine::{Rate, RateLimits, Rules, Window};
 
 /// Configures a [`CircuitBreaker`].
 ///
@@ -120,9 +121,10 @@ impl CircuitBreakerBuilder {
     /// Opens the breaker also at this number of failures in excess of `share` of the calls.
     ///
     /// Defaults to off. This is a CUSUM test: a failure adds its part above the share, a success
-    /// subtracts the share, and the sum is never negative. It needs no window that fits the outage. A smaller share of failures never opens the breaker; a larger one opens
-    /// it sooner. At a given false-alarm rate, no other rule detects the failure rate of its design
-    /// faster on average (Lorden, 1971).
+    /// subtracts the share, and the sum is never negative. It needs no window that fits the outage.
+    /// A smaller share of failures never opens the breaker; a larger one opens it sooner. At a
+    /// given false-alarm rate, no other rule detects the failure rate of its design faster on
+    /// average (Lorden, 1971).
     ///
     /// Beside 7 consecutive failures, 6 in excess of 22 % open the breaker falsely 0.98 times in
     /// 260 million calls if 5 % of them fail. If half of the calls fail, it opens after 20 in the
@@ -164,8 +166,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Opens the breaker also if at least this share of the calls of a window took `slow` or longer,
-    /// independent of their outcome.
+    /// Opens the breaker also if at least this share of the calls of a window took `slow` or
+    /// longer, independent of their outcome.
     ///
     /// Defaults to off. A call takes until its verdict, over HTTP until the head of its response. A
     /// cancelled call does not count. A slow probe has failed, independent of the share.

@@ -23,8 +23,8 @@ pub struct CircuitOpen {
 /// The source of the name.
 #[derive(Clone)]
 enum Name {
-    /// The clone of the breaker that rejected. A clone of the name would make the rejections of many
-    /// threads contend for one reference count.
+    /// The clone of the breaker that rejected. A clone of the name would make the rejections of
+    /// many threads contend for one reference count.
     Of(Arc<Handle>),
     Own(EndpointName),
 }
@@ -70,8 +70,8 @@ impl CircuitOpen {
         self.retry_in
     }
 
-    /// Creates the response of an HTTP server: `503`, with `retry-after` in whole seconds if the time
-    /// is known.
+    /// Creates the response of an HTTP server: `503`, with `retry-after` in whole seconds if the
+    /// time is known.
     #[must_use]
     pub fn to_response<B: Default>(&self) -> Response<B> {
         let mut response = Response::new(B::default());

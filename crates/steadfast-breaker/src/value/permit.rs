@@ -26,8 +26,8 @@ pub struct Permit<H: Hold = Attached> {
 
 /// The holder of a [`Permit`] with a counted reference to its breaker.
 pub struct Attached {
-    /// `None` after the attempt is settled, which moves the handle out. Without a reference to it, a
-    /// permit stays in registers during a short attempt.
+    /// `None` after the attempt is settled, which moves the handle out. Without a reference to it,
+    /// a permit stays in registers during a short attempt.
     handle: Option<Arc<Handle>>,
 }
 
@@ -122,10 +122,10 @@ impl Permit {
 
     /// Records the verdict on the attempt.
     ///
-    /// A failure after a [`head`](Self::head) that was a success is one more failure, and the streak
-    /// resumes unless another success followed. It counts only if the breaker has not opened since
-    /// the attempt was admitted. Any other verdict after the head changes nothing, except a rate
-    /// limit if those [count](crate::CircuitBreakerBuilder::rate_limits).
+    /// A failure after a [`head`](Self::head) that was a success is one more failure, and the
+    /// streak resumes unless another success followed. It counts only if the breaker has not opened
+    /// since the attempt was admitted. Any other verdict after the head changes nothing, except a
+    /// rate limit if those [count](crate::CircuitBreakerBuilder::rate_limits).
     #[inline]
     pub fn record(mut self, verdict: Verdict) {
         let (handle, progress) = (self.holder.handle.take(), self.progress);

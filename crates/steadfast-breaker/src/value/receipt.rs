@@ -31,9 +31,9 @@ impl CircuitBreaker {
     /// Takes back a failure that was no evidence about the peer. Returns whether it still had an
     /// effect.
     ///
-    /// A failure may turn out to be the fault of its request, for example because the request fails at
-    /// another peer too. If the breaker has opened and no rule is reached without this failure, the
-    /// opening is taken back as well. A receipt is valid once, and only for its breaker.
+    /// A failure may turn out to be the fault of its request, for example because the request fails
+    /// at another peer too. If the breaker has opened and no rule is reached without this failure,
+    /// the opening is taken back as well. A receipt is valid once, and only for its breaker.
     ///
     /// ```
     /// use steadfast_breaker::CircuitBreaker;

@@ -15,8 +15,8 @@ use super::builder::CircuitBreakerBuilder;
 /// Breakers by key: one for each host, tenant or route.
 ///
 /// The first request for a key creates its breaker. The number of breakers is limited, because keys
-/// often come from callers. For a new breaker, the least recently used closed one is removed. If none
-/// is closed, an open one is removed, and manually isolated or disabled ones last. Clones of a
+/// often come from callers. For a new breaker, the least recently used closed one is removed. If
+/// none is closed, an open one is removed, and manually isolated or disabled ones last. Clones of a
 /// removed breaker continue to work; the next request for its key creates a new one.
 ///
 /// ```
@@ -38,15 +38,15 @@ use super::builder::CircuitBreakerBuilder;
 ///
 /// # Names
 ///
-/// If events become metrics, each [name](CircuitBreakerBuilder::name) is a series, which remains with
-/// its last state when its breaker is removed. Name breakers by their keys only if there are few
-/// keys. Otherwise use one name for all.
+/// If events become metrics, each [name](CircuitBreakerBuilder::name) is a series, which remains
+/// with its last state when its breaker is removed. Name breakers by their keys only if there are
+/// few keys. Otherwise use one name for all.
 ///
 /// # Cost
 ///
 /// A known key costs a read lock for the time of a lookup, and the clone of a [`CircuitBreaker`]. A
-/// new key costs a write lock. If the registry is full, it also costs a scan of all breakers, of which
-/// an eighth is removed.
+/// new key costs a write lock. If the registry is full, it also costs a scan of all breakers, of
+/// which an eighth is removed.
 #[derive(Clone)]
 pub struct BreakerRegistry<K> {
     inner: Arc<Inner<K>>,

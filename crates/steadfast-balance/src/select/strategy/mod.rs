@@ -1,9 +1,11 @@
 //! The rules that choose one of the candidates for a request.
 
+mod headroom;
+mod least_loaded;
 mod named;
 mod pick_fn;
 mod rendezvous;
-mod round;
+mod round_robin;
 mod scored;
 
 pub use self::pick_fn::{PickFn, pick_fn};
@@ -57,13 +59,6 @@ pub enum Strategy {
     Sticky,
 }
 
-/// The smallest health that counts. An endpoint that never succeeds still gets a few requests, so
-/// that its recovery is seen.
-const LEAST_HEALTH: f64 = 0.1;
-/// The smallest latency that counts, in seconds. If two endpoints respond at once, the less loaded
-/// one is chosen.
-const SHORTEST: f64 = 1e-6;
-
 impl Pick for Strategy {
     fn pick<'a>(
         &self,
@@ -72,13 +67,13 @@ impl Pick for Strategy {
     ) -> Option<Candidate<'a>> {
         match self {
             Self::Failover => None,
-            Self::RoundRobin => round::next(request, candidates),
-            Self::LeastLoaded => least_loaded(candidates),
+            Self::RoundRobin => round_robin::next(request, candidates),
+            Self::LeastLoaded => least_loaded::pick(candidates),
             Self::Scored => Scored::default().pick(request, candidates),
-            Self::Headroom => most_headroom(candidates),
+            Self::Headroom => headroom::pick(candidates),
             Self::Sticky => match request.affinity_key() {
                 Some(key) => rendezvous::owner(key, candidates),
-                None => least_loaded(candidates),
+                None => least_loaded::pick(candidates),
             },
         }
     }
@@ -90,82 +85,6 @@ impl Pick for Strategy {
             _ => Sample::All,
         }
     }
-}
-
-/// Returns the candidate with the least work.
-fn least_loaded<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
-    let (mut all_limited, mut fastest) = (true, f64::INFINITY);
-    // Candidates with a success compare by work. The others compare by load.
-    let (mut known, mut unknown) = (Least::default(), Least::default());
-    for candidate in candidates.iter() {
-        all_limited &= candidate.is_limited();
-        let load = load(&candidate);
-        if let Some(latency) = candidate.latency_seconds() {
-            let latency = latency.max(SHORTEST);
-            if latency < fastest {
-                fastest = latency;
-            }
-            known.take(load * latency, candidate);
-        } else if candidate.is_untried() {
-            unknown.take(load, candidate);
-        } else {
-            // Slightly more than an untried endpoint: this one may only refuse or hang.
-            unknown.take(load * (1.0 + f64::EPSILON), candidate);
-        }
-    }
-    if all_limited
-        && candidates
-            .iter()
-            .all(|candidate| candidate.rate().is_some())
-    {
-        // Capacity is scarce, so the candidate with the most saved-up rate is first. Each
-        // candidate then gets as much as its send rate allows.
-        return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
-    }
-    // The unknown latency may be as good as the fastest one, so this endpoint is worth an attempt.
-    if unknown.value * fastest <= known.value {
-        unknown.candidate.or(known.candidate)
-    } else {
-        known.candidate.or(unknown.candidate)
-    }
-}
-
-/// The candidate with the least value so far. If several are equal, it is the first.
-struct Least<'a> {
-    value: f64,
-    candidate: Option<Candidate<'a>>,
-}
-
-impl Default for Least<'_> {
-    fn default() -> Self {
-        Self {
-            value: f64::INFINITY,
-            candidate: None,
-        }
-    }
-}
-
-impl<'a> Least<'a> {
-    #[inline]
-    fn take(&mut self, value: f64, candidate: Candidate<'a>) {
-        if value < self.value {
-            self.value = value;
-            self.candidate = Some(candidate);
-        }
-    }
-}
-
-/// Returns the candidate with the largest remaining share of its quota.
-fn most_headroom<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
-    candidates.min_by(|candidate| (-candidate.headroom().unwrap_or(1.0), load(candidate)))
-}
-
-/// Returns the load of the endpoint with one more request.
-fn load(candidate: &Candidate<'_>) -> f64 {
-    // If the health divided only once, a failing endpoint would get its fair share. Squared, it
-    // gets less, and still enough to show its recovery.
-    let health = candidate.health().max(LEAST_HEALTH);
-    (f64::from(candidate.in_flight()) + 1.0) / (health * health * candidate.weight())
 }
 
 #[cfg(test)]

@@ -8,33 +8,44 @@ use steadfast_core::InvalidConfig;
 
 use super::Strategy;
 
-/// Each strategy with its name in a configuration.
-const NAMES: [(&str, Strategy); 6] = [
-    ("failover", Strategy::Failover),
-    ("round_robin", Strategy::RoundRobin),
-    ("least_loaded", Strategy::LeastLoaded),
-    ("scored", Strategy::Scored),
-    ("headroom", Strategy::Headroom),
-    ("sticky", Strategy::Sticky),
+/// All strategies, for the parser.
+const ALL: [Strategy; 6] = [
+    Strategy::Failover,
+    Strategy::RoundRobin,
+    Strategy::LeastLoaded,
+    Strategy::Scored,
+    Strategy::Headroom,
+    Strategy::Sticky,
 ];
+
+/// Returns the name in a configuration.
+const fn name(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::Failover => "failover",
+        Strategy::RoundRobin => "round_robin",
+        Strategy::LeastLoaded => "least_loaded",
+        Strategy::Scored => "scored",
+        Strategy::Headroom => "headroom",
+        Strategy::Sticky => "sticky",
+    }
+}
 
 impl FromStr for Strategy {
     type Err = InvalidConfig;
 
     /// Parses a name in snake case, such as `least_loaded`.
-    fn from_str(name: &str) -> Result<Self, InvalidConfig> {
-        let known = NAMES.iter().find(|(known, _)| *known == name);
-        known.map(|(_, strategy)| *strategy).ok_or_else(|| {
+    fn from_str(text: &str) -> Result<Self, InvalidConfig> {
+        let known = ALL.into_iter().find(|strategy| name(*strategy) == text);
+        known.ok_or_else(|| {
             let rule = "must be failover, round_robin, least_loaded, scored, headroom or sticky";
-            InvalidConfig::new("strategy", name, rule)
+            InvalidConfig::new("strategy", text, rule)
         })
     }
 }
 
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = NAMES.iter().find(|(_, strategy)| strategy == self);
-        f.write_str(known.map_or("", |(name, _)| name))
+        f.write_str(name(*self))
     }
 }
 
@@ -44,13 +55,12 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for (name, strategy) in NAMES {
-            assert_eq!(name.parse::<Strategy>().unwrap(), strategy);
-            assert_eq!(strategy.to_string(), name);
+        let error = "fastest".parse::<Strategy>().unwrap_err();
+        assert_eq!(error.field(), "strategy");
+        for strategy in ALL {
+            let name = strategy.to_string();
+            assert_eq!(name.parse::<Strategy>(), Ok(strategy));
+            assert!(error.to_string().contains(&name), "{error}");
         }
-        assert_eq!(
-            "fastest".parse::<Strategy>().unwrap_err().field(),
-            "strategy"
-        );
     }
 }

@@ -169,8 +169,8 @@ async fn error_or_cancellation_of_a_probe_keeps_the_limit_of_one() {
 }
 
 /// A completion may take minutes, and a hanging attempt never ends. The endpoint stood idle for
-/// that time after each cooldown. Refusals arrive fast: an attempt without a refusal after twice the
-/// time of the last one was accepted.
+/// that time after each cooldown. Refusals arrive fast: an attempt without a refusal after twice
+/// the time of the last one was accepted.
 #[tokio::test(start_paused = true)]
 async fn slow_probe_admits_others_after_twice_the_refusal_time() {
     let net = Net::new();

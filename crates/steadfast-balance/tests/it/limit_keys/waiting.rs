@@ -24,7 +24,8 @@ async fn spawn_waiter(service: &EndpointBalance<Client>, model: &str) -> JoinHan
     waiter
 }
 
-/// Requests for an unlimited model waited behind the waiters of a limited one, at the same endpoint.
+/// Requests for an unlimited model waited behind the waiters of a limited one, at the same
+/// endpoint.
 #[tokio::test(start_paused = true)]
 async fn waiters_of_limited_key_do_not_block_other_keys() {
     for names in [&["a"][..], &["a", "b"]] {
@@ -183,7 +184,8 @@ async fn overload_of_one_key_leaves_patience_of_other_keys() {
     waiter.abort();
 }
 
-/// A slot of the limits of all requests belongs to the first waiter, whatever the key of a newcomer.
+/// A slot of the limits of all requests belongs to the first waiter, whatever the key of a
+/// newcomer.
 #[tokio::test(start_paused = true)]
 async fn newcomer_with_other_key_does_not_take_slot_of_shared_limit() {
     let net = Net::new();

@@ -105,8 +105,8 @@ async fn send_at_random(
     statuses.into_iter().filter(|status| *status != 200).count()
 }
 
-/// At 3 bad requests per second beside 10 good ones, 84 of 200 good callers received 503, because the
-/// breakers of all healthy endpoints opened.
+/// At 3 bad requests per second beside 10 good ones, 84 of 200 good callers received 503, because
+/// the breakers of all healthy endpoints opened.
 #[tokio::test(start_paused = true)]
 async fn bad_requests_fail_no_good_request() {
     for names in [&["a", "b"][..], &["a", "b", "c"]] {
@@ -129,7 +129,8 @@ async fn bad_requests_fail_no_good_request() {
     }
 }
 
-/// Their failures arrive before any of them has failed elsewhere, and open the breaker for a moment.
+/// Their failures arrive before any of them has failed elsewhere, and open the breaker for a
+/// moment.
 #[tokio::test(start_paused = true)]
 async fn burst_of_bad_requests_leaves_breakers_closed() {
     let timeout = || Err(Classified::new(Verdict::new(Class::Timeout), "late").into());

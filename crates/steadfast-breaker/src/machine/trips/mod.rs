@@ -1,14 +1,17 @@
-//! Why a breaker opens: the reasons, and the registry of the trip rules with a counter of their own.
+//! Why a breaker opens: the reasons, and the registry of the trip rules with a counter of their
+//! own.
 //!
-//! Such a rule is a file with its numbers, their check and its counter, such as [`cusum`](super::cusum).
-//! It has a [`TripReason`], a field of [`CountingRules`] and [`Counters`], and a line in each of their
-//! functions.
+//! Such a rule is a file with its numbers, their check and its counter, such as [`cusum`].
+//! It has a [`TripReason`], a field of [`CountingRules`] and [`Counters`], and a line in each of
+//! their functions.
+
+pub(crate) mod cusum;
 
 use std::fmt;
 
 use steadfast_core::InvalidConfig;
 
-use super::cusum::{Cusum, Excess};
+use self::cusum::{Cusum, Excess};
 
 /// The reason why a breaker opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
