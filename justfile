@@ -2,7 +2,7 @@
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
 
 # All checks of CI, in its order
-ci: fmt modules sizes pictures clippy docs public-items test models quickstart examples lab-test comparison lab lab-benches features deny unused tree
+ci: fmt modules sizes test-table prose pictures clippy docs public-items test models quickstart examples lab-test comparison lab lab-benches features deny unused tree
 
 # The format of the code
 fmt:
@@ -16,6 +16,14 @@ modules:
 # Bounds on the length of files and functions, and on the share of documentation
 sizes:
     scripts/sizes
+
+# Each file of tests has its row in tests/README.md
+test-table:
+    scripts/test-table
+
+# Unidiomatic words in docs and comments, and lines that are too long
+prose:
+    scripts/prose
 
 # The pictures of the guides are the ones that their script draws
 pictures:

@@ -71,7 +71,8 @@ async fn lost_connection_under_50_streams_counts_one_failure() {
     assert_idle(&ai);
 }
 
-/// Each stream of the lost connection was billed, so the budget ran dry: of 100 requests, 65 failed.
+/// Each stream of the lost connection was billed, so the budget ran dry: of 100 requests, 65
+/// failed.
 #[tokio::test]
 async fn lost_connection_under_200_streams_fails_no_repeatable_request() {
     let [primary] = upstreams(["primary"]).await;

@@ -1,4 +1,5 @@
-//! The tower contract: each layer over the service of the testkit that checks it, under random load.
+//! The tower contract: each layer over the service of the testkit that checks it, under random
+//! load.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -54,7 +55,8 @@ where
     })
 }
 
-/// Sends [`REQUESTS`] requests through clones of `service`, and drops some of them at random instants.
+/// Sends [`REQUESTS`] requests through clones of `service`, and drops some of them at random
+/// instants.
 async fn send_and_drop_requests<S, B>(service: S)
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,

@@ -163,8 +163,8 @@ async fn answer_of_limited_endpoint_has_time_of_soonest_endpoint() {
     );
 }
 
-/// A client as the SDK of OpenAI: two retries, `x-should-retry` first, a hint up to 60 s, otherwise a
-/// backoff. Returns the status of the last answer.
+/// A client as the SDK of OpenAI: two retries, `x-should-retry` first, a hint up to 60 s, otherwise
+/// a backoff. Returns the status of the last answer.
 async fn send_as_sdk(ai: &AiStack) -> u16 {
     let mut backoff = SECOND / 2;
     for retries_left in [2, 1, 0] {
