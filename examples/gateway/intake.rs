@@ -16,7 +16,10 @@ use super::reject::{reject, unavailable};
 const KIB: usize = 1024;
 /// A body that reaches this size gets room for the rest at once. Room that stays empty uses no memory,
 /// while each growth would copy the body. A smaller body gets no room for data that was only announced.
-const GROWN: usize = 1024 * KIB;
+const GROWN: usize = 128 * KIB;
+/// The least room of such a body. glibc maps an allocation of this size and unmaps it at once. It would
+/// keep a smaller one for later, so the memory of an attack would stay with the process.
+const MAPPED: usize = 32 * 1024 * KIB + 1;
 
 /// The bound on the bytes of all bodies together, and the limits of each body.
 #[derive(Clone, Debug)]
@@ -94,7 +97,7 @@ impl Intake {
             let all = size.unwrap_or(self.limits.max_body).max(length);
             let room = match length < GROWN {
                 true => all.min(2 * length),
-                false => all,
+                false => all.max(MAPPED),
             };
             held.data.reserve_exact(room - held.data.len());
         }

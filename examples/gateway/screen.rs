@@ -87,18 +87,25 @@ impl Screen {
             ));
         }
         match *request.method() {
-            Method::CONNECT | Method::TRACE => {
+            Method::OPTIONS => Some((StatusCode::NO_CONTENT, [(ALLOW, METHODS)]).into_response()),
+            Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::PUT
+            | Method::PATCH
+            | Method::DELETE => has_upgrade(headers).then(|| {
+                reject(
+                    StatusCode::NOT_IMPLEMENTED,
+                    "upgrades are not passed on",
+                    "upgrade_not_supported",
+                )
+            }),
+            // Servers know further names for `TRACE`, such as `TRACK`.
+            _ => {
                 let status = StatusCode::METHOD_NOT_ALLOWED;
                 let answer = reject(status, "the method is not passed on", "method_not_allowed");
                 Some(([(ALLOW, METHODS)], answer).into_response())
             }
-            Method::OPTIONS => Some((StatusCode::NO_CONTENT, [(ALLOW, METHODS)]).into_response()),
-            _ if has_upgrade(headers) => Some(reject(
-                StatusCode::NOT_IMPLEMENTED,
-                "upgrades are not passed on",
-                "upgrade_not_supported",
-            )),
-            _ => None,
         }
     }
 
