@@ -26,6 +26,9 @@ const ARGS: [&str; 2] = ["--config", "/dev/stdin"];
 pub(crate) struct GatewayProcess {
     child: Child,
     pub(crate) addr: SocketAddr,
+    /// The operators' address, if the configuration has one.
+    admin: Option<SocketAddr>,
+    output: Arc<Mutex<Vec<u8>>>,
 }
 
 impl GatewayProcess {
@@ -55,7 +58,21 @@ impl GatewayProcess {
         let Some(addr) = in_time(addresses.recv()).await else {
             panic!("{}", text_of(&output));
         };
-        Self { child, addr }
+        let admin = match config.contains("\nadmin = ") {
+            true => in_time(addresses.recv()).await,
+            false => None,
+        };
+        Self {
+            child,
+            addr,
+            admin,
+            output,
+        }
+    }
+
+    /// Returns the operators' address.
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.admin.expect("an address in the configuration")
     }
 
     /// Sends a signal, such as `TERM`.
@@ -91,6 +108,11 @@ impl GatewayProcess {
         println!("{attack}: {before} KiB before, {now} KiB after, {peak} KiB at the peak");
         let grown = peak.saturating_sub(before);
         assert!(grown <= bound << 10, "{attack}: {grown} KiB more");
+    }
+
+    /// Returns all that it has printed.
+    pub(super) fn output(&self) -> String {
+        text_of(&self.output)
     }
 }
 

@@ -1,8 +1,7 @@
 //! HTTP/2 requests that would be two requests, or another request, in HTTP/1.
 
-use stack_tests::raw::{Frame, connect, frame, frames, header_block, preface};
+use stack_tests::raw::request_http2;
 use steadfast_testkit::Upstream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::gateway::{CHAT, Gateway, in_time};
 
@@ -86,41 +85,16 @@ const MALFORMED: &[Fields] = &[
     ],
 ];
 
-/// Sends one request with the body `{}`, and waits for its end or the end of the connection.
-async fn attack(gateway: &Gateway, fields: Fields) {
-    let mut stream = connect(gateway.addr).await;
-    let block = header_block(fields);
-    let head = frame(Frame::HEADERS, Frame::END_HEADERS, 1, &block);
-    let body = frame(Frame::DATA, Frame::END_STREAM, 1, b"{}");
-    let sent = [preface(), head, body].concat();
-    let _ = stream.write_all(&sent).await;
-    let mut answers = Vec::new();
-    let is_end = |it: &Frame| {
-        let reset = it.kind == Frame::RST_STREAM || it.kind == Frame::GOAWAY;
-        let end = it.stream == 1 && it.flags & Frame::END_STREAM != 0 && it.kind <= Frame::HEADERS;
-        reset || end
-    };
-    while !frames(&answers).iter().any(is_end) {
-        match in_time(stream.read_buf(&mut answers)).await {
-            Ok(read) if read > 0 => {}
-            _ => return,
-        }
-    }
-}
-
 #[tokio::test]
 async fn malformed_http2_request_reaches_no_endpoint() {
     let upstream = Upstream::start().await.unwrap();
     let gateway = Gateway::over(&[&upstream]).await;
-    attack(
-        &gateway,
-        &[METHOD, SCHEME, PATH, AUTHORITY, ("content-length", "2")],
-    )
-    .await;
+    let valid = &[METHOD, SCHEME, PATH, AUTHORITY, ("content-length", "2")];
+    in_time(request_http2(gateway.addr, valid, Some(b"{}"))).await;
     assert_eq!(upstream.counts().requests, 1, "a valid request arrives");
     upstream.clear_log();
     for fields in MALFORMED {
-        attack(&gateway, fields).await;
+        in_time(request_http2(gateway.addr, fields, Some(b"{}"))).await;
         assert!(
             upstream.log().is_empty(),
             "{fields:?}: {:?}",

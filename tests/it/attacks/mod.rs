@@ -4,19 +4,33 @@
 //! run the gateway as a child process and print its figures: `just attacks` runs them in full size.
 
 mod bombs;
+mod browsers;
 mod callers;
 pub(crate) mod child;
+mod credentials;
 mod disconnects;
 mod events;
+mod exposed;
+mod forged;
 mod gzip;
 mod hints;
 mod http2_floods;
 mod http2_requests;
 mod incomplete_heads;
+mod markers;
+mod memory;
+mod methods;
+mod scans;
 mod servers;
+mod shutdown;
+mod slow_clients;
 mod smuggling;
+mod total;
 
 use std::env;
+
+use self::child::GatewayProcess;
+use crate::gateway::endpoint_table;
 
 /// Returns `full` if the attacks run in full size, and otherwise `ci`.
 fn scaled(ci: usize, full: usize) -> usize {
@@ -36,3 +50,12 @@ const COMPLETION: &str = concat!(
     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 121\r\n\r\n",
     r#"{"id":"x","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"}}],"model":"mmm" }"#,
 );
+
+/// The key of an endpoint.
+const KEY: &str = "key-of-endpoint";
+
+/// Starts a gateway over an endpoint with [`KEY`].
+async fn gateway_with_key(url: &str) -> GatewayProcess {
+    let table = endpoint_table("keyed", url) + "api_key_env = 'STEADFAST_TEST_KEY'\n";
+    GatewayProcess::start(&table, &[("STEADFAST_TEST_KEY", KEY)]).await
+}

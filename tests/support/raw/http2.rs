@@ -1,5 +1,11 @@
 //! Frames of HTTP/2, written and read by hand (RFC 9113, RFC 7541).
 
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::connect;
+
 /// A frame that a server sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -36,6 +42,13 @@ impl Frame {
     pub const END_STREAM: u8 = 1;
     /// The flag of the last frame of a header block.
     pub const END_HEADERS: u8 = 4;
+
+    /// Returns whether it ends the only request of a connection.
+    fn ends_request(&self) -> bool {
+        let is_answer = self.stream == 1 && self.kind <= Self::HEADERS;
+        matches!(self.kind, Self::RST_STREAM | Self::GOAWAY)
+            || is_answer && self.flags & Self::END_STREAM != 0
+    }
 }
 
 /// Writes the preface of a client, with empty settings.
@@ -68,6 +81,42 @@ pub fn get(stream: u32, path: &str) -> Vec<u8> {
     ]);
     let flags = Frame::END_HEADERS | Frame::END_STREAM;
     frame(Frame::HEADERS, flags, stream, &block)
+}
+
+/// Sends one request on a connection of its own, and returns the frames of the server up to the end
+/// of the answer, a reset, or the end of the connection.
+///
+/// # Panics
+///
+/// If the server refuses the connection.
+pub async fn request_http2(
+    addr: SocketAddr,
+    fields: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Vec<Frame> {
+    let mut stream = connect(addr).await;
+    let mut sent = preface();
+    let block = header_block(fields);
+    match body {
+        Some(body) => {
+            sent.extend(frame(Frame::HEADERS, Frame::END_HEADERS, 1, &block));
+            sent.extend(frame(Frame::DATA, Frame::END_STREAM, 1, body));
+        }
+        None => {
+            let flags = Frame::END_HEADERS | Frame::END_STREAM;
+            sent.extend(frame(Frame::HEADERS, flags, 1, &block));
+        }
+    }
+    // A server may close the connection at once, and its frames count nevertheless.
+    let _ = stream.write_all(&sent).await;
+    let mut bytes = Vec::new();
+    loop {
+        let answer = frames(&bytes);
+        let ended = answer.iter().any(Frame::ends_request);
+        if ended || !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
+            return answer;
+        }
+    }
 }
 
 /// Writes a CONTINUATION frame that does not end its block.

@@ -11,7 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-pub use self::http2::{Frame, continuation, frame, frames, get, header_block, preface};
+pub use self::http2::{
+    Frame, continuation, frame, frames, get, header_block, preface, request_http2,
+};
 pub use self::server::RawServer;
 
 /// A request that ends its connection, to find the end of the answers before it.
