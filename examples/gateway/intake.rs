@@ -9,18 +9,12 @@ use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use super::growing::Growing;
 use super::limits::Limits;
 use super::reject::{reject, unavailable};
 
 /// The unit of the bound on all bodies.
 const KIB: usize = 1024;
-/// A body that reaches this size gets room for the rest at once. Room that stays empty uses no memory,
-/// while each growth would copy the body. A smaller body gets no room for data that was only announced.
-const GROWN: usize = 128 * KIB;
-/// The least room of such a body. glibc maps an allocation of this size and unmaps it at once. It would
-/// keep a smaller one for later, so the memory of an attack would stay with the process.
-const MAPPED: usize = 32 * 1024 * KIB + 1;
-
 /// The bound on the bytes of all bodies together, and the limits of each body.
 #[derive(Clone, Debug)]
 pub(crate) struct Intake {
@@ -46,7 +40,7 @@ pub(crate) enum Unread {
 
 /// The data of a body, with its share of the memory until the last reference to it is dropped.
 struct Held {
-    data: Vec<u8>,
+    data: Growing,
     share: Option<OwnedSemaphorePermit>,
 }
 
@@ -66,9 +60,11 @@ impl Intake {
             return Err(Unread::Announced(self.limits.max_body));
         }
         // At most `max_body`, so it fits.
-        let size = hint.exact().map(|size| size as usize);
+        let room = hint
+            .exact()
+            .map_or(self.limits.max_body, |size| size as usize);
         let mut held = Held {
-            data: Vec::new(),
+            data: Growing::new(),
             share: None,
         };
         let start = Instant::now();
@@ -79,7 +75,7 @@ impl Intake {
                 Ok(Some(Err(_))) => return Err(Unread::Broken),
                 Ok(Some(Ok(frame))) => {
                     if let Some(data) = frame.data_ref() {
-                        self.push(&mut held, data, size)?;
+                        self.push(&mut held, data, room)?;
                     }
                 }
                 Ok(None) => return Ok(held.into_bytes()),
@@ -87,22 +83,14 @@ impl Intake {
         }
     }
 
-    fn push(&self, held: &mut Held, data: &[u8], size: Option<usize>) -> Result<(), Unread> {
+    fn push(&self, held: &mut Held, data: &[u8], room: usize) -> Result<(), Unread> {
         let length = held.data.len() + data.len();
         if length > self.limits.max_body {
             return Err(Unread::TooLarge(self.limits.max_body));
         }
         self.reserve(held, length)?;
-        if held.data.capacity() < length {
-            let all = size.unwrap_or(self.limits.max_body).max(length);
-            let room = match length < GROWN {
-                true => all.min(2 * length),
-                false => all.max(MAPPED),
-            };
-            held.data.reserve_exact(room - held.data.len());
-        }
-        held.data.extend_from_slice(data);
-        Ok(())
+        // Pages that the system does not have are memory beyond the bound.
+        held.data.push(data, room).map_err(|_| Unread::NoMemory)
     }
 
     /// Takes the memory for `length` bytes. Data that was not received takes none: a client could
@@ -128,7 +116,7 @@ impl Intake {
 
 impl Held {
     fn into_bytes(self) -> Bytes {
-        if self.data.is_empty() {
+        if self.data.len() == 0 {
             return Bytes::new();
         }
         Bytes::from_owner(self)
@@ -137,7 +125,7 @@ impl Held {
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
-        &self.data
+        self.data.as_ref()
     }
 }
 

@@ -84,6 +84,21 @@ impl Limits {
         Ok(())
     }
 
+    /// Lowers the number of connections to the descriptors of the process. A request needs one for its
+    /// client and one for its endpoint.
+    pub(crate) fn fit(&mut self, descriptors: u64) {
+        let fitting = (descriptors / 2).saturating_sub(OTHER_DESCRIPTORS).max(1);
+        let fitting = u32::try_from(fitting).unwrap_or(u32::MAX);
+        if fitting < self.max_connections {
+            tracing::warn!(
+                descriptors,
+                max_connections = fitting,
+                "the limit of descriptors lowers the number of connections"
+            );
+            self.max_connections = fitting;
+        }
+    }
+
     /// Returns the time that a body of `received` bytes may have taken.
     pub(crate) fn body_time(&self, received: usize) -> Duration {
         let earned = received as f64 / f64::from(self.body_rate);
@@ -91,6 +106,9 @@ impl Limits {
             .saturating_add(Duration::try_from_secs_f64(earned).unwrap_or(Duration::MAX))
     }
 }
+
+/// Half of the descriptors for other purposes: logs, timers, listeners, idle connections.
+const OTHER_DESCRIPTORS: u64 = 32;
 
 /// The largest `body_memory`. Its permits of 1 KiB fit into `u32`.
 const MAX_MEMORY: u64 = 1 << 40;

@@ -45,6 +45,7 @@
 
 mod config;
 mod forward;
+mod growing;
 mod headers;
 mod intake;
 mod limits;

@@ -15,6 +15,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::{Config, admin_router, install_metrics, keep_up, router, serve, stop_signal};
 
+/// The descriptors that the process uses at most. Some systems have no limit of their own.
+const MAX_DESCRIPTORS: u64 = 1 << 20;
+
 /// Forwards requests under /v1 to the endpoints of a configuration.
 #[derive(Debug, Parser)]
 struct Args {
@@ -52,7 +55,11 @@ pub async fn program(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-async fn run(config: Config) -> Result<(), BoxError> {
+async fn run(mut config: Config) -> Result<(), BoxError> {
+    // The soft limit of most systems is 1024, and a process may raise it.
+    if let Ok(descriptors) = rlimit::increase_nofile_limit(MAX_DESCRIPTORS) {
+        config.limits.fit(descriptors);
+    }
     let prometheus = install_metrics()?;
     tokio::spawn(keep_up(prometheus.clone()));
     let stop = stop_signal()?;

@@ -79,6 +79,8 @@ impl Server {
                 Err(error) if is_of_client(&error) => continue,
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
+                    // An incomplete client must not keep a descriptor from the others.
+                    self.open.evict();
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

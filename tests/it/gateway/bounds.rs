@@ -5,13 +5,14 @@ use std::time::Duration;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use stack_tests::SECOND;
+use stack_tests::{SECOND, rerun, rerun_input};
 use steadfast_testkit::{Reply, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use super::{CHAT, Gateway, REQUEST, endpoint_table, header, in_time, json};
+use super::{CHAT, Gateway, REQUEST, body_of, endpoint_table, header, in_time, json, new_client};
+use crate::attacks::child::GatewayProcess;
 
 const DOWN: &str = "http://127.0.0.1:1/v1";
 const MIB: usize = 1 << 20;
@@ -173,6 +174,38 @@ async fn connection_beyond_bound_gets_503_while_all_are_busy() {
     drop(busy);
     gateway.until(|stack| stack.snapshot().in_flight == 0).await;
     assert_eq!(gateway.post(CHAT, REQUEST).await.status(), 200);
+}
+
+/// A process has 1024 descriptors by default, and a connection that is not accepted waits.
+#[tokio::test]
+async fn incomplete_requests_do_not_use_up_descriptors() {
+    if rerun_input().is_none() {
+        rerun(
+            "gateway::bounds::incomplete_requests_do_not_use_up_descriptors",
+            "300",
+            "",
+        )
+        .await;
+        return;
+    }
+    let upstream = Upstream::start().await.unwrap();
+    let endpoint = endpoint_table("a", &upstream.url());
+    for settings in ["", "[limits]\nmax_connections = 8\n"] {
+        let gateway = GatewayProcess::start(&format!("{settings}{endpoint}"), &[]).await;
+        let mut held = Vec::new();
+        for _ in 0..270 {
+            let mut socket = TcpStream::connect(gateway.addr).await.unwrap();
+            // The gateway may have closed it.
+            let _ = socket.write_all(b"POST /v1/").await;
+            held.push(socket);
+        }
+        for _ in 0..20 {
+            let request = Request::post(format!("http://{}{CHAT}", gateway.addr));
+            let answer =
+                new_client(Version::HTTP_11).request(request.body(body_of(REQUEST)).unwrap());
+            assert_eq!(in_time(answer).await.unwrap().status(), 200);
+        }
+    }
 }
 
 #[tokio::test]
