@@ -74,6 +74,24 @@ async fn unfinished_request_ends_after_its_timeout() {
     assert_eq!(upstream.counts().requests, 0);
 }
 
+/// The time of a used connection is longer, and a client could hold it with the start of a head.
+#[tokio::test(start_paused = true)]
+async fn unfinished_second_head_ends_after_its_timeout() {
+    let upstream = Upstream::start().await.unwrap();
+    let settings = "[limits]\nhead_timeout = '5s'\nidle_timeout = '60s'\n";
+    let gateway = Gateway::with(settings, &endpoint_table("a", &upstream.url())).await;
+    let mut socket = gateway
+        .connect(complete() + "POST /v1/models HTTP/1.1\r\nx: ")
+        .await;
+    let mut status = [0; 13];
+    in_time(socket.read_exact(&mut status)).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200 ");
+    let start = Instant::now();
+    rest(&mut socket).await;
+    let took = start.elapsed();
+    assert!(took >= 4 * SECOND && took < 10 * SECOND, "{took:?}");
+}
+
 /// A slow upload is not a dead one, and a trickle must not hold memory for hours.
 #[tokio::test(start_paused = true)]
 async fn body_with_progress_is_read_and_trickle_ends() {
