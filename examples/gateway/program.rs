@@ -29,7 +29,7 @@ struct Args {
     check: bool,
 }
 
-/// Runs the program with a command line, whose first argument is its name.
+/// Runs the program with a command line. Its first argument is the name of the program.
 ///
 /// It logs for the whole process, so call it once.
 pub async fn program(args: impl IntoIterator<Item = OsString>) -> ExitCode {

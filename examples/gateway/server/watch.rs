@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 pub(crate) struct Watch {
     /// A head was complete.
     begun: AtomicBool,
-    /// The requests that were read completely, and whose answer has not ended.
+    /// The requests that were read completely, until the end of their answer.
     complete: AtomicUsize,
     /// The requests that wait for this server and not for the client.
     working: AtomicUsize,
