@@ -49,7 +49,7 @@ test:
 
 # The attacks on the gateway in full size, with figures of memory and latency
 attacks:
-    STEADFAST_ATTACKS=full cargo test --release -p stack-tests --all-features --test it attacks:: -- --nocapture --test-threads 1
+    STEADFAST_ATTACKS=full cargo test -p stack-tests --all-features --test it attacks:: -- --nocapture --test-threads 1
 
 # Every interleaving of a few threads at a breaker, as loom finds them
 models:

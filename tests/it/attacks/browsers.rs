@@ -66,7 +66,8 @@ async fn request_of_foreign_page_reaches_no_endpoint() {
         "http://localhost@evil.example/v1/models",
     ];
     let absolute = absolute.map(|target| request(&format!("GET {target}"), "host: localhost"));
-    for request in foreign.chain(absolute) {
+    let no_host = "GET /v1/models HTTP/1.0\r\n\r\n".to_owned();
+    for request in foreign.chain(absolute).chain([no_host]) {
         let answers = in_time(exchange(gateway.addr, request.as_bytes())).await;
         let found = statuses(&answers);
         assert!((400..500).contains(&found[0]), "{request:?}: {found:?}");
@@ -92,6 +93,8 @@ async fn http2_request_for_foreign_host_reaches_no_endpoint() {
         ("evil.example:80", Some("localhost")),
         ("localhost@evil.example", None),
         ("localhost", Some("evil.example")),
+        ("", Some("evil.example")),
+        ("", None),
     ] {
         let mut fields = vec![
             (":method", "GET"),
@@ -100,6 +103,7 @@ async fn http2_request_for_foreign_host_reaches_no_endpoint() {
             (":authority", authority),
         ];
         fields.extend(host.map(|host| ("host", host)));
+        fields.retain(|(_, value)| !value.is_empty());
         let answer = in_time(request_http2(gateway.addr, &fields, None)).await;
         let ended = answer
             .iter()
