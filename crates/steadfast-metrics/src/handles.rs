@@ -1,4 +1,5 @@
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 use steadfast_core::{Class, EndpointName};
@@ -21,21 +22,21 @@ pub(crate) struct Handles {
 }
 
 #[derive(Debug)]
-pub(crate) struct Start {
-    pub(crate) started: Counter,
-    pub(crate) in_flight: Gauge,
+struct Start {
+    started: Counter,
+    in_flight: Gauge,
 }
 
 #[derive(Debug)]
-pub(crate) struct End {
-    pub(crate) ended: Counter,
-    pub(crate) duration: Histogram,
+struct End {
+    ended: Counter,
+    duration: Histogram,
 }
 
 #[derive(Debug)]
-pub(crate) struct Route {
-    pub(crate) attempts: Histogram,
-    pub(crate) failovers: Counter,
+struct Route {
+    attempts: Histogram,
+    failovers: Counter,
 }
 
 /// One value per class, created at its first use.
@@ -92,27 +93,54 @@ impl Handles {
         }
     }
 
-    pub(crate) fn start(&self) -> &Start {
+    /// Counts a start.
+    pub(crate) fn record_start(&self) {
+        let start = self.start();
+        start.started.increment(1);
+        start.in_flight.increment(1.0);
+    }
+
+    /// Records the time to the head.
+    pub(crate) fn record_head(&self, class: Class, after: Duration) {
+        self.head(class).record(after);
+    }
+
+    /// Counts an end, and records the time to it.
+    pub(crate) fn record_end(&self, class: Class, after: Duration) {
+        let end = self.end(class);
+        end.ended.increment(1);
+        end.duration.record(after);
+        self.start().in_flight.decrement(1.0);
+    }
+
+    /// Records the attempts and the failovers of a request.
+    pub(crate) fn record_route(&self, attempts: u64, failovers: u64) {
+        let route = self.route();
+        route.attempts.record(attempts as f64);
+        route.failovers.increment(failovers);
+    }
+
+    fn start(&self) -> &Start {
         self.start.get_or_init(|| Start {
             started: counter!(self.names.started, self.labels.clone()),
             in_flight: gauge!(self.names.in_flight, self.labels.clone()),
         })
     }
 
-    pub(crate) fn head(&self, class: Class) -> &Histogram {
+    fn head(&self, class: Class) -> &Histogram {
         self.heads.get(class, || {
             histogram!(self.names.head, self.labels_with(class))
         })
     }
 
-    pub(crate) fn end(&self, class: Class) -> &End {
+    fn end(&self, class: Class) -> &End {
         self.ends.get(class, || End {
             ended: counter!(self.names.ended, self.labels_with(class)),
             duration: histogram!(self.names.duration, self.labels_with(class)),
         })
     }
 
-    pub(crate) fn route(&self) -> &Route {
+    fn route(&self) -> &Route {
         self.route.get_or_init(|| Route {
             attempts: histogram!(names::REQUEST_ATTEMPTS),
             failovers: counter!(names::REQUEST_FAILOVERS),

@@ -52,13 +52,11 @@ impl Numbers {
 
     pub(crate) fn start(&self) {
         self.tally.start();
-        let start = self.handles.start();
-        start.started.increment(1);
-        start.in_flight.increment(1.0);
+        self.handles.record_start();
     }
 
     pub(crate) fn head(&self, class: Class, after: Duration) {
-        self.handles.head(class).record(after);
+        self.handles.record_head(class, after);
     }
 
     /// Counts an end. There is no route after a cancellation.
@@ -67,19 +65,14 @@ impl Numbers {
             self.route(route);
         }
         self.tally.end(class);
-        let end = self.handles.end(class);
-        end.ended.increment(1);
-        end.duration.record(after);
-        self.handles.start().in_flight.decrement(1.0);
+        self.handles.record_end(class, after);
     }
 
     fn route(&self, route: Route) {
         let (attempts, failovers) = (route.attempts as u64, route.failovers as u64);
         self.tally.route(attempts, failovers);
         if self.scope == Scope::Requests {
-            let handles = self.handles.route();
-            handles.attempts.record(route.attempts as f64);
-            handles.failovers.increment(failovers);
+            self.handles.record_route(attempts, failovers);
         }
     }
 
