@@ -41,7 +41,7 @@
 //! * Arrivals, and the latency of a request at an endpoint, are the same for every policy.
 //! * An endpoint with a [capacity](Endpoint::capacity) continues to work on cancelled requests.
 //!
-//! [`catalog`] returns the named scenarios. `cargo run --release -- all`, in the folder of this
+//! [`catalog()`] returns the named scenarios. `cargo run --release -- all`, in the folder of this
 //! crate, runs them.
 //!
 //! `docs/comparison.md` compares the published layers of other crates, case by case. The test

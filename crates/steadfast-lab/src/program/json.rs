@@ -1,6 +1,6 @@
 //! Reports as lines of JSON.
 //!
-//! The fields are the fields of [`Report`](crate::Report), so their names are stable. A number that
+//! The fields are the fields of [`Report`], so their names are stable. A number that
 //! a scenario is about follows them.
 
 use serde::Serialize;

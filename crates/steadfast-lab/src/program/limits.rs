@@ -1,6 +1,6 @@
 //! The page on limits, overload and outages: goals, and the results of all policies.
 //!
-//! The scenarios are in [`catalog::limits`](crate::catalog), the goals in `limits/list.rs`.
+//! The scenarios are in [`catalog::limits`](mod@crate::catalog), the goals in `limits/list.rs`.
 
 mod list;
 

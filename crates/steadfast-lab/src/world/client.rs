@@ -75,7 +75,7 @@ impl World {
         uri.parse().expect("the name of an endpoint is a host")
     }
 
-    /// Returns the attempts at each endpoint, in columns of [`TICK`].
+    /// Returns the attempts at each endpoint, in columns of 100 ms.
     pub(crate) fn attempts(&self) -> Vec<Vec<u32>> {
         let places = self.0.places.iter();
         places.map(|place| place.lock().attempts.clone()).collect()
