@@ -39,8 +39,9 @@ pub(crate) fn rewrite<B>(
     endpoint: &Endpoint,
     root: &str,
 ) -> Result<(), InvalidTarget> {
-    if !endpoint.dangerous_methods {
-        reject_tunnel(request)?;
+    let allows_tunnel = endpoint.dangerous_methods;
+    if !allows_tunnel && is_tunnel(request.method()) {
+        return Err(InvalidTarget(()));
     }
     let keep_key = endpoint.pass_credentials;
     *request.uri_mut() = target(request.uri(), &endpoint.base, root, keep_key)?;
@@ -50,13 +51,13 @@ pub(crate) fn rewrite<B>(
     let headers = request.headers_mut();
     // The endpoint's own credential replaces all values of its header, so removal is not needed.
     let own = endpoint.credential.as_ref().map(Credential::name);
-    remove(headers, |name| {
+    remove(headers, allows_tunnel, |name| {
         is_for_another(name)
             || !endpoint.pass_credentials
-                && is_private(name)
                 && own != Some(name)
+                && is_private(name)
                 && !endpoint.pass_headers.contains(name)
-    });
+    })?;
     for (name, value) in &endpoint.headers {
         headers.insert(name.clone(), value.clone());
     }
@@ -76,31 +77,42 @@ pub(crate) fn rewrite<B>(
     Ok(())
 }
 
-/// Rejects requests that an endpoint must not get with its credential.
+/// Returns whether an endpoint must not get this method with its credential.
 ///
 /// A server answers `TRACE` with the request, so the caller would read the credential. `CONNECT` and
-/// an upgrade open a tunnel. `h2c` is no tunnel, and some clients offer it with each request.
-fn reject_tunnel<B>(request: &Request<B>) -> Result<(), InvalidTarget> {
-    let is_tunnel = |value: &HeaderValue| {
+/// an upgrade open a tunnel.
+fn is_tunnel(method: &Method) -> bool {
+    *method == Method::CONNECT || *method == Method::TRACE
+}
+
+/// Returns whether a request opens a tunnel by an upgrade. `h2c` is no tunnel, and some clients offer
+/// it with each request.
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    let opens_tunnel = |value: &HeaderValue| {
         let protocols = value.as_bytes().split(|&byte| byte == b',');
         protocols
             .map(<[u8]>::trim_ascii)
             .any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"))
     };
-    let method = request.method();
-    let upgrades = request.headers().get_all(UPGRADE);
-    if *method == Method::CONNECT || *method == Method::TRACE || upgrades.iter().any(is_tunnel) {
-        return Err(InvalidTarget(()));
-    }
-    Ok(())
+    headers.get_all(UPGRADE).iter().any(opens_tunnel)
 }
 
 /// Removes headers by name, and the headers that `connection` names.
-fn remove(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
+///
+/// Returns an error for an upgrade that opens a tunnel, unless the endpoint allows it.
+fn remove(
+    headers: &mut HeaderMap,
+    allows_tunnel: bool,
+    is_removed: impl Fn(&HeaderName) -> bool,
+) -> Result<(), InvalidTarget> {
     // Most requests hold one such header or none. Without one, the cost is one pass over the names.
     let Some(first) = headers.keys().find(|name| is_removed(name)).cloned() else {
-        return;
+        return Ok(());
     };
+    // `upgrade` is one of the headers that are removed.
+    if !allows_tunnel && is_upgrade(headers) {
+        return Err(InvalidTarget(()));
+    }
     // HTTP/2 allows only this value, and gRPC requires it.
     let takes_trailers = headers.get(TE).is_some_and(|te| te == TRAILERS);
     if headers.contains_key(CONNECTION) {
@@ -113,6 +125,7 @@ fn remove(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static(TRAILERS));
     }
+    Ok(())
 }
 
 /// Returns the URI at the endpoint.
@@ -125,6 +138,46 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
     if !has_path || leaves_root(path) {
         return Err(InvalidTarget(()));
     }
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(base.scheme.clone());
+    parts.authority = Some(base.authority.clone());
+    let path_and_query = match unchanged(uri, path, base, keep_key) {
+        Some(same) => same,
+        None => rebuilt(uri, path, base, keep_key)?,
+    };
+    parts.path_and_query = Some(path_and_query);
+    Uri::from_parts(parts).map_err(|_| InvalidTarget(()))
+}
+
+/// Returns the path and the query of the request, if the endpoint gets them as they are. `path` is
+/// the path below the request root.
+///
+/// That is usual: the request root and the path of the base are mostly equal. No text is built then.
+fn unchanged(uri: &Uri, path: &str, base: &Base, keep_key: bool) -> Option<PathAndQuery> {
+    let root = &uri.path()[..uri.path().len() - path.len()];
+    // `memcmp` is slow for empty strings, see `strip_root`.
+    let is_same_root = root.len() == base.path.len() && (root.is_empty() || root == base.path);
+    let is_same_query = base.query.is_none()
+        && uri.query().is_none_or(|own| {
+            !own.is_empty()
+                && own
+                    .split('&')
+                    .all(|pair| keep_key || !is_private_pair(pair))
+        });
+    let same = uri
+        .path_and_query()
+        .filter(|_| is_same_root && is_same_query)?;
+    // A URI without a path has the path `/`, which its text lacks.
+    same.as_str().starts_with('/').then(|| same.clone())
+}
+
+/// Builds the path and the query at the endpoint. `path` is the path below the request root.
+fn rebuilt(
+    uri: &Uri,
+    path: &str,
+    base: &Base,
+    keep_key: bool,
+) -> Result<PathAndQuery, InvalidTarget> {
     let own = uri.query().unwrap_or_default();
     let other = base.query.as_deref().unwrap_or_default();
     let queries = [own, other].into_iter().filter(|query| !query.is_empty());
@@ -146,11 +199,7 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
         text.push(if n == 0 { '?' } else { '&' });
         text.push_str(part);
     }
-    let mut parts = uri::Parts::default();
-    parts.scheme = Some(base.scheme.clone());
-    parts.authority = Some(base.authority.clone());
-    parts.path_and_query = Some(PathAndQuery::try_from(text).map_err(|_| InvalidTarget(()))?);
-    Uri::from_parts(parts).map_err(|_| InvalidTarget(()))
+    PathAndQuery::try_from(text).map_err(|_| InvalidTarget(()))
 }
 
 /// Returns `path` without `root`, such as `/v1/models` without `/v1`.
@@ -270,6 +319,14 @@ mod tests {
                 "http://a.test",
                 "",
                 "http://a.test/chat?a=key&api-version=1",
+            ),
+            ("/chat?", "http://a.test", "", "http://a.test/chat"),
+            ("http://b.test", "http://a.test", "", "http://a.test/"),
+            (
+                "/v1/chat?key=1",
+                "http://a.test/v1",
+                "/v1",
+                "http://a.test/v1/chat",
             ),
         ] {
             assert_eq!(
@@ -442,6 +499,22 @@ mod tests {
     }
 
     proptest! {
+        /// A target that stays as it is must equal the one that is built from its parts.
+        #[test]
+        fn unchanged_target_equals_rebuilt_one(
+            uri in "(/|/v1|/api|http://b[.]test)(/[a-z.]{1,4}){0,2}([?][a-z=&;]{0,4}(key|token=1|%6bey)?)?",
+            base in "(/v1|/api)?([?]v=1)?",
+            root in "(/v1|/api)?",
+            keep_key: bool,
+        ) {
+            let (uri, endpoint) = (uri.parse::<Uri>().unwrap(), endpoint(&format!("http://a.test{base}")));
+            let path = strip_root(uri.path(), &root);
+            if let Some(same) = unchanged(&uri, path, &endpoint.base, keep_key) {
+                let rebuilt = rebuilt(&uri, path, &endpoint.base, keep_key).unwrap();
+                prop_assert_eq!(same.as_str(), rebuilt.as_str());
+            }
+        }
+
         #[test]
         fn any_path_reaches_its_endpoint(path in "(/[a-z0-9%._~-]{0,8}){1,4}", query in "[a-z0-9=&%]{0,12}") {
             let uri = format!("{path}?{query}");
