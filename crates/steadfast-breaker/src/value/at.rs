@@ -99,8 +99,15 @@ impl BreakerAt<'_> {
     #[must_use]
     #[inline]
     pub fn would_admit(self) -> bool {
-        let handle = self.breaker.handle();
-        handle.is_closed() || handle.wait(|| self.now) == Wait::Nothing
+        self.breaker.handle().is_closed() || self.would_admit_open()
+    }
+
+    /// Returns whether a breaker that is not closed would admit an attempt.
+    ///
+    /// Apart, so that the check of a closed breaker stays in registers.
+    #[inline(never)]
+    fn would_admit_open(self) -> bool {
+        self.breaker.handle().wait(|| self.now) == Wait::Nothing
     }
 
     /// Returns the time until an attempt may be admitted, as [`CircuitBreaker::retry_in`] does.

@@ -114,6 +114,11 @@ pub(crate) struct Ticket {
     sent: Instant,
 }
 
+/// A ticket without its instant, which the tickets of one attempt share. In one word, because it
+/// moves with the attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stub(u64);
+
 /// The details of a refusal.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Refusal {
@@ -497,14 +502,26 @@ impl Cooldown {
 }
 
 impl Ticket {
-    /// Returns the instant of the admission.
-    pub(crate) fn sent(self) -> Instant {
-        self.sent
+    /// Returns the ticket without its instant.
+    #[inline]
+    pub(crate) fn stub(self) -> Stub {
+        Stub(self.generation << 2 | self.pass as u64)
     }
+}
 
-    /// Returns the time since the admission.
-    pub(crate) fn age(self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.sent)
+impl Stub {
+    /// Returns the ticket of an attempt that was admitted at `sent`.
+    #[inline]
+    pub(crate) fn at(self, sent: Instant) -> Ticket {
+        Ticket {
+            generation: self.0 >> 2,
+            pass: match self.0 & 3 {
+                0 => Pass::Free,
+                1 => Pass::Paced,
+                _ => Pass::Probe,
+            },
+            sent,
+        }
     }
 }
 

@@ -36,7 +36,11 @@ impl EndpointLimits {
     ) -> Option<Tickets> {
         let wide = self.admit_at(&self.wide, now)?;
         let Some(id) = self.id(demand) else {
-            return Some(Tickets { wide, keyed: None });
+            return Some(Tickets {
+                sent: now,
+                wide: wide.stub(),
+                keyed: None,
+            });
         };
         let state = self.keyed.enter((id, key), self.age(now), now);
         let keyed = self.admit_by_key(state, now);
@@ -44,7 +48,8 @@ impl EndpointLimits {
             self.wide.cooldown.unsent(wide);
         }
         Some(Tickets {
-            wide,
+            sent: now,
+            wide: wide.stub(),
             keyed: Some(keyed?),
         })
     }
@@ -53,18 +58,18 @@ impl EndpointLimits {
     #[inline]
     fn admit_by_key(&self, state: Arc<KeyedState>, now: Instant) -> Option<KeyedTicket> {
         let own = self.admit_at(&state.limits, now)?;
-        let mut account = None;
+        let mut account = own;
         if let Some(shared) = &state.account {
-            account = self.admit_at(&shared.limits, now);
-            if account.is_none() {
+            let Some(ticket) = self.admit_at(&shared.limits, now) else {
                 state.limits.cooldown.unsent(own);
                 return None;
-            }
+            };
+            account = ticket;
         }
         Some(KeyedTicket {
             state,
-            own,
-            account,
+            own: own.stub(),
+            account: account.stub(),
         })
     }
 
@@ -122,10 +127,8 @@ impl EndpointLimits {
         // Most requests have no key of their own here, or one.
         learn(tickets.wide(&self.wide));
         if let Some(keyed) = &tickets.keyed {
-            keyed.at(Level::Key).into_iter().for_each(&mut learn);
-            if keyed.account.is_some() {
-                keyed.at(Level::Account).into_iter().for_each(learn);
-            }
+            learn(keyed.own(tickets.sent));
+            keyed.account(tickets.sent).into_iter().for_each(learn);
         }
     }
 
@@ -165,7 +168,7 @@ impl EndpointLimits {
 
     /// Returns the admission at this level.
     fn at<'a>(&'a self, tickets: &'a Tickets, level: Level) -> Admission<'a> {
-        let keyed = tickets.keyed.as_ref().and_then(|keyed| keyed.at(level));
+        let keyed = tickets.keyed_at(level);
         keyed.unwrap_or_else(|| tickets.wide(&self.wide))
     }
 

@@ -8,13 +8,15 @@ use tokio::time::Instant;
 
 use super::keyed::KeyedState;
 use super::limit_state::LimitState;
-use crate::state::cooldown::Ticket;
+use crate::state::cooldown::{Stub, Ticket};
 
 /// The admission of an attempt by all limits that apply to it.
 #[derive(Debug)]
 pub(crate) struct Tickets {
+    /// The instant of the admission.
+    pub(super) sent: Instant,
     /// The ticket of the limits that all requests share.
-    pub(super) wide: Ticket,
+    pub(super) wide: Stub,
     /// The tickets of the limits of the request's key.
     pub(super) keyed: Option<KeyedTicket>,
 }
@@ -23,9 +25,10 @@ pub(crate) struct Tickets {
 #[derive(Debug)]
 pub(super) struct KeyedTicket {
     pub(super) state: Arc<KeyedState>,
-    pub(super) own: Ticket,
-    /// The ticket of the limits of the credential, if the state has such limits.
-    pub(super) account: Option<Ticket>,
+    pub(super) own: Stub,
+    /// The ticket of the limits of the credential, if the state has such limits. Otherwise, a copy
+    /// of `own`.
+    pub(super) account: Stub,
 }
 
 /// The states that a verdict concerns.
@@ -51,12 +54,12 @@ pub(crate) struct Admission<'a> {
 impl Tickets {
     /// Returns the instant of the admission.
     pub(crate) fn sent(&self) -> Instant {
-        self.wide.sent()
+        self.sent
     }
 
     /// Returns the time since the admission.
     pub(crate) fn age(&self, now: Instant) -> Duration {
-        self.wide.age(now)
+        now.saturating_duration_since(self.sent)
     }
 
     /// Returns the admission by the shared limits, which are `limits`.
@@ -64,7 +67,7 @@ impl Tickets {
     pub(super) fn wide<'a>(&self, limits: &'a LimitState) -> Admission<'a> {
         Admission {
             limits,
-            ticket: self.wide,
+            ticket: self.wide.at(self.sent),
             key: None,
         }
     }
@@ -76,33 +79,47 @@ impl Tickets {
         wide: &'a LimitState,
     ) -> impl Iterator<Item = Admission<'a>> + use<'a> {
         let keyed = self.keyed.iter().flat_map(|keyed| {
-            let account = (keyed.account).and_then(|_| keyed.at(Level::Account));
-            keyed.at(Level::Key).into_iter().chain(account)
+            let own = std::iter::once(keyed.own(self.sent));
+            own.chain(keyed.account(self.sent))
         });
         std::iter::once(self.wide(wide)).chain(keyed)
+    }
+
+    /// Returns the admission at this level by the limits of the key, or `None` for the level of the
+    /// endpoint.
+    #[inline]
+    pub(super) fn keyed_at(&self, level: Level) -> Option<Admission<'_>> {
+        let keyed = self.keyed.as_ref()?;
+        match level {
+            Level::Key => Some(keyed.own(self.sent)),
+            Level::Account => {
+                let own = || keyed.state.key().is_none().then(|| keyed.own(self.sent));
+                keyed.account(self.sent).or_else(own)
+            }
+            Level::Endpoint => None,
+        }
     }
 }
 
 impl KeyedTicket {
-    /// Returns the admission at this level, or `None` for the level of the endpoint.
+    /// Returns the admission by the limits of the key. `sent` is the instant of the admission.
     #[inline]
-    pub(super) fn at(&self, level: Level) -> Option<Admission<'_>> {
-        let own = Admission {
+    pub(super) fn own(&self, sent: Instant) -> Admission<'_> {
+        Admission {
             limits: &self.state.limits,
-            ticket: self.own,
+            ticket: self.own.at(sent),
             key: self.state.key(),
-        };
-        match level {
-            Level::Key => Some(own),
-            Level::Account => match (&self.state.account, self.account) {
-                (Some(account), Some(ticket)) => Some(Admission {
-                    limits: &account.limits,
-                    ticket,
-                    key: None,
-                }),
-                _ => own.key.is_none().then_some(own),
-            },
-            Level::Endpoint => None,
         }
+    }
+
+    /// Returns the admission by the limits of the credential, if the state has such limits.
+    #[inline]
+    pub(super) fn account(&self, sent: Instant) -> Option<Admission<'_>> {
+        let account = self.state.account.as_ref()?;
+        Some(Admission {
+            limits: &account.limits,
+            ticket: self.account.at(sent),
+            key: None,
+        })
     }
 }
