@@ -120,6 +120,9 @@ impl Eligibility<'_> {
     /// Returns whether the request may go to `endpoint` in this stage. The state of the endpoint
     /// does not matter.
     pub(crate) fn admits(&self, stage: Stage, endpoint: &EndpointState) -> bool {
+        if self.is_unrestricted() {
+            return !matches!(stage, Stage::BeforeDegraded | Stage::Again(_));
+        }
         match stage {
             Stage::Untried => self.admits_untried(endpoint),
             Stage::BeforeDegraded => self.admits_before_degraded(endpoint),

@@ -79,7 +79,6 @@ impl PoolContext {
         now: Instant,
     ) -> Exhausted {
         let eligibility = context.eligibility(self, snapshot);
-        let limited = eligibility.end_of_limit(now);
         turn_away(&eligibility, context);
         let trail = context.trail.clone().unwrap_or_default();
         let outlook = Outlook::of(snapshot, context, &trail.attempts(), now);
@@ -94,8 +93,12 @@ impl PoolContext {
             trail.set_reasons(reasons);
         }
         // A limit ends by itself and is worth a wait. A broken pool is not.
-        let next = limited.filter(|_| slot_in.is_none());
-        trail.set_next(next.map_or(Next::Never, |at| {
+        let next = slot_in.is_none().then(|| match eligibility.is_unrestricted() {
+            // The outlook has checked the same endpoints.
+            true => outlook.end_of_limit,
+            false => eligibility.end_of_limit(now),
+        });
+        trail.set_next(next.flatten().map_or(Next::Never, |at| {
             self.after_limit(&eligibility, context, at, now)
         }));
         self.signals.observers.emit(&Event::Exhausted { retry_in });

@@ -41,12 +41,12 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
-    /// Returns the obstacle of a request at one endpoint.
+    /// Returns the obstacle of a request at one endpoint with this availability.
     ///
     /// The earlier attempts of the request do not count, except for the reason of an endpoint that
     /// is available again: the caller may repeat the request at any endpoint.
     pub(crate) fn of(
-        entry: &ActiveEndpoint,
+        (entry, availability): (&ActiveEndpoint, Availability),
         context: &RequestContext,
         tried: &[Attempt],
         now: Instant,
@@ -57,18 +57,20 @@ impl Obstacle {
             EndpointMode::Disabled => Self::Disabled,
             EndpointMode::Draining => Self::Draining,
             _ if options.is_some_and(|options| !options.allows(name)) => Self::Excluded,
-            EndpointMode::Enabled => Self::of_permitted(&entry.state, context, tried, now),
+            EndpointMode::Enabled => {
+                Self::of_permitted((&entry.state, availability), context, tried, now)
+            }
         }
     }
 
     /// Returns the obstacle at an endpoint that may take the request.
     fn of_permitted(
-        endpoint: &EndpointState,
+        (endpoint, availability): (&EndpointState, Availability),
         context: &RequestContext,
         tried: &[Attempt],
         now: Instant,
     ) -> Self {
-        match endpoint.availability(&context.demand, now) {
+        match availability {
             Availability::Broken { .. } if endpoint.breaker.is_isolated() => Self::Isolated,
             Availability::Broken { at, .. } => Self::Broken(at, endpoint.failure()),
             Availability::Limited(at) => {
@@ -98,7 +100,7 @@ impl Obstacle {
             Self::Disabled | Self::Draining | Self::Excluded => None,
             Self::Isolated => Some(Class::Overloaded),
             Self::Broken(_, reason) | Self::Failed(_, reason) => Some(reason.class),
-            Self::Cooling(cooldown) => Some(cooldown.trigger.reason().class),
+            Self::Cooling(cooldown) => Some(cooldown.trigger.class()),
             Self::Tokens(_) | Self::Paced(_) | Self::Busy => Some(Class::RateLimited),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use steadfast_core::{Attempt, Class, EndpointName};
 use tokio::time::Instant;
 
-use crate::pool::snapshot::PoolSnapshot;
+use crate::pool::snapshot::{EndpointMode, PoolSnapshot};
 use crate::select::obstacle::Obstacle;
 use crate::select::request_context::RequestContext;
 
@@ -20,6 +20,9 @@ pub(crate) struct Outlook {
     pub(crate) class: Class,
     /// When an endpoint can take the request, which may be now, or `None` if it is unknown.
     pub(crate) recovery: Option<Instant>,
+    /// When the first limit of an active endpoint ends for any request with these limits, which may
+    /// be now. Broken endpoints do not count.
+    pub(crate) end_of_limit: Option<Instant>,
     /// The clause of each endpoint, or `None` without endpoints.
     pub(crate) reasons: Option<Arc<Clauses>>,
 }
@@ -51,12 +54,18 @@ impl Outlook {
         now: Instant,
     ) -> Self {
         let (mut root, mut recovery) = (Root::default(), None::<Instant>);
+        let mut end_of_limit = None::<Instant>;
         let count = snapshot.all.len();
         let mut named = Vec::with_capacity(count.min(NAMED));
         for entry in &snapshot.all {
-            let obstacle = Obstacle::of(entry, context, tried, now);
+            let availability = entry.state.availability(&context.demand, now);
+            let obstacle = Obstacle::of((entry, availability), context, tried, now);
             let end = obstacle.end(now);
             recovery = recovery.into_iter().chain(end).min();
+            if entry.service == EndpointMode::Enabled {
+                let limited = availability.end_of_limit(now);
+                end_of_limit = end_of_limit.into_iter().chain(limited).min();
+            }
             root.add((entry.tier, obstacle.persistence(), end), obstacle.class());
             if named.len() < NAMED {
                 named.push((entry.state.config.name.clone(), obstacle));
@@ -67,6 +76,7 @@ impl Outlook {
         Self {
             class: root.0.map_or(Class::Overloaded, |(_, class)| class),
             recovery,
+            end_of_limit,
             reasons,
         }
     }

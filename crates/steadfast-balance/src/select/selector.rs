@@ -131,10 +131,14 @@ impl PoolContext {
         if is_whole && eligibility.is_unrestricted() {
             // The common case: every endpoint is eligible, none was tried, and the queue is empty.
             let is_free = |endpoint: &EndpointState| endpoint.is_available(eligibility.demand, now);
-            let first = snapshot.tiers().next();
+            let mut tiers = snapshot.tiers();
+            let first = tiers.next();
             let found = first.and_then(|tier| self.pick(snapshot, tier, &request, is_free));
             if let Some(at) = found {
                 return Selection::Endpoint(at);
+            }
+            if tiers.next().is_none() {
+                return Selection::NoneAdmissible;
             }
         }
         self.search(eligibility, exclusions.skip, now, |tier, stage| {

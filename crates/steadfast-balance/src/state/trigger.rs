@@ -30,13 +30,19 @@ impl Trigger {
     /// The trigger of a cooldown after a success with a used-up quota.
     pub(crate) const USED_UP: Self = Self::Outcome(Class::Success, None);
 
+    /// Returns the class of the reason. The reason itself formats a text.
+    pub(crate) fn class(self) -> Class {
+        match self {
+            Self::Order | Self::Outcome(Class::Success, _) => Class::RateLimited,
+            Self::Outcome(class, _) => class,
+        }
+    }
+
     /// Returns the reason for rejections and the status.
     pub(crate) fn reason(self) -> Reason {
         match self {
-            Self::Order => Reason::with_text(Class::RateLimited, "an order"),
-            Self::Outcome(Class::Success, _) => {
-                Reason::with_text(Class::RateLimited, "a used-up quota")
-            }
+            Self::Order => Reason::with_text(self.class(), "an order"),
+            Self::Outcome(Class::Success, _) => Reason::with_text(self.class(), "a used-up quota"),
             Self::Outcome(class, status) => Reason::new(class, status, None),
         }
     }
