@@ -113,6 +113,7 @@ mod dialect;
 mod duration;
 mod edge;
 mod ext;
+mod fields;
 #[cfg(feature = "hedge")]
 mod hedging;
 #[cfg(not(feature = "hedge"))]

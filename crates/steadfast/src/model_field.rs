@@ -12,6 +12,14 @@ use steadfast_core::LimitKey;
 #[derive(Debug, Default)]
 pub(crate) struct ModelField(pub(crate) Option<LimitKey>);
 
+impl ModelField {
+    /// Creates the field from a string. An empty one is no model.
+    pub(crate) fn new(model: &str) -> Self {
+        let model = Some(model).filter(|model| !model.is_empty());
+        Self(model.map(LimitKey::new))
+    }
+}
+
 impl<'de> Deserialize<'de> for ModelField {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ModelVisitor)
@@ -29,8 +37,7 @@ impl<'de> Visitor<'de> for ModelVisitor {
     }
 
     fn visit_str<E: Error>(self, model: &str) -> Result<ModelField, E> {
-        let model = Some(model).filter(|model| !model.is_empty());
-        Ok(ModelField(model.map(LimitKey::new)))
+        Ok(ModelField::new(model))
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<ModelField, E> {

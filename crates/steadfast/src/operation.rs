@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 use steadfast_core::LimitKey;
 
 use crate::dialect::{PathRule, below, path_rule};
+use crate::fields::each_field;
 use crate::model_field::ModelField;
 use crate::scan::{Flag, is_deeper_than};
 
@@ -54,11 +55,51 @@ impl BodyHints {
     ///
     /// A body that is nested too deeply has none either. No part of the body becomes a tree.
     pub(crate) fn of(body: &[u8]) -> Self {
+        if let Some(hints) = Self::of_usual(body) {
+            return hints;
+        }
+        Self::of_any(body).unwrap_or_default()
+    }
+
+    /// Reads a body with `serde_json`.
+    fn of_any(body: &[u8]) -> Option<Self> {
         // serde would read the fields of a struct from an array too.
         if !body.trim_ascii_start().starts_with(b"{") || is_deeper_than(body, MAX_DEPTH) {
-            return Self::default();
+            return None;
         }
-        serde_json::from_slice(body).unwrap_or_default()
+        serde_json::from_slice(body).ok()
+    }
+
+    /// Reads a usual body in one pass, with the same result as `serde_json`. Returns `None` for any
+    /// other body.
+    fn of_usual(body: &[u8]) -> Option<Self> {
+        let (mut hints, mut seen) = (Self::default(), 0_u8);
+        each_field(body, MAX_DEPTH, |name, value| {
+            let bit = match name {
+                b"model" => 1,
+                b"stream" => 2,
+                b"store" => 4,
+                b"background" => 8,
+                b"previous_response_id" => 16,
+                b"conversation" => 32,
+                _ => return value.skip(),
+            };
+            // `serde_json` rejects a repeated field.
+            if seen & bit != 0 {
+                return None;
+            }
+            seen |= bit;
+            match bit {
+                1 => hints.model = ModelField::new(value.text()?),
+                2 => hints.stream = Flag(value.flag()?),
+                4 => hints.store = Flag(value.flag()?),
+                8 => hints.background = Flag(value.flag()?),
+                16 => hints.previous_response_id = value.is_present()?.then_some(IgnoredAny),
+                _ => hints.conversation = value.is_present()?.then_some(IgnoredAny),
+            }
+            Some(())
+        })?;
+        Some(hints)
     }
 
     /// Returns whether the response is to be streamed, if the body has the field.
@@ -98,6 +139,7 @@ impl Operation {
 mod tests {
     use super::*;
     use Operation::{Other, Stateful, Stateless};
+    use proptest::prelude::*;
 
     #[test]
     fn path_and_body_map_to_operation() {
@@ -163,6 +205,83 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(BodyHints::of(body.as_bytes()).stream(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn usual_body_is_read_in_one_pass() {
+        for body in [
+            "{}",
+            " { \"model\" : \"m\" ,\r\n\t\"stream\":true } ",
+            r#"{"messages":[{"role":"user","content":"a \"b\" \u00e9 \n \\"}],"model":"é"}"#,
+            r#"{"a":[0,-1.5e+3,[],{},{"b":null}],"store":false,"conversation":{"id":"c"}}"#,
+        ] {
+            let usual = BodyHints::of_usual(body.as_bytes());
+            let expected = BodyHints::of_any(body.as_bytes());
+            assert!(usual.is_some(), "{body}");
+            assert_eq!(format!("{usual:?}"), format!("{expected:?}"), "{body}");
+        }
+    }
+
+    #[test]
+    fn unusual_body_is_left_to_serde() {
+        let deep = |depth: usize| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            format!(r#"{{"a":{open}{close},"stream":true}}"#)
+        };
+        for body in [
+            r#"{"stre\u0061m":true}"#,
+            r#"{"model":"a\n"}"#,
+            r#"{"model":7}"#,
+            r#"{"stream":true,"stream":true}"#,
+            r#"{"stream":true}x"#,
+            r#"{"stream":true,}"#,
+            r#"{"a":"\x"}"#,
+            r#"{"a":01}"#,
+            "{\"a\":\"\u{1}\"}",
+            &deep(128),
+            "",
+        ] {
+            assert!(BodyHints::of_usual(body.as_bytes()).is_none(), "{body}");
+        }
+        assert!(BodyHints::of_usual(deep(127).as_bytes()).is_some());
+    }
+
+    /// Returns JSON with the fields of [`BodyHints`] at any level.
+    fn json() -> impl Strategy<Value = String> {
+        let name = r#""(model|stream|store|background|previous_response_id|conversation|a|é)""#;
+        let text = r#""([a-z é]{0,40}|\\["\\/bfnrtu]|\\u[0-9a-fg]{4})*""#;
+        let number = "-?[0-9]{1,2}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?";
+        let leaf = prop_oneof![text, number, "true|false|null|nul", "[ \n\t]{1,3}true"];
+        let value = leaf.prop_recursive(3, 24, 4, move |inner| {
+            let field = (name, inner.clone()).prop_map(|(name, value)| format!("{name}: {value}"));
+            prop_oneof![
+                prop::collection::vec(field, 0..4).prop_map(|all| format!("{{{}}}", all.join(","))),
+                prop::collection::vec(inner, 0..4).prop_map(|all| format!("[{}]", all.join(" ,"))),
+            ]
+        });
+        let field = (name, value).prop_map(|(name, value)| format!("{name}:{value}"));
+        prop::collection::vec(field, 0..5).prop_map(|all| format!("{{{}}}", all.join(",")))
+    }
+
+    proptest! {
+        /// The pass must not accept a body that `serde_json` rejects, nor read it differently.
+        #[test]
+        fn one_pass_agrees_with_serde(
+            json in json(),
+            at in any::<prop::sample::Index>(),
+            byte in prop::option::of(any::<u8>()),
+        ) {
+            let mut body = json.into_bytes();
+            if let Some(byte) = byte {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            if let Some(usual) = BodyHints::of_usual(&body) {
+                let expected = BodyHints::of_any(&body);
+                prop_assert!(expected.is_some(), "{}", body.escape_ascii());
+                prop_assert_eq!(format!("{:?}", usual), format!("{:?}", expected.unwrap()));
+            }
         }
     }
 }
