@@ -39,6 +39,8 @@ pub(crate) struct Reservation {
     load: Option<LoadGuard>,
     /// Keeps the other attempts of the request away from this endpoint.
     slot: Option<AttemptSlot>,
+    /// The tier of the endpoint. Apart from the load, which moves with the response.
+    tier: u16,
 }
 
 /// The reason for an admission.
@@ -137,10 +139,10 @@ impl Reservation {
         entry.state.enter(&tickets, context.tokens(), now);
         self.load = Some(LoadGuard {
             endpoint: entry.pooled.clone(),
-            tier: entry.tier,
             permit,
             tickets,
         });
+        self.tier = entry.tier;
         let name = &entry.state.config.name;
         self.slot = context.group.as_ref().map(|group| group.enter(name, now));
     }
@@ -166,13 +168,15 @@ impl Reservation {
         let verdict = verdict_of(Ok(response));
         if !verdict.is_success() {
             let load = self.take()?;
-            load.fail(context, pool, (verdict, Some(response.status())), None);
+            let outcome = (verdict, Some(response.status()));
+            load.fail((context, self.tier), pool, outcome, None);
             return None;
         }
         // The guard stays in place, because it is large. It moves once, into the response.
         let load = self.load.as_mut()?;
         let now = Instant::now();
-        load.record(context, (verdict, Some(response.status())), None, now);
+        let outcome = (verdict, Some(response.status()));
+        load.record((context, self.tier), outcome, None, now);
         let endpoint = &*load.endpoint.state;
         let since_start = endpoint.since_start(now);
         endpoint.load.used(since_start);
@@ -205,7 +209,7 @@ impl Reservation {
     pub(crate) fn error(&mut self, context: &RequestContext, pool: &Arc<Pool>, error: &BoxError) {
         let verdict = verdict_of::<()>(Err(&**error));
         if let Some(load) = self.take() {
-            load.fail(context, pool, (verdict, None), Some(error));
+            load.fail((context, self.tier), pool, (verdict, None), Some(error));
         }
     }
 
@@ -228,7 +232,7 @@ impl Reservation {
         load.endpoint.state.limits.cancelled(&load.tickets);
         let now = Instant::now();
         let verdict = Verdict::new(class_of_dropped(&load, context, now));
-        load.record(context, (verdict, None), None, now);
+        load.record((context, self.tier), (verdict, None), None, now);
         load.remember(verdict, || {
             Reason::with_text(verdict.class(), "abandoned by its caller")
         });

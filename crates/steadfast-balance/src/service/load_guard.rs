@@ -27,8 +27,6 @@ pub(super) type AttemptOutcome = (Verdict, Option<StatusCode>);
 pub(crate) struct LoadGuard {
     /// The endpoint of the attempt.
     pub(super) endpoint: Arc<PooledEndpoint>,
-    /// The tier of the endpoint.
-    pub(super) tier: u16,
     /// `None` for the last resort, an attempt at an endpoint with an open breaker.
     pub(super) permit: Option<Permit<Detached>>,
     /// The tickets of the admission by the limits.
@@ -39,7 +37,7 @@ impl LoadGuard {
     /// Settles an attempt that did not succeed, with a response or with an error.
     pub(super) fn fail(
         mut self,
-        context: &RequestContext,
+        (context, tier): (&RequestContext, u16),
         pool: &Arc<Pool>,
         (verdict, status): AttemptOutcome,
         error: Option<&BoxError>,
@@ -61,7 +59,7 @@ impl LoadGuard {
         }
         let receipt = self.settle(counted, cooled);
         let receipt = receipt.map(|receipt| (endpoint_id, receipt.to_bits()));
-        self.record(context, (verdict, status), receipt, now);
+        self.record((context, tier), (verdict, status), receipt, now);
         if cooled.is_some_and(|cooled| cooled.by_probe) {
             self.endpoint.signals.probe_refused(now);
         }
@@ -88,10 +86,10 @@ impl LoadGuard {
         }
     }
 
-    /// Records the attempt in the trail of the request.
+    /// Records the attempt in the trail of the request, with the tier of its endpoint.
     pub(super) fn record(
         &self,
-        context: &RequestContext,
+        (context, tier): (&RequestContext, u16),
         (verdict, status): AttemptOutcome,
         receipt: Option<(u64, u64)>,
         now: Instant,
@@ -99,7 +97,7 @@ impl LoadGuard {
         if let Some(trail) = &context.trail {
             let mut attempt = Attempt::until(self.tickets.sent(), now, verdict);
             attempt.endpoint = Some(self.endpoint.state.config.name.clone());
-            attempt.tier = self.tier;
+            attempt.tier = tier;
             attempt.status = status;
             attempt.hedge = context.is_hedge();
             trail.record(attempt.with_receipt(receipt));

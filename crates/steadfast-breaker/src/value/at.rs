@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::breaker::CircuitBreaker;
 use super::detached::Detached;
 use super::error::CircuitOpen;
+use super::handle::Handle;
 use super::permit::Permit;
 use crate::machine::Wait;
 
@@ -99,15 +100,8 @@ impl BreakerAt<'_> {
     #[must_use]
     #[inline]
     pub fn would_admit(self) -> bool {
-        self.breaker.handle().is_closed() || self.would_admit_open()
-    }
-
-    /// Returns whether a breaker that is not closed would admit an attempt.
-    ///
-    /// Apart, so that the check of a closed breaker stays in registers.
-    #[inline(never)]
-    fn would_admit_open(self) -> bool {
-        self.breaker.handle().wait(|| self.now) == Wait::Nothing
+        let handle = self.breaker.handle();
+        handle.is_closed() || would_admit_open(handle, self.now)
     }
 
     /// Returns the time until an attempt may be admitted, as [`CircuitBreaker::retry_in`] does.
@@ -115,4 +109,12 @@ impl BreakerAt<'_> {
     pub fn retry_in(self) -> Option<Duration> {
         self.breaker.handle().wait(|| self.now).into_time()
     }
+}
+
+/// Returns whether a breaker that is not closed would admit an attempt.
+///
+/// Apart, so that the check of a closed breaker stays in registers.
+#[inline(never)]
+fn would_admit_open(handle: &Handle, now: Instant) -> bool {
+    handle.wait(|| now) == Wait::Nothing
 }

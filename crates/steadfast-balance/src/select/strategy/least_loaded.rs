@@ -16,7 +16,7 @@ pub(super) fn pick<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
     // Candidates with a success compare by work. The others compare by load.
     let (mut known, mut unknown) = (Least::default(), Least::default());
     for candidate in candidates.iter() {
-        all_limited &= candidate.is_limited();
+        all_limited = all_limited && candidate.is_limited();
         let load = load(&candidate);
         if let Some(latency) = candidate.latency_seconds() {
             let latency = latency.max(SHORTEST);

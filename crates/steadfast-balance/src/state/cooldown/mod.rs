@@ -114,10 +114,13 @@ pub(crate) struct Ticket {
     sent: Instant,
 }
 
-/// A ticket without its instant, which the tickets of one attempt share. In one word, because it
+/// The number of different generations.
+const GENERATIONS: u64 = 1 << 30;
+
+/// A ticket without its instant, which the tickets of one attempt share. It is small, because it
 /// moves with the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stub(u64);
+pub(crate) struct Stub(u32);
 
 /// The details of a refusal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -477,7 +480,7 @@ impl Cooldown {
         let wait = wait.min(MAX_COOLDOWN);
         let until = saturating_add(now, wait);
         state.rate.pause(now, until);
-        state.generation += 1;
+        state.generation = (state.generation + 1) % GENERATIONS;
         state.back = false;
         state.bench = false;
         state.provisional = false;
@@ -505,7 +508,7 @@ impl Ticket {
     /// Returns the ticket without its instant.
     #[inline]
     pub(crate) fn stub(self) -> Stub {
-        Stub(self.generation << 2 | self.pass as u64)
+        Stub((self.generation as u32) << 2 | self.pass as u32)
     }
 }
 
@@ -514,7 +517,7 @@ impl Stub {
     #[inline]
     pub(crate) fn at(self, sent: Instant) -> Ticket {
         Ticket {
-            generation: self.0 >> 2,
+            generation: u64::from(self.0 >> 2),
             pass: match self.0 & 3 {
                 0 => Pass::Free,
                 1 => Pass::Paced,

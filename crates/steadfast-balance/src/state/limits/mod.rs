@@ -53,8 +53,16 @@ impl EndpointLimits {
     /// Returns whether an attempt would be admitted.
     #[inline]
     pub(crate) fn would_admit(&self, demand: &Demand, now: Instant) -> bool {
+        !self.may_limit(demand) || self.would_admit_limited(demand, now)
+    }
+
+    /// Returns whether an attempt would be admitted although a limit is known.
+    ///
+    /// Apart, so that the check of a healthy endpoint stays in registers.
+    #[inline(never)]
+    fn would_admit_limited(&self, demand: &Demand, now: Instant) -> bool {
         let admits = |limits: &LimitState| limits.cooldown.would_admit(now);
-        !self.may_limit(demand) || self.fold(demand, admits, |a, b| a && b)
+        self.fold(demand, admits, |a, b| a && b)
     }
 
     /// Returns whether a known limit may apply. A healthy endpoint costs one load.
