@@ -13,11 +13,13 @@
 //!
 //! The caller then reads the text with `serde_json`, so the result is the same.
 
-/// The bytes that one step of a search in a string checks together. The compiler uses vectors for a
-/// step of 64 bytes, and not for a shorter one.
+/// The bytes that one step of a search in a long string checks together. The compiler uses vectors
+/// for a step of 64 bytes, and not for a shorter one.
 const STEP: usize = 64;
-/// The length of a short string, which is checked byte by byte.
-const SHORT: usize = 16;
+/// The bytes that one step of a search in a short string checks together.
+const WORD: usize = 8;
+/// One in each byte of a word.
+const ONES: u64 = u64::from_ne_bytes([1; WORD]);
 
 /// The rest of a JSON text.
 ///
@@ -199,18 +201,44 @@ impl<'a> Cursor<'a> {
 
 /// Returns the number of bytes before a quote, a backslash or a control character.
 fn plain_len(text: &[u8]) -> usize {
-    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    let first_other = |text: &[u8]| text.iter().position(|byte| !is_plain(*byte));
     // Most strings are short.
-    let (start, rest) = text.split_at(text.len().min(SHORT));
-    if let Some(other) = first_other(start) {
-        return other;
+    let (start, rest) = text.split_at(text.len().min(STEP));
+    let len = plain_len_by_words(start);
+    if len < start.len() {
+        return len;
     }
     // An early exit would rule out vectors.
     let all_plain = |step: &&[u8]| step.iter().fold(true, |all, byte| all & is_plain(*byte));
     let steps = rest.chunks_exact(STEP).take_while(all_plain).count();
-    let end = &rest[steps * STEP..];
-    start.len() + steps * STEP + first_other(end).unwrap_or(end.len())
+    len + steps * STEP + plain_len_by_words(&rest[steps * STEP..])
+}
+
+/// The same as [`plain_len`], for a short text.
+fn plain_len_by_words(text: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some(word) = text[len..].first_chunk::<WORD>() {
+        let others = others(u64::from_le_bytes(*word));
+        if others != 0 {
+            return len + others.trailing_zeros() as usize / WORD;
+        }
+        len += WORD;
+    }
+    let end = text[len..].iter().take_while(|byte| is_plain(**byte));
+    len + end.count()
+}
+
+/// Returns a word with the highest bit of the first byte that is not plain. Higher bytes may have
+/// that bit by mistake. No bit is set if all bytes are plain.
+fn others(word: u64) -> u64 {
+    // A byte of `x` is smaller than a byte of `than`: the difference borrows.
+    let is_less = |x: u64, than: u64| x.wrapping_sub(than) & !x;
+    let is = |byte: u8| is_less(word ^ (ONES * u64::from(byte)), ONES);
+    let control = is_less(word, ONES * u64::from(b' '));
+    (control | is(b'"') | is(b'\\')) & (ONES << 7)
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte >= b' ' && byte != b'"' && byte != b'\\'
 }
 
 /// Returns the length of an escape, with its backslash. `escape` begins behind it.
@@ -222,5 +250,26 @@ fn escape_len(escape: &[u8]) -> Option<usize> {
             digits.iter().all(u8::is_ascii_hexdigit).then_some(6)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn plain_part_ends_at_first_other_byte(
+            len in 0..200_usize,
+            others in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let mut text = vec![b'a'; len];
+            for (at, byte) in others.iter().filter(|_| len > 0) {
+                text[at.index(len)] = *byte;
+            }
+            let first = text.iter().position(|byte| !is_plain(*byte));
+            prop_assert_eq!(plain_len(&text), first.unwrap_or(len));
+        }
     }
 }
