@@ -9,6 +9,8 @@ use http_body_util::Full;
 pub(crate) type Body = Full<Bytes>;
 
 const SIZE: usize = 1024;
+/// The model of all requests.
+pub(crate) const MODEL: &str = "m";
 
 /// Returns the request, of which each caller sends copies.
 pub(crate) fn template() -> Request<Body> {
@@ -24,7 +26,7 @@ pub(crate) fn template() -> Request<Body> {
 
 /// Returns a chat completion that is as long as it should be.
 pub(crate) fn chat() -> Bytes {
-    let start = r#"{"model":"m","messages":[{"role":"user","content":""#;
+    let start = format!(r#"{{"model":"{MODEL}","messages":[{{"role":"user","content":""#);
     let end = r#""}]}"#;
     let text = "x".repeat(SIZE - start.len() - end.len());
     format!("{start}{text}{end}").into()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use steadfast::AiStack;
 use steadfast_balance::{EndpointBalanceLayer, PoolHandle};
+use steadfast_core::LimitKey;
 use steadfast_metrics::MetricsLayer;
 use steadfast_retry::RetryOn429Layer;
 use tower::buffer::BufferLayer;
@@ -16,7 +17,7 @@ use tower::{Layer, Service, ServiceBuilder};
 use super::Case;
 use super::balance::{BUFFER, endpoints, p2c};
 use super::client::Requests;
-use super::request::Body;
+use super::request::{Body, MODEL};
 use super::tower_policy::TowerPolicy;
 use super::tower_resilience::breaker_layer;
 use super::upstream::{BusyFirst, Healthy, Plan, Upstream};
@@ -34,12 +35,12 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend([
         Case::new("stack-retry", "ours", || {
             let stack = stack(BusyFirst::default());
-            let again = asked_again(stack.endpoints().clone());
+            let again = asked_again(stack.endpoints().clone(), Some(LimitKey::new(MODEL)));
             Requests::new(again.layer(stack))
         }),
         Case::new("stack-retry", "ours-layers", || {
             let (layers, pool) = layers(BusyFirst::default());
-            Requests::new(asked_again(pool).layer(layers))
+            Requests::new(asked_again(pool, None).layer(layers))
         }),
     ]);
     cases.extend(peers("stack-retry", BusyFirst::default));
@@ -78,12 +79,16 @@ fn layers<P: Plan>(
 }
 
 /// Each request tries the first endpoint, which refuses it. Otherwise the cooldown of that endpoint
-/// would grow with each refusal, regardless of its hint.
+/// would grow with each refusal, regardless of its hint. `key` is the key of the requests.
 fn asked_again(
     pool: PoolHandle,
+    key: Option<LimitKey>,
 ) -> MapRequestLayer<impl Fn(Request<Body>) -> Request<Body> + Clone> {
     MapRequestLayer::new(move |request| {
-        let ended = pool.cool("e0", Duration::ZERO);
+        let ended = match &key {
+            Some(key) => pool.cool_key("e0", key, Duration::ZERO),
+            None => pool.cool("e0", Duration::ZERO),
+        };
         ended.expect("there is such an endpoint");
         request
     })
