@@ -103,6 +103,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a string without escapes, which may be invalid UTF-8.
+    ///
+    /// An escape would need a copy of the string.
     fn plain_text(&mut self) -> Option<&'a [u8]> {
         let (text, is_plain) = self.string()?;
         is_plain.then_some(text)
@@ -175,7 +177,7 @@ impl<'a> Cursor<'a> {
         (digits > 0).then_some(())
     }
 
-    /// Skips a literal.
+    /// Skips a literal: `true`, `false` or `null`.
     fn literal(&mut self, literal: &[u8]) -> Option<()> {
         self.rest = self.rest.strip_prefix(literal)?;
         Some(())
@@ -214,6 +216,9 @@ fn plain_len(text: &[u8]) -> usize {
 }
 
 /// The same as [`plain_len`], for a short text.
+///
+/// Eight bytes are checked together in one word. The end of a text that is shorter than a word is
+/// checked byte by byte.
 fn plain_len_by_words(text: &[u8]) -> usize {
     let mut len = 0;
     while let Some(word) = text[len..].first_chunk::<WORD>() {
@@ -237,11 +242,17 @@ fn others(word: u64) -> u64 {
     (control | is(b'"') | is(b'\\')) & (ONES << 7)
 }
 
+/// Returns whether a byte may stand in a string as it is.
+///
+/// A byte outside of ASCII is one. `serde_json` does not check the encoding of a string that it skips,
+/// and [`Cursor::text`] checks the strings that are read.
 fn is_plain(byte: u8) -> bool {
     byte >= b' ' && byte != b'"' && byte != b'\\'
 }
 
 /// Returns the length of an escape, with its backslash. `escape` begins behind it.
+///
+/// A lone half of a surrogate pair is valid in a string that is skipped, as it is for `serde_json`.
 fn escape_len(escape: &[u8]) -> Option<usize> {
     match escape {
         [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(2),

@@ -72,6 +72,8 @@ impl BodyHints {
 
     /// Reads a usual body in one pass, with the same result as `serde_json`. Returns `None` for any
     /// other body.
+    ///
+    /// Nearly all clients write usual bodies: their fields have the types of the API, and occur once.
     fn of_usual(body: &[u8]) -> Option<Self> {
         let (mut hints, mut seen) = (Self::default(), 0_u8);
         each_field(body, MAX_DEPTH, |name, value| {

@@ -93,11 +93,13 @@ impl PoolContext {
             trail.set_reasons(reasons);
         }
         // A limit ends by itself and is worth a wait. A broken pool is not.
-        let next = slot_in.is_none().then(|| match eligibility.is_unrestricted() {
-            // The outlook has checked the same endpoints.
-            true => outlook.end_of_limit,
-            false => eligibility.end_of_limit(now),
-        });
+        let next = slot_in
+            .is_none()
+            .then(|| match eligibility.is_unrestricted() {
+                // The outlook has checked the same endpoints.
+                true => outlook.end_of_limit,
+                false => eligibility.end_of_limit(now),
+            });
         trail.set_next(next.flatten().map_or(Next::Never, |at| {
             self.after_limit(&eligibility, context, at, now)
         }));
