@@ -55,6 +55,10 @@ attacks:
 models:
     RUSTFLAGS="--cfg steadfast_loom" cargo test -p steadfast-breaker --lib --release --target-dir target/models models
 
+# Two minutes of changing faults over real sockets. `just test` runs the same for a few seconds
+soak:
+    STEADFAST_SOAK_SECONDS=120 cargo test -p stack-tests --test it soak -- --nocapture
+
 # The first thing a newcomer runs
 quickstart:
     cargo run --example quickstart

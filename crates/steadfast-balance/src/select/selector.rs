@@ -1,5 +1,6 @@
 //! The selection of an endpoint that can take a request now.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use http::Extensions;
@@ -10,6 +11,7 @@ use crate::admit::queue::Claims;
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::{ActiveEndpoint, PoolSnapshot};
 use crate::select::candidates::Candidates;
+use crate::select::doubt::is_in_doubt;
 use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::pick::Sample;
 use crate::select::pick_context::PickContext;
@@ -149,8 +151,32 @@ impl PoolContext {
         .map_or_else(|selection| selection, Selection::Endpoint)
     }
 
-    /// Lets the strategy choose among the endpoints of a tier that can take the request.
+    /// Lets the strategy choose among the endpoints of a tier that can take the request. Endpoints in
+    /// doubt come last.
     fn pick(
+        &self,
+        snapshot: &PoolSnapshot,
+        tier: Range<usize>,
+        request: &PickContext<'_>,
+        can_take: impl Fn(&EndpointState) -> bool,
+    ) -> Option<usize> {
+        let left_out = Cell::new(false);
+        let found = self.pick_among(snapshot, tier.clone(), request, |endpoint| {
+            if !can_take(endpoint) {
+                return false;
+            }
+            let in_doubt = is_in_doubt(snapshot, endpoint, request.now);
+            left_out.set(left_out.get() || in_doubt);
+            !in_doubt
+        });
+        match found {
+            None if left_out.get() => self.pick_among(snapshot, tier, request, can_take),
+            found => found,
+        }
+    }
+
+    /// Lets the strategy choose among the endpoints of a tier for which `can_take` holds.
+    fn pick_among(
         &self,
         snapshot: &PoolSnapshot,
         tier: Range<usize>,
@@ -237,7 +263,6 @@ mod tests {
     use crate::pool::tests::{pool, shared};
     use crate::select::request_context::RequestContext;
     use crate::select::strategy::Strategy;
-    use std::cell::Cell;
 
     /// Between the two checks of an endpoint, another thread may take its last slot. If the search
     /// stopped there, the request would be refused although the next tier is idle.

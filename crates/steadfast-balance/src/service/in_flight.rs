@@ -228,10 +228,12 @@ impl Reservation {
         let Some(mut load) = self.take() else {
             return;
         };
-        load.endpoint.state.load.was_in_vain();
         load.endpoint.state.limits.cancelled(&load.tickets);
         let now = Instant::now();
         let verdict = Verdict::new(class_of_dropped(&load, context, now));
+        // A hedge that loses was in time, and only later than another attempt.
+        let has_lost = context.group.as_ref().is_some_and(AttemptGroup::is_decided);
+        load.endpoint.state.load.was_answered(has_lost);
         load.record((context, self.tier), (verdict, None), None, now);
         load.remember(verdict, || {
             Reason::with_text(verdict.class(), "abandoned by its caller")

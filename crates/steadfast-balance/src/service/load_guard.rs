@@ -52,7 +52,9 @@ impl LoadGuard {
         let endpoint = &*self.endpoint.state;
         let endpoint_id = endpoint.id;
         endpoint.load.used(endpoint.since_start(now));
-        endpoint.load.was_in_vain();
+        endpoint
+            .load
+            .was_answered(verdict.class() != Class::Timeout);
         let cooled = endpoint.refused(&self.tickets, verdict, status, now);
         if let Some(request) = context.identity() {
             endpoint.limits.turn_away(&context.demand, request);

@@ -24,6 +24,11 @@ pub(crate) struct LoadStats {
     drained: Notify,
     /// When an attempt last ended, in milliseconds since the start of the pool.
     last_used: AtomicU64,
+    /// When an endpoint without a success last began to have attempts in flight, in milliseconds since
+    /// the start of the pool.
+    busy_since: AtomicU64,
+    /// The attempts in a row that ended without any answer, before the first success.
+    unanswered: AtomicU32,
     /// Whether an attempt has ended without a success.
     in_vain: AtomicBool,
     /// The last success.
@@ -44,6 +49,8 @@ impl LoadStats {
             drains: AtomicU32::new(0),
             drained: Notify::new(),
             last_used: AtomicU64::new(0),
+            busy_since: AtomicU64::new(0),
+            unanswered: AtomicU32::new(0),
             in_vain: AtomicBool::new(false),
             served: Served::new(since_start),
             round_position: AtomicU64::new(0),
@@ -57,10 +64,14 @@ impl LoadStats {
     }
 
     /// Counts an attempt that is sent.
-    pub(crate) fn enter(&self) {
+    pub(crate) fn enter(&self, since_start: impl FnOnce() -> Duration) {
         // Sequentially consistent with the version of the endpoints: either a drain of this
         // endpoint sees the attempt, or the attempt sees the new version.
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let is_first = self.in_flight.fetch_add(1, Ordering::SeqCst) == 0;
+        if is_first && self.latency.seconds().is_none() {
+            let now = millis(since_start());
+            self.busy_since.store(now, Ordering::Relaxed);
+        }
     }
 
     /// Counts an attempt that has ended, with its response body.
@@ -89,18 +100,52 @@ impl LoadStats {
 
     /// Records the end of an attempt.
     pub(crate) fn used(&self, since_start: Duration) {
-        let millis = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
-        self.last_used.store(millis, Ordering::Relaxed);
+        let now = millis(since_start);
+        self.last_used.store(now, Ordering::Relaxed);
     }
 
     /// Records an attempt that did not succeed.
-    pub(crate) fn was_in_vain(&self) {
+    fn was_in_vain(&self) {
         self.in_vain.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether no attempt has ended yet.
     pub(crate) fn is_untried(&self) -> bool {
         self.latency.seconds().is_none() && !self.in_vain.load(Ordering::Relaxed)
+    }
+
+    /// Records an attempt that ended without a success, and whether the endpoint answered it.
+    pub(crate) fn was_answered(&self, answered: bool) {
+        self.was_in_vain();
+        if answered {
+            self.unanswered.store(0, Ordering::Relaxed);
+        } else if self.is_unproven() {
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether the endpoint has never served a request.
+    #[inline]
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.latency.seconds().is_none()
+    }
+
+    /// Returns the number of attempts in a row that ended without any answer.
+    pub(crate) fn unanswered(&self) -> u32 {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// Returns the time since the endpoint last began to have attempts in flight.
+    pub(crate) fn busy_for(&self, since_start: Duration) -> Duration {
+        let since = self.busy_since.load(Ordering::Relaxed);
+        since_start.saturating_sub(Duration::from_millis(since))
+    }
+
+    /// Returns the time for which an endpoint without a success has not answered the attempts in flight.
+    pub(crate) fn silent_for(&self, since_start: Duration) -> Duration {
+        let order = Ordering::Relaxed;
+        let since = self.busy_since.load(order).max(self.last_used.load(order));
+        since_start.saturating_sub(Duration::from_millis(since))
     }
 
     /// Returns the time since the end of the last attempt, or zero if an attempt is in flight.
@@ -127,6 +172,10 @@ impl Drop for Drain<'_> {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,8 +184,8 @@ mod tests {
     #[test]
     fn last_response_wakes_the_drain() {
         let load = LoadStats::new(Duration::ZERO);
-        load.enter();
-        load.enter();
+        load.enter(|| Duration::ZERO);
+        load.enter(|| Duration::ZERO);
         let mut drained = task::spawn(load.drained());
         assert_pending!(drained.poll());
         load.leave();

@@ -156,7 +156,7 @@ impl EndpointState {
 
     /// Counts an attempt that is sent.
     pub(crate) fn enter(&self, tickets: &Tickets, tokens: Option<u64>, now: Instant) {
-        self.load.enter();
+        self.load.enter(|| self.since_start(now));
         self.limits.sent(tickets, tokens, now);
     }
 

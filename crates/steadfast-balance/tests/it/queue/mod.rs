@@ -1,6 +1,7 @@
 //! The queue of a pool: waiters for a slot at a limited endpoint.
 
 mod blocking;
+mod model;
 mod order;
 mod overload;
 mod rejection;

@@ -1,6 +1,7 @@
 //! Selection: routing options, strategies and the load of endpoints.
 
 mod custom_pick;
+mod doubt;
 mod load;
 mod routing_options;
 mod sticky;

@@ -173,9 +173,13 @@ async fn repeats_go_to_the_endpoint_with_fewest_attempts() {
         let builder = pool(&["a", "b"]).strategy(strategy);
         let retry = retry_without_jitter().max_attempts(5);
         let (service, _) = retry_stack(&retry, builder, &net);
-        let _ = send(&service, get()).await;
+        let trail = trail_text(&send(&service, get()).await);
         let [a, b] = net.counts(["a", "b"]);
         assert_eq!((a.max(b), a.min(b)), (3, 2), "{strategy:?}");
+        if let Strategy::Failover = strategy {
+            let order: String = trail.split(", ").map(|attempt| &attempt[..1]).collect();
+            assert_eq!(order, "ababa");
+        }
     }
 }
 

@@ -5,14 +5,16 @@ use steadfast_core::{
     BoxError, Class, Classify, ClassifyLayer, DefaultClassifier, RetryBudget, Trail, Verdict,
     classify_fn,
 };
+use steadfast_retry::RetryOn429Layer;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 
 use super::{retry_stack, retry_without_jitter, set_rule, trail_text};
 use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
-    MS, Net, Reply, SECOND, answer, balancer, endpoint, get, ok, pool, post, refusal,
-    request_only_to, send,
+    MS, Net, Reply, SECOND, answer, balancer, connection_reset, endpoint, get, ok, pool, post,
+    refusal, request_only_to, send, send_for_status,
 };
 
 /// Free failovers are bounded by the number of endpoints, all other attempts by `max_attempts`.
@@ -96,4 +98,40 @@ async fn request_tries_no_endpoint_of_a_large_pool_twice() {
     let sent: usize = names.iter().map(|name| net.count(name)).sum();
     assert_eq!(sent, Trail::MAX_ATTEMPTS);
     assert!(names.iter().all(|name| net.count(name) <= 1));
+}
+
+/// One caller's requests break each connection. They used up the tokens, and the requests of all others
+/// were no longer repeated.
+#[tokio::test(start_paused = true)]
+async fn requests_of_one_caller_that_break_connections_leave_tokens_to_others() {
+    let net = Net::new();
+    for name in ["a", "b"] {
+        net.on_request(name, |n, sent| {
+            let breaks = sent.headers.contains_key("x-bad") || n % 40 == 39;
+            let reply = if breaks {
+                Reply::from(connection_reset())
+            } else {
+                Reply::from(ok())
+            };
+            reply.after(5 * MS)
+        });
+    }
+    let budget = RetryBudget::default();
+    let retry = RetryOn429Layer::new().seed(1).budget(budget.clone());
+    let (service, _) = retry_stack(&retry, pool(&["a", "b"]), &net);
+    let mut good = JoinSet::new();
+    for _ in 0..600 {
+        let mut bad = get();
+        bad.headers_mut().insert("x-bad", 1.into());
+        for _ in 0..2 {
+            tokio::spawn(service.clone().oneshot(bad.clone()));
+        }
+        let service = service.clone();
+        good.spawn(async move { send_for_status(&service, get()).await });
+        sleep(50 * MS).await;
+        let left = budget.available();
+        assert!(left * 5 >= budget.capacity() * 2, "{left} tokens are left");
+    }
+    let good = good.join_all().await;
+    assert_eq!(good, [200; 600]);
 }

@@ -1,0 +1,105 @@
+//! Endpoints that have never served a request, and do not answer.
+
+use std::time::Duration;
+
+use steadfast_balance::Strategy;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{
+    Http, MS, Net, Reply, SECOND, STRATEGIES, answer, balancer, get, ok, pool, send_for_status,
+};
+
+/// Sends 50 requests per second for `lasting`. Returns the number of requests without an answer within
+/// half a second.
+async fn slow_requests(service: &(impl Http + Send + Sync + 'static), lasting: Duration) -> usize {
+    let mut requests = JoinSet::new();
+    let start = Instant::now();
+    while start.elapsed() < lasting {
+        let service = service.clone();
+        requests.spawn(async move {
+            let status = timeout(SECOND / 2, send_for_status(&service, get())).await;
+            // A caller that waits for longer is still there.
+            status.is_err()
+        });
+        sleep(20 * MS).await;
+    }
+    let slow = requests.join_all().await;
+    slow.into_iter().filter(|slow| *slow).count()
+}
+
+/// Each strategy saw an endpoint without a load, or the first one, until its attempts timed out.
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_never_answers_slows_one_percent() {
+    for strategy in STRATEGIES {
+        let net = Net::new();
+        net.on("a", |_| Reply::never());
+        for name in ["b", "c"] {
+            net.on(name, |_| Reply::from(ok()).after(10 * MS));
+        }
+        let (service, _) = balancer(pool(&["a", "b", "c"]).strategy(strategy), &net);
+        let slow = slow_requests(&service, 20 * SECOND).await;
+        assert!(slow <= 10, "{strategy:?}: {slow} of 1000");
+    }
+}
+
+/// An answer of a model takes many seconds. All endpoints are as slow, so none is left out.
+#[tokio::test(start_paused = true)]
+async fn slow_start_of_all_endpoints_keeps_the_strategy() {
+    for (strategy, least, most) in [
+        (Strategy::Failover, 85, 100),
+        (Strategy::RoundRobin, 25, 40),
+    ] {
+        let net = Net::new();
+        for name in ["a", "b", "c"] {
+            net.on(name, |_| Reply::from(ok()).after(20 * SECOND));
+        }
+        let (service, _) = balancer(pool(&["a", "b", "c"]).strategy(strategy), &net);
+        slow_requests(&service, 2 * SECOND).await;
+        let a = net.count("a");
+        assert!((least..=most).contains(&a), "{strategy:?}: {a} of 100");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_in_doubt_returns_after_its_answer() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        0 => Reply::from(ok()).after(2 * SECOND),
+        _ => Reply::from(ok()).after(10 * MS),
+    });
+    net.on("b", |_| Reply::from(ok()).after(10 * MS));
+    let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    let late = tokio::spawn({
+        let service = service.clone();
+        async move { send_for_status(&service, get()).await }
+    });
+    sleep(SECOND).await;
+    for _ in 0..10 {
+        assert_eq!(send_for_status(&service, get()).await, 200);
+    }
+    assert_eq!(net.counts(["a", "b"]), [1, 10]);
+    assert_eq!(late.await.unwrap(), 200);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [2, 10]);
+}
+
+/// A request without another endpoint is not held.
+#[tokio::test(start_paused = true)]
+async fn endpoint_in_doubt_is_used_if_no_other_can_serve() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        0 => Reply::never(),
+        _ => Reply::from(ok()),
+    });
+    net.on("b", |_| answer(500));
+    let (service, handle) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    handle.disable("b").unwrap();
+    let hangs = tokio::spawn({
+        let service = service.clone();
+        async move { send_for_status(&service, get()).await }
+    });
+    sleep(SECOND).await;
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    hangs.abort();
+}
