@@ -1,5 +1,6 @@
 //! Stacks of several layers, by user story. `tests/README.md` lists the file of each behaviour.
 
+mod adversary;
 #[cfg(target_os = "linux")]
 mod attacks;
 mod configuration;

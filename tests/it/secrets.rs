@@ -107,6 +107,28 @@ async fn rejected_key_of_caller_starts_no_bench() {
     assert!(status_of(&ai, "a").admissible);
 }
 
+/// Requests that differ: one request alone proves nothing about a key.
+fn chat_about(number: u32) -> Request<String> {
+    chat(false).map(|body| body.replace("Hi", &format!("Hi {number}")))
+}
+
+/// One caller with one request took the endpoint from all others.
+#[tokio::test]
+async fn rejections_of_one_repeated_request_start_no_bench() {
+    let [a, b]: [Upstream; 2] = upstreams(["a", "b"]).await;
+    a.set(Reply::status(401));
+    let ai = AiStack::builder()
+        .endpoint(endpoint(&a).api_key(api_key("key-of-a")))
+        .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
+        .build()
+        .unwrap();
+    for _ in 0..10 {
+        let response = ai.send(chat_about(1)).await.unwrap();
+        assert_eq!(served_by(&response), "b");
+    }
+    assert!(status_of(&ai, "a").admissible);
+}
+
 #[tokio::test]
 async fn three_rejections_of_own_key_start_bench() {
     let [a, b]: [Upstream; 2] = upstreams(["a", "b"]).await;
@@ -116,8 +138,8 @@ async fn three_rejections_of_own_key_start_bench() {
         .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
         .build()
         .unwrap();
-    for _ in 0..5 {
-        let response = ai.send(chat(false)).await.unwrap();
+    for number in 0..5 {
+        let response = ai.send(chat_about(number)).await.unwrap();
         assert_eq!(served_by(&response), "b", "another credential can be valid");
         read(response).await.unwrap();
     }
@@ -140,8 +162,9 @@ async fn three_rejections_of_own_key_with_400_start_bench() {
         .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
         .build()
         .unwrap();
-    for _ in 0..5 {
-        assert_eq!(served_by(&ai.send(chat(false)).await.unwrap()), "b");
+    for number in 0..5 {
+        let response = ai.send(chat_about(number)).await.unwrap();
+        assert_eq!(served_by(&response), "b");
     }
     assert_eq!(a.counts().requests, 3);
     assert!(status_of(&ai, "a").cooling.is_some());

@@ -41,8 +41,7 @@
 //! |---|---|
 //! | `429` and similar | cools for the hint, at most a day. Without a hint (or with a repeated zero hint): 1 s, doubling to 1 min while probes are refused |
 //! | success with `remaining: 0` | cools until the reset, or until the bucket holds the [estimated tokens](steadfast_core::RoutingOptions::estimated_tokens) |
-//! | `402`, a spent quota | bench of 30 min, or the hint if it is longer |
-//! | three consecutive rejections of its own credential, except by `403` | bench of 1 min, doubling to 30 min |
+//! | `402`, a spent quota, a missing model, three rejections of its own credential except by `403` | [bench](#benches) of 1 min, doubling to 30 min while probes are refused |
 //! | error, timeout, `5xx`, a body that breaks after `200` | one failure in its breaker |
 //! | this machine lacks descriptors, ports or memory | none |
 //! | any other answer | success |
@@ -53,6 +52,14 @@
 //! The refusals of one burst start one cooldown. Answers to attempts from before a cooldown change
 //! nothing. A cooldown ends with one probe. If other attempts succeed meanwhile, the refusal
 //! concerns only its own request.
+//!
+//! # Benches
+//!
+//! A refusal benches the endpoint only if the endpoint serves no other requests. Otherwise it
+//! concerns only its own request. A bench of more than 1 min requires a second, different request.
+//! [`PoolHandle::restore`] and passed health checks end a bench early.
+//!
+//! # Selection
 //!
 //! A [`Strategy`] or another [`Pick`] selects among the candidates of a tier. After a failure, an
 //! untried endpoint of the tier comes first, then the next tier, then the endpoint with the fewest
@@ -131,6 +138,7 @@ pub use self::layer::EndpointBalanceLayer;
 pub use self::make_layer::{MakeEndpointLayer, MakeLayerFn, NoEndpointLayer};
 pub use self::pool::handle::PoolHandle;
 pub use self::pool::key_status::KeyStatus;
+pub use self::pool::limit_status::LimitStatus;
 pub use self::pool::snapshot::EndpointMode;
 pub use self::pool::status::EndpointStatus;
 pub use self::select::candidates::{Candidate, Candidates};

@@ -1,26 +1,46 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
-use steadfast_core::{BreakerState, Class, EndpointName, Event, Observer};
+use metrics::{Label, counter, gauge, histogram};
+use steadfast_core::{BreakerState, Class, EndpointName, Event, LimitKey, Observer};
 
+use crate::key_labels::{self, KeyLabels};
 use crate::names;
 
 /// Records events as metrics: breakers, cooldowns, failovers, hedges, retries and exhausted pools.
 ///
-/// Set it as the observer of a layer. It has no state, so one observer suffices for several layers.
-/// Two observers at one layer count each event twice.
+/// Set it as the observer of a layer. One observer suffices for several layers. Two observers at one
+/// layer count each event twice.
+///
+/// A cooldown of a limit key, usually a model, has the label `key`. Callers choose the keys, so the
+/// number of label values is bounded: the first [`MAX_KEYS`](Self::MAX_KEYS) keys that cool, or the
+/// names of [`keys`](Self::keys). All further keys have the label `other`. Clones share the keys.
 ///
 /// Each event looks up its series in the recorder, which costs a few allocations. A request that
 /// succeeds at its first endpoint causes no event and no such cost.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct EventMetrics;
+pub struct EventMetrics {
+    keys: Arc<KeyLabels>,
+}
 
 impl EventMetrics {
+    /// The maximum number of keys with a label of their own, unless the names are set.
+    pub const MAX_KEYS: usize = key_labels::MAX_KEYS;
+
     /// Creates the observer.
     #[must_use]
     pub fn new() -> Self {
-        Self
+        Self::default()
+    }
+
+    /// Sets the keys with a label of their own. All others have the label `other`.
+    #[must_use]
+    pub fn keys<K: Into<LimitKey>>(self, keys: impl IntoIterator<Item = K>) -> Self {
+        let keys = KeyLabels::only(keys.into_iter().map(Into::into).collect());
+        Self {
+            keys: Arc::new(keys),
+        }
     }
 }
 
@@ -30,10 +50,13 @@ impl Observer for EventMetrics {
             Event::Breaker { endpoint, to, .. } => breaker(endpoint, *to),
             Event::Cooldown {
                 endpoint,
+                key,
                 class,
                 wait,
-                ..
-            } => cooldown(endpoint, *class, *wait),
+            } => {
+                let key = key.as_ref().map(|key| self.keys.label(key));
+                cooldown(endpoint, key, *class, *wait);
+            }
             Event::Failover {
                 from, to, class, ..
             } => failover(from, to, *class),
@@ -64,14 +87,13 @@ fn breaker(endpoint: &EndpointName, to: BreakerState) {
     .increment(1);
 }
 
-fn cooldown(endpoint: &EndpointName, class: Class, wait: Duration) {
-    counter!(
-        names::COOLDOWNS,
-        "endpoint" => endpoint.to_string(),
-        "class" => class.as_str(),
-    )
-    .increment(1);
-    histogram!(names::COOLDOWN_SECONDS, "endpoint" => endpoint.to_string()).record(wait);
+fn cooldown(endpoint: &EndpointName, key: Option<String>, class: Class, wait: Duration) {
+    // Without a key, all requests are concerned, and there is no such label.
+    let mut labels = vec![Label::new("endpoint", endpoint.to_string())];
+    labels.extend(key.map(|key| Label::new("key", key)));
+    histogram!(names::COOLDOWN_SECONDS, labels.clone()).record(wait);
+    labels.push(Label::from_static_parts("class", class.as_str()));
+    counter!(names::COOLDOWNS, labels).increment(1);
 }
 
 fn failover(from: &EndpointName, to: &EndpointName, class: Class) {

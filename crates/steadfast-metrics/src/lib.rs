@@ -102,6 +102,7 @@ mod describe;
 mod events;
 mod future;
 mod handles;
+mod key_labels;
 mod layer;
 pub mod names;
 mod numbers;

@@ -106,6 +106,9 @@ where
             trail
         });
         let _ = trail.claim_retries();
+        if self.settings.policy.may_repeat(&template) {
+            trail.set_repeatable();
+        }
 
         // The instance that was polled ready is called, and stays with the request.
         let clone = self.inner.clone();

@@ -141,6 +141,9 @@ pub use self::respond::error_response;
 pub use self::stack::AiStack;
 pub use self::timeouts::Timeouts;
 
+#[doc(hidden)]
+pub use self::dialect::dialect_texts;
+
 pub use steadfast_balance::{
     Endpoint, EndpointBalanceLayer, EndpointStatus, Pick, PoolHandle, Strategy, WhenExhausted,
     pick_fn,

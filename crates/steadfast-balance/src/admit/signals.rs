@@ -12,6 +12,7 @@ use crate::admit::overload::{Departure, End};
 use crate::admit::queue::Queue;
 use crate::admit::waiters::{Key, Wanted};
 use crate::state::limits::demand::Demand;
+use crate::state::recovery::RecoverySchedule;
 
 /// The observers and the queue of a pool.
 ///
@@ -19,6 +20,8 @@ use crate::state::limits::demand::Demand;
 pub(crate) struct PoolSignals {
     pub(crate) observers: Observers,
     pub(crate) queue: Queue,
+    /// When the next recovery probe may be due.
+    pub(crate) recovery: RecoverySchedule,
     /// If an attempt is dropped before its head but after this time, it counts as a timeout.
     pub(crate) abandoned_after: Option<Duration>,
     /// The shortest bound of a wait during an overload.
@@ -43,6 +46,7 @@ impl PoolSignals {
         Self {
             observers,
             queue: Queue::default(),
+            recovery: RecoverySchedule::new(),
             abandoned_after,
             overload_wait,
         }

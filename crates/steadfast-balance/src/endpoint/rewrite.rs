@@ -25,7 +25,7 @@ const TRAILERS: &str = "trailers";
 #[derive(Debug)]
 pub(crate) struct InvalidTarget(());
 
-/// Directs `request` to `endpoint`.
+/// Directs `request` to `endpoint`. Returns the target that its caller has sent.
 ///
 /// If the path begins with `root`, the path of the endpoint replaces that prefix. Query parameters
 /// stay. A credential among them stays only if the endpoint receives the caller's credentials.
@@ -38,13 +38,14 @@ pub(crate) fn rewrite<B>(
     request: &mut Request<B>,
     endpoint: &Endpoint,
     root: &str,
-) -> Result<(), InvalidTarget> {
+) -> Result<Uri, InvalidTarget> {
     let allows_tunnel = endpoint.dangerous_methods;
     if !allows_tunnel && is_tunnel(request.method()) {
         return Err(InvalidTarget(()));
     }
     let keep_key = endpoint.pass_credentials;
-    *request.uri_mut() = target(request.uri(), &endpoint.base, root, keep_key)?;
+    let target = target(request.uri(), &endpoint.base, root, keep_key)?;
+    let before = std::mem::replace(request.uri_mut(), target);
     // An HTTP/1.1 client rejects the HTTP/2 version of a server's request. The client sets its own.
     *request.version_mut() = Version::HTTP_11;
 
@@ -74,7 +75,7 @@ pub(crate) fn rewrite<B>(
             request.extensions_mut().remove::<ResolvedAddr>();
         }
     }
-    Ok(())
+    Ok(before)
 }
 
 /// Returns whether an endpoint must not get this method with its credential.

@@ -15,7 +15,8 @@ use super::schedule::Schedule;
 use crate::admit::signals::PoolSignals;
 use crate::state::EndpointState;
 use crate::state::check_result::CheckOutcome;
-use crate::state::cooldown::bench::{Bench, Cooling};
+use crate::state::cooldown::bench::Cooling;
+use crate::state::limits::BenchedState;
 use crate::state::limits::demand::Demand;
 use crate::state::reason::Reason;
 
@@ -31,10 +32,6 @@ pub(super) struct Watch {
     check: Check,
     /// The consecutive failures while the breaker was closed.
     failed: u32,
-    /// The last bench that checks covered, with its consecutive successes.
-    bench: Option<(Bench, u32)>,
-    /// The generation of the last bench that a check has ended.
-    ended: Option<u64>,
 }
 
 /// A check in progress.
@@ -43,8 +40,8 @@ struct Running {
     check: Pin<Box<Timeout<Checking>>>,
     /// The permit of a probe, if the breaker is not closed.
     probe: Option<Permit>,
-    /// The bench that a success ends.
-    bench: Option<Bench>,
+    /// The benches that a success ends, of the endpoint and of its keys.
+    benches: Vec<(BenchedState, u64)>,
 }
 
 // ===== impl Watch =====
@@ -58,8 +55,6 @@ impl Watch {
             due,
             running: None,
             failed: 0,
-            bench: None,
-            ended: None,
         }
     }
 
@@ -100,12 +95,10 @@ impl Watch {
     /// Returns `None` if the check would only use up quota, or if the breaker does not admit it. A
     /// refuted bench also returns `None`.
     fn begin(&self, schedule: &Schedule, now: Instant) -> Option<Running> {
-        let bench = match self.state.limits.wide.cooldown.cooling(now) {
-            Some(Cooling::Limited) => return None,
-            Some(Cooling::Benched(bench)) if self.is_refuted(bench) => return None,
-            Some(Cooling::Benched(bench)) => Some(bench),
-            None => None,
-        };
+        let limits = &self.state.limits;
+        if let Some(Cooling::Limited | Cooling::Refuted) = limits.wide.cooldown.cooling(now) {
+            return None;
+        }
         // A check is not an attempt. It does not change the window or the ramp of a closed breaker.
         let probe = match self.state.breaker.state() {
             BreakerState::Closed => None,
@@ -114,18 +107,8 @@ impl Watch {
         Some(Running {
             check: Box::pin(timeout(schedule.timeout, (self.check)(&self.state.config))),
             probe: probe.filter(Permit::is_probe),
-            bench,
+            benches: limits.benches(now),
         })
-    }
-
-    /// Returns whether an attempt was refused after a check had ended the previous bench.
-    ///
-    /// The check does not detect the fault then.
-    fn is_refuted(&self, bench: Bench) -> bool {
-        bench.again
-            && self
-                .ended
-                .is_some_and(|ended| bench.generation == ended + 1)
     }
 
     /// Applies the outcome of a check.
@@ -137,7 +120,7 @@ impl Watch {
     ) {
         let now = Instant::now();
         self.report(outcome, now);
-        let was_out = running.probe.is_some() || running.bench.is_some();
+        let was_out = running.probe.is_some() || !running.benches.is_empty();
         if outcome.finding != CheckOutcome::Failed {
             self.failed = 0;
         }
@@ -151,10 +134,8 @@ impl Watch {
             Some(probe) => drop(probe),
             None => self.count(schedule, outcome),
         }
-        if let Some(bench) = running.bench {
-            self.check_bench(schedule, bench, outcome, now);
-        }
-        if was_out && self.state.is_available(&Demand::default(), now) {
+        let ended = self.check_benches(schedule, &running.benches, outcome, now);
+        if ended || was_out && self.state.is_available(&Demand::default(), now) {
             // This includes waiters for a busy service of another endpoint.
             signals.queue.wake_all(now);
         } else {
@@ -184,21 +165,29 @@ impl Watch {
         }
     }
 
-    /// Ends a bench after enough consecutive passed checks since its start.
-    fn check_bench(&mut self, schedule: &Schedule, bench: Bench, outcome: Outcome, now: Instant) {
-        let before = match self.bench {
-            Some((known, passed)) if known == bench => passed,
-            _ => 0,
-        };
-        let passed = match outcome.finding {
-            CheckOutcome::Passed => before + 1,
-            CheckOutcome::Failed | CheckOutcome::Unknown => 0,
-        };
-        self.bench = Some((bench, passed));
-        if passed >= schedule.healthy && self.state.limits.wide.cooldown.end_bench(bench, now) {
-            self.ended = Some(bench.generation);
-            tracing::info!(endpoint = %self.state.config.name, "health check ended a bench");
+    /// Ends benches after enough consecutive passed checks since their start. Returns whether one has
+    /// ended.
+    fn check_benches(
+        &self,
+        schedule: &Schedule,
+        benches: &[(BenchedState, u64)],
+        outcome: Outcome,
+        now: Instant,
+    ) -> bool {
+        let endpoint = &self.state.config.name;
+        let has_passed = outcome.finding == CheckOutcome::Passed;
+        let mut any = false;
+        for (state, generation) in benches {
+            let keyed = state.as_ref().map(|state| &state.limits);
+            let limits = keyed.unwrap_or(&self.state.limits.wide);
+            let check = (*generation, has_passed);
+            if limits.cooldown.check_bench(check, schedule.healthy, now) {
+                any = true;
+                let key = state.as_ref().and_then(|state| state.key());
+                tracing::info!(%endpoint, key = key.map(tracing::field::display), "health check ended a bench");
+            }
         }
+        any
     }
 
     /// Records the outcome for the status.

@@ -251,14 +251,39 @@ impl PoolHandle {
         Ok(())
     }
 
-    /// Closes the breaker of an endpoint and clears its windows.
+    /// Ends the cooldowns and benches of an endpoint and of all its limit keys early. The next attempt
+    /// of each key is a probe.
+    ///
+    /// For an operator that has paid a bill or replaced a revoked key. The breaker and the learned
+    /// send rates stay.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no endpoint has this name.
+    pub fn restore(&self, name: &str) -> Result<(), UnknownEndpoint> {
+        self.change(name, EndpointState::restore)
+    }
+
+    /// Closes the breaker of an endpoint and clears its windows. Forgets its cooldowns, benches and
+    /// learned send rates, and those of all its limit keys.
     ///
     /// # Errors
     ///
     /// Returns an error if no endpoint has this name.
     pub fn reset(&self, name: &str) -> Result<(), UnknownEndpoint> {
-        self.find(name)?.breaker.reset();
-        self.0.shared.signals.queue.wake_all(Instant::now());
+        self.change(name, EndpointState::reset)
+    }
+
+    /// Changes the state of an endpoint by order.
+    fn change(
+        &self,
+        name: &str,
+        change: impl FnOnce(&EndpointState, Instant),
+    ) -> Result<(), UnknownEndpoint> {
+        let now = Instant::now();
+        change(&*self.find(name)?, now);
+        // Also requests that wait for a busy service of another endpoint.
+        self.0.shared.signals.queue.wake_all(now);
         Ok(())
     }
 

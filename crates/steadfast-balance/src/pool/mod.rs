@@ -3,6 +3,7 @@
 pub(crate) mod context;
 pub(crate) mod handle;
 pub(crate) mod key_status;
+pub(crate) mod limit_status;
 pub(crate) mod services;
 pub(crate) mod snapshot;
 pub(crate) mod status;

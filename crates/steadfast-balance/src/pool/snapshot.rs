@@ -144,7 +144,7 @@ impl Default for PoolSnapshot {
 
 impl ActiveEndpoint {
     /// The order of selection: by tier, and the degraded endpoints of a tier last.
-    fn group(&self) -> (u16, bool) {
+    pub(crate) fn group(&self) -> (u16, bool) {
         (self.tier, self.state.config.degraded)
     }
 

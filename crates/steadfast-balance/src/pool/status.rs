@@ -1,13 +1,14 @@
+use std::ops::Deref;
 use std::time::Duration;
 
 use steadfast_core::{BreakerState, EndpointName};
 use tokio::time::Instant;
 
 use crate::pool::key_status::KeyStatus;
+use crate::pool::limit_status::LimitStatus;
 use crate::pool::snapshot::{ActiveEndpoint, EndpointMode};
 use crate::state::check_result::CheckResult;
 use crate::state::limits::demand::Demand;
-use crate::state::quota::QuotaWindow;
 use crate::state::reason::Reason;
 
 /// The state of one endpoint at one instant.
@@ -54,26 +55,10 @@ pub struct EndpointStatus {
     pub breaker_reason: Option<Reason>,
     /// The share of successes among the last outcomes. 1 without any outcome.
     pub health: f64,
-    /// The rest of its cooldown, if it is cooling.
-    #[cfg_attr(
-        feature = "serde",
-        serde(
-            rename = "cooling_seconds",
-            serialize_with = "crate::state::serialize::optional_seconds"
-        )
-    )]
-    pub cooling: Option<Duration>,
-    /// Whether the cooldown is a bench: for a spent quota or a rejected credential.
-    pub benched: bool,
-    /// The reason of its cooldown, if it is cooling.
-    pub cooling_reason: Option<Reason>,
-    /// The learned send rate in attempts per second, if the endpoint was limited recently.
-    pub rate: Option<f64>,
-    /// The quota of requests that its headers report.
-    pub requests: Option<QuotaWindow>,
-    /// The quota of tokens that its headers report.
-    pub tokens: Option<QuotaWindow>,
-    /// The limits of each key. The fields above describe the limits that all requests share.
+    /// The limits that all requests share.
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub limits: LimitStatus,
+    /// The limits of each key.
     pub keys: Vec<KeyStatus>,
     /// The attempts in flight.
     pub in_flight: u32,
@@ -96,7 +81,6 @@ impl EndpointStatus {
         let endpoint = &*entry.state;
         let (since_start, wide) = (endpoint.since_start(now), &endpoint.limits.wide);
         let breaker = endpoint.breaker.state();
-        let cooldown = wide.cooldown.present(now);
         Self {
             name: endpoint.config.name.clone(),
             base: endpoint.config.base(),
@@ -112,12 +96,7 @@ impl EndpointStatus {
                 .then(|| endpoint.last_failure.get())
                 .flatten(),
             health: endpoint.breaker.health(),
-            cooling: cooldown.map(|cooldown| cooldown.until.saturating_duration_since(now)),
-            benched: cooldown.is_some_and(|cooldown| cooldown.bench),
-            cooling_reason: cooldown.map(|cooldown| cooldown.trigger.reason()),
-            rate: wide.cooldown.rate(),
-            requests: wide.quota.requests(since_start),
-            tokens: wide.quota.tokens(since_start),
+            limits: LimitStatus::of(wide, since_start, now),
             keys: (endpoint.limits.keys().iter())
                 .map(|state| KeyStatus::of(state, since_start, now))
                 .collect(),
@@ -125,5 +104,13 @@ impl EndpointStatus {
             latency: endpoint.load.latency.average(),
             checked: endpoint.last_check.at(now),
         }
+    }
+}
+
+impl Deref for EndpointStatus {
+    type Target = LimitStatus;
+
+    fn deref(&self) -> &LimitStatus {
+        &self.limits
     }
 }

@@ -21,16 +21,37 @@ pub(crate) fn earliest_probe(
     skip: &[u64],
     now: Instant,
 ) -> Option<(Instant, usize)> {
+    earliest(
+        eligibility,
+        Stage::Next,
+        skip,
+        now,
+        |availability| match availability {
+            Availability::Broken { early, .. } => Some(early),
+            _ => None,
+        },
+    )
+}
+
+/// Returns the endpoint outside `skip` with the earliest instant.
+///
+/// `instant` returns the instant of an endpoint, if it has one. It returns `None` if the state of the
+/// endpoint rules out all of them.
+fn earliest(
+    eligibility: &Eligibility<'_>,
+    stage: Stage,
+    skip: &[u64],
+    now: Instant,
+    instant: impl Fn(Availability) -> Option<Option<Instant>>,
+) -> Option<(Instant, usize)> {
     let mut best: Option<(Instant, usize)> = None;
     for (index, entry) in eligibility.snapshot.active().iter().enumerate() {
-        match eligibility.check(Stage::Next, &entry.state, now) {
-            Availability::Never => {}
-            Availability::Broken { early, .. } => {
-                let early = early.filter(|_| !skip.contains(&entry.state.id));
-                best = early.map(|at| (at, index)).into_iter().chain(best).min();
-            }
-            _ => return None,
+        let availability = eligibility.check(stage, &entry.state, now);
+        if availability == Availability::Never {
+            continue;
         }
+        let at = instant(availability)?.filter(|_| !skip.contains(&entry.state.id));
+        best = at.map(|at| (at, index)).into_iter().chain(best).min();
     }
     best
 }
@@ -45,25 +66,18 @@ impl PoolContext {
         skip: &[u64],
         now: Instant,
     ) -> Option<usize> {
-        let mut best: Option<(Instant, usize)> = None;
-        for (index, entry) in eligibility.snapshot.active().iter().enumerate() {
-            match eligibility.check(Stage::Untried, &entry.state, now) {
-                Availability::Never => {}
+        let best = earliest(eligibility, Stage::Untried, skip, now, |availability| {
+            match availability {
                 Availability::Broken {
                     at,
                     last_resort: true,
                     ..
-                } => {
-                    let is_better = best.is_none_or(|(best, _)| at < best);
-                    if is_better && !skip.contains(&entry.state.id) {
-                        best = Some((at, index));
-                    }
-                }
-                // An isolated endpoint must not be tried, a limited one would refuse, and a
-                // healthy one may only be busy.
-                _ => return None,
+                } => Some(Some(at)),
+                // An isolated endpoint must not be tried, a limited one would refuse, and a healthy
+                // one may only be busy.
+                _ => None,
             }
-        }
+        });
         let (_, index) = best?;
         self.take_last_resort(now).then_some(index)
     }

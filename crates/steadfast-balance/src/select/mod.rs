@@ -2,6 +2,7 @@
 
 pub(crate) mod candidates;
 mod doubt;
+pub(crate) mod early;
 pub(crate) mod eligibility;
 pub(crate) mod forecast;
 pub(crate) mod last_resort;

@@ -1,6 +1,6 @@
 //! The trail, the deadline and the routing options of a request.
 
-use http::Extensions;
+use http::{Extensions, Uri};
 use steadfast_core::layer::{AttemptGroup, Next, RecordAttempts};
 use steadfast_core::{Deadline, LimitKey, RoutingOptions, Trail};
 
@@ -22,6 +22,8 @@ pub(crate) struct RequestContext {
     pub(crate) group: Option<AttemptGroup>,
     /// The limits that apply to the request.
     pub(crate) demand: Demand,
+    /// The target that the caller has sent. `None` before an endpoint admits the request.
+    pub(crate) target: Option<Uri>,
 }
 
 impl RequestContext {
@@ -42,6 +44,7 @@ impl RequestContext {
             demand: Demand::new(LimitKey::of(extensions), tokens),
             options,
             group: extensions.remove().inspect(AttemptGroup::set_balanced),
+            target: None,
         }
     }
 

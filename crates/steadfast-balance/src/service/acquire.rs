@@ -210,8 +210,10 @@ impl<'a, S> Search<'a, S> {
             let skip = &*self.skip;
             let exclusions = Exclusions { skip, claims };
             let selection = shared.choose(&self.eligibility, extensions, exclusions, now);
-            let chosen = match selection {
-                Selection::Endpoint(at) => (at, Admission::Regular),
+            let probe = shared.recovery_probe(context, &self.eligibility, (skip, selection), now);
+            let chosen = match (probe, selection) {
+                (Some(at), _) => (at, Admission::Recovery),
+                (None, Selection::Endpoint(at)) => (at, Admission::Regular),
                 _ => match broken(shared, context, &self.eligibility, skip, now) {
                     Some(chosen) => chosen,
                     None => return Ok(selection),

@@ -11,7 +11,9 @@ use steadfast_core::{Attempt, BreakerEffect, Class, Trail, Verdict};
 use tokio::time::Instant;
 
 use crate::pool::snapshot::PoolSnapshot;
+use crate::select::request_context::RequestContext;
 use crate::state::EndpointState;
+use crate::state::bench::RequestId;
 
 /// Attributes the last failure of a request, at `endpoint`, to the endpoint or to the request.
 pub(super) fn attribute(
@@ -39,6 +41,58 @@ pub(super) fn attribute(
             endpoint.breaker.take_back(receipt);
         }
     }
+}
+
+/// Returns whether the request was refused alike at another endpoint that still takes such requests. A
+/// refusal for a bench reason concerns only the request then.
+pub(super) fn is_refused_elsewhere(
+    context: &RequestContext,
+    snapshot: &PoolSnapshot,
+    endpoint: &EndpointState,
+    class: Class,
+    now: Instant,
+) -> bool {
+    let others = refused_alike(context, snapshot, class);
+    let mut others = others.iter().filter(|other| other.id != endpoint.id);
+    others.any(|other| serves_others(other, context, class, now))
+}
+
+/// Returns whether a refusal of this class has left the endpoint, or its key, in service.
+pub(super) fn serves_others(
+    endpoint: &EndpointState,
+    context: &RequestContext,
+    class: Class,
+    now: Instant,
+) -> bool {
+    match class {
+        Class::ModelUnavailable => endpoint.limits.would_admit(&context.demand, now),
+        // A limit of its own key is no evidence about the others.
+        _ => endpoint.limits.wide.cooldown.would_admit(now),
+    }
+}
+
+/// Ends the benches that this request alone has begun, because an endpoint that serves others has
+/// refused it alike.
+pub(super) fn take_back_benches(
+    context: &RequestContext,
+    snapshot: &PoolSnapshot,
+    (class, request): (Class, RequestId),
+    now: Instant,
+) {
+    for endpoint in refused_alike(context, snapshot, class) {
+        (endpoint.limits).for_all(|cooldown| cooldown.take_back_bench(request, now));
+    }
+}
+
+/// Returns the endpoints that have refused the request with this class.
+fn refused_alike<'a>(
+    context: &RequestContext,
+    snapshot: &'a PoolSnapshot,
+    class: Class,
+) -> Vec<&'a EndpointState> {
+    let is_alike = |attempt: &Attempt| attempt.verdict.class() == class;
+    let trail = context.trail.as_ref().filter(|trail| !trail.is_empty());
+    trail.map_or_else(Vec::new, |trail| endpoints_of(trail, snapshot, &is_alike))
 }
 
 /// Returns whether a request can cause this failure at any endpoint. A failed connect never depends

@@ -77,13 +77,18 @@ where
             };
             // The request is rewritten in place, because it is large to move.
             let (request, endpoint) = (selecting.request(), this.in_flight.endpoint());
-            if let Err(error) = rewrite(request, endpoint, &pool.shared.config.request_root) {
-                this.in_flight.withdraw();
-                this.state.set(State::Done);
-                let fault = Verdict::new(Class::CallerFault).neutral();
-                return Poll::Ready(Err(Classified::new(fault, error).into()));
-            }
+            let target = match rewrite(request, endpoint, &pool.shared.config.request_root) {
+                Ok(target) => target,
+                Err(error) => {
+                    this.in_flight.withdraw();
+                    this.state.set(State::Done);
+                    let fault = Verdict::new(Class::CallerFault).neutral();
+                    return Poll::Ready(Err(Classified::new(fault, error).into()));
+                }
+            };
             tracing::trace!(endpoint = %endpoint.name, "endpoint chosen");
+            // Moved, not copied: only a rejection reads it.
+            this.in_flight.context.target = Some(target);
             let future = service.call(selecting.take_request());
             this.state.set(State::Calling { future });
         }

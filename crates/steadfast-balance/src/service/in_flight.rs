@@ -52,6 +52,8 @@ pub(crate) enum Admission {
     EarlyProbe,
     /// All breakers are open, and the configuration takes the least bad endpoint.
     LastResort,
+    /// The endpoint is in a long cooldown, and a recovery probe is due.
+    Recovery,
 }
 
 // ===== impl InFlight =====
@@ -110,12 +112,17 @@ impl Reservation {
         now: Instant,
     ) -> bool {
         let endpoint = &entry.state;
-        let Some(tickets) = endpoint.limits.try_admit(&context.demand, key, now) else {
+        let (limits, demand) = (&endpoint.limits, &context.demand);
+        let tickets = match admission {
+            Admission::Recovery => limits.try_recover(demand, key, now),
+            _ => limits.try_admit(demand, key, now),
+        };
+        let Some(tickets) = tickets else {
             return false;
         };
         let breaker = endpoint.breaker.at(now);
         let permit = match admission {
-            Admission::Regular => breaker.try_acquire_detached().map(Some),
+            Admission::Regular | Admission::Recovery => breaker.try_acquire_detached().map(Some),
             Admission::EarlyProbe => breaker.try_acquire_early(EARLY_PROBES).map(Some),
             Admission::LastResort => Ok(None),
         };
@@ -181,7 +188,7 @@ impl Reservation {
         let since_start = endpoint.since_start(now);
         endpoint.load.used(since_start);
         endpoint.load.served.record(since_start);
-        endpoint.succeeded(&load.tickets, now, |key| {
+        endpoint.succeeded(&load.tickets, context.target.as_ref(), now, |key| {
             let endpoint = endpoint.config.name.clone();
             let observers = &load.endpoint.signals.observers;
             observers.emit(&Event::CooldownEnded { endpoint, key });

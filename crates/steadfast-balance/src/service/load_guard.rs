@@ -14,9 +14,12 @@ use crate::pool::snapshot::PooledEndpoint;
 use crate::select::outlook::Outlook;
 use crate::select::request_context::RequestContext;
 use crate::service::attribution;
+use crate::state::bench::RequestId;
 use crate::state::limits::attempt::Cooled;
 use crate::state::limits::tickets::Tickets;
+use crate::state::origin::Origin;
 use crate::state::reason::Reason;
+use crate::state::recovery::RECOVERY_PROBES;
 
 /// The verdict on an attempt, and the status of its response.
 pub(super) type AttemptOutcome = (Verdict, Option<StatusCode>);
@@ -55,7 +58,7 @@ impl LoadGuard {
         endpoint
             .load
             .was_answered(verdict.class() != Class::Timeout);
-        let cooled = endpoint.refused(&self.tickets, verdict, status, now);
+        let cooled = self.learn((context, pool), (verdict, status), now);
         if let Some(request) = context.identity() {
             endpoint.limits.turn_away(&context.demand, request);
         }
@@ -69,6 +72,44 @@ impl LoadGuard {
             attribution::attribute(trail, &pool.snapshot(), &self.endpoint.state, verdict, now);
             trail.set_next(pool.shared.next(&pool.snapshot(), context, now));
             explain_by(trail, context, pool);
+        }
+    }
+
+    /// Lets the endpoint learn from an attempt that did not succeed.
+    fn learn(
+        &self,
+        (context, pool): (&RequestContext, &Pool),
+        (verdict, status): AttemptOutcome,
+        now: Instant,
+    ) -> Option<Cooled> {
+        let (endpoint, class) = (&*self.endpoint.state, verdict.class());
+        let outcome = (verdict, status);
+        if !can_bench(class) {
+            let origin = Origin::new(None, context.target.as_ref());
+            return endpoint.refused(&self.tickets, outcome, &origin, now);
+        }
+        let snapshot = pool.snapshot();
+        let request = self.request_id(context, verdict);
+        let mut origin = Origin::new(Some(request), context.target.as_ref());
+        origin.is_own = attribution::is_refused_elsewhere(context, &snapshot, endpoint, class, now);
+        let cooled = endpoint.refused(&self.tickets, outcome, &origin, now);
+        if cooled.is_none() && attribution::serves_others(endpoint, context, class, now) {
+            attribution::take_back_benches(context, &snapshot, (class, request), now);
+        }
+        cooled
+    }
+
+    /// Returns the identity of the request after a refusal.
+    fn request_id(&self, context: &RequestContext, verdict: Verdict) -> RequestId {
+        let name = &self.endpoint.state.config.name;
+        let is_here = |attempt: &Attempt| attempt.endpoint.as_ref() == Some(name);
+        let is_repeated = |trail: &Trail| {
+            trail.with_attempts(|attempts| attempts.filter(|attempt| is_here(attempt)).count() > 0)
+        };
+        match verdict.request_digest() {
+            Some(digest) => RequestId::Digest(digest),
+            None if context.trail.as_ref().is_some_and(is_repeated) => RequestId::Repeated,
+            None => RequestId::Unknown,
         }
     }
 
@@ -130,6 +171,11 @@ impl LoadGuard {
     /// Emits the start of a cooldown.
     pub(super) fn emit_cooldown(&self, class: Class, cooled: Option<Cooled>) {
         if let Some(Cooled { key, wait, .. }) = cooled {
+            if wait > RECOVERY_PROBES {
+                let age = self.endpoint.state.since_start(Instant::now());
+                let due = age.saturating_add(RECOVERY_PROBES);
+                self.endpoint.signals.recovery.note(due);
+            }
             self.endpoint.signals.observers.emit(&Event::Cooldown {
                 endpoint: self.endpoint.state.config.name.clone(),
                 key,
@@ -138,6 +184,14 @@ impl LoadGuard {
             });
         }
     }
+}
+
+/// Returns whether a refusal of this class can begin a bench.
+fn can_bench(class: Class) -> bool {
+    matches!(
+        class,
+        Class::ModelUnavailable | Class::QuotaExhausted | Class::Unauthorized
+    )
 }
 
 /// Sets the pool as the source of the reasons of a rejection. The trail does not keep it alive.

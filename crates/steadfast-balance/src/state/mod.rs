@@ -1,25 +1,28 @@
 //! The state of one endpoint of a pool.
 
 pub(crate) mod availability;
+pub(crate) mod bench;
 pub(crate) mod check_result;
 pub(crate) mod cooldown;
 mod latency;
 pub(crate) mod limits;
 mod load;
+pub(crate) mod origin;
 pub(crate) mod queue_marks;
 pub(crate) mod quota;
 mod rate;
 pub(crate) mod reason;
+pub(crate) mod recovery;
+mod rejections;
 #[cfg(feature = "serde")]
 pub(crate) mod serialize;
 pub(crate) mod served;
 pub(crate) mod trigger;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::layer::{Observers, saturating_add};
 use steadfast_core::{BreakerEffect, BreakerState, Class, InvalidConfig, LimitKey, Scope, Verdict};
@@ -27,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
 use crate::state::availability::Availability;
+use crate::state::bench::{Cause, RequestId};
 use crate::state::check_result::LastCheck;
 use crate::state::cooldown::Refusal;
 use crate::state::limits::EndpointLimits;
@@ -34,24 +38,15 @@ use crate::state::limits::attempt::Cooled;
 use crate::state::limits::demand::Demand;
 use crate::state::limits::tickets::{Level, Tickets};
 use crate::state::load::LoadStats;
+use crate::state::origin::Origin;
 use crate::state::queue_marks::QueueMarks;
 use crate::state::reason::{LastFailure, Reason};
+use crate::state::rejections::Rejections;
 use crate::state::trigger::Trigger;
 use steadfast_core::layer::stable_hash;
 
 /// The interval of the early probes at an endpoint of a pool without a closed breaker.
 pub(crate) const EARLY_PROBES: Duration = Duration::from_secs(1);
-/// The minimum bench of an endpoint with an exhausted quota.
-const QUOTA_BENCH: Duration = Duration::from_secs(30 * 60);
-/// The bench of an exhausted quota that only message text reports.
-const TEXT_BENCH: Duration = Duration::from_secs(60);
-/// The first bench of an endpoint that rejects its own credential. Each further rejection doubles
-/// it.
-const CREDENTIAL_BENCH: Duration = Duration::from_secs(60);
-/// The maximum bench for a rejected credential.
-const MAX_CREDENTIAL_BENCH: Duration = Duration::from_secs(30 * 60);
-/// The length of a streak of rejections that starts a bench. A shorter streak may be an accident.
-const REJECTIONS: u32 = 3;
 
 /// An endpoint with its breaker, cooldown, quota and load.
 pub(crate) struct EndpointState {
@@ -66,8 +61,8 @@ pub(crate) struct EndpointState {
     pub(crate) limits: EndpointLimits,
     pub(crate) load: LoadStats,
     pub(crate) queue_marks: QueueMarks,
-    /// The streak of rejections of the own credential of the endpoint.
-    rejections: AtomicU32,
+    /// The rejections of the own credential of the endpoint.
+    pub(crate) rejections: Rejections,
     /// The result of the last health check.
     pub(crate) last_check: LastCheck,
     /// The last failure that the breaker counted.
@@ -94,7 +89,7 @@ impl EndpointState {
             breaker,
             load: LoadStats::new(start.elapsed()),
             queue_marks: QueueMarks::default(),
-            rejections: AtomicU32::new(0),
+            rejections: Rejections::default(),
             last_check: LastCheck::default(),
             last_failure: LastFailure::default(),
         })
@@ -164,30 +159,73 @@ impl EndpointState {
     pub(crate) fn refused(
         &self,
         tickets: &Tickets,
-        verdict: Verdict,
-        status: Option<StatusCode>,
+        (verdict, status): (Verdict, Option<StatusCode>),
+        origin: &Origin<'_>,
         now: Instant,
     ) -> Option<Cooled> {
-        let rejected = verdict.class() == Class::Unauthorized
-            && status.is_some_and(|status| status != StatusCode::FORBIDDEN);
+        let is_rejection = is_rejection(verdict, status);
         let failed = matches!(verdict.breaker(), BreakerEffect::Failure);
-        if status.is_some() && !rejected && !failed {
-            self.accepted();
+        if status.is_some() && !is_rejection && !failed {
+            self.rejections.accepted(origin.target);
         }
         let trigger = Trigger::Outcome(verdict.class(), status);
-        if rejected && self.config.answers_for_its_credential() {
-            return self
-                .limits
-                .refused(tickets, Level::Endpoint, |limits, ticket| {
-                    (limits.cooldown).cool_for(ticket, trigger, now, || self.rejected())
-                });
+        let took = Some(tickets.age(now));
+        if let Some(level) = self.bench_level(tickets, verdict, status) {
+            let cause = self.cause((verdict, trigger), origin.request, took);
+            let cause = Cause {
+                is_own: origin.is_own,
+                ..cause
+            };
+            return self.limits.benched(tickets, (level, &cause), now, || {
+                !is_rejection || self.rejections.rejected(origin.target, origin.request)
+            });
         }
-        let took = tickets.age(now);
-        self.limited(tickets, (verdict, trigger), Some(took), now)
-            .unwrap_or_else(|| {
-                self.limits.released(tickets);
-                None
-            })
+        let limited = self.limited(tickets, (verdict, trigger), took, now);
+        limited.unwrap_or_else(|| {
+            self.limits.released(tickets);
+            None
+        })
+    }
+
+    /// Returns the states that the verdict can bench.
+    fn bench_level(
+        &self,
+        tickets: &Tickets,
+        verdict: Verdict,
+        status: Option<StatusCode>,
+    ) -> Option<Level> {
+        let is_from_text = verdict.is_from_text();
+        let can_bench = match verdict.class() {
+            Class::QuotaExhausted => !is_from_text || names_limit(status),
+            // Without a key, all models share one state.
+            Class::ModelUnavailable => !is_from_text && tickets.has_key(),
+            Class::Unauthorized => {
+                is_rejection(verdict, status) && self.config.answers_for_its_credential()
+            }
+            _ => false,
+        };
+        can_bench.then(|| level(verdict))
+    }
+
+    /// Returns the cause of a bench.
+    fn cause(
+        &self,
+        (verdict, trigger): (Verdict, Trigger),
+        request: RequestId,
+        took: Option<Duration>,
+    ) -> Cause {
+        Cause {
+            class: verdict.class(),
+            // A caller may choose the words of a message.
+            hint: verdict.hint().filter(|_| !verdict.is_from_text()),
+            request,
+            trigger,
+            took,
+            latency: self.load.latency.average(),
+            is_own: false,
+            // The rejections of different requests have counted.
+            is_confirmed: verdict.class() == Class::Unauthorized,
+        }
     }
 
     /// Learns from a broken body of an attempt with a successful head.
@@ -199,6 +237,10 @@ impl EndpointState {
     ) -> Option<Cooled> {
         // The head has already released the slot of a probe.
         let trigger = Trigger::Outcome(verdict.class(), None);
+        if let Some(level) = self.bench_level(tickets, verdict, None) {
+            let cause = self.cause((verdict, trigger), RequestId::Unknown, None);
+            return (self.limits).benched(tickets, (level, &cause), now, || true);
+        }
         self.limited(tickets, (verdict, trigger), None, now)
             .flatten()
     }
@@ -212,23 +254,19 @@ impl EndpointState {
         now: Instant,
     ) -> Option<Option<Cooled>> {
         let hint = match (verdict.class(), verdict.hint()) {
-            // A caller may choose the words of a message, so text alone costs a minute.
-            (Class::QuotaExhausted, _) if verdict.is_from_text() => Some(TEXT_BENCH),
             (Class::RateLimited, hint) => hint,
-            (Class::QuotaExhausted, hint) => Some(hint.unwrap_or_default().max(QUOTA_BENCH)),
             (Class::Overloaded, Some(hint)) => Some(hint),
             _ => return None,
         };
-        let level = level(verdict);
         let since_start = self.since_start(now);
         let refusal = |seed| Refusal {
             hint,
             took,
             seed,
-            bench: verdict.class() == Class::QuotaExhausted,
             testable: verdict.class() == Class::RateLimited,
             trigger,
         };
+        let level = level(verdict);
         Some(self.limits.refused(tickets, level, |limits, ticket| {
             // Only a refusal for a rate limit can result from a quota that fills steadily.
             let seed = match verdict.class() {
@@ -237,22 +275,6 @@ impl EndpointState {
             };
             limits.cooldown.refused(ticket, refusal(seed), now)
         }))
-    }
-
-    /// Counts a rejection of its own credential. Returns the length of the bench, if one begins.
-    fn rejected(&self) -> Option<Duration> {
-        let before = self.rejections.fetch_add(1, Ordering::Relaxed);
-        let doublings = before.saturating_add(1).checked_sub(REJECTIONS)?;
-        let bench = CREDENTIAL_BENCH.saturating_mul(2u32.saturating_pow(doublings));
-        Some(bench.min(MAX_CREDENTIAL_BENCH))
-    }
-
-    /// Ends the streak of rejections, because the endpoint accepted its own credential.
-    fn accepted(&self) {
-        // Loads first, so that a healthy endpoint writes nothing here.
-        if self.rejections.load(Ordering::Relaxed) > 0 {
-            self.rejections.store(0, Ordering::Relaxed);
-        }
     }
 
     /// Returns the reason of an open breaker.
@@ -269,6 +291,19 @@ impl EndpointState {
         last.unwrap_or_else(|| Reason::new(class, status, None))
     }
 
+    /// Ends all cooldowns and benches by order. The next attempts are probes.
+    pub(crate) fn restore(&self, now: Instant) {
+        self.rejections.clear();
+        self.limits.for_all(|cooldown| cooldown.restore(now));
+    }
+
+    /// Closes the breaker and forgets all limits by order.
+    pub(crate) fn reset(&self, now: Instant) {
+        self.breaker.reset();
+        self.rejections.clear();
+        self.limits.for_all(|cooldown| cooldown.forget(now));
+    }
+
     /// Opens the breaker by order.
     pub(crate) fn trip(&self) {
         let reason = Reason::with_text(Class::Overloaded, "an order");
@@ -280,21 +315,38 @@ impl EndpointState {
     pub(crate) fn succeeded(
         &self,
         tickets: &Tickets,
+        target: Option<&Uri>,
         now: Instant,
         ended: impl FnMut(Option<LimitKey>),
     ) {
         self.load.latency.record(tickets.age(now));
-        self.accepted();
+        self.rejections.accepted(target);
         self.limits.succeeded(tickets, now, ended);
     }
+}
+
+/// Returns whether an endpoint rejects a credential. Not every `403` does.
+fn is_rejection(verdict: Verdict, status: Option<StatusCode>) -> bool {
+    verdict.class() == Class::Unauthorized
+        && status.is_some_and(|status| status != StatusCode::FORBIDDEN)
+}
+
+/// Returns whether the status permits a text to report a spent quota.
+///
+/// A caller may choose the words of a message, and the other statuses concern one request. A text is
+/// evidence for a `403`, a `503` or a broken stream only beside a code that names a limit.
+fn names_limit(status: Option<StatusCode>) -> bool {
+    let number = status.map(|status| status.as_u16());
+    number.is_none_or(|number| matches!(number, 402 | 403 | 429 | 498 | 503 | 529))
 }
 
 /// Returns the states that a verdict concerns.
 fn level(verdict: Verdict) -> Level {
     match (verdict.scope(), verdict.class()) {
         (Scope::Key, _) => Level::Key,
-        // An overload is independent of the credential.
-        (_, Class::Overloaded) => Level::Endpoint,
+        (_, Class::ModelUnavailable) => Level::Key,
+        // An overload is independent of the credential. A rejection is about the endpoint's own one.
+        (_, Class::Overloaded | Class::Unauthorized) => Level::Endpoint,
         _ => Level::Account,
     }
 }

@@ -57,6 +57,13 @@ pub trait RecordAttempts {
 
     /// Returns whether a layer has claimed the retries of this request.
     fn is_claimed(&self) -> bool;
+
+    /// Marks the request as safe to repeat, even if an attempt may have been processed. The layer that
+    /// has claimed the retries calls this.
+    fn set_repeatable(&self);
+
+    /// Returns whether a layer repeats the request after a failure of any kind.
+    fn is_repeatable(&self) -> bool;
 }
 
 impl RecordAttempts for Trail {
@@ -131,5 +138,13 @@ impl RecordAttempts for Trail {
 
     fn is_claimed(&self) -> bool {
         self.0.retried.load(Ordering::Relaxed)
+    }
+
+    fn set_repeatable(&self) {
+        self.0.repeatable.store(true, Ordering::Relaxed);
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.0.repeatable.load(Ordering::Relaxed)
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Record {
     /// When the request arrived at the first layer with a trail.
     pub(super) arrived: Instant,
     pub(crate) retried: AtomicBool,
+    /// Whether the request can be repeated after any failure.
+    pub(crate) repeatable: AtomicBool,
     /// Whether the request fails alike at endpoints that serve others.
     pub(crate) at_fault: AtomicBool,
     /// The number of all attempts, including those that are no longer kept.

@@ -63,3 +63,14 @@ fn classified_error_is_found_below_other_errors() {
     let error = std::io::Error::other(Classified::new(Verdict::new(Class::Connect), "refused"));
     assert!(Classified::find(&error).is_some());
 }
+
+/// Each attempt moves its verdict several times.
+#[test]
+fn digest_of_request_leaves_size_unchanged() {
+    let verdict = Verdict::new(Class::QuotaExhausted);
+    assert_eq!(verdict.request_digest(), None);
+    let digest = |value| verdict.with_request_digest(value).request_digest();
+    assert_eq!(digest(0), digest(1 << 16), "never none");
+    assert_ne!(digest(2), digest(3));
+    assert_eq!(size_of::<Verdict>(), 24);
+}

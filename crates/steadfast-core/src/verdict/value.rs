@@ -1,3 +1,4 @@
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::scope::Scope;
@@ -19,6 +20,8 @@ pub struct Verdict {
     scope: Option<Scope>,
     /// Whether message text alone supports the class or the hint.
     from_text: bool,
+    /// The digest of the request. Two bytes keep the size of the verdict.
+    request: Option<NonZeroU16>,
 }
 
 impl Verdict {
@@ -36,6 +39,7 @@ impl Verdict {
             may_be_processed: false,
             scope: None,
             from_text: false,
+            request: None,
         }
     }
 
@@ -94,6 +98,27 @@ impl Verdict {
     pub const fn with_text_origin(mut self) -> Self {
         self.from_text = true;
         self
+    }
+
+    /// Sets the digest of the request: of its target and its body.
+    ///
+    /// It shows whether two refusals concern different requests. One request alone, sent again and
+    /// again, must not take an endpoint from the others. Only the lower 16 bits are kept.
+    #[must_use]
+    pub const fn with_request_digest(mut self, digest: u64) -> Self {
+        // Zero stands for another value. A rare collision only delays a longer bench.
+        let digest = NonZeroU16::new(digest as u16);
+        self.request = Some(match digest {
+            Some(digest) => digest,
+            None => NonZeroU16::MIN,
+        });
+        self
+    }
+
+    /// Returns the digest of the request, if the classifier knows the request.
+    #[must_use]
+    pub const fn request_digest(&self) -> Option<NonZeroU16> {
+        self.request
     }
 
     /// Returns the class.

@@ -119,3 +119,56 @@ fn each_other_event_has_its_counter() {
         assert_eq!(seen.take(), expected, "{event:?}");
     }
 }
+
+fn cooldown_of(key: &str) -> Event {
+    Event::Cooldown {
+        endpoint: name(),
+        key: Some(key.into()),
+        class: Class::ModelUnavailable,
+        wait: Duration::from_secs(60),
+    }
+}
+
+#[test]
+fn cooldown_of_limit_key_has_its_label() {
+    let (seen, _guard) = record();
+    EventMetrics::new().on_event(&cooldown_of("gpt-4o"));
+    assert_eq!(
+        seen.take(),
+        [
+            "cooldown_seconds{endpoint=primary,key=gpt-4o} [60.0]",
+            "cooldowns_total{endpoint=primary,key=gpt-4o,class=model_unavailable} 1",
+        ]
+    );
+}
+
+/// A caller that invents models must not grow the memory of the metrics.
+#[test]
+fn number_of_key_labels_is_bounded() {
+    let (seen, _guard) = record();
+    let observer = EventMetrics::new();
+    for n in 0..1_000 {
+        observer.clone().on_event(&cooldown_of(&n.to_string()));
+    }
+    let other = "cooldowns_total{endpoint=primary,key=other,class=model_unavailable} 936";
+    assert!(seen.take().iter().any(|line| line == other));
+    assert_eq!(seen.series().len(), 2 * (EventMetrics::MAX_KEYS + 1));
+}
+
+#[test]
+fn only_named_keys_have_a_label() {
+    let (seen, _guard) = record();
+    let observer = EventMetrics::new().keys(["a", "b"]);
+    for key in ["c", "a", "d"] {
+        observer.on_event(&cooldown_of(key));
+    }
+    let mut lines = seen.take();
+    lines.retain(|line| line.starts_with("cooldowns_total"));
+    assert_eq!(
+        lines,
+        [
+            "cooldowns_total{endpoint=primary,key=a,class=model_unavailable} 1",
+            "cooldowns_total{endpoint=primary,key=other,class=model_unavailable} 2",
+        ]
+    );
+}

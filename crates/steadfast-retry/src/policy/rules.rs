@@ -52,8 +52,18 @@ impl Policy {
             max_attempts: given.max_attempts.unwrap_or(self.max_attempts),
             max_wait: given.max_wait.unwrap_or(self.max_wait),
             deadline: Deadline::of(&head.extensions),
-            safe: given.safe.unwrap_or_else(|| self.safety.allows(head)),
+            safe: self.is_safe(given, head),
         }
+    }
+
+    /// Returns whether the request with this head is safe to repeat.
+    fn is_safe(&self, given: RetryOverride, head: &Parts) -> bool {
+        given.safe.unwrap_or_else(|| self.safety.allows(head))
+    }
+
+    /// Returns whether the request with this head can be repeated after any failure.
+    pub(crate) fn may_repeat(&self, head: &Parts) -> bool {
+        self.is_safe(RetryOverride::of(&head.extensions), head)
     }
 
     /// Decides what follows an attempt that failed.

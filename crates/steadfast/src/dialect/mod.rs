@@ -21,6 +21,7 @@ mod openrouter;
 mod path;
 mod request_text;
 mod table;
+mod texts;
 mod vllm;
 
 pub(crate) use self::error_body::refine;
@@ -28,3 +29,4 @@ pub(crate) use self::event_kind::EventKind;
 pub(crate) use self::path::{below, path_rule};
 pub(crate) use self::request_text::RequestText;
 pub(crate) use self::table::PathRule;
+pub use self::texts::dialect_texts;

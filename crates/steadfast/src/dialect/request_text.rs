@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request};
 use serde_json::Value;
-use steadfast_core::hint_in_text;
+use steadfast_core::layer::stable_hash;
+use steadfast_core::{Class, Verdict, hint_in_text};
 
 use crate::body::RequestBody;
 
@@ -18,6 +19,9 @@ const HEADERS: usize = 4;
 /// The size of a body that is searched. A larger one counts as unknown text: its words may take many
 /// times its memory.
 const MAX_BODY: usize = 1024 * 1024;
+
+/// The start and the end of a body that its digest covers. Bodies of a chat begin alike.
+const DIGESTED: usize = 32 * 1024;
 
 /// The path, the query, the body and the wordy headers of a request.
 ///
@@ -63,6 +67,25 @@ impl RequestText {
         }
     }
 
+    /// Adds the digest of the request to a verdict that may lead to a bench.
+    ///
+    /// The digest covers the target and the body. Two unknown requests count as the same one: one
+    /// large request alone must not confirm its own refusal.
+    ///
+    /// The other classes need no digest, so most failures cost nothing here.
+    pub(crate) fn mark(&self, verdict: Verdict) -> Verdict {
+        if !matches!(
+            verdict.class(),
+            Class::ModelUnavailable | Class::QuotaExhausted | Class::Unauthorized
+        ) {
+            return verdict;
+        }
+        let digest = self.parts.as_ref().map_or(0, Parts::digest);
+        // All bits decide about the lower ones.
+        let digest = digest ^ digest >> 32;
+        verdict.with_request_digest(digest ^ digest >> 16)
+    }
+
     /// Returns whether the request may contain `phrase`.
     ///
     /// Case, white space and punctuation do not count: a message can quote, escape or join parts of a
@@ -89,6 +112,15 @@ impl RequestText {
 }
 
 impl Parts {
+    /// Returns the digest of the target and of the body.
+    fn digest(&self) -> u64 {
+        let target = self.uri.path_and_query().map_or("", |path| path.as_str());
+        let (body, cut) = (&self.body, self.body.len().min(DIGESTED));
+        let parts = [target.as_bytes(), &body[..cut], &body[body.len() - cut..]];
+        let digests = parts.map(stable_hash).into_iter();
+        digests.fold(body.len() as u64, |all, part| all.rotate_left(17) ^ part)
+    }
+
     /// Returns all words of the request in lower case.
     fn words(&self) -> String {
         let mut words = String::new();
@@ -213,6 +245,24 @@ pub(crate) mod tests {
         }
         let text = RequestText::of(&request("/v1", r#"{"tryAgainIn86400s":"gpt-4o"}"#));
         assert!(text.may_contain(PHRASE) && !text.may_contain_hint());
+    }
+
+    /// The endpoint may be a different one, so its base does not count.
+    #[test]
+    fn digest_depends_on_target_and_body() {
+        let digest = |uri, body| {
+            let text = RequestText::of(&request(uri, body));
+            let verdict = text.mark(Verdict::new(Class::QuotaExhausted));
+            verdict.request_digest().expect("known")
+        };
+        let one = digest("http://a.test/v1?a=1", "text");
+        assert_eq!(one, digest("http://b.test/v1?a=1", "text"));
+        assert_ne!(one, digest("http://a.test/v1?a=2", "text"));
+        assert_ne!(one, digest("http://a.test/v1?a=1", "other"));
+        let mark = |text: RequestText, class| text.mark(Verdict::new(class)).request_digest();
+        let unknown = || mark(RequestText::default(), Class::Unauthorized);
+        assert!(unknown().is_some() && unknown() == unknown());
+        assert_eq!(mark(RequestText::default(), Class::ServerError), None);
     }
 
     #[test]

@@ -114,7 +114,7 @@ where
     }
     let head = (response.status(), response.headers());
     let verdict = refine(verdict, head, &text, request);
-    response.extensions_mut().insert(verdict);
+    response.extensions_mut().insert(request.mark(verdict));
     response
 }
 

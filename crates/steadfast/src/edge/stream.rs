@@ -87,7 +87,9 @@ impl Stream {
 
     /// Returns the verdict on the first error event.
     pub(crate) fn failed(&self) -> Option<Verdict> {
-        self.state.failed
+        self.state
+            .failed
+            .map(|verdict| self.state.request.mark(verdict))
     }
 
     /// Returns the error of a stream that ends here, if its answer is incomplete.

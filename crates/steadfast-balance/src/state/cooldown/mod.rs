@@ -27,6 +27,9 @@ use tokio::time::Instant;
 
 use self::crowd::Crowd;
 use self::evidence::Evidence;
+#[cfg(feature = "health")]
+use crate::state::bench::Checks;
+use crate::state::bench::Escalation;
 use crate::state::rate::Rate;
 use crate::state::trigger::{PresentCooldown, Trigger};
 
@@ -76,10 +79,23 @@ struct State {
     left: bool,
     /// Whether the last cooldown is a bench.
     bench: bool,
+    /// The benches since the last success.
+    escalation: Escalation,
+    /// When the refused attempt of the present bench was sent, if only one request supports the
+    /// bench. A success of a later attempt contradicts it.
+    refutable: Option<Instant>,
+    /// The newest success, in milliseconds, and the number of refusals since then that concerned
+    /// only their own requests.
+    excused: (u64, u32),
+    /// The health checks of the benches.
+    #[cfg(feature = "health")]
+    checks: Checks,
     /// Whether a contradiction ends the last cooldown.
     provisional: bool,
     /// The instant of the last refusal that only lowered the rate.
     lowered: Instant,
+    /// When the next recovery probe is due, if the last cooldown is long.
+    probe_due: Option<Instant>,
     /// The tests of the refusals.
     evidence: Evidence,
     /// Whether the endpoint has a send rate.
@@ -131,8 +147,6 @@ pub(crate) struct Refusal {
     pub(crate) took: Option<Duration>,
     /// The send rate that the response headers allow, in attempts per second.
     pub(crate) seed: Option<f64>,
-    /// Whether the reason is a spent quota.
-    pub(crate) bench: bool,
     /// Whether the outcomes of other attempts can contradict the refusal.
     pub(crate) testable: bool,
     /// The class and the status of the refusal.
@@ -148,6 +162,8 @@ enum Pass {
     Paced,
     /// As the probe after a cooldown.
     Probe,
+    /// As a test during a long cooldown.
+    Recovery,
 }
 
 impl Cooldown {
@@ -319,6 +335,12 @@ impl Cooldown {
         now: Instant,
     ) -> Option<Duration> {
         let mut state = self.lock();
+        if ticket.pass == Pass::Recovery {
+            if ticket.generation == state.generation {
+                state.recovery_limited(refusal.hint, now);
+            }
+            return None;
+        }
         if refusal.testable && state.rate.known().is_none() {
             self.test(&mut state, ticket, refusal, now);
         }
@@ -339,14 +361,18 @@ impl Cooldown {
         } else {
             Some(self.cool(&mut state, wait, refusal.trigger, now))
         };
-        state.bench = refusal.bench;
         state.provisional = is_tested;
         cooled
     }
 
+    /// Returns when the newest attempt with a success was sent, in milliseconds, or 0 without one.
+    fn newest_success(&self) -> u64 {
+        self.newest_success.load(Ordering::Relaxed)
+    }
+
     /// Returns whether an attempt has ever succeeded.
     fn has_served(&self) -> bool {
-        self.newest_success.load(Ordering::Relaxed) > 0
+        self.newest_success() > 0
     }
 
     /// Lets the next attempt test a refusal, because nothing is known about it.
@@ -371,28 +397,6 @@ impl Cooldown {
         }
     }
 
-    /// Begins a bench of the length that `wait` returns. The send rate learns nothing from it. If
-    /// `wait` returns `None`, the attempt only releases its slot. If the attempt is of an older
-    /// generation, `wait` is not called.
-    pub(crate) fn cool_for(
-        &self,
-        ticket: Ticket,
-        trigger: Trigger,
-        now: Instant,
-        wait: impl FnOnce() -> Option<Duration>,
-    ) -> Option<Duration> {
-        let mut state = self.current(ticket)?;
-        let Some(wait) = wait() else {
-            state.release(ticket);
-            return None;
-        };
-        let streak = state.streak_with(ticket);
-        state.set_streak(streak);
-        let wait = self.cool(&mut state, wait, trigger, now);
-        state.bench = true;
-        Some(wait)
-    }
-
     /// Begins a cooldown after a success, because the response reported an exhausted limit.
     pub(crate) fn spent(&self, ticket: Ticket, wait: Duration, now: Instant) -> Option<Duration> {
         let mut state = self.current(ticket)?;
@@ -404,12 +408,34 @@ impl Cooldown {
     pub(crate) fn order(&self, wait: Duration, now: Instant) -> Duration {
         let mut state = self.lock();
         state.set_streak(0);
-        self.cool(&mut state, wait, Trigger::Order, now)
+        let wait = self.cool(&mut state, wait, Trigger::Order, now);
+        // An order holds until its end.
+        state.probe_due = None;
+        wait
     }
 
     /// Ends the present cooldown, so that a probe is admissible at once.
     pub(crate) fn end(&self, now: Instant) {
         self.lock().end(now);
+    }
+
+    /// Ends the present cooldown and its escalation by order, so that a probe is admissible at once.
+    pub(crate) fn restore(&self, now: Instant) {
+        let mut state = self.lock();
+        state.set_streak(0);
+        state.escalation.reset();
+        state.end(now);
+    }
+
+    /// Forgets the limit by order. Attempts in flight change nothing afterwards.
+    pub(crate) fn forget(&self, now: Instant) {
+        let mut state = self.lock();
+        *state = State {
+            generation: state.generation + 1,
+            learns: state.learns,
+            ..State::new(now)
+        };
+        self.publish(&state);
     }
 
     /// Returns whether this success ended a cooldown, or is the first one after a cooldown.
@@ -430,7 +456,9 @@ impl Cooldown {
     /// Records a success under the lock, because a limit or a test is known.
     fn succeeded_limited(&self, ticket: Ticket, now: Instant) -> bool {
         let mut state = self.lock();
-        let ended = state.tested(ticket, now) || state.is_back(ticket, now);
+        let ended = state.refutes_bench(ticket, now)
+            || state.tested(ticket, now)
+            || state.is_back(ticket, now);
         self.publish(&state);
         ended
     }
@@ -464,7 +492,11 @@ impl Cooldown {
         }
         if let Some(mut state) = self.current(ticket) {
             state.release(ticket);
-            state.rate.unsend();
+            if ticket.pass == Pass::Recovery {
+                state.probe_due = Some(ticket.sent);
+            } else {
+                state.rate.unsend();
+            }
         }
     }
 
@@ -483,8 +515,10 @@ impl Cooldown {
         state.generation = (state.generation + 1) % GENERATIONS;
         state.back = false;
         state.bench = false;
+        state.refutable = None;
         state.provisional = false;
         state.trigger = trigger;
+        state.schedule_recovery(wait, now);
         state.phase = Phase::Cooling { until };
         self.publish(state);
         wait
@@ -493,7 +527,8 @@ impl Cooldown {
     /// Copies the generation and the phase to `word`, for readers without the lock.
     fn publish(&self, state: &State) {
         let busy = if state.phase == Phase::Clear { 0 } else { BUSY };
-        let tested = if state.evidence.is_open() { TESTED } else { 0 };
+        let is_tested = state.evidence.is_open() || state.refutable.is_some();
+        let tested = if is_tested { TESTED } else { 0 };
         self.word
             .store(state.generation << 2 | tested | busy, Ordering::Release);
     }
@@ -539,8 +574,14 @@ impl State {
             back: true,
             left: false,
             bench: false,
+            escalation: Escalation::default(),
+            refutable: None,
+            excused: (0, 0),
+            #[cfg(feature = "health")]
+            checks: Checks::default(),
             provisional: false,
             lowered: now,
+            probe_due: None,
             evidence: Evidence::new(now),
             learns: true,
             trigger: Trigger::default(),
@@ -606,12 +647,17 @@ impl State {
         // A refused probe shows that a hint of zero is wrong, so it counts as no hint.
         let hint = hint.filter(|hint| !hint.is_zero() || streak == 0);
         let wait = hint.unwrap_or_else(|| without_hint(streak));
-        if let Some(took) = took {
-            self.patience = took.saturating_mul(2).clamp(PATIENCE.0, PATIENCE.1);
-        }
+        self.set_patience(took);
         self.set_streak(streak);
         self.measure(ticket, seed, now);
         Some(wait)
+    }
+
+    /// Sets the patience after a refusal with this response time.
+    fn set_patience(&mut self, took: Option<Duration>) {
+        if let Some(took) = took {
+            self.patience = took.saturating_mul(2).clamp(PATIENCE.0, PATIENCE.1);
+        }
     }
 
     /// Lets the send rate learn from a credible refusal.
@@ -682,6 +728,10 @@ impl State {
             return false;
         }
         self.set_streak(0);
+        self.escalation.reset();
+        if ticket.pass == Pass::Recovery {
+            self.end(now);
+        }
         if matches!(self.phase, Phase::Probing { .. }) {
             self.pace(now);
         }
@@ -757,7 +807,7 @@ impl State {
     fn streak_with(&self, ticket: Ticket) -> u32 {
         match ticket.pass {
             Pass::Probe => self.streak.saturating_add(1),
-            Pass::Free | Pass::Paced => 0,
+            Pass::Free | Pass::Paced | Pass::Recovery => 0,
         }
     }
 }
@@ -775,9 +825,9 @@ fn millis(time: Duration) -> u64 {
     seconds.saturating_add(u64::from(time.subsec_millis()))
 }
 
-#[cfg(feature = "health")]
 pub(crate) mod bench;
 mod crowd;
 mod evidence;
+pub(crate) mod recovery;
 #[cfg(test)]
 mod tests;

@@ -184,26 +184,6 @@ async fn attempt_of_older_generation_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusal_without_bench_releases_slot() {
-    let (cooldown, now) = cooled(Instant::now());
-    let probe = admit(&cooldown, now);
-    assert_eq!(
-        cooldown.cool_for(probe, Trigger::default(), now, || None),
-        None
-    );
-    let probe = admit(&cooldown, now);
-    assert_eq!(
-        cooldown.refused(probe, refusal(None, None), now),
-        Some(2 * SECOND)
-    );
-    let context = || -> Option<Duration> { panic!("context about an older generation") };
-    assert_eq!(
-        cooldown.cool_for(probe, Trigger::default(), now, context),
-        None
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn cooldown_without_hint_doubles_only_if_probe_is_refused() {
     let mut now = Instant::now();
     let cooldown = Cooldown::new();
@@ -228,19 +208,6 @@ async fn refused_probe_keeps_rate() {
         now += SECOND;
     }
     assert_eq!(cooldown.rate(), Some(20.0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn bench_or_spent_limit_teaches_no_rate() {
-    let start = Instant::now();
-    let cooldown = Cooldown::new();
-    cooldown.cool_for(admit(&cooldown, start), Trigger::default(), start, || {
-        Some(60 * SECOND)
-    });
-    assert_eq!(cooldown.rate(), None);
-    let now = start + 60 * SECOND;
-    cooldown.spent(admit(&cooldown, now), 60 * SECOND, now);
-    assert_eq!(cooldown.rate(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,20 +349,6 @@ async fn first_refusal_after_successes_is_tested_by_next_attempt() {
             assert_eq!(wait, Some(SECOND));
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn bench_is_not_contradicted() {
-    let start = Instant::now();
-    let cooldown = Cooldown::new();
-    let (refused, later) = (admit(&cooldown, start), admit(&cooldown, start + MILLI));
-    cooldown.succeeded(later, start + 2 * MILLI);
-    let bench = Refusal {
-        bench: true,
-        ..refusal(Some(60 * SECOND), None)
-    };
-    let wait = cooldown.refused(refused, bench, start + 3 * MILLI);
-    assert_eq!(wait, Some(60 * SECOND));
 }
 
 /// A refusal that is due lowers the rate without a pause.

@@ -11,6 +11,7 @@ use super::demand::Demand;
 use super::keyed::KeyedState;
 use super::limit_state::LimitState;
 use super::tickets::{Admission, KeyedTicket, Level, Tickets};
+use crate::state::bench::Cause;
 use crate::state::cooldown::{Cooldown, Ticket};
 
 /// A cooldown that has begun.
@@ -34,7 +35,31 @@ impl EndpointLimits {
         key: Option<&LimitKey>,
         now: Instant,
     ) -> Option<Tickets> {
-        let wide = self.admit_at(&self.wide, now)?;
+        self.admit(demand, key, now, |limits| self.admit_at(limits, now))
+    }
+
+    /// Admits a recovery probe of a request with this key.
+    pub(crate) fn try_recover(
+        &self,
+        demand: &Demand,
+        key: Option<&LimitKey>,
+        now: Instant,
+    ) -> Option<Tickets> {
+        self.admit(demand, key, now, |limits| {
+            self.may_end(limits, |cooldown| cooldown.try_recover(now))
+        })
+    }
+
+    /// Admits an attempt if `admit_at` returns a ticket for all limits that apply.
+    #[inline]
+    fn admit(
+        &self,
+        demand: &Demand,
+        key: Option<&LimitKey>,
+        now: Instant,
+        admit_at: impl Fn(&LimitState) -> Option<Ticket>,
+    ) -> Option<Tickets> {
+        let wide = admit_at(&self.wide)?;
         let Some(id) = self.id(demand) else {
             return Some(Tickets {
                 sent: now,
@@ -43,7 +68,7 @@ impl EndpointLimits {
             });
         };
         let state = self.keyed.enter((id, key), self.age(now), now);
-        let keyed = self.admit_by_key(state, now);
+        let keyed = admit_by_key(state, admit_at);
         if keyed.is_none() {
             self.wide.cooldown.unsent(wide);
         }
@@ -51,25 +76,6 @@ impl EndpointLimits {
             sent: now,
             wide: wide.stub(),
             keyed: Some(keyed?),
-        })
-    }
-
-    /// Admits an attempt by the limits of its key and its credential.
-    #[inline]
-    fn admit_by_key(&self, state: Arc<KeyedState>, now: Instant) -> Option<KeyedTicket> {
-        let own = self.admit_at(&state.limits, now)?;
-        let mut account = own;
-        if let Some(shared) = &state.account {
-            let Some(ticket) = self.admit_at(&shared.limits, now) else {
-                state.limits.cooldown.unsent(own);
-                return None;
-            };
-            account = ticket;
-        }
-        Some(KeyedTicket {
-            state,
-            own: own.stub(),
-            account: account.stub(),
         })
     }
 
@@ -132,6 +138,19 @@ impl EndpointLimits {
         }
     }
 
+    /// Begins a bench of the limits at one level, if the refusal is credible.
+    pub(crate) fn benched(
+        &self,
+        tickets: &Tickets,
+        (level, cause): (Level, &Cause),
+        now: Instant,
+        is_credible: impl FnOnce() -> bool,
+    ) -> Option<Cooled> {
+        self.refused(tickets, level, |limits, ticket| {
+            limits.cooldown.benched(ticket, cause, now, is_credible)
+        })
+    }
+
     /// Begins a cooldown of the limits at one level, as `begin` determines. The other levels only
     /// release their slots.
     pub(crate) fn refused(
@@ -181,4 +200,26 @@ impl EndpointLimits {
         }
         result
     }
+}
+
+/// Admits an attempt by the limits of its key and its credential.
+#[inline]
+fn admit_by_key(
+    state: Arc<KeyedState>,
+    admit_at: impl Fn(&LimitState) -> Option<Ticket>,
+) -> Option<KeyedTicket> {
+    let own = admit_at(&state.limits)?;
+    let mut account = own;
+    if let Some(shared) = &state.account {
+        let Some(ticket) = admit_at(&shared.limits) else {
+            state.limits.cooldown.unsent(own);
+            return None;
+        };
+        account = ticket;
+    }
+    Some(KeyedTicket {
+        state,
+        own: own.stub(),
+        account: account.stub(),
+    })
 }

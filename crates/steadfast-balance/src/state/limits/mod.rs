@@ -19,6 +19,14 @@ use self::keyed::{KeyedState, KeyedStates};
 use self::limit_state::LimitState;
 use crate::endpoint::Endpoint;
 use crate::endpoint::limits::Limits;
+use crate::state::cooldown::Cooldown;
+#[cfg(feature = "health")]
+use crate::state::cooldown::bench::Cooling;
+use crate::state::cooldown::recovery::Recovery;
+
+/// The state of a key, or `None` for the state that all requests share.
+#[cfg(feature = "health")]
+pub(crate) type BenchedState = Option<Arc<KeyedState>>;
 
 /// The limits of an endpoint.
 #[derive(Debug)]
@@ -81,6 +89,23 @@ impl EndpointLimits {
     pub(crate) fn readiness(&self, demand: &Demand, now: Instant) -> (Instant, bool) {
         let readiness = |limits: &LimitState| limits.cooldown.readiness(now);
         self.fold(demand, readiness, |a, b| (a.0.max(b.0), a.1 || b.1))
+    }
+
+    /// Returns whether a recovery probe of a request is admitted.
+    pub(crate) fn recovery(&self, demand: &Demand, now: Instant) -> Recovery {
+        let recovery = |limits: &LimitState| limits.cooldown.recovery(now);
+        self.fold(demand, recovery, Recovery::and)
+    }
+
+    /// Returns when the next recovery probe of any key is due.
+    pub(crate) fn next_recovery(&self, now: Instant) -> Option<Instant> {
+        let due = |limits: &LimitState| match limits.cooldown.recovery(now) {
+            Recovery::At(due) => Some(due),
+            _ => None,
+        };
+        let keys = self.keyed.all();
+        let keyed = keys.iter().filter_map(|state| due(&state.limits));
+        due(&self.wide).into_iter().chain(keyed).min()
     }
 
     /// Returns when the request has its tokens, or `None` if it does not lack any.
@@ -178,6 +203,31 @@ impl EndpointLimits {
         }
         self.refresh();
         (key.copied(), cooled)
+    }
+
+    /// Changes the cooldowns of the endpoint and of all keys by order.
+    pub(crate) fn for_all(&self, change: impl Fn(&Cooldown)) {
+        change(&self.wide.cooldown);
+        for state in self.keyed.all() {
+            change(&state.limits.cooldown);
+        }
+        self.refresh();
+    }
+
+    /// Returns the states with a bench that a health check may end, with the generation of each bench.
+    #[cfg(feature = "health")]
+    pub(crate) fn benches(&self, now: Instant) -> Vec<(BenchedState, u64)> {
+        let benched = |cooldown: &Cooldown| match cooldown.cooling(now) {
+            Some(Cooling::Benched(generation)) => Some(generation),
+            _ => None,
+        };
+        let wide = benched(&self.wide.cooldown).map(|generation| (None, generation));
+        let keys = self.keyed.all().into_iter();
+        let keyed = keys.filter_map(|state| {
+            let generation = benched(&state.limits.cooldown)?;
+            Some((Some(state), generation))
+        });
+        wide.into_iter().chain(keyed).collect()
     }
 
     /// Writes the bits of all states with a known limit.

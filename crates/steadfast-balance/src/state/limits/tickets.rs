@@ -62,6 +62,12 @@ impl Tickets {
         now.saturating_duration_since(self.sent)
     }
 
+    /// Returns whether the request has a key with limits of its own.
+    pub(crate) fn has_key(&self) -> bool {
+        let keyed = self.keyed.as_ref();
+        keyed.is_some_and(|keyed| keyed.state.key().is_some())
+    }
+
     /// Returns the admission by the shared limits, which are `limits`.
     #[inline]
     pub(super) fn wide<'a>(&self, limits: &'a LimitState) -> Admission<'a> {

@@ -6,7 +6,7 @@ use tower::ServiceExt;
 
 use super::{MINUTE, cooling};
 use crate::support::{
-    MS, Net, Reply, answer, balancer, endpoint, get, refusal, send_for_status, status_of,
+    MS, Net, Reply, SECOND, answer, balancer, endpoint, get, refusal, send_for_status, status_of,
 };
 
 fn endpoint_with_credential(name: &str) -> Endpoint {
@@ -55,6 +55,46 @@ async fn accepted_credential_resets_the_rejections() {
         send_for_status(&service, get()).await;
         assert_eq!(cooling(&handle, "a"), Some(MINUTE), "{between}");
     }
+}
+
+/// A valid key may lack the scope for a path. Three calls to it took the endpoint from all callers.
+#[tokio::test(start_paused = true)]
+async fn path_without_scope_starts_no_bench() {
+    let net = Net::new();
+    net.on_request("a", |_, sent| {
+        let is_allowed = sent.uri.path().starts_with("/chat");
+        answer(if is_allowed { 200 } else { 401 })
+    });
+    let builder = EndpointBalanceLayer::builder().endpoint(endpoint_with_credential("a"));
+    let (service, handle) = balancer(builder, &net);
+    let files = |n: usize| {
+        let mut request = get();
+        *request.uri_mut() = format!("/files/file-{n}?a={n}").parse().unwrap();
+        request
+    };
+    advance(MINUTE).await;
+    for n in 0..100 {
+        if n % 3 == 0 {
+            assert_eq!(send_for_status(&service, get()).await, 200);
+        }
+        assert_eq!(send_for_status(&service, files(n)).await, 401);
+        assert_eq!(cooling(&handle, "a"), None);
+        // Too long ago to be evidence by itself.
+        advance(20 * SECOND).await;
+    }
+    // Without any other request, the family is known to lack the scope.
+    for n in 0..100 {
+        assert_eq!(send_for_status(&service, files(n)).await, 401);
+        advance(MINUTE).await;
+    }
+    assert_eq!(cooling(&handle, "a"), None);
+
+    net.on("a", |_| answer(401));
+    for _ in 0..3 {
+        assert_eq!(cooling(&handle, "a"), None);
+        send_for_status(&service, get()).await;
+    }
+    assert_eq!(cooling(&handle, "a"), Some(MINUTE), "the key is revoked");
 }
 
 /// A failure of the endpoint is no evidence about the credential.

@@ -1,5 +1,6 @@
 //! Cooldowns and benches: their start, their length and their end.
 
+mod bench;
 mod burst;
 mod credential_bench;
 mod duration;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_balance::{CheckOutcome, Credential, WhenExhausted};
-use steadfast_core::Class;
+use steadfast_core::{Class, LimitKey, Verdict};
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
@@ -70,6 +70,39 @@ async fn passed_check_ends_a_credential_bench() {
     let _checks = setup.start(&every_ten_seconds());
     sleep(MS).await;
     assert_eq!(setup.status().await, 200);
+}
+
+/// A model that was missing is deployed.
+#[tokio::test(start_paused = true)]
+async fn passed_check_ends_benches_of_keys() {
+    let setup = pool_with_checks(pool(&["a"]), &["a"]);
+    let request = |model: &str| {
+        let mut request = get();
+        request.extensions_mut().insert(LimitKey::new(model));
+        request
+    };
+    setup.requests.on("a", |_| {
+        let mut response = answer(404);
+        let verdict = Verdict::new(Class::ModelUnavailable);
+        response.extensions_mut().insert(verdict);
+        response
+    });
+    let benched = || {
+        let keys = status_of(&setup.handle, "a").keys;
+        keys.iter().filter(|key| key.benched).count()
+    };
+    for model in ["x", "y"] {
+        assert_eq!(send_for_status(&setup.service, request(model)).await, 404);
+    }
+    assert_eq!(benched(), 2);
+    let _checks = setup.start(&every_ten_seconds());
+    sleep(MS).await;
+    assert_eq!(benched(), 0);
+    assert_eq!(send_for_status(&setup.service, request("x")).await, 404);
+    sleep(30 * SECOND).await;
+    assert_eq!(benched(), 1, "the check does not detect a missing model");
+    setup.requests.on("a", |_| ok());
+    assert_eq!(send_for_status(&setup.service, request("y")).await, 200);
 }
 
 /// The planned recovery of the bench is discarded. The endpoint received four requests per second
@@ -153,15 +186,18 @@ async fn refusal_after_early_end_disables_checks_for_the_bench() {
     sleep(MS).await;
     assert_eq!(setup.status().await, 402, "the check has ended the bench");
     let checked = setup.checks.count("a");
-    sleep(29 * MINUTE).await;
+    sleep(2 * MINUTE - SECOND).await;
     assert_eq!(setup.status().await, 0);
     assert_eq!(setup.checks.count("a"), checked, "no check is sent");
 
-    sleep(2 * MINUTE).await;
+    sleep(2 * SECOND).await;
     setup.requests.on("a", |_| ok());
     assert_eq!(setup.status().await, 200);
+    // No refusal is an accident after this time.
+    sleep(11 * SECOND).await;
     setup.requests.on("a", |_| answer(402));
     assert_eq!(setup.status().await, 402);
+    assert!(status_of(&setup.handle, "a").benched);
     setup.requests.on("a", |_| ok());
     sleep(10 * SECOND).await;
     assert_eq!(
@@ -182,11 +218,12 @@ async fn bench_that_expired_too_early_keeps_checks_enabled() {
     let _checks = setup.start(&every_ten_seconds());
     sleep(MS).await;
     assert_eq!(setup.status().await, 200, "the request confirms the check");
-    sleep(SECOND).await;
+    sleep(11 * SECOND).await;
 
     setup.checks.on("a", |_| answer(402));
     assert_eq!(setup.status().await, 402);
-    sleep(30 * MINUTE).await;
+    assert!(status_of(&setup.handle, "a").benched);
+    sleep(MINUTE).await;
     assert_eq!(setup.status().await, 402);
     setup.checks.on("a", |_| ok());
     setup.requests.on("a", |_| ok());

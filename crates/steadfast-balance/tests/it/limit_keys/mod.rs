@@ -3,6 +3,7 @@
 mod credentials;
 mod eviction;
 mod isolation;
+mod orders;
 mod waiting;
 
 use http::Request;

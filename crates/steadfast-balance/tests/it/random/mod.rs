@@ -109,14 +109,14 @@ async fn run_random_requests(seed: u64, strategy: Strategy, requests: usize) -> 
                 Mood::Limited,
                 Mood::Broken,
                 Mood::Mixed,
+                Mood::Benched,
             ]);
             moods.lock().unwrap()[dice.below(NAMES.len())] = mood;
         }
         if dice.one_in(30) {
             change_random_endpoint(&handle, &dice).await;
             changes += 1;
-            let most = handle.status().iter().map(|status| status.keys.len()).max();
-            assert!(most <= Some(64), "seed {seed}: {most:?} keys");
+            assert_bounds(&handle, seed);
         }
     }
     for task in running {
@@ -154,6 +154,25 @@ async fn run_random_requests(seed: u64, strategy: Strategy, requests: usize) -> 
     }
     assert_full_recovery(&net, &balancer, &handle).await;
     requests + attempts + changes
+}
+
+/// Checks the bounds on the keys and on the cooldown of each key.
+fn assert_bounds(handle: &PoolHandle, seed: u64) {
+    let day = Some(Duration::from_secs(86_400));
+    for status in handle.status() {
+        assert!(status.keys.len() <= 64, "seed {seed}: {status:?}");
+        let keys = status.keys.iter().map(|key| &key.limits);
+        for limits in keys.chain([&status.limits]) {
+            assert!(limits.cooling <= day, "seed {seed}: {limits:?}");
+            let has_reason = limits.cooling_reason.is_some();
+            assert_eq!(
+                has_reason,
+                limits.cooling.is_some(),
+                "seed {seed}: {limits:?}"
+            );
+            assert!(!limits.benched || has_reason, "seed {seed}: {limits:?}");
+        }
+    }
 }
 
 fn callers_with_models() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {

@@ -26,7 +26,7 @@ pub(super) fn random_endpoint(n: usize) -> Endpoint {
 pub(super) async fn change_random_endpoint(handle: &PoolHandle, dice: &Dice) {
     let n = dice.below(NAMES.len());
     let name = NAMES[n];
-    match dice.below(12) {
+    match dice.below(14) {
         0 | 1 => {
             let weight = Weight::new(dice.pick(&[0.1, 1.0, 5.0]));
             drop(handle.set_weight(name, weight.expect("a weight")));
@@ -43,6 +43,8 @@ pub(super) async fn change_random_endpoint(handle: &PoolHandle, dice: &Dice) {
             }
         }
         8 | 9 => drop(handle.enable(name)),
+        12 => drop(handle.restore(name)),
+        13 => drop(handle.reset(name)),
         _ => drop(handle.add(random_endpoint(n))),
     }
 }

@@ -41,6 +41,8 @@ pub(super) enum Mood {
     Limited,
     Broken,
     Mixed,
+    /// Refuses most requests for a bench reason, or with an absurd hint.
+    Benched,
 }
 
 pub(super) fn reply_in_mood(mood: Mood, dice: &Dice) -> Reply {
@@ -49,6 +51,7 @@ pub(super) fn reply_in_mood(mood: Mood, dice: &Dice) -> Reply {
         Mood::Limited => 1 + dice.below(5),
         Mood::Broken => 6 + dice.below(6),
         Mood::Mixed => dice.below(16),
+        Mood::Benched => 16 + dice.below(6),
     };
     let hint = dice.pick(&["0", "0.001", "0.1", "1", "10"]);
     let spent = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", hint)];
@@ -71,6 +74,26 @@ pub(super) fn reply_in_mood(mood: Mood, dice: &Dice) -> Reply {
         10 => return Reply::never(),
         11 => streamed(Stream::of(["data"]).broken(random_stream_error(dice))).into(),
         12 => answer(dice.pick(&[400, 404, 413])).into(),
+        16 => with_verdict(
+            402,
+            Verdict::new(Class::QuotaExhausted).with_hint(day(dice)),
+            dice,
+        ),
+        17 => answer(401).into(),
+        18 => with_verdict(404, Verdict::new(Class::ModelUnavailable), dice),
+        19 => with_verdict(
+            429,
+            Verdict::new(Class::RateLimited).with_hint(day(dice)),
+            dice,
+        ),
+        20 => with_headers(
+            ok(),
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "3600"),
+            ],
+        )
+        .into(),
         13 => streamed(Stream::of(["data", "more"]).pace(dice.millis(500))).into(),
         14 => streamed(Stream::of(["data"]).end(Ending::Never)).into(),
         _ if dice.one_in(4) => with_headers(ok(), &tokens).into(),
@@ -81,6 +104,19 @@ pub(super) fn reply_in_mood(mood: Mood, dice: &Dice) -> Reply {
         1 => reply.after(dice.millis(20)),
         _ => reply.after(dice.millis(2000)),
     }
+}
+
+/// An answer with the verdict on one of a few requests, as a stack returns it.
+fn with_verdict(status: u16, verdict: Verdict, dice: &Dice) -> Reply {
+    let mut response = answer(status);
+    let verdict = verdict.with_request_digest(dice.below(3) as u64);
+    response.extensions_mut().insert(verdict);
+    response.into()
+}
+
+/// A hint of a day or more, if there is one.
+fn day(dice: &Dice) -> Option<Duration> {
+    dice.pick(&[None, Some(86_400 * SECOND), Some(Duration::MAX)])
 }
 
 fn random_stream_error(dice: &Dice) -> BoxError {

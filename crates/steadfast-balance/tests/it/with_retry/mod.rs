@@ -6,6 +6,7 @@ mod failures;
 mod final_answer;
 mod limits;
 mod poison;
+mod recovery;
 mod vain;
 
 use http::{Request, Response};

@@ -1,0 +1,80 @@
+//! Recovery probes: requests that test an endpoint in a long cooldown before its end.
+//!
+//! A hint may be wrong, and a bill may be paid. Each endpoint and limit key gets at most one probe per
+//! minute, also while other endpoints serve. A failed probe costs its request one failover. So only a
+//! request that is safe to repeat is a probe.
+
+use steadfast_core::layer::RecordAttempts;
+use tokio::time::Instant;
+
+use crate::pool::context::PoolContext;
+use crate::pool::snapshot::ActiveEndpoint;
+use crate::select::eligibility::{Eligibility, Stage};
+use crate::select::request_context::RequestContext;
+use crate::select::selector::Selection;
+use crate::state::cooldown::recovery::Recovery;
+
+impl PoolContext {
+    /// Returns the endpoint that this request can test, if a recovery probe is due there.
+    ///
+    /// `selection` is the endpoint that would take the request otherwise.
+    #[inline]
+    pub(crate) fn recovery_probe(
+        &self,
+        context: &RequestContext,
+        eligibility: &Eligibility<'_>,
+        (skip, selection): (&[u64], Selection),
+        now: Instant,
+    ) -> Option<usize> {
+        if !self.signals.recovery.is_due(|| self.since_start(now)) {
+            return None;
+        }
+        self.search_recovery(context, eligibility, (skip, selection), now)
+    }
+
+    /// Searches the endpoints for a due recovery probe, and schedules the next search.
+    #[cold]
+    fn search_recovery(
+        &self,
+        context: &RequestContext,
+        eligibility: &Eligibility<'_>,
+        (skip, selection): (&[u64], Selection),
+        now: Instant,
+    ) -> Option<usize> {
+        if !is_repeatable(context) {
+            return None;
+        }
+        let active = eligibility.snapshot.active();
+        let all = active.iter().map(|entry| &entry.state.limits);
+        let next = all.filter_map(|limits| limits.next_recovery(now)).min();
+        let age = |at: Instant| at.saturating_duration_since(self.start);
+        self.signals.recovery.searched(next.map(age), age(now));
+        // A lower tier or a degraded endpoint is not tested while a better one serves.
+        let end = match selection {
+            Selection::Endpoint(at) => end_of_group(active, at),
+            _ => active.len(),
+        };
+        active[..end].iter().position(|entry| {
+            let endpoint = &*entry.state;
+            let recovery = endpoint.limits.recovery(eligibility.demand, now);
+            matches!(recovery, Recovery::At(due) if due <= now)
+                && endpoint.breaker.at(now).would_admit()
+                && !skip.contains(&endpoint.id)
+                && eligibility.admits(Stage::Untried, endpoint)
+        })
+    }
+}
+
+/// Returns whether the request can move to another endpoint, whatever the outcome of its first
+/// attempt.
+fn is_repeatable(context: &RequestContext) -> bool {
+    let trail = context.trail.as_ref();
+    trail.is_some_and(|trail| trail.is_empty() && trail.is_repeatable()) && !context.is_hedge()
+}
+
+/// Returns the end of the tier with the endpoint at `at`. The degraded endpoints of a tier follow
+/// its other endpoints.
+fn end_of_group(active: &[ActiveEndpoint], at: usize) -> usize {
+    let group = active[at].group();
+    active.partition_point(|entry| entry.group() <= group)
+}

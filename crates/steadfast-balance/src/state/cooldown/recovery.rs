@@ -1,0 +1,91 @@
+//! Recovery probes: attempts during a long cooldown that test whether the cooldown still holds.
+//!
+//! A hint may be wrong, and a bill may be paid. A refused recovery probe begins no cooldown and
+//! leaves the present one, except for a sooner hint.
+
+use std::time::Duration;
+
+use steadfast_core::layer::saturating_add;
+use tokio::time::Instant;
+
+use super::{Cooldown, Pass, Phase, State, Ticket};
+use crate::state::bench::Cause;
+use crate::state::recovery::RECOVERY_PROBES;
+
+/// Whether a cooldown admits a recovery probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// An attempt is admitted without a probe.
+    Unneeded,
+    /// A probe is admitted from this instant on.
+    At(Instant),
+    /// Another limit applies, or the cooldown ends soon.
+    Never,
+}
+
+impl Recovery {
+    /// Combines two limits of one request.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, _) | (_, Self::Never) => Self::Never,
+            (Self::At(a), Self::At(b)) => Self::At(a.max(b)),
+            (Self::Unneeded, one) | (one, Self::Unneeded) => one,
+        }
+    }
+}
+
+impl Cooldown {
+    /// Returns whether a recovery probe is admitted.
+    pub(crate) fn recovery(&self, now: Instant) -> Recovery {
+        if self.would_admit(now) {
+            return Recovery::Unneeded;
+        }
+        let state = self.lock();
+        match (state.phase, state.probe_due) {
+            (Phase::Cooling { .. }, Some(due)) => Recovery::At(due),
+            _ => Recovery::Never,
+        }
+    }
+
+    /// Admits a recovery probe, or an attempt without a limit. The next probe is due a minute later.
+    pub(crate) fn try_recover(&self, now: Instant) -> Option<Ticket> {
+        let mut state = self.lock();
+        let is_due = state.probe_due.is_some_and(|due| due <= now);
+        if !matches!(state.phase, Phase::Cooling { until } if until > now) {
+            drop(state);
+            return self.try_admit(now);
+        }
+        if !is_due {
+            return None;
+        }
+        state.probe_due = Some(saturating_add(now, RECOVERY_PROBES));
+        Some(Ticket {
+            generation: state.generation,
+            pass: Pass::Recovery,
+            sent: now,
+        })
+    }
+}
+
+impl State {
+    /// Sets the first recovery probe of a cooldown that begins.
+    pub(super) fn schedule_recovery(&mut self, wait: Duration, now: Instant) {
+        let is_long = wait > RECOVERY_PROBES;
+        self.probe_due = is_long.then(|| saturating_add(now, RECOVERY_PROBES));
+    }
+
+    /// Learns from a recovery probe that was refused for a rate limit. A sooner hint is a newer one.
+    pub(super) fn recovery_limited(&mut self, hint: Option<Duration>, now: Instant) {
+        if let (Phase::Cooling { until }, Some(hint)) = (&mut self.phase, hint) {
+            *until = saturating_add(now, hint).min(*until);
+        }
+    }
+
+    /// Learns from another refusal for a bench reason during a bench.
+    pub(super) fn confirm_by(&mut self, cause: &Cause) {
+        self.escalation.confirm(cause);
+        if !self.escalation.is_single() {
+            self.refutable = None;
+        }
+    }
+}
