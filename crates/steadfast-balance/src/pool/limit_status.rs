@@ -9,7 +9,8 @@ use crate::state::reason::Reason;
 /// One set of limits at one instant: of an endpoint, or of one of its keys.
 ///
 /// [`EndpointStatus`](crate::EndpointStatus) and [`KeyStatus`](crate::KeyStatus) dereference to it.
-/// With the feature `serde` its fields are serialized among their fields, with durations in seconds.
+/// With the feature `serde` its fields are serialized among their fields, with durations in
+/// seconds.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -23,7 +24,8 @@ pub struct LimitStatus {
         )
     )]
     pub cooling: Option<Duration>,
-    /// Whether the cooldown is a bench: for a spent quota, a rejected credential or a missing model.
+    /// Whether the cooldown is a bench: for a spent quota, a rejected credential or a missing
+    /// model.
     pub benched: bool,
     /// The reason of its cooldown, if it is cooling.
     pub cooling_reason: Option<Reason>,

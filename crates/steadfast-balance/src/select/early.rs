@@ -1,8 +1,8 @@
 //! Recovery probes: requests that test an endpoint in a long cooldown before its end.
 //!
-//! A hint may be wrong, and a bill may be paid. Each endpoint and limit key gets at most one probe per
-//! minute, also while other endpoints serve. A failed probe costs its request one failover. So only a
-//! request that is safe to repeat is a probe.
+//! A hint may be wrong, and a bill may be paid. Each endpoint and limit key gets at most one probe
+//! per minute, also while other endpoints serve. A failed probe costs its request one failover. So
+//! only a request that is safe to repeat is a probe.
 
 use steadfast_core::layer::RecordAttempts;
 use tokio::time::Instant;

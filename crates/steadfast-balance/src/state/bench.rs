@@ -1,10 +1,10 @@
-//! The escalation of benches. A bench is a cooldown for a reason that time alone may not end: a spent
-//! quota, a rejected credential or a missing model.
+//! The escalation of benches. A bench is a cooldown for a reason that time alone may not end: a
+//! spent quota, a rejected credential or a missing model.
 //!
-//! The first bench lasts a minute, or as long as a header or a structured field requests. It doubles
-//! each time the next probe is refused for such a reason again. A success resets it. One request
-//! alone causes no bench of more than a minute: a second, different request must be refused in the same
-//! way.
+//! The first bench lasts a minute, or as long as a header or a structured field requests. It
+//! doubles each time the next probe is refused for such a reason again. A success resets it. One
+//! request alone causes no bench of more than a minute: a second, different request must be refused
+//! in the same way.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -116,7 +116,8 @@ impl Escalation {
         }
     }
 
-    /// Removes a request that is at fault itself. Returns whether no request supports the last bench.
+    /// Removes a request that is at fault itself. Returns whether no request supports the last
+    /// bench.
     pub(crate) fn take_back(&mut self, request: RequestId) -> bool {
         let Some(last) = &mut self.0 else {
             return false;

@@ -1,9 +1,9 @@
 //! The rejections of the endpoint's own credential.
 //!
 //! A rejection may concern the path: a valid key can lack the scope for it. So rejections count per
-//! family of paths, and only rejections of different requests count. Several rejected families count
-//! together. If the credential is accepted in one family, the rejections in the others concern only
-//! these families.
+//! family of paths, and only rejections of different requests count. Several rejected families
+//! count together. If the credential is accepted in one family, the rejections in the others
+//! concern only these families.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

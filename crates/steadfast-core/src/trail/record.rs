@@ -59,6 +59,7 @@ impl Record {
         Self {
             arrived,
             retried: AtomicBool::default(),
+            repeatable: AtomicBool::default(),
             at_fault: AtomicBool::default(),
             count: AtomicUsize::default(),
             tier: AtomicU16::default(),

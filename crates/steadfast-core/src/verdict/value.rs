@@ -91,9 +91,9 @@ impl Verdict {
 
     /// Marks the class or the hint as supported by message text alone.
     ///
-    /// A server can repeat text of a request in its message, so a caller can influence the text. Such
-    /// a verdict is weak evidence. A status, a header, a code and a structured field are strong
-    /// evidence.
+    /// A server can repeat text of a request in its message, so a caller can influence the text.
+    /// Such a verdict is weak evidence. A status, a header, a code and a structured field are
+    /// strong evidence.
     #[must_use]
     pub const fn with_text_origin(mut self) -> Self {
         self.from_text = true;

@@ -1,7 +1,7 @@
 //! The words of all tables, for tests.
 //!
-//! A test of repeated requests lives in another crate. A copy of the tables there would miss the next
-//! row, so this function reads the tables themselves.
+//! A test of repeated requests lives in another crate. A copy of the tables there would miss the
+//! next row, so this function reads the tables themselves.
 
 use crate::dialect::dialects::DIALECTS;
 

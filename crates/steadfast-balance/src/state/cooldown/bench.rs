@@ -1,8 +1,8 @@
 //! The start of a bench, and its early end by evidence or by a health check.
 //!
-//! A refusal for a bench reason is a hypothesis, as a refusal for a rate limit is. An endpoint with a
-//! spent quota or a revoked credential serves no request. So while the endpoint serves others, the
-//! refusal concerns only its own request.
+//! A refusal for a bench reason is a hypothesis, as a refusal for a rate limit is. An endpoint with
+//! a spent quota or a revoked credential serves no request. So while the endpoint serves others,
+//! the refusal concerns only its own request.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ const BUSY_RECENT: Duration = Duration::from_secs(1);
 pub(crate) enum Cooling {
     /// A limit or an order. Time alone ends the cooldown.
     Limited,
-    /// A bench that began with a refusal after a check had ended the previous one. The check does not
-    /// detect the fault.
+    /// A bench that began with a refusal after a check had ended the previous one. The check does
+    /// not detect the fault.
     Refuted,
     /// The bench of this generation.
     Benched(u64),
@@ -72,8 +72,8 @@ impl Cooldown {
         Some(wait)
     }
 
-    /// Removes a request that is at fault from the evidence. Without any other evidence, the present
-    /// bench ends.
+    /// Removes a request that is at fault from the evidence. Without any other evidence, the
+    /// present bench ends.
     pub(crate) fn take_back_bench(&self, request: RequestId, now: Instant) {
         let mut state = self.lock();
         let cools = matches!(state.phase, Phase::Cooling { .. });
@@ -151,8 +151,8 @@ impl Cooldown {
         })
     }
 
-    /// Counts a check of the bench of this generation. After `healthy` consecutive passed checks, ends
-    /// the bench, if it still lasts, so that a probe is admissible at once.
+    /// Counts a check of the bench of this generation. After `healthy` consecutive passed checks,
+    /// ends the bench, if it still lasts, so that a probe is admissible at once.
     ///
     /// Returns whether the bench ends.
     pub(crate) fn check_bench(

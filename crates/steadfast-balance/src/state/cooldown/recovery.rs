@@ -47,7 +47,8 @@ impl Cooldown {
         }
     }
 
-    /// Admits a recovery probe, or an attempt without a limit. The next probe is due a minute later.
+    /// Admits a recovery probe, or an attempt without a limit. The next probe is due a minute
+    /// later.
     pub(crate) fn try_recover(&self, now: Instant) -> Option<Ticket> {
         let mut state = self.lock();
         let is_due = state.probe_due.is_some_and(|due| due <= now);
@@ -74,7 +75,8 @@ impl State {
         self.probe_due = is_long.then(|| saturating_add(now, RECOVERY_PROBES));
     }
 
-    /// Learns from a recovery probe that was refused for a rate limit. A sooner hint is a newer one.
+    /// Learns from a recovery probe that was refused for a rate limit. A sooner hint is a newer
+    /// one.
     pub(super) fn recovery_limited(&mut self, hint: Option<Duration>, now: Instant) {
         if let (Phase::Cooling { until }, Some(hint)) = (&mut self.phase, hint) {
             *until = saturating_add(now, hint).min(*until);

@@ -172,7 +172,8 @@ async fn refused_probe_keeps_cooldown_unless_its_hint_is_sooner() {
     }
 }
 
-/// A probe is refused for a bench reason. Neither the length of the bench nor its escalation changes.
+/// A probe is refused for a bench reason. Neither the length of the bench nor its escalation
+/// changes.
 #[tokio::test(start_paused = true)]
 async fn refused_probe_during_bench_is_no_escalation() {
     let net = Net::new();
