@@ -3,11 +3,8 @@
 mod duration;
 mod text;
 
-pub(crate) use self::duration::{decimal, go_duration, milliseconds, sane, seconds};
+pub(crate) use self::duration::{MAX_HINT, decimal, go_duration, milliseconds, sane, seconds};
 pub use self::text::hint_in_text;
-
-#[cfg(test)]
-pub(crate) use self::duration::MAX_HINT;
 
 #[cfg(test)]
 mod tests;

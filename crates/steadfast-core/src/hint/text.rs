@@ -4,9 +4,9 @@ use super::duration::{go_duration, is_digit, seconds, unit_of};
 
 /// Reads the hint in an error message, such as "Please try again in 7.66s".
 ///
-/// Recognizes "try again in", "retry in", "retry after", "reset after", "resets after" and
-/// "resets in", followed by numbers with or without units. Some providers send a hint only in the
-/// message, without a header.
+/// Recognizes "try again in", "try again after", "retry in", "retry after", "reset in", "reset after"
+/// and "wait", with endings, followed by numbers with or without units. Some providers send a hint
+/// only in the message, without a header.
 ///
 /// ```
 /// use std::time::Duration;
@@ -17,13 +17,20 @@ use super::duration::{go_duration, is_digit, seconds, unit_of};
 /// ```
 #[must_use]
 pub fn hint_in_text(text: &str) -> Option<Duration> {
-    const PHRASES: [&str; 6] = [
+    const PHRASES: [&str; 13] = [
         "try again in ",
+        "try again after ",
         "retry in ",
         "retry after ",
+        "retrying in ",
+        "retrying after ",
+        "reset in ",
         "reset after ",
-        "resets after ",
         "resets in ",
+        "resets after ",
+        "available in ",
+        "wait ",
+        "wait for ",
     ];
     let text = text.to_ascii_lowercase();
     PHRASES
@@ -34,11 +41,14 @@ pub fn hint_in_text(text: &str) -> Option<Duration> {
         .map(|(_, wait)| wait)
 }
 
+/// The words between two parts of a duration, as in `1 hour, 5 minutes and 3 seconds`.
+const JOINTS: [&str; 2] = [",", "and "];
+
 /// Reads the longest prefix of `text` that is a duration. A number without a unit means seconds.
 fn leading_duration(text: &str) -> Option<Duration> {
     match end_of_units(text) {
         0 => leading_seconds(text),
-        end => go_duration(&text[..end]),
+        end => go_duration(&without_joints(&text[..end])),
     }
 }
 
@@ -46,7 +56,13 @@ fn leading_duration(text: &str) -> Option<Duration> {
 fn end_of_units(text: &str) -> usize {
     let mut end = 0;
     loop {
-        let rest = text[end..].trim_start_matches(' ');
+        let mut rest = text[end..].trim_start_matches(' ');
+        for joint in JOINTS.iter().filter(|_| end > 0) {
+            rest = rest
+                .strip_prefix(joint)
+                .unwrap_or(rest)
+                .trim_start_matches(' ');
+        }
         let number = rest.len() - rest.trim_start_matches(is_digit).len();
         let after = rest[number..].trim_start_matches(' ');
         let other = after.trim_start_matches(|c: char| c.is_ascii_alphabetic());
@@ -56,6 +72,11 @@ fn end_of_units(text: &str) -> usize {
         }
         end = text.len() - after.len() + unit;
     }
+}
+
+/// Removes the words between the parts of a duration.
+fn without_joints(text: &str) -> String {
+    (JOINTS.iter()).fold(text.to_owned(), |text, joint| text.replace(joint, " "))
 }
 
 fn leading_seconds(text: &str) -> Option<Duration> {

@@ -73,6 +73,17 @@ impl<'a> Bucket<'a> {
         self.reset
     }
 
+    /// Sets the time of the reset, unless a doubled header has a later one.
+    pub(super) fn set_reset(&mut self, reset: Option<Reset>) {
+        let time = |reset: Option<Reset>| match reset {
+            Some(Reset::UntilFull(wait) | Reset::UntilWindow(wait)) => Some(wait),
+            None => None,
+        };
+        if time(reset) > time(self.reset) {
+            self.reset = reset;
+        }
+    }
+
     pub(super) fn is_spent(&self) -> bool {
         self.remaining == Some(0)
     }

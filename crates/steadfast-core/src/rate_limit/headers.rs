@@ -4,8 +4,8 @@ use http::HeaderMap;
 
 use super::bucket::{Bucket, Reset};
 use super::names::{Field, bucket_field, may_be_bucket};
-use super::values::{count, header_date, reset, retry_after};
-use crate::hint::seconds;
+use super::values::{Now, count, reset, retry_after};
+use crate::hint::{milliseconds, seconds};
 
 /// Further buckets are ignored. Seven is the largest number that a provider is known to send.
 pub(super) const MAX_BUCKETS: usize = 12;
@@ -16,10 +16,12 @@ const UNIFIED: &str = "unified";
 ///
 /// Reads `retry-after-ms`, `x-ms-retry-after-ms` and `retry-after` (whole or decimal seconds, or a
 /// date, which is compared with the `Date` of the same response). Reads the buckets of
-/// `x-ratelimit-*`, `anthropic-ratelimit-*`, `anthropic-priority-*`, `ratelimit-*`,
+/// `x-ratelimit-*`, `x-rate-limit-*`, `anthropic-ratelimit-*`, `anthropic-priority-*`, `ratelimit-*`,
 /// `ratelimitbysize-*`, `x-ratelimitbysize-*` and the `ratelimit` of the IETF draft.
 ///
-/// A value that is negative, malformed or longer than a year is ignored.
+/// Of two values for one delay, the longer one applies. `never`, and an instant in the year 9999, is
+/// the longest delay, one year. Any other value that is negative, malformed or longer than a year is
+/// ignored. So is an instant that has passed, if the response has no `Date`: this clock may be wrong.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimit<'a> {
     retry_after: Option<Duration>,
@@ -36,8 +38,7 @@ impl<'a> RateLimit<'a> {
     /// Reads the headers of a response. `now` is used if the response has no `Date`.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap, now: SystemTime) -> Self {
-        // Only read if a header needs it: most responses contain no date and no instant.
-        let now = &|| header_date(headers).unwrap_or(now);
+        let now = &Now { headers, now };
         let mut limit = Self {
             retry_after: retry_after(headers, now),
             ..Self::default()
@@ -124,7 +125,7 @@ impl<'a> RateLimit<'a> {
         name: &'a str,
         field: Field,
         value: &str,
-        now: &dyn Fn() -> SystemTime,
+        now: &Now<'_>,
     ) {
         let Some(bucket) = self.bucket(family, name) else {
             return;
@@ -132,7 +133,10 @@ impl<'a> RateLimit<'a> {
         match field {
             Field::Limit => bucket.limit = count(value),
             Field::Remaining => bucket.remaining = count(value),
-            Field::Reset => bucket.reset = reset(value, now),
+            Field::Reset => bucket.set_reset(reset(value, now)),
+            Field::ResetMillis => {
+                bucket.set_reset(milliseconds(value).map(Reset::UntilWindow));
+            }
         }
     }
 

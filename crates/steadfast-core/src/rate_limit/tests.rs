@@ -45,7 +45,33 @@ fn each_form_of_retry_after_is_parsed() {
             ms(30_000),
         ),
         (&[("retry-after", "Thu Aug 21 12:41:09 2025")], ms(30_000)),
-        (&[("retry-after", "Thu, 21 Aug 2025 12:00:00 GMT")], ms(0)),
+        // Without the time of the server, an instant in the past may be due to a wrong clock.
+        (&[("retry-after", "Thu, 21 Aug 2025 12:00:00 GMT")], None),
+        (
+            &[
+                ("retry-after", "Thu, 21 Aug 2025 12:00:00 GMT"),
+                ("date", "Thu, 21 Aug 2025 12:00:01 GMT"),
+            ],
+            ms(0),
+        ),
+        (&[("retry-after", "2025-08-21T12:41:09Z")], ms(30_000)),
+        (&[("retry-after", "1m30s")], ms(90_000)),
+        (&[("retry-after", "500ms")], ms(500)),
+        (&[("x-retry-after", "9")], ms(9_000)),
+        // Of doubled headers, the later instant applies.
+        (&[("retry-after", "5"), ("retry-after", "9")], ms(9_000)),
+        (&[("retry-after", "9"), ("retry-after", "5")], ms(9_000)),
+        (&[("retry-after", "9"), ("retry-after", "soon")], ms(9_000)),
+        (
+            &[("retry-after-ms", "90"), ("retry-after-ms", "80")],
+            ms(90),
+        ),
+        // "Never" is cut to the longest delay.
+        (&[("retry-after", "never")], Some(MAX_HINT)),
+        (
+            &[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")],
+            Some(MAX_HINT),
+        ),
         (&[("retry-after-ms", "250")], ms(250)),
         (
             &[("retry-after-ms", "250.5")],
@@ -265,12 +291,94 @@ fn buckets_of_each_dialect_are_parsed() {
             ms(5_000),
         ),
         (
-            "a reset in the past",
+            "a reset in the past, by the clock of the server",
             &[
                 ("x-ratelimit-remaining", "0"),
                 ("x-ratelimit-reset", "Thu, 21 Aug 2025 12:00:00 GMT"),
+                ("date", "Thu, 21 Aug 2025 12:00:00 GMT"),
             ],
             ms(0),
+        ),
+        (
+            "an instant in the past, and no clock but a wrong one",
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "1700000000"),
+            ],
+            None,
+        ),
+        (
+            "an instant relative to the clock of the server",
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "1700000020"),
+                ("date", "Tue, 14 Nov 2023 22:13:20 GMT"),
+            ],
+            ms(20_000),
+        ),
+        (
+            "Azure: with a hyphen more",
+            &[("x-rate-limit-reset-tokens", "55")],
+            ms(55_000),
+        ),
+        (
+            "X: with a hyphen more, as an instant",
+            &[
+                ("x-rate-limit-limit", "50"),
+                ("x-rate-limit-remaining", "0"),
+                ("x-rate-limit-reset", &*epoch),
+            ],
+            ms(20_000),
+        ),
+        (
+            "Discord: the delay has a name of its own",
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset-after", "1.5"),
+            ],
+            ms(1_500),
+        ),
+        (
+            "milliseconds in the name",
+            &[
+                ("x-ratelimit-remaining-requests", "0"),
+                ("x-ratelimit-reset-requests-ms", "250"),
+            ],
+            ms(250),
+        ),
+        (
+            "the property before the unit, and after it",
+            &[
+                ("x-ratelimit-requests-remaining", "0"),
+                ("x-ratelimit-requests-reset", "7"),
+            ],
+            ms(7_000),
+        ),
+        (
+            "a doubled reset",
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "5"),
+                ("x-ratelimit-reset", "9"),
+                ("x-ratelimit-reset", "7"),
+            ],
+            ms(9_000),
+        ),
+        (
+            "never",
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "never"),
+            ],
+            Some(MAX_HINT),
+        ),
+        (
+            "the last second of the year 9999",
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "253402300799"),
+            ],
+            Some(MAX_HINT),
         ),
         (
             "nothing is spent",
@@ -335,7 +443,10 @@ fn further_buckets_than_the_maximum_are_ignored() {
     );
 }
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 17] = [
+    "x-retry-after",
+    "x-rate-limit-reset",
+    "x-ratelimit-reset-requests-ms",
     "retry-after",
     "retry-after-ms",
     "x-ms-retry-after-ms",
