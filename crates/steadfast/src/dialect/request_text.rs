@@ -114,7 +114,7 @@ impl RequestText {
 impl Parts {
     /// Returns the digest of the target and of the body.
     fn digest(&self) -> u64 {
-        let target = self.uri.path_and_query().map_or("", |path| path.as_str());
+        let target = self.path.as_ref().map_or("", PathAndQuery::as_str);
         let (body, cut) = (&self.body, self.body.len().min(DIGESTED));
         let parts = [target.as_bytes(), &body[..cut], &body[body.len() - cut..]];
         let digests = parts.map(stable_hash).into_iter();
