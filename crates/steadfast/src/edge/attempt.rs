@@ -36,46 +36,54 @@ const FRAME: usize = 64;
 /// Waits for the response of an attempt until its verdict is known.
 ///
 /// Most responses need their head, an error needs its body, and a stream its first visible token.
-pub(crate) async fn attempt<F, B, E>(
+///
+/// An `async fn` would move its large arguments once more.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "the block keeps its arguments in place"
+)]
+pub(crate) fn attempt<F, B, E>(
     future: F,
     limits: Limits,
     request: RequestText,
-) -> Result<Response<EdgeBody<B>>, BoxError>
+) -> impl Future<Output = Result<Response<EdgeBody<B>>, BoxError>>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<BoxError>,
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    // The deadline has passed: the server would work, and bill, for nothing.
-    if let Some(passed) = limits.passed() {
-        return Err(passed.into());
+    async move {
+        // The deadline has passed: the server would work, and bill, for nothing.
+        if let Some(passed) = limits.passed() {
+            return Err(passed.into());
+        }
+        let clock = Clock::Until(limits.total);
+        let response = match timeout_at(limits.head.at, future).await {
+            Ok(Ok(response)) => response.map(|body| EdgeBody::new(body, clock)),
+            Ok(Err(error)) => return Err(classified(error.into())),
+            Err(_) => return Err(limits.head.error().into()),
+        };
+        let verdict = verdict_of(Ok(&response));
+        if is_final(&response) {
+            return Ok(response);
+        }
+        if let Some(unexpected) = Unexpected::of(response.status(), limits.known) {
+            return Err(unexpected.classified().into());
+        }
+        if !verdict.is_success() {
+            return Ok(read_error(response, verdict, &request).await);
+        }
+        if !has_events(response.headers()) {
+            return Ok(response);
+        }
+        if !is_encoded(response.headers()) {
+            return read_preamble(response, &limits, request).await;
+        }
+        let mut response = response;
+        response.body_mut().set_clock(Clock::Idle(limits.idle));
+        Ok(response)
     }
-    let clock = Clock::Until(limits.total);
-    let response = match timeout_at(limits.head.at, future).await {
-        Ok(Ok(response)) => response.map(|body| EdgeBody::new(body, clock)),
-        Ok(Err(error)) => return Err(classified(error.into())),
-        Err(_) => return Err(limits.head.error().into()),
-    };
-    let verdict = verdict_of(Ok(&response));
-    if is_final(&response) {
-        return Ok(response);
-    }
-    if let Some(unexpected) = Unexpected::of(response.status(), limits.known) {
-        return Err(unexpected.classified().into());
-    }
-    if !verdict.is_success() {
-        return Ok(read_error(response, verdict, &request).await);
-    }
-    if !has_events(response.headers()) {
-        return Ok(response);
-    }
-    if !is_encoded(response.headers()) {
-        return read_preamble(response, &limits, request).await;
-    }
-    let mut response = response;
-    response.body_mut().set_clock(Clock::Idle(limits.idle));
-    Ok(response)
 }
 
 /// Returns whether the client has its own class for the response. Then the body decides nothing.
