@@ -91,9 +91,10 @@ fn cooldown(endpoint: &EndpointName, key: Option<String>, class: Class, wait: Du
     // Without a key, all requests are concerned, and there is no such label.
     let mut labels = vec![Label::new("endpoint", endpoint.to_string())];
     labels.extend(key.map(|key| Label::new("key", key)));
-    histogram!(names::COOLDOWN_SECONDS, labels.clone()).record(wait);
     labels.push(Label::from_static_parts("class", class.as_str()));
     counter!(names::COOLDOWNS, labels).increment(1);
+    // Without the key: each series has many buckets.
+    histogram!(names::COOLDOWN_SECONDS, "endpoint" => endpoint.to_string()).record(wait);
 }
 
 fn failover(from: &EndpointName, to: &EndpointName, class: Class) {

@@ -30,7 +30,7 @@
 //! | `steadfast_breaker_state` | gauge: 0 closed, 1 open, 2 half-open | `endpoint` | the state since the last transition; no series before the first transition | a cancelled probe changes nothing |
 //! | `steadfast_breaker_transitions_total` | counter | `endpoint`, `to` | transitions | as above |
 //! | `steadfast_cooldowns_total` | counter | `endpoint`, `key`, `class` | cooldowns that began; without `key`, all requests are concerned | stays counted |
-//! | `steadfast_cooldown_seconds` | histogram, s | `endpoint`, `key` | their planned length | stays counted |
+//! | `steadfast_cooldown_seconds` | histogram, s | `endpoint` | their planned length | stays counted |
 //! | `steadfast_hedges_total` | counter | `from`, `to` | hedges, when they are sent | stays counted |
 //! | `steadfast_failovers_total` | counter | `from`, `to`, `class` | moves to another endpoint, at once | stays counted |
 //! | `steadfast_retries_total` | counter | `class` | waits before a next attempt | counted, even if the attempt is not sent |
