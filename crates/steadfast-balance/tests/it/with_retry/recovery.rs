@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use super::{Client429, retry_stack, retry_without_jitter};
 use crate::support::{
     Body, MS, Net, Reply, SECOND, answer, connection_reset, endpoint, get, ok, pool, post, refusal,
-    send_for_status, status_of, with_headers,
+    request_only_to, send_for_status, status_of, with_headers,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -153,10 +153,13 @@ async fn order_is_not_tested() {
     for name in ["a", "b"] {
         net.on(name, |_| ok());
     }
-    let (service, handle) = stack(failover(&["a", "b"]), &net);
+    net.on("c", |_| refusal("86400"));
+    let (service, handle) = stack(failover(&["a", "b", "c"]), &net);
     handle.cool("a", 60 * MINUTE).expect("known");
+    // Another endpoint with due probes, so that the pool searches for them.
+    send_for_status(&service, request_only_to("c")).await;
     serve(&service, 200, get).await;
-    assert_eq!(net.count("a"), 0);
+    assert_eq!(net.counts(["a", "c"]), [0, 4]);
 }
 
 #[tokio::test(start_paused = true)]
