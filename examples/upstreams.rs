@@ -5,8 +5,8 @@
 //! cargo run --release --example gateway -- --config examples/gateway.toml
 //! ```
 //!
-//! The first upstream refuses requests beyond its quota, so every few requests one fails over to the
-//! second.
+//! The first upstream refuses requests beyond its quota, so every few requests one fails over to
+//! the second.
 
 use std::io;
 use std::net::Ipv4Addr;

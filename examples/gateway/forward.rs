@@ -18,8 +18,8 @@ use super::intake::Intake;
 use super::reject::reject;
 use super::screen::Screen;
 
-/// The time to drain a body that is too large. Many clients read only after they have sent the whole
-/// body, and would lose the answer with the connection.
+/// The time to drain a body that is too large. Many clients read only after they have sent the
+/// whole body, and would lose the answer with the connection.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// The state of the routes under `/v1`.

@@ -1,5 +1,5 @@
-//! Headers of an answer: the headers of one connection and forged headers are removed, and the number
-//! of attempts is added.
+//! Headers of an answer: the headers of one connection and forged headers are removed, and the
+//! number of attempts is added.
 
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -18,7 +18,8 @@ const NOT_FOLLOWED: HeaderValue = HeaderValue::from_static("not-followed");
 /// The start of the names of the gateway's own headers.
 const OWN: &str = "x-steadfast-";
 
-/// Removes the headers of one connection or of one proxy, and headers that only the gateway may send.
+/// Removes the headers of one connection or of one proxy, and headers that only the gateway may
+/// send.
 pub(crate) fn remove_private_headers(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);
     let is_private = |name: &&HeaderName| {

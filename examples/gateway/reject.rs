@@ -16,8 +16,8 @@ use tokio::time::timeout;
 const RETRY: HeaderValue = HeaderValue::from_static("1");
 /// The connections that are turned away at a time. Further ones are closed without an answer.
 static TURNED_AWAY: Semaphore = Semaphore::const_new(256);
-/// The time to read the request of a client that is turned away. A socket that is closed with unread
-/// data loses the answer.
+/// The time to read the request of a client that is turned away. A socket that is closed with
+/// unread data loses the answer.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// An error of this server.

@@ -34,8 +34,8 @@ pub fn router(config: &Config) -> Router {
         .with_state(state)
 }
 
-/// Creates the routes for operators. They show the names and the base URLs of the endpoints, so they
-/// belong on an address of their own.
+/// Creates the routes for operators. They show the names and the base URLs of the endpoints, so
+/// they belong on an address of their own.
 pub fn admin_router(config: &Config, prometheus: PrometheusHandle) -> Router {
     let metrics = move || ready(([(CONTENT_TYPE, METRICS_TYPE)], prometheus.render()));
     Router::new()

@@ -1,5 +1,5 @@
-//! The requests that the gateway itself answers or rejects: methods that are not for an endpoint, and
-//! requests that a web page can send without the consent of the user.
+//! The requests that the gateway itself answers or rejects: methods that are not for an endpoint,
+//! and requests that a web page can send without the consent of the user.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -39,8 +39,9 @@ enum Permitted {
 }
 
 impl Screen {
-    /// Creates the rules of a server that listens on `address`. On loopback, only hosts and origins of
-    /// this machine and the listed ones are permitted. On other addresses, an absent list permits all.
+    /// Creates the rules of a server that listens on `address`. On loopback, only hosts and origins
+    /// of this machine and the listed ones are permitted. On other addresses, an absent list
+    /// permits all.
     pub(crate) fn new(
         address: SocketAddr,
         hosts: Option<&[String]>,
@@ -109,8 +110,8 @@ impl Screen {
         }
     }
 
-    /// Whether all names of the host are permitted. A page that rebinds its own name to this address
-    /// sends its name here.
+    /// Whether all names of the host are permitted. A page that rebinds its own name to this
+    /// address sends its name here.
     fn permits_hosts(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let Permitted::Listed(listed) = &self.hosts else {
             return true;

@@ -35,10 +35,10 @@ pub use self::withdrawal::Withdrawal;
 ///
 /// # Requests that make servers fail
 ///
-/// The failing requests of one caller must not use up the tokens of all others. So a request that may
-/// be at fault leaves a part of the [capacity](Self::capacity) to other requests: a quarter after a
-/// server error, and half if it fails alike at two endpoints that serve others. The attempt that shows
-/// the fault of the request costs nothing.
+/// The failing requests of one caller must not use up the tokens of all others. So a request that
+/// may be at fault leaves a part of the [capacity](Self::capacity) to other requests: a quarter
+/// after a server error, and half if it fails alike at two endpoints that serve others. The attempt
+/// that shows the fault of the request costs nothing.
 ///
 /// ```
 /// use steadfast_core::RetryBudget;
@@ -106,8 +106,8 @@ impl RetryBudget {
         Some(Withdrawal::new(self.clone(), tokens))
     }
 
-    /// Withdraws `tokens` after a lost connection. Returns `None`, and withdraws nothing, if there are
-    /// fewer.
+    /// Withdraws `tokens` after a lost connection. Returns `None`, and withdraws nothing, if there
+    /// are fewer.
     ///
     /// A lost HTTP/2 connection fails all its attempts at once, and is billed once: the others cost
     /// nothing. An attempt belongs to a billed loss if it `started` before it and is lost within

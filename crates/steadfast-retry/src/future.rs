@@ -27,8 +27,8 @@ pin_project! {
     /// # Cancel safety
     ///
     /// Dropping the future drops the attempt in flight, or ends the wait. A retry that was reserved
-    /// and not sent returns its tokens to the budget. A retry in flight spends them: servers that hang
-    /// would otherwise receive retries for free.
+    /// and not sent returns its tokens to the budget. A retry in flight spends them: servers that
+    /// hang would otherwise receive retries for free.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, M, B, ResBody>
     where

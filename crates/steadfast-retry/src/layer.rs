@@ -123,9 +123,9 @@ impl<M> RetryOn429Layer<M> {
 
     /// Sets the waits without a hint, and the random part that is added to a hint.
     ///
-    /// A hint is a floor: an earlier attempt would be refused again. All clients that a server refused
-    /// together got the same hint. So if a hint was followed in vain, the jitter of the next wait grows
-    /// with the evidence of a crowd:
+    /// A hint is a floor: an earlier attempt would be refused again. All clients that a server
+    /// refused together got the same hint. So if a hint was followed in vain, the jitter of the
+    /// next wait grows with the evidence of a crowd:
     ///
     /// | Evidence | Random part |
     /// |---|---|
@@ -133,12 +133,13 @@ impl<M> RetryOn429Layer<M> {
     /// | other requests of this layer were refused meanwhile | a quarter more for each, up to the longest wait |
     /// | two hints in vain: a crowd of other clients | twice the longest wait, then the longest wait |
     ///
-    /// Two hints of 1 s cost a lone request 2.4 s in the median. In the simulator, 300 clients of an
-    /// endpoint with 10 requests/s need 4.4 instead of 5.8 calls each. A balancer below admits one probe
-    /// after the other, so the requests of this layer are no evidence over a balancer.
+    /// Two hints of 1 s cost a lone request 2.4 s in the median. In the simulator, 300 clients of
+    /// an endpoint with 10 requests/s need 4.4 instead of 5.8 calls each. A balancer below admits
+    /// one probe after the other, so the requests of this layer are no evidence over a balancer.
     ///
     /// A wait that does not fit is not started. A wait takes at most half of the time that a hint
-    /// leaves of a [`Deadline`](steadfast_core::Deadline), so that the next attempt has time as well.
+    /// leaves of a [`Deadline`](steadfast_core::Deadline), so that the next attempt has time as
+    /// well.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.config.backoff = backoff;
         self
@@ -147,11 +148,12 @@ impl<M> RetryOn429Layer<M> {
     /// Sets the budget that pays for retries. Layers can share one.
     ///
     /// Three attempts per request would triple the load of an outage. Successes fill the budget and
-    /// retries empty it. So five failures in a hundred are all retried, and in an outage retries end
-    /// after the first 35, or 26 if all failures are server errors. Attempts of one lost connection are
-    /// billed once, and attempts that were not processed cost almost nothing. A retry pays before its wait. The tokens return if the retry succeeds, or
-    /// if the caller drops the request before the retry is sent. See
-    /// [`RetryBudget`](steadfast_core::RetryBudget) for the costs.
+    /// retries empty it. So five failures in a hundred are all retried, and in an outage retries
+    /// end after the first 35, or 26 if all failures are server errors. Attempts of one lost
+    /// connection are billed once, and attempts that were not processed cost almost nothing. A
+    /// retry pays before its wait. The tokens return if the retry succeeds, or if the caller drops
+    /// the request before the retry is sent. See [`RetryBudget`](steadfast_core::RetryBudget) for
+    /// the costs.
     pub fn budget(mut self, budget: RetryBudget) -> Self {
         self.config.budget = Some(budget);
         self
@@ -201,8 +203,8 @@ impl<M> RetryOn429Layer<M> {
         self
     }
 
-    /// Adds `x-should-retry: false` to a final answer that a client would otherwise retry. Defaults to
-    /// off.
+    /// Adds `x-should-retry: false` to a final answer that a client would otherwise retry. Defaults
+    /// to off.
     ///
     /// For a server above this layer: its clients would multiply the attempts. Exception: if only a
     /// longer wait would help, the answer has no such header, and its `retry-after` stands.

@@ -60,9 +60,9 @@
 //!
 //! The caller gets the last answer of the lowest tier, and without any answer an
 //! [`Exhausted`](steadfast_core::Exhausted). The hint of a kept answer is reduced by its age, and a
-//! balancer below replaces it by the soonest recovery of an endpoint. Exception: if the last attempt may have been processed
-//! and a repeat is unsafe, its outcome is returned. After more than one attempt, the response or
-//! the error contains the [`Trail`](steadfast_core::Trail).
+//! balancer below replaces it by the soonest recovery of an endpoint. Exception: if the last
+//! attempt may have been processed and a repeat is unsafe, its outcome is returned. After more than
+//! one attempt, the response or the error contains the [`Trail`](steadfast_core::Trail).
 //!
 //! # Defaults
 //!
@@ -76,11 +76,11 @@
 //!
 //! # Bodies
 //!
-//! Every attempt sends the same bytes and trailers. See [`ReplayBody`] for the cost. An attempt that
-//! is abandoned while it sends fails with [`BodySuperseded`]. Bodies must be `Unpin`:
-//! `request.map(Box::pin)` makes a body `Unpin`. [`clone_body`](RetryOn429Layer::clone_body) keeps a
-//! body type that is `Clone`. Up to 64 KiB of a failed answer are read during the next attempt. An
-//! answer that arrives before the end of its request delays that attempt by at most 250 ms.
+//! Every attempt sends the same bytes and trailers. See [`ReplayBody`] for the cost. An attempt
+//! that is abandoned while it sends fails with [`BodySuperseded`]. Bodies must be `Unpin`:
+//! `request.map(Box::pin)` makes a body `Unpin`. [`clone_body`](RetryOn429Layer::clone_body) keeps
+//! a body type that is `Clone`. Up to 64 KiB of a failed answer are read during the next attempt.
+//! An answer that arrives before the end of its request delays that attempt by at most 250 ms.
 //!
 //! # Readiness, clones and dropped requests
 //!

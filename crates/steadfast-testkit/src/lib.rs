@@ -1,8 +1,8 @@
 //! Simulates failing APIs, and checks the `tower_service::Service` contract of layers.
 //!
-//! [`Upstream`] is an OpenAI-compatible server on a real loopback socket. A [`Behavior`] decides its
-//! answers and faults, and can change while requests are in flight. [`Contract`] is a service under
-//! a layer. It panics if the layer breaks the contract of `tower_service::Service`.
+//! [`Upstream`] is an OpenAI-compatible server on a real loopback socket. A [`Behavior`] decides
+//! its answers and faults, and can change while requests are in flight. [`Contract`] is a service
+//! under a layer. It panics if the layer breaks the contract of `tower_service::Service`.
 //!
 //! # Example
 //!

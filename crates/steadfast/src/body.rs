@@ -28,8 +28,8 @@ pub type RequestBody = ReplayBody<AnyBody>;
 
 /// The body of a response of an [`AiStack`](crate::AiStack).
 ///
-/// Its errors have a [`Classified`](steadfast_core::Classified) among their sources. The request is in
-/// flight at its endpoint until the body ends or is dropped.
+/// Its errors have a [`Classified`](steadfast_core::Classified) among their sources. The request is
+/// in flight at its endpoint until the body ends or is dropped.
 pub struct ResponseBody(AnyBody);
 
 impl ResponseBody {

@@ -1,7 +1,7 @@
 //! The layer that reads each request once.
 //!
-//! It decides whether the request is safe to repeat and whether it stays at one endpoint, and leaves
-//! the results in request extensions.
+//! It decides whether the request is safe to repeat and whether it stays at one endpoint, and
+//! leaves the results in request extensions.
 
 use std::fmt;
 use std::future::Future;
@@ -116,8 +116,8 @@ impl Rules {
             .or_else(|| self.endpoints.first())
     }
 
-    /// Whether to wait for a pending body: its fields decide about endpoints and repeats, and a body
-    /// in memory can be sent again. An upload has neither use.
+    /// Whether to wait for a pending body: its fields decide about endpoints and repeats, and a
+    /// body in memory can be sent again. An upload has neither use.
     fn is_worth_reading(&self, headers: &HeaderMap, body: &RequestBody) -> bool {
         match body.size_hint().exact() {
             Some(size) => size <= self.replay_limit,
@@ -130,8 +130,8 @@ fn body_hints(data: Option<&Bytes>) -> BodyHints {
     data.map(|data| BodyHints::of(data)).unwrap_or_default()
 }
 
-/// Reads the hints of a body. A large body is read on a thread for blocking work: on a thread of the
-/// runtime, it would hold up the other requests of that thread.
+/// Reads the hints of a body. A large body is read on a thread for blocking work: on a thread of
+/// the runtime, it would hold up the other requests of that thread.
 ///
 /// If the future is dropped, the reading ends in the background, and holds the body until then.
 async fn body_hints_apart(data: Option<Bytes>) -> BodyHints {

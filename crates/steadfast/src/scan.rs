@@ -75,8 +75,8 @@ impl<'de> Visitor<'de> for FlagVisitor {
 /// Brackets in strings do not count. The text need not be valid JSON: an excess of closing brackets
 /// counts as depth zero.
 pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
-    // Few brackets cannot nest deeply. The count uses vectors, and most bodies have few. Both opening
-    // brackets differ in this bit only.
+    // Few brackets cannot nest deeply. The count uses vectors, and most bodies have few. Both
+    // opening brackets differ in this bit only.
     if json.iter().filter(|&&byte| byte | 0x20 == b'{').count() <= max {
         return false;
     }

@@ -19,8 +19,8 @@ pub(crate) type Inner = BoxCloneSyncService<Request<AnyBody>, Response<ResponseB
 
 /// All layers assembled for AI APIs, over an HTTP client.
 ///
-/// Clones share endpoints, retry budget, metrics and connections. See the [crate docs](crate) for an
-/// example and for the path of a request.
+/// Clones share endpoints, retry budget, metrics and connections. See the [crate docs](crate) for
+/// an example and for the path of a request.
 #[derive(Clone)]
 pub struct AiStack {
     inner: Inner,
@@ -43,8 +43,8 @@ impl AiStack {
     ///
     /// # Errors
     ///
-    /// Returns an error if no endpoint sent a response: [`Exhausted`](steadfast_core::Exhausted), or the
-    /// error of a single attempt.
+    /// Returns an error if no endpoint sent a response: [`Exhausted`](steadfast_core::Exhausted),
+    /// or the error of a single attempt.
     ///
     /// # Cancel safety
     ///

@@ -19,12 +19,12 @@ use steadfast_core::InvalidConfig;
 /// | `total` | from the start to the end of a whole answer | 10 min | 10 s | 30 s | 60 s |
 ///
 /// A stream has no total while it sends events. Pings and comments only prove that the server is
-/// alive. They are accepted for the longer of `total` and `idle`, because a model may write a tool call
-/// for minutes before it sends the call. A whole answer has a long default, because a completion may
-/// take minutes, and a repeated completion is billed again.
+/// alive. They are accepted for the longer of `total` and `idle`, because a model may write a tool
+/// call for minutes before it sends the call. A whole answer has a long default, because a
+/// completion may take minutes, and a repeated completion is billed again.
 ///
-/// `total` ends the body of a whole answer with an error, also if its bytes keep arriving. It does not
-/// run while the reader is absent for 1 s or longer: a slow reader is not a slow endpoint.
+/// `total` ends the body of a whole answer with an error, also if its bytes keep arriving. It does
+/// not run while the reader is absent for 1 s or longer: a slow reader is not a slow endpoint.
 ///
 /// [`SHORT`]: Timeouts::SHORT
 /// [`MEDIUM`]: Timeouts::MEDIUM
@@ -42,7 +42,8 @@ pub struct Timeouts {
     /// Between two chunks of a stream. It runs only while a read is pending: a slow reader is not a
     /// slow endpoint.
     pub idle: Duration,
-    /// From the start of an attempt to the end of a whole answer, without long absences of the reader.
+    /// From the start of an attempt to the end of a whole answer, without long absences of the
+    /// reader.
     pub total: Duration,
 }
 

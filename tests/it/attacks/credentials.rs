@@ -126,8 +126,8 @@ async fn credential_of_caller_reaches_no_endpoint() {
     }
 }
 
-/// A header that the caller names in `connection` is for the gateway. A caller could otherwise remove
-/// the key of the endpoint, or a length.
+/// A header that the caller names in `connection` is for the gateway. A caller could otherwise
+/// remove the key of the endpoint, or a length.
 #[tokio::test]
 async fn connection_header_removes_nothing_of_the_endpoint() {
     let headers = "connection: authorization, host, content-length, x-own\r\nx-own: 1\r\n";

@@ -19,7 +19,8 @@ struct Phase {
     reply: Reply,
     /// The sent bytes.
     sent: String,
-    /// The number of requests that the endpoint has received, and of bytes that the caller has read.
+    /// The number of requests that the endpoint has received, and of bytes that the caller has
+    /// read.
     until: (u64, usize),
 }
 

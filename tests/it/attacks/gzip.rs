@@ -11,7 +11,8 @@ use crate::gateway::{CHAT, REQUEST, STREAM_REQUEST, body_of, endpoint_table, in_
 /// Makes a gzip file of `size` zeros, roughly, in a thousandth of the size.
 fn bomb(size: usize) -> Vec<u8> {
     let mut bits = Bits::default();
-    // The last block, with fixed codes (RFC 1951, section 3.2.6). Codes begin with their highest bit.
+    // The last block, with fixed codes (RFC 1951, section 3.2.6). Codes begin with their highest
+    // bit.
     bits.push(0b1, 1);
     bits.push(0b10, 2);
     bits.push_code(0b0011_0000, 8);

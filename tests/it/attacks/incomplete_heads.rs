@@ -28,8 +28,8 @@ fn descriptors() -> usize {
     soft.unwrap_or(usize::MAX)
 }
 
-/// There are 10,000 of them in full size. Both ends of a connection need a descriptor, each in its own
-/// process.
+/// There are 10,000 of them in full size. Both ends of a connection need a descriptor, each in its
+/// own process.
 #[tokio::test(flavor = "multi_thread")]
 async fn incomplete_requests_leave_other_callers_unaffected() {
     if rerun_input().is_none() {

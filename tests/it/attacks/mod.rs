@@ -1,7 +1,8 @@
 //! Attacks on the gateway by callers and by servers, with raw sockets.
 //!
-//! Each attack fails, or its cost is bounded, and other callers are served meanwhile. Tests of memory
-//! run the gateway as a child process and print its figures: `just attacks` runs them in full size.
+//! Each attack fails, or its cost is bounded, and other callers are served meanwhile. Tests of
+//! memory run the gateway as a child process and print its figures: `just attacks` runs them in
+//! full size.
 
 mod bombs;
 mod browsers;

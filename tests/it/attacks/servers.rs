@@ -52,8 +52,8 @@ fn invalid_heads() -> Vec<Vec<u8>> {
     .collect()
 }
 
-/// Answers with a body that breaks its length. The next endpoint answers, or the caller gets no complete
-/// body.
+/// Answers with a body that breaks its length. The next endpoint answers, or the caller gets no
+/// complete body.
 const WRONG_LENGTHS: &[&str] = &[
     "content-length: 100\r\n\r\n{}",
     "content-length: 18446744073709551614\r\n\r\n{}",
@@ -105,8 +105,8 @@ async fn wrong_length_of_answer_never_looks_complete() {
     }
 }
 
-/// The second answer of one request must not be the answer to the next request, which can be another
-/// caller's.
+/// The second answer of one request must not be the answer to the next request, which can be
+/// another caller's.
 #[tokio::test]
 async fn additional_answer_reaches_no_caller() {
     let first = "content-length: 2\r\n\r\n{}";

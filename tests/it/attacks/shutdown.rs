@@ -21,8 +21,8 @@ async fn send(gateway: &GatewayProcess) -> TcpStream {
     stream
 }
 
-/// Waits until the process has ended. The drain time is 25 s, so an earlier end shows that it did not
-/// wait.
+/// Waits until the process has ended. The drain time is 25 s, so an earlier end shows that it did
+/// not wait.
 async fn ended_at_once(gateway: &mut GatewayProcess) -> bool {
     let start = Instant::now();
     while gateway.exit_code().is_none() {

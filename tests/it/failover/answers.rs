@@ -122,8 +122,8 @@ async fn broken_error_body_ends_with_error() {
     read(response).await.expect_err("a broken body");
 }
 
-/// A stack requests no upgrade, and a client that follows a redirect would send the request to a place
-/// that the endpoint chooses.
+/// A stack requests no upgrade, and a client that follows a redirect would send the request to a
+/// place that the endpoint chooses.
 #[tokio::test(start_paused = true)]
 async fn informational_head_and_redirect_of_operation_are_failures() {
     let responses = || {

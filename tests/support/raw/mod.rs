@@ -34,10 +34,11 @@ pub async fn connect(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends `bytes` and then `GET /healthz`, and returns all bytes that the server sends until it closes
-/// the connection.
+/// Sends `bytes` and then `GET /healthz`, and returns all bytes that the server sends until it
+/// closes the connection.
 ///
-/// A server that takes the last request as a part of a body gets the end of the stream after a while.
+/// A server that takes the last request as a part of a body gets the end of the stream after a
+/// while.
 pub async fn exchange(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(addr).await;
     // A server may close the connection at once, and the answer counts nevertheless.

@@ -21,8 +21,8 @@ pub struct RawServer {
 }
 
 impl RawServer {
-    /// Starts a server. `answer` gets each request and its connection, and returns the connection to
-    /// read the next one.
+    /// Starts a server. `answer` gets each request and its connection, and returns the connection
+    /// to read the next one.
     ///
     /// # Panics
     ///

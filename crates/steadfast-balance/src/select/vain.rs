@@ -1,13 +1,13 @@
 //! Waits for a limit that lead nowhere.
 //!
-//! A hint is worth a wait unless evidence contradicts it: every endpoint of the request is limited, its
-//! last hint was followed and refused again, other requests were turned away meanwhile, and none was
-//! served since. A further wait would then cost the caller its time, and save nothing. The answer with
-//! the true time comes at once instead, and the caller decides.
+//! A hint is worth a wait unless evidence contradicts it: every endpoint of the request is limited,
+//! its last hint was followed and refused again, other requests were turned away meanwhile, and
+//! none was served since. A further wait would then cost the caller its time, and save nothing. The
+//! answer with the true time comes at once instead, and the caller decides.
 //!
 //! This costs the requests that the next hint would have served after all. So a wait within half
-//! the bound of an overload is always tried, and so is a short correction of a long hint. Callers with a
-//! deadline have stated their patience and wait for any hint that fits.
+//! the bound of an overload is always tried, and so is a short correction of a long hint. Callers
+//! with a deadline have stated their patience and wait for any hint that fits.
 
 use steadfast_core::layer::{Next, saturating_add};
 use tokio::time::Instant;
@@ -40,8 +40,8 @@ impl PoolContext {
         }
     }
 
-    /// Returns whether a request that is younger than the bound of an overload stops its wait in the
-    /// queue, because its endpoints have begun to cool again.
+    /// Returns whether a request that is younger than the bound of an overload stops its wait in
+    /// the queue, because its endpoints have begun to cool again.
     pub(crate) fn leaves_in_vain(
         &self,
         eligibility: &Eligibility<'_>,
@@ -90,8 +90,8 @@ pub(super) fn turn_away(eligibility: &Eligibility<'_>, context: &RequestContext)
     }
 }
 
-/// Returns the smallest number of hints that were followed in vain at an endpoint of the request. Zero
-/// if an endpoint is not limited, or if no other request was turned away.
+/// Returns the smallest number of hints that were followed in vain at an endpoint of the request.
+/// Zero if an endpoint is not limited, or if no other request was turned away.
 fn vain_hints(eligibility: &Eligibility<'_>, now: Instant) -> u32 {
     let hints = endpoints(eligibility).filter_map(|endpoint| {
         match eligibility.check(Stage::Ever, endpoint, now) {

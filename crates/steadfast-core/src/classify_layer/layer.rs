@@ -7,10 +7,11 @@ use crate::classify::{Classify, DefaultClassifier};
 
 /// Classifies each response and error of an HTTP client once, for all layers above.
 ///
-/// The layer belongs next to the client. It inserts the [`Verdict`](crate::Verdict) of its classifier into the
-/// extensions of a response that did not succeed, and wraps an error as [`Classified`](crate::Classified). All other
-/// layers of this workspace read these. Without a `ClassifyLayer` they apply the
-/// [`DefaultClassifier`], so the layer is needed only to change the classification.
+/// The layer belongs next to the client. It inserts the [`Verdict`](crate::Verdict) of its
+/// classifier into the extensions of a response that did not succeed, and wraps an error as
+/// [`Classified`](crate::Classified). All other layers of this workspace read these. Without a
+/// `ClassifyLayer` they apply the [`DefaultClassifier`], so the layer is needed only to change the
+/// classification.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -44,10 +45,10 @@ use crate::classify::{Classify, DefaultClassifier};
 ///
 /// # Errors
 ///
-/// Each error of `call` is wrapped as [`Classified`](crate::Classified), whatever the client. Match on
-/// the client's own error with [`find_error`](crate::find_error), or take it out with
-/// [`Classified::into_source`](crate::Classified::into_source). A downcast of the outermost error finds
-/// only the wrapper.
+/// Each error of `call` is wrapped as [`Classified`](crate::Classified), whatever the client. Match
+/// on the client's own error with [`find_error`](crate::find_error), or take it out with
+/// [`Classified::into_source`](crate::Classified::into_source). A downcast of the outermost error
+/// finds only the wrapper.
 ///
 /// ```
 /// use std::io;

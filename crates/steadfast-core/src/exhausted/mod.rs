@@ -25,8 +25,8 @@ pub struct Exhausted {
 }
 
 impl Exhausted {
-    /// Creates the error. The class of `verdict` is the root cause, and its hint is the time until the
-    /// soonest recovery.
+    /// Creates the error. The class of `verdict` is the root cause, and its hint is the time until
+    /// the soonest recovery.
     #[must_use]
     pub fn new(trail: Trail, verdict: Verdict, source: Option<BoxError>) -> Self {
         Self {
@@ -50,8 +50,8 @@ impl Exhausted {
 
     /// Returns the verdict for the layers above.
     ///
-    /// Its class is the root cause: the reason of the endpoints in the lowest tier, or the error of the
-    /// most significant attempt.
+    /// Its class is the root cause: the reason of the endpoints in the lowest tier, or the error of
+    /// the most significant attempt.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.verdict

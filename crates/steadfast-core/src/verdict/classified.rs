@@ -30,7 +30,8 @@ impl Classified {
     }
 
     /// Sets a short text for rejections and the status of an endpoint, such as
-    /// `no first token within 10 s`. Longer texts are cut to [`MAX_REASON`](Self::MAX_REASON) bytes.
+    /// `no first token within 10 s`. Longer texts are cut to [`MAX_REASON`](Self::MAX_REASON)
+    /// bytes.
     ///
     /// Callers and operators read the text, so it must contain no URL, no secret, and no text of a
     /// server.

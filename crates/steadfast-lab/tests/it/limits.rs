@@ -1,4 +1,5 @@
-//! The scenarios of the page on limits: what each of ours reaches, and the premise of each scenario.
+//! The scenarios of the page on limits: what each of ours reaches, and the premise of each
+//! scenario.
 //!
 //! The page has all requirements. These tests pin the reached ones.
 
@@ -80,7 +81,8 @@ fn short_answers_succeed_with_few_refusals() {
     }
 }
 
-/// Endpoints that are limited forever are sent one attempt per second each, and callers are answered.
+/// Endpoints that are limited forever are sent one attempt per second each, and callers are
+/// answered.
 #[test]
 fn endpoints_limited_forever_get_one_attempt_per_second() {
     for name in UNHEDGED {

@@ -144,8 +144,8 @@ impl Backoff {
     /// Draws the wait after a hint. `retry` is the number of earlier hints that did not help.
     ///
     /// All clients that the server refused got the same hint, and returned at the same time. The
-    /// random part therefore grows with the evidence of a crowd, up to the longest wait. The fixed part
-    /// does not grow: a server that sends hints needs no longer pause.
+    /// random part therefore grows with the evidence of a crowd, up to the longest wait. The fixed
+    /// part does not grow: a server that sends hints needs no longer pause.
     pub(crate) fn draw_for_hint(
         &self,
         retry: u32,

@@ -50,8 +50,8 @@ fn jitter_sets_random_part() {
     }
 }
 
-/// In the lab, 300 clients of a 10/s bucket need 4.6 calls each at most. With doubled waits they need
-/// more. None of these clients knows of another one.
+/// In the lab, 300 clients of a 10/s bucket need 4.6 calls each at most. With doubled waits they
+/// need more. None of these clients knows of another one.
 #[test]
 fn hints_in_vain_spread_clients() {
     let backoff = Backoff::default();

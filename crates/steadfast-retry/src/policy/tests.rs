@@ -109,8 +109,8 @@ async fn jitter_only_adds_to_hint() {
     }
 }
 
-/// Without a hint, the waits are random already. A lone client waited 5 s on average after its second
-/// hint of 1 s.
+/// Without a hint, the waits are random already. A lone client waited 5 s on average after its
+/// second hint of 1 s.
 #[tokio::test(start_paused = true)]
 async fn hint_in_vain_spreads_wait_by_evidence_of_crowd() {
     let now = Instant::now();

@@ -1,7 +1,7 @@
 //! Request bodies that can be sent again.
 //!
-//! A body in memory is shared. A stream is recorded while the first attempt sends it, up to the limit.
-//! A later attempt reads the record first, and then continues with the source.
+//! A body in memory is shared. A stream is recorded while the first attempt sends it, up to the
+//! limit. A later attempt reads the record first, and then continues with the source.
 
 mod body;
 mod error;

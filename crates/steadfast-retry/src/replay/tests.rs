@@ -594,8 +594,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// After any reads, the attempt in charge sends every byte in order. No other attempt ends as if
-    /// it had sent all.
+    /// After any reads, the attempt in charge sends every byte in order. No other attempt ends as
+    /// if it had sent all.
     #[test]
     fn every_attempt_sends_same_bytes(
         chunks in prop::collection::vec(prop::option::of("[a-z]{0,9}"), 0..9),

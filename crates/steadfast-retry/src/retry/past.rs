@@ -92,8 +92,8 @@ impl<B: Body> Past<B> {
     }
 
     /// Spends the cost of a failed attempt. If no endpoint was tried, the cost is reserved for the
-    /// next attempt. An attempt that shows the fault of the request costs nothing, since no storm of
-    /// retries consists of such attempts.
+    /// next attempt. An attempt that shows the fault of the request costs nothing, since no storm
+    /// of retries consists of such attempts.
     pub(super) fn end_attempt(&mut self, attempted: bool, at_fault: bool) {
         if attempted {
             let shows_fault = at_fault && !std::mem::replace(&mut self.at_fault, at_fault);

@@ -147,8 +147,8 @@ impl<S, K, B: Body> Retry<S, K, B> {
         answer
     }
 
-    /// Returns the recovery that a balancer reports at `now`, after an outcome that another endpoint
-    /// could improve. The trail then has the reason of each endpoint.
+    /// Returns the recovery that a balancer reports at `now`, after an outcome that another
+    /// endpoint could improve. The trail then has the reason of each endpoint.
     fn recovery(&self, verdict: Verdict, now: Instant) -> Option<Recovery> {
         if !is_about_endpoints(verdict) {
             return None;

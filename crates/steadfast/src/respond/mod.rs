@@ -29,10 +29,10 @@ use crate::stack::AiStack;
 /// | a timeout | `504` | `upstream_error` | `timeout` |
 /// | any other | `502` | `upstream_error` | the class |
 ///
-/// The message has the reason of each endpoint, such as `` `primary` cools for 12 s after a 429``. The
-/// header `retry-after` has the time until the soonest recovery. `x-should-retry: false` keeps the
-/// client from multiplying the attempts of the stack. It is absent if nothing was sent and only a wait
-/// helps.
+/// The message has the reason of each endpoint, such as `` `primary` cools for 12 s after a 429``.
+/// The header `retry-after` has the time until the soonest recovery. `x-should-retry: false` keeps
+/// the client from multiplying the attempts of the stack. It is absent if nothing was sent and only
+/// a wait helps.
 #[must_use]
 pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
     respond(error, openai_body)

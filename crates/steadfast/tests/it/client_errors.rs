@@ -51,8 +51,8 @@ fn one_endpoint() -> steadfast::AiStackBuilder {
         .retry(steadfast::RetryOn429Layer::new().max_attempts(1))
 }
 
-/// Before, the errors of hyper were recognized only with the feature `client`. With `build_on` alone
-/// a failed lookup was `Transport`, and an upload was not sent to another endpoint.
+/// Before, the errors of hyper were recognized only with the feature `client`. With `build_on`
+/// alone a failed lookup was `Transport`, and an upload was not sent to another endpoint.
 #[tokio::test(start_paused = true)]
 async fn failed_lookup_of_own_client_is_connect() {
     let ai = one_endpoint().build_on(unconnected_client());

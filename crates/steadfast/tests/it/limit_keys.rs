@@ -57,8 +57,8 @@ async fn status(ai: &AiStack, request: Request<String>) -> u16 {
     }
 }
 
-/// With two endpoints and one model that is limited for a minute, each request for another model got
-/// a `503` for a minute. Callers of several models with one credential were affected.
+/// With two endpoints and one model that is limited for a minute, each request for another model
+/// got a `503` for a minute. Callers of several models with one credential were affected.
 #[tokio::test(start_paused = true)]
 async fn limited_model_leaves_other_models_served() {
     let hidden = [

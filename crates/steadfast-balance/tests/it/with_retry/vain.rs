@@ -65,7 +65,7 @@ fn stack(builder: EndpointBalanceBuilder, net: &Net, seed: u64) -> Client429 {
     retry_stack(&RetryOn429Layer::new().seed(seed), builder, net).0
 }
 
-/// A net whose servers refuse every request with this hint.
+/// A net with servers that refuse every request with this hint.
 fn refusing(names: &[&str], hint: &'static str) -> Net {
     let net = Net::new();
     for name in names {
@@ -221,7 +221,8 @@ async fn served_request_ends_the_evidence() {
     assert_eq!(net.count("a"), before + 3, "two hints were followed");
 }
 
-/// A crowd at the limit of one key would otherwise take the second hint from a lone caller of another.
+/// A crowd at the limit of one key would otherwise take the second hint from a lone caller of
+/// another.
 #[tokio::test(start_paused = true)]
 async fn crowd_of_another_key_is_no_evidence() {
     let net = Net::new();

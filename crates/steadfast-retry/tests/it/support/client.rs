@@ -17,7 +17,8 @@ pub(crate) type Answer = Result<Response<String>, BoxError>;
 pub(crate) type Returned = Result<Response<ResponseBody<String>>, BoxError>;
 pub(crate) type Sent = Arc<Mutex<Vec<(Duration, Bytes)>>>;
 
-/// Creates a client that returns `answers` in order, and records the body and the time of each request.
+/// Creates a client that returns `answers` in order, and records the body and the time of each
+/// request.
 pub(crate) fn client(
     answers: Vec<Answer>,
 ) -> (

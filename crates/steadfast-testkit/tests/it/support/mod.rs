@@ -106,7 +106,7 @@ pub(crate) fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
     value.to_str().expect("text")
 }
 
-/// Finds the error of the socket under those of the client.
+/// Finds the error of the socket under the errors of the client.
 pub(crate) fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     successors(Some(error), |&error| error.source()).find_map(|error| {
         let h2 = error
