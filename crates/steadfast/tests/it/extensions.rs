@@ -59,3 +59,23 @@ async fn builder_accepts_layer_and_counts_responses() {
         });
     assert_opens_after(service, 5).await;
 }
+
+/// A module `core` or `metrics` of the crate would be ambiguous here, and would shadow the standard
+/// library or a dependency in the code of users.
+#[test]
+fn glob_import_brings_neither_core_nor_metrics() {
+    mod own {
+        pub(super) mod core {
+            pub(crate) const NAME: &str = "own core";
+        }
+        pub(super) mod metrics {
+            pub(crate) const NAME: &str = "own metrics";
+        }
+    }
+    use own::*;
+    use steadfast::*;
+
+    assert_eq!([core::NAME, metrics::NAME], ["own core", "own metrics"]);
+    assert_ne!(Class::Success, Class::Timeout);
+    let _ = crates::core::layer::TICK;
+}
