@@ -116,7 +116,7 @@ async fn bodies_of_all_callers_use_bounded_memory() {
         others.finish(&name).await;
         println!("{name}: {fresh} KiB before, {levels:?} KiB a while after each attack");
         assert!(levels[0] <= fresh + FRAGMENTS, "{name}: {levels:?} KiB");
-        let bound = levels[0] + levels[0] / 10 + FRAGMENTS / 16;
+        let bound = levels[0] + levels[0] / 10 + FRAGMENTS / 8;
         assert!(levels[1] <= bound, "{name}: {levels:?} KiB");
     }
 }
