@@ -105,7 +105,8 @@ impl<F> EndpointBalanceBuilder<F> {
     /// [`DEFAULT_OVERLOAD_WAIT`](EndpointBalanceLayer::DEFAULT_OVERLOAD_WAIT). The bound is at least
     /// twice the latency of the fastest endpoint, and at most [`max_wait`](Self::max_wait).
     ///
-    /// An overload has begun if the queue stands for 5 s, or if callers cancel while they wait.
+    /// An overload has begun if each slot of half of the bound comes after more than half of it, or if
+    /// callers cancel while they wait.
     ///
     /// Half of it is the longest wait for a limit whose hint leads nowhere: all endpoints are limited, a
     /// hint was followed and refused again, other requests were turned away, and none was served since.

@@ -4,34 +4,34 @@
 //! arrive than the endpoints can take, a queue only adds its delay to each request, and the callers
 //! at its head may be about to cancel. Two kinds of evidence show such an overload:
 //!
-//! * **A standing queue** (as in `CoDel`, RFC 8289): for an [`INTERVAL`], each waiter with a slot
-//!   waited longer than the bound, and the queue did not shrink.
+//! * **A standing queue** (as in `CoDel`, RFC 8289): for half of the bound, each waiter with a slot
+//!   had waited for longer than that, and the queue did not shrink.
 //! * **Cancelled waits**: a share of the waiters gave up after the bound.
 //!
-//! During an overload a request waits at most for the bound, and a waiter that is older than the
-//! patience of recent callers is rejected instead of being sent. Fresh requests get the slots, and
-//! each slot serves a caller that still waits. The premise can fail, because a burst may look like
-//! an overload at first. Such a burst costs rejections with a hint, and no slot stays unused: the
-//! bound is long enough to keep the queue from running empty.
+//! During an overload a request waits at most for the bound. At its start, the waiters that would
+//! wait for longer are rejected (load shedding), so no rejection comes late. A later request is
+//! rejected on arrival, if its wait would exceed half of the bound. The wait is the number of earlier
+//! waiters, divided by the measured number of slots per second. So it needs no send rate. A waiter
+//! that is older than the patience of recent callers is rejected instead of being sent, so each slot
+//! serves a caller that still waits. The premise can fail, because a burst may look like an overload
+//! at first. Such a burst costs rejections with a hint, and no slot stays unused: the bound is long
+//! enough to keep the queue from running empty.
 
 use std::time::Duration;
 
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
-/// The time for which a queue must stand before it counts as an overload. The overload ends after
-/// the same time without evidence.
-const INTERVAL: Duration = Duration::from_secs(5);
+/// An overload ends after this time without evidence.
+const LASTING: Duration = Duration::from_secs(5);
 /// The time for which the patience of callers is remembered after an overload.
 const REMEMBERED: Duration = Duration::from_secs(30);
 /// The time in which cancelled waits are compared with slots.
 const WINDOW: Duration = Duration::from_secs(1);
 /// The part of the waiters that must have cancelled: one of this number.
 const CANCELLED_OF: u32 = 10;
-/// The number of ends of waits from which a share counts.
+/// The number of ends of waits, or of slots, from which they count.
 const FEWEST: u32 = 3;
-/// A queue shrinks if it loses one of this number of waiters in an interval.
-const SHRINKS_BY: usize = 8;
 
 /// The effect of an overload on the waits of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,8 +70,10 @@ pub(crate) enum End {
 /// The evidence of an overload at one queue. Callers pass the time.
 #[derive(Debug, Default)]
 pub(crate) struct Overload {
-    /// The present interval, if the queue is not empty.
+    /// The present interval, if each slot came late.
     interval: Option<Interval>,
+    /// The measured number of slots per second.
+    flow: Flow,
     /// The present window.
     window: Option<Window>,
     /// The end of the overload, unless more evidence follows.
@@ -81,14 +83,24 @@ pub(crate) struct Overload {
     patience: [Option<Duration>; 2],
 }
 
-/// The ends of waits in one interval.
+/// A time in which each waiter with a slot had waited for long.
 #[derive(Clone, Copy, Debug)]
 struct Interval {
     since: Instant,
     /// The number of waiters at the start.
     len: usize,
-    /// The shortest wait of a waiter with a slot.
-    least: Duration,
+    /// The number of slots since the start.
+    slots: usize,
+}
+
+/// The slots of a queue per second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flow {
+    /// The start of the measurement, if the queue is not empty.
+    since: Option<Instant>,
+    /// The slots since then.
+    slots: u32,
+    per_second: Option<f64>,
 }
 
 /// The ends of waits in one window.
@@ -103,7 +115,10 @@ struct Window {
 
 impl Overload {
     /// Records the end of a wait. `len` waiters remain.
-    pub(crate) fn left(&mut self, departure: Departure, len: usize, now: Instant) {
+    ///
+    /// Returns the number of waiters that may stay, if an overload begins.
+    pub(crate) fn left(&mut self, departure: Departure, len: usize, now: Instant) -> Option<usize> {
+        let was_present = self.is_present(now);
         let Departure { bound, .. } = departure;
         let waited = now.saturating_duration_since(departure.joined);
         let age = now.saturating_duration_since(departure.since);
@@ -115,24 +130,46 @@ impl Overload {
         // An empty queue does not stand.
         if len == 0 {
             self.interval = None;
+            self.flow.since = None;
         }
+        let begins = self.is_present(now) && !was_present;
+        begins.then(|| self.flow.slots_in(bound / 2, now))
     }
 
     /// Records that a waiter received a slot after `waited`.
     fn served(&mut self, waited: Duration, bound: Duration, len: usize, now: Instant) {
         self.window(now).served += 1;
-        let start = Interval::new(len, now);
-        let interval = self.interval.get_or_insert(start);
-        interval.least = interval.least.min(waited);
-        if now.saturating_duration_since(interval.since) < INTERVAL {
-            return;
-        }
-        let shrinks = len < interval.len - interval.len / SHRINKS_BY;
-        let stands = interval.least > bound && !shrinks;
-        self.interval = Some(start);
-        if stands {
+        self.flow.count(now);
+        if waited <= bound / 2 {
+            self.interval = None;
+        } else if self.stands(bound, len, now) {
             self.extend(now);
         }
+    }
+
+    /// Counts a late slot. Returns whether each slot of half of the bound was late, and the queue
+    /// does not drain.
+    fn stands(&mut self, bound: Duration, len: usize, now: Instant) -> bool {
+        let start = Interval::new(len, now);
+        let Some(interval) = &mut self.interval else {
+            self.interval = Some(start);
+            return false;
+        };
+        interval.slots += 1;
+        let time = now.saturating_duration_since(interval.since);
+        if time < bound / 2 || interval.slots < FEWEST as usize {
+            return false;
+        }
+        // The queue drains if an arrival follows fewer than half of the slots.
+        let drains = len + interval.slots / 2 < interval.len;
+        self.interval = Some(start);
+        !drains
+    }
+
+    /// Returns the expected wait behind `ahead` waiters, if the slots were counted.
+    pub(crate) fn wait_behind(&self, ahead: usize) -> Option<Duration> {
+        let seconds = ahead as f64 / self.flow.per_second?;
+        Duration::try_from_secs_f64(seconds).ok()
     }
 
     /// Records that the caller of a waiter cancelled the request at the age `age`, after the bound.
@@ -182,7 +219,7 @@ impl Overload {
 
     fn extend(&mut self, now: Instant) {
         self.patience = [false, true].map(|it| self.pressure(it, now).patience);
-        self.until = Some(saturating_add(now, INTERVAL));
+        self.until = Some(saturating_add(now, LASTING));
     }
 
     /// Returns the present window, or begins one.
@@ -202,11 +239,35 @@ impl Overload {
 
 impl Interval {
     fn new(len: usize, since: Instant) -> Self {
-        Self {
-            since,
-            len,
-            least: Duration::MAX,
+        let slots = 0;
+        Self { since, len, slots }
+    }
+}
+
+impl Flow {
+    /// Counts a slot.
+    fn count(&mut self, now: Instant) {
+        let since = *self.since.get_or_insert_with(|| {
+            self.slots = 0;
+            now
+        });
+        let time = now.saturating_duration_since(since);
+        if time >= WINDOW {
+            let found = f64::from(self.slots) / time.as_secs_f64();
+            let known = self.per_second.unwrap_or(found);
+            self.per_second = Some((known + found) / 2.0);
+            (self.since, self.slots) = (Some(now), 0);
         }
+        self.slots += 1;
+    }
+
+    /// Returns the expected number of slots within `time`, at least one.
+    fn slots_in(&self, time: Duration, now: Instant) -> usize {
+        let since = self.since.map(|since| now.saturating_duration_since(since));
+        let present =
+            since.map(|since| f64::from(self.slots) / since.as_secs_f64().max(f64::EPSILON));
+        let per_second = self.per_second.or(present).unwrap_or_default();
+        ((per_second * time.as_secs_f64()) as usize).max(1)
     }
 }
 
@@ -215,6 +276,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const MILLI: Duration = Duration::from_millis(1);
 
     /// Ends one wait of `waited` at each tenth of a second, from `from` to `to` seconds.
     fn serve(overload: &mut Overload, start: Instant, (from, to): (u32, u32), waited: Duration) {
@@ -229,7 +291,13 @@ mod tests {
         }
     }
 
-    fn end(overload: &mut Overload, end: End, now: Instant, waited: Duration, len: usize) {
+    fn end(
+        overload: &mut Overload,
+        end: End,
+        now: Instant,
+        waited: Duration,
+        len: usize,
+    ) -> Option<usize> {
         let departure = Departure {
             end,
             since: now - waited,
@@ -237,7 +305,7 @@ mod tests {
             bound: SECOND,
             has_deadline: false,
         };
-        overload.left(departure, len, now);
+        overload.left(departure, len, now)
     }
 
     fn start() -> Instant {
@@ -245,26 +313,67 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn queue_that_stands_for_five_seconds_is_an_overload() {
+    async fn queue_that_stands_for_half_of_the_bound_is_an_overload() {
         let (mut overload, start) = (Overload::default(), start());
-        serve(&mut overload, start, (0, 5), 2 * SECOND);
-        assert!(!overload.is_present(start + 5 * SECOND));
-        serve(&mut overload, start, (5, 6), 2 * SECOND);
-        assert!(overload.is_present(start + 6 * SECOND));
-        assert!(overload.is_present(start + 10 * SECOND - SECOND / 100));
-        assert!(!overload.is_present(start + 10 * SECOND));
+        serve(&mut overload, start, (0, 1), 500 * MILLI);
+        assert!(
+            !overload.is_present(start + SECOND),
+            "the slots are in time"
+        );
+        for tenth in 10..15 {
+            let now = start + SECOND / 10 * tenth;
+            end(&mut overload, End::Served, now, 600 * MILLI, 50);
+            assert!(!overload.is_present(now));
+        }
+        let now = start + 1_500 * MILLI;
+        let stay = end(&mut overload, End::Served, now, 600 * MILLI, 50);
+        // Ten slots per second, so five within half of the bound.
+        assert_eq!(stay, Some(5));
+        assert_eq!(overload.wait_behind(5), Some(SECOND / 2));
+        assert_eq!(overload.wait_behind(0), Some(Duration::ZERO));
+        assert!(overload.is_present(now + 5 * SECOND - MILLI));
+        assert!(!overload.is_present(now + 5 * SECOND));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_short_wait_or_an_empty_queue_is_no_standing_queue() {
-        for len in [50, 0] {
+        for (len, waited) in [(50, SECOND / 2), (0, SECOND)] {
             let (mut overload, start) = (Overload::default(), start());
-            serve(&mut overload, start, (0, 3), 2 * SECOND);
-            let waited = if len == 0 { 2 * SECOND } else { SECOND };
-            end(&mut overload, End::Served, start + 3 * SECOND, waited, len);
-            serve(&mut overload, start, (3, 6), 2 * SECOND);
-            assert!(!overload.is_present(start + 6 * SECOND), "{len}");
+            for tenth in 0..9 {
+                let now = start + SECOND / 10 * tenth;
+                let (len, waited) = if tenth == 4 {
+                    (len, waited)
+                } else {
+                    (50, SECOND)
+                };
+                end(&mut overload, End::Served, now, waited, len);
+                assert!(!overload.is_present(now), "{len}");
+            }
         }
+    }
+
+    /// Each slot of a slow endpoint is late, and two of them show no trend.
+    #[tokio::test(start_paused = true)]
+    async fn few_slots_are_no_overload() {
+        let (mut overload, start) = (Overload::default(), start());
+        for second in 0..3 {
+            end(
+                &mut overload,
+                End::Served,
+                start + second * SECOND,
+                9 * SECOND,
+                50,
+            );
+            assert!(!overload.is_present(start + second * SECOND));
+        }
+        end(
+            &mut overload,
+            End::Served,
+            start + 3 * SECOND,
+            9 * SECOND,
+            50,
+        );
+        assert!(overload.is_present(start + 3 * SECOND));
     }
 
     /// A burst leaves a queue that shrinks. Its requests are served without rejections.

@@ -1,6 +1,7 @@
 //! The overload of each limit key.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -18,13 +19,21 @@ pub(crate) struct Overloads(HashMap<u64, Overload>);
 
 impl Overloads {
     /// Records the end of a wait. `len` waiters with this key remain.
+    ///
+    /// Returns the number of waiters with this key that may stay, if an overload begins.
     pub(crate) fn left(
         &mut self,
         (demand, departure): (&Demand, Departure),
         len: usize,
         now: Instant,
-    ) {
-        self.of(demand).left(departure, len, now);
+    ) -> Option<usize> {
+        self.of(demand).left(departure, len, now)
+    }
+
+    /// Returns the expected wait behind `ahead` waiters, if the slots were counted.
+    pub(crate) fn wait_behind(&self, demand: &Demand, ahead: usize) -> Option<Duration> {
+        let overload = self.0.get(&demand.key_group())?;
+        overload.wait_behind(ahead)
     }
 
     /// Records that a request was rejected, because its wait would have been too long.

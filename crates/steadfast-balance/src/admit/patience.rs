@@ -7,9 +7,6 @@ use tokio::time::Instant;
 
 use crate::admit::overload::Pressure;
 
-/// The part of the time until a deadline that a request may wait during an overload.
-const DEADLINE_PART: u32 = 5;
-
 /// The limits of a wait for a slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -28,8 +25,7 @@ pub(crate) struct Patience {
 impl Patience {
     /// Returns the limits of a request that came at `came`.
     ///
-    /// During an overload it waits for the longest of `least`, twice the latency and a fifth of the
-    /// time until its deadline.
+    /// During an overload it waits for the longer of `least` and twice the latency.
     pub(crate) fn new(
         until: Instant,
         (came, deadline): (Instant, Option<Instant>),
@@ -37,18 +33,10 @@ impl Patience {
         least: Duration,
         pressure: Pressure,
     ) -> Self {
-        // A deadline shows that the caller is patient.
-        let of_deadline = deadline.map(|it| it.saturating_duration_since(came) / DEADLINE_PART);
-        let bound = least
-            .max(latency.saturating_mul(2))
-            .max(of_deadline.unwrap_or_default());
-        let until = if pressure.overloaded {
-            until.min(saturating_add(came, bound))
-        } else {
-            until
-        };
+        let bound = least.max(latency.saturating_mul(2));
+        let longest = pressure.overloaded.then(|| saturating_add(came, bound));
         Self {
-            until,
+            until: longest.map_or(until, |longest| until.min(longest)),
             bound,
             latency,
             prefers: false,
@@ -63,14 +51,10 @@ impl Patience {
         fits && (self.prefers || is_short && !self.is_stale(wait, pressure))
     }
 
-    /// Returns the bound of a wait on arrival at an overloaded queue. Callers without a deadline may
-    /// be impatient, so the other half of their bound is a reserve.
+    /// Returns the bound of a wait on arrival at an overloaded queue. The other half is a reserve,
+    /// because the slots may become fewer.
     fn bound_on_arrival(&self) -> Duration {
-        if self.has_deadline {
-            self.bound
-        } else {
-            self.bound / 2
-        }
+        self.bound / 2
     }
 
     /// Returns whether a rejection on arrival shows that a present overload continues. A short

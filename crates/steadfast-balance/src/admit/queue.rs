@@ -140,6 +140,18 @@ impl Queue {
         Claims::Some(ids)
     }
 
+    /// Returns whether an overload has ended the wait.
+    pub(crate) fn is_shed(&self, key: Key) -> bool {
+        let state = self.lock();
+        (state.by_position.get(&key)).is_some_and(|waiter| waiter.shed)
+    }
+
+    /// Returns the expected wait behind `ahead` waiters during an overload, if the slots were
+    /// counted.
+    pub(crate) fn wait_in_overload(&self, demand: &Demand, ahead: usize) -> Option<Duration> {
+        self.lock().overloads.wait_behind(demand, ahead)
+    }
+
     /// Records that a request was rejected, because its wait would have been too long.
     pub(crate) fn rejected(&self, demand: &Demand, now: Instant) {
         self.lock().overloads.rejected(demand, now);
@@ -200,14 +212,7 @@ impl Queue {
             since,
             number: state.last,
         };
-        let waiter = Waiter {
-            wanted: Arc::default(),
-            demand: *demand,
-            waker: waker.clone(),
-            busy: Vec::new(),
-            due: None,
-        };
-        state.insert(key, waiter);
+        state.insert(key, Waiter::new(*demand, waker.clone()));
         self.len.store(state.by_position.len(), Ordering::Release);
         key
     }
@@ -248,8 +253,10 @@ impl Queue {
         {
             let mut state = self.lock();
             if let Some((demand, len)) = state.remove(key) {
-                let departure = (&demand, departure);
-                state.overloads.left(departure, len, now);
+                let left = (&demand, departure);
+                if let Some(stay) = state.overloads.left(left, len, now) {
+                    state.shed(&demand, stay, now, &mut wake);
+                }
             }
             self.len.store(state.by_position.len(), Ordering::Release);
             state.walk(None, now, &mut wake);

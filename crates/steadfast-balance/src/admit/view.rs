@@ -103,11 +103,7 @@ impl<'a> View<'a> {
         self,
         selection: Selection,
     ) -> impl Iterator<Item = &'a Arc<EndpointState>> + use<'a> {
-        let Self {
-            snapshot,
-            eligibility,
-            ..
-        } = self;
+        let (snapshot, eligibility) = (self.snapshot, self.eligibility);
         let (end, stage) = match selection {
             Selection::WorthWaiting(end) => (end, Stage::Better),
             _ => (snapshot.active().len(), Stage::Next),
@@ -155,7 +151,11 @@ impl<'a> View<'a> {
         let wanted = self.snapshot.active()[..end]
             .iter()
             .map(|entry| &*entry.state);
-        wait_behind(ahead, (self.eligibility, stage), wanted, self.now)
+        let by_rates = || wait_behind(ahead, (self.eligibility, stage), wanted, self.now);
+        let queue = &self.shared.signals.queue;
+        let overloaded = queue.pressure(demand, false, self.now).overloaded;
+        let counted = overloaded.then(|| queue.wait_in_overload(demand, ahead));
+        counted.flatten().unwrap_or_else(by_rates)
     }
 
     /// Returns when the next early probe is due, if all endpoints of the request are broken.

@@ -82,12 +82,16 @@ impl<S> Waiting<S> {
         eligibility: &Eligibility<'_>,
         now: Instant,
     ) -> bool {
-        let (Some((_, patience)), Some(came)) = (&mut self.place, self.came) else {
+        let (Some((place, patience)), Some(came)) = (&mut self.place, self.came) else {
             return false;
         };
         let age = now.saturating_duration_since(eligibility.since(came));
         let pressure = queue.pressure(eligibility.demand, patience.has_deadline, now);
-        patience.expire(age, pressure, now)
+        let is_shed = !patience.prefers && pressure.overloaded && queue.is_shed(place.key());
+        if is_shed {
+            patience.until = now;
+        }
+        is_shed || patience.expire(age, pressure, now)
     }
 
     /// Returns its position in the queue, if it has one.
@@ -170,8 +174,8 @@ impl<S> Waiting<S> {
         if self.place.is_some() {
             return now < patience.until;
         }
-        let wait = view.wait_for_slot(selection, came);
         let pressure = queue.pressure(demand, patience.has_deadline, now);
+        let wait = view.wait_for_slot(selection, came);
         let is_worth_it = patience.admits(wait, pressure, now);
         if !is_worth_it && patience.is_evidence(wait, pressure) {
             queue.rejected(demand, now);

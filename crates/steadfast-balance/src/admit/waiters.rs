@@ -66,6 +66,8 @@ pub(crate) struct Waiter {
     pub(crate) busy: Vec<u64>,
     /// The time of the next search, if one is due: the end of the timer, or the time of the wake-up.
     pub(crate) due: Option<Instant>,
+    /// Whether an overload has ended the wait.
+    pub(crate) shed: bool,
 }
 
 impl Key {
@@ -154,6 +156,26 @@ impl Waiters {
         Some((demand, left))
     }
 
+    /// Ends the waits of all waiters with the same key behind the first `stay` ones, because an
+    /// overload begins.
+    pub(crate) fn shed(
+        &mut self,
+        demand: &Demand,
+        stay: usize,
+        now: Instant,
+        wake: &mut Vec<Waker>,
+    ) {
+        let Some(keys) = self.by_key.get(&demand.key_group()) else {
+            return;
+        };
+        for key in keys.iter().skip(stay) {
+            if let Some(waiter) = self.by_position.get_mut(key) {
+                waiter.shed = true;
+                waiter.make_due(now, wake);
+            }
+        }
+    }
+
     /// Finds the first two waiters of each endpoint. Collects the wakers of the waiters with a due
     /// slot or a late timer.
     ///
@@ -220,6 +242,18 @@ impl Waiters {
 }
 
 impl Waiter {
+    /// Creates a waiter for no endpoint.
+    pub(crate) fn new(demand: Demand, waker: Waker) -> Self {
+        Self {
+            wanted: Arc::default(),
+            demand,
+            waker,
+            busy: Vec::new(),
+            due: None,
+            shed: false,
+        }
+    }
+
     /// Returns the endpoints that it waits for in this queue. A service that is not ready has its
     /// own queue and wakes the waiter.
     pub(crate) fn claimed(&self) -> impl Iterator<Item = &Arc<EndpointState>> {

@@ -103,6 +103,13 @@ impl Eligibility<'_> {
         checks.filter_map(|check| check.end_of_limit(now)).min()
     }
 
+    /// Returns whether `endpoint` takes an early attempt of the request.
+    pub(crate) fn is_early(&self, stage: Stage, endpoint: &EndpointState, now: Instant) -> bool {
+        self.demand.may_hurry
+            && endpoint.limits.may_limit(self.demand)
+            && self.check(stage, endpoint, now) == Availability::Now
+    }
+
     /// Returns the end of the hint that `endpoint` gave to this request, unless it has passed.
     ///
     /// The endpoint may serve other requests meanwhile, if the evidence contradicts the refusal.

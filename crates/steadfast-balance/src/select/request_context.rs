@@ -37,13 +37,15 @@ impl RequestContext {
             return Self::default();
         }
         let options = RoutingOptions::of(extensions).cloned();
-        let tokens = options.as_ref().and_then(RoutingOptions::tokens);
+        let trail = Trail::of(extensions).cloned();
+        let group: Option<AttemptGroup> = extensions.remove();
+        let demand = Demand::new(LimitKey::of(extensions), tokens_of(options.as_ref()));
         Self {
-            trail: Trail::of(extensions).cloned(),
+            demand: demand.hurry(trail.is_some() && may_wait(group.as_ref())),
+            trail,
             deadline: Deadline::of(extensions),
-            demand: Demand::new(LimitKey::of(extensions), tokens),
             options,
-            group: extensions.remove().inspect(AttemptGroup::set_balanced),
+            group: group.inspect(AttemptGroup::set_balanced),
             target: None,
         }
     }
@@ -110,4 +112,14 @@ impl RequestContext {
             ..self.eligibility(shared, snapshot)
         }
     }
+}
+
+/// Returns whether the attempt is no hedge. A hedge does not wait.
+fn may_wait(group: Option<&AttemptGroup>) -> bool {
+    !group.is_some_and(AttemptGroup::is_hedge)
+}
+
+/// Returns the estimated tokens in the routing options.
+fn tokens_of(options: Option<&RoutingOptions>) -> Option<u64> {
+    options.and_then(RoutingOptions::tokens)
 }

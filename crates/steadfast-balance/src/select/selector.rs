@@ -32,6 +32,8 @@ const INLINE: usize = 64;
 pub(crate) enum Selection {
     /// The index of the endpoint among the active endpoints.
     Endpoint(usize),
+    /// The index of an endpoint that takes an attempt only before its send rate allows it.
+    Early(usize),
     /// The number of first endpoints of which one is worth a wait. A degraded endpoint could take
     /// the request at once.
     WorthWaiting(usize),
@@ -143,12 +145,38 @@ impl PoolContext {
                 return Selection::NoneAdmissible;
             }
         }
-        self.search(eligibility, exclusions.skip, now, |tier, stage| {
+        let found = self.search(eligibility, exclusions.skip, now, |tier, stage| {
             self.pick(snapshot, tier, &request, |endpoint| {
                 !exclusions.has(endpoint) && eligibility.is_now(stage, endpoint, now)
             })
-        })
-        .map_or_else(|selection| selection, Selection::Endpoint)
+        });
+        found.map_or_else(
+            |none| self.choose_early(none, eligibility, &request, exclusions),
+            Selection::Endpoint,
+        )
+    }
+
+    /// Selects an endpoint for an early attempt, which may save the wait of a request without an
+    /// admissible endpoint.
+    fn choose_early(
+        &self,
+        selection: Selection,
+        eligibility: &Eligibility<'_>,
+        request: &PickContext<'_>,
+        exclusions: Exclusions<'_>,
+    ) -> Selection {
+        let (snapshot, now) = (eligibility.snapshot, request.now);
+        let (end, stage) = match selection {
+            Selection::WorthWaiting(end) => (end, Stage::Better),
+            _ => (snapshot.active().len(), Stage::Next),
+        };
+        let mut tiers = snapshot.tiers().filter(|tier| tier.end <= end);
+        let early = tiers.find_map(|tier| {
+            self.pick(snapshot, tier, request, |endpoint| {
+                !exclusions.has(endpoint) && eligibility.is_early(stage, endpoint, now)
+            })
+        });
+        early.map_or(selection, Selection::Early)
     }
 
     /// Lets the strategy choose among the endpoints of a tier that can take the request. Endpoints in

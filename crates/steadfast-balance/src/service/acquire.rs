@@ -214,6 +214,7 @@ impl<'a, S> Search<'a, S> {
             let chosen = match (probe, selection) {
                 (Some(at), _) => (at, Admission::Recovery),
                 (None, Selection::Endpoint(at)) => (at, Admission::Regular),
+                (None, Selection::Early(at)) => (at, Admission::EarlyAttempt),
                 _ => match broken(shared, context, &self.eligibility, skip, now) {
                     Some(chosen) => chosen,
                     None => return Ok(selection),

@@ -15,6 +15,7 @@ use crate::pool::snapshot::ActiveEndpoint;
 use crate::select::request_context::RequestContext;
 use crate::service::load_guard::LoadGuard;
 use crate::state::EARLY_PROBES;
+use crate::state::limits::attempt::Pace;
 use crate::state::limits::limit_state::LimitState;
 use crate::state::limits::tickets::{Level, Tickets};
 use crate::state::reason::Reason;
@@ -48,6 +49,8 @@ pub(crate) struct Reservation {
 pub(crate) enum Admission {
     /// The breaker admits the attempt.
     Regular,
+    /// The send rate does not allow the attempt yet, and no other endpoint admits one.
+    EarlyAttempt,
     /// All breakers are open, and a probe is due before the end of the open time.
     EarlyProbe,
     /// All breakers are open, and the configuration takes the least bad endpoint.
@@ -115,14 +118,17 @@ impl Reservation {
         let (limits, demand) = (&endpoint.limits, &context.demand);
         let tickets = match admission {
             Admission::Recovery => limits.try_recover(demand, key, now),
-            _ => limits.try_admit(demand, key, now),
+            Admission::EarlyAttempt => limits.try_admit(demand, key, (Pace::Early, now)),
+            _ => limits.try_admit(demand, key, (Pace::Regular, now)),
         };
         let Some(tickets) = tickets else {
             return false;
         };
         let breaker = endpoint.breaker.at(now);
         let permit = match admission {
-            Admission::Regular | Admission::Recovery => breaker.try_acquire_detached().map(Some),
+            Admission::Regular | Admission::Recovery | Admission::EarlyAttempt => {
+                breaker.try_acquire_detached().map(Some)
+            }
             Admission::EarlyProbe => breaker.try_acquire_early(EARLY_PROBES).map(Some),
             Admission::LastResort => Ok(None),
         };

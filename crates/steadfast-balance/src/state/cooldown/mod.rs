@@ -26,6 +26,7 @@ use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use self::crowd::Crowd;
+use self::early::Early;
 use self::evidence::Evidence;
 #[cfg(feature = "health")]
 use crate::state::bench::Checks;
@@ -96,6 +97,10 @@ struct State {
     lowered: Instant,
     /// When the next recovery probe is due, if the last cooldown is long.
     probe_due: Option<Instant>,
+    /// Whether the hint of the last cooldown is a rounded one. Early attempts test it.
+    rounded: bool,
+    /// The attempts before the send rate allows them.
+    early: Early,
     /// The tests of the refusals.
     evidence: Evidence,
     /// Whether the endpoint has a send rate.
@@ -164,6 +169,8 @@ enum Pass {
     Probe,
     /// As a test during a long cooldown.
     Recovery,
+    /// Before the send rate or a rounded hint allows it.
+    Early,
 }
 
 impl Cooldown {
@@ -208,6 +215,20 @@ impl Cooldown {
         Some((state.generation, pass?))
     }
 
+    /// Admits an attempt although the send rate or a rounded hint does not allow it yet. Returns
+    /// `None` if no refusal can be risked now.
+    pub(crate) fn try_admit_early(&self, now: Instant) -> Option<Ticket> {
+        if let Some(ticket) = self.try_admit(now) {
+            return Some(ticket);
+        }
+        let mut state = self.lock();
+        state.admit_early(now).then(|| Ticket {
+            generation: state.generation,
+            pass: Pass::Early,
+            sent: now,
+        })
+    }
+
     /// Returns whether the phase is other than `Clear`.
     #[inline]
     pub(crate) fn is_busy(&self) -> bool {
@@ -220,27 +241,29 @@ impl Cooldown {
         !self.is_busy() || self.ready_at(now) <= now
     }
 
-    /// Returns the earliest instant of the next admission, which may be `now`.
+    /// Returns the earliest instant of the next admission, which may be `now`. Early attempts do
+    /// not count.
     pub(crate) fn ready_at(&self, now: Instant) -> Instant {
-        self.readiness(now).0
+        if !self.is_busy() {
+            return now;
+        }
+        self.lock().ready_at(now).0
     }
 
-    /// Returns the earliest instant of the next admission, and whether it is the end of a cooldown.
+    /// Returns the earliest instant of the next attempt, which may be an early one if the request
+    /// hurries. Also returns whether it is the end of a cooldown.
     ///
     /// One function, so that a check takes the lock once.
-    pub(crate) fn readiness(&self, now: Instant) -> (Instant, bool) {
+    pub(crate) fn readiness(&self, hurries: bool, now: Instant) -> (Instant, bool) {
         if !self.is_busy() {
             return (now, false);
         }
         let mut state = self.lock();
-        state.advance(now);
-        let ready = match state.phase {
-            Phase::Cooling { until } => return (until, true),
-            Phase::Probing { sent: Some(sent) } => state.ready_after_probe(sent, now),
-            Phase::Clear | Phase::Probing { sent: None } => now,
-            Phase::Paced => state.rate.next(now),
-        };
-        (ready, false)
+        let (ready, cools) = state.ready_at(now);
+        match state.early_at().filter(|_| hurries) {
+            Some(early) if early < ready => (early.max(now), false),
+            _ => (ready, cools),
+        }
     }
 
     /// Returns the end of the present cooldown, if the endpoint cools.
@@ -341,6 +364,14 @@ impl Cooldown {
             }
             return None;
         }
+        // A longer hint is more than a rounded one, and holds.
+        let is_short = refusal.hint.unwrap_or(ROUNDED) <= ROUNDED;
+        if ticket.pass == Pass::Early && refusal.testable && is_short {
+            if ticket.generation == state.generation {
+                state.refuse_early(refusal.took, now);
+            }
+            return None;
+        }
         if refusal.testable && state.rate.known().is_none() {
             self.test(&mut state, ticket, refusal, now);
         }
@@ -353,8 +384,6 @@ impl Cooldown {
             return None;
         };
         let is_tested = refusal.testable && ticket.pass != Pass::Probe;
-        // A longer hint is more than a rounded one, and holds.
-        let is_short = refusal.hint.unwrap_or(ROUNDED) <= ROUNDED;
         let cooled = if is_tested && is_short && is_unknown && self.has_served() {
             self.begin_test(&mut state, refusal.trigger, now);
             None
@@ -362,6 +391,8 @@ impl Cooldown {
             Some(self.cool(&mut state, wait, refusal.trigger, now))
         };
         state.provisional = is_tested;
+        state.rounded = is_tested && is_short && state.rate.is_measured();
+        state.hold_early(refusal.took, now);
         cooled
     }
 
@@ -467,17 +498,20 @@ impl Cooldown {
     /// keeps its slot for the whole patience. Otherwise a series of cancelled requests would send
     /// probes without a bound.
     pub(crate) fn cancelled(&self, ticket: Ticket) {
-        if ticket.pass != Pass::Probe {
+        if !matches!(ticket.pass, Pass::Probe | Pass::Early) {
             return;
         }
         if let Some(mut state) = self.current(ticket) {
             state.left |= state.is_probe(ticket);
+            if ticket.pass == Pass::Early {
+                state.early.left();
+            }
         }
     }
 
     /// Releases the slot of an attempt without a verdict on the limit.
     pub(crate) fn released(&self, ticket: Ticket) {
-        if ticket.pass != Pass::Probe {
+        if !matches!(ticket.pass, Pass::Probe | Pass::Early) {
             return;
         }
         if let Some(mut state) = self.current(ticket) {
@@ -492,10 +526,11 @@ impl Cooldown {
         }
         if let Some(mut state) = self.current(ticket) {
             state.release(ticket);
-            if ticket.pass == Pass::Recovery {
-                state.probe_due = Some(ticket.sent);
-            } else {
-                state.rate.unsend();
+            match ticket.pass {
+                Pass::Recovery => state.probe_due = Some(ticket.sent),
+                // It took no token.
+                Pass::Early => state.rate.unserved(),
+                _ => state.rate.unsend(),
             }
         }
     }
@@ -517,6 +552,8 @@ impl Cooldown {
         state.bench = false;
         state.refutable = None;
         state.provisional = false;
+        state.rounded = false;
+        state.early.restart();
         state.trigger = trigger;
         state.schedule_recovery(wait, now);
         state.phase = Phase::Cooling { until };
@@ -582,6 +619,8 @@ impl State {
             provisional: false,
             lowered: now,
             probe_due: None,
+            rounded: false,
+            early: Early::new(now),
             evidence: Evidence::new(now),
             learns: true,
             trigger: Trigger::default(),
@@ -628,6 +667,76 @@ impl State {
         }
     }
 
+    /// Returns the earliest instant of the next regular attempt, and whether it is the end of a
+    /// cooldown.
+    fn ready_at(&mut self, now: Instant) -> (Instant, bool) {
+        self.advance(now);
+        let ready = match self.phase {
+            Phase::Cooling { until } => return (until, true),
+            Phase::Probing { sent: Some(sent) } => self.ready_after_probe(sent, now),
+            Phase::Clear | Phase::Probing { sent: None } => now,
+            Phase::Paced => self.rate.next(now),
+        };
+        (ready, false)
+    }
+
+    /// Returns the earliest instant of an early attempt, which may have passed.
+    fn early_at(&self) -> Option<Instant> {
+        let is_possible = match self.phase {
+            Phase::Paced => self.back && self.rate.is_measured(),
+            Phase::Cooling { .. } => self.rounded,
+            Phase::Clear | Phase::Probing { .. } => false,
+        };
+        is_possible
+            .then(|| self.early.next(self.rate.sent(), self.patience))
+            .flatten()
+    }
+
+    /// Admits an early attempt, if its refusal can be risked.
+    fn admit_early(&mut self, now: Instant) -> bool {
+        let is_due = self.early_at().is_some_and(|at| at <= now);
+        if is_due {
+            self.early.send(self.patience, now);
+            self.rate.send(now);
+        }
+        is_due
+    }
+
+    /// Learns from the refusal of an early attempt. The rate remains, because it did not allow the
+    /// attempt.
+    fn refuse_early(&mut self, took: Option<Duration>, now: Instant) {
+        self.rate.unserved();
+        let least = self.least_delay(took);
+        self.early.refused(least, now);
+        if matches!(self.phase, Phase::Cooling { .. }) {
+            self.rate.confirm();
+        }
+    }
+
+    /// Ends the cooldown of a rounded hint, because an attempt was served meanwhile.
+    fn contradict(&mut self, now: Instant) {
+        if self.end(now) && self.rate.contradict() {
+            self.drop_rate(now);
+        }
+    }
+
+    /// Delays the early attempts after the refusal of another attempt.
+    fn hold_early(&mut self, took: Option<Duration>, now: Instant) {
+        let least = self.least_delay(took);
+        self.early.hold(least, now);
+    }
+
+    /// Returns the shortest delay of an early attempt after a refusal: the time of one attempt, and
+    /// at least twice the response time of a refusal.
+    fn least_delay(&self, took: Option<Duration>) -> Duration {
+        let gap = self
+            .rate
+            .known()
+            .map_or(1.0, |known| (1.0 / known).min(1.0));
+        let took = took.unwrap_or_default().saturating_mul(2);
+        Duration::from_secs_f64(gap).max(took)
+    }
+
     /// Learns from a refusal of the present generation. Returns the length of the cooldown, if one
     /// follows.
     fn take_refusal(&mut self, ticket: Ticket, refusal: Refusal, now: Instant) -> Option<Duration> {
@@ -645,11 +754,12 @@ impl State {
             return None;
         }
         // A refused probe shows that a hint of zero is wrong, so it counts as no hint.
+        let is_short = hint.unwrap_or(ROUNDED) <= ROUNDED;
         let hint = hint.filter(|hint| !hint.is_zero() || streak == 0);
         let wait = hint.unwrap_or_else(|| without_hint(streak));
         self.set_patience(took);
         self.set_streak(streak);
-        self.measure(ticket, seed, now);
+        self.measure(ticket, (seed, is_short), now);
         Some(wait)
     }
 
@@ -661,11 +771,11 @@ impl State {
     }
 
     /// Lets the send rate learn from a credible refusal.
-    fn measure(&mut self, ticket: Ticket, seed: Option<f64>, now: Instant) {
+    fn measure(&mut self, ticket: Ticket, (seed, is_tested): (Option<f64>, bool), now: Instant) {
         // A refused probe came too early. It does not measure the send rate.
         let is_measured = self.rate.known().is_some() || self.evidence.supports_rate();
         if ticket.pass != Pass::Probe && is_measured {
-            self.rate.refused(now);
+            self.rate.refused(is_tested, now);
         }
         if let Some(seed) = seed {
             self.rate.seed(seed);
@@ -684,17 +794,19 @@ impl State {
         }
         let is_due = self.back && self.rate.is_refusal_due(now);
         let mut rate = self.rate;
-        rate.refused(now);
+        let is_short = refusal.hint.unwrap_or(ROUNDED) <= ROUNDED;
+        rate.refused(is_short, now);
         if rate.is_disproved() {
             self.drop_rate(now);
             return true;
         }
-        if !is_due || refusal.hint.unwrap_or(ROUNDED) > ROUNDED {
+        if !is_due || !is_short {
             return false;
         }
         rate.slow_down(now);
         self.rate = rate;
         self.lowered = now;
+        self.hold_early(refusal.took, now);
         true
     }
 
@@ -731,6 +843,11 @@ impl State {
         self.escalation.reset();
         if ticket.pass == Pass::Recovery {
             self.end(now);
+        }
+        self.early.earn(ticket.age(now));
+        if ticket.pass == Pass::Early {
+            self.early.served(ticket.sent);
+            self.contradict(now);
         }
         if matches!(self.phase, Phase::Probing { .. }) {
             self.pace(now);
@@ -792,6 +909,9 @@ impl State {
 
     /// Frees the slot, if the attempt is the present probe.
     fn release(&mut self, ticket: Ticket) {
+        if ticket.pass == Pass::Early {
+            self.early.left();
+        }
         if self.is_probe(ticket) {
             self.phase = Phase::Probing { sent: None };
         }
@@ -807,7 +927,7 @@ impl State {
     fn streak_with(&self, ticket: Ticket) -> u32 {
         match ticket.pass {
             Pass::Probe => self.streak.saturating_add(1),
-            Pass::Free | Pass::Paced | Pass::Recovery => 0,
+            Pass::Free | Pass::Paced | Pass::Recovery | Pass::Early => 0,
         }
     }
 }
@@ -827,6 +947,7 @@ fn millis(time: Duration) -> u64 {
 
 pub(crate) mod bench;
 mod crowd;
+mod early;
 mod evidence;
 pub(crate) mod recovery;
 #[cfg(test)]

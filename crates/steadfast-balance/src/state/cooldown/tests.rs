@@ -402,3 +402,75 @@ async fn refusal_of_attempt_before_creation_begins_cooldown() {
     let wait = cooldown.refused(ticket, limited(60 * SECOND), start + 2 * MILLI);
     assert_eq!(wait, Some(60 * SECOND));
 }
+
+/// Returns a cooldown in the phase `Paced` with a measured rate of 20/s and no token, and its time.
+fn paced() -> (Cooldown, Instant) {
+    let (cooldown, now) = learned(20.0, Instant::now());
+    let probe = admit(&cooldown, now);
+    assert!(cooldown.succeeded(probe, now + MILLI));
+    admits(&cooldown, now + MILLI);
+    (cooldown, now + MILLI)
+}
+
+/// A request waited for the rate although its endpoint served each attempt.
+#[tokio::test(start_paused = true)]
+async fn early_attempt_comes_before_the_next_token() {
+    let (cooldown, now) = paced();
+    let (ready, cools) = cooldown.readiness(true, now + MILLI);
+    assert_eq!((ready, cools), (now + MILLI, false));
+    assert!(cooldown.readiness(false, now + MILLI).0 > now + 40 * MILLI);
+    assert!(!cooldown.would_admit(now + MILLI));
+    let early = cooldown.try_admit_early(now + MILLI).expect("early");
+    assert!(
+        cooldown.try_admit_early(now + MILLI).is_none(),
+        "one is in flight"
+    );
+    assert!(!cooldown.succeeded(early, now + 2 * MILLI));
+    assert!(cooldown.try_admit_early(now + 2 * MILLI).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_early_attempt_starts_no_cooldown_and_keeps_the_rate() {
+    let (cooldown, now) = paced();
+    let known = cooldown.rate();
+    let early = cooldown.try_admit_early(now + MILLI).expect("early");
+    let wait = cooldown.refused(early, limited(SECOND), now + 2 * MILLI);
+    assert_eq!((wait, cooldown.rate()), (None, known));
+    assert_eq!(cooldown.until(now + 2 * MILLI), None);
+    assert!(cooldown.try_admit_early(now + 3 * MILLI).is_none());
+    // A longer hint is no rounded one.
+    let (cooldown, now) = paced();
+    let early = cooldown.try_admit_early(now + MILLI).expect("early");
+    let wait = cooldown.refused(early, limited(30 * SECOND), now + 2 * MILLI);
+    assert_eq!(wait, Some(30 * SECOND));
+    assert!(cooldown.try_admit_early(now + 29 * SECOND).is_none());
+}
+
+/// A window that ends after 30 ms has a hint of a whole second.
+#[tokio::test(start_paused = true)]
+async fn served_early_attempt_ends_cooldown_of_rounded_hint() {
+    let (cooldown, now) = paced();
+    let paced = admit(&cooldown, now + 60 * MILLI);
+    let now = now + 70 * MILLI;
+    assert_eq!(cooldown.refused(paced, limited(SECOND), now), Some(SECOND));
+    let (ready, cools) = cooldown.readiness(true, now);
+    assert!(!cools && ready > now && ready < now + 100 * MILLI);
+    assert_eq!(cooldown.readiness(false, now), (now + SECOND, true));
+    let early = cooldown.try_admit_early(ready).expect("early");
+    assert!(cooldown.succeeded(early, ready + MILLI), "it is back");
+    assert_eq!(cooldown.until(ready + MILLI), None);
+}
+
+/// A reservation of a dropped request would block all later early attempts.
+#[tokio::test(start_paused = true)]
+async fn dropped_early_attempt_releases_its_position() {
+    let (cooldown, now) = paced();
+    let releases = [Cooldown::unsent, Cooldown::cancelled, Cooldown::released];
+    for (n, release) in (1..).zip(releases) {
+        let early = cooldown.try_admit_early(now + n * MILLI).expect("early");
+        assert!(cooldown.try_admit(now + n * MILLI).is_none(), "no token");
+        release(&cooldown, early);
+        assert!(cooldown.try_admit(now + n * MILLI).is_none(), "no token");
+    }
+    assert!(cooldown.try_admit_early(now + 4 * MILLI).is_some());
+}

@@ -25,6 +25,15 @@ pub(crate) struct Cooled {
     pub(crate) by_probe: bool,
 }
 
+/// Whether an attempt keeps to the send rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// The send rate allows the attempt.
+    Regular,
+    /// The attempt may come before the send rate allows it.
+    Early,
+}
+
 impl EndpointLimits {
     /// Admits an attempt of a request with this key. Returns `None` if one of the limits does not
     /// admit it.
@@ -33,9 +42,9 @@ impl EndpointLimits {
         &self,
         demand: &Demand,
         key: Option<&LimitKey>,
-        now: Instant,
+        (pace, now): (Pace, Instant),
     ) -> Option<Tickets> {
-        self.admit(demand, key, now, |limits| self.admit_at(limits, now))
+        self.admit(demand, key, now, |limits| self.admit_at(limits, pace, now))
     }
 
     /// Admits a recovery probe of a request with this key.
@@ -81,11 +90,14 @@ impl EndpointLimits {
 
     /// Admits an attempt by one set of limits.
     #[inline]
-    fn admit_at(&self, limits: &LimitState, now: Instant) -> Option<Ticket> {
+    fn admit_at(&self, limits: &LimitState, pace: Pace, now: Instant) -> Option<Ticket> {
         if !limits.cooldown.is_busy() {
             return limits.cooldown.try_admit(now);
         }
-        self.may_end(limits, |cooldown| cooldown.try_admit(now))
+        self.may_end(limits, |cooldown| match pace {
+            Pace::Regular => cooldown.try_admit(now),
+            Pace::Early => cooldown.try_admit_early(now),
+        })
     }
 
     /// Counts an attempt that is sent.

@@ -19,6 +19,9 @@ pub(crate) struct Demand {
     mask: u64,
     /// The estimated tokens of the request.
     pub(crate) tokens: Option<u64>,
+    /// Whether an attempt may come before the send rate allows it. A layer above must repeat the
+    /// request after a refusal, which would reach the caller otherwise.
+    pub(crate) may_hurry: bool,
 }
 
 /// The identity of a state at an endpoint.
@@ -39,12 +42,18 @@ impl Demand {
             credential: None,
             mask: WIDE | key.map_or(0, |key| bit(key.get())),
             tokens,
+            may_hurry: false,
         }
     }
 
     /// Sets the hash of the caller's credential.
     pub(crate) fn set_credential(&mut self, hash: Option<NonZeroU64>) {
         self.credential = hash;
+    }
+
+    /// Sets whether an attempt may come before the send rate allows it.
+    pub(crate) fn hurry(self, may_hurry: bool) -> Self {
+        Self { may_hurry, ..self }
     }
 
     /// Returns a number that requests with the same key share.

@@ -65,6 +65,9 @@ const EARLY: f64 = 0.8;
 const WELL_BELOW: f64 = 0.7;
 /// The excess of early refusals that disproves a rate.
 const DISPROOF: u32 = 4;
+/// The early refusals that one confirmed refusal takes back. Windows refuse about half of the next
+/// attempts, and chance refuses few of them.
+const CONFIRMED: u32 = 2;
 /// The upper bound of the burst, in seconds of the rate.
 const LONGEST_BURST: f64 = 1.0;
 /// A burst of this size explains no refusal, in seconds of the rate.
@@ -99,6 +102,8 @@ pub(crate) struct Rate {
     confirmed: bool,
     /// The excess of early refusals.
     early: u32,
+    /// Whether the next attempt will show if the last refusal was an early one.
+    suspect: bool,
     /// The response time of the last refusal, in seconds.
     took: f64,
     /// The measurement in progress.
@@ -133,6 +138,7 @@ impl Rate {
             burst: LONGEST_BURST,
             confirmed: false,
             early: 0,
+            suspect: false,
             took: 0.0,
             measured: Measured::from(now, 0.0),
         }
@@ -150,6 +156,11 @@ impl Rate {
     /// Returns the known rate, in attempts per second.
     pub(crate) fn known(&self) -> Option<f64> {
         self.known
+    }
+
+    /// Returns whether the known rate is a measurement. A claim of the endpoint needs no test.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.known.is_some() && !self.seeded
     }
 
     /// Returns the known rate, if the last measurement confirmed it.
@@ -187,9 +198,11 @@ impl Rate {
 
     /// Learns from a refusal. The first one teaches nothing, because no attempt was counted before
     /// it.
-    pub(crate) fn refused(&mut self, now: Instant) {
+    ///
+    /// If the next attempt tests it before its hint ends, an early refusal does not count yet.
+    pub(crate) fn refused(&mut self, is_tested: bool, now: Instant) {
         if self.measured.sent > 0.0 {
-            self.count_early(now);
+            self.count_early(is_tested, now);
             let found = self.measure(now);
             if let Some(found) = found {
                 self.learn(found.max(LEAST));
@@ -205,8 +218,11 @@ impl Rate {
         match self.known {
             // Beyond the known rate, the growth was a guess.
             Some(known) if !self.seeded => {
-                let most = self.at(now).min(known / (1.0 - MOST_TAKEN));
-                Some(self.measured.correct(most, now))
+                let most = self.measured.raise(self.at(now), now);
+                Some(
+                    self.measured
+                        .correct(most.min(known / (1.0 - MOST_TAKEN)), now),
+                )
             }
             // The first measurement replaces the claim of the endpoint, at any difference.
             _ => self.measured.first(seconds(self.resumed, now) < SOON, now),
@@ -222,16 +238,17 @@ impl Rate {
     }
 
     /// Counts a refusal that came too early, or takes one back.
-    fn count_early(&mut self, now: Instant) {
+    fn count_early(&mut self, is_tested: bool, now: Instant) {
         // A refusal right after a pause has another explanation: a burst that is too large.
         let is_burst = seconds(self.resumed, now) < LONGEST_BURST && self.burst > SMALL_BURST;
         if self.known.is_none() || self.seeded || is_burst {
             return;
         }
-        self.early = if self.is_refusal_due(now) {
-            self.early.saturating_sub(1)
-        } else {
-            self.early + 1
+        let is_due = self.is_refusal_due(now);
+        self.suspect = is_tested && !is_due;
+        self.early = match is_due {
+            true => self.early.saturating_sub(1),
+            false => self.early + u32::from(!is_tested),
         };
     }
 
@@ -316,6 +333,31 @@ impl Rate {
     pub(crate) fn unsend(&mut self) {
         self.tokens += 1.0;
         self.measured.sent = (self.measured.sent - 1.0).max(0.0);
+    }
+
+    /// Returns the instant of the last attempt.
+    pub(crate) fn sent(&self) -> Instant {
+        self.sent
+    }
+
+    /// Removes an attempt from the measurement, because it was refused without a verdict on the
+    /// rate.
+    pub(crate) fn unserved(&mut self) {
+        self.measured.sent = (self.measured.sent - 1.0).max(0.0);
+    }
+
+    /// Takes an early refusal back, because the next attempt was refused as well.
+    pub(crate) fn confirm(&mut self) {
+        if std::mem::take(&mut self.suspect) {
+            self.early = self.early.saturating_sub(CONFIRMED);
+        }
+    }
+
+    /// Counts an early refusal, because the next attempt was served before the end of the hint.
+    /// Returns whether the rate is disproved.
+    pub(crate) fn contradict(&mut self) -> bool {
+        self.early += u32::from(std::mem::take(&mut self.suspect));
+        self.is_disproved()
     }
 
     /// Returns the instant of the next token.
@@ -435,6 +477,12 @@ impl Measured {
     fn first(&self, soon: bool, now: Instant) -> Option<f64> {
         let tells = soon && self.saved == 0.0 || self.sent >= CONFIDENT;
         tells.then(|| self.mean(now))
+    }
+
+    /// Returns a higher rate in place of `rate`, if more attempts were served.
+    fn raise(&self, rate: f64, now: Instant) -> f64 {
+        let confidence = (self.sent / CONFIDENT).min(1.0);
+        rate + (self.mean(now) - rate).max(0.0) * confidence
     }
 
     /// Returns a lower rate in place of `rate`, which was too high.

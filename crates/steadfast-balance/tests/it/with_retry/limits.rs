@@ -231,3 +231,61 @@ async fn waiters_are_admitted_after_the_probe_if_max_wait_allows() {
         assert_eq!(net.count("a"), 1 + running);
     }
 }
+
+/// A server with a quota of 20 requests per second in fixed windows, and hints in whole seconds.
+fn server_with_windows() -> impl Fn(usize) -> Reply + Send + Sync + 'static {
+    let start = Instant::now();
+    let window = std::sync::Mutex::new((0, 0));
+    move |_| {
+        let mut window = window.lock().unwrap();
+        let now = start.elapsed().as_secs();
+        if window.0 != now {
+            *window = (now, 0);
+        }
+        window.1 += 1;
+        match window.1 {
+            ..=20 => Reply::from(ok()).after(10 * MS),
+            _ => Reply::from(refusal("1")).after(5 * MS),
+        }
+    }
+}
+
+/// The learned rate stayed below the quota, so requests waited for seconds although the load was
+/// below the quota.
+#[tokio::test(start_paused = true)]
+async fn short_answers_hardly_wait_below_their_quota() {
+    for strategy in [Strategy::Failover, Strategy::LeastLoaded, Strategy::Scored] {
+        let net = Net::new();
+        for name in ["a", "b", "c"] {
+            net.on(name, server_with_windows());
+        }
+        let builder = pool(&["a", "b", "c"]).strategy(strategy).seed(1);
+        let (service, handle) = retry_stack(&RetryOn429Layer::new().seed(1), builder, &net);
+        let mut requests = Vec::new();
+        // Bursts of six, with a mean of 54/s beside a quota of 60/s.
+        for n in 0..1_080 {
+            let service = service.clone();
+            requests.push(tokio::spawn(async move {
+                let start = Instant::now();
+                let status = send_for_status(&service, post()).await;
+                (status, start.elapsed())
+            }));
+            if n % 6 == 5 {
+                sleep(111 * MS).await;
+            }
+        }
+        let mut took = Vec::new();
+        for request in requests {
+            let (status, time) = request.await.unwrap();
+            assert_eq!(status, 200, "{strategy:?}");
+            took.push(time);
+        }
+        took.sort_unstable();
+        let [median, p99] = [took[540], took[1_069]];
+        assert!(median <= 20 * MS, "{strategy:?}: {median:?}");
+        assert!(p99 <= 500 * MS, "{strategy:?}: {p99:?}");
+        let sent: usize = net.counts(["a", "b", "c"]).iter().sum();
+        assert!(sent <= 1_200, "{strategy:?}: {sent} attempts");
+        assert_eq!(handle.waiting(), 0);
+    }
+}

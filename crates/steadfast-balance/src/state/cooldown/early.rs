@@ -1,0 +1,262 @@
+//! Attempts that are sent before the send rate allows them. Callers pass the time.
+//!
+//! A rate is a measurement of the past, and a hint of a whole second is rounded up. A request that
+//! would wait for one of them may be sent early instead. The saving is the wait. The cost is a
+//! refusal, which is fast and leaves the request in its position. So each early attempt that is
+//! served doubles the number of the next ones, until the queue is empty. After a refusal they
+//! start again with one, later each time. Successes pay for refusals, so the cost is bounded,
+//! whatever the quota.
+
+use std::time::Duration;
+
+use steadfast_core::layer::saturating_add;
+use tokio::time::Instant;
+
+/// The refusals that one success pays for, if all early attempts are refused, and the number that is
+/// added if all are served. In between, it grows with the square of the served share: a queue that
+/// early attempts seldom shorten hardly pays for them.
+const EARNED: (f64, f64) = (1.0 / 64.0, 1.0 / 12.0);
+/// The shortest wait that an early attempt may save, in latencies of a success.
+const WORTH: f64 = 0.5;
+/// The weight of the newest latency.
+const LATENCY: f64 = 0.2;
+/// The refusals that are paid before the first success, and the largest number of paid ones.
+const CREDIT: (f64, f64) = (2.0, 6.0);
+/// The longest delay after refusals, unless one attempt at the rate takes longer.
+const LONGEST: Duration = Duration::from_secs(1);
+/// The weight of the newest early attempt in the share of served ones.
+const ALPHA: f64 = 1.0 / 16.0;
+/// The weight of the newest time to a recovery.
+const RECOVERY: f64 = 0.25;
+
+/// The early attempts at one endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Early {
+    /// The refusals that are paid.
+    credit: f64,
+    /// The share of early attempts that are served.
+    share: f64,
+    /// The number of early attempts without an outcome.
+    in_flight: u32,
+    /// The largest number of early attempts in flight at present, beside the paid refusals.
+    window: u32,
+    /// The earliest instant of the next early attempt.
+    from: Instant,
+    /// The instant of the last early attempt.
+    sent: Instant,
+    /// The instant of the first of the last refusals.
+    held: Instant,
+    /// The delay after the last refusal.
+    delay: Duration,
+    /// The usual latency of a success, in seconds.
+    latency: f64,
+    /// The usual time from a refusal to the next success, in seconds.
+    recovery: f64,
+}
+
+impl Early {
+    /// Starts without an early attempt.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            credit: CREDIT.0,
+            share: 0.5,
+            in_flight: 0,
+            window: 1,
+            from: now,
+            sent: now,
+            held: now,
+            delay: Duration::ZERO,
+            latency: 0.0,
+            recovery: 0.0,
+        }
+    }
+
+    /// Returns the earliest instant of the next early attempt, which may have passed. The last
+    /// attempt was at `last`, and without a refusal within `patience` it counts as served.
+    pub(super) fn next(&self, last: Instant, patience: Duration) -> Option<Instant> {
+        if self.credit < 1.0 {
+            return None;
+        }
+        let from = self.from.max(saturating_add(last, self.worth()));
+        // All of them may be refused.
+        if self.in_flight < self.window.min(self.credit as u32) {
+            return Some(from);
+        }
+        Some(from.max(saturating_add(self.sent, patience)))
+    }
+
+    /// Returns the shortest wait that an early attempt may save. A shorter wait hardly delays an
+    /// answer.
+    fn worth(&self) -> Duration {
+        Duration::from_secs_f64(WORTH * self.latency)
+    }
+
+    /// Counts an early attempt.
+    pub(super) fn send(&mut self, patience: Duration, now: Instant) {
+        if now.saturating_duration_since(self.sent) >= patience {
+            // None of them was refused in time.
+            self.in_flight = 0;
+        }
+        self.in_flight += 1;
+        self.sent = now;
+    }
+
+    /// Counts an early attempt, sent at `sent`, that was served.
+    pub(super) fn served(&mut self, sent: Instant) {
+        self.left();
+        if !self.delay.is_zero() {
+            let time = sent.saturating_duration_since(self.held).as_secs_f64();
+            self.recovery += RECOVERY * (time - self.recovery);
+            self.delay = Duration::ZERO;
+        }
+        self.share += ALPHA * (1.0 - self.share);
+        self.window = self.window.saturating_add(1);
+    }
+
+    /// Counts the success of any attempt, which took `latency`.
+    pub(super) fn earn(&mut self, latency: Duration) {
+        let latency = latency.as_secs_f64();
+        self.latency = match self.latency {
+            0.0 => latency,
+            known => known + LATENCY * (latency - known),
+        };
+        let earned = EARNED.0 + EARNED.1 * self.share * self.share;
+        self.credit = (self.credit + earned).min(CREDIT.1);
+    }
+
+    /// Counts an early attempt that was refused.
+    pub(super) fn refused(&mut self, least: Duration, now: Instant) {
+        self.left();
+        self.share -= ALPHA * self.share;
+        self.credit = (self.credit - 1.0).max(0.0);
+        if self.delay.is_zero() {
+            self.hold(least, now);
+        } else if now >= self.from {
+            // The refusals of one round trip are one piece of news.
+            self.delay = self.delay.saturating_mul(2).min(LONGEST.max(least));
+            self.from = saturating_add(now, self.delay);
+        }
+    }
+
+    /// Begins a delay after a refusal.
+    pub(super) fn hold(&mut self, least: Duration, now: Instant) {
+        let recovery = Duration::from_secs_f64(self.recovery / 2.0);
+        self.delay = least.max(recovery).max(self.worth());
+        self.held = now;
+        self.from = saturating_add(now, self.delay);
+        self.window = 1;
+    }
+
+    /// Forgets an early attempt without an outcome.
+    pub(super) fn left(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Forgets all attempts in flight, because a generation begins.
+    pub(super) fn restart(&mut self) {
+        (self.in_flight, self.window) = (0, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    /// Sends as many early attempts as possible at `now`. Returns their number.
+    fn send_all(early: &mut Early, now: Instant) -> u32 {
+        let mut sent = 0;
+        let last = now - PATIENCE;
+        while early.next(last, PATIENCE).is_some_and(|at| at <= now) {
+            early.send(PATIENCE, now);
+            sent += 1;
+        }
+        sent
+    }
+
+    fn start() -> Instant {
+        Instant::now() + Duration::from_secs(1_000)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn served_attempts_add_attempts_up_to_the_paid_refusals() {
+        let (mut now, mut sent) = (start(), Vec::new());
+        let mut early = Early::new(now);
+        for _ in 0..40 {
+            let round = send_all(&mut early, now);
+            now += 10 * MILLI;
+            for _ in 0..round {
+                early.earn(10 * MILLI);
+                early.served(now);
+            }
+            sent.push(round);
+        }
+        assert_eq!(sent[..2], [1, 2]);
+        assert_eq!(sent[39], CREDIT.1 as u32);
+    }
+
+    /// Without this bound, an overload would send each request twice.
+    #[tokio::test(start_paused = true)]
+    async fn refusals_cost_one_of_fifty_successes() {
+        let mut now = start();
+        let mut early = Early::new(now);
+        let (mut refused, mut served) = (0, 0);
+        for _ in 0..10_000 {
+            for _ in 0..send_all(&mut early, now) {
+                early.refused(MILLI, now);
+                refused += 1;
+            }
+            early.earn(MILLI);
+            served += 1;
+            now += 50 * MILLI;
+        }
+        assert!(refused * 50 <= served, "{refused} of {served}");
+        assert!(refused * 100 >= served, "{refused} of {served}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn delay_doubles_with_each_refusal_and_starts_at_half_of_the_usual_recovery() {
+        let now = start();
+        let mut early = Early {
+            credit: CREDIT.1,
+            ..Early::new(now)
+        };
+        let next = |early: &Early| early.next(now, PATIENCE).map(|at| at - now);
+        early.hold(20 * MILLI, now);
+        assert_eq!(next(&early), Some(20 * MILLI));
+        early.refused(20 * MILLI, now + 20 * MILLI);
+        assert_eq!(next(&early), Some(60 * MILLI));
+        // The second refusal of a round trip is no news.
+        early.refused(20 * MILLI, now + 25 * MILLI);
+        assert_eq!(next(&early), Some(60 * MILLI));
+        early.served(now + 800 * MILLI);
+        early.hold(20 * MILLI, now);
+        assert_eq!(next(&early), Some(100 * MILLI), "an eighth of 800 ms");
+    }
+
+    /// Long answers hardly gain from a short wait, so the rate keeps its precision.
+    #[tokio::test(start_paused = true)]
+    async fn wait_below_half_of_a_latency_is_no_reason() {
+        let now = start();
+        let mut early = Early::new(now);
+        early.earn(Duration::from_secs(2));
+        let next = early.next(now, PATIENCE);
+        assert_eq!(next, Some(now + Duration::from_secs(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempt_without_refusal_within_patience_frees_its_position() {
+        let now = start();
+        let mut early = Early::new(now);
+        early.send(PATIENCE, now);
+        assert_eq!(early.next(now, PATIENCE), Some(now + PATIENCE));
+        early.send(PATIENCE, now + PATIENCE);
+        assert_eq!(early.in_flight, 1);
+        early.left();
+        assert_eq!(early.next(now, PATIENCE), Some(now));
+        early.left();
+        assert_eq!(early.in_flight, 0, "no underflow");
+    }
+}
