@@ -74,6 +74,10 @@ pub(crate) struct Overload {
     interval: Option<Interval>,
     /// The measured number of slots per second.
     flow: Flow,
+    /// The instant of the last slot.
+    slot: Option<Instant>,
+    /// The instant of the first slot after a bound without one.
+    resumed: Option<Instant>,
     /// The present window.
     window: Option<Window>,
     /// The end of the overload, unless more evidence follows.
@@ -139,8 +143,14 @@ impl Overload {
     /// Records that a waiter received a slot after `waited`.
     fn served(&mut self, waited: Duration, bound: Duration, len: usize, now: Instant) {
         self.window(now).served += 1;
+        // The waiters of an outage waited for its end, and not for each other.
+        let last = self.slot.replace(now);
+        if last.is_none_or(|last| now.saturating_duration_since(last) >= bound) {
+            self.resumed = Some(now);
+            self.flow = Flow::default();
+        }
         self.flow.count(now);
-        if waited <= bound / 2 {
+        if waited <= bound / 2 || now.checked_sub(waited) < self.resumed {
             self.interval = None;
         } else if self.stands(bound, len, now) {
             self.extend(now);
@@ -339,9 +349,10 @@ mod tests {
     async fn one_short_wait_or_an_empty_queue_is_no_standing_queue() {
         for (len, waited) in [(50, SECOND / 2), (0, SECOND)] {
             let (mut overload, start) = (Overload::default(), start());
-            for tenth in 0..9 {
+            serve(&mut overload, start, (0, 1), SECOND / 10);
+            for tenth in 10..19 {
                 let now = start + SECOND / 10 * tenth;
-                let (len, waited) = if tenth == 4 {
+                let (len, waited) = if tenth == 14 {
                     (len, waited)
                 } else {
                     (50, SECOND)
@@ -356,24 +367,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn few_slots_are_no_overload() {
         let (mut overload, start) = (Overload::default(), start());
-        for second in 0..3 {
-            end(
-                &mut overload,
-                End::Served,
-                start + second * SECOND,
-                9 * SECOND,
-                50,
-            );
-            assert!(!overload.is_present(start + second * SECOND));
+        for tenth in [0, 9, 18, 27] {
+            let now = start + SECOND / 10 * tenth;
+            end(&mut overload, End::Served, now, 600 * MILLI, 50);
+            assert!(!overload.is_present(now));
         }
-        end(
-            &mut overload,
-            End::Served,
-            start + 3 * SECOND,
-            9 * SECOND,
-            50,
-        );
-        assert!(overload.is_present(start + 3 * SECOND));
+        let now = start + 3_600 * MILLI;
+        end(&mut overload, End::Served, now, 600 * MILLI, 50);
+        assert!(overload.is_present(now));
+    }
+
+    /// The waiters were shed as soon as the first of them was served, although the others followed.
+    #[tokio::test(start_paused = true)]
+    async fn slots_after_an_outage_are_no_overload() {
+        let (mut overload, start) = (Overload::default(), start());
+        serve(&mut overload, start, (0, 1), SECOND / 10);
+        for tenth in 60..80 {
+            let now = start + SECOND / 10 * tenth;
+            end(&mut overload, End::Served, now, 4 * SECOND, 50);
+            assert!(!overload.is_present(now));
+        }
     }
 
     /// A burst leaves a queue that shrinks. Its requests are served without rejections.
