@@ -18,6 +18,8 @@ pub(crate) struct Patience {
     pub(crate) latency: Duration,
     /// Whether the wait is for a better endpoint while others are possible.
     pub(crate) prefers: bool,
+    /// Whether the wait is for the outcome of a probe.
+    pub(crate) probes: bool,
     /// Whether the caller set a deadline.
     pub(crate) has_deadline: bool,
 }
@@ -40,6 +42,7 @@ impl Patience {
             bound,
             latency,
             prefers: false,
+            probes: false,
             has_deadline: deadline.is_some(),
         }
     }
@@ -63,11 +66,16 @@ impl Patience {
         pressure.overloaded && wait > self.bound_on_arrival() && !self.prefers
     }
 
+    /// Ends the wait for good.
+    pub(crate) fn end(&mut self, now: Instant) {
+        (self.until, self.probes) = (now, false);
+    }
+
     /// Ends the wait of a stale request. Returns whether it is stale.
     pub(crate) fn expire(&mut self, age: Duration, pressure: Pressure, now: Instant) -> bool {
         let is_stale = self.is_stale(age, pressure);
         if is_stale {
-            self.until = now;
+            self.end(now);
         }
         is_stale
     }

@@ -62,6 +62,7 @@ impl<'a> View<'a> {
         );
         Some(Patience {
             prefers: matches!(selection, Selection::WorthWaiting(_)),
+            probes: self.next_probe(&[]).is_some(),
             ..patience
         })
     }
@@ -180,9 +181,7 @@ impl<'a> View<'a> {
         }
         let mut refused = 0;
         self.candidates(Selection::NoneAdmissible).all(|endpoint| {
-            let is_refused = |limits: &LimitState| limits.cooldown.is_refused();
-            let is_refused =
-                (endpoint.limits).fold(self.eligibility.demand, is_refused, |a, b| a || b);
+            let is_refused = endpoint.limits.is_refused(self.eligibility.demand);
             refused += usize::from(is_refused);
             is_refused || matches!(self.check(endpoint), Availability::Broken { .. })
         }) && refused > 0

@@ -89,7 +89,7 @@ impl<S> Waiting<S> {
         let pressure = queue.pressure(eligibility.demand, patience.has_deadline, now);
         let is_shed = !patience.prefers && pressure.overloaded && queue.is_shed(place.key());
         if is_shed {
-            patience.until = now;
+            patience.end(now);
         }
         is_shed || patience.expire(age, pressure, now)
     }
@@ -215,13 +215,18 @@ impl<S> Waiting<S> {
 
     /// Returns the limits of its wait for a slot, or `None` if it does not wait for one.
     fn patience(
-        &self,
+        &mut self,
         view: View<'_>,
         selection: Selection,
         skip: &[u64],
         came: Instant,
     ) -> Option<Patience> {
-        if let Some((_, patience)) = self.place {
+        if let Some((_, patience)) = &mut self.place {
+            if view.now >= patience.until && patience.probes {
+                // The wait for a probe is short. The probe may have shown that an endpoint serves.
+                *patience = view.patience(selection, skip, came).unwrap_or(*patience);
+            }
+            let patience = *patience;
             // A waiter continues even if its endpoint has begun to cool. It stops if no endpoint
             // is left.
             let mut left = view.snapshot.active().iter();

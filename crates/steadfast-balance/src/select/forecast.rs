@@ -10,6 +10,7 @@ use crate::admit::waiters::Key;
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::{Eligibility, Order, Stage};
+use crate::select::last_resort::earliest_probe;
 use crate::select::outlook::Outlook;
 use crate::select::request_context::RequestContext;
 use crate::select::vain::turn_away;
@@ -52,7 +53,7 @@ impl PoolContext {
         // A deadline bounds the wait for a slot of another endpoint, in the queue.
         let has_slots = (endpoints(snapshot))
             .any(|endpoint| eligibility.check(Stage::Untried, endpoint, now).is_paced());
-        if has_slots && context.deadline.is_some() {
+        if context.deadline.is_some() && (has_slots || self.has_probe(&eligibility, now)) {
             return Next::Now;
         }
         // The longest wait applies to a request without a deadline.
@@ -63,6 +64,16 @@ impl PoolContext {
         let at = known_end(&eligibility, until, now).or_else(|| eligibility.end_of_limit(now));
         at.map_or(Next::Never, |at| {
             self.after_limit(&eligibility, context, at, now)
+        })
+    }
+
+    /// Returns whether an early probe of an untried endpoint is due within the wait for one.
+    fn has_probe(&self, eligibility: &Eligibility<'_>, now: Instant) -> bool {
+        let latest = saturating_add(now, self.config.probe_wait);
+        let probe = earliest_probe(eligibility, &[], now).filter(|(at, _)| *at <= latest);
+        probe.is_some_and(|(_, index)| {
+            let endpoint = &eligibility.snapshot.active()[index].state;
+            eligibility.admits(Stage::Untried, endpoint)
         })
     }
 

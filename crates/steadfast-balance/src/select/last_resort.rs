@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::pool::context::PoolContext;
 use crate::select::eligibility::{Eligibility, Stage};
+use crate::state::EndpointState;
 use crate::state::availability::Availability;
 
 /// The minimum interval between two last-resort attempts of a pool.
@@ -15,7 +16,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Returns the endpoint with the earliest probe outside `skip`, and when the probe is due or the
 /// outcome of one may be known.
 ///
-/// Returns `None` unless all eligible endpoints are broken.
+/// Returns `None` if an eligible endpoint takes attempts or cools. The end of a cooldown is known,
+/// unless the endpoint refused its last probe: then a broken one may recover sooner.
 pub(crate) fn earliest_probe(
     eligibility: &Eligibility<'_>,
     skip: &[u64],
@@ -26,8 +28,11 @@ pub(crate) fn earliest_probe(
         Stage::Next,
         skip,
         now,
-        |availability| match availability {
+        |endpoint, availability| match availability {
             Availability::Broken { early, .. } => Some(early),
+            Availability::Limited(_) if endpoint.limits.is_refused(eligibility.demand) => {
+                Some(None)
+            }
             _ => None,
         },
     )
@@ -42,7 +47,7 @@ fn earliest(
     stage: Stage,
     skip: &[u64],
     now: Instant,
-    instant: impl Fn(Availability) -> Option<Option<Instant>>,
+    instant: impl Fn(&EndpointState, Availability) -> Option<Option<Instant>>,
 ) -> Option<(Instant, usize)> {
     let mut best: Option<(Instant, usize)> = None;
     for (index, entry) in eligibility.snapshot.active().iter().enumerate() {
@@ -50,7 +55,7 @@ fn earliest(
         if availability == Availability::Never {
             continue;
         }
-        let at = instant(availability)?.filter(|_| !skip.contains(&entry.state.id));
+        let at = instant(&entry.state, availability)?.filter(|_| !skip.contains(&entry.state.id));
         best = at.map(|at| (at, index)).into_iter().chain(best).min();
     }
     best
@@ -66,7 +71,7 @@ impl PoolContext {
         skip: &[u64],
         now: Instant,
     ) -> Option<usize> {
-        let best = earliest(eligibility, Stage::Untried, skip, now, |availability| {
+        let best = earliest(eligibility, Stage::Untried, skip, now, |_, availability| {
             match availability {
                 Availability::Broken {
                     at,

@@ -109,6 +109,12 @@ impl EndpointLimits {
         due(&self.wide).into_iter().chain(keyed).min()
     }
 
+    /// Returns whether one of the limits refused its last probe.
+    pub(crate) fn is_refused(&self, demand: &Demand) -> bool {
+        let is_refused = |limits: &LimitState| limits.cooldown.is_refused();
+        self.may_limit(demand) && self.fold(demand, is_refused, |a, b| a || b)
+    }
+
     /// Returns when the request has its tokens, or `None` if it does not lack any.
     pub(crate) fn has_tokens_at(&self, demand: &Demand, now: Instant) -> Option<Instant> {
         let tokens = demand.tokens?;
