@@ -159,14 +159,10 @@ async fn words_of_a_hostile_caller_leave_others_served() {
     is_done.store(true, Ordering::Relaxed);
     let served: usize = other.await.expect("each request is served");
     assert!(served > 100, "{served} requests of the other caller");
-    for status in ai.status() {
-        assert!(status.admissible, "{status:?}");
-        assert_eq!(
-            (status.cooling, status.benched),
-            (None, false),
-            "{status:?}"
-        );
-    }
+    // Failures of the hostile caller may open the breaker of an endpoint that serves no others.
+    let taken = ai.status();
+    assert!(taken.iter().any(|status| status.admissible), "{taken:?}");
+    serve(&ai).await;
 }
 
 /// Every word under every status, in a changing shape.
