@@ -135,8 +135,10 @@ pub(crate) struct Ticket {
     sent: Instant,
 }
 
-/// The number of different generations.
-const GENERATIONS: u64 = 1 << 30;
+/// The number of different generations. A [`Stub`] holds one of them beside the pass.
+const GENERATIONS: u64 = 1 << (u32::BITS - PASS_BITS);
+/// The bits of a [`Stub`] for the pass.
+const PASS_BITS: u32 = 3;
 
 /// A ticket without its instant, which the tickets of one attempt share. It is small, because it
 /// moves with the attempt.
@@ -580,7 +582,7 @@ impl Ticket {
     /// Returns the ticket without its instant.
     #[inline]
     pub(crate) fn stub(self) -> Stub {
-        Stub((self.generation as u32) << 2 | self.pass as u32)
+        Stub((self.generation as u32) << PASS_BITS | self.pass as u32)
     }
 }
 
@@ -589,11 +591,13 @@ impl Stub {
     #[inline]
     pub(crate) fn at(self, sent: Instant) -> Ticket {
         Ticket {
-            generation: u64::from(self.0 >> 2),
-            pass: match self.0 & 3 {
+            generation: u64::from(self.0 >> PASS_BITS),
+            pass: match self.0 & ((1 << PASS_BITS) - 1) {
                 0 => Pass::Free,
                 1 => Pass::Paced,
-                _ => Pass::Probe,
+                2 => Pass::Probe,
+                3 => Pass::Recovery,
+                _ => Pass::Early,
             },
             sent,
         }
@@ -844,7 +848,7 @@ impl State {
         if ticket.pass == Pass::Recovery {
             self.end(now);
         }
-        self.early.earn(ticket.age(now));
+        self.early.earn(now.saturating_duration_since(ticket.sent));
         if ticket.pass == Pass::Early {
             self.early.served(ticket.sent);
             self.contradict(now);

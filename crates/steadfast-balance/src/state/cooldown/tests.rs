@@ -250,6 +250,30 @@ async fn first_success_of_any_attempt_is_reported() {
 
 const MILLI: Duration = Duration::from_millis(1);
 
+/// A pass that a stub does not keep counts as another kind of attempt: recovery probes ended long
+/// cooldowns as if the hint had passed.
+#[tokio::test(start_paused = true)]
+async fn stub_keeps_pass_and_generation() {
+    let sent = Instant::now();
+    let passes = [
+        Pass::Free,
+        Pass::Paced,
+        Pass::Probe,
+        Pass::Recovery,
+        Pass::Early,
+    ];
+    for pass in passes {
+        for generation in [0, 1, GENERATIONS - 1] {
+            let ticket = Ticket {
+                generation,
+                pass,
+                sent,
+            };
+            assert_eq!(ticket.stub().at(sent), ticket);
+        }
+    }
+}
+
 fn limited(hint: Duration) -> Refusal {
     Refusal {
         hint: Some(hint),
