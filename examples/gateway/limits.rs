@@ -129,3 +129,19 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_fit_descriptors() {
+        for (descriptors, expected) in
+            [(0, 1), (66, 1), (1024, 480), (8256, 4096), (u64::MAX, 4096)]
+        {
+            let mut limits = Limits::default();
+            limits.fit(descriptors);
+            assert_eq!(limits.max_connections, expected, "{descriptors}");
+        }
+    }
+}

@@ -82,6 +82,14 @@ impl GatewayProcess {
         assert!(kill.status().expect("a shell command").success(), "{name}");
     }
 
+    /// Lowers the limit of its descriptors.
+    pub(crate) fn limit_descriptors(&self, limit: u64) {
+        let mut prlimit = Command::new("prlimit");
+        prlimit.args(["--pid", &self.child.id().to_string()]);
+        prlimit.arg(format!("--nofile={limit}"));
+        assert!(prlimit.status().expect("a program").success());
+    }
+
     /// Returns its exit code, or `None` while it runs.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         self.child
