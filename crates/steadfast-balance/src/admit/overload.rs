@@ -9,7 +9,7 @@
 //! * **Cancelled waits**: a share of the waiters gave up after the bound.
 //!
 //! During an overload a request waits at most for the bound. At its start, the waiters that would
-//! wait for longer are rejected (load shedding), so no rejection comes late. A later request is
+//! wait for longer are rejected (load shedding). A later request is
 //! rejected on arrival, if its wait would exceed half of the bound. The wait is the number of earlier
 //! waiters, divided by the measured number of slots per second. So it needs no send rate. A waiter
 //! that is older than the patience of recent callers is rejected instead of being sent, so each slot

@@ -142,7 +142,8 @@ impl PoolContext {
                 return Selection::Endpoint(at);
             }
             if tiers.next().is_none() {
-                return Selection::NoneAdmissible;
+                let none = Selection::NoneAdmissible;
+                return self.choose_early(none, eligibility, &request, exclusions);
             }
         }
         let found = self.search(eligibility, exclusions.skip, now, |tier, stage| {
@@ -165,6 +166,9 @@ impl PoolContext {
         request: &PickContext<'_>,
         exclusions: Exclusions<'_>,
     ) -> Selection {
+        if !eligibility.demand.may_hurry {
+            return selection;
+        }
         let (snapshot, now) = (eligibility.snapshot, request.now);
         let (end, stage) = match selection {
             Selection::WorthWaiting(end) => (end, Stage::Better),

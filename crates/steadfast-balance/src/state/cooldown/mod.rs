@@ -464,7 +464,7 @@ impl Cooldown {
     pub(crate) fn forget(&self, now: Instant) {
         let mut state = self.lock();
         *state = State {
-            generation: state.generation + 1,
+            generation: (state.generation + 1) % GENERATIONS,
             learns: state.learns,
             ..State::new(now)
         };
