@@ -130,6 +130,7 @@ pub use self::endpoint::Endpoint;
 pub use self::endpoint::connect_addr::ResolvedAddr;
 pub use self::endpoint::credential::Credential;
 pub use self::endpoint::limits::Limits;
+pub use self::endpoint::rule::Rule;
 pub use self::endpoint::weight::Weight;
 pub use self::exhausted::WhenExhausted;
 #[cfg(feature = "health")]

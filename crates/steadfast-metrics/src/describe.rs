@@ -2,7 +2,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use crate::names;
 
-const COUNTERS: [(&str, &str); 11] = [
+const COUNTERS: [(&str, &str); 14] = [
     (names::REQUESTS_STARTED, "Requests that were started"),
     (names::REQUESTS, "Requests that ended, by outcome"),
     (
@@ -22,6 +22,15 @@ const COUNTERS: [(&str, &str); 11] = [
         "Further attempts of a request while the first had not answered",
     ),
     (names::RETRIES, "Waits of a request before its next attempt"),
+    (
+        names::INPUT_TOKENS,
+        "Tokens of the requests, as whole answers report them",
+    ),
+    (names::OUTPUT_TOKENS, "Tokens of whole answers"),
+    (
+        names::STREAMS_BROKEN,
+        "Streams that broke after their first visible token",
+    ),
     (
         names::EXHAUSTED,
         "Times at which no endpoint could take a request",

@@ -7,7 +7,8 @@ use steadfast_core::{BreakerState, Class, EndpointName, Event, LimitKey, Observe
 use crate::key_labels::{self, KeyLabels};
 use crate::names;
 
-/// Records events as metrics: breakers, cooldowns, failovers, hedges, retries and exhausted pools.
+/// Records events as metrics: breakers, cooldowns, failovers, hedges, retries, broken streams and
+/// exhausted pools.
 ///
 /// Set it as the observer of a layer. One observer suffices for several layers. Two observers at one
 /// layer count each event twice.
@@ -63,6 +64,9 @@ impl Observer for EventMetrics {
             Event::Hedge { from, to, .. } => hedge(from, to),
             Event::Retry { class, .. } => {
                 counter!(names::RETRIES, "class" => class.as_str()).increment(1);
+            }
+            Event::StreamBroken { endpoint, .. } => {
+                counter!(names::STREAMS_BROKEN, "endpoint" => endpoint.to_string()).increment(1);
             }
             Event::Exhausted { .. } => counter!(names::EXHAUSTED).increment(1),
             _ => {}

@@ -110,6 +110,7 @@ mod running;
 mod service;
 mod snapshot;
 mod tally;
+mod token_usage;
 
 pub use self::body::ResponseBody;
 pub use self::buckets::{ATTEMPTS_BUCKETS, SECONDS_BUCKETS};
@@ -119,6 +120,7 @@ pub use self::future::ResponseFuture;
 pub use self::layer::MetricsLayer;
 pub use self::service::Metrics;
 pub use self::snapshot::Snapshot;
+pub use self::token_usage::TokenUsage;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

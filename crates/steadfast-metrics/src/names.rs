@@ -21,6 +21,14 @@
 //! | `steadfast_request_attempts` | histogram, attempts | – | attempts of a request, at its end; 0 if no endpoint was admissible | no value before the head; its attempts are in `steadfast_attempts_total` |
 //! | `steadfast_request_failovers_total` | counter | – | moves to another endpoint, at the end of the request | no value before the head |
 //!
+//! # Tokens
+//!
+//! These come from [`TokenUsage`](crate::TokenUsage), which the stack for AI APIs uses.
+//!
+//! | Name | Type, unit | Labels | Value | After a cancellation |
+//! |---|---|---|---|---|
+//! | `steadfast_attempt_input_tokens_total`, `steadfast_attempt_output_tokens_total` | counter, tokens | `endpoint` | the `usage` of whole answers | no value before the end of the answer |
+//!
 //! # Events
 //!
 //! These come from [`EventMetrics`](crate::EventMetrics).
@@ -34,6 +42,7 @@
 //! | `steadfast_hedges_total` | counter | `from`, `to` | hedges, when they are sent | stays counted |
 //! | `steadfast_failovers_total` | counter | `from`, `to`, `class` | moves to another endpoint, at once | stays counted |
 //! | `steadfast_retries_total` | counter | `class` | waits before a next attempt | counted, even if the attempt is not sent |
+//! | `steadfast_streams_broken_total` | counter | `endpoint` | streams that broke after their first visible token | counted if the stream broke before the drop |
 //! | `steadfast_exhausted_total` | counter | – | times at which no endpoint could take a request | stays counted |
 
 /// Requests that were started.
@@ -62,6 +71,11 @@ pub const ATTEMPT_DURATION: &str = "steadfast_attempt_duration_seconds";
 /// Time from the call to the head of the response, by `endpoint` and `outcome`.
 pub const ATTEMPT_HEAD: &str = "steadfast_attempt_head_seconds";
 
+/// Tokens of the requests, as whole answers report them, by `endpoint`.
+pub const INPUT_TOKENS: &str = "steadfast_attempt_input_tokens_total";
+/// Tokens of whole answers, by `endpoint`.
+pub const OUTPUT_TOKENS: &str = "steadfast_attempt_output_tokens_total";
+
 /// The state of a circuit breaker, by `endpoint`: 0 closed, 1 open, 2 half-open.
 pub const BREAKER_STATE: &str = "steadfast_breaker_state";
 /// Changes of that state, by `endpoint` and `to`.
@@ -76,5 +90,7 @@ pub const FAILOVERS: &str = "steadfast_failovers_total";
 pub const HEDGES: &str = "steadfast_hedges_total";
 /// Waits of a request before its next attempt, by the `class` of the last attempt.
 pub const RETRIES: &str = "steadfast_retries_total";
+/// Streams that broke after their first visible token, by `endpoint`.
+pub const STREAMS_BROKEN: &str = "steadfast_streams_broken_total";
 /// Times at which no endpoint could take a request.
 pub const EXHAUSTED: &str = "steadfast_exhausted_total";

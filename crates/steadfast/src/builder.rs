@@ -15,8 +15,9 @@ use tower::util::{BoxCloneSyncService, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::answers::Answers;
 use crate::body::{RequestBody, ResponseBody};
-use crate::edge::EdgeLayer;
+use crate::edge::{EdgeLayer, Settings};
 use crate::hedging::{Hedging, hedged};
 use crate::operation::API_ROOT;
 use crate::prepare::{Prepare, Rules};
@@ -33,6 +34,8 @@ pub struct AiStackBuilder {
     hedge: Option<Hedging>,
     /// The timeouts of each attempt.
     timeouts: Timeouts,
+    /// The check of answers.
+    answers: Answers,
     /// The retry layer, with the safe operations added at `build`.
     retry: RetryOn429Layer,
     /// The deadline of requests without one.
@@ -48,6 +51,7 @@ impl AiStack {
             balance: EndpointBalanceLayer::builder().request_root(API_ROOT),
             hedge: None,
             timeouts: Timeouts::DEFAULT,
+            answers: Answers::Checked,
             retry: RetryOn429Layer::new(),
             deadline: None,
             observers: Observers::new(),
@@ -107,6 +111,13 @@ impl AiStackBuilder {
     /// Sets the limits of an attempt. Defaults to [`Timeouts::DEFAULT`].
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// Sets whether successful answers are checked before they are returned. Defaults to
+    /// [`Answers::Checked`].
+    pub fn answers(mut self, answers: Answers) -> Self {
+        self.answers = answers;
         self
     }
 
@@ -180,14 +191,15 @@ impl AiStackBuilder {
         }
         let mut observers = self.observers;
         observers.add(EventMetrics::new());
-        let edge = EdgeLayer {
-            timeouts: self.timeouts,
-        };
+        let (timeouts, answers, of_edge) = (self.timeouts, self.answers, observers.clone());
         let balance = self
             .balance
             .observers(&observers)
             .endpoint_layer(move |endpoint: &Endpoint| {
-                (MetricsLayer::attempts(endpoint.name().clone()), edge)
+                let settings = Settings::new(endpoint, timeouts, answers, of_edge.clone());
+                let settings = Arc::new(settings);
+                let metrics = MetricsLayer::attempts(endpoint.name().clone());
+                (metrics, EdgeLayer { settings })
             })
             .build()?;
         let endpoints = balance.handle();

@@ -31,10 +31,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 use serde::Deserialize;
-use steadfast_balance::{Endpoint, EndpointBalanceBuilder, Strategy, WhenExhausted};
+use steadfast_balance::{Endpoint, EndpointBalanceBuilder, Rule, Strategy, WhenExhausted};
 use steadfast_core::InvalidConfig;
 use steadfast_retry::{Backoff, RetryOn429Layer};
 
+use crate::answers::Answers;
 use crate::api_key::{ApiKey, InvalidApiKey};
 use crate::builder::AiStackBuilder;
 use crate::duration::deserialize_some;
@@ -50,6 +51,8 @@ pub struct StackConfig {
     pub strategy: Strategy,
     /// `short`, `medium`, `long`, or a table of durations.
     pub timeouts: Timeouts,
+    /// `checked` or `unchecked`: the treatment of successful answers.
+    pub answers: Answers,
     /// The number of attempts and the waits between them.
     pub retry: RetryConfig,
     /// `fail`, `wait` or `least_bad`: the treatment of a request without an admissible endpoint.
@@ -93,6 +96,10 @@ pub struct EndpointConfig {
     /// The headers that it gets although their names look like credentials.
     #[serde(default)]
     pub pass_headers: Vec<String>,
+    /// The rules about its replies: conditions (`status`, `code`, `header`, `contains`) and a verdict
+    /// (`class`, `hint`, `scope`).
+    #[serde(default, deserialize_with = "rule::deserialize")]
+    pub rule: Vec<Rule>,
     /// Its breaker.
     #[serde(default)]
     pub breaker: BreakerConfig,
@@ -148,6 +155,7 @@ impl StackConfig {
         let mut builder = AiStack::builder()
             .strategy(self.strategy)
             .timeouts(self.timeouts)
+            .answers(self.answers)
             .retry(retry)
             .balance(|balance| self.balance(balance));
         if let Some(deadline) = self.retry.deadline {
@@ -235,6 +243,7 @@ impl EndpointConfig {
             })?;
             endpoint = endpoint.api_key(key);
         }
+        endpoint = self.rule.iter().cloned().fold(endpoint, Endpoint::rule);
         let mut breaker = Endpoint::default_breaker();
         if let Some(failures) = self.breaker.consecutive_failures {
             breaker = breaker.consecutive_failures(failures);
@@ -269,10 +278,13 @@ impl fmt::Debug for EndpointConfig {
             .field("tier", &self.tier)
             .field("weight", &self.weight)
             .field("pass_credentials", &self.pass_credentials)
+            .field("rule", &self.rule)
             .field("breaker", &self.breaker)
             .finish_non_exhaustive()
     }
 }
+
+mod rule;
 
 #[cfg(test)]
 mod tests;

@@ -99,6 +99,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod answers;
 mod api_key;
 mod attempt_timeout;
 mod body;
@@ -119,6 +120,7 @@ mod hedging;
 #[cfg(not(feature = "hedge"))]
 #[path = "no_hedging.rs"]
 mod hedging;
+mod json;
 mod limit_key;
 mod model_field;
 mod operation;
@@ -129,12 +131,13 @@ mod scan;
 mod stack;
 mod timeouts;
 
+pub use self::answers::Answers;
 pub use self::api_key::{ApiKey, InvalidApiKey};
 pub use self::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 pub use self::body::{AnyBody, RequestBody, ResponseBody};
 pub use self::builder::AiStackBuilder;
 #[cfg(feature = "client")]
-pub use self::client::{DefaultClient, TimeoutConnector, default_client};
+pub use self::client::{DefaultClient, default_client};
 pub use self::edge::StreamBroken;
 pub use self::ext::{RequestExt, ServiceBuilderExt};
 pub use self::respond::error_response;

@@ -7,6 +7,7 @@ pub(crate) mod credential;
 pub(crate) mod limits;
 mod private;
 pub(crate) mod rewrite;
+pub(crate) mod rule;
 pub(crate) mod weight;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::endpoint::cache_padded::apart;
 use crate::endpoint::credential::Credential;
 use crate::endpoint::limits::Limits;
 use crate::endpoint::private::is_account;
+use crate::endpoint::rule::Rule;
 use crate::endpoint::weight::Weight;
 
 /// An endpoint of the balancer: a base URI with its credential and its settings.
@@ -68,6 +70,8 @@ pub struct Endpoint {
     pub(crate) limits: Limits,
     /// Whether it has a learned send rate.
     pub(crate) learned_rate: bool,
+    /// The rules of the user about its replies.
+    pub(crate) rules: Vec<Rule>,
     /// The settings of its breaker.
     pub(crate) breaker: CircuitBreakerBuilder,
 }
@@ -120,6 +124,7 @@ impl Endpoint {
             dangerous_methods: false,
             limits: Limits::PerKey,
             learned_rate: true,
+            rules: Vec::new(),
             breaker: Self::default_breaker(),
         })
     }
@@ -284,8 +289,24 @@ impl Endpoint {
         self
     }
 
+    /// Adds a rule about its replies. The first rule that matches applies, before the tables of the
+    /// dialects. See [`Rule`].
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Returns the rules about its replies, in their order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// Checks the values that setters accept unchecked.
     pub(crate) fn validate(&self) -> Result<(), InvalidConfig> {
+        for (n, rule) in self.rules.iter().enumerate() {
+            let checked = rule.validate();
+            checked.map_err(|error| error.within(&format!("rule[{n}]")))?;
+        }
         Weight::new(self.weight)?;
         if !(self.cost.is_finite() && self.cost >= 0.0) {
             return Err(InvalidConfig::new(
@@ -323,6 +344,7 @@ impl Endpoint {
             && self.dangerous_methods == other.dangerous_methods
             && self.limits == other.limits
             && self.learned_rate == other.learned_rate
+            && self.rules == other.rules
     }
 
     /// Moves the texts of every request to a buffer apart from other endpoints.
@@ -404,6 +426,7 @@ impl fmt::Debug for Endpoint {
             .field("dangerous_methods", &self.dangerous_methods)
             .field("limits", &self.limits)
             .field("learned_rate", &self.learned_rate)
+            .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
 }

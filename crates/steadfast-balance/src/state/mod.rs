@@ -196,6 +196,7 @@ impl EndpointState {
     ) -> Option<Level> {
         let is_from_text = verdict.is_from_text();
         let can_bench = match verdict.class() {
+            _ if verdict.scope() == Scope::Request => false,
             Class::QuotaExhausted => !is_from_text || names_limit(status),
             // Without a key, all models share one state.
             Class::ModelUnavailable => !is_from_text && tickets.has_key(),
@@ -253,6 +254,9 @@ impl EndpointState {
         took: Option<Duration>,
         now: Instant,
     ) -> Option<Option<Cooled>> {
+        if verdict.scope() == Scope::Request {
+            return None;
+        }
         let hint = match (verdict.class(), verdict.hint()) {
             (Class::RateLimited, hint) => hint,
             (Class::Overloaded, Some(hint)) => Some(hint),

@@ -67,6 +67,16 @@ pub enum Event {
         /// The length of the wait.
         wait: Duration,
     },
+    /// A stream broke after its first visible token. Its body ended with an error.
+    StreamBroken {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// The reason, such as `the stream ended before the answer did`. It contains no text of a
+        /// server.
+        reason: String,
+        /// The events with a visible part that had come, each with about one token.
+        after_tokens: u64,
+    },
     /// No endpoint was admissible.
     Exhausted {
         /// The time until the soonest recovery, if it is known.

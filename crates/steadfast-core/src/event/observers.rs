@@ -90,6 +90,13 @@ fn trace(event: &Event) {
         } => {
             tracing::debug!(%class, attempt, ?wait, "request waits for its next attempt");
         }
+        Event::StreamBroken {
+            endpoint,
+            reason,
+            after_tokens,
+        } => {
+            tracing::info!(%endpoint, reason, after_tokens, "stream broke");
+        }
         // At `debug`, since a server can cause it for each request.
         Event::Exhausted { retry_in } => {
             tracing::debug!(?retry_in, "no endpoint could take a request");

@@ -10,4 +10,7 @@ pub enum Scope {
     Key,
     /// All requests to the endpoint.
     Endpoint,
+    /// This request only: it was too large or too expensive, for example. Other requests to the
+    /// endpoint are unaffected, so no cooldown begins.
+    Request,
 }

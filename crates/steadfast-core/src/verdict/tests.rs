@@ -38,7 +38,7 @@ fn scope_is_the_limit_key_for_limits_of_a_model() {
         (Class::Overloaded, Scope::Endpoint),
     ] {
         assert_eq!(Verdict::new(class).scope(), expected, "{class}");
-        for scope in [Scope::Key, Scope::Endpoint] {
+        for scope in [Scope::Key, Scope::Endpoint, Scope::Request] {
             let verdict = Verdict::new(class).with_scope(scope);
             assert_eq!(verdict.scope(), scope, "{class}");
             assert_ne!(verdict.with_text_origin(), verdict);

@@ -52,6 +52,7 @@ fn invalid_field_is_named() {
             "stack.timeouts.head",
         ),
         ("[stack]\ntimeouts = { body = '2s' }", "stack.timeouts.body"),
+        ("[stack]\nanswers = 'blind'", "stack.answers"),
         ("[stack]\ntimeouts = { idle = '0s' }", "stack.timeouts.idle"),
         (
             "[stack.retry]\nmax_attempts = 0",
@@ -161,4 +162,52 @@ fn waits_of_the_balancer_are_applied() {
     }
     let defaults = format!("{:?}", steadfast_balance::EndpointBalanceLayer::builder());
     assert_eq!(shown(&StackConfig::default()), defaults);
+}
+
+#[test]
+fn rules_of_an_endpoint_are_read_and_checked() {
+    let config = |rules: &str| {
+        let text = "[[endpoint]]\nname = 'a'\nurl = 'http://127.0.0.1:1/v1'\n";
+        format!("{text}{rules}")
+    };
+    let text = config(
+        "[[endpoint.rule]]\nstatus = 403\ncontains = 'run out of credits'\nclass = 'quota_exhausted'\n\
+         [[endpoint.rule]]\nheader = 'server: relay'\ncode = 'X'\nclass = 'rate_limited'\nhint = '20s'\nscope = 'key'\n",
+    );
+    let read: Config = toml::from_str(&text).expect("rules");
+    let spent = Rule::new(steadfast_core::Class::QuotaExhausted);
+    let limited = Rule::new(steadfast_core::Class::RateLimited);
+    let expected = [
+        spent.status(403).contains("Run out of credits"),
+        limited
+            .header("server", "relay")
+            .code("x")
+            .hint(Duration::from_secs(20))
+            .scope(steadfast_core::Scope::Key),
+    ];
+    assert_eq!(read.endpoint[0].rule, expected);
+
+    for (rule, named) in [
+        (
+            "[[endpoint.rule]]\nclass = 'x'\nstatus = 1",
+            "unknown class",
+        ),
+        ("[[endpoint.rule]]\nstatus = 403", "missing field `class`"),
+        ("[[endpoint.rule]]\nclass = 'timeout'\nregex = 'x'", "regex"),
+        ("[[endpoint.rule]]\nclass = 'timeout'", "rule[0].rule"),
+        (
+            "[[endpoint.rule]]\nclass = 'timeout'\nstatus = 5",
+            "rule[0].status",
+        ),
+    ] {
+        let built = build(&config(rule)).and_then(|builder| {
+            let client = |_: http::Request<crate::RequestBody>| async {
+                Ok::<_, std::convert::Infallible>(http::Response::new(crate::AnyBody::default()))
+            };
+            let built = builder.build_on(tower::service_fn(client));
+            built.map_err(|error| error.to_string())
+        });
+        let error = built.expect_err(rule);
+        assert!(error.contains(named), "{rule}: {error}");
+    }
 }

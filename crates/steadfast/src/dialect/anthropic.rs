@@ -1,25 +1,37 @@
 //! Errors, limits, events and paths of Anthropic.
+//!
+//! ```json
+//! {"type": "error", "error": {"type": "rate_limit_error", "message": "…"}, "request_id": "req_…"}
+//! ```
+//!
+//! A spend limit is a `429` with `details.error_code` and without `retry-after`.
 
 use steadfast_core::Class;
 
 use crate::dialect::table::EventRule::{Block, Delta, Final, FinalIf, Ping, Preamble};
 use crate::dialect::table::PathRule::{Stateful, Stateless};
-use crate::dialect::table::{Codes, Dialect, Given, Phrase};
+use crate::dialect::table::{Codes, Dialect, Given, Phrase, Usage};
 
 /// Anthropic.
 pub(crate) static DIALECT: Dialect = Dialect {
     limit_headers: &["anthropic-ratelimit-", "anthropic-priority-"],
     code_fields: &[&["details", "error_code"]],
     codes: &[
-        ("billing_error", Class::QuotaExhausted),
-        ("contract_spend_limit_reached", Class::QuotaExhausted),
-        ("enforced_spend_limit_reached", Class::QuotaExhausted),
-        ("rate_limit_error", Class::RateLimited),
-        ("overloaded_error", Class::Overloaded),
-        ("529", Class::Overloaded),
-        ("request_too_large", Class::ContextTooLong),
-        ("authentication_error", Class::Unauthorized),
-        ("permission_error", Class::Unauthorized),
+        (
+            Class::QuotaExhausted,
+            &[
+                "billing_error",
+                "contract_spend_limit_reached",
+                "enforced_spend_limit_reached",
+            ],
+        ),
+        (Class::RateLimited, &["rate_limit_error"]),
+        (Class::Overloaded, &["overloaded_error", "529"]),
+        (Class::ContextTooLong, &["request_too_large"]),
+        (
+            Class::Unauthorized,
+            &["authentication_error", "permission_error"],
+        ),
     ],
     phrases: &[
         // The code reports only an invalid request.
@@ -46,6 +58,12 @@ pub(crate) static DIALECT: Dialect = Dialect {
         ),
         ("content_block*", Delta("delta")),
     ],
+    answers: &[("messages", &["content"])],
+    usage: Some(Usage {
+        field: "usage",
+        input: "input_tokens",
+        output: "output_tokens",
+    }),
     paths: &[
         ("messages", Stateless),
         ("messages/count_tokens", Stateless),

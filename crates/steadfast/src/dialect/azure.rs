@@ -1,4 +1,9 @@
 //! Errors and limits of Azure OpenAI. Other rows are in the table of OpenAI.
+//!
+//! ```json
+//! {"error": {"code": "429", "message": "Requests to the … have exceeded … Please retry after 37 seconds."}}
+//! {"error": {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}
+//! ```
 
 use steadfast_core::Class;
 
@@ -9,10 +14,12 @@ pub(crate) static DIALECT: Dialect = Dialect {
     limit_headers: &["x-ratelimit-"],
     code_fields: &[&["innererror", "code"]],
     codes: &[
-        ("429", Class::RateLimited),
-        ("content_filter", Class::ContentPolicy),
-        ("responsibleaipolicyviolation", Class::ContentPolicy),
-        ("deploymentnotfound", Class::ModelUnavailable),
+        (Class::RateLimited, &["429"]),
+        (
+            Class::ContentPolicy,
+            &["content_filter", "responsibleaipolicyviolation"],
+        ),
+        (Class::ModelUnavailable, &["deploymentnotfound"]),
     ],
     ..Dialect::NONE
 };

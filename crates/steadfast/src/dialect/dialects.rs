@@ -1,20 +1,60 @@
 //! The list of all tables.
 
 use crate::dialect::table::Dialect;
-use crate::dialect::{anthropic, aws, azure, gemini, groq, mistral, openai, openrouter, vllm};
+use crate::dialect::{
+    anthropic, aws, azure, cohere, dashscope, deepseek, fireworks, gemini, github, groq,
+    hugging_face, llama_cpp, minimax, mistral, moonshot, ollama, openai, openrouter, proxies,
+    relays, together, vllm, xai, zhipu,
+};
 
 /// The tables that the interpreter reads. Of two rows that match, the first one applies.
-pub(crate) static DIALECTS: [&Dialect; 9] = [
+pub(crate) static DIALECTS: [&Dialect; 24] = [
     &openai::DIALECT,
     &anthropic::DIALECT,
     &gemini::DIALECT,
-    &azure::DIALECT,
     &aws::DIALECT,
+    &azure::DIALECT,
+    &cohere::DIALECT,
+    &dashscope::DIALECT,
+    &deepseek::DIALECT,
+    &fireworks::DIALECT,
+    &github::DIALECT,
     &groq::DIALECT,
+    &hugging_face::DIALECT,
+    &llama_cpp::DIALECT,
+    &minimax::DIALECT,
     &mistral::DIALECT,
+    &moonshot::DIALECT,
+    &ollama::DIALECT,
     &openrouter::DIALECT,
+    &proxies::DIALECT,
+    &relays::DIALECT,
+    &together::DIALECT,
     &vllm::DIALECT,
+    &xai::DIALECT,
+    &zhipu::DIALECT,
 ];
+
+/// Returns the rows of one kind, of all tables.
+pub(crate) fn rows<T: 'static>(
+    of: impl Fn(&'static Dialect) -> &'static [T],
+) -> impl Iterator<Item = &'static T> {
+    DIALECTS.iter().flat_map(move |dialect| kept(of(dialect)))
+}
+
+/// Returns the rows of one list.
+pub(crate) fn kept<T>(list: &'static [T]) -> impl Iterator<Item = &'static T> {
+    list.iter().filter(|row| !is_deleted(*row))
+}
+
+/// In the build of the tests, one row can be deleted: each row must be one that a test needs.
+#[cfg(not(test))]
+const fn is_deleted<T>(_: &T) -> bool {
+    false
+}
+
+#[cfg(test)]
+use crate::dialect::tests::is_deleted;
 
 #[cfg(test)]
 mod tests {
@@ -39,9 +79,10 @@ mod tests {
     #[test]
     fn codes_and_phrases_are_in_lower_case() {
         for dialect in DIALECTS {
-            let codes = dialect.codes.iter().map(|(code, _)| *code);
+            let codes = dialect.codes.iter().flat_map(|(_, codes)| *codes).copied();
             let texts = (dialect.phrases.iter()).flat_map(|row| [row.begins, row.contains]);
-            for text in codes.chain(texts) {
+            let account = dialect.account_texts.iter().copied();
+            for text in codes.chain(texts).chain(account) {
                 assert_eq!(text, text.to_ascii_lowercase());
             }
         }

@@ -3,18 +3,19 @@
 //! The codes and texts of an error are collected from the fields of all dialects. Then the rows of the
 //! tables decide about its class, in a fixed order of classes.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use steadfast_core::{Class, RateLimit, Scope, Verdict, hint_in_text};
+use steadfast_core::{Class, Classify, DefaultClassifier, Head, RateLimit, Scope, Verdict};
 
-use crate::dialect::dialects::DIALECTS;
-use crate::dialect::request_text::RequestText;
-use crate::dialect::table::{Codes, Details, Given, Phrase, at};
+use crate::dialect::context::Context;
+use crate::dialect::dialects::{kept, rows};
+use crate::dialect::evidence::Evidence;
+use crate::dialect::table::{Codes, Given, Phrase};
 
 /// The classes that an error body can prove. The first one that its rows prove applies.
-const PRECEDENCE: [Class; 7] = [
+const PRECEDENCE: [Class; 10] = [
     Class::QuotaExhausted,
     Class::RateLimited,
     Class::Overloaded,
@@ -22,23 +23,26 @@ const PRECEDENCE: [Class; 7] = [
     Class::ContentPolicy,
     Class::ModelUnavailable,
     Class::Unauthorized,
+    Class::Connect,
+    Class::Timeout,
+    Class::ServerError,
 ];
 
-/// The evidence in the body of an error, from the fields of all dialects.
+/// The body of an error, and the request that it answers.
 #[derive(Debug)]
 pub(crate) struct ErrorBody<'a> {
-    /// The text of the request, which the error may repeat.
-    request: &'a RequestText,
-    /// Codes and types, in lower case.
-    codes: Vec<String>,
-    /// Texts, in lower case.
-    texts: Vec<String>,
-    /// The hint of a structured field, if there is one.
+    context: &'a Context,
+    body: &'a [u8],
+    evidence: Evidence,
+    status: StatusCode,
+}
+
+/// The class of an error, and its support.
+struct Proof {
+    class: Class,
+    origin: Origin,
+    scope: Option<Scope>,
     hint: Option<Duration>,
-    /// Whether a structured field names the model of the limit.
-    names_model: bool,
-    /// Whether the status is `404`.
-    not_found: bool,
 }
 
 /// The support of a class or a hint.
@@ -51,138 +55,116 @@ enum Origin {
 }
 
 /// Refines the verdict on a status and its headers by the body.
+///
+/// `is_api` holds if the request is one that every API answers in JSON.
 pub(crate) fn refine(
     verdict: Verdict,
     (status, headers): (StatusCode, &HeaderMap),
     body: &[u8],
-    request: &RequestText,
+    context: &Context,
+    is_api: bool,
 ) -> Verdict {
-    let Ok(value) = serde_json::from_slice::<Value>(body) else {
-        return verdict;
+    let found = match serde_json::from_slice::<Value>(body) {
+        Ok(value) => Some(Evidence::of(&value, headers, &context.text)),
+        Err(_) if is_api && is_of_proxy(status, verdict, body) => None,
+        Err(_) => Some(Evidence::of_text(body)),
     };
-    let mut body = ErrorBody::of(&value, request);
-    body.not_found = status == StatusCode::NOT_FOUND;
+    let is_foreign = found.is_none();
+    let error = ErrorBody {
+        evidence: found.unwrap_or_else(|| Evidence::of_text(body)),
+        context,
+        body,
+        status,
+    };
     // `retry-after` precedes the body. The reset of an empty bucket comes last.
-    let explicit = RateLimit::from_headers(headers, SystemTime::now()).retry_after();
-    body.judge(verdict, explicit)
+    let explicit = RateLimit::from_headers(headers, std::time::SystemTime::now()).retry_after();
+    if let Some(ruled) = context.by_rule((status, headers), (body, &error.evidence), verdict) {
+        return ruled;
+    }
+    if is_foreign {
+        // A caller can provoke a proxy, for example by words that a firewall rejects.
+        return verdict.with_class(Class::ServerError).neutral();
+    }
+    error.judge(verdict, explicit)
+}
+
+/// Returns whether an error is of something in front of the API.
+///
+/// Statuses about the size of a request, and about limits, mean the same at each of them.
+fn is_of_proxy(status: StatusCode, verdict: Verdict, body: &[u8]) -> bool {
+    let is_limit = matches!(verdict.class(), Class::QuotaExhausted | Class::RateLimited);
+    let is_kept = matches!(status.as_u16(), 400 | 408 | 413 | 414 | 431);
+    let text = body.trim_ascii();
+    // A body that is cut may still be JSON.
+    let is_foreign = !text.is_empty() && !text.starts_with(b"{") && !text.starts_with(b"[");
+    status.is_client_error() && !is_limit && !is_kept && is_foreign
 }
 
 impl<'a> ErrorBody<'a> {
-    /// Reads an error, which may be in a field `error` or in a list.
-    pub(crate) fn of(value: &Value, request: &'a RequestText) -> Self {
-        let value = value.get(0).unwrap_or(value);
-        let mut body = Self {
-            request,
-            codes: Vec::new(),
-            texts: Vec::new(),
-            hint: None,
-            names_model: false,
-            not_found: false,
+    /// Reads an error that came after `200`: JSON, or a text in its place.
+    pub(crate) fn of_bytes(body: &'a [u8], context: &'a Context) -> Self {
+        let evidence = match serde_json::from_slice(body) {
+            Ok(value) => Evidence::of(&value, &HeaderMap::new(), &context.text),
+            Err(_) => Evidence::of_text(body),
         };
-        body.read(value);
-        if let Some(error) = value.get("error") {
-            body.read(error);
+        Self {
+            status: evidence.status().unwrap_or(StatusCode::OK),
+            context,
+            body,
+            evidence,
         }
-        body
     }
 
-    /// Returns the verdict on an error that came after `200`, as a stream event.
+    /// Returns the verdict on an error that came after `200`, in an event or as a whole answer.
     pub(crate) fn verdict(&self) -> Verdict {
+        let headers = HeaderMap::new();
         let class = if self.has_code_of(Class::CallerFault) {
             Class::CallerFault
-        } else {
+        } else if self.status == StatusCode::BAD_REQUEST || self.status == StatusCode::OK {
+            // A lone `400` proves nothing: vLLM sends it when its engine fails.
             Class::ServerError
+        } else {
+            let head = Head::new(self.status, &headers);
+            DefaultClassifier.classify(Ok(head)).class()
         };
-        self.judge(Verdict::new(class), None)
+        let given = Verdict::new(class);
+        let own = (self.body, &self.evidence);
+        let ruled = (self.context).by_rule((self.status, &headers), own, given);
+        ruled.unwrap_or_else(|| self.judge(given, None))
     }
 
     /// Refines a verdict. An explicit hint of a header precedes the hints of the body.
     fn judge(&self, given: Verdict, explicit: Option<Duration>) -> Verdict {
-        let (class, origin) = self.class(given.class());
+        let proof = self.prove(given.class());
         let explicit = explicit.map(|hint| (hint, Origin::Structure));
-        let hint = explicit.or_else(|| self.hint(class));
+        let hint = explicit.or_else(|| self.hint(proof.class));
+        let value = hint.map(|(hint, _)| hint);
         let verdict =
-            (given.with_class(class)).with_hint(hint.map(|(hint, _)| hint).or(given.hint()));
-        let verdict = match self.scope(class) {
+            (given.with_class(proof.class)).with_hint(value.or(given.hint()).or(proof.hint));
+        let verdict = match proof.scope.or_else(|| self.scope(&proof)) {
             Some(scope) => verdict.with_scope(scope),
             None => verdict,
         };
-        if origin == Origin::Text || matches!(hint, Some((_, Origin::Text))) {
+        if proof.origin == Origin::Text || matches!(hint, Some((_, Origin::Text))) {
             verdict.with_text_origin()
         } else {
             verdict
         }
     }
 
-    /// Reads the codes and the text of one error object.
-    fn read(&mut self, error: &Value) {
-        for dialect in DIALECTS {
-            for path in dialect.code_fields {
-                match at(error, path) {
-                    // The error is a mere text, which may repeat input of the caller.
-                    Value::String(text) if path.is_empty() && self.request.may_contain(text) => {}
-                    Value::String(text) => self.codes.push(text.to_ascii_lowercase()),
-                    Value::Number(number) => self.codes.push(number.to_string()),
-                    _ => {}
-                }
-            }
-            for path in dialect.text_fields {
-                if let Some(text) = at(error, path).as_str() {
-                    self.texts.push(text.to_ascii_lowercase());
-                }
-            }
-            if let Some(details) = &dialect.details {
-                self.read_details(error, details);
-            }
-        }
-        for path in DIALECTS.iter().filter_map(|dialect| dialect.header_field) {
-            self.read_copied_headers(at(error, path));
-        }
-    }
-
-    /// Reads the structured details, such as Google's `RetryInfo`.
-    fn read_details(&mut self, error: &Value, fields: &Details) {
-        for detail in error[fields.list].as_array().into_iter().flatten() {
-            if let Some(delay) = detail[fields.delay].as_str() {
-                self.hint = hint_in_text(&format!("retry in {delay}"));
-            }
-            if let Some(code) = detail[fields.code].as_str() {
-                self.codes.push(code.to_ascii_lowercase());
-            }
-            for quota in detail[fields.quotas].as_array().into_iter().flatten() {
-                self.names_model |= at(quota, fields.model).is_string();
-                let name = quota[fields.quota].as_str();
-                if name.is_some_and(|name| name.contains(fields.daily)) {
-                    self.codes.push(fields.daily_code.to_owned());
-                }
-            }
-        }
-    }
-
-    /// Reads headers that a relay copied into the body.
-    fn read_copied_headers(&mut self, copied: &Value) {
-        let headers: HeaderMap = copied
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, value)| {
-                let name = HeaderName::try_from(name).ok()?;
-                Some((name, HeaderValue::try_from(value.as_str()?).ok()?))
-            })
-            .collect();
-        let limit = RateLimit::from_headers(&headers, SystemTime::now());
-        self.hint = self.hint.or(limit.hint());
-    }
-
     /// Returns the class of the error and its support, if its status alone means `given`.
-    fn class(&self, given: Class) -> (Class, Origin) {
-        let proof = |class| Some((class, self.proof(class, given)?));
-        let proven = PRECEDENCE.into_iter().find_map(proof);
-        proven.unwrap_or((given, Origin::Structure))
+    fn prove(&self, given: Class) -> Proof {
+        let first = self.row(given, |row| row.first).map(Proof::by_row);
+        first
+            .or_else(|| {
+                let mut classes = PRECEDENCE.into_iter();
+                classes.find_map(|class| self.proof(class, given))
+            })
+            .unwrap_or_else(|| Proof::by_structure(given))
     }
 
-    /// Returns the proof of `class`: the status, a code or a phrase.
-    fn proof(&self, class: Class, given: Class) -> Option<Origin> {
+    /// Returns the proof of `class`: the status, a code or a row.
+    fn proof(&self, class: Class, given: Class) -> Option<Proof> {
         let by_code = match class {
             Class::QuotaExhausted => is_refusal(given),
             Class::Unauthorized => given != Class::ServerError,
@@ -190,57 +172,78 @@ impl<'a> ErrorBody<'a> {
         };
         let by_status = matches!(class, Class::QuotaExhausted | Class::RateLimited);
         if by_status && given == class || by_code && self.has_code_of(class) {
-            return Some(Origin::Structure);
+            return Some(Proof::by_structure(class));
         }
-        let mut rows = phrases().filter(|row| row.class == class);
-        rows.any(|row| self.has_phrase(row, given))
-            .then_some(Origin::Text)
+        self.row(given, |row| !row.first && row.class == class)
+            .map(Proof::by_row)
+    }
+
+    /// Returns the first row that matches.
+    fn row(&self, given: Class, is_wanted: impl Fn(&Phrase) -> bool) -> Option<&'static Phrase> {
+        let mut all = rows(|dialect| dialect.phrases).filter(|row| is_wanted(row));
+        all.find(|row| self.matches(row, given))
     }
 
     /// Returns the state that the error concerns, if the body reports it.
-    fn scope(&self, class: Class) -> Option<Scope> {
-        let is_limit = matches!(class, Class::QuotaExhausted | Class::RateLimited);
-        if is_limit && self.names_model {
+    fn scope(&self, proof: &Proof) -> Option<Scope> {
+        let is_limit = matches!(proof.class, Class::QuotaExhausted | Class::RateLimited);
+        if is_limit && self.evidence.names_model {
             return Some(Scope::Key);
         }
-        let mut starts = DIALECTS.iter().flat_map(|dialect| dialect.account_texts);
-        let is_wide = class == Class::RateLimited
-            && starts.any(|start| {
-                self.texts.iter().any(|text| text.starts_with(start))
-                    && !self.request.may_contain(start)
-            });
+        // Only the caller is at fault for such a status. A message cannot blame the endpoint.
+        let is_about_request = matches!(self.status.as_u16(), 400 | 404 | 413 | 422);
+        if proof.origin == Origin::Text && is_about_request && concerns_others(proof.class) {
+            return Some(Scope::Request);
+        }
+        let is_wide = proof.class == Class::RateLimited
+            && rows(|dialect| dialect.account_texts)
+                .any(|start| self.has_start(start) && !self.context.text.may_contain(start));
         is_wide.then_some(Scope::Endpoint)
     }
 
-    /// Returns whether a phrase of a table matches the text.
-    fn has_phrase(&self, row: &Phrase, given: Class) -> bool {
-        let given = match row.given {
+    /// Returns whether all conditions of a row hold.
+    fn matches(&self, row: &Phrase, given: Class) -> bool {
+        let is_given = match row.given {
+            Given::Any => true,
             Given::CallerFault => given == Class::CallerFault,
-            Given::NotFound => self.not_found,
+            Given::NotFound => self.status == StatusCode::NOT_FOUND,
             Given::RateLimited => {
                 given == Class::RateLimited
                     || is_refusal(given) && self.has_code_of(Class::RateLimited)
             }
+            Given::Refusal => is_refusal(given),
+            Given::ServerError => given == Class::ServerError,
         };
-        given
+        let statuses = row.statuses;
+        is_given
+            && (statuses.is_empty() || statuses.contains(&self.status.as_u16()))
             && self.has_codes(&row.codes)
-            && self.texts.iter().any(|text| text.starts_with(row.begins))
-            && self.texts.iter().any(|text| text.contains(row.contains))
-            && (row.class != Class::QuotaExhausted || !self.is_repeated(row))
+            && self.has_start(row.begins)
+            && (self.evidence.texts.iter()).any(|text| text.contains(row.contains))
+            && !(concerns_others(row.class)
+                && row.scope != Some(Scope::Request)
+                && self.is_repeated(row))
     }
 
-    /// Returns whether the request may contain a part of the phrase.
+    /// Returns whether one of the texts begins with `start`.
+    fn has_start(&self, start: &str) -> bool {
+        let mut texts = self.evidence.texts.iter();
+        start.is_empty() || texts.any(|text| text.starts_with(start))
+    }
+
+    /// Returns whether the request may contain a part of the text.
     fn is_repeated(&self, row: &Phrase) -> bool {
         let mut parts = [row.begins, row.contains].into_iter();
-        parts.any(|part| !part.is_empty() && self.request.may_contain(part))
+        parts.any(|part| !part.is_empty() && self.context.text.may_contain(part))
     }
 
     /// Returns whether the body has one of these codes.
     fn has_codes(&self, codes: &Codes) -> bool {
+        let own = &self.evidence.codes;
         match *codes {
             Codes::Any => true,
-            Codes::One(codes) => self.codes.iter().any(|code| codes.contains(&&**code)),
-            Codes::Exactly(codes) => self.codes == codes,
+            Codes::One(codes) => own.iter().any(|code| codes.contains(&&**code)),
+            Codes::Exactly(codes) => own == codes,
         }
     }
 
@@ -248,26 +251,55 @@ impl<'a> ErrorBody<'a> {
     ///
     /// Text counts only if a status or a code proves a limit, and the request contains no such text.
     fn hint(&self, class: Class) -> Option<(Duration, Origin)> {
-        if let Some(hint) = self.hint {
+        if let Some(hint) = self.evidence.hint {
             return Some((hint, Origin::Structure));
         }
         if class != Class::RateLimited && !self.has_code_of(Class::QuotaExhausted) {
             return None;
         }
-        let hint = self.texts.iter().find_map(|text| hint_in_text(text))?;
-        (!self.request.may_contain_hint()).then_some((hint, Origin::Text))
+        let hint = self.evidence.hint_in_text()?;
+        (!self.context.text.may_contain_hint()).then_some((hint, Origin::Text))
     }
 
     /// Returns whether the body has a code of this class.
     fn has_code_of(&self, class: Class) -> bool {
-        let mut rows = DIALECTS.iter().flat_map(|dialect| dialect.codes);
-        rows.any(|&(row, of)| of == class && self.codes.iter().any(|code| code == row))
+        let own = &self.evidence.codes;
+        let lists = rows(|dialect| dialect.codes).filter(|(of, _)| *of == class);
+        let mut all = lists.flat_map(|(_, codes)| kept(codes));
+        all.any(|row| own.iter().any(|code| code == row))
     }
 }
 
-/// Returns the phrases of all tables.
-fn phrases() -> impl Iterator<Item = &'static Phrase> {
-    DIALECTS.iter().flat_map(|dialect| dialect.phrases)
+impl Proof {
+    /// The proof by a status or a code.
+    fn by_structure(class: Class) -> Self {
+        Self {
+            class,
+            origin: Origin::Structure,
+            scope: None,
+            hint: None,
+        }
+    }
+
+    /// The proof by a row, which has a text.
+    fn by_row(row: &Phrase) -> Self {
+        Self {
+            class: row.class,
+            origin: Origin::Text,
+            scope: row.scope,
+            hint: row.hint,
+        }
+    }
+}
+
+/// Returns whether an error of this class changes state that other requests share.
+///
+/// A missing model concerns only requests for that model.
+fn concerns_others(class: Class) -> bool {
+    matches!(
+        class,
+        Class::QuotaExhausted | Class::RateLimited | Class::Overloaded | Class::Unauthorized
+    )
 }
 
 /// Whether an error with this status may be a refusal for a spent quota.

@@ -1,8 +1,17 @@
 //! Errors and events of Google Gemini.
+//!
+//! ```json
+//! {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "…", "details": [
+//!   {"violations": [{"quotaId": "GenerateRequestsPerDay…", "quotaDimensions": {"model": "…"}}]},
+//!   {"retryDelay": "46s"}]}}
+//! ```
+//!
+//! There are no headers. A quota of a day is spent, a quota of a minute is a rate limit.
 
-use steadfast_core::Class;
+use steadfast_core::{Class, Scope};
 
-use crate::dialect::table::{Choices, Codes, Details, Dialect, Phrase};
+use crate::dialect::table::PathRule::Stateless;
+use crate::dialect::table::{Choices, Codes, Details, Dialect, Given, Phrase, Usage};
 
 /// Google Gemini, which sends its hint in the body.
 pub(crate) static DIALECT: Dialect = Dialect {
@@ -18,15 +27,23 @@ pub(crate) static DIALECT: Dialect = Dialect {
         daily_code: "quota_exceeded",
     }),
     codes: &[
-        ("quota_exceeded", Class::QuotaExhausted),
-        ("resource_exhausted", Class::RateLimited),
-        ("unavailable", Class::Overloaded),
-        ("503", Class::Overloaded),
-        ("api_key_invalid", Class::Unauthorized),
-        ("unauthenticated", Class::Unauthorized),
-        ("invalid_argument", Class::CallerFault),
+        (Class::Timeout, &["deadline_exceeded"]),
+        (Class::QuotaExhausted, &["quota_exceeded"]),
+        (Class::RateLimited, &["resource_exhausted"]),
+        (Class::Overloaded, &["unavailable", "503"]),
+        (Class::Unauthorized, &["api_key_invalid", "unauthenticated"]),
+        (Class::CallerFault, &["invalid_argument"]),
     ],
     phrases: &[
+        // The place of the endpoint, or of the caller: another endpoint may answer.
+        Phrase::begins(
+            "user location is not supported",
+            Given::CallerFault,
+            Class::ModelUnavailable,
+        )
+        .with_codes(Codes::One(&["failed_precondition"]))
+        .with_scope(Scope::Request)
+        .first(),
         Phrase::contains(
             "exceeds the maximum number of tokens",
             Class::ContextTooLong,
@@ -36,7 +53,20 @@ pub(crate) static DIALECT: Dialect = Dialect {
     choices: Some(Choices {
         list: "candidates",
         reason: "finishReason",
-        shown: &[&["content", "parts"]],
+        shown: &[("content", &["parts"])],
+    }),
+    paths: &[
+        ("*:generateContent", Stateless),
+        ("*:streamGenerateContent", Stateless),
+    ],
+    answers: &[
+        (":generateContent", &["candidates", "promptFeedback"]),
+        (":streamGenerateContent", &["candidates", "promptFeedback"]),
+    ],
+    usage: Some(Usage {
+        field: "usageMetadata",
+        input: "promptTokenCount",
+        output: "candidatesTokenCount",
     }),
     ..Dialect::NONE
 };

@@ -1,10 +1,16 @@
 //! Errors, limits, events and paths of OpenAI.
+//!
+//! ```json
+//! {"error": {"message": "…", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"}}
+//! ```
+//!
+//! Many servers repeat this format, with codes of their own. A few send a mere text as `error`.
 
 use steadfast_core::Class;
 
-use crate::dialect::table::EventRule::{Delta, Failed, Final, Preamble};
+use crate::dialect::table::EventRule::{Delta, Failed, Final, Ping, Preamble};
 use crate::dialect::table::PathRule::{Stateful, Stateless, StatelessUnlessStored};
-use crate::dialect::table::{Choices, Dialect, Given, Phrase};
+use crate::dialect::table::{Choices, Dialect, Given, HintFormat, Phrase, Usage};
 
 /// OpenAI, and the many servers with a compatible API.
 pub(crate) static DIALECT: Dialect = Dialect {
@@ -12,46 +18,75 @@ pub(crate) static DIALECT: Dialect = Dialect {
     code_fields: &[&[], &["code"], &["type"]],
     text_fields: &[&[], &["message"], &["detail"]],
     codes: &[
-        ("insufficient_quota", Class::QuotaExhausted),
-        ("credit_balance_exhausted", Class::QuotaExhausted),
-        ("organization_spend_limit_exceeded", Class::QuotaExhausted),
-        ("project_spend_limit_exceeded", Class::QuotaExhausted),
-        ("organization_usage_limit_exceeded", Class::QuotaExhausted),
-        ("rate_limit_exceeded", Class::RateLimited),
-        ("server_is_overloaded", Class::Overloaded),
-        ("slow_down", Class::Overloaded),
-        ("context_length_exceeded", Class::ContextTooLong),
-        ("string_above_max_length", Class::ContextTooLong),
-        ("content_policy_violation", Class::ContentPolicy),
-        ("image_content_policy_violation", Class::ContentPolicy),
-        ("model_not_found", Class::ModelUnavailable),
-        ("model_not_available", Class::ModelUnavailable),
-        ("invalid_api_key", Class::Unauthorized),
-        ("invalid_request_error", Class::CallerFault),
-        ("invalid_prompt", Class::CallerFault),
-        ("empty_image_file", Class::CallerFault),
-        ("failed_to_download_image", Class::CallerFault),
-        ("image_file_not_found", Class::CallerFault),
-        ("image_file_too_large", Class::CallerFault),
-        ("image_parse_error", Class::CallerFault),
-        ("image_too_large", Class::CallerFault),
-        ("image_too_small", Class::CallerFault),
-        ("invalid_base64_image", Class::CallerFault),
-        ("invalid_image", Class::CallerFault),
-        ("invalid_image_format", Class::CallerFault),
-        ("invalid_image_mode", Class::CallerFault),
-        ("invalid_image_url", Class::CallerFault),
-        ("unsupported_image_media_type", Class::CallerFault),
+        (
+            Class::QuotaExhausted,
+            &[
+                "insufficient_quota",
+                "credit_balance_exhausted",
+                "organization_spend_limit_exceeded",
+                "project_spend_limit_exceeded",
+                "organization_usage_limit_exceeded",
+                "usage_limit_reached",
+                "usage_not_included",
+            ],
+        ),
+        (Class::RateLimited, &["rate_limit_exceeded"]),
+        (Class::Overloaded, &["server_is_overloaded", "slow_down"]),
+        (
+            Class::ContextTooLong,
+            &["context_length_exceeded", "string_above_max_length"],
+        ),
+        (
+            Class::ContentPolicy,
+            &["content_policy_violation", "image_content_policy_violation"],
+        ),
+        (
+            Class::ModelUnavailable,
+            &["model_not_found", "model_not_available"],
+        ),
+        (Class::Unauthorized, &["invalid_api_key"]),
+        (
+            Class::CallerFault,
+            &[
+                "invalid_request_error",
+                "invalid_prompt",
+                "empty_image_file",
+                "failed_to_download_image",
+                "image_file_not_found",
+                "image_file_too_large",
+                "image_parse_error",
+                "image_too_large",
+                "image_too_small",
+                "invalid_base64_image",
+                "invalid_image",
+                "invalid_image_format",
+                "invalid_image_mode",
+                "invalid_image_url",
+                "unsupported_image_media_type",
+            ],
+        ),
+    ],
+    hint_fields: &[
+        (&["resets_in_seconds"], HintFormat::Delay),
+        (&["resets_at"], HintFormat::Instant),
+        (&["retry_after"], HintFormat::Delay),
+        (&["retry_after_seconds"], HintFormat::Delay),
+        (&["retry_after_ms"], HintFormat::Millis),
     ],
     phrases: &[
+        Phrase::begins("too many requests", Given::ServerError, Class::RateLimited),
+        Phrase::begins("rate limit", Given::ServerError, Class::RateLimited),
         Phrase::contains("maximum context length", Class::ContextTooLong),
         Phrase::begins("the model ", Given::NotFound, Class::ModelUnavailable)
             .and_contains("does not exist"),
     ],
-    // Moonshot limits all models of an account together.
-    account_texts: &["your account "],
     events: &[
         ("error", Failed(&[])),
+        ("keepalive", Ping),
+        ("keep-alive", Ping),
+        ("keep_alive", Ping),
+        ("heartbeat", Ping),
+        ("response.keepalive", Ping),
         ("response.failed", Failed(&["response", "error"])),
         ("response.completed", Final),
         ("response.incomplete", Final),
@@ -62,19 +97,35 @@ pub(crate) static DIALECT: Dialect = Dialect {
         ("response.content_part.added", Preamble),
         ("response.*", Delta("delta")),
     ],
+    failing: &["error", "network_error"],
     choices: Some(Choices {
         list: "choices",
         reason: "finish_reason",
         shown: &[
-            &["delta", "content"],
-            &["delta", "tool_calls"],
-            &["delta", "function_call"],
-            &["delta", "reasoning"],
-            &["delta", "reasoning_content"],
-            &["delta", "refusal"],
-            &["delta", "audio"],
-            &["text"],
+            (
+                "delta",
+                &[
+                    "content",
+                    "tool_calls",
+                    "function_call",
+                    "reasoning",
+                    "reasoning_content",
+                    "refusal",
+                    "audio",
+                ],
+            ),
+            ("text", &[]),
         ],
+    }),
+    answers: &[
+        ("completions", &["choices"]),
+        ("embeddings", &["data"]),
+        ("responses", &["output"]),
+    ],
+    usage: Some(Usage {
+        field: "usage",
+        input: "prompt_tokens",
+        output: "completion_tokens",
     }),
     paths: &[
         ("chat/completions", Stateless),

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::dialect::dialects::DIALECTS;
+use crate::dialect::dialects::rows;
 use crate::dialect::table::PathRule;
 
 /// Returns the rule of a request, if a provider has one for its path below the request root.
@@ -12,12 +12,12 @@ pub(crate) fn path_rule(method: &Method, path: &str, stores: bool) -> Option<Pat
     let exact = path.strip_prefix('/').unwrap_or(path);
     let relative = exact.trim_start_matches('/');
     let applies = |row: &str, rule: PathRule| match rule {
+        PathRule::Stateless if row.starts_with('*') => post && exact.ends_with(&row[1..]),
         PathRule::Stateless => post && exact == row,
         PathRule::StatelessUnlessStored => post && !stores && exact == row,
         PathRule::Stateful => below(relative, row).is_some(),
     };
-    let mut rows = DIALECTS.iter().flat_map(|dialect| dialect.paths);
-    let row = rows.find(|&&(row, rule)| applies(row, rule))?;
+    let row = rows(|dialect| dialect.paths).find(|&&(row, rule)| applies(row, rule))?;
     Some(row.1)
 }
 

@@ -209,7 +209,7 @@ impl fmt::Debug for RequestText {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use http::header::{HeaderName, USER_AGENT};
     use http_body_util::Full;
@@ -219,11 +219,6 @@ pub(crate) mod tests {
     fn request(path: &str, body: &'static str) -> Request<RequestBody> {
         let body = RequestBody::new(AnyBody::new(Full::from(body)), 1024);
         Request::builder().uri(path).body(body).unwrap()
-    }
-
-    /// Returns the text of a request with this body.
-    pub(crate) fn text_of(body: &'static str) -> RequestText {
-        RequestText::of(&request("/v1/chat/completions", body))
     }
 
     const PHRASE: &str = "try again in 86400s";

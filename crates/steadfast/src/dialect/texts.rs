@@ -15,7 +15,7 @@ use crate::dialect::dialects::DIALECTS;
 pub fn dialect_texts() -> Vec<&'static str> {
     let mut texts = Vec::new();
     for dialect in DIALECTS {
-        texts.extend(dialect.codes.iter().map(|(code, _)| *code));
+        texts.extend(dialect.codes.iter().flat_map(|(_, codes)| *codes));
         texts.extend(dialect.account_texts);
         texts.extend(
             dialect

@@ -1,4 +1,8 @@
 //! Errors of vLLM. Other rows are in the table of OpenAI.
+//!
+//! ```json
+//! {"object": "error", "message": "The model `…` does not exist.", "type": "NotFoundError", "code": 404}
+//! ```
 
 use steadfast_core::Class;
 

@@ -3,18 +3,25 @@
 //! It yields the frames that were read for the verdict, and then the rest. Events of a stream are
 //! still read while they pass, because a stream may report a failure late.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use steadfast_core::BoxError;
-use steadfast_core::layer::{LateVerdict, ReadAhead};
+use steadfast_core::layer::{LateVerdict, ReadAhead, verdict_of_error};
+use steadfast_core::{BoxError, Classified};
 
+use crate::edge::settings::Settings;
 use crate::edge::stream::Stream;
 use crate::edge::timed::{Clock, TimedBody};
+
+/// The size that a frame counts beside its data. A server may send empty frames without end.
+pub(crate) const FRAME: usize = 64;
 
 /// The body of a response: the frames that were read ahead, and the rest with its limits.
 pub(crate) struct EdgeBody<B>
@@ -26,10 +33,35 @@ where
     watched: Option<Watched>,
 }
 
+/// The outcome of a read.
+type Item = Option<Result<Frame<Bytes>, BoxError>>;
+
 /// The state of a stream, which reads events while they pass.
 struct Watched {
     stream: Stream,
     late: LateVerdict,
+    settings: Arc<Settings>,
+}
+
+impl Watched {
+    /// Reports a break, and returns the error of the body, which names the endpoint and the reason.
+    ///
+    /// An error before the first visible token reports itself: the attempt has failed as a whole.
+    fn broke(&self, error: BoxError) -> BoxError {
+        if !self.stream.is_visible() {
+            return error;
+        }
+        let verdict = verdict_of_error(&error);
+        let reason = match Classified::find(&*error).and_then(Classified::reason) {
+            Some(reason) => reason.to_owned(),
+            None => verdict.class().to_string(),
+        };
+        let tokens = self.stream.tokens();
+        self.settings.stream_broke(&reason, tokens);
+        let endpoint = &self.settings.endpoint;
+        let text = format!("the stream of {endpoint} broke after {tokens} tokens: {reason}");
+        Classified::new(verdict, error).with_reason(&text).into()
+    }
 }
 
 impl<B> EdgeBody<B>
@@ -51,20 +83,53 @@ where
 
     /// Reads the frames that follow, and sets `late` at the first event that reports a failure.
     /// Pings and comments may fill `alive`.
-    pub(crate) fn watch(&mut self, stream: Stream, late: LateVerdict, alive: Duration) {
+    pub(crate) fn watch(
+        &mut self,
+        stream: Stream,
+        late: LateVerdict,
+        settings: Arc<Settings>,
+        alive: Duration,
+    ) {
         if let Some(verdict) = stream.failed() {
             late.set(verdict);
         }
-        self.watched = Some(Watched { stream, late });
+        self.watched = Some(Watched {
+            stream,
+            late,
+            settings,
+        });
         self.change_rest(|rest| rest.set_alive(alive));
     }
 
     /// Reads one frame ahead and keeps it.
-    pub(crate) fn poll_ahead(
+    fn poll_ahead(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<&Result<Frame<Bytes>, BoxError>>> {
         Pin::new(&mut self.ahead).poll_ahead(cx)
+    }
+
+    /// Returns the data of the frames that were read ahead.
+    pub(crate) fn read_ahead(&self) -> impl Iterator<Item = &Bytes> {
+        let frames = self.ahead.frames().flatten();
+        frames.filter_map(Frame::data_ref)
+    }
+
+    /// Reads one frame ahead. Returns its data, which is empty in trailers, or `Some(None)` for an
+    /// error.
+    pub(crate) async fn next_data(&mut self) -> Option<Option<Bytes>> {
+        poll_fn(|cx| self.poll_ahead(cx).map(|item| item.map(copy_data))).await
+    }
+
+    /// Returns the data that was read ahead. Only data of several frames is copied.
+    pub(crate) fn joined(&self) -> Cow<'_, [u8]> {
+        let mut frames = self.read_ahead().filter(|data| !data.is_empty());
+        let first = frames.next().map(|data| &data[..]).unwrap_or_default();
+        let mut all = Cow::Borrowed(first);
+        for data in frames {
+            all.to_mut().extend_from_slice(data);
+        }
+        all
     }
 
     /// Removes the error that was read ahead last.
@@ -78,35 +143,46 @@ where
         }
     }
 
-    /// Reads an item of the body. Returns the error to put behind the end of the connection: it is
-    /// in order, while the answer may be cut.
-    fn inspect(&mut self, item: Option<&Result<Frame<Bytes>, BoxError>>) -> Option<BoxError> {
-        let watched = self.watched.as_mut()?;
+    /// Reads an item of the body, and returns the item to pass on. The end of the connection can be in
+    /// order while the answer is cut: an error is put behind it.
+    fn inspect(&mut self, item: Item) -> Item {
+        let Some(watched) = &mut self.watched else {
+            return item;
+        };
         match item {
             Some(Ok(frame)) => {
-                watched.stream.read(frame.data_ref()?);
-                let moved = watched.stream.take_moved();
+                if let Some(data) = frame.data_ref() {
+                    watched.stream.read(data);
+                }
                 // The reader may stop at this frame.
                 if let Some(verdict) = watched.stream.failed() {
                     watched.late.set(verdict);
                 }
-                if moved {
+                if watched.stream.take_moved() {
                     self.change_rest(TimedBody::restart_alive);
                 }
-                None
+                Some(Ok(frame))
             }
-            Some(Err(_)) => {
+            Some(Err(error)) => {
+                let error = watched.broke(error);
                 self.watched = None;
-                None
+                Some(Err(error))
             }
             None => {
                 watched.stream.finish();
                 let broken = watched.stream.broken();
+                let broken = broken.map(|broken| Err(watched.broke(broken.into())));
                 self.watched = None;
-                broken.map(Into::into)
+                broken
             }
         }
     }
+}
+
+/// Returns the data of a frame, or `None` for an error.
+fn copy_data(item: &Result<Frame<Bytes>, BoxError>) -> Option<Bytes> {
+    let frame = item.as_ref().ok()?;
+    Some(frame.data_ref().cloned().unwrap_or_default())
 }
 
 impl<B> Body for EdgeBody<B>
@@ -127,10 +203,7 @@ where
         if inspected {
             return Poll::Ready(item);
         }
-        match self.inspect(item.as_ref()) {
-            Some(broken) => Poll::Ready(Some(Err(broken))),
-            None => Poll::Ready(item),
-        }
+        Poll::Ready(self.inspect(item))
     }
 
     fn is_end_stream(&self) -> bool {

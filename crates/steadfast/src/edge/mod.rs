@@ -1,19 +1,30 @@
 //! The layer next to the client: it bounds the time of an attempt, classifies the response, and
 //! inserts the verdict into the extensions for all layers above.
 
+mod asked;
 mod attempt;
 mod body;
 #[cfg(feature = "hyper-errors")]
 mod hyper_error;
 mod limits;
+mod preamble;
 mod service;
+mod settings;
 mod sse;
 mod stream;
 mod timed;
 mod transport;
 mod unexpected;
+mod whole;
 
+#[cfg(all(test, feature = "client"))]
+pub(crate) use self::asked::Asked;
+#[cfg(all(test, feature = "client"))]
+pub(crate) use self::attempt::attempt;
+#[cfg(all(test, feature = "client"))]
+pub(crate) use self::limits::Limits;
 pub(crate) use self::service::EdgeLayer;
+pub(crate) use self::settings::Settings;
 pub use self::stream::StreamBroken;
 #[cfg(all(test, feature = "client"))]
 pub(crate) use self::transport::classified;

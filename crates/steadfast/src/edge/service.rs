@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,23 +13,23 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::body::RequestBody;
-use crate::dialect::RequestText;
+use crate::edge::asked::Asked;
 use crate::edge::attempt::attempt;
 use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
-use crate::timeouts::Timeouts;
+use crate::edge::settings::Settings;
 
 /// Applies [`Edge`] to the client of one endpoint.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct EdgeLayer {
-    pub(crate) timeouts: Timeouts,
+    pub(crate) settings: Arc<Settings>,
 }
 
 /// Bounds the time of attempts, and classifies their responses.
 #[derive(Clone, Debug)]
 pub(crate) struct Edge<S> {
     inner: S,
-    timeouts: Timeouts,
+    settings: Arc<Settings>,
 }
 
 impl<S> Layer<S> for EdgeLayer {
@@ -37,7 +38,7 @@ impl<S> Layer<S> for EdgeLayer {
     fn layer(&self, inner: S) -> Edge<S> {
         Edge {
             inner,
-            timeouts: self.timeouts,
+            settings: self.settings.clone(),
         }
     }
 }
@@ -60,8 +61,8 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let limits = Limits::new(&self.timeouts, request.extensions());
-        let text = RequestText::of(&request);
-        Box::pin(attempt(self.inner.call(request), limits, text))
+        let limits = Limits::new(&self.settings.timeouts, request.extensions());
+        let asked = Asked::of(&request, self.settings.clone());
+        Box::pin(attempt(self.inner.call(request), limits, asked))
     }
 }

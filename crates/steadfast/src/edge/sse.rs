@@ -1,20 +1,30 @@
 //! Server-sent events, read from the chunks of a body as they come.
 
+use memchr::memchr2;
+
 /// Longer events pass unread.
 const MAX_EVENT: usize = 64 * 1024;
+
+/// The memory that is kept between two events. A stream may last for minutes.
+const KEPT: usize = 1024;
 
 /// Some servers send this before the first event.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Splits a stream of bytes into the data of its events.
+/// Splits a stream of bytes into its events.
 ///
-/// Lines and fields follow the WHATWG rules. `id`, `retry` and comments are dropped. So is the name
-/// of an event: all providers repeat it in the data.
+/// Lines and fields follow the WHATWG rules. `id`, `retry` and comments are dropped. A field `error`
+/// is no part of these rules, but some servers report an error in it.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
+    /// The part of a line that has come.
     line: Vec<u8>,
+    /// The field `event`, and the lines of `data` or `error`.
+    name: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
+    has_error: bool,
+    /// The last line end was a carriage return, so a line feed may belong to it.
     after_cr: bool,
     /// The line, or the event, exceeds [`MAX_EVENT`].
     long_line: bool,
@@ -22,17 +32,20 @@ pub(crate) struct Events {
     begun: bool,
 }
 
-/// The data of an event.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Data<'a> {
-    Whole(&'a [u8]),
+pub(crate) enum SseEvent<'a> {
+    /// The name of an event, which may be empty, and its data.
+    Whole { name: &'a [u8], data: &'a [u8] },
+    /// The data of an event with a field `error`.
+    Error(&'a [u8]),
     /// The event exceeds [`MAX_EVENT`].
     TooLong,
 }
 
 impl Events {
-    /// Reads a chunk, and calls `found` with the data of each event that it completes.
-    pub(crate) fn read(&mut self, chunk: &[u8], mut found: impl FnMut(Data<'_>)) {
+    /// Reads a chunk, and calls `found` with each event that it completes.
+    pub(crate) fn read(&mut self, chunk: &[u8], mut found: impl FnMut(SseEvent<'_>)) {
         let mut rest = chunk;
         while let Some(&first) = rest.first() {
             // The second half of a line end.
@@ -40,67 +53,103 @@ impl Events {
                 rest = &rest[1..];
                 continue;
             }
-            let Some(end) = rest.iter().position(is_line_end) else {
+            let Some(end) = memchr2(b'\n', b'\r', rest) else {
                 self.extend(rest);
                 return;
             };
-            self.extend(&rest[..end]);
             self.after_cr = rest[end] == b'\r';
-            self.end_line(&mut found);
+            if self.line.is_empty() && !self.long_line && end <= self.room() {
+                self.read_line(&rest[..end], &mut found);
+            } else {
+                self.extend(&rest[..end]);
+                self.end_line(&mut found);
+            }
             rest = &rest[end + 1..];
         }
     }
 
     /// Ends the stream. An event without its blank line counts: some servers omit it.
-    pub(crate) fn finish(&mut self, mut found: impl FnMut(Data<'_>)) {
+    pub(crate) fn finish(&mut self, mut found: impl FnMut(SseEvent<'_>)) {
         self.end_line(&mut found);
         self.end_event(&mut found);
     }
 
+    /// The bytes that the present event may still have.
+    fn room(&self) -> usize {
+        MAX_EVENT.saturating_sub(self.line.len() + self.data.len() + self.name.len())
+    }
+
+    /// Adds a part of a line. Text beyond the bound is dropped.
     fn extend(&mut self, text: &[u8]) {
-        let room = MAX_EVENT.saturating_sub(self.line.len() + self.data.len());
+        let room = self.room();
         self.line.extend_from_slice(&text[..text.len().min(room)]);
         self.long_line |= text.len() > room;
     }
 
-    fn end_line(&mut self, found: &mut impl FnMut(Data<'_>)) {
-        if !std::mem::replace(&mut self.begun, true) && self.line.starts_with(BYTE_ORDER_MARK) {
-            self.line.drain(..BYTE_ORDER_MARK.len());
+    /// Reads the line that has come in parts.
+    fn end_line(&mut self, found: &mut impl FnMut(SseEvent<'_>)) {
+        let mut line = std::mem::take(&mut self.line);
+        self.read_line(&line, found);
+        line.clear();
+        self.line = line;
+    }
+
+    /// Reads a whole line: a field, a comment, or the end of the event.
+    fn read_line(&mut self, line: &[u8], found: &mut impl FnMut(SseEvent<'_>)) {
+        let mut line = line;
+        if !std::mem::replace(&mut self.begun, true) {
+            line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         }
         let long = std::mem::take(&mut self.long_line);
         self.long_event |= long;
-        if self.line.is_empty() && !long {
+        if line.is_empty() && !long {
             self.end_event(found);
             return;
         }
-        let value = match self.line.strip_prefix(b"data:") {
-            Some(value) => Some(value.strip_prefix(b" ").unwrap_or(value)),
-            None if self.line == b"data" => Some(&[][..]),
-            None => None,
+        let (field, value) = match line.iter().position(|&byte| byte == b':') {
+            Some(colon) => (&line[..colon], &line[colon + 1..]),
+            None => (line, &[][..]),
         };
-        if let Some(value) = value {
-            if self.has_data {
-                self.data.push(b'\n');
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"event" => {
+                self.name.clear();
+                self.name.extend_from_slice(value);
             }
-            self.has_data = true;
-            self.data.extend_from_slice(value);
+            b"data" => self.add_data(value),
+            b"error" => {
+                self.has_error = true;
+                self.add_data(value);
+            }
+            _ => {}
         }
-        self.line.clear();
     }
 
-    fn end_event(&mut self, found: &mut impl FnMut(Data<'_>)) {
+    /// Adds a line of data. The line ends between lines belong to the data.
+    fn add_data(&mut self, value: &[u8]) {
+        if self.has_data {
+            self.data.push(b'\n');
+        }
+        self.has_data = true;
+        self.data.extend_from_slice(value);
+    }
+
+    /// Ends the event. An event without data is dropped, as the rules require.
+    fn end_event(&mut self, found: &mut impl FnMut(SseEvent<'_>)) {
+        let (name, data) = (&*self.name, &*self.data);
         if std::mem::take(&mut self.long_event) {
-            found(Data::TooLong);
+            found(SseEvent::TooLong);
+        } else if self.has_error {
+            found(SseEvent::Error(data));
         } else if self.has_data {
-            found(Data::Whole(&self.data));
+            found(SseEvent::Whole { name, data });
         }
-        self.data.clear();
-        self.has_data = false;
+        for part in [&mut self.line, &mut self.name, &mut self.data] {
+            part.clear();
+            part.shrink_to(KEPT);
+        }
+        (self.has_data, self.has_error) = (false, false);
     }
-}
-
-fn is_line_end(byte: &u8) -> bool {
-    matches!(byte, b'\n' | b'\r')
 }
 
 #[cfg(test)]
@@ -108,10 +157,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn text(data: Data<'_>) -> String {
-        match data {
-            Data::Whole(data) => String::from_utf8_lossy(data).into_owned(),
-            Data::TooLong => "(too long)".to_owned(),
+    fn text(event: SseEvent<'_>) -> String {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        match event {
+            SseEvent::Whole { name: b"", data } => text(data),
+            SseEvent::Whole { name, data } => format!("{}|{}", text(name), text(data)),
+            SseEvent::Error(data) => format!("(error) {}", text(data)),
+            SseEvent::TooLong => "(too long)".to_owned(),
         }
     }
 
@@ -130,7 +182,13 @@ mod tests {
             ("data: a\n\n", &["a"][..]),
             ("data:a\r\n\r\n", &["a"]),
             ("data: a\r\rdata: b\r\r", &["a", "b"]),
-            ("event: error\ndata: {}\nid: 7\n\n", &["{}"]),
+            ("event: error\ndata: {}\nid: 7\n\n", &["error|{}"]),
+            ("event:a\nevent: b\ndata: c\n\ndata: d\n\n", &["b|c", "d"]),
+            ("event: a\n\ndata: b\n\n", &["b"]),
+            ("retry: 10\nid\ndata: a\n\n", &["a"]),
+            ("error: {}\n\n", &["(error) {}"]),
+            ("error\n\n", &["(error) "]),
+            ("errors: {}\n\n", &[]),
             ("data: a\ndata: b\n\n", &["a\nb"]),
             ("data:  a\n\n", &[" a"]),
             (": keep-alive\n\n\n\n", &[]),
@@ -165,11 +223,14 @@ mod tests {
             events.read(&chunk, |_| panic!("it has no end"));
         }
         assert!(events.line.len() + events.data.len() <= MAX_EVENT);
+        assert!(events.line.capacity() <= 2 * MAX_EVENT);
         let mut found = Vec::new();
         events.read(b"\nmore: of it\ndata: b\n\ndata: a\n\n", |data| {
             found.push(text(data));
         });
         assert_eq!(found, ["(too long)", "a"], "the next one is read again");
+        let kept = [&events.line, &events.data].map(Vec::capacity);
+        assert!(kept.iter().all(|kept| *kept <= KEPT), "{kept:?}");
     }
 
     proptest! {

@@ -6,8 +6,8 @@ use std::fmt;
 
 use steadfast_core::{Class, Classified, Verdict};
 
-use crate::dialect::{EventKind, RequestText};
-use crate::edge::sse::{Data, Events};
+use crate::dialect::{Context, EventKind, RequestText};
+use crate::edge::sse::{Events, SseEvent};
 
 /// A stream of events, and the state that its events have led to.
 #[derive(Debug, Default)]
@@ -18,9 +18,14 @@ pub(crate) struct Stream {
 
 #[derive(Debug, Default)]
 struct StreamState {
-    /// The text of the request, until a visible token has come.
-    request: RequestText,
+    /// The request and the rules. Its text is dropped once a visible token has come.
+    context: Context,
+    /// Whether the dialects have all events of such an answer. Otherwise an unknown event is not held
+    /// back.
+    known: bool,
     events: usize,
+    /// The visible events so far, each with about one token.
+    tokens: u64,
     /// The stream had an event of a dialect that marks the end of an answer.
     dialect: bool,
     /// An event was too long to be read. It may have been the end.
@@ -28,7 +33,10 @@ struct StreamState {
     /// The stream had an event other than a ping since the last `take_moved`.
     moved: bool,
     visible: bool,
+    /// The answer has ended.
     finished: bool,
+    /// The stream has ended by `[DONE]`.
+    done: bool,
     /// The choices that have begun, and the choices that have ended, with a bit for each.
     begun: u64,
     ended: u64,
@@ -46,28 +54,43 @@ pub enum StreamBroken {
 }
 
 impl Stream {
-    /// Creates the state of an answer to a request with this text.
-    pub(crate) fn new(request: RequestText) -> Self {
+    /// Creates the state of an answer. If `known` holds, unknown events are a part of the preamble.
+    pub(crate) fn new(context: Context, known: bool) -> Self {
         let mut stream = Self::default();
-        stream.state.request = request;
+        stream.state.context = context;
+        stream.state.known = known;
         stream
     }
 
     /// Reads a chunk of the body.
     pub(crate) fn read(&mut self, chunk: &[u8]) {
         let state = &mut self.state;
-        self.events.read(chunk, |data| state.learn(data));
+        self.events.read(chunk, |event| state.learn(event));
     }
 
     /// Reads the end of the body.
     pub(crate) fn finish(&mut self) {
         let state = &mut self.state;
-        self.events.finish(|data| {
-            // A part of an event shows nothing.
-            if let Data::Whole(b"[DONE]") = data {
-                state.learn(data);
+        self.events.finish(|event| {
+            // A part of an event shows nothing. A part of an error is an error.
+            if let SseEvent::Whole {
+                data: b"[DONE]", ..
+            }
+            | SseEvent::Error(_) = event
+            {
+                state.learn(event);
             }
         });
+    }
+
+    /// Returns the request, and the rules of the endpoint.
+    pub(crate) fn context(&self) -> &Context {
+        &self.state.context
+    }
+
+    /// Returns the number of visible events so far.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.state.tokens
     }
 
     /// Returns the number of events so far.
@@ -78,6 +101,11 @@ impl Stream {
     /// Returns whether an event other than a ping has come since the last call.
     pub(crate) fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.state.moved)
+    }
+
+    /// Returns whether the stream has ended by `[DONE]`.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.done
     }
 
     /// Returns whether a visible token has come.
@@ -96,7 +124,8 @@ impl Stream {
     pub(crate) fn broken(&self) -> Option<Classified> {
         let state = &self.state;
         if let Some(verdict) = state.failed {
-            return Some(Classified::new(verdict, StreamBroken::ErrorEvent));
+            let broken = StreamBroken::ErrorEvent;
+            return Some(Classified::new(verdict, broken).with_reason(&broken.to_string()));
         }
         let choices = state.begun != 0 && state.begun == state.ended;
         let truncated = state.dialect && !state.finished && !choices && !state.unsure;
@@ -105,40 +134,49 @@ impl Stream {
 }
 
 impl StreamState {
-    fn learn(&mut self, data: Data<'_>) {
+    fn learn(&mut self, event: SseEvent<'_>) {
         // Some relays end a stream in order after its error. The error still counts.
         if self.failed.is_some() {
             return;
         }
         self.events += 1;
-        let kind = match data {
-            Data::Whole(data) => EventKind::of(data, &self.request),
-            Data::TooLong => {
+        let kind = match event {
+            SseEvent::Whole { name, data } => EventKind::of(name, data, &self.context),
+            SseEvent::Error(data) => EventKind::failed(data, &self.context),
+            SseEvent::TooLong => {
                 self.unsure = true;
                 EventKind::Unknown
             }
         };
         self.dialect |= kind != EventKind::Unknown;
         self.moved |= kind != EventKind::Ping;
+        let visible = self.is_visible(kind);
+        self.tokens += u64::from(visible);
+        self.visible |= visible;
         match kind {
-            EventKind::Ping | EventKind::Preamble => {}
-            // An unknown event is not held back.
-            EventKind::Visible | EventKind::Unknown => self.visible = true,
-            EventKind::Choices {
-                begun,
-                ended,
-                visible,
-            } => {
+            EventKind::Choices { begun, ended, .. } => {
                 self.begun |= begun;
                 self.ended |= ended;
-                self.visible |= visible || ended != 0;
             }
-            EventKind::Final => (self.visible, self.finished) = (true, true),
+            EventKind::Final => self.finished = true,
+            EventKind::Done => (self.finished, self.done) = (true, true),
             EventKind::Failed(verdict) => self.failed = Some(verdict),
+            _ => {}
         }
         if self.visible {
             // A stream may last for minutes, and a request may be large.
-            self.request = RequestText::default();
+            self.context.text = RequestText::default();
+        }
+    }
+
+    /// Returns whether the reader sees a part of the answer, or its end, in an event.
+    fn is_visible(&self, kind: EventKind) -> bool {
+        match kind {
+            EventKind::Visible | EventKind::Final => true,
+            EventKind::Choices { ended, visible, .. } => visible || ended != 0,
+            // Of a long event, nothing is known. It may be an answer in one piece.
+            EventKind::Unknown => !self.known || self.unsure,
+            _ => false,
         }
     }
 }

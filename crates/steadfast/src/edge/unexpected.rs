@@ -24,6 +24,7 @@ impl Unexpected {
         (known && status.is_redirection()).then_some(Self::Redirect(status))
     }
 
+    /// Returns the error of the attempt, with the verdict of a failed endpoint.
     pub(crate) fn classified(self) -> Classified {
         let verdict = Verdict::new(Class::ServerError);
         Classified::new(verdict, self).with_reason(&self.to_string())

@@ -8,7 +8,7 @@ use steadfast_breaker::CircuitOpen;
 use steadfast_core::layer::verdict_of;
 use steadfast_core::{Classified, Verdict};
 
-use crate::dialect::{RequestText, refine};
+use crate::dialect::{Context, refine};
 
 fn header(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(RETRY_AFTER)?;
@@ -97,8 +97,8 @@ async fn response_has_class_of_error_for_another_stack() {
             let (status, headers) = (response.status(), response.headers().clone());
             let verdict = verdict_of(Ok(&response));
             let body = body_of(response).await;
-            let request = RequestText::default();
-            let verdict = refine(verdict, (status, &headers), &body, &request);
+            let request = Context::default();
+            let verdict = refine(verdict, (status, &headers), &body, &request, true);
             assert_eq!(verdict.class(), class);
             assert_eq!(verdict.hint(), Some(Duration::from_secs(5)), "{class}");
         }

@@ -1,5 +1,6 @@
 //! Behaviour of the stack that its callers see.
 
+mod answers;
 mod classification;
 #[cfg(feature = "hyper-errors")]
 mod client_errors;
@@ -8,4 +9,5 @@ mod endpoints;
 mod extensions;
 mod limit_keys;
 mod request_root;
+mod rules;
 mod support;

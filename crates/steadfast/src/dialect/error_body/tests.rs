@@ -1,17 +1,18 @@
 use super::*;
-use crate::dialect::request_text::tests::text_of;
+use crate::dialect::context::tests::context_of;
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 use steadfast_core::{Classify, DefaultClassifier, Head};
 
 fn verdict(status: u16, headers: &HeaderMap, body: &str) -> Verdict {
-    verdict_after(&text_of("{}"), status, headers, body)
+    verdict_after(&context_of("{}"), status, headers, body)
 }
 
 /// Returns the verdict on an error that answers a request with this text.
-fn verdict_after(request: &RequestText, status: u16, headers: &HeaderMap, body: &str) -> Verdict {
+fn verdict_after(request: &Context, status: u16, headers: &HeaderMap, body: &str) -> Verdict {
     let status = StatusCode::from_u16(status).unwrap();
     let verdict = DefaultClassifier.classify(Ok(Head::new(status, headers)));
-    refine(verdict, (status, headers), body.as_bytes(), request)
+    refine(verdict, (status, headers), body.as_bytes(), request, true)
 }
 
 /// The error bodies in the facts about providers.
@@ -351,7 +352,7 @@ fn text_of_the_request_is_no_evidence() {
         ),
     ];
     for (status, request, body, class) in attacks {
-        for request in [text_of(request), RequestText::default()] {
+        for request in [context_of(request), Context::default()] {
             let verdict = verdict_after(&request, status, &HeaderMap::new(), body);
             assert_eq!(verdict.class(), class, "{body}");
             assert_eq!(verdict.hint(), None, "{body}");
@@ -395,7 +396,7 @@ fn verdict_marks_text_and_has_scope_of_body() {
             400,
             r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}"#,
             true,
-            Scope::Endpoint,
+            Scope::Request,
         ),
         (
             404,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::dialect::request_text::tests::text_of;
+use crate::dialect::context::tests::context_of;
 use steadfast_core::Class;
 
 const fn choices(begun: u64, ended: u64, visible: bool) -> EventKind {
@@ -50,8 +50,8 @@ fn event_maps_to_kind() {
             r#"{"choices":[{"index":2,"delta":{"content":"Hi"},"finish_reason":"null"}]}"#,
             choices(4, 0, true),
         ),
-        ("[DONE]", EventKind::Final),
-        (" [DONE] ", EventKind::Final),
+        ("[DONE]", EventKind::Done),
+        (" [DONE] ", EventKind::Done),
         // OpenAI's responses.
         (
             r#"{"type":"response.created","response":{"error":null}}"#,
@@ -110,7 +110,7 @@ fn event_maps_to_kind() {
         ("[]", EventKind::Unknown),
     ] {
         assert_eq!(
-            EventKind::of(data.as_bytes(), &text_of("{}")),
+            EventKind::of(b"", data.as_bytes(), &context_of("{}")),
             expected,
             "{data}"
         );
@@ -196,7 +196,7 @@ fn error_event_of_each_dialect_maps_to_class() {
             Class::ServerError,
         ),
     ] {
-        match EventKind::of(data.as_bytes(), &text_of("{}")) {
+        match EventKind::of(b"", data.as_bytes(), &context_of("{}")) {
             EventKind::Failed(verdict) => assert_eq!(verdict.class(), class, "{dialect}"),
             other => panic!("{dialect}: {other:?}"),
         }

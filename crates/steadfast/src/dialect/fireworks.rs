@@ -1,0 +1,21 @@
+//! Errors of Fireworks. Other rows are in the table of OpenAI.
+//!
+//! ```json
+//! {"error": {"code": "PRECONDITION_FAILED", "message": "Account … is suspended, possibly due to reaching
+//!            the monthly spending limit or failure to pay past invoices."}}
+//! ```
+
+use steadfast_core::Class;
+
+use crate::dialect::table::{Dialect, Given, Phrase};
+
+/// Fireworks. The status of a suspended account is `412`.
+pub(crate) static DIALECT: Dialect = Dialect {
+    phrases: &[
+        Phrase::begins("account ", Given::CallerFault, Class::QuotaExhausted)
+            .and_contains("is suspended")
+            .with_statuses(&[412]),
+        Phrase::begins("model not found", Given::NotFound, Class::ModelUnavailable),
+    ],
+    ..Dialect::NONE
+};

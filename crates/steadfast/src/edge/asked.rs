@@ -1,0 +1,42 @@
+//! The request of an attempt.
+//!
+//! The answer of an endpoint is judged by the operation of its request, and by the rules of the endpoint.
+
+use std::sync::Arc;
+
+use http::{Method, Request};
+
+use crate::answers::Answers;
+use crate::body::RequestBody;
+use crate::dialect::{Context, RequestText, Shape, answer_shape};
+use crate::edge::settings::Settings;
+
+/// The request of an attempt, as far as its answer depends on it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The text of the request, and the rules of the endpoint.
+    pub(crate) context: Context,
+    /// The shape of its whole answers, if a dialect has one.
+    pub(crate) shape: Option<Shape>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+impl Asked {
+    /// Reads a request as it is sent to the endpoint.
+    pub(crate) fn of(request: &Request<RequestBody>, settings: Arc<Settings>) -> Self {
+        let post = request.method() == Method::POST;
+        Self {
+            shape: post.then(|| answer_shape(request.uri().path())).flatten(),
+            context: Context {
+                text: RequestText::of(request),
+                rules: settings.rules.clone(),
+            },
+            settings,
+        }
+    }
+
+    /// Returns whether whole answers are checked.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.settings.answers == Answers::Checked
+    }
+}

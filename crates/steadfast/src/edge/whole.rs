@@ -1,0 +1,80 @@
+//! A whole answer, which is read to its end and checked.
+//!
+//! A `200` is a claim. A login page, a lost connection and an error in the format of an answer become
+//! failures of the endpoint, as long as nothing has reached the caller.
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use steadfast_core::BoxError;
+
+use crate::dialect::{Shape, judge};
+use crate::edge::asked::Asked;
+use crate::edge::body::{EdgeBody, FRAME};
+use crate::edge::limits::Limits;
+use crate::edge::preamble::read_preamble;
+
+/// A larger answer is passed on unread.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// Reads an answer to its end, and checks its shape.
+///
+/// An answer that breaks is an error. An answer of another shape is passed on with the verdict of a
+/// failure, so that another endpoint can serve the request.
+pub(super) async fn read_whole<B>(
+    mut response: Response<EdgeBody<B>>,
+    limits: &Limits,
+    asked: Asked,
+    shape: Shape,
+) -> Result<Response<EdgeBody<B>>, BoxError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let body = response.body_mut();
+    let mut size = 0;
+    let mut begun = false;
+    loop {
+        match body.next_data().await {
+            Some(Some(data)) => {
+                // Some servers send a stream with another content type, or with none.
+                if !begun && limits.streaming && looks_like_events(&data) {
+                    return read_preamble(response, limits, asked).await;
+                }
+                begun |= !data.is_empty();
+                size += FRAME + data.len();
+                if size > MAX_ANSWER {
+                    return Ok(response);
+                }
+            }
+            Some(None) => return Err(body.take_error().expect("the item read last is an error")),
+            None => break,
+        }
+    }
+    let text = response.body().joined();
+    let verdict = match judge(&text, shape, &asked.context) {
+        Ok(usage) => {
+            if let Some(counts) = usage {
+                asked.settings.usage.record(counts.input, counts.output);
+            }
+            let head = (response.status(), response.headers());
+            asked.context.by_rule_on_success(head, &text)
+        }
+        Err(verdict) => Some(verdict),
+    };
+    drop(text);
+    if let Some(verdict) = verdict {
+        let verdict = asked.context.text.mark(verdict);
+        response.extensions_mut().insert(verdict);
+    }
+    Ok(response)
+}
+
+/// Returns whether an answer begins as a stream of events does. JSON begins with none of these.
+fn looks_like_events(data: &[u8]) -> bool {
+    const STARTS: [&[u8]; 6] = [b"data:", b"event:", b"id:", b"retry:", b"error:", b":"];
+    let data = data.strip_prefix("\u{feff}".as_bytes()).unwrap_or(data);
+    STARTS
+        .iter()
+        .any(|start| data.trim_ascii_start().starts_with(start))
+}
