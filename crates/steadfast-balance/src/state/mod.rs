@@ -338,10 +338,11 @@ fn is_rejection(verdict: Verdict, status: Option<StatusCode>) -> bool {
 /// Returns whether the status permits a text to report a spent quota.
 ///
 /// A caller may choose the words of a message, and the other statuses concern one request. A text is
-/// evidence for a `403`, a `503` or a broken stream only beside a code that names a limit.
+/// evidence for a `403`, a `503` or a broken stream only beside a code that names a limit. Relays send a
+/// spent quota as `500`, and Fireworks sends a suspended account as `412`.
 fn names_limit(status: Option<StatusCode>) -> bool {
     let number = status.map(|status| status.as_u16());
-    number.is_none_or(|number| matches!(number, 402 | 403 | 429 | 498 | 503 | 529))
+    number.is_none_or(|number| matches!(number, 402 | 403 | 412 | 429 | 498 | 500 | 503 | 529))
 }
 
 /// Returns the states that a verdict concerns.

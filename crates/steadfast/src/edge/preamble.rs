@@ -71,7 +71,6 @@ where
         Start::Failed(verdict) => {
             // If no other endpoint serves the request, the caller gets this response unmodified.
             body.set_clock(Clock::Until(limits.total));
-            let verdict = stream.context().text.mark(verdict);
             response.extensions_mut().insert(verdict);
         }
         Start::Pending | Start::Begun => {
@@ -118,7 +117,7 @@ where
         let text = body.joined();
         if text.trim_ascii_start().starts_with(b"{") {
             if let Err(verdict) = judge(&text, &[], stream.context()) {
-                return Start::Failed(verdict);
+                return Start::Failed(stream.context().text.mark(verdict));
             }
         }
     }

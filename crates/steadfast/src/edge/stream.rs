@@ -117,7 +117,7 @@ impl Stream {
     pub(crate) fn failed(&self) -> Option<Verdict> {
         self.state
             .failed
-            .map(|verdict| self.state.request.mark(verdict))
+            .map(|verdict| self.state.context.text.mark(verdict))
     }
 
     /// Returns the error of a stream that ends here, if its answer is incomplete.
