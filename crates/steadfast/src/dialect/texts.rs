@@ -17,12 +17,8 @@ pub fn dialect_texts() -> Vec<&'static str> {
     for dialect in DIALECTS {
         texts.extend(dialect.codes.iter().flat_map(|(_, codes)| *codes));
         texts.extend(dialect.account_texts);
-        texts.extend(
-            dialect
-                .phrases
-                .iter()
-                .flat_map(|row| [row.begins, row.contains]),
-        );
+        let phrases = dialect.phrases.iter();
+        texts.extend(phrases.flat_map(|row| [row.begins, row.contains]));
         if let Some(details) = &dialect.details {
             texts.extend([details.daily, details.daily_code]);
         }
