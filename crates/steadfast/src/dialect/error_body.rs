@@ -298,7 +298,13 @@ impl Proof {
 fn concerns_others(class: Class) -> bool {
     matches!(
         class,
-        Class::QuotaExhausted | Class::RateLimited | Class::Overloaded | Class::Unauthorized
+        Class::QuotaExhausted
+            | Class::RateLimited
+            | Class::Overloaded
+            | Class::Unauthorized
+            | Class::Connect
+            | Class::Timeout
+            | Class::ServerError
     )
 }
 
