@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request};
 use serde_json::Value;
@@ -51,6 +52,10 @@ impl RequestText {
     /// The cost is a few reference counts, and a search for spaces in the headers. Nothing is copied.
     pub(crate) fn of(request: &Request<RequestBody>) -> Self {
         let parts = || {
+            // The words of an encoded body are unknown.
+            if is_encoded(request.headers()) {
+                return None;
+            }
             Some(Parts {
                 path: request.uri().path_and_query().cloned(),
                 headers: wordy(request.headers())?,
@@ -138,6 +143,13 @@ impl Parts {
     }
 }
 
+/// Returns whether a body has an encoding such as gzip, so that its text cannot be read.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 /// Returns the values with a space, or `None` if there are too many.
 fn wordy(headers: &HeaderMap) -> Option<[Option<HeaderValue>; HEADERS]> {
     let mut kept = [const { None }; HEADERS];
@@ -222,6 +234,20 @@ mod tests {
     }
 
     const PHRASE: &str = "try again in 86400s";
+
+    /// A server reads the compressed words, and may repeat them.
+    #[test]
+    fn encoded_body_counts_as_unknown_text() {
+        let mut request = request("/v1", "");
+        let encoding = |request: &mut Request<RequestBody>, value| {
+            let value = HeaderValue::from_static(value);
+            request.headers_mut().insert(CONTENT_ENCODING, value);
+        };
+        encoding(&mut request, "identity");
+        assert!(!RequestText::of(&request).may_contain(PHRASE));
+        encoding(&mut request, "zstd");
+        assert!(RequestText::of(&request).may_contain(PHRASE));
+    }
 
     #[test]
     fn every_part_of_a_request_counts_as_its_text() {

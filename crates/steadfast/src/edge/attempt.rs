@@ -7,14 +7,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response};
 use http_body::Body;
 use steadfast_core::layer::verdict_of;
 use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, Verdict};
 use tokio::time::{Instant, timeout_at};
 
-use crate::dialect::refine;
+use crate::dialect::{is_encoded, refine};
 use crate::edge::asked::Asked;
 use crate::edge::body::{EdgeBody, FRAME};
 use crate::edge::limits::Limits;
@@ -123,18 +123,13 @@ where
         }
     }
     let head = (response.status(), response.headers());
-    let verdict = refine(verdict, head, &text, &asked.context, asked.shape.is_some());
+    // An encoded body looks like no JSON. It is not the page of a proxy for that.
+    let is_api = asked.shape.is_some() && !is_encoded(response.headers());
+    let verdict = refine(verdict, head, &text, &asked.context, is_api);
     response
         .extensions_mut()
         .insert(asked.context.text.mark(verdict));
     response
-}
-
-/// Whether the body has an encoding such as gzip, in which events cannot be read.
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn has_events(headers: &HeaderMap) -> bool {
