@@ -51,23 +51,8 @@ impl RequestText {
     ///
     /// The cost is a few reference counts, and a search for spaces in the headers. Nothing is copied.
     pub(crate) fn of(request: &Request<RequestBody>) -> Self {
-        let parts = || {
-            // The words of an encoded body are unknown.
-            if is_encoded(request.headers()) {
-                return None;
-            }
-            Some(Parts {
-                path: request.uri().path_and_query().cloned(),
-                headers: wordy(request.headers())?,
-                body: request
-                    .body()
-                    .data()
-                    .filter(|data| data.len() <= MAX_BODY)?
-                    .clone(),
-            })
-        };
         Self {
-            parts: parts(),
+            parts: Parts::of(request),
             words: OnceLock::new(),
         }
     }
@@ -117,6 +102,20 @@ impl RequestText {
 }
 
 impl Parts {
+    /// Keeps the parts of a request, or `None` if one of them is unknown.
+    fn of(request: &Request<RequestBody>) -> Option<Self> {
+        // The words of an encoded body are unknown.
+        if is_encoded(request.headers()) {
+            return None;
+        }
+        let body = request.body().data();
+        Some(Self {
+            path: request.uri().path_and_query().cloned(),
+            headers: wordy(request.headers())?,
+            body: body.filter(|data| data.len() <= MAX_BODY)?.clone(),
+        })
+    }
+
     /// Returns the digest of the target and of the body.
     fn digest(&self) -> u64 {
         let target = self.path.as_ref().map_or("", PathAndQuery::as_str);
