@@ -18,7 +18,7 @@ use crate::state::EndpointState;
 
 /// The shortest time after which an unanswered attempt raises doubt. Many APIs answer sooner, and a doubt
 /// without cause costs little.
-const SHORTEST: Duration = Duration::from_millis(50);
+pub(crate) const SHORTEST_SILENCE: Duration = Duration::from_millis(50);
 /// The factor of the usual latency of the other endpoints.
 const USUAL: u32 = 2;
 
@@ -43,5 +43,5 @@ fn is_silent(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) ->
     }
     let silent = load.silent_for(since_start);
     let usual = || snapshot.usual_latency(endpoint).unwrap_or_default();
-    load.in_flight() > 0 && silent >= SHORTEST && silent >= usual().saturating_mul(USUAL)
+    load.in_flight() > 0 && silent >= SHORTEST_SILENCE && silent >= usual().saturating_mul(USUAL)
 }

@@ -1,7 +1,7 @@
 //! The selection of an endpoint for a request, and the forecast of its next attempt.
 
 pub(crate) mod candidates;
-mod doubt;
+pub(crate) mod doubt;
 pub(crate) mod early;
 pub(crate) mod eligibility;
 pub(crate) mod forecast;

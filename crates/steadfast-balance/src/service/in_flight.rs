@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::snapshot::ActiveEndpoint;
+use crate::select::doubt::SHORTEST_SILENCE;
 use crate::select::request_context::RequestContext;
 use crate::service::load_guard::LoadGuard;
 use crate::state::EARLY_PROBES;
@@ -244,9 +245,15 @@ impl Reservation {
         load.endpoint.state.limits.cancelled(&load.tickets);
         let now = Instant::now();
         let verdict = Verdict::new(class_of_dropped(&load, context, now));
-        // A hedge that loses was in time, and only later than another attempt.
+        // A hedge that loses was in time, and only later than another attempt. A caller that leaves at
+        // once does not make an endpoint silent.
         let has_lost = context.group.as_ref().is_some_and(AttemptGroup::is_decided);
-        load.endpoint.state.load.was_answered(has_lost);
+        let stats = &load.endpoint.state.load;
+        if has_lost && context.is_hedge() || load.tickets.age(now) < SHORTEST_SILENCE {
+            stats.was_in_vain();
+        } else {
+            stats.was_answered(false);
+        }
         load.record((context, self.tier), (verdict, None), None, now);
         load.remember(verdict, || {
             Reason::with_text(verdict.class(), "abandoned by its caller")

@@ -105,7 +105,7 @@ impl LoadStats {
     }
 
     /// Records an attempt that did not succeed.
-    fn was_in_vain(&self) {
+    pub(crate) fn was_in_vain(&self) {
         self.in_vain.store(true, Ordering::Relaxed);
     }
 

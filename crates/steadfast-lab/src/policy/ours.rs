@@ -178,7 +178,8 @@ mod tests {
             balance: |balance| balance.strategy(Strategy::Failover),
             ..LEAST_LOADED
         };
-        assert_eq!(scenario.run(&told, 1).shares, [1.0, 0.0]);
-        assert_ne!(scenario.run(&LEAST_LOADED, 1).shares, [1.0, 0.0]);
+        // The second request arrives before the first endpoint has proven that it answers.
+        assert!(scenario.run(&told, 1).shares[0] > 0.99);
+        assert!(scenario.run(&LEAST_LOADED, 1).shares[0] < 0.9);
     }
 }

@@ -79,7 +79,12 @@ impl State {
     /// one.
     pub(super) fn recovery_limited(&mut self, hint: Option<Duration>, now: Instant) {
         if let (Phase::Cooling { until }, Some(hint)) = (&mut self.phase, hint) {
-            *until = saturating_add(now, hint).min(*until);
+            let sooner = saturating_add(now, hint);
+            if sooner < *until {
+                *until = sooner;
+                // The rate was paused until the old end, and could not grow before it.
+                self.rate.resume(sooner);
+            }
         }
     }
 

@@ -63,6 +63,28 @@ async fn wrong_hint_of_a_day_costs_a_minute() {
     }
 }
 
+/// The send rate was paused until the end of the first hint. It stayed at four attempts per second
+/// for a day.
+#[tokio::test(start_paused = true)]
+async fn sooner_hint_of_a_probe_lets_the_rate_grow() {
+    let net = Net::new();
+    net.on("b", |_| ok());
+    net.on("a", |n| match n {
+        0 => refusal("86400"),
+        1 => refusal("2"),
+        _ => ok(),
+    });
+    let (service, _) = stack(failover(&["a", "b"]), &net);
+    serve(&service, 61, get).await;
+    assert_eq!(net.count("a"), 2, "the hint and its test");
+    serve(&service, 5, get).await;
+    let before = net.count("a");
+    for _ in 0..50 {
+        assert_eq!(send_for_status(&service, get()).await, 200);
+    }
+    assert_eq!(net.count("a"), before + 50);
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_endpoint_and_key_gets_one_probe_per_minute() {
     let net = Net::new();

@@ -90,7 +90,8 @@ impl From<Reply> for Step {
 
 impl Reply {
     pub(crate) fn ok() -> Self {
-        Self::new(200, r#"{"id":"1","object":"done"}"#)
+        // With the field that each chat completion has: `AiStack` checks its answers.
+        Self::new(200, r#"{"id":"1","object":"done","choices":[]}"#)
     }
 
     /// Creates an error as OpenAI's API writes them.
