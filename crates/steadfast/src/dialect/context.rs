@@ -47,9 +47,15 @@ impl Context {
         body: &[u8],
     ) -> Option<Verdict> {
         self.rules.as_ref()?;
-        let evidence = match serde_json::from_slice(body) {
-            Ok(value) if body.len() <= MAX_RULED => Evidence::of(&value, head.1, &self.text),
-            _ => Evidence::of_text(body),
+        // No tree of a large answer is built.
+        let value = if body.len() <= MAX_RULED {
+            serde_json::from_slice(body).ok()
+        } else {
+            None
+        };
+        let evidence = match value {
+            Some(value) => Evidence::of(&value, head.1, &self.text),
+            None => Evidence::of_text(&body[..body.len().min(MAX_RULED)]),
         };
         let body = &body[..body.len().min(MAX_RULED)];
         self.by_rule(head, (body, &evidence), Verdict::SUCCESS)

@@ -57,6 +57,8 @@ struct Event<'a> {
     list: Option<(&'a [u8], &'static Choices)>,
     /// Whether it may be an error without a field `error`.
     may_be_bare: bool,
+    /// Whether the prompt was blocked. Such an event has no candidates.
+    blocked: bool,
 }
 
 impl EventKind {
@@ -120,7 +122,7 @@ impl EventKind {
     /// The choices of a completion. Its usage comes last, without any choice.
     fn of_choices(list: &[u8], table: &Choices, context: &Context) -> Self {
         let (mut begun, mut ended, mut visible) = (0, 0, false);
-        let mut failure = None;
+        let (mut error, mut failing) = (None, false);
         let _ = json::items(list, |item| {
             let choice = Choice::read(item, table);
             begun |= choice.bit;
@@ -129,17 +131,19 @@ impl EventKind {
             if !matches!(choice.reason, "" | "null") {
                 ended |= choice.bit;
             }
-            if let Some(error) = choice.error {
-                failure = Some(Self::failed(error, context));
-            } else if is_failing(choice.reason) {
-                failure = failure.or(Some(FAILED));
-            }
+            // An event may have thousands of choices. One error is classified.
+            error = error.or(choice.error);
+            failing |= is_failing(choice.reason);
         });
-        failure.unwrap_or(Self::Choices {
-            begun,
-            ended,
-            visible,
-        })
+        match error {
+            Some(error) => Self::failed(error, context),
+            None if failing => FAILED,
+            None => Self::Choices {
+                begun,
+                ended,
+                visible,
+            },
+        }
     }
 
     /// Returns a preamble, or visible content.
@@ -162,6 +166,10 @@ impl<'a> Event<'a> {
                 b"type" => event.kind = json::plain_text(value),
                 b"object" => event.may_be_bare |= value == b"\"error\"",
                 b"code" => event.may_be_bare = true,
+                // Gemini sends it in place of candidates. The prompt is blocked, the endpoint is well.
+                b"promptFeedback" => {
+                    event.blocked = json::field(value, "blockReason").is_some_and(is_something);
+                }
                 _ if value.starts_with(b"[") => {
                     let mut all = rows(|dialect| dialect.choices.as_slice());
                     let table = all.find(|table| table.list.as_bytes() == name);
@@ -185,6 +193,7 @@ impl<'a> Event<'a> {
         }
         match self.list {
             Some((list, table)) => EventKind::of_choices(list, table, context),
+            None if self.blocked => EventKind::Final,
             None if self.may_be_bare && is_bare(value) => EventKind::failed(value, context),
             None => EventKind::Unknown,
         }

@@ -118,8 +118,9 @@ pub(crate) static DIALECT: Dialect = Dialect {
         ],
     }),
     answers: &[
-        ("completions", &["choices"]),
-        ("embeddings", &["data"]),
+        // The native answers of llama.cpp and Ollama have other fields under these paths.
+        ("completions", &["choices", "generation_settings"]),
+        ("embeddings", &["data", "embedding"]),
         ("responses", &["output"]),
     ],
     usage: Some(Usage {

@@ -148,6 +148,11 @@ impl StreamState {
                 EventKind::Unknown
             }
         };
+        // A long event is the end only if no more of the answer follows.
+        let begins = matches!(kind, EventKind::Choices { begun, .. } if begun != 0);
+        if begins || matches!(kind, EventKind::Visible | EventKind::Preamble) {
+            self.unsure = false;
+        }
         self.dialect |= kind != EventKind::Unknown;
         self.moved |= kind != EventKind::Ping;
         let visible = self.is_visible(kind);
