@@ -20,7 +20,8 @@ const EARNED: (f64, f64) = (1.0 / 64.0, 1.0 / 12.0);
 const WORTH: f64 = 0.5;
 /// The weight of the newest latency.
 const LATENCY: f64 = 0.2;
-/// The refusals that are paid before the first success, and the largest number of paid ones.
+/// The refusals that the first success pays for, and the largest number of paid ones. An endpoint that
+/// refuses each attempt gets no early one.
 const CREDIT: (f64, f64) = (2.0, 6.0);
 /// The longest delay after refusals, unless one attempt at the rate takes longer.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ impl Early {
     /// Starts without an early attempt.
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            credit: CREDIT.0,
+            credit: 0.0,
             share: 0.5,
             in_flight: 0,
             window: 1,
@@ -117,7 +118,10 @@ impl Early {
     pub(super) fn earn(&mut self, latency: Duration) {
         let latency = latency.as_secs_f64();
         self.latency = match self.latency {
-            0.0 => latency,
+            0.0 => {
+                self.credit = CREDIT.0;
+                latency.max(f64::MIN_POSITIVE)
+            }
             known => known + LATENCY * (latency - known),
         };
         let earned = EARNED.0 + EARNED.1 * self.share * self.share;
@@ -176,6 +180,21 @@ mod tests {
         sent
     }
 
+    /// Starts after one success.
+    fn proven(now: Instant) -> Early {
+        let mut early = Early::new(now);
+        early.earn(Duration::ZERO);
+        early
+    }
+
+    /// An endpoint that refuses each attempt got three early ones within ten seconds.
+    #[tokio::test(start_paused = true)]
+    async fn endpoint_without_success_gets_no_early_attempt() {
+        let now = start();
+        assert_eq!(send_all(&mut Early::new(now), now), 0);
+        assert_eq!(send_all(&mut proven(now), now), 1);
+    }
+
     fn start() -> Instant {
         Instant::now() + Duration::from_secs(1_000)
     }
@@ -183,7 +202,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn served_attempts_add_attempts_up_to_the_paid_refusals() {
         let (mut now, mut sent) = (start(), Vec::new());
-        let mut early = Early::new(now);
+        let mut early = proven(now);
         for _ in 0..40 {
             let round = send_all(&mut early, now);
             now += 10 * MILLI;
@@ -201,7 +220,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn refusals_cost_one_of_fifty_successes() {
         let mut now = start();
-        let mut early = Early::new(now);
+        let mut early = proven(now);
         let (mut refused, mut served) = (0, 0);
         for _ in 0..10_000 {
             for _ in 0..send_all(&mut early, now) {
@@ -221,7 +240,7 @@ mod tests {
         let now = start();
         let mut early = Early {
             credit: CREDIT.1,
-            ..Early::new(now)
+            ..proven(now)
         };
         let next = |early: &Early| early.next(now, PATIENCE).map(|at| at - now);
         early.hold(20 * MILLI, now);
@@ -249,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempt_without_refusal_within_patience_frees_its_position() {
         let now = start();
-        let mut early = Early::new(now);
+        let mut early = proven(now);
         early.send(PATIENCE, now);
         assert_eq!(early.next(now, PATIENCE), Some(now + PATIENCE));
         early.send(PATIENCE, now + PATIENCE);
