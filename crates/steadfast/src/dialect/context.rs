@@ -48,16 +48,12 @@ impl Context {
     ) -> Option<Verdict> {
         self.rules.as_ref()?;
         // No tree of a large answer is built.
-        let value = if body.len() <= MAX_RULED {
-            serde_json::from_slice(body).ok()
-        } else {
-            None
-        };
-        let evidence = match value {
-            Some(value) => Evidence::of(&value, head.1, &self.text),
-            None => Evidence::of_text(&body[..body.len().min(MAX_RULED)]),
-        };
+        let value = (body.len() <= MAX_RULED).then(|| serde_json::from_slice(body).ok());
         let body = &body[..body.len().min(MAX_RULED)];
+        let evidence = match value.flatten() {
+            Some(value) => Evidence::of(&value, head.1, &self.text),
+            None => Evidence::of_text(body),
+        };
         self.by_rule(head, (body, &evidence), Verdict::SUCCESS)
     }
 }
