@@ -166,10 +166,7 @@ impl<'a> Event<'a> {
                 b"type" => event.kind = json::plain_text(value),
                 b"object" => event.may_be_bare |= value == b"\"error\"",
                 b"code" => event.may_be_bare = true,
-                // Gemini sends it in place of candidates. The prompt is blocked, the endpoint is well.
-                b"promptFeedback" => {
-                    event.blocked = json::field(value, "blockReason").is_some_and(is_something);
-                }
+                b"promptFeedback" => event.blocked = is_block(value),
                 _ if value.starts_with(b"[") => {
                     let mut all = rows(|dialect| dialect.choices.as_slice());
                     let table = all.find(|table| table.list.as_bytes() == name);
@@ -198,6 +195,12 @@ impl<'a> Event<'a> {
             None => EventKind::Unknown,
         }
     }
+}
+
+/// Returns whether Gemini has blocked the prompt. It sends this in place of candidates, and the endpoint
+/// is well.
+fn is_block(feedback: &[u8]) -> bool {
+    json::field(feedback, "blockReason").is_some_and(is_something)
 }
 
 /// A part of one answer, of several in a stream.
