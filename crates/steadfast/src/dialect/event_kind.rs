@@ -168,9 +168,7 @@ impl<'a> Event<'a> {
                 b"code" => event.may_be_bare = true,
                 b"promptFeedback" => event.blocked = is_block(value),
                 _ if value.starts_with(b"[") => {
-                    let mut all = rows(|dialect| dialect.choices.as_slice());
-                    let table = all.find(|table| table.list.as_bytes() == name);
-                    event.list = table.map(|table| (value, table)).or(event.list);
+                    event.list = choices_of(name).map(|table| (value, table)).or(event.list);
                 }
                 _ => {}
             }
@@ -195,6 +193,12 @@ impl<'a> Event<'a> {
             None => EventKind::Unknown,
         }
     }
+}
+
+/// Returns the table with a list of this name.
+fn choices_of(name: &[u8]) -> Option<&'static Choices> {
+    let mut all = rows(|dialect| dialect.choices.as_slice());
+    all.find(|table| table.list.as_bytes() == name)
 }
 
 /// Returns whether Gemini has blocked the prompt. It sends this in place of candidates, and the endpoint
