@@ -245,11 +245,11 @@ impl Reservation {
         load.endpoint.state.limits.cancelled(&load.tickets);
         let now = Instant::now();
         let verdict = Verdict::new(class_of_dropped(&load, context, now));
-        // A hedge that loses was in time, and only later than another attempt. A caller that leaves at
-        // once does not make an endpoint silent.
+        // An attempt that loses was only later than another one. A caller that leaves at once does not
+        // make an endpoint silent.
         let has_lost = context.group.as_ref().is_some_and(AttemptGroup::is_decided);
         let stats = &load.endpoint.state.load;
-        if has_lost && context.is_hedge() || load.tickets.age(now) < SHORTEST_SILENCE {
+        if has_lost || load.tickets.age(now) < SHORTEST_SILENCE {
             stats.was_in_vain();
         } else {
             stats.was_answered(false);
