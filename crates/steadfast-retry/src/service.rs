@@ -106,7 +106,8 @@ where
             trail
         });
         let _ = trail.claim_retries();
-        if self.settings.policy.may_repeat(&template) {
+        // A streamed body may turn out to be too large for a second attempt.
+        if !M::is_open(&kept) && self.settings.policy.may_repeat(&template) {
             trail.set_repeatable();
         }
 

@@ -11,8 +11,9 @@ use crate::support::{SECOND, answer, layer, limited};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
-use steadfast_core::BoxError;
+use http_body_util::{BodyExt, Full};
+use steadfast_core::layer::RecordAttempts;
+use steadfast_core::{BoxError, Trail};
 use steadfast_retry::{BodySuperseded, ReplayBody, RetryOn429Layer};
 use tokio::time::{Instant, sleep};
 use tower::{ServiceBuilder, ServiceExt};
@@ -292,4 +293,29 @@ async fn early_answer_is_read_before_cut_off() {
             assert_eq!(body, "toobusy");
         }
     }
+}
+
+/// A balancer tests an endpoint in a long cooldown with a request that is repeated for sure. A stream may
+/// become too large for that, and its caller received the refusal of the test.
+#[tokio::test(start_paused = true)]
+async fn body_in_memory_only_is_marked_as_repeatable() {
+    async fn is_marked<B>(body: B) -> bool
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let marked = Arc::new(Mutex::new(false));
+        let seen = marked.clone();
+        let client = tower::service_fn(move |request: Request<ReplayBody<B>>| {
+            let trail = Trail::of(request.extensions()).expect("a trail");
+            *seen.lock().unwrap() = trail.is_repeatable();
+            async { Ok::<_, Infallible>(answer(200)) }
+        });
+        let service = ServiceBuilder::new().layer(layer()).service(client);
+        let request = Request::put("http://upstream.test/").body(body).unwrap();
+        service.oneshot(request).await.unwrap();
+        *marked.lock().unwrap()
+    }
+    assert!(is_marked(Full::<Bytes>::from("hello")).await);
+    assert!(!is_marked(Slow::new(&["a", "b"])).await);
 }
