@@ -2,7 +2,6 @@
 
 pub(crate) mod candidates;
 pub(crate) mod doubt;
-pub(crate) mod early;
 pub(crate) mod eligibility;
 pub(crate) mod forecast;
 pub(crate) mod last_resort;
@@ -11,6 +10,7 @@ pub(crate) mod outlook;
 pub(crate) mod pick;
 pub(crate) mod pick_context;
 pub(crate) mod random;
+pub(crate) mod recovery;
 pub(crate) mod request_context;
 pub(crate) mod selector;
 pub(crate) mod strategy;

@@ -41,14 +41,15 @@ impl PoolContext {
         (skip, selection): (&[u64], Selection),
         now: Instant,
     ) -> Option<usize> {
-        if !is_repeatable(context) {
+        let age = |at: Instant| at.saturating_duration_since(self.start);
+        let schedule = &self.signals.recovery;
+        if !is_repeatable(context) || !schedule.begin_search(age(now)) {
             return None;
         }
         let active = eligibility.snapshot.active();
         let all = active.iter().map(|entry| &entry.state.limits);
         let next = all.filter_map(|limits| limits.next_recovery(now)).min();
-        let age = |at: Instant| at.saturating_duration_since(self.start);
-        self.signals.recovery.searched(next.map(age), age(now));
+        schedule.searched(next.map(age), age(now));
         // A lower tier or a degraded endpoint is not tested while a better one serves.
         let end = match selection {
             Selection::Endpoint(at) => end_of_group(active, at),

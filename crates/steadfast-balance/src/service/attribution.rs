@@ -7,9 +7,10 @@
 
 use steadfast_breaker::FailureReceipt;
 use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{Attempt, BreakerEffect, Class, Trail, Verdict};
+use steadfast_core::{Attempt, BreakerEffect, Class, Event, Trail, Verdict};
 use tokio::time::Instant;
 
+use crate::pool::Pool;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::select::request_context::RequestContext;
 use crate::state::EndpointState;
@@ -75,12 +76,16 @@ pub(super) fn serves_others(
 /// refused it alike.
 pub(super) fn take_back_benches(
     context: &RequestContext,
-    snapshot: &PoolSnapshot,
+    (pool, snapshot): (&Pool, &PoolSnapshot),
     (class, request): (Class, RequestId),
     now: Instant,
 ) {
-    for endpoint in refused_alike(context, snapshot, class) {
-        (endpoint.limits).for_all(|cooldown| cooldown.take_back_bench(request, now));
+    for state in refused_alike(context, snapshot, class) {
+        for key in state.limits.take_back_benches(request, now) {
+            let endpoint = state.config.name.clone();
+            let ended = Event::CooldownEnded { endpoint, key };
+            pool.shared.signals.observers.emit(&ended);
+        }
     }
 }
 

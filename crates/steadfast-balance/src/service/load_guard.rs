@@ -94,7 +94,7 @@ impl LoadGuard {
         origin.is_own = attribution::is_refused_elsewhere(context, &snapshot, endpoint, class, now);
         let cooled = endpoint.refused(&self.tickets, outcome, &origin, now);
         if cooled.is_none() && attribution::serves_others(endpoint, context, class, now) {
-            attribution::take_back_benches(context, &snapshot, (class, request), now);
+            attribution::take_back_benches(context, (pool, &snapshot), (class, request), now);
         }
         cooled
     }

@@ -172,7 +172,8 @@ impl Drop for Drain<'_> {
     }
 }
 
-fn millis(time: Duration) -> u64 {
+/// Returns whole milliseconds, and the largest number for an absurd time.
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

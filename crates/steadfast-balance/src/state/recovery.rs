@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::state::load::millis;
+
 /// The interval of recovery probes at one endpoint and limit key. Shorter cooldowns have none.
 pub(crate) const RECOVERY_PROBES: Duration = Duration::from_secs(60);
 /// The time until the next search, if a due probe found no request.
@@ -24,7 +26,9 @@ impl RecoverySchedule {
 
     /// Records that a probe is due at this age of the pool.
     pub(crate) fn note(&self, due: Duration) {
-        self.0.fetch_min(millis(due), Ordering::Relaxed);
+        // One below `NEVER`, for an absurd time.
+        self.0
+            .fetch_min(millis(due).min(Self::NEVER - 1), Ordering::Release);
     }
 
     /// Returns whether a probe may be due. `since_start` is the age of the pool.
@@ -34,21 +38,23 @@ impl RecoverySchedule {
         due != Self::NEVER && due <= millis(since_start())
     }
 
-    /// Sets the next search to `next`, or to a later one if it is due already.
+    /// Begins the search for a due probe. Returns whether no other request has begun it.
+    ///
+    /// The schedule is empty until the search has ended, so the probe of a cooldown that begins
+    /// meanwhile is not lost.
+    pub(crate) fn begin_search(&self, since_start: Duration) -> bool {
+        let due = self.0.load(Ordering::Relaxed);
+        let (success, failure) = (Ordering::Acquire, Ordering::Relaxed);
+        let begin = || self.0.compare_exchange(due, Self::NEVER, success, failure);
+        due <= millis(since_start) && begin().is_ok()
+    }
+
+    /// Ends a search. The next one is due at `next`, or later if that has passed.
     pub(crate) fn searched(&self, next: Option<Duration>, since_start: Duration) {
-        let again = since_start.saturating_add(SEARCH_AGAIN);
-        let next = next.map_or(Self::NEVER, |next| millis(next.max(again)));
-        let order = Ordering::Relaxed;
-        // A cooldown that began meanwhile may have an earlier probe.
-        let before = self.0.load(order);
-        if before <= millis(since_start) {
-            let _ = self.0.compare_exchange(before, next, order, order);
+        if let Some(next) = next {
+            self.note(next.max(since_start.saturating_add(SEARCH_AGAIN)));
         }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX - 1)
 }
 
 #[cfg(test)]
@@ -61,30 +67,39 @@ mod tests {
     fn earliest_probe_decides_about_next_search() {
         let schedule = RecoverySchedule::new();
         let is_due = |seconds| schedule.is_due(|| seconds * SECOND);
+        let search = |next, seconds| {
+            assert!(schedule.begin_search(seconds * SECOND));
+            schedule.searched(next, seconds * SECOND);
+        };
         assert!(!is_due(1_000_000));
         schedule.note(70 * SECOND);
         schedule.note(60 * SECOND);
         schedule.note(80 * SECOND);
         assert!(!is_due(59) && is_due(60));
-        schedule.searched(Some(70 * SECOND), 60 * SECOND);
+        search(Some(70 * SECOND), 60);
         assert!(!is_due(69) && is_due(70));
-        schedule.searched(Some(60 * SECOND), 70 * SECOND);
+        search(Some(60 * SECOND), 70);
         assert!(
             !is_due(70) && is_due(71),
             "searched at most ten times per second"
         );
-        schedule.searched(None, 71 * SECOND);
+        search(None, 71);
         assert!(!is_due(1_000_000));
     }
 
-    /// Another thread may note a probe during a search.
+    /// The endpoint that begins to cool may have been searched already. Its cooldown of a day was never
+    /// tested.
     #[test]
-    fn search_before_the_time_changes_nothing() {
+    fn probe_noted_during_a_search_is_kept() {
         let schedule = RecoverySchedule::new();
         schedule.note(60 * SECOND);
-        schedule.searched(None, 59 * SECOND);
-        assert!(schedule.is_due(|| 60 * SECOND));
+        assert!(!schedule.begin_search(59 * SECOND), "too early");
+        assert!(schedule.begin_search(60 * SECOND));
+        assert!(!schedule.begin_search(60 * SECOND), "one search at a time");
+        schedule.note(120 * SECOND);
+        schedule.searched(None, 60 * SECOND);
+        assert!(schedule.is_due(|| 120 * SECOND));
         schedule.note(Duration::MAX);
-        assert!(schedule.is_due(|| 60 * SECOND));
+        assert!(schedule.is_due(|| 120 * SECOND));
     }
 }

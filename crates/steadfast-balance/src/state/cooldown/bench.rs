@@ -74,15 +74,18 @@ impl Cooldown {
 
     /// Removes a request that is at fault from the evidence. Without any other evidence, the
     /// present bench ends.
-    pub(crate) fn take_back_bench(&self, request: RequestId, now: Instant) {
+    pub(crate) fn take_back_bench(&self, request: RequestId, now: Instant) -> bool {
         let mut state = self.lock();
         let cools = matches!(state.phase, Phase::Cooling { .. });
-        if cools && state.bench && state.escalation.take_back(request) {
-            state.refutable = None;
-            state.escalation.reset();
-            state.clear(now);
-            self.publish(&state);
+        if !cools || !state.bench || !state.escalation.take_back(request) {
+            return false;
         }
+        state.refutable = None;
+        state.escalation.reset();
+        state.clear(now);
+        let ended = !std::mem::replace(&mut state.back, true);
+        self.publish(&state);
+        ended
     }
 
     /// Returns whether the endpoint serves others, so that a refusal concerns only its own request.

@@ -382,6 +382,9 @@ impl Cooldown {
             .then(|| state.take_refusal(ticket, refusal, now))
             .flatten();
         let Some(wait) = wait else {
+            if ticket.pass == Pass::Early && ticket.generation == state.generation {
+                state.early.left();
+            }
             self.publish(&state);
             return None;
         };
@@ -496,18 +499,15 @@ impl Cooldown {
         ended
     }
 
-    /// Records that the caller cancelled an attempt, which is no verdict on the limit. A probe
-    /// keeps its slot for the whole patience. Otherwise a series of cancelled requests would send
-    /// probes without a bound.
+    /// Records that the caller cancelled an attempt, which is no verdict on the limit. A probe and
+    /// an early attempt keep their slots for the whole patience. Otherwise a series of cancelled
+    /// requests would send such attempts without a bound.
     pub(crate) fn cancelled(&self, ticket: Ticket) {
-        if !matches!(ticket.pass, Pass::Probe | Pass::Early) {
+        if ticket.pass != Pass::Probe {
             return;
         }
         if let Some(mut state) = self.current(ticket) {
             state.left |= state.is_probe(ticket);
-            if ticket.pass == Pass::Early {
-                state.early.left();
-            }
         }
     }
 

@@ -489,7 +489,7 @@ async fn served_early_attempt_ends_cooldown_of_rounded_hint() {
 #[tokio::test(start_paused = true)]
 async fn dropped_early_attempt_releases_its_position() {
     let (cooldown, now) = paced();
-    let releases = [Cooldown::unsent, Cooldown::cancelled, Cooldown::released];
+    let releases = [Cooldown::unsent, Cooldown::released];
     for (n, release) in (1..).zip(releases) {
         let early = cooldown.try_admit_early(now + n * MILLI).expect("early");
         assert!(cooldown.try_admit(now + n * MILLI).is_none(), "no token");
@@ -497,4 +497,17 @@ async fn dropped_early_attempt_releases_its_position() {
         assert!(cooldown.try_admit(now + n * MILLI).is_none(), "no token");
     }
     assert!(cooldown.try_admit_early(now + 4 * MILLI).is_some());
+}
+
+/// A caller that cancels each request before its refusal would send early attempts without a bound,
+/// and use up the quota of others.
+#[tokio::test(start_paused = true)]
+async fn cancelled_early_attempt_keeps_its_position_for_the_patience() {
+    let (cooldown, now) = paced();
+    let early = cooldown.try_admit_early(now + MILLI).expect("early");
+    cooldown.cancelled(early);
+    let patience = cooldown.lock().patience;
+    let freed = now + MILLI + patience;
+    assert!(cooldown.try_admit_early(freed - MILLI).is_none());
+    assert!(cooldown.try_admit_early(freed).is_some());
 }

@@ -19,6 +19,7 @@ use self::keyed::{KeyedState, KeyedStates};
 use self::limit_state::LimitState;
 use crate::endpoint::Endpoint;
 use crate::endpoint::limits::Limits;
+use crate::state::bench::RequestId;
 use crate::state::cooldown::Cooldown;
 #[cfg(feature = "health")]
 use crate::state::cooldown::bench::Cooling;
@@ -210,6 +211,25 @@ impl EndpointLimits {
         }
         self.refresh();
         (key.copied(), cooled)
+    }
+
+    /// Ends the benches that this request alone has begun. Returns their keys, and `None` for all
+    /// requests.
+    pub(crate) fn take_back_benches(
+        &self,
+        request: RequestId,
+        now: Instant,
+    ) -> Vec<Option<LimitKey>> {
+        let ends = |limits: &LimitState| limits.cooldown.take_back_bench(request, now);
+        let wide = ends(&self.wide).then_some(None);
+        let keys = self.keyed.all().into_iter();
+        let keyed = keys.filter(|state| ends(&state.limits));
+        let ended = wide
+            .into_iter()
+            .chain(keyed.map(|state| state.key().copied()));
+        let ended = ended.collect();
+        self.refresh();
+        ended
     }
 
     /// Changes the cooldowns of the endpoint and of all keys by order.

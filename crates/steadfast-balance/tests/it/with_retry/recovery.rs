@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use http::Request;
 use steadfast_balance::{EndpointBalanceBuilder, PoolHandle, Strategy};
-use steadfast_core::LimitKey;
+use steadfast_core::{Class, Event, LimitKey, Verdict};
 use tokio::time::{advance, timeout};
 use tower::ServiceExt;
 
 use super::{Client429, retry_stack, retry_without_jitter};
 use crate::support::{
-    Body, MS, Net, Reply, SECOND, answer, connection_reset, endpoint, get, ok, pool, post, refusal,
-    request_only_to, send_for_status, status_of, with_headers,
+    Body, Events, MS, Net, Reply, SECOND, answer, connection_reset, endpoint, get, ok, pool, post,
+    refusal, request_only_to, send_for_status, status_of, with_headers,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -239,4 +239,32 @@ async fn cancelled_probe_leaves_cooldown_unchanged() {
     let status = status_of(&handle, "a");
     assert_eq!(status.in_flight, 0);
     assert!(status.cooling > Some(80_000 * SECOND));
+}
+
+/// The bench of a request that another endpoint refuses alike ends at once. Its end had no event.
+#[tokio::test(start_paused = true)]
+async fn bench_that_is_taken_back_emits_its_end() {
+    // The digest tells requests apart, as `AiStack` sets it.
+    let spent = || {
+        let mut spent = answer(402);
+        let verdict = Verdict::new(Class::QuotaExhausted).with_request_digest(7);
+        spent.extensions_mut().insert(verdict);
+        spent
+    };
+    let net = Net::new();
+    net.on("a", move |_| spent());
+    net.on("b", move |n| if n == 0 { ok() } else { spent() });
+    let events = Events::default();
+    let builder = failover(&["a", "b"]).observer(events.observer());
+    let (service, handle) = stack(builder, &net);
+    handle.disable("a").unwrap();
+    advance(SECOND).await;
+    serve(&service, 1, get).await;
+    handle.enable("a").unwrap();
+    assert_eq!(send_for_status(&service, get()).await, 402);
+    assert_eq!(net.counts(["a", "b"]), [1, 2]);
+    assert_eq!(status_of(&handle, "a").cooling, None);
+    let began = events.count(|event| matches!(event, Event::Cooldown { .. }));
+    let ended = events.count(|event| matches!(event, Event::CooldownEnded { .. }));
+    assert_eq!((began, ended), (1, 1));
 }
