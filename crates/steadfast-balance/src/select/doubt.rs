@@ -1,11 +1,11 @@
 //! Endpoints that have never served a request, and do not answer the present ones.
 //!
-//! Each strategy sees such an endpoint as unused, so it would receive its share of all requests until its
-//! attempts time out, which may take minutes. So if an attempt is unanswered for longer than usual, the
-//! next requests go to the other endpoints of the tier. The endpoint is in doubt, and not broken: once it
-//! answers, it is selected again. If its attempts end without an answer, it gets one attempt at a time,
-//! and ever fewer of them. If all endpoints are in doubt, the strategy decides, since slow
-//! answers are no fault.
+//! Each strategy sees such an endpoint as unused, so it would receive its share of all requests
+//! until its attempts time out, which may take minutes. So if an attempt is unanswered for longer
+//! than usual, the next requests go to the other endpoints of the tier. The endpoint is in doubt,
+//! and not broken: once it answers, it is selected again. If its attempts end without an answer, it
+//! gets one attempt at a time, and ever fewer of them. If all endpoints are in doubt, the strategy
+//! decides, since slow answers are no fault.
 //!
 //! This costs a strategy a few requests of its order or of its affinity while the pool starts.
 
@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::state::EndpointState;
 
-/// The shortest time after which an unanswered attempt raises doubt. Many APIs answer sooner, and a doubt
-/// without cause costs little.
+/// The shortest time after which an unanswered attempt raises doubt. Many APIs answer sooner, and a
+/// doubt without cause costs little.
 pub(crate) const SHORTEST_SILENCE: Duration = Duration::from_millis(50);
 /// The factor of the usual latency of the other endpoints.
 const USUAL: u32 = 2;

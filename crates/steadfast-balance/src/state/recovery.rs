@@ -87,8 +87,8 @@ mod tests {
         assert!(!is_due(1_000_000));
     }
 
-    /// The endpoint that begins to cool may have been searched already. Its cooldown of a day was never
-    /// tested.
+    /// The endpoint that begins to cool may have been searched already. Its cooldown of a day was
+    /// never tested.
     #[test]
     fn probe_noted_during_a_search_is_kept() {
         let schedule = RecoverySchedule::new();

@@ -295,8 +295,8 @@ async fn early_answer_is_read_before_cut_off() {
     }
 }
 
-/// A balancer tests an endpoint in a long cooldown with a request that is repeated for sure. A stream may
-/// become too large for that, and its caller received the refusal of the test.
+/// A balancer tests an endpoint in a long cooldown with a request that is repeated for sure. A
+/// stream may become too large for that, and its caller received the refusal of the test.
 #[tokio::test(start_paused = true)]
 async fn body_in_memory_only_is_marked_as_repeatable() {
     async fn is_marked<B>(body: B) -> bool
