@@ -34,11 +34,7 @@ fn api_key(text: &str) -> ApiKey {
 async fn endpoint_receives_no_foreign_credentials() {
     let [a, b] = upstreams(["a", "b"]).await;
     a.set(rate_limited(60));
-    let ai = AiStack::builder()
-        .endpoint(endpoint(&a).api_key(api_key("key-of-a")))
-        .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
-        .build()
-        .unwrap();
+    let ai = stack_with_own_keys(&a, &b);
     let response = ai.send(with_caller_credentials(chat(false))).await.unwrap();
     assert_eq!(served_by(&response), "b");
 
@@ -85,6 +81,14 @@ async fn endpoint_with_pass_credentials_receives_callers_credentials() {
     );
 }
 
+fn stack_with_own_keys(a: &Upstream, b: &Upstream) -> AiStack {
+    AiStack::builder()
+        .endpoint(endpoint(a).api_key(api_key("key-of-a")))
+        .endpoint(endpoint(b).api_key(api_key("key-of-b")))
+        .build()
+        .unwrap()
+}
+
 /// A caller with a wrong key must not take an endpoint from the other callers.
 #[tokio::test]
 async fn rejected_key_of_caller_starts_no_bench() {
@@ -117,11 +121,7 @@ fn chat_about(number: u32) -> Request<String> {
 async fn rejections_of_one_repeated_request_start_no_bench() {
     let [a, b]: [Upstream; 2] = upstreams(["a", "b"]).await;
     a.set(Reply::status(401));
-    let ai = AiStack::builder()
-        .endpoint(endpoint(&a).api_key(api_key("key-of-a")))
-        .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
-        .build()
-        .unwrap();
+    let ai = stack_with_own_keys(&a, &b);
     for _ in 0..10 {
         let response = ai.send(chat_about(1)).await.unwrap();
         assert_eq!(served_by(&response), "b");
@@ -133,11 +133,7 @@ async fn rejections_of_one_repeated_request_start_no_bench() {
 async fn three_rejections_of_own_key_start_bench() {
     let [a, b]: [Upstream; 2] = upstreams(["a", "b"]).await;
     a.set(Reply::status(401));
-    let ai = AiStack::builder()
-        .endpoint(endpoint(&a).api_key(api_key("key-of-a")))
-        .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
-        .build()
-        .unwrap();
+    let ai = stack_with_own_keys(&a, &b);
     for number in 0..5 {
         let response = ai.send(chat_about(number)).await.unwrap();
         assert_eq!(served_by(&response), "b", "another credential can be valid");
@@ -157,11 +153,7 @@ async fn three_rejections_of_own_key_with_400_start_bench() {
         [("content-type", "application/json")],
         body,
     ));
-    let ai = AiStack::builder()
-        .endpoint(endpoint(&a).api_key(api_key("key-of-a")))
-        .endpoint(endpoint(&b).api_key(api_key("key-of-b")))
-        .build()
-        .unwrap();
+    let ai = stack_with_own_keys(&a, &b);
     for number in 0..5 {
         let response = ai.send(chat_about(number)).await.unwrap();
         assert_eq!(served_by(&response), "b");

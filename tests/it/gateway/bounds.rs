@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use http::{Request, Version};
 use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use stack_tests::SECOND;
 use steadfast_testkit::{Reply, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{CHAT, Gateway, REQUEST, body_of, endpoint_table, header, in_time, json, new_client};
+use super::{
+    CHAT, Gateway, REQUEST, body_of, endpoint_table, header, http2_connection, in_time, json,
+    new_client,
+};
 use crate::attacks::child::GatewayProcess;
 
 const DOWN: &str = "http://127.0.0.1:1/v1";
@@ -122,11 +124,7 @@ async fn body_with_progress_is_read_and_trickle_ends() {
 async fn unused_http2_connection_ends_after_idle_timeout() {
     let upstream = Upstream::start().await.unwrap();
     let gateway = Gateway::over(&[&upstream]).await;
-    let socket = TcpStream::connect(gateway.addr).await.unwrap();
-    let handshake =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket));
-    let (mut sender, connection) = handshake.await.unwrap();
-    let connection = tokio::spawn(connection);
+    let (mut sender, connection) = http2_connection(&gateway).await;
     let request = Request::get(gateway.url("/v1/models")).body(Empty::<bytes::Bytes>::new());
     let answer = sender.send_request(request.unwrap()).await.unwrap();
     answer.into_body().collect().await.unwrap();

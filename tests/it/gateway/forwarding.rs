@@ -1,12 +1,12 @@
 //! Forwarding: requests, answers and failover through the gateway.
 
 use http::{Request, StatusCode, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use stack_tests::upstreams;
 use steadfast_testkit::{Hint, Reply, Upstream};
-use tokio::net::TcpStream;
 
-use super::{CHAT, Gateway, MINUTE, REQUEST, body_of, endpoint_table, header, json, text};
+use super::{
+    CHAT, Gateway, MINUTE, REQUEST, body_of, endpoint_table, header, http2_connection, json, text,
+};
 
 #[tokio::test]
 async fn request_arrives_unchanged() {
@@ -119,11 +119,7 @@ async fn http2_client_for_other_authority_reaches_http1_endpoint() {
     let upstream = Upstream::start().await.unwrap();
     let endpoint = endpoint_table("a", &upstream.url());
     let gateway = Gateway::with("hosts = ['api.example.test']\n", &endpoint).await;
-    let socket = TcpStream::connect(gateway.addr).await.unwrap();
-    let handshake =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket));
-    let (mut sender, connection) = handshake.await.unwrap();
-    tokio::spawn(connection);
+    let (mut sender, _connection) = http2_connection(&gateway).await;
 
     let request = Request::post(format!("http://api.example.test{CHAT}"));
     let answer = sender

@@ -19,17 +19,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use examples::gateway::{Config, admin_router, install_metrics, router, serve};
 use http::{HeaderMap, Request, Response, Version};
+use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::http2;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use steadfast::{AiStack, BoxError};
 use steadfast_testkit::Upstream;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
@@ -146,6 +148,20 @@ pub(crate) fn new_client(version: Version) -> Client<HttpConnector, AnyBody> {
     Client::builder(TokioExecutor::new())
         .http2_only(version == Version::HTTP_2)
         .build_http()
+}
+
+/// Opens an HTTP/2 connection to a gateway. The task ends with the connection.
+async fn http2_connection<B>(
+    gateway: &Gateway,
+) -> (http2::SendRequest<B>, JoinHandle<Result<(), hyper::Error>>)
+where
+    B: Body<Error: Into<BoxError>> + Unpin + Send + 'static,
+    B::Data: Send,
+{
+    let socket = TcpStream::connect(gateway.addr).await.unwrap();
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(socket));
+    let (sender, connection) = handshake.await.unwrap();
+    (sender, tokio::spawn(connection))
 }
 
 /// A table `[[endpoint]]` of the configuration file.

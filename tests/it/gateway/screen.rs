@@ -5,7 +5,9 @@ use steadfast_testkit::Upstream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{CHAT, Gateway, REQUEST, body_of, endpoint_table, header, in_time, json};
+use super::{
+    CHAT, Gateway, REQUEST, body_of, endpoint_table, header, http2_connection, in_time, json,
+};
 
 const FOREIGN: StatusCode = StatusCode::FORBIDDEN;
 
@@ -167,14 +169,9 @@ async fn dangerous_methods_and_upgrades_reach_no_endpoint() {
 
 #[tokio::test]
 async fn connect_over_http2_reaches_no_endpoint() {
-    use hyper_util::rt::{TokioExecutor, TokioIo};
     let upstream = Upstream::start().await.unwrap();
     let gateway = Gateway::over(&[&upstream]).await;
-    let socket = TcpStream::connect(gateway.addr).await.unwrap();
-    let handshake =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket));
-    let (mut sender, connection) = handshake.await.unwrap();
-    tokio::spawn(connection);
+    let (mut sender, _connection) = http2_connection(&gateway).await;
     for (method, uri) in [
         (Method::CONNECT, "localhost:443".to_owned()),
         (Method::TRACE, gateway.url(CHAT)),
