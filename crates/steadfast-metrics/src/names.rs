@@ -1,7 +1,7 @@
 //! The names of all metrics.
 //!
 //! The metrics of attempts also have the label `endpoint`. The labels `outcome` and `class` have
-//! the 14 values of [`Class::as_str`](steadfast_core::Class::as_str), and the label `to` of a
+//! the 15 values of [`Class::as_str`](steadfast_core::Class::as_str), and the label `to` of a
 //! transition has 3 values. The names of endpoints and breakers come from the configuration. If the
 //! endpoints are the addresses of a DNS name, they contain the address. No label contains a part of
 //! a request or of a response.

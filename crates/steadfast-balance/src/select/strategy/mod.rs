@@ -82,7 +82,7 @@ impl Pick for Strategy {
         match self {
             Self::Failover => Sample::First,
             Self::LeastLoaded => Sample::Two,
-            _ => Sample::All,
+            Self::RoundRobin | Self::Scored | Self::Headroom | Self::Sticky => Sample::All,
         }
     }
 }

@@ -41,7 +41,8 @@ pub(crate) struct CountingRules {
     pub(crate) excess: Option<Excess>,
 }
 
-/// The counters of these rules. Each outcome of a closed breaker counts.
+/// The counters of these rules. Each failure of a closed breaker counts, and each success after
+/// the first failure. Successes before it change no counter and are skipped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counters {
     excess: Option<Cusum>,
@@ -66,10 +67,12 @@ impl TripReason {
 impl TripReason {
     /// Returns whether single failures caused the opening.
     pub(super) fn is_by_failures(self) -> bool {
-        matches!(
-            self,
-            Self::ConsecutiveFailures | Self::FailureRate | Self::ExcessFailures | Self::Probe
-        )
+        match self {
+            Self::ConsecutiveFailures | Self::FailureRate | Self::ExcessFailures | Self::Probe => {
+                true
+            }
+            Self::SlowCalls | Self::RateLimited | Self::Manual => false,
+        }
     }
 }
 
