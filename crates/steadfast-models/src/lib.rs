@@ -1,0 +1,74 @@
+//! Finds the context window, the largest output and the price of an AI model by its name.
+//!
+//! A misspelt model or a prompt beyond the context costs a request, and with failover one request
+//! per endpoint. A [`Catalogue`] rejects such requests before they are sent. The catalogue is data:
+//! the file `models.toml` of this crate has a date and a source per row, and a file of yours
+//! replaces and extends its rows. The crate opens no connection.
+//!
+//! # Example
+//!
+//! ```
+//! use steadfast_models::{Catalogue, RequestSize, Tokens};
+//!
+//! let catalogue = Catalogue::shipped().extend_toml(
+//!     r#"
+//!     [[model]]
+//!     name = "our-model"
+//!     context = 32768
+//!     output = 8192
+//!     "#,
+//! )?;
+//! let model = catalogue.find("gpt-4.1-mini")?;
+//! assert_eq!(model.context_window(), Some(1_047_576));
+//!
+//! let error = catalogue.find("gpt-4.1-mimi").unwrap_err();
+//! assert!(error.to_string().starts_with("model: must be known, got `gpt-4.1-mimi`, did you mean `gpt-4.1-mini`"));
+//!
+//! let body = br#"{"model":"our-model","max_tokens":100000,"messages":[]}"#;
+//! let size = RequestSize::of(body, Tokens::Bytes);
+//! assert!(catalogue.check("our-model", &size).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Behavior
+//!
+//! | Name | Finds |
+//! |---|---|
+//! | the name or an alias of a row | the row |
+//! | with the prefix of a relay: `openai/gpt-4o`, `models/gemini-2.5-pro` | the row of the rest |
+//! | with a date or a version: `gpt-4o-2024-08-06`, `claude-sonnet-4-5@20250929` | the row without it |
+//! | a fine-tuned model: `ft:gpt-4o-mini:org::id` | the row of its base |
+//! | any other | nothing; the nearest names are part of the error |
+//!
+//! A limit that a row does not have is not checked. A row has the largest limit that its provider
+//! documents, beta headers included. Otherwise a check could reject a request that the provider
+//! serves.
+//!
+//! # Estimates of tokens
+//!
+//! [`Tokens::Bytes`] divides the bytes of the text by four. Code and Chinese need more tokens, long
+//! words need fewer. So a prompt is rejected only if the estimate exceeds the context by a quarter,
+//! see [`Model::fits`]. The feature `tokenizer` adds `Tokens::Bpe`, which counts with the encodings
+//! of OpenAI. It uses `bpe-openai` rather than `tiktoken-rs`: its time grows linearly with the
+//! text, so a hostile prompt such as a million equal letters does not occupy a thread.
+//!
+//! # Limits
+//!
+//! Images, audio and files are not estimated. Prices are for the standard tier of the provider at
+//! the date of the row, in US dollars per million tokens.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod catalogue;
+mod file;
+mod lookup;
+mod model;
+mod rejected;
+mod request_size;
+mod tokens;
+
+pub use self::catalogue::Catalogue;
+pub use self::model::{Capability, Model, Offer, Price};
+pub use self::rejected::{ModelRejected, RejectReason};
+pub use self::request_size::RequestSize;
+pub use self::tokens::{Tokens, estimate_tokens};

@@ -1,0 +1,5 @@
+//! The shipped catalogue, and files that extend it.
+
+mod check;
+mod extension;
+mod shipped;
