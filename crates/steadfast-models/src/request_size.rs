@@ -80,7 +80,7 @@ struct Reading {
 enum Part {
     /// The whole body.
     Top,
-    /// A value whose texts are counted.
+    /// A value with texts of the prompt.
     Texts,
     /// The value of `input` or `prompt`: a text, a list of texts, or messages.
     Inputs,
