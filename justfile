@@ -2,7 +2,7 @@
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
 
 # All checks of CI, in its order
-ci: fmt modules sizes test-table prose pictures clippy docs public-items test models quickstart examples lab-test comparison lab lab-benches features deny unused tree
+ci: fmt modules sizes test-table prose pictures typos links msrv clippy docs public-items test models quickstart examples lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
 
 # The format of the code
 fmt:
@@ -13,7 +13,7 @@ fmt:
 modules:
     scripts/modules
 
-# Bounds on the length of files and functions, and on the share of documentation
+# Bounds on the length of files, functions and front pages, and on the share of documentation
 sizes:
     scripts/sizes
 
@@ -29,14 +29,26 @@ prose:
 pictures:
     scripts/pictures --check
 
+# Spelling
+typos:
+    typos
+
+# Each relative link of a Markdown page leads to a file and a heading
+links:
+    scripts/links
+
+# No dependency needs a newer Rust than `rust-version`. `just clippy` checks our own code against it
+msrv:
+    scripts/msrv
+
 # Lints, with warnings denied
 clippy:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
     cargo clippy {{lab}} --all-targets --all-features -- -D warnings
 
-# The documentation, with broken links denied
+# The documentation as docs.rs builds it, with broken links denied. `doc_cfg` is unstable
 docs:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+    RUSTC_BOOTSTRAP=1 RUSTDOCFLAGS="-D warnings --cfg docsrs" cargo doc --workspace --all-features --no-deps
     RUSTDOCFLAGS="-D warnings" cargo doc {{lab}} --all-features --no-deps
 
 # At most 60 public items per crate
@@ -92,6 +104,14 @@ lab-benches:
 features:
     RUSTFLAGS="-D warnings" cargo hack check --workspace --feature-powerset --no-dev-deps
     RUSTFLAGS="-D warnings" cargo hack check {{lab}} --feature-powerset --no-dev-deps
+
+# The published crates compile with the oldest dependencies that their manifests allow
+minimal-versions:
+    scripts/minimal-versions
+
+# A release, in the order of the crates, up to the upload. Each package is unpacked and compiled
+publish:
+    cargo publish --workspace --dry-run
 
 # Licences, duplicates and sources of dependencies
 deny:

@@ -41,7 +41,7 @@
 //! |---|---|
 //! | `429` and similar | cools for the hint, at most a day. Without a hint (or with a repeated zero hint): 1 s, doubling to 1 min while probes are refused |
 //! | success with `remaining: 0` | cools until the reset, or until the bucket holds the [estimated tokens](steadfast_core::RoutingOptions::estimated_tokens) |
-//! | `402`, a spent quota, a missing model, three rejections of its own credential except by `403` | [bench](#benches) of 1 min, doubling to 30 min while probes are refused |
+//! | `402`, a spent quota, a missing model, three rejections of its own credential except by `403` | bench of 1 min, doubling to 30 min while probes are refused |
 //! | error, timeout, `5xx`, a body that breaks after `200` | one failure in its breaker |
 //! | this machine lacks descriptors, ports or memory | none |
 //! | any other answer | success |
@@ -49,33 +49,26 @@
 //! If a request fails alike at two endpoints and one of them serves other requests, the request is at
 //! fault. Its failures are taken back, so that it opens no breaker.
 //!
-//! The refusals of one burst start one cooldown. Answers to attempts from before a cooldown change
-//! nothing. A cooldown ends with one probe. If other attempts succeed meanwhile, the refusal
-//! concerns only its own request.
+//! The refusals of one burst start one cooldown. A cooldown ends with one probe. If other attempts
+//! succeed meanwhile, the refusal concerns only its own request.
 //!
-//! # Benches
-//!
-//! A refusal benches the endpoint only if the endpoint serves no other requests. Otherwise it
-//! concerns only its own request. A bench of more than 1 min requires a second, different request.
-//! [`PoolHandle::restore`] and passed health checks end a bench early.
+//! A refusal benches the endpoint only if the endpoint serves no other requests. A bench of more
+//! than 1 min requires a second, different request. [`PoolHandle::restore`] and passed health checks
+//! end it.
 //!
 //! # Selection
 //!
 //! A [`Strategy`] or another [`Pick`] selects among the candidates of a tier. After a failure, an
 //! untried endpoint of the tier comes first, then the next tier, then the endpoint with the fewest
 //! attempts, if its [class](steadfast_core::Class) allows a repeat. A known hint that fits is waited
-//! out before an endpoint without a connection is tried again. [`RoutingOptions`](steadfast_core::RoutingOptions) restrict one request.
-//! A [degraded](Endpoint::degraded) endpoint serves only after the better endpoints.
+//! out before an endpoint without a connection is tried again. A [degraded](Endpoint::degraded)
+//! endpoint serves last. [`RoutingOptions`](steadfast_core::RoutingOptions) restrict one request.
 //!
 //! If no endpoint is admissible, [`WhenExhausted`] decides: fail at once with
 //! [`Exhausted`](steadfast_core::Exhausted) (default), wait, or try the least bad endpoint.
 //!
-//! # The rate of a limited endpoint
-//!
-//! The attempts between two refusals, divided by the time between them, are the send rate of the
-//! endpoint. It grows as TCP CUBIC does until the next refusal. Requests beyond the rate go to other
-//! endpoints or queue, first come first served, until their [`Deadline`](steadfast_core::Deadline)
-//! or [`max_wait`](EndpointBalanceBuilder::max_wait). An endpoint without a refusal has no rate.
+//! Attempts beyond the learned send rate of a limited endpoint go to other endpoints or queue, first
+//! come first served, until their [`Deadline`](steadfast_core::Deadline) or `max_wait`.
 //!
 //! # Defaults
 //!
@@ -102,10 +95,9 @@
 //! request ──▶ retry ──▶ hedge ──▶ balance ──▶ (layers of the endpoint) ──▶ client
 //! ```
 //!
-//! The guide `docs/balancer.md` of the repository covers the send rate, the queue, the rewriting of
-//! requests, live changes, health checks and the cost of a healthy request. Features: `discover`
-//! (`PoolHandle::follow`), `dns` (`Resolve::new`), `health` (`HealthCheck`), `serde`
-//! ([`EndpointStatus`], [`Strategy`]).
+//! The guide `docs/balancer.md` of the repository covers the send rate, the queue, live changes and
+//! the cost of a request. Features: `discover` (`PoolHandle::follow`), `dns` (`Resolve::new`),
+//! `health` (`HealthCheck`), `serde` ([`EndpointStatus`], [`Strategy`]).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,9 +1,9 @@
 //! Retries HTTP requests that were rate limited or that failed.
 //!
-//! [`RetryOn429Layer`] sends a request again if another attempt can improve its outcome: after a
-//! `429` once the hint has passed, and after an outage with an exponential, random backoff. A
-//! request that may have been processed is repeated only if that is safe. Over a balancer a
-//! request moves to another admissible endpoint at once. A budget limits retries in an outage.
+//! [`RetryOn429Layer`] sends a request again after a `429` once the hint has passed, and after an
+//! outage with an exponential, random backoff. A request that may have been processed is repeated
+//! only if that is safe. Over a balancer a request moves to another admissible endpoint at once.
+//! A budget limits retries in an outage.
 //!
 //! # Example
 //!
@@ -40,8 +40,7 @@
 //!
 //! # Behavior
 //!
-//! [`Class`](steadfast_core::Class) lists the classes of answers. A
-//! [`ClassifyLayer`](steadfast_core::ClassifyLayer) next to the client changes the classification.
+//! A [`ClassifyLayer`](steadfast_core::ClassifyLayer) next to the client changes the classes.
 //!
 //! | Outcome of an attempt | Effect |
 //! |---|---|
@@ -56,13 +55,13 @@
 //!
 //! `x-should-retry` overrides the rule of the same endpoint. A request is safe to repeat if its
 //! method is idempotent, or if it has an `idempotency-key`. [`safe_if`] and [`RetryOverride`]
-//! replace this rule. A refusal such as `429` is safe for every request.
+//! replace it. A refusal such as `429` is safe for every request.
 //!
 //! The caller gets the last answer of the lowest tier, and without any answer an
 //! [`Exhausted`](steadfast_core::Exhausted). The hint of a kept answer is reduced by its age, and a
 //! balancer below replaces it by the soonest recovery of an endpoint. Exception: if the last
 //! attempt may have been processed and a repeat is unsafe, its outcome is returned. After more than
-//! one attempt, the response or the error contains the [`Trail`](steadfast_core::Trail).
+//! one attempt, the result contains the [`Trail`](steadfast_core::Trail).
 //!
 //! # Defaults
 //!
@@ -80,7 +79,7 @@
 //! that is abandoned while it sends fails with [`BodySuperseded`]. Bodies must be `Unpin`:
 //! `request.map(Box::pin)` makes a body `Unpin`. [`clone_body`](RetryOn429Layer::clone_body) keeps
 //! a body type that is `Clone`. Up to 64 KiB of a failed answer are read during the next attempt.
-//! An answer that arrives before the end of its request delays that attempt by at most 250 ms.
+//! An answer before the end of its request delays that attempt by at most 250 ms.
 //!
 //! # Readiness, clones and dropped requests
 //!
