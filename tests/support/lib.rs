@@ -170,5 +170,8 @@ mod guides {
     guide!(order, "../../docs/order.md");
     guide!(tuning, "../../docs/tuning.md");
     guide!(testing, "../../docs/testing.md");
+    guide!(models, "../../docs/models.md");
+    guide!(readme_chat, "../../crates/steadfast-chat/README.md");
+    guide!(readme_models, "../../crates/steadfast-models/README.md");
     guide!(readme_steadfast, "../../crates/steadfast/README.md");
 }

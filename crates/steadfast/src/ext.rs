@@ -9,6 +9,8 @@ use steadfast_retry::{RetryOn429Layer, RetryOverride};
 use tower::ServiceBuilder;
 use tower_layer::Stack;
 
+use crate::timeouts::Timeouts;
+
 /// Adds the layers of this crate to [`tower::ServiceBuilder`].
 ///
 /// ```
@@ -115,6 +117,10 @@ pub trait RequestExt: Sized + sealed::Sealed {
     #[must_use]
     fn routing(self, options: RoutingOptions) -> Self;
 
+    /// Sets the limits of each of its attempts, except for the time to connect.
+    #[must_use]
+    fn timeouts(self, timeouts: Timeouts) -> Self;
+
     /// Sets how its retries differ from the layer's settings.
     #[must_use]
     fn retry(self, retry: RetryOverride) -> Self;
@@ -128,6 +134,11 @@ impl<B> RequestExt for Request<B> {
 
     fn routing(mut self, options: RoutingOptions) -> Self {
         self.extensions_mut().insert(options);
+        self
+    }
+
+    fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.extensions_mut().insert(timeouts);
         self
     }
 

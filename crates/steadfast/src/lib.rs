@@ -144,6 +144,11 @@ pub use self::respond::error_response;
 pub use self::stack::AiStack;
 pub use self::timeouts::Timeouts;
 
+/// For `steadfast-chat`, which has the public reader of events.
+#[doc(hidden)]
+pub mod sse {
+    pub use crate::edge::{Events, SseEvent};
+}
 #[doc(hidden)]
 pub use self::dialect::dialect_texts;
 

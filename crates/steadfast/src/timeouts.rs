@@ -6,6 +6,7 @@ mod serde;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::Extensions;
 use steadfast_core::InvalidConfig;
 
 /// The limits of one attempt, for each of its parts.
@@ -71,6 +72,13 @@ impl Timeouts {
             idle: Duration::from_secs(60),
             total: Duration::from_secs(answer),
         }
+    }
+
+    /// Returns the limits in the extensions of a request. They replace the ones of the stack,
+    /// except for `connect`.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
     }
 
     pub(crate) fn validate(&self) -> Result<(), InvalidConfig> {

@@ -43,6 +43,7 @@ impl Limits {
     /// Returns the limits of an attempt that starts now.
     pub(crate) fn new(timeouts: &Timeouts, extensions: &Extensions) -> Self {
         let start = Instant::now();
+        let timeouts = Timeouts::of(extensions).unwrap_or(timeouts);
         let deadline = Deadline::of(extensions).map(|deadline| Limit {
             at: deadline.instant(),
             late: AttemptTimeout::new(TimeoutPhase::Deadline, deadline.remaining(start)),

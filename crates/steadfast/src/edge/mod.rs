@@ -25,6 +25,7 @@ pub(crate) use self::attempt::attempt;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::service::EdgeLayer;
 pub(crate) use self::settings::Settings;
+pub use self::sse::{Events, SseEvent};
 pub use self::stream::StreamBroken;
 #[cfg(all(test, feature = "client"))]
 pub(crate) use self::transport::classified;

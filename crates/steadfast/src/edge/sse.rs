@@ -15,8 +15,8 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 ///
 /// Lines and fields follow the WHATWG rules. `id`, `retry` and comments are dropped. A field `error`
 /// is no part of these rules, but some servers report an error in it.
-#[derive(Debug, Default)]
-pub(crate) struct Events {
+#[derive(Debug)]
+pub struct Events {
     /// The part of a line that has come.
     line: Vec<u8>,
     /// The field `event`, and the lines of `data` or `error`.
@@ -26,26 +26,56 @@ pub(crate) struct Events {
     has_error: bool,
     /// The last line end was a carriage return, so a line feed may belong to it.
     after_cr: bool,
-    /// The line, or the event, exceeds [`MAX_EVENT`].
+    /// The line, or the event, is too long.
     long_line: bool,
     long_event: bool,
     begun: bool,
+    /// The bytes of the longest event that is read.
+    max: usize,
 }
 
 /// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SseEvent<'a> {
+pub enum SseEvent<'a> {
     /// The name of an event, which may be empty, and its data.
-    Whole { name: &'a [u8], data: &'a [u8] },
+    Whole {
+        /// The name.
+        name: &'a [u8],
+        /// The data.
+        data: &'a [u8],
+    },
     /// The data of an event with a field `error`.
     Error(&'a [u8]),
-    /// The event exceeds [`MAX_EVENT`].
+    /// The event is too long to be read.
     TooLong,
 }
 
+impl Default for Events {
+    fn default() -> Self {
+        Self::with_max(MAX_EVENT)
+    }
+}
+
 impl Events {
+    /// Creates a reader that drops events of more than `max` bytes.
+    #[must_use]
+    pub fn with_max(max: usize) -> Self {
+        Self {
+            line: Vec::new(),
+            name: Vec::new(),
+            data: Vec::new(),
+            has_data: false,
+            has_error: false,
+            after_cr: false,
+            long_line: false,
+            long_event: false,
+            begun: false,
+            max,
+        }
+    }
+
     /// Reads a chunk, and calls `found` with each event that it completes.
-    pub(crate) fn read(&mut self, chunk: &[u8], mut found: impl FnMut(SseEvent<'_>)) {
+    pub fn read(&mut self, chunk: &[u8], mut found: impl FnMut(SseEvent<'_>)) {
         let mut rest = chunk;
         while let Some(&first) = rest.first() {
             // The second half of a line end.
@@ -69,14 +99,15 @@ impl Events {
     }
 
     /// Ends the stream. An event without its blank line counts: some servers omit it.
-    pub(crate) fn finish(&mut self, mut found: impl FnMut(SseEvent<'_>)) {
+    pub fn finish(&mut self, mut found: impl FnMut(SseEvent<'_>)) {
         self.end_line(&mut found);
         self.end_event(&mut found);
     }
 
     /// The bytes that the present event may still have.
     fn room(&self) -> usize {
-        MAX_EVENT.saturating_sub(self.line.len() + self.data.len() + self.name.len())
+        self.max
+            .saturating_sub(self.line.len() + self.data.len() + self.name.len())
     }
 
     /// Adds a part of a line. Text beyond the bound is dropped.
