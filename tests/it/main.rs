@@ -16,6 +16,7 @@ mod outages;
 mod rate_limits;
 mod rejections;
 mod secrets;
+mod slow;
 mod soak;
 mod streaming;
 mod timeouts;

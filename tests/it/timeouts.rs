@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
 use stack_tests::{
     SECOND, assert_idle, body_of_chunks, body_of_text, chat, endpoint, half_second_timeouts, read,
-    served_by, stack, stack_returning, status_of, upstreams,
+    served_by, stack, stack_returning, stack_within, status_of, upstreams,
 };
 use steadfast::crates::core::Classified;
 use steadfast::{
@@ -30,8 +30,8 @@ const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n"
 
 /// A repeated long answer is billed twice.
 #[tokio::test(start_paused = true)]
-async fn whole_answer_has_ten_minutes_and_stream_head_30_s() {
-    for (stream, at) in [(false, 599), (true, 29)] {
+async fn whole_answer_and_stream_head_have_ten_minutes() {
+    for (stream, at) in [(false, 599), (true, 599)] {
         let ai = stack_returning(at * SECOND, 200, "application/json", || body_of_text("{}"));
         assert_eq!(
             ai.send(chat(stream))
@@ -53,9 +53,10 @@ async fn whole_answer_has_ten_minutes_and_stream_head_30_s() {
 #[tokio::test(start_paused = true)]
 async fn large_streaming_request_has_timeouts_of_streams() {
     for size in [1 << 10, 2 << 20] {
-        let ai = stack_returning(Duration::from_secs(3600), 200, "text/event-stream", || {
-            body_of_text("")
-        });
+        let mut timeouts = Timeouts::DEFAULT;
+        timeouts.head = 30 * SECOND;
+        let late = (3_600 * SECOND, 200, "text/event-stream");
+        let ai = stack_within(timeouts, late, || body_of_text(""));
         let body = format!(r#"{{"pad":"{}","stream":true}}"#, "x".repeat(size));
         let request = Request::post("/v1/chat/completions").body(body).unwrap();
         let start = Instant::now();

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, StreamBody};
-use steadfast::{AiStack, Endpoint, RequestBody};
+use steadfast::{AiStack, Endpoint, RequestBody, Timeouts};
 use tokio::time::sleep;
 use tokio_stream::{Stream, StreamExt};
 
@@ -29,6 +29,22 @@ pub fn stack_returning<F>(
 where
     F: Fn() -> AnswerBody + Clone + Send + Sync + 'static,
 {
+    stack_within(Timeouts::DEFAULT, (wait, status, content_type), body)
+}
+
+/// Makes the stack of [`stack_returning`] with these timeouts.
+///
+/// # Panics
+///
+/// If `status` or `content_type` is invalid.
+pub fn stack_within<F>(
+    timeouts: Timeouts,
+    (wait, status, content_type): (Duration, u16, &'static str),
+    body: F,
+) -> AiStack
+where
+    F: Fn() -> AnswerBody + Clone + Send + Sync + 'static,
+{
     let client = tower::service_fn(move |_: Request<RequestBody>| {
         let body = body.clone();
         async move {
@@ -40,6 +56,7 @@ where
         }
     });
     AiStack::builder()
+        .timeouts(timeouts)
         .endpoint(Endpoint::new("a", "http://a.test").expect("an endpoint"))
         .build_on(client)
         .expect("a stack")

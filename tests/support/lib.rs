@@ -16,7 +16,9 @@ use steadfast::{
 };
 use steadfast_testkit::{Hint, Reply, Upstream};
 
-pub use self::in_process::{AnswerBody, body_of_chunks, body_of_text, stack_returning};
+pub use self::in_process::{
+    AnswerBody, body_of_chunks, body_of_text, stack_returning, stack_within,
+};
 pub use self::rerun::{rerun, rerun_input};
 
 /// A second.

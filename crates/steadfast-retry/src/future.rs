@@ -9,14 +9,17 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_core::BoxError;
+use steadfast_core::{BoxError, OtherEndpoint, Verdict};
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 use tracing::Span;
 
 use crate::answer::ResponseBody;
 use crate::mode::BodyMode;
-use crate::retry::{Retry, Step};
+use crate::retry::{Rescue, Retry, Step};
+
+/// The outcome of an attempt, and the verdict on it.
+type Ended<ResBody> = (Result<Response<ResBody>, BoxError>, Verdict);
 
 /// The longest time that a further attempt waits for a kept answer that is still arriving.
 const MAX_READING: Duration = Duration::from_millis(250);
@@ -40,6 +43,8 @@ pin_project! {
         state: State<S::Future>,
         // Absent if the request cannot be sent again.
         retry: Option<Retry<S, M::Kept, ResBody>>,
+        // A second attempt beside the slow one in flight.
+        rescue: Option<Rescue<S::Future>>,
     }
 }
 
@@ -51,6 +56,8 @@ pin_project! {
     enum State<F> {
         // An attempt is in flight.
         InFlight { #[pin] future: F, span: Span },
+        // The slow attempt has failed, and its rescue is in flight.
+        Rescued,
         // The backoff or the hint.
         Waiting { #[pin] sleep: Sleep },
         // A further attempt would end the connection of the kept answer, which is still arriving.
@@ -77,6 +84,7 @@ where
         Self {
             state: State::InFlight { future, span },
             retry,
+            rescue: None,
         }
     }
 }
@@ -104,18 +112,26 @@ where
             let next = match this.state.as_mut().project() {
                 // The attempt ended: return an outcome, wait, or send the request again.
                 StateProj::InFlight { future, span } => {
-                    let outcome = ready!(span.in_scope(|| future.poll(cx)));
+                    let Poll::Ready(outcome) = span.in_scope(|| future.poll(cx)) else {
+                        let rescued = ready!(Self::poll_rescue(retry, this.rescue, cx));
+                        // Dropped before the answer is returned, so that the trail is complete.
+                        this.state.set(State::Done);
+                        return Poll::Ready(rescued.map(|response| retry.answer(response)));
+                    };
                     let outcome = outcome.map_err(Into::into);
                     let verdict = retry.judge(&outcome, span);
-                    if verdict.is_success() {
-                        return Poll::Ready(outcome.map(|response| retry.answer(response)));
+                    let ended = (outcome, verdict);
+                    match Self::after_outcome(retry, this.rescue, ended, cx) {
+                        Ok(next) => next,
+                        Err(outcome) => return Poll::Ready(outcome),
                     }
-                    match retry.failed::<B, M>(outcome, verdict) {
-                        Step::Done(outcome) => return Poll::Ready(outcome),
-                        Step::Again(wait) => {
-                            retry.read_ahead(cx);
-                            after_attempt::<S, M, B, _>(retry, wait)
-                        }
+                }
+                // The rescue ended, as the only attempt in flight.
+                StateProj::Rescued => {
+                    let ended = ready!(Self::poll_last(retry, this.rescue, cx));
+                    match Self::after_outcome(retry, this.rescue, ended, cx) {
+                        Ok(next) => next,
+                        Err(outcome) => return Poll::Ready(outcome),
                     }
                 }
                 // The wait is over: read the kept answer first, or send the request again.
@@ -145,6 +161,85 @@ where
             this.state.set(next);
         }
     }
+
+    /// Sends a rescue of a slow attempt, and polls the rescue. Returns its outcome if it succeeds.
+    ///
+    /// A rescue that fails ends, and the slow attempt continues.
+    fn poll_rescue(
+        retry: &mut Retry<S, M::Kept, ResBody>,
+        rescue: &mut Option<Rescue<S::Future>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<ResBody>, BoxError>> {
+        let is_new = rescue.is_none();
+        let Some(mut current) = rescue.take().or_else(|| retry.rescue::<B, M>(cx)) else {
+            return Poll::Pending;
+        };
+        let polled = current.poll(cx);
+        let sent = if is_new {
+            retry.keep_sent(current)
+        } else {
+            Some(current)
+        };
+        let Poll::Ready(outcome) = polled else {
+            *rescue = sent;
+            return Poll::Pending;
+        };
+        let Some(current) = sent else {
+            return Poll::Pending;
+        };
+        let outcome = outcome.map_err(Into::into);
+        let verdict = retry.judge(&outcome, current.span());
+        if verdict.is_success() {
+            current.win(retry.trail());
+            return Poll::Ready(outcome);
+        }
+        retry.keep_failure(outcome, verdict);
+        Poll::Pending
+    }
+
+    /// Polls the rescue of a slow attempt that has failed.
+    fn poll_last(
+        retry: &mut Retry<S, M::Kept, ResBody>,
+        rescue: &mut Option<Rescue<S::Future>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Ended<ResBody>> {
+        let current = rescue.as_mut().expect("it is in flight");
+        let outcome = ready!(current.poll(cx)).map_err(Into::into);
+        let verdict = retry.judge(&outcome, current.span());
+        if let Some(rescue) = rescue.take().filter(|_| verdict.is_success()) {
+            rescue.win(retry.trail());
+        }
+        Poll::Ready((outcome, verdict))
+    }
+
+    /// Returns the state after an attempt, or the outcome of the request.
+    ///
+    /// A success decides the request, and so does a failure that no other endpoint can improve. After
+    /// any other failure, a rescue in flight continues.
+    fn after_outcome(
+        retry: &mut Retry<S, M::Kept, ResBody>,
+        rescue: &mut Option<Rescue<S::Future>>,
+        (outcome, verdict): Ended<ResBody>,
+        cx: &mut Context<'_>,
+    ) -> Result<State<S::Future>, Result<Response<ResponseBody<ResBody>>, BoxError>> {
+        if rescue.is_some() && may_improve(verdict) {
+            retry.keep_failure(outcome, verdict);
+            return Ok(State::Rescued);
+        }
+        if let Some(rescue) = rescue.take() {
+            rescue.lose();
+        }
+        if verdict.is_success() {
+            return Err(outcome.map(|response| retry.answer(response)));
+        }
+        match retry.failed::<B, M>(outcome, verdict) {
+            Step::Done(outcome) => Err(outcome),
+            Step::Again(wait) => {
+                retry.read_ahead(cx);
+                Ok(after_attempt::<S, M, B, _>(retry, wait))
+            }
+        }
+    }
 }
 
 impl<S, M, B, ResBody> Future for ResponseFuture<S, M, B, ResBody>
@@ -164,6 +259,11 @@ where
         }
         outcome
     }
+}
+
+/// Returns whether an attempt beside a failed one may have another outcome.
+fn may_improve(verdict: Verdict) -> bool {
+    !matches!(verdict.class().other_endpoint(), OtherEndpoint::Never)
 }
 
 /// Returns the state between an attempt and the next one.

@@ -40,6 +40,8 @@ pub struct AiStackBuilder {
     retry: RetryOn429Layer,
     /// The deadline of requests without one.
     deadline: Option<Duration>,
+    /// Whether a header of the client sets the deadline.
+    caller_timeouts: bool,
     /// Notified by the layers of the stack.
     observers: Observers,
 }
@@ -54,6 +56,7 @@ impl AiStack {
             answers: Answers::Checked,
             retry: RetryOn429Layer::new(),
             deadline: None,
+            caller_timeouts: false,
             observers: Observers::new(),
         }
     }
@@ -75,8 +78,8 @@ impl AiStackBuilder {
         self.balance(|balance| balance.strategy(strategy))
     }
 
-    /// Changes other settings of the balancer, such as the result for exhausted requests, the bound of
-    /// waits, and the request root. The request root defaults to `/v1`.
+    /// Changes other settings of the balancer, such as the result for exhausted requests, the bound
+    /// of waits, and the request root. The request root defaults to `/v1`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -132,9 +135,21 @@ impl AiStackBuilder {
 
     /// Sets the time until a stream begins or a whole answer ends, with all attempts and waits.
     ///
-    /// Applies to requests without a [`Deadline`](steadfast_core::Deadline). Defaults to none.
+    /// Applies to requests without a [`Deadline`](steadfast_core::Deadline). Defaults to the one of
+    /// the
+    /// [`Timeouts`].
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets whether the time in the header `x-stainless-read-timeout` ends a request, if that is
+    /// sooner than the [`deadline`](Self::deadline). Defaults to off.
+    ///
+    /// The SDKs of OpenAI and Anthropic send their own timeout in it. After that time they leave,
+    /// or send the request again.
+    pub fn caller_timeouts(mut self, apply: bool) -> Self {
+        self.caller_timeouts = apply;
         self
     }
 
@@ -158,16 +173,16 @@ impl AiStackBuilder {
 
     /// Builds the stack over any HTTP client that does not follow redirects.
     ///
-    /// If the client has its own body type, convert [`RequestBody`] with `map_request`. If its response
-    /// body is not `Unpin`, use `map_response` with `Box::pin`.
+    /// If the client has its own body type, convert [`RequestBody`] with `map_request`. If its
+    /// response body is not `Unpin`, use `map_response` with `Box::pin`.
     ///
     /// To change the classification, put a [`ClassifyLayer`](steadfast_core::ClassifyLayer) around
     /// `client`. Its verdicts on errors are final, as are classes that differ from the default
     /// classification. The stack refines other failures by the body of the response.
     ///
-    /// Enable the feature `hyper-errors` for a client on top of hyper. Otherwise a failed connect other
-    /// than a refused one is `Transport`, so it may have been processed and an unsafe request is not
-    /// repeated.
+    /// Enable the feature `hyper-errors` for a client on top of hyper. Otherwise a failed connect
+    /// other than a refused one is `Transport`, so it may have been processed and an unsafe request
+    /// is not repeated.
     ///
     /// # Errors
     ///
@@ -211,7 +226,8 @@ impl AiStackBuilder {
         let rules = Arc::new(Rules {
             home: endpoints.first(),
             endpoints: endpoints.clone(),
-            deadline: self.deadline,
+            deadline: self.deadline.or(timeouts.deadline),
+            caller_timeouts: self.caller_timeouts,
             replay_limit: retry.replay_limit(),
         });
         let metrics = MetricsLayer::requests();

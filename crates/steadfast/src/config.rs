@@ -51,6 +51,8 @@ pub struct StackConfig {
     pub strategy: Strategy,
     /// `short`, `medium`, `long`, or a table of durations.
     pub timeouts: Timeouts,
+    /// Whether `x-stainless-read-timeout` of a client ends its request.
+    pub caller_timeouts: bool,
     /// `checked` or `unchecked`: the treatment of successful answers.
     pub answers: Answers,
     /// The number of attempts and the waits between them.
@@ -96,8 +98,8 @@ pub struct EndpointConfig {
     /// The headers that it gets although their names look like credentials.
     #[serde(default)]
     pub pass_headers: Vec<String>,
-    /// The rules about its replies: conditions (`status`, `code`, `header`, `contains`) and a verdict
-    /// (`class`, `hint`, `scope`).
+    /// The rules about its replies: conditions (`status`, `code`, `header`, `contains`) and a
+    /// verdict (`class`, `hint`, `scope`).
     #[serde(default, deserialize_with = "rule::deserialize")]
     pub rule: Vec<Rule>,
     /// Its breaker.
@@ -142,8 +144,8 @@ impl StackConfig {
     ///
     /// # Errors
     ///
-    /// Returns an error that names the field if a value is invalid, or if the variable of an API key is
-    /// not set.
+    /// Returns an error that names the field if a value is invalid, or if the variable of an API
+    /// key is not set.
     pub fn builder(&self, endpoints: &[EndpointConfig]) -> Result<AiStackBuilder, InvalidConfig> {
         self.timeouts
             .validate()
@@ -155,6 +157,7 @@ impl StackConfig {
         let mut builder = AiStack::builder()
             .strategy(self.strategy)
             .timeouts(self.timeouts)
+            .caller_timeouts(self.caller_timeouts)
             .answers(self.answers)
             .retry(retry)
             .balance(|balance| self.balance(balance));

@@ -36,6 +36,9 @@ use crate::operation::{BodyHints, Known, Operation, Streaming};
 /// another thread costs about as much.
 const MAX_INLINE: usize = 256 * 1024;
 
+/// The seconds for which the SDKs of OpenAI and Anthropic wait for data.
+const CALLER_TIMEOUT: &str = "x-stainless-read-timeout";
+
 /// Reads a request once, and inserts extensions for the layers below.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepare<S> {
@@ -51,6 +54,8 @@ pub(crate) struct Rules {
     pub(crate) endpoints: PoolHandle,
     /// The time of a request without a deadline of its own.
     pub(crate) deadline: Option<Duration>,
+    /// Whether a header of the client sets that time as well.
+    pub(crate) caller_timeouts: bool,
     /// The size of the largest body that is kept for retries.
     pub(crate) replay_limit: u64,
 }
@@ -107,6 +112,16 @@ impl Rules {
         let identity = HeaderValue::from_static("identity");
         head.headers.insert(ACCEPT_ENCODING, identity);
         Request::from_parts(head, body)
+    }
+
+    /// Returns the time of a request without a deadline of its own.
+    fn time_of(&self, headers: &HeaderMap) -> Option<Duration> {
+        let given = headers.get(CALLER_TIMEOUT).filter(|_| self.caller_timeouts);
+        let given = given.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        // A time that is zero, negative or no number is no deadline.
+        let given = given.filter(|seconds: &f64| *seconds > 0.0);
+        let given = given.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        given.into_iter().chain(self.deadline).min()
     }
 
     fn home(&self) -> Option<EndpointName> {
@@ -181,8 +196,10 @@ where
         let is_large = body.size_hint().exact().is_some_and(|size| size > limit);
         let large = is_large.then(|| body.in_one_piece()).flatten();
         let body = RequestBody::new(body, limit);
-        if let (Some(wait), None) = (self.rules.deadline, Deadline::of(&head.extensions)) {
-            head.extensions.insert(Deadline::after(wait));
+        if Deadline::of(&head.extensions).is_none() {
+            if let Some(wait) = self.rules.time_of(&head.headers) {
+                head.extensions.insert(Deadline::after(wait));
+            }
         }
         let data = body.data().or(large.as_ref());
         let is_known = data.is_some() || !self.rules.is_worth_reading(&head.headers, &body);

@@ -9,20 +9,50 @@ use std::time::Duration;
 use http::Extensions;
 use steadfast_core::InvalidConfig;
 
-/// The limits of one attempt, for each of its parts.
+/// The limits of one attempt, for each of its parts, and the time after which it is slow.
 ///
 /// | Field | Runs | Default | [`SHORT`] | [`MEDIUM`] | [`LONG`] |
 /// |---|---|---|---|---|---|
 /// | `connect` | until the connection is established, with DNS and TLS | 10 s | 5 s | 10 s | 15 s |
-/// | `head` | from the start to the head of a stream | 30 s | 10 s | 30 s | 60 s |
-/// | `first_token` | from the start to the first visible token of a stream | 30 s | 10 s | 30 s | 60 s |
-/// | `idle` | between two chunks of a stream, while a read is pending | 60 s | 60 s | 60 s | 60 s |
-/// | `total` | from the start to the end of a whole answer | 10 min | 10 s | 30 s | 60 s |
+/// | `head` | from the start to the head of a stream | 10 min | = | = | = |
+/// | `first_token` | from the start to the first visible token of a stream | 10 min | = | = | = |
+/// | `idle` | between two chunks of a stream, while a read is pending | 60 s | = | = | = |
+/// | `total` | from the start to the end of a whole answer | 10 min | = | = | = |
+/// | `rescue_after` | from the start to a second attempt elsewhere, at least | 30 s | = | = | = |
+/// | `deadline` | from the request to its answer, with all attempts and waits | none | 10 s | 30 s | 60 s |
+///
+/// A slow answer is not a dead endpoint, so the limits that end an attempt are long: a completion
+/// may take minutes, and a repeated completion is billed again. After a timeout, a request gets at
+/// most one further attempt.
+///
+/// # Rescue
+///
+/// A slow attempt gets a rescue: a second attempt starts at another endpoint while the first one
+/// continues. The first good answer is returned, and the other attempt is cancelled. An attempt is
+/// slow
+///
+/// * after the larger of `rescue_after` and 4 × the 99th percentile of the successes of this
+///   endpoint and model;
+/// * while its head is missing, after 4 × the 99th percentile of the heads, but not before 1.5 s.
+///   This applies after 20 successes, and ends at the first bound. After each four attempts in
+///   silence the time doubles, so that an endpoint that has become slower is measured again;
+/// * with a deadline, at half of its time, but not before the 99th percentile of the successes.
+///
+/// **Premise:** another endpoint answers sooner than the rest of the slow attempt. **It saves** the
+/// wait for the timeout of an endpoint that accepts a request and never answers. **It costs** an
+/// attempt that is billed. There is at most one per request, and none for a request that is unsafe
+/// to repeat, is pinned to its endpoint, or whose body is still being sent. The retry budget bounds
+/// the sum: a rescue beside an endpoint that answers other requests costs 14 tokens and a first
+/// success returns one, so at most one of 15 requests is rescued. Beside a silent endpoint it costs
+/// 2, which are refunded if it succeeds. A silent endpoint counts a failure, so its breaker opens.
+/// `Duration::MAX` disables rescues.
+///
+/// # Activity
 ///
 /// A stream has no total while it sends events. Pings and comments only prove that the server is
 /// alive. They are accepted for the longer of `total` and `idle`, because a model may write a tool
-/// call for minutes before it sends the call. A whole answer has a long default, because a
-/// completion may take minutes, and a repeated completion is billed again.
+/// call for minutes before it sends the call. Before the first token, pings and role chunks are
+/// accepted until `first_token`.
 ///
 /// `total` ends the body of a whole answer with an error, also if its bytes keep arriving. It does
 /// not run while the reader is absent for 1 s or longer: a slow reader is not a slow endpoint.
@@ -46,31 +76,37 @@ pub struct Timeouts {
     /// From the start of an attempt to the end of a whole answer, without long absences of the
     /// reader.
     pub total: Duration,
+    /// The shortest time before a rescue, except at endpoints that return heads fast and before a
+    /// close deadline.
+    pub rescue_after: Duration,
+    /// The deadline of requests without a [`Deadline`](steadfast_core::Deadline), if
+    /// `AiStackBuilder::deadline` sets none: until a stream begins or a whole answer ends.
+    pub deadline: Option<Duration>,
 }
 
 impl Timeouts {
     /// The default of a stack.
     pub const DEFAULT: Self = Self {
         connect: Duration::from_secs(10),
-        head: Duration::from_secs(30),
-        first_token: Duration::from_secs(30),
+        head: Duration::from_secs(600),
+        first_token: Duration::from_secs(600),
         idle: Duration::from_secs(60),
         total: Duration::from_secs(600),
+        rescue_after: Duration::from_secs(30),
+        deadline: None,
     };
-    /// The limits for small and fast models.
+    /// The limits for small and fast models: the request ends after 10 s.
     pub const SHORT: Self = Self::profile(5, 10);
-    /// The limits for most chats.
+    /// The limits for most chats: the request ends after 30 s.
     pub const MEDIUM: Self = Self::profile(10, 30);
-    /// The limits for long prompts and reasoning models.
+    /// The limits for long prompts: the request ends after 60 s.
     pub const LONG: Self = Self::profile(15, 60);
 
-    const fn profile(connect: u64, answer: u64) -> Self {
+    const fn profile(connect: u64, deadline: u64) -> Self {
         Self {
             connect: Duration::from_secs(connect),
-            head: Duration::from_secs(answer),
-            first_token: Duration::from_secs(answer),
-            idle: Duration::from_secs(60),
-            total: Duration::from_secs(answer),
+            deadline: Some(Duration::from_secs(deadline)),
+            ..Self::DEFAULT
         }
     }
 
@@ -88,6 +124,8 @@ impl Timeouts {
             ("timeouts.first_token", self.first_token),
             ("timeouts.idle", self.idle),
             ("timeouts.total", self.total),
+            ("timeouts.rescue_after", self.rescue_after),
+            ("timeouts.deadline", self.deadline.unwrap_or(self.total)),
         ] {
             if value.is_zero() {
                 return Err(InvalidConfig::new(field, "0s", "must be longer than zero"));
@@ -138,21 +176,25 @@ mod tests {
 
     #[test]
     fn profiles_match_documented_table() {
-        for (timeouts, seconds) in [
-            (Timeouts::DEFAULT, [10, 30, 30, 60, 600]),
-            (Timeouts::SHORT, [5, 10, 10, 60, 10]),
-            (Timeouts::MEDIUM, [10, 30, 30, 60, 30]),
-            (Timeouts::LONG, [15, 60, 60, 60, 60]),
+        for (timeouts, [connect, deadline]) in [
+            (Timeouts::DEFAULT, [10, 0]),
+            (Timeouts::SHORT, [5, 10]),
+            (Timeouts::MEDIUM, [10, 30]),
+            (Timeouts::LONG, [15, 60]),
         ] {
             let Timeouts {
-                connect,
                 head,
                 first_token,
                 idle,
                 total,
+                rescue_after,
+                ..
             } = timeouts;
-            let parts = [connect, head, first_token, idle, total];
-            assert_eq!(parts.map(|part| part.as_secs()), seconds);
+            let parts = [head, first_token, idle, total, rescue_after];
+            assert_eq!(parts.map(|part| part.as_secs()), [600, 600, 60, 600, 30]);
+            assert_eq!(timeouts.connect.as_secs(), connect);
+            let ends = timeouts.deadline.map_or(0, |deadline| deadline.as_secs());
+            assert_eq!(ends, deadline);
         }
     }
 }

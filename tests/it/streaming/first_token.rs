@@ -132,7 +132,7 @@ async fn long_preamble_is_held_back_up_to_a_limit() {
             let start = Instant::now();
             let outcome = ai.send(chat(true)).await;
             assert_eq!(outcome.is_ok(), passes, "{count} {name}");
-            let waited = if passes { Duration::ZERO } else { 30 * SECOND };
+            let waited = if passes { Duration::ZERO } else { 600 * SECOND };
             assert_eq!(start.elapsed(), waited, "{count} {name}");
         }
     }

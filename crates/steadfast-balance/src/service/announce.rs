@@ -1,6 +1,6 @@
 //! The events of attempts that move to another endpoint.
 
-use steadfast_core::layer::AttemptGroup;
+use steadfast_core::layer::{AttemptGroup, RecordAttempts};
 use steadfast_core::{Attempt, EndpointName, Event};
 use tokio::time::Instant;
 
@@ -26,6 +26,9 @@ pub(crate) fn emit_failover(
     now: Instant,
 ) {
     if let Some(group) = context.group.as_ref().filter(|group| group.is_hedge()) {
+        if let Some(trail) = &context.trail {
+            trail.set_hedged();
+        }
         return emit_hedge(shared, group, to, now);
     }
     let event = last_attempt(context).and_then(|last| failover(last, to, now));

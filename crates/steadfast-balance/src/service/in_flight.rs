@@ -245,18 +245,21 @@ impl Reservation {
         load.endpoint.state.limits.cancelled(&load.tickets);
         let now = Instant::now();
         let verdict = Verdict::new(class_of_dropped(&load, context, now));
-        // An attempt that loses was only later than another one. A caller that leaves at once does not
-        // make an endpoint silent.
-        let has_lost = context.group.as_ref().is_some_and(AttemptGroup::is_decided);
+        // An attempt that loses was only later than another one. A caller that leaves at once does
+        // not make an endpoint silent.
         let stats = &load.endpoint.state.load;
-        if has_lost || load.tickets.age(now) < SHORTEST_SILENCE {
+        if has_lost(context) || load.tickets.age(now) < SHORTEST_SILENCE {
             stats.was_in_vain();
         } else {
             stats.was_answered(false);
         }
         load.record((context, self.tier), (verdict, None), None, now);
         load.remember(verdict, || {
-            Reason::with_text(verdict.class(), "abandoned by its caller")
+            let text = match is_overtaken_in_silence(context) {
+                true => "no answer until another endpoint had answered",
+                false => "abandoned by its caller",
+            };
+            Reason::with_text(verdict.class(), text)
         });
         if let Some(permit) = load.permit.take() {
             permit.record(&load.endpoint.state.breaker, verdict);
@@ -266,12 +269,28 @@ impl Reservation {
 
 /// Returns the class of an attempt that is dropped before its head.
 fn class_of_dropped(load: &LoadGuard, context: &RequestContext, now: Instant) -> Class {
-    // If a hedge loses, the caller did not drop it.
-    let has_lost = context.group.as_ref().is_some_and(AttemptGroup::is_decided);
+    if is_overtaken_in_silence(context) {
+        return Class::Timeout;
+    }
     match load.endpoint.signals.abandoned_after {
-        Some(after) if load.tickets.age(now) > after && !has_lost => Class::Timeout,
+        Some(after) if load.tickets.age(now) > after && !has_lost(context) => Class::Timeout,
         _ => Class::Cancelled,
     }
+}
+
+/// Returns whether another attempt has answered the request: the caller did not drop this one.
+fn has_lost(context: &RequestContext) -> bool {
+    let overtaken = context.trail.as_ref().and_then(RecordAttempts::overtaken);
+    let is_decided = context.group.as_ref().is_some_and(AttemptGroup::is_decided);
+    is_decided || overtaken == Some(false)
+}
+
+/// Returns whether a rescue has answered the request, and the endpoint of this attempt nothing
+/// since the attempt began.
+fn is_overtaken_in_silence(context: &RequestContext) -> bool {
+    // The rescue itself has a group.
+    let overtaken = context.trail.as_ref().and_then(RecordAttempts::overtaken);
+    context.group.is_none() && overtaken == Some(true)
 }
 
 #[cfg(test)]

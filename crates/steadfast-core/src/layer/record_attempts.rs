@@ -3,7 +3,8 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use crate::trail::{Attempt, Clauses, Explain, Next, Trail};
+use crate::endpoint::EndpointName;
+use crate::trail::{Attempt, Clauses, Explain, Next, SILENT, SLOW, Trail};
 
 /// The write access to a [`Trail`], which only layers have.
 pub trait RecordAttempts {
@@ -35,8 +36,8 @@ pub trait RecordAttempts {
 
     /// Reads the reasons at this instant, and keeps them.
     ///
-    /// Returns `None` if no layer knows the endpoints. Otherwise, returns the soonest recovery, which
-    /// may be unknown.
+    /// Returns `None` if no layer knows the endpoints. Otherwise, returns the soonest recovery,
+    /// which may be unknown.
     fn explain(&self, now: Instant) -> Option<Option<Instant>>;
 
     /// Keeps the reasons of a rejection, which are formatted when they are read.
@@ -58,12 +59,36 @@ pub trait RecordAttempts {
     /// Returns whether a layer has claimed the retries of this request.
     fn is_claimed(&self) -> bool;
 
-    /// Marks the request as safe to repeat, even if an attempt may have been processed. The layer that
-    /// has claimed the retries calls this.
+    /// Marks the request as safe to repeat, even if an attempt may have been processed. The layer
+    /// that has claimed the retries calls this.
     fn set_repeatable(&self);
 
     /// Returns whether a layer repeats the request after a failure of any kind.
     fn is_repeatable(&self) -> bool;
+
+    /// Reports that the attempt in flight at `endpoint` takes longer than its usual answers. The
+    /// layer that limits the time of attempts calls this, in the task of the request.
+    ///
+    /// `is_silent` holds if the endpoint has answered nothing since the attempt began.
+    fn set_slow(&self, endpoint: &EndpointName, is_silent: bool);
+
+    /// Takes the last report of [`set_slow`](Self::set_slow): the endpoint, and whether it is
+    /// silent.
+    fn take_slow(&self) -> Option<(EndpointName, bool)>;
+
+    /// Marks the request as sent twice at the same time. It gets no further concurrent attempt.
+    fn set_hedged(&self);
+
+    /// Returns whether a second attempt was sent while the first was in flight.
+    fn is_hedged(&self) -> bool;
+
+    /// Marks the attempt that is about to be dropped: another attempt of the request has answered
+    /// first, and the endpoint of the dropped one `is_silent`.
+    fn set_overtaken(&self, is_silent: bool);
+
+    /// Returns whether the endpoint of an overtaken attempt is silent, or `None` without such an
+    /// attempt.
+    fn overtaken(&self) -> Option<bool>;
 }
 
 impl RecordAttempts for Trail {
@@ -147,4 +172,42 @@ impl RecordAttempts for Trail {
     fn is_repeatable(&self) -> bool {
         self.0.repeatable.load(Ordering::Relaxed)
     }
+
+    fn set_slow(&self, endpoint: &EndpointName, is_silent: bool) {
+        self.lock().slow_at = Some(endpoint.clone());
+        self.0.slow.store(level(is_silent), Ordering::Relaxed);
+    }
+
+    fn take_slow(&self) -> Option<(EndpointName, bool)> {
+        // Read first, since nearly all attempts are fast.
+        if self.0.slow.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let level = self.0.slow.swap(0, Ordering::Relaxed);
+        Some((self.lock().slow_at.take()?, level == SILENT))
+    }
+
+    fn set_hedged(&self) {
+        self.0.hedged.store(true, Ordering::Relaxed);
+    }
+
+    fn is_hedged(&self) -> bool {
+        self.0.hedged.load(Ordering::Relaxed)
+    }
+
+    fn set_overtaken(&self, is_silent: bool) {
+        self.0.overtaken.store(level(is_silent), Ordering::Relaxed);
+    }
+
+    fn overtaken(&self) -> Option<bool> {
+        match self.0.overtaken.load(Ordering::Relaxed) {
+            0 => None,
+            level => Some(level == SILENT),
+        }
+    }
+}
+
+/// Returns the number that stands for a slow or a silent endpoint.
+fn level(is_silent: bool) -> u8 {
+    if is_silent { SILENT } else { SLOW }
 }

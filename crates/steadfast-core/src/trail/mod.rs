@@ -15,7 +15,7 @@ use self::record::{Attempts, Record};
 
 pub use self::attempt::Attempt;
 pub use self::next::Next;
-pub(crate) use self::record::{Clauses, Explain};
+pub(crate) use self::record::{Clauses, Explain, SILENT, SLOW};
 
 /// The record of a request's attempts, shared by the layers that the request passes.
 ///

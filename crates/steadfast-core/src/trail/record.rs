@@ -1,14 +1,20 @@
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::next::Next;
+use crate::endpoint::EndpointName;
 
 /// The first attempt and the latest others are kept.
 pub(super) const MAX_ATTEMPTS: usize = 128;
+
+/// The endpoint of a slow attempt has answered other requests meanwhile, or this one in part.
+pub(crate) const SLOW: u8 = 1;
+/// The endpoint of a slow attempt has answered nothing since the attempt began.
+pub(crate) const SILENT: u8 = 2;
 
 /// The state that clones of a trail share.
 pub(crate) struct Record {
@@ -23,6 +29,12 @@ pub(crate) struct Record {
     pub(crate) count: AtomicUsize,
     /// The tier of the outcome that was returned last.
     pub(crate) tier: AtomicU16,
+    /// Whether the attempt in flight is slow, until a layer has read it: [`SLOW`] or [`SILENT`].
+    pub(crate) slow: AtomicU8,
+    /// Whether a second attempt was sent while the first was in flight.
+    pub(crate) hedged: AtomicBool,
+    /// Whether the second attempt has answered first: [`SLOW`] or [`SILENT`].
+    pub(crate) overtaken: AtomicU8,
     pub(super) attempts: Mutex<Attempts>,
 }
 
@@ -33,6 +45,8 @@ pub(crate) struct Attempts {
     more: Vec<Attempt>,
     pub(crate) next: Option<Next>,
     pub(crate) last_next: Option<Next>,
+    /// The endpoint of an attempt that was slow.
+    pub(crate) slow_at: Option<EndpointName>,
     /// Only of a request that failed.
     pub(crate) explanation: Option<Box<Explanation>>,
 }
@@ -63,6 +77,9 @@ impl Record {
             at_fault: AtomicBool::default(),
             count: AtomicUsize::default(),
             tier: AtomicU16::default(),
+            slow: AtomicU8::default(),
+            hedged: AtomicBool::default(),
+            overtaken: AtomicU8::default(),
             attempts: Mutex::default(),
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Spent {
     pub(crate) slept: Duration,
     /// The failures that allow only one further attempt at the same endpoint.
     pub(crate) once: u32,
+    /// The timeouts, and one more for a rescue. Only one further attempt follows the first of them.
+    pub(crate) late: u32,
 }
 
 impl Limits {
@@ -57,6 +59,7 @@ impl Spent {
         last_wait: Duration::ZERO,
         slept: Duration::ZERO,
         once: 0,
+        late: 0,
     };
 
     /// Whether `rule` allows a further attempt at the same endpoint.

@@ -6,7 +6,7 @@ use steadfast_core::layer::Next;
 use steadfast_core::{Class, SameEndpoint, Verdict, Withdrawal};
 use tokio::time::Instant;
 
-use super::limits::Limits;
+use super::limits::{Limits, Spent};
 
 /// The state of a request after an attempt.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,13 @@ impl Outcome {
     /// Returns whether a repeat could process the request twice.
     pub(super) fn must_not_be_repeated(&self, limits: Limits) -> bool {
         self.attempted && !limits.safe && !self.verdict.proves_unprocessed()
+    }
+
+    /// Returns whether the attempt was the one that may follow a timeout or be sent beside a slow
+    /// attempt. Each attempt that runs for minutes is billed. A refusal is not.
+    pub(super) fn has_followed_timeout(&self, spent: Spent) -> bool {
+        let own = u32::from(self.verdict.class() == Class::Timeout);
+        self.attempted && !self.is_refused() && spent.late > own
     }
 
     /// Returns whether the request may be sent again to the only service there is.

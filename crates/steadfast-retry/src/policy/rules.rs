@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use steadfast_core::layer::{Next, Observers, TICK};
-use steadfast_core::{Deadline, RetryBudget, Safety};
+use steadfast_core::{Deadline, RetryBudget, Safety, Withdrawal};
 use tokio::time::Instant;
 
 use super::limits::{Limits, Spent};
@@ -66,6 +66,19 @@ impl Policy {
         self.is_safe(RetryOverride::of(&head.extensions), head)
     }
 
+    /// Pays for a rescue. A rescue beside a silent endpoint is a move. Any other one doubles the
+    /// work of endpoints that serve, so it costs as much as a retry.
+    pub(crate) fn pay_for_rescue(&self, is_silent: bool) -> Option<Option<Withdrawal>> {
+        let price = match is_silent {
+            true => RetryBudget::MOVE_COST,
+            false => RetryBudget::RETRY_COST,
+        };
+        match &self.budget {
+            Some(budget) => budget.try_withdraw(price).map(Some),
+            None => Some(None),
+        }
+    }
+
     /// Decides what follows an attempt that failed.
     pub(crate) fn decide(
         &self,
@@ -82,6 +95,9 @@ impl Policy {
         } = outcome;
         if outcome.must_not_be_repeated(limits) {
             return Decision::GiveUp("to send it twice is not safe");
+        }
+        if outcome.has_followed_timeout(spent) {
+            return Decision::GiveUp("only one attempt follows a timeout");
         }
         match next {
             Some(Next::Never) => Decision::GiveUp("no endpoint may take it"),

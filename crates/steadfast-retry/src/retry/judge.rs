@@ -8,7 +8,7 @@ use http::Response;
 use http_body::Body;
 use steadfast_core::layer::{RecordAttempts, verdict_of};
 use steadfast_core::{
-    Attempt, BoxError, Event, Exhausted, SameEndpoint, Trail, Verdict, Withdrawal,
+    Attempt, BoxError, Class, Event, Exhausted, SameEndpoint, Trail, Verdict, Withdrawal,
 };
 use tokio::time::Instant;
 use tracing::Span;
@@ -137,6 +137,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
             ),
         };
         spent.once += u32::from(verdict.same_endpoint() == SameEndpoint::OnceAfterBackoff);
+        spent.late += u32::from(verdict.class() == Class::Timeout);
         (limits, spent)
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Past<B: Body> {
 /// The cost of the attempt in flight. It is refunded if the attempt succeeds, and spent if the
 /// caller leaves: an endpoint that hangs would otherwise get twice the load for free.
 #[derive(Default)]
-struct AtStake(Option<Withdrawal>);
+pub(super) struct AtStake(pub(super) Option<Withdrawal>);
 
 // ===== impl Past =====
 

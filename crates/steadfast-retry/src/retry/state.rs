@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderName, Request};
 use http_body::Body;
 use steadfast_core::Trail;
+use steadfast_core::layer::RecordAttempts;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -44,7 +45,7 @@ pub(crate) struct Retry<S, K, B: Body> {
     pub(super) started: Instant,
     pub(super) recorded: usize,
     /// The length of the trail before the first attempt of this layer.
-    before: usize,
+    pub(super) before: usize,
     /// Boxed, since most requests need none of it.
     pub(super) past: Option<Box<Past<B>>>,
 }
@@ -87,12 +88,26 @@ impl<S, K, B: Body> Retry<S, K, B> {
         self.sent = self.sent.saturating_add(1);
         self.started = Instant::now();
         self.recorded = self.trail.len();
+        // Of an earlier attempt.
+        let _ = self.trail.take_slow();
+        let (head, span) = self.next_head(1);
+        Some((Request::from_parts(head, body), span))
+    }
+
+    /// Returns the head and the span of the attempt that is `more` behind the recorded ones.
+    pub(super) fn next_head(&self, more: usize) -> (Parts, Span) {
         let mut head = self.head.clone();
         head.extensions.insert(self.trail.clone());
-        let number = u32::try_from(self.recorded - self.before + 1).unwrap_or(u32::MAX);
+        let recorded = self.trail.len().saturating_sub(self.before);
+        let number = u32::try_from(recorded + more).unwrap_or(u32::MAX);
         let header = self.settings.attempt_header.as_ref();
         attempt::number(&mut head.headers, header, number);
-        Some((Request::from_parts(head, body), attempt::span(number)))
+        (head, attempt::span(number))
+    }
+
+    /// Returns the record of the attempts.
+    pub(crate) fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     /// Starts a wait before the next attempt.

@@ -18,6 +18,7 @@ use crate::dialect::{is_encoded, refine};
 use crate::edge::asked::Asked;
 use crate::edge::body::{EdgeBody, FRAME};
 use crate::edge::limits::Limits;
+use crate::edge::pace::Pace;
 use crate::edge::preamble::read_preamble;
 use crate::edge::timed::Clock;
 use crate::edge::transport::classified;
@@ -39,6 +40,7 @@ const ERROR_BODY_TIME: Duration = Duration::from_millis(250);
 pub(crate) fn attempt<F, B, E>(
     future: F,
     limits: Limits,
+    mut pace: Pace,
     asked: Asked,
 ) -> impl Future<Output = Result<Response<EdgeBody<B>>, BoxError>>
 where
@@ -53,11 +55,11 @@ where
             return Err(passed.into());
         }
         let clock = Clock::Until(limits.total);
-        let mut response = match timeout_at(limits.head.at, future).await {
-            Ok(Ok(response)) => response.map(|body| EdgeBody::new(body, clock)),
-            Ok(Err(error)) => return Err(classified(error.into())),
-            Err(_) => return Err(limits.head.error().into()),
+        let mut response = match pace.within(Some(limits.head), future).await? {
+            Ok(response) => response.map(|body| EdgeBody::new(body, clock)),
+            Err(error) => return Err(classified(error.into())),
         };
+        pace.answered();
         let verdict = verdict_of(Ok(&response));
         if is_final(&response) {
             return Ok(response);
@@ -72,20 +74,30 @@ where
             has_events(response.headers()),
             is_encoded(response.headers()),
         );
-        match asked.shape {
-            _ if events && !encoded => read_preamble(response, &limits, asked).await,
-            Some(shape)
-                if asked.is_checked() && !events && !encoded && response.status().is_success() =>
-            {
-                read_whole(response, &limits, asked, shape).await
-            }
-            _ => {
-                if events {
-                    response.body_mut().set_clock(Clock::Idle(limits.idle));
+        let read = async {
+            match asked.shape {
+                _ if events && !encoded => read_preamble(response, &limits, asked).await,
+                Some(shape)
+                    if asked.is_checked()
+                        && !events
+                        && !encoded
+                        && response.status().is_success() =>
+                {
+                    read_whole(response, &limits, asked, shape).await
                 }
-                Ok(response)
+                _ => {
+                    if events {
+                        response.body_mut().set_clock(Clock::Idle(limits.idle));
+                    }
+                    Ok(response)
+                }
             }
+        };
+        let answer = pace.within(None, read).await??;
+        if verdict_of(Ok(&answer)).is_success() {
+            pace.succeeded();
         }
+        Ok(answer)
     }
 }
 

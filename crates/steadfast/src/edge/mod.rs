@@ -6,7 +6,9 @@ mod attempt;
 mod body;
 #[cfg(feature = "hyper-errors")]
 mod hyper_error;
+mod latencies;
 mod limits;
+mod pace;
 mod preamble;
 mod service;
 mod settings;
@@ -23,6 +25,8 @@ pub(crate) use self::asked::Asked;
 pub(crate) use self::attempt::attempt;
 #[cfg(all(test, feature = "client"))]
 pub(crate) use self::limits::Limits;
+#[cfg(all(test, feature = "client"))]
+pub(crate) use self::pace::Pace;
 pub(crate) use self::service::EdgeLayer;
 pub(crate) use self::settings::Settings;
 pub use self::sse::{Events, SseEvent};

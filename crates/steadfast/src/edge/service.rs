@@ -17,6 +17,7 @@ use crate::edge::asked::Asked;
 use crate::edge::attempt::attempt;
 use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
+use crate::edge::pace::Pace;
 use crate::edge::settings::Settings;
 
 /// Applies [`Edge`] to the client of one endpoint.
@@ -62,7 +63,8 @@ where
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let limits = Limits::new(&self.settings.timeouts, request.extensions());
+        let pace = Pace::new(request.extensions(), self.settings.clone());
         let asked = Asked::of(&request, self.settings.clone());
-        Box::pin(attempt(self.inner.call(request), limits, asked))
+        Box::pin(attempt(self.inner.call(request), limits, pace, asked))
     }
 }

@@ -1,7 +1,7 @@
 //! The settings of the edge of one endpoint.
 //!
-//! All attempts at the endpoint share them, at the cost of two reference counts for each attempt: one
-//! for the service that the balancer clones, one for the answer that may outlive it.
+//! All attempts at the endpoint share them, at the cost of two reference counts for each attempt:
+//! one for the service that the balancer clones, one for the answer that may outlive it.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use steadfast_core::{EndpointName, Event};
 use steadfast_metrics::TokenUsage;
 
 use crate::answers::Answers;
+use crate::edge::latencies::Latencies;
 use crate::timeouts::Timeouts;
 
 /// The settings that all attempts at one endpoint share.
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint: EndpointName,
     /// Notified of broken streams.
     pub(crate) observers: Observers,
+    /// The latencies of its successes.
+    pub(crate) latencies: Latencies,
     /// Counts the tokens of whole answers.
     pub(crate) usage: TokenUsage,
 }
@@ -45,6 +48,7 @@ impl Settings {
             rules: (!rules.is_empty()).then(|| rules.into()),
             endpoint: endpoint.name().clone(),
             observers,
+            latencies: Latencies::new(),
             usage: TokenUsage::new(endpoint.name().clone()),
         }
     }

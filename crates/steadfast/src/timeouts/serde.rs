@@ -24,6 +24,10 @@ struct Fields {
     idle: Option<Duration>,
     #[serde(deserialize_with = "deserialize_some")]
     total: Option<Duration>,
+    #[serde(deserialize_with = "deserialize_some")]
+    rescue_after: Option<Duration>,
+    #[serde(deserialize_with = "deserialize_some")]
+    deadline: Option<Duration>,
 }
 
 /// Reads a name or fields. An untagged enum could not report the field of an error.
@@ -38,6 +42,8 @@ impl From<Fields> for Timeouts {
             first_token: fields.first_token.unwrap_or(default.first_token),
             idle: fields.idle.unwrap_or(default.idle),
             total: fields.total.unwrap_or(default.total),
+            rescue_after: fields.rescue_after.unwrap_or(default.rescue_after),
+            deadline: fields.deadline,
         }
     }
 }
@@ -69,16 +75,24 @@ impl<'de> Deserialize<'de> for Timeouts {
 /// Writes all durations as text, such as `10s`.
 impl Serialize for Timeouts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Timeouts", 5)?;
-        for (name, value) in [
-            ("connect", self.connect),
-            ("head", self.head),
-            ("first_token", self.first_token),
-            ("idle", self.idle),
-            ("total", self.total),
-        ] {
-            let value = humantime::format_duration(value).to_string();
-            fields.serialize_field(name, &value)?;
+        let given = [
+            ("connect", Some(self.connect)),
+            ("head", Some(self.head)),
+            ("first_token", Some(self.first_token)),
+            ("idle", Some(self.idle)),
+            ("total", Some(self.total)),
+            ("rescue_after", Some(self.rescue_after)),
+            ("deadline", self.deadline),
+        ];
+        let mut fields = serializer.serialize_struct("Timeouts", given.len())?;
+        for (name, value) in given {
+            match value {
+                Some(value) => {
+                    let value = humantime::format_duration(value).to_string();
+                    fields.serialize_field(name, &value)?;
+                }
+                None => fields.skip_field(name)?,
+            }
         }
         fields.end()
     }

@@ -1,8 +1,9 @@
 //! Recorded replies of each provider, against the classifier and through a stack over real sockets.
 //!
-//! A file of `tests/dialects` begins with a line such as `# rate_limited key 30s B/2`: class, scope, hint
-//! and the outcome for the caller. A hint of `~20s` is relative to the present. The path of another
-//! operation than a chat completion follows. A request is streamed if the file name begins with `sse`.
+//! A file of `tests/dialects` begins with a line such as `# rate_limited key 30s B/2`: class,
+//! scope, hint and the outcome for the caller. A hint of `~20s` is relative to the present. The
+//! path of another operation than a chat completion follows. A request is streamed if the file name
+//! begins with `sse`.
 //!
 //! | Outcome | Meaning |
 //! |---|---|
@@ -25,7 +26,7 @@ use super::reply::{Outcome, Reply};
 use super::server::Server;
 use crate::answers::Answers;
 use crate::body::{AnyBody, RequestBody, ResponseBody};
-use crate::edge::{Asked, Limits, Settings, attempt};
+use crate::edge::{Asked, Limits, Pace, Settings, attempt};
 use crate::operation::Streaming;
 use crate::timeouts::Timeouts;
 use crate::{AiStack, Endpoint};
@@ -70,9 +71,11 @@ async fn classify(reply: &Reply) -> Verdict {
         Answers::Checked,
         Observers::new(),
     );
-    let asked = Asked::of(&request, Arc::new(settings));
+    let settings = Arc::new(settings);
+    let pace = Pace::new(request.extensions(), settings.clone());
+    let asked = Asked::of(&request, settings);
     let response = reply.response();
-    let outcome = attempt(async { Ok::<_, BoxError>(response) }, limits, asked).await;
+    let outcome = attempt(async { Ok::<_, BoxError>(response) }, limits, pace, asked).await;
     match outcome {
         Ok(response) => steadfast_core::layer::verdict_of(Ok(&response)),
         Err(error) => Classified::find(&*error).expect("a verdict").verdict(),
