@@ -15,10 +15,11 @@ use tower::util::{BoxCloneSyncService, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::answers::Answers;
+use crate::answers::{Answers, StreamMode};
 use crate::body::{RequestBody, ResponseBody};
-use crate::edge::{EdgeLayer, Settings};
+use crate::edge::{EdgeLayer, Settings, Shared};
 use crate::hedging::{Hedging, hedged};
+use crate::keep_alive::KeepAlive;
 use crate::operation::API_ROOT;
 use crate::prepare::{Prepare, Rules};
 use crate::stack::{AiStack, Inner};
@@ -36,6 +37,8 @@ pub struct AiStackBuilder {
     timeouts: Timeouts,
     /// The check of answers.
     answers: Answers,
+    /// When streams are passed on.
+    streams: StreamMode,
     /// The retry layer, with the safe operations added at `build`.
     retry: RetryOn429Layer,
     /// The deadline of requests without one.
@@ -54,6 +57,7 @@ impl AiStack {
             hedge: None,
             timeouts: Timeouts::DEFAULT,
             answers: Answers::Checked,
+            streams: StreamMode::Direct,
             retry: RetryOn429Layer::new(),
             deadline: None,
             caller_timeouts: false,
@@ -104,7 +108,8 @@ impl AiStackBuilder {
     ///
     /// Applies to chat completions, completions, embeddings, messages, and responses without stored
     /// state. Other requests need an idempotent method, or a
-    /// [`RetryOverride`](steadfast_retry::RetryOverride) that marks them as safe. Each attempt is billed.
+    /// [`RetryOverride`](steadfast_retry::RetryOverride) that marks them as safe. Each attempt is
+    /// billed.
     #[cfg(feature = "hedge")]
     pub fn hedge(mut self, hedge: Hedging) -> Self {
         self.hedge = Some(hedge);
@@ -121,6 +126,14 @@ impl AiStackBuilder {
     /// [`Answers::Checked`].
     pub fn answers(mut self, answers: Answers) -> Self {
         self.answers = answers;
+        self
+    }
+
+    /// Sets when streams are passed on. Defaults to [`StreamMode::Direct`].
+    ///
+    /// The extension [`StreamMode`] of a request takes precedence.
+    pub fn stream_mode(mut self, mode: StreamMode) -> Self {
+        self.streams = mode;
         self
     }
 
@@ -206,13 +219,17 @@ impl AiStackBuilder {
         }
         let mut observers = self.observers;
         observers.add(EventMetrics::new());
-        let (timeouts, answers, of_edge) = (self.timeouts, self.answers, observers.clone());
+        let of_edge = Shared {
+            timeouts: self.timeouts,
+            answers: self.answers,
+            streams: self.streams,
+            observers: observers.clone(),
+        };
         let balance = self
             .balance
             .observers(&observers)
             .endpoint_layer(move |endpoint: &Endpoint| {
-                let settings = Settings::new(endpoint, timeouts, answers, of_edge.clone());
-                let settings = Arc::new(settings);
+                let settings = Arc::new(Settings::new(endpoint, of_edge.clone()));
                 let metrics = MetricsLayer::attempts(endpoint.name().clone());
                 (metrics, EdgeLayer { settings })
             })
@@ -232,16 +249,21 @@ impl AiStackBuilder {
         });
         let metrics = MetricsLayer::requests();
         let balance = balance.layer(client);
+        let outer = (&metrics, self.streams);
         let inner = match self.hedge {
-            Some(hedge) => finish(retry.layer(hedged(hedge, balance)), rules, &metrics),
-            None => finish(retry.layer(balance), rules, &metrics),
+            Some(hedge) => finish(retry.layer(hedged(hedge, balance)), rules, outer),
+            None => finish(retry.layer(balance), rules, outer),
         };
         Ok(AiStack::new(inner, metrics, endpoints))
     }
 }
 
 /// Adds the outer layers.
-fn finish<S, ResBody>(service: S, rules: Arc<Rules>, metrics: &MetricsLayer) -> Inner
+fn finish<S, ResBody>(
+    service: S,
+    rules: Arc<Rules>,
+    (metrics, streams): (&MetricsLayer, StreamMode),
+) -> Inner
 where
     S: Service<Request<RequestBody>, Response = Response<ResBody>, Error = BoxError>,
     S: Clone + Send + Sync + 'static,
@@ -249,11 +271,18 @@ where
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Into<BoxError>,
 {
+    let endpoints = rules.endpoints.clone();
     let prepare = Prepare {
         inner: service,
         rules,
     };
     let service = metrics.layer(prepare);
     let service = service.map_response(|response: Response<_>| response.map(ResponseBody::new));
+    // Above the metrics: the head of a slow stream is not yet the outcome of its request.
+    let service = KeepAlive {
+        inner: service,
+        endpoints,
+        streams,
+    };
     BoxCloneSyncService::new(service)
 }

@@ -35,7 +35,7 @@ use steadfast_balance::{Endpoint, EndpointBalanceBuilder, Rule, Strategy, WhenEx
 use steadfast_core::InvalidConfig;
 use steadfast_retry::{Backoff, RetryOn429Layer};
 
-use crate::answers::Answers;
+use crate::answers::{Answers, StreamMode};
 use crate::api_key::{ApiKey, InvalidApiKey};
 use crate::builder::AiStackBuilder;
 use crate::duration::deserialize_some;
@@ -55,6 +55,8 @@ pub struct StackConfig {
     pub caller_timeouts: bool,
     /// `checked` or `unchecked`: the treatment of successful answers.
     pub answers: Answers,
+    /// `direct` or `buffered`: when streams are passed on.
+    pub stream_mode: StreamMode,
     /// The number of attempts and the waits between them.
     pub retry: RetryConfig,
     /// `fail`, `wait` or `least_bad`: the treatment of a request without an admissible endpoint.
@@ -159,6 +161,7 @@ impl StackConfig {
             .timeouts(self.timeouts)
             .caller_timeouts(self.caller_timeouts)
             .answers(self.answers)
+            .stream_mode(self.stream_mode)
             .retry(retry)
             .balance(|balance| self.balance(balance));
         if let Some(deadline) = self.retry.deadline {

@@ -9,6 +9,7 @@ use steadfast_retry::{RetryOn429Layer, RetryOverride};
 use tower::ServiceBuilder;
 use tower_layer::Stack;
 
+use crate::answers::StreamMode;
 use crate::timeouts::Timeouts;
 
 /// Adds the layers of this crate to [`tower::ServiceBuilder`].
@@ -124,6 +125,10 @@ pub trait RequestExt: Sized + sealed::Sealed {
     /// Sets how its retries differ from the layer's settings.
     #[must_use]
     fn retry(self, retry: RetryOverride) -> Self;
+
+    /// Sets when its stream is passed on, in place of the mode of the stack.
+    #[must_use]
+    fn stream_mode(self, mode: StreamMode) -> Self;
 }
 
 impl<B> RequestExt for Request<B> {
@@ -144,6 +149,11 @@ impl<B> RequestExt for Request<B> {
 
     fn retry(mut self, retry: RetryOverride) -> Self {
         self.extensions_mut().insert(retry);
+        self
+    }
+
+    fn stream_mode(mut self, mode: StreamMode) -> Self {
+        self.extensions_mut().insert(mode);
         self
     }
 }

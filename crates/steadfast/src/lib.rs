@@ -43,7 +43,7 @@
 //! | spent quota | goes to the next endpoint | is benched |
 //! | connect failure, server error, timeout | goes to the next endpoint | a failure of its breaker |
 //! | stream without a visible token | goes to the next endpoint | a failure of its breaker |
-//! | stream that breaks later | ends with an error | a failure of its breaker |
+//! | stream that breaks later | ends with an error, unless it is [`Buffered`](StreamMode) | a failure of its breaker |
 //! | `400`, rejected content | gets this response | a success |
 //! | rejected credential | goes to another credential | is benched after three in a row |
 //!
@@ -121,6 +121,7 @@ mod hedging;
 #[path = "no_hedging.rs"]
 mod hedging;
 mod json;
+mod keep_alive;
 mod limit_key;
 mod model_field;
 mod operation;
@@ -131,7 +132,7 @@ mod scan;
 mod stack;
 mod timeouts;
 
-pub use self::answers::Answers;
+pub use self::answers::{Answers, StreamMode};
 pub use self::api_key::{ApiKey, InvalidApiKey};
 pub use self::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 pub use self::body::{AnyBody, RequestBody, ResponseBody};
@@ -158,9 +159,9 @@ pub use steadfast_balance::{
 };
 pub use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 pub use steadfast_core::{
-    BoxError, Class, Classify, ClassifyLayer, Deadline, DefaultClassifier, EndpointName, Event,
-    Exhausted, InvalidConfig, Observer, RetryBudget, RoutingOptions, Trail, Verdict, classify_fn,
-    find_error, observer_fn,
+    BoxError, Class, Classify, ClassifyLayer, Deadline, EndpointName, Event, Exhausted,
+    InvalidConfig, Observer, RetryBudget, RoutingOptions, Trail, Verdict, classify_fn, find_error,
+    observer_fn,
 };
 #[cfg(feature = "hedge")]
 pub use steadfast_hedge::HedgeLayer;

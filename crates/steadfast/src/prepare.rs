@@ -29,6 +29,7 @@ use tower_service::Service;
 
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
+use crate::keep_alive::Waiting;
 use crate::limit_key::limit_key;
 use crate::operation::{BodyHints, Known, Operation, Streaming};
 
@@ -106,6 +107,10 @@ impl Rules {
         // Without the extension, the response is not streamed.
         if streaming {
             extensions.insert(Streaming);
+            let waiting = extensions.get::<Waiting>();
+            if let Some(waiting) = waiting.filter(|_| operation != Operation::Other) {
+                waiting.expect_stream();
+            }
         }
 
         // An encoded error or event could not be read here.

@@ -1,5 +1,7 @@
-//! Streaming: failover before the first visible token, and the outcome of each end of a stream.
+//! Streaming: failover before the first visible token, buffered streams, and the outcome of each end of a
+//! stream.
 
+mod buffered;
 mod ends;
 mod first_token;
 

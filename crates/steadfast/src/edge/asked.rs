@@ -1,12 +1,13 @@
 //! The request of an attempt.
 //!
-//! The answer of an endpoint is judged by the operation of its request, and by the rules of the endpoint.
+//! The answer of an endpoint is judged by the operation of its request, and by the rules of the
+//! endpoint.
 
 use std::sync::Arc;
 
 use http::{Method, Request};
 
-use crate::answers::Answers;
+use crate::answers::{Answers, StreamMode};
 use crate::body::RequestBody;
 use crate::dialect::{Context, RequestText, Shape, answer_shape};
 use crate::edge::settings::Settings;
@@ -18,6 +19,8 @@ pub(crate) struct Asked {
     pub(crate) context: Context,
     /// The shape of its whole answers, if a dialect has one.
     pub(crate) shape: Option<Shape>,
+    /// When its stream is passed on.
+    pub(crate) streams: StreamMode,
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -25,7 +28,9 @@ impl Asked {
     /// Reads a request as it is sent to the endpoint.
     pub(crate) fn of(request: &Request<RequestBody>, settings: Arc<Settings>) -> Self {
         let post = request.method() == Method::POST;
+        let streams = request.extensions().get().copied();
         Self {
+            streams: streams.unwrap_or(settings.shared.streams),
             shape: post.then(|| answer_shape(request.uri().path())).flatten(),
             context: Context {
                 text: RequestText::of(request),
@@ -37,6 +42,6 @@ impl Asked {
 
     /// Returns whether whole answers are checked.
     pub(crate) fn is_checked(&self) -> bool {
-        self.settings.answers == Answers::Checked
+        self.settings.shared.answers == Answers::Checked
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use steadfast_core::layer::{LateVerdict, ReadAhead, verdict_of_error};
-use steadfast_core::{BoxError, Classified};
+use steadfast_core::BoxError;
+use steadfast_core::layer::{LateVerdict, ReadAhead};
 
 use crate::edge::settings::Settings;
 use crate::edge::stream::Stream;
@@ -51,16 +51,7 @@ impl Watched {
         if !self.stream.is_visible() {
             return error;
         }
-        let verdict = verdict_of_error(&error);
-        let reason = match Classified::find(&*error).and_then(Classified::reason) {
-            Some(reason) => reason.to_owned(),
-            None => verdict.class().to_string(),
-        };
-        let tokens = self.stream.tokens();
-        self.settings.stream_broke(&reason, tokens);
-        let endpoint = &self.settings.endpoint;
-        let text = format!("the stream of {endpoint} broke after {tokens} tokens: {reason}");
-        Classified::new(verdict, error).with_reason(&text).into()
+        self.settings.stream_broke(error, self.stream.tokens())
     }
 }
 
@@ -143,8 +134,8 @@ where
         }
     }
 
-    /// Reads an item of the body, and returns the item to pass on. The end of the connection can be in
-    /// order while the answer is cut: an error is put behind it.
+    /// Reads an item of the body, and returns the item to pass on. The end of the connection can be
+    /// in order while the answer is cut: an error is put behind it.
     fn inspect(&mut self, item: Item) -> Item {
         let Some(watched) = &mut self.watched else {
             return item;

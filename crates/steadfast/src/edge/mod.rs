@@ -4,6 +4,7 @@
 mod asked;
 mod attempt;
 mod body;
+mod collect;
 #[cfg(feature = "hyper-errors")]
 mod hyper_error;
 mod latencies;
@@ -28,7 +29,7 @@ pub(crate) use self::limits::Limits;
 #[cfg(all(test, feature = "client"))]
 pub(crate) use self::pace::Pace;
 pub(crate) use self::service::EdgeLayer;
-pub(crate) use self::settings::Settings;
+pub(crate) use self::settings::{Settings, Shared};
 pub use self::sse::{Events, SseEvent};
 pub use self::stream::StreamBroken;
 #[cfg(all(test, feature = "client"))]

@@ -13,6 +13,7 @@ use steadfast_core::layer::{RecordAttempts, saturating_add};
 use steadfast_core::{Classified, Deadline, LimitKey, Trail};
 use tokio::time::{Instant, timeout_at};
 
+use crate::answers::StreamMode;
 use crate::edge::limits::Limit;
 use crate::edge::settings::Settings;
 use crate::operation::Streaming;
@@ -48,9 +49,11 @@ impl Pace {
     pub(crate) fn new(extensions: &Extensions, settings: Arc<Settings>) -> Self {
         let start = Instant::now();
         let deadline = Deadline::of(extensions);
-        let streaming = extensions.get::<Streaming>().is_some();
+        let mode = extensions.get().copied().unwrap_or(settings.shared.streams);
+        // A buffered stream takes as long as a whole answer.
+        let streaming = extensions.get::<Streaming>().is_some() && mode == StreamMode::Direct;
         let model = LimitKey::of(extensions).map_or(0, LimitKey::hash_value);
-        let after = settings.timeouts.rescue_after;
+        let after = settings.shared.timeouts.rescue_after;
         let trail = Trail::of(extensions).filter(|_| after < Duration::MAX);
         let half = deadline.map_or(Duration::MAX, |it| it.remaining(start) / 2);
         Self {
@@ -124,7 +127,12 @@ impl Pace {
     fn rescue_after(&self) -> Duration {
         let known = self.settings.latencies.of(self.key);
         let usual = known.map_or(Duration::ZERO, |model| model.p99_of_answers());
-        let mut after = self.settings.timeouts.rescue_after.max(usual * FACTOR);
+        let mut after = self
+            .settings
+            .shared
+            .timeouts
+            .rescue_after
+            .max(usual * FACTOR);
         if self.head.is_none() {
             // An endpoint that returns heads fast is left sooner while its head is missing.
             let patience = self.settings.latencies.patience();

@@ -9,9 +9,11 @@ use http_body::Body;
 use steadfast_core::layer::LateVerdict;
 use steadfast_core::{BoxError, Verdict};
 
+use crate::answers::StreamMode;
 use crate::dialect::judge;
 use crate::edge::asked::Asked;
 use crate::edge::body::{EdgeBody, FRAME};
+use crate::edge::collect::collect;
 use crate::edge::limits::Limits;
 use crate::edge::stream::{Stream, StreamBroken};
 use crate::edge::timed::Clock;
@@ -74,10 +76,19 @@ where
             response.extensions_mut().insert(verdict);
         }
         Start::Pending | Start::Begun => {
+            if asked.streams == StreamMode::Buffered {
+                let collected = collect(body, &mut stream, size, limits).await;
+                let tokens = stream.tokens();
+                collected.map_err(|error| asked.settings.stream_broke(error, tokens))?;
+            }
             body.set_clock(Clock::Idle(limits.idle));
             let late = LateVerdict::new();
+            let failed = stream.failed();
             body.watch(stream, late.clone(), asked.settings, limits.alive);
             response.extensions_mut().insert(late);
+            if let (StreamMode::Buffered, Some(verdict)) = (asked.streams, failed) {
+                response.extensions_mut().insert(verdict);
+            }
         }
     }
     Ok(response)

@@ -62,7 +62,7 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let limits = Limits::new(&self.settings.timeouts, request.extensions());
+        let limits = Limits::new(&self.settings.shared.timeouts, request.extensions());
         let pace = Pace::new(request.extensions(), self.settings.clone());
         let asked = Asked::of(&request, self.settings.clone());
         Box::pin(attempt(self.inner.call(request), limits, pace, asked))

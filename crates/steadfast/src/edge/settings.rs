@@ -6,59 +6,68 @@
 use std::sync::Arc;
 
 use steadfast_balance::{Endpoint, Rule};
-use steadfast_core::layer::Observers;
-use steadfast_core::{EndpointName, Event};
+use steadfast_core::layer::{Observers, verdict_of_error};
+use steadfast_core::{BoxError, Classified, EndpointName, Event};
 use steadfast_metrics::TokenUsage;
 
-use crate::answers::Answers;
+use crate::answers::{Answers, StreamMode};
 use crate::edge::latencies::Latencies;
 use crate::timeouts::Timeouts;
 
 /// The settings that all attempts at one endpoint share.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// The limits of each attempt.
-    pub(crate) timeouts: Timeouts,
-    /// Whether whole answers and streams are checked.
-    pub(crate) answers: Answers,
+    /// The settings of the stack.
+    pub(crate) shared: Shared,
     /// The rules of the user. `None` without any.
     pub(crate) rules: Option<Arc<[Rule]>>,
     /// Its name in events and errors.
     pub(crate) endpoint: EndpointName,
-    /// Notified of broken streams.
-    pub(crate) observers: Observers,
     /// The latencies of its successes.
     pub(crate) latencies: Latencies,
     /// Counts the tokens of whole answers.
     pub(crate) usage: TokenUsage,
 }
 
+/// The settings that the edges of all endpoints have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    /// The limits of each attempt.
+    pub(crate) timeouts: Timeouts,
+    /// Whether whole answers are checked.
+    pub(crate) answers: Answers,
+    /// When streams are passed on.
+    pub(crate) streams: StreamMode,
+    /// Notified of broken streams.
+    pub(crate) observers: Observers,
+}
+
 impl Settings {
     /// Creates the settings of an endpoint.
-    pub(crate) fn new(
-        endpoint: &Endpoint,
-        timeouts: Timeouts,
-        answers: Answers,
-        observers: Observers,
-    ) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, shared: Shared) -> Self {
         let rules = endpoint.rules();
         Self {
-            timeouts,
-            answers,
+            shared,
             rules: (!rules.is_empty()).then(|| rules.into()),
             endpoint: endpoint.name().clone(),
-            observers,
             latencies: Latencies::new(),
             usage: TokenUsage::new(endpoint.name().clone()),
         }
     }
 
-    /// Reports a stream that broke after its first visible token.
-    pub(crate) fn stream_broke(&self, reason: &str, after_tokens: u64) {
-        self.observers.emit(&Event::StreamBroken {
-            endpoint: self.endpoint.clone(),
-            reason: reason.to_owned(),
+    /// Reports a stream that broke after its first visible token. Returns the error of its body,
+    /// which names the endpoint and the reason.
+    pub(crate) fn stream_broke(&self, error: BoxError, after_tokens: u64) -> BoxError {
+        let verdict = verdict_of_error(&error);
+        let own = Classified::find(&*error).and_then(Classified::reason);
+        let reason = own.map_or_else(|| verdict.class().to_string(), ToOwned::to_owned);
+        let endpoint = &self.endpoint;
+        let text = format!("the stream of {endpoint} broke after {after_tokens} tokens: {reason}");
+        self.shared.observers.emit(&Event::StreamBroken {
+            endpoint: endpoint.clone(),
+            reason,
             after_tokens,
         });
+        Classified::new(verdict, error).with_reason(&text).into()
     }
 }

@@ -108,6 +108,11 @@ impl Stream {
         self.state.done
     }
 
+    /// Returns whether the event that ends an answer has come.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state.finished
+    }
+
     /// Returns whether a visible token has come.
     pub(crate) fn is_visible(&self) -> bool {
         self.state.visible

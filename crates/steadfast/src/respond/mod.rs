@@ -7,6 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use steadfast_balance::PoolHandle;
 use steadfast_core::layer::{RecordAttempts, verdict_of_error};
 use steadfast_core::{Attempt, BoxError, Class, Exhausted, Trail};
 use tokio::time::Instant;
@@ -45,17 +46,24 @@ impl AiStack {
     /// Apart from the format, the response equals the one of [`error_response`].
     #[must_use]
     pub fn error_response(&self, path: &str, error: &BoxError) -> Response<Full<Bytes>> {
-        let path = self.endpoints().strip_request_root(path);
-        let path = below(path, API_ROOT).unwrap_or(path);
-        if below(path, "/messages").is_some() {
-            respond(error, anthropic_body)
-        } else {
-            respond(error, openai_body)
-        }
+        respond(error, format_of(self.endpoints(), path))
     }
 }
 
-fn respond(error: &BoxError, body: fn(Class, &str) -> Value) -> Response<Full<Bytes>> {
+/// Writes the JSON of an error: its class and its message.
+pub(crate) type Format = fn(Class, &str) -> Value;
+
+/// Returns the format of the API at `path`.
+pub(crate) fn format_of(endpoints: &PoolHandle, path: &str) -> Format {
+    let path = endpoints.strip_request_root(path);
+    let path = below(path, API_ROOT).unwrap_or(path);
+    match below(path, "/messages") {
+        Some(_) => anthropic_body,
+        None => openai_body,
+    }
+}
+
+fn respond(error: &BoxError, body: Format) -> Response<Full<Bytes>> {
     let source: &(dyn Error + 'static) = &**error;
     let verdict = verdict_of_error(error);
     let exhausted = match Exhausted::find(source) {

@@ -5,10 +5,9 @@ use std::io;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use steadfast::crates::core::Classified;
+use steadfast::crates::core::{Classified, DefaultClassifier};
 use steadfast::{
-    AiStack, BoxError, Class, Classify, ClassifyLayer, DefaultClassifier, RequestBody, Verdict,
-    classify_fn,
+    AiStack, BoxError, Class, Classify, ClassifyLayer, RequestBody, Verdict, classify_fn,
 };
 use tower::{Layer, service_fn};
 

@@ -1,6 +1,7 @@
 //! Behaviour of the stack that its callers see.
 
 mod answers;
+mod buffered;
 mod classification;
 #[cfg(feature = "hyper-errors")]
 mod client_errors;

@@ -24,9 +24,9 @@ use steadfast_core::{BoxError, Class, Classified, Scope, Verdict};
 
 use super::reply::{Outcome, Reply};
 use super::server::Server;
-use crate::answers::Answers;
+use crate::answers::{Answers, StreamMode};
 use crate::body::{AnyBody, RequestBody, ResponseBody};
-use crate::edge::{Asked, Limits, Pace, Settings, attempt};
+use crate::edge::{Asked, Limits, Pace, Settings, Shared, attempt};
 use crate::operation::Streaming;
 use crate::timeouts::Timeouts;
 use crate::{AiStack, Endpoint};
@@ -65,13 +65,13 @@ async fn classify(reply: &Reply) -> Verdict {
     }
     let limits = Limits::new(&Timeouts::DEFAULT, request.extensions());
     let endpoint = Endpoint::new("a", "http://a.test").expect("an endpoint");
-    let settings = Settings::new(
-        &endpoint,
-        Timeouts::DEFAULT,
-        Answers::Checked,
-        Observers::new(),
-    );
-    let settings = Arc::new(settings);
+    let shared = Shared {
+        timeouts: Timeouts::DEFAULT,
+        answers: Answers::Checked,
+        streams: StreamMode::Direct,
+        observers: Observers::new(),
+    };
+    let settings = Arc::new(Settings::new(&endpoint, shared));
     let pace = Pace::new(request.extensions(), settings.clone());
     let asked = Asked::of(&request, settings);
     let response = reply.response();

@@ -1,0 +1,117 @@
+//! The answer behind a head that has been sent.
+
+use std::fmt;
+use std::future::Future;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+use http_body::Body;
+use http_body_util::BodyExt;
+use serde::de::IgnoredAny;
+use steadfast_core::layer::{verdict_of, verdict_of_error};
+use steadfast_core::{BoxError, Classified};
+
+use crate::body::ResponseBody;
+use crate::respond::Format;
+
+/// The part of an error body that is put into an event.
+const MAX_ERROR: usize = 64 * 1024;
+/// The size of the largest whole answer that is put into an event. The edge reads no larger one.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// The rest of a body behind its comments.
+pub(super) enum Answer {
+    /// The complete stream.
+    Stream(ResponseBody),
+    /// A whole answer, as an event.
+    Whole(Bytes),
+    /// An error, as an event and for the end of the body.
+    Failed(Bytes, BoxError),
+}
+
+/// The final answer of a buffered stream has a status that its head no longer can have.
+#[derive(Debug)]
+struct FinalStatus(StatusCode);
+
+impl fmt::Display for FinalStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the final answer has status {}", self.0.as_str())
+    }
+}
+
+impl std::error::Error for FinalStatus {}
+
+/// The outcome of all attempts.
+type Outcome = Result<Response<ResponseBody>, BoxError>;
+
+/// Waits for the answer, and converts it to the rest of a stream.
+pub(super) async fn wait_for(answer: impl Future<Output = Outcome>, format: Format) -> Answer {
+    let response = match answer.await {
+        Ok(response) if has_events(&response) => return Answer::Stream(response.into_body()),
+        Ok(response) => response,
+        Err(error) => return failed(error, format),
+    };
+    let verdict = verdict_of(Ok(&response));
+    if !verdict.is_success() {
+        let error = Classified::new(verdict, FinalStatus(response.status()));
+        return refused(error, response.into_body(), format).await;
+    }
+    match read(response.into_body(), MAX_ANSWER).await {
+        Ok(text) => Answer::Whole(event("", &text)),
+        Err(error) => failed(error, format),
+    }
+}
+
+/// Returns an error in the words of its endpoint, if these are in the format of an API.
+async fn refused(error: Classified, body: ResponseBody, format: Format) -> Answer {
+    match read(body, MAX_ERROR).await {
+        Ok(text) if is_object(&text) => Answer::Failed(event(ERROR, &text), error.into()),
+        _ => failed(error.into(), format),
+    }
+}
+
+/// The name of an event with an error. Clients of Anthropic read the name, the others the data.
+const ERROR: &str = "event: error\n";
+
+/// Returns an error in the format of the API.
+fn failed(error: BoxError, format: Format) -> Answer {
+    let class = verdict_of_error(&error).class();
+    let text = format(class, &error.to_string()).to_string();
+    Answer::Failed(event(ERROR, text.as_bytes()), error)
+}
+
+/// Reads a body, up to a limit beyond which nothing of it is of use.
+async fn read(mut body: ResponseBody, max: usize) -> Result<Vec<u8>, BoxError> {
+    let mut text = Vec::new();
+    while let Some(frame) = body.frame().await {
+        text.extend_from_slice(&frame?.into_data().unwrap_or_default());
+        if text.len() > max {
+            return Err("the answer is too large for an event".into());
+        }
+    }
+    Ok(text)
+}
+
+/// Writes an event. Each line of its data has a field of its own.
+fn event(name: &str, data: &[u8]) -> Bytes {
+    let mut text = name.as_bytes().to_vec();
+    for line in data.split(|&byte| matches!(byte, b'\n' | b'\r')) {
+        text.extend_from_slice(b"data: ");
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    text.push(b'\n');
+    text.into()
+}
+
+/// Returns whether a text is one JSON object, as the errors of APIs are.
+fn is_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(text).is_ok()
+}
+
+/// Returns whether an answer is a stream.
+fn has_events<B: Body>(response: &Response<B>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
