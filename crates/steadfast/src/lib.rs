@@ -66,7 +66,8 @@
 //! | limits of an attempt | see [`Timeouts`] |
 //!
 //! Error bodies are read up to 64 KiB and for 250 ms, and a preamble up to 64 events or 256 KiB.
-//! `accept-encoding` is set to `identity`, since encoded events could not be read.
+//! `accept-encoding` is set to `identity`, since encoded events could not be read. A server may ignore
+//! it: without the feature `decode`, encoded answers pass unchecked. Encoded streams always do.
 //!
 //! # Readiness, clones and dropped requests
 //!
@@ -91,6 +92,7 @@
 //! |---|---|
 //! | `client` (default) | `AiStackBuilder::build` with a hyper-util client and rustls; implies `hyper-errors` |
 //! | `config` | the module `config`: a stack from a configuration file |
+//! | `decode` | gzip, deflate, brotli and zstd: compressed answers and request bodies are inspected, too |
 //! | `discover`, `health` | endpoints from a stream or a DNS name; health checks |
 //! | `hedge` | `AiStackBuilder::hedge`: a second attempt for slow requests |
 //! | `hyper-errors` | verdicts on errors of hyper, hyper-util, h2 and of clients on top, such as reqwest |
@@ -113,8 +115,8 @@ mod dialect;
 #[cfg(feature = "serde")]
 mod duration;
 mod edge;
+mod encoding;
 mod ext;
-mod fields;
 #[cfg(feature = "hedge")]
 mod hedging;
 #[cfg(not(feature = "hedge"))]

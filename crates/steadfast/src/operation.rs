@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use steadfast_core::LimitKey;
 
 use crate::dialect::{PathRule, below, path_rule};
-use crate::fields::each_field;
+use crate::json;
 use crate::model_field::ModelField;
 use crate::scan::{Flag, is_deeper_than};
 
@@ -16,8 +16,8 @@ pub(crate) const API_ROOT: &str = "/v1";
 /// Whether a request means the same at every endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// It generates something and stores nothing. Any endpoint can serve it, and a repeat costs money
-    /// but does no harm.
+    /// It generates something and stores nothing. Any endpoint can serve it, and a repeat costs
+    /// money but does no harm.
     Stateless,
     /// It names state that one endpoint stores.
     Stateful,
@@ -29,8 +29,8 @@ pub(crate) enum Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Streaming;
 
-/// The request calls an operation of a dialect, whose answers are neither informational nor redirects.
-/// In the extensions of a request.
+/// The request calls an operation of a dialect, whose answers are neither informational nor
+/// redirects. In the extensions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known;
 
@@ -70,38 +70,47 @@ impl BodyHints {
         serde_json::from_slice(body).ok()
     }
 
-    /// Reads a usual body in one pass, with the same result as `serde_json`. Returns `None` for any
-    /// other body.
+    /// Reads a usual body in one pass: a third of the instructions of `serde_json`. Returns `None`
+    /// for any other body, and for text that is no JSON object.
     ///
-    /// Nearly all clients write usual bodies: their fields have the types of the API, and occur once.
+    /// Nearly all clients write usual bodies: their fields have the types of the API, and occur
+    /// once. If `serde_json` accepts the body, the result is the same. The pass is less strict: an
+    /// endpoint rejects a body with a malformed number, whatever its hints are.
     fn of_usual(body: &[u8]) -> Option<Self> {
-        let (mut hints, mut seen) = (Self::default(), 0_u8);
-        each_field(body, MAX_DEPTH, |name, value| {
-            let bit = match name {
-                b"model" => 1,
-                b"stream" => 2,
-                b"store" => 4,
-                b"background" => 8,
-                b"previous_response_id" => 16,
-                b"conversation" => 32,
-                _ => return value.skip(),
-            };
-            // `serde_json` rejects a repeated field.
-            if seen & bit != 0 {
-                return None;
-            }
-            seen |= bit;
-            match bit {
-                1 => hints.model = ModelField::new(value.text()?),
-                2 => hints.stream = Flag(value.flag()?),
-                4 => hints.store = Flag(value.flag()?),
-                8 => hints.background = Flag(value.flag()?),
-                16 => hints.previous_response_id = value.is_present()?.then_some(IgnoredAny),
-                _ => hints.conversation = value.is_present()?.then_some(IgnoredAny),
-            }
-            Some(())
+        let (mut hints, mut seen, mut usual) = (Self::default(), 0, Some(()));
+        json::fields(body, |name, value| {
+            usual = usual.and_then(|()| hints.read(name, value, &mut seen));
         })?;
-        Some(hints)
+        usual.map(|()| hints)
+    }
+
+    /// Reads a field. `seen` has a bit for each field that was read. Returns `None` if it is
+    /// unusual.
+    fn read(&mut self, name: &[u8], value: &[u8], seen: &mut u8) -> Option<()> {
+        let bit = match name {
+            b"model" => 1,
+            b"stream" => 2,
+            b"store" => 4,
+            b"background" => 8,
+            b"previous_response_id" => 16,
+            b"conversation" => 32,
+            // It may be one of these names.
+            _ => return (!name.contains(&b'\\')).then_some(()),
+        };
+        // `serde_json` rejects a repeated field.
+        if *seen & bit != 0 {
+            return None;
+        }
+        *seen |= bit;
+        match bit {
+            1 => self.model = ModelField::new(json::plain_text(value)?),
+            2 => self.stream = flag(value)?,
+            4 => self.store = flag(value)?,
+            8 => self.background = flag(value)?,
+            16 => self.previous_response_id = (value != b"null").then_some(IgnoredAny),
+            _ => self.conversation = (value != b"null").then_some(IgnoredAny),
+        }
+        Some(())
     }
 
     /// Returns whether the response is to be streamed, if the body has the field.
@@ -120,6 +129,16 @@ impl BodyHints {
             || self.background.0 == Some(true)
             || self.previous_response_id.is_some()
             || self.conversation.is_some()
+    }
+}
+
+/// Reads a flag, which may be `null`. Another type is unusual.
+fn flag(value: &[u8]) -> Option<Flag> {
+    match value {
+        b"true" => Some(Flag(Some(true))),
+        b"false" => Some(Flag(Some(false))),
+        b"null" => Some(Flag(None)),
+        _ => None,
     }
 }
 
@@ -263,15 +282,12 @@ mod tests {
             r#"{"stream":true,"stream":true}"#,
             r#"{"stream":true}x"#,
             r#"{"stream":true,}"#,
-            r#"{"a":"\x"}"#,
-            r#"{"a":01}"#,
-            "{\"a\":\"\u{1}\"}",
-            &deep(128),
+            &deep(129),
             "",
         ] {
             assert!(BodyHints::of_usual(body.as_bytes()).is_none(), "{body}");
         }
-        assert!(BodyHints::of_usual(deep(127).as_bytes()).is_some());
+        assert!(BodyHints::of_usual(deep(128).as_bytes()).is_some());
     }
 
     /// Returns JSON with the fields of [`BodyHints`] at any level.
@@ -292,7 +308,7 @@ mod tests {
     }
 
     proptest! {
-        /// The pass must not accept a body that `serde_json` rejects, nor read it differently.
+        /// The pass must not read a body in another way than `serde_json`.
         #[test]
         fn one_pass_agrees_with_serde(
             json in json(),
@@ -304,10 +320,10 @@ mod tests {
                 let at = at.index(body.len());
                 body[at] = byte;
             }
-            if let Some(usual) = BodyHints::of_usual(&body) {
-                let expected = BodyHints::of_any(&body);
-                prop_assert!(expected.is_some(), "{}", body.escape_ascii());
-                prop_assert_eq!(format!("{:?}", usual), format!("{:?}", expected.unwrap()));
+            if let (Some(usual), Some(expected)) =
+                (BodyHints::of_usual(&body), BodyHints::of_any(&body))
+            {
+                prop_assert_eq!(format!("{:?}", usual), format!("{:?}", expected));
             }
         }
     }

@@ -29,6 +29,7 @@ use tower_service::Service;
 
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
+use crate::encoding::Encoding;
 use crate::keep_alive::Waiting;
 use crate::limit_key::limit_key;
 use crate::operation::{BodyHints, Known, Operation, Streaming};
@@ -154,15 +155,23 @@ fn body_hints(data: Option<&Bytes>) -> BodyHints {
 /// the runtime, it would hold up the other requests of that thread.
 ///
 /// If the future is dropped, the reading ends in the background, and holds the body until then.
-async fn body_hints_apart(data: Option<Bytes>) -> BodyHints {
-    match data {
-        Some(data) if data.len() > MAX_INLINE && Handle::try_current().is_ok() => {
-            let reading = spawn_blocking(move || BodyHints::of(&data));
-            // A runtime that shuts down reads no body, and sends no request.
-            reading.await.unwrap_or_default()
-        }
-        data => body_hints(data.as_ref()),
+async fn body_hints_apart(encoding: Option<Encoding>, data: Option<Bytes>) -> BodyHints {
+    let Some(data) = data else {
+        return BodyHints::default();
+    };
+    if let Some(encoding) = encoding {
+        return match encoding.decode_apart(data).await {
+            (text, Ok(())) => BodyHints::of(&text),
+            // Without its text there are no hints.
+            _ => BodyHints::default(),
+        };
     }
+    if data.len() <= MAX_INLINE || Handle::try_current().is_err() {
+        return BodyHints::of(&data);
+    }
+    let reading = spawn_blocking(move || BodyHints::of(&data));
+    // A runtime that shuts down reads no body, and sends no request.
+    reading.await.unwrap_or_default()
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {
@@ -208,7 +217,10 @@ where
         }
         let data = body.data().or(large.as_ref());
         let is_known = data.is_some() || !self.rules.is_worth_reading(&head.headers, &body);
-        if is_known && data.is_none_or(|data| data.len() <= MAX_INLINE) {
+        // A short body may have a long text.
+        let encoding = Encoding::of(&head.headers);
+        let is_short = |data: &Bytes| data.len() <= MAX_INLINE && encoding.is_none();
+        if is_known && data.is_none_or(is_short) {
             let hints = body_hints(data);
             let request = self.rules.prepare(head, body, &hints);
             return PrepareFuture::Calling {
@@ -231,7 +243,7 @@ where
                     None => body.await,
                 };
                 let data = body.data().cloned().or(large);
-                let hints = body_hints_apart(data).await;
+                let hints = body_hints_apart(encoding, data).await;
                 inner.oneshot(rules.prepare(head, body, &hints)).await
             }),
         }

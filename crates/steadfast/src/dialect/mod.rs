@@ -47,7 +47,7 @@ pub(crate) use self::context::Context;
 pub(crate) use self::error_body::refine;
 pub(crate) use self::event_kind::EventKind;
 pub(crate) use self::path::{below, path_rule};
-pub(crate) use self::request_text::{RequestText, is_encoded};
+pub(crate) use self::request_text::RequestText;
 pub(crate) use self::table::PathRule;
 pub use self::texts::dialect_texts;
 

@@ -14,7 +14,7 @@ use steadfast_core::layer::verdict_of;
 use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, Verdict};
 use tokio::time::{Instant, timeout_at};
 
-use crate::dialect::{is_encoded, refine};
+use crate::dialect::refine;
 use crate::edge::asked::Asked;
 use crate::edge::body::{EdgeBody, FRAME};
 use crate::edge::limits::Limits;
@@ -24,6 +24,7 @@ use crate::edge::timed::Clock;
 use crate::edge::transport::classified;
 use crate::edge::unexpected::Unexpected;
 use crate::edge::whole::read_whole;
+use crate::encoding::{Encoding, Undecoded};
 
 /// The part of an error body that is read, at most.
 const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -72,17 +73,12 @@ where
         }
         let (events, encoded) = (
             has_events(response.headers()),
-            is_encoded(response.headers()),
+            Encoding::of(response.headers()).is_some(),
         );
         let read = async {
             match asked.shape {
                 _ if events && !encoded => read_preamble(response, &limits, asked).await,
-                Some(shape)
-                    if asked.is_checked()
-                        && !events
-                        && !encoded
-                        && response.status().is_success() =>
-                {
+                Some(shape) if asked.is_checked() && !events && response.status().is_success() => {
                     read_whole(response, &limits, asked, shape).await
                 }
                 _ => {
@@ -135,8 +131,11 @@ where
         }
     }
     let head = (response.status(), response.headers());
-    // An encoded body looks like no JSON. It is not the page of a proxy for that.
-    let is_api = asked.shape.is_some() && !is_encoded(response.headers());
+    let encoding = Encoding::of(response.headers());
+    let (text, decoded) = Encoding::decode(encoding.as_ref(), &text, MAX_ERROR_BODY);
+    // A body that cannot be decoded looks like no JSON. It is not the page of a proxy for that.
+    let is_readable = matches!(decoded, Ok(()) | Err(Undecoded::TooLong));
+    let is_api = asked.shape.is_some() && is_readable;
     let verdict = refine(verdict, head, &text, &asked.context, is_api);
     response
         .extensions_mut()

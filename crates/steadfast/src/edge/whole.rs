@@ -3,6 +3,8 @@
 //! A `200` is a claim. A login page, a lost connection and an error in the format of an answer become
 //! failures of the endpoint, as long as nothing has reached the caller.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
@@ -13,6 +15,7 @@ use crate::edge::asked::Asked;
 use crate::edge::body::{EdgeBody, FRAME};
 use crate::edge::limits::Limits;
 use crate::edge::preamble::read_preamble;
+use crate::encoding::{Encoding, Undecoded};
 
 /// A larger answer is passed on unread.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
@@ -51,7 +54,15 @@ where
             None => break,
         }
     }
-    let text = response.body().joined();
+    let sent = response.body().joined();
+    let text = match Encoding::of(response.headers()) {
+        None => sent,
+        Some(encoding) => match encoding.decode_apart(sent.into_owned()).await {
+            // It is passed on unread.
+            (_, Err(Undecoded::TooLong | Undecoded::Unknown)) => return Ok(response),
+            (text, _) => Cow::Owned(text),
+        },
+    };
     let verdict = match judge(&text, shape, &asked.context) {
         Ok(usage) => {
             if let Some(counts) = usage {

@@ -72,6 +72,18 @@ impl KeptAlive {
         Poll::Ready(None)
     }
 
+    /// Reads the rest of the stream.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.state {
+            State::Passing(body) => Pin::new(body).poll_frame(cx),
+            State::Failed(error, timer) => {
+                ready!(timer.as_mut().poll(cx));
+                Poll::Ready(error.take().map(Err))
+            }
+            State::Waiting { .. } | State::Ended => Poll::Ready(None),
+        }
+    }
+
     /// Begins the rest of the stream. Returns its first event, unless the rest is a body.
     fn begin(&mut self, answer: Answer) -> Option<Bytes> {
         let (state, event) = match answer {
@@ -103,14 +115,7 @@ impl Body for KeptAlive {
                 return Poll::Ready(Some(Ok(Frame::data(event))));
             }
         }
-        match &mut self.state {
-            State::Passing(body) => Pin::new(body).poll_frame(cx),
-            State::Failed(error, timer) => {
-                ready!(timer.as_mut().poll(cx));
-                Poll::Ready(error.take().map(Err))
-            }
-            State::Waiting { .. } | State::Ended => Poll::Ready(None),
-        }
+        self.poll_rest(cx)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -6,6 +6,8 @@ mod classification;
 #[cfg(feature = "hyper-errors")]
 mod client_errors;
 mod contract;
+#[cfg(feature = "decode")]
+mod encoded;
 mod endpoints;
 mod extensions;
 mod limit_keys;

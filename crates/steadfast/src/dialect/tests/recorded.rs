@@ -42,9 +42,15 @@ fn files() -> Vec<PathBuf> {
             all.extend(files.map(|file| file.expect("a file").path()));
         }
     }
+    // A reply that cannot be decoded has the class of its head.
+    let is_read = |file: &PathBuf| cfg!(feature = "decode") || !file.ends_with(ENCODED);
+    all.retain(is_read);
     all.sort();
     all
 }
+
+/// An encoded reply.
+const ENCODED: &str = "429-gzip-although-identity.http";
 
 fn request(reply: &Reply) -> Request<String> {
     let stream = reply.streamed;
