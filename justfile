@@ -67,6 +67,14 @@ attacks:
 models:
     RUSTFLAGS="--cfg steadfast_loom" cargo test -p steadfast-breaker --lib --release --target-dir target/models models
 
+# Each row of the dialect tables is needed by a test: deletes each one once. In some minutes
+rows:
+    scripts/rows
+
+# Two minutes of fuzzing for each target. A compiler of cargo-fuzz is unstable, so the variable allows it
+fuzz seconds="120":
+    scripts/fuzz {{seconds}}
+
 # Two minutes of changing faults over real sockets. `just test` runs the same for a few seconds
 soak:
     STEADFAST_SOAK_SECONDS=120 cargo test -p stack-tests --test it soak -- --nocapture

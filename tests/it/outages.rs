@@ -78,10 +78,10 @@ async fn endpoint_that_hangs_from_the_first_request_on_slows_one_percent() {
             // Only these requests are slow because of the endpoint. A loaded machine may slow others.
             let slow = servers[0].counts().requests;
             println!("{strategy:?}: {slow} of {sent}");
-            assert!(
-                slow * 100 <= sent.max(400),
-                "{strategy:?}: {slow} of {sent}"
-            );
+            // Such an endpoint gets an attempt now and then. A machine that sends half of the load in
+            // this time sends a larger share of it there.
+            let bound = if sent >= 360 { 4 } else { 12 };
+            assert!(slow <= bound, "{strategy:?}: {slow} of {sent}");
         });
     }
     while let Some(done) = all.join_next().await {

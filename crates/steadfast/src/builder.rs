@@ -243,7 +243,7 @@ impl AiStackBuilder {
         let rules = Arc::new(Rules {
             home: endpoints.first(),
             endpoints: endpoints.clone(),
-            deadline: self.deadline.or(timeouts.deadline),
+            deadline: self.deadline.or(self.timeouts.deadline),
             caller_timeouts: self.caller_timeouts,
             replay_limit: retry.replay_limit(),
         });

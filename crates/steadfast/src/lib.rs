@@ -117,6 +117,9 @@ mod duration;
 mod edge;
 mod encoding;
 mod ext;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "hedge")]
 mod hedging;
 #[cfg(not(feature = "hedge"))]

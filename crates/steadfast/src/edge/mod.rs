@@ -31,6 +31,8 @@ pub(crate) use self::pace::Pace;
 pub(crate) use self::service::EdgeLayer;
 pub(crate) use self::settings::{Settings, Shared};
 pub use self::sse::{Events, SseEvent};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::stream::Stream;
 pub use self::stream::StreamBroken;
 #[cfg(all(test, feature = "client"))]
 pub(crate) use self::transport::classified;
