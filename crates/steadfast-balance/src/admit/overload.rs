@@ -4,8 +4,9 @@
 //! arrive than the endpoints can take, a queue only adds its delay to each request, and the callers
 //! at its head may be about to cancel. Two kinds of evidence show such an overload:
 //!
-//! * **A standing queue** (as in `CoDel`, RFC 8289): for half of the bound, each waiter with a slot
-//!   had waited for longer than that, and the queue did not shrink.
+//! * **A standing queue** (as in `CoDel`, RFC 8289): for a quarter of the bound, each waiter with a
+//!   slot had waited for longer than half of it, and the queue did not shrink. With deadlines it is
+//!   the bound, and waits of up to eight latencies are chance delays.
 //! * **Cancelled waits**: a share of the waiters gave up after the bound.
 //!
 //! During an overload a request waits at most for the bound. At its start, the waiters that would
@@ -19,7 +20,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::layer::saturating_add;
+use steadfast_core::layer::{TICK, saturating_add};
 use tokio::time::Instant;
 
 /// An overload ends after this time without evidence.
@@ -52,6 +53,8 @@ pub(crate) struct Departure {
     pub(crate) joined: Instant,
     /// The longest wait during an overload.
     pub(crate) bound: Duration,
+    /// The wait from which a slot is late.
+    pub(crate) late: Duration,
     /// Whether the request had a deadline.
     pub(crate) has_deadline: bool,
 }
@@ -117,6 +120,19 @@ struct Window {
     cancelled: u32,
 }
 
+impl Departure {
+    /// Returns the shortest time of late slots that shows an overload. A caller without a deadline
+    /// may leave soon.
+    fn shortest_stand(&self) -> Duration {
+        self.bound / if self.has_deadline { 1 } else { 4 }
+    }
+
+    /// Returns whether the request had left the queue before.
+    fn returns(&self) -> bool {
+        self.joined.saturating_duration_since(self.since) > TICK
+    }
+}
+
 impl Overload {
     /// Records the end of a wait. `len` waiters remain.
     ///
@@ -124,10 +140,9 @@ impl Overload {
     pub(crate) fn left(&mut self, departure: Departure, len: usize, now: Instant) -> Option<usize> {
         let was_present = self.is_present(now);
         let Departure { bound, .. } = departure;
-        let waited = now.saturating_duration_since(departure.joined);
         let age = now.saturating_duration_since(departure.since);
         match departure.end {
-            End::Served => self.served(waited, bound, len, now),
+            End::Served => self.served(departure, len, now),
             End::Cancelled if age >= bound => self.cancelled(age, departure.has_deadline, now),
             End::Cancelled | End::GaveUp => {}
         }
@@ -140,8 +155,9 @@ impl Overload {
         begins.then(|| self.flow.slots_in(bound / 2, now))
     }
 
-    /// Records that a waiter received a slot after `waited`.
-    fn served(&mut self, waited: Duration, bound: Duration, len: usize, now: Instant) {
+    /// Records that a waiter received a slot.
+    fn served(&mut self, departure: Departure, len: usize, now: Instant) {
+        let Departure { bound, late, .. } = departure;
         self.window(now).served += 1;
         // The waiters of an outage waited for its end, and not for each other.
         let last = self.slot.replace(now);
@@ -153,16 +169,21 @@ impl Overload {
         let resumed = self
             .resumed
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        // A request that returns after an attempt kept its position, so its wait measures nothing.
+        if departure.returns() {
+            return;
+        }
+        let waited = now.saturating_duration_since(departure.joined);
         if waited.min(resumed) <= bound / 2 {
             self.interval = None;
-        } else if self.stands(bound, len, now) {
+        } else if waited > late && self.stands(departure.shortest_stand(), len, now) {
             self.extend(now);
         }
     }
 
-    /// Counts a late slot. Returns whether each slot of half of the bound was late, and the queue
-    /// does not drain.
-    fn stands(&mut self, bound: Duration, len: usize, now: Instant) -> bool {
+    /// Counts a late slot. Returns whether each slot of `shortest` was late, and the queue does not
+    /// drain.
+    fn stands(&mut self, shortest: Duration, len: usize, now: Instant) -> bool {
         let start = Interval::new(len, now);
         let Some(interval) = &mut self.interval else {
             self.interval = Some(start);
@@ -170,7 +191,7 @@ impl Overload {
         };
         interval.slots += 1;
         let time = now.saturating_duration_since(interval.since);
-        if time < bound / 2 || interval.slots < FEWEST as usize {
+        if time < shortest || interval.slots < FEWEST as usize {
             return false;
         }
         // The queue drains if an arrival follows fewer than half of the slots.
@@ -316,6 +337,7 @@ mod tests {
             since: now - waited,
             joined: now - waited,
             bound: SECOND,
+            late: SECOND / 2,
             has_deadline: false,
         };
         overload.left(departure, len, now)
@@ -326,19 +348,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn queue_that_stands_for_half_of_the_bound_is_an_overload() {
+    async fn queue_that_stands_for_a_quarter_of_the_bound_is_an_overload() {
         let (mut overload, start) = (Overload::default(), start());
         serve(&mut overload, start, (0, 1), 500 * MILLI);
         assert!(
             !overload.is_present(start + SECOND),
             "the slots are in time"
         );
-        for tenth in 10..15 {
+        for tenth in 10..13 {
             let now = start + SECOND / 10 * tenth;
             end(&mut overload, End::Served, now, 600 * MILLI, 50);
             assert!(!overload.is_present(now));
         }
-        let now = start + 1_500 * MILLI;
+        let now = start + 1_300 * MILLI;
         let stay = end(&mut overload, End::Served, now, 600 * MILLI, 50);
         // Ten slots per second, so five within half of the bound.
         assert_eq!(stay, Some(5));
@@ -353,9 +375,9 @@ mod tests {
         for (len, waited) in [(50, SECOND / 2), (0, SECOND)] {
             let (mut overload, start) = (Overload::default(), start());
             serve(&mut overload, start, (0, 1), SECOND / 10);
-            for tenth in 10..19 {
+            for tenth in 10..16 {
                 let now = start + SECOND / 10 * tenth;
-                let (len, waited) = if tenth == 14 {
+                let (len, waited) = if tenth == 12 {
                     (len, waited)
                 } else {
                     (50, SECOND)
@@ -364,6 +386,61 @@ mod tests {
                 assert!(!overload.is_present(now), "{len}");
             }
         }
+    }
+
+    /// Ends twelve waits of `departure` within 1.1 s. Returns whether an overload lasts then.
+    fn serves_late(departure: impl Fn(Instant) -> Departure, others: &[Duration]) -> bool {
+        let (mut overload, start) = (Overload::default(), start());
+        serve(&mut overload, start, (0, 9), SECOND / 10);
+        for tenth in 90..102 {
+            let now = start + SECOND / 10 * tenth;
+            overload.left(departure(now), 50, now);
+            for waited in others {
+                end(&mut overload, End::Served, now, *waited, 50);
+            }
+        }
+        overload.is_present(start + 10_100 * MILLI)
+    }
+
+    fn late_by(waited: Duration, now: Instant) -> Departure {
+        Departure {
+            end: End::Served,
+            since: now - waited,
+            joined: now - waited,
+            bound: SECOND,
+            late: SECOND / 2,
+            has_deadline: false,
+        }
+    }
+
+    /// A request with 30 s was rejected, because the queue of a random peak lasted for two seconds.
+    #[tokio::test(start_paused = true)]
+    async fn wait_within_the_tolerance_of_a_deadline_is_no_overload() {
+        let tolerant = |waited| {
+            move |now| Departure {
+                late: 5 * SECOND,
+                has_deadline: true,
+                ..late_by(waited, now)
+            }
+        };
+        assert!(serves_late(|now| late_by(2 * SECOND, now), &[]));
+        assert!(!serves_late(tolerant(2 * SECOND), &[]));
+        assert!(serves_late(tolerant(6 * SECOND), &[]));
+        // It hides no evidence of other waiters.
+        assert!(serves_late(tolerant(2 * SECOND), &[2 * SECOND]));
+    }
+
+    /// Requests that were refused at the start of an overload returned to the head of the queue.
+    /// Their short second waits hid the overload for seconds.
+    #[tokio::test(start_paused = true)]
+    async fn second_wait_of_a_request_measures_nothing() {
+        let returning = |now| Departure {
+            joined: now - 10 * MILLI,
+            ..late_by(2 * SECOND, now)
+        };
+        assert!(!serves_late(returning, &[]));
+        assert!(serves_late(returning, &[2 * SECOND]));
+        assert!(!serves_late(returning, &[SECOND / 10]));
     }
 
     /// Each slot of a slow endpoint is late, and two of them show no trend.

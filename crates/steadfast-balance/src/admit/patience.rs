@@ -7,6 +7,11 @@ use tokio::time::Instant;
 
 use crate::admit::overload::Pressure;
 
+/// The longest wait that shows no overload, if the caller set a deadline. It is a quarter of the
+/// time and eight latencies at most. A deadline may be the default of a stack, and its callers may
+/// be less patient.
+const LONGEST_TOLERATED: Duration = Duration::from_secs(5);
+
 /// The limits of a wait for a slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -14,6 +19,8 @@ pub(crate) struct Patience {
     pub(crate) until: Instant,
     /// The longest wait during an overload.
     pub(crate) bound: Duration,
+    /// The wait from which a slot may show an overload.
+    pub(crate) late: Duration,
     /// The expected latency of an attempt.
     pub(crate) latency: Duration,
     /// Whether the wait is for a better endpoint while others are possible.
@@ -36,10 +43,14 @@ impl Patience {
         pressure: Pressure,
     ) -> Self {
         let bound = least.max(latency.saturating_mul(2));
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(came));
+        let usual = latency.saturating_mul(8).min(LONGEST_TOLERATED);
+        let tolerated = left.map_or(Duration::ZERO, |left| usual.min(left / 4));
         let longest = pressure.overloaded.then(|| saturating_add(came, bound));
         Self {
             until: longest.map_or(until, |longest| until.min(longest)),
             bound,
+            late: tolerated.max(bound / 2),
             latency,
             prefers: false,
             probes: false,

@@ -176,9 +176,19 @@ impl<'a> View<'a> {
             .now
             .saturating_duration_since(self.eligibility.since(came));
         let when_exhausted = self.shared.config.when_exhausted;
-        if age < patience.bound || patience.prefers || when_exhausted == WhenExhausted::Wait {
+        let waits = age < patience.bound || patience.prefers;
+        // A probe of an untried endpoint shows soon whether the wait helps.
+        if waits
+            || when_exhausted == WhenExhausted::Wait
+            || self.shared.has_probe(self.eligibility, came, self.now)
+        {
             return false;
         }
+        self.is_refused()
+    }
+
+    /// Returns whether each endpoint of the request is broken, or has refused its last probe.
+    fn is_refused(self) -> bool {
         let mut refused = 0;
         self.candidates(Selection::NoneAdmissible).all(|endpoint| {
             let is_refused = endpoint.limits.is_refused(self.eligibility.demand);

@@ -201,6 +201,7 @@ impl<S> Waiting<S> {
                 since,
                 joined: view.now,
                 bound: patience.bound,
+                late: patience.late,
                 has_deadline: patience.has_deadline,
             };
             let signals = &view.shared.signals;

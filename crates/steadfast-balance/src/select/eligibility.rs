@@ -105,7 +105,7 @@ impl Eligibility<'_> {
 
     /// Returns whether `endpoint` takes an early attempt of the request.
     pub(crate) fn is_early(&self, stage: Stage, endpoint: &EndpointState, now: Instant) -> bool {
-        self.demand.may_hurry
+        self.demand.hurries_since.is_some()
             && endpoint.limits.may_limit(self.demand)
             && self.check(stage, endpoint, now) == Availability::Now
     }

@@ -53,7 +53,7 @@ impl PoolContext {
         // A deadline bounds the wait for a slot of another endpoint, in the queue.
         let has_slots = (endpoints(snapshot))
             .any(|endpoint| eligibility.check(Stage::Untried, endpoint, now).is_paced());
-        if context.deadline.is_some() && (has_slots || self.has_probe(&eligibility, now)) {
+        if context.deadline.is_some() && (has_slots || self.has_probe(&eligibility, now, now)) {
             return Next::Now;
         }
         // The longest wait applies to a request without a deadline.
@@ -67,9 +67,15 @@ impl PoolContext {
         })
     }
 
-    /// Returns whether an early probe of an untried endpoint is due within the wait for one.
-    fn has_probe(&self, eligibility: &Eligibility<'_>, now: Instant) -> bool {
-        let latest = saturating_add(now, self.config.probe_wait);
+    /// Returns whether an early probe of an untried endpoint is due within the wait for one, which
+    /// began at `since`.
+    pub(crate) fn has_probe(
+        &self,
+        eligibility: &Eligibility<'_>,
+        since: Instant,
+        now: Instant,
+    ) -> bool {
+        let latest = saturating_add(since, self.config.probe_wait);
         let probe = earliest_probe(eligibility, &[], now).filter(|(at, _)| *at <= latest);
         probe.is_some_and(|(_, index)| {
             let endpoint = &eligibility.snapshot.active()[index].state;

@@ -17,7 +17,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// outcome of one may be known.
 ///
 /// Returns `None` if an eligible endpoint takes attempts or cools. The end of a cooldown is known,
-/// unless the endpoint refused its last probe: then a broken one may recover sooner.
+/// unless the endpoint refused its last probe: then a broken one may recover sooner. An endpoint at
+/// which the request found no connection does not count.
 pub(crate) fn earliest_probe(
     eligibility: &Eligibility<'_>,
     skip: &[u64],
@@ -33,6 +34,8 @@ pub(crate) fn earliest_probe(
             Availability::Limited(_) if endpoint.limits.is_refused(eligibility.demand) => {
                 Some(None)
             }
+            // The request has just found no connection there. A broken endpoint is no worse.
+            _ if eligibility.history(endpoint).1 => Some(None),
             _ => None,
         },
     )

@@ -41,7 +41,12 @@ impl RequestContext {
         let group: Option<AttemptGroup> = extensions.remove();
         let demand = Demand::new(LimitKey::of(extensions), tokens_of(options.as_ref()));
         Self {
-            demand: demand.hurry(trail.is_some() && may_wait(group.as_ref())),
+            demand: demand.hurry(
+                trail
+                    .as_ref()
+                    .filter(|_| may_wait(group.as_ref()))
+                    .map(Trail::arrived),
+            ),
             trail,
             deadline: Deadline::of(extensions),
             options,

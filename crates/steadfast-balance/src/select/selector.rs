@@ -139,7 +139,7 @@ impl PoolContext {
             let first = tiers.next();
             let found = first.and_then(|tier| self.pick(snapshot, tier, &request, is_free));
             if let Some(at) = found {
-                return Selection::Endpoint(at);
+                return self.unless_in_doubt(at, eligibility, &request, exclusions);
             }
             if tiers.next().is_none() {
                 let none = Selection::NoneAdmissible;
@@ -151,10 +151,28 @@ impl PoolContext {
                 !exclusions.has(endpoint) && eligibility.is_now(stage, endpoint, now)
             })
         });
-        found.map_or_else(
-            |none| self.choose_early(none, eligibility, &request, exclusions),
-            Selection::Endpoint,
-        )
+        match found {
+            Ok(at) => self.unless_in_doubt(at, eligibility, &request, exclusions),
+            Err(none) => self.choose_early(none, eligibility, &request, exclusions),
+        }
+    }
+
+    /// Selects the endpoint at `at`, or an early attempt at another one if this one is in doubt. A
+    /// refusal costs less than an attempt without an answer.
+    #[inline]
+    fn unless_in_doubt(
+        &self,
+        at: usize,
+        eligibility: &Eligibility<'_>,
+        request: &PickContext<'_>,
+        exclusions: Exclusions<'_>,
+    ) -> Selection {
+        let selection = Selection::Endpoint(at);
+        let endpoint = &*eligibility.snapshot.active()[at].state;
+        if is_in_doubt(eligibility.snapshot, endpoint, request.now) {
+            return self.choose_early(selection, eligibility, request, exclusions);
+        }
+        selection
     }
 
     /// Selects an endpoint for an early attempt, which may save the wait of a request without an
@@ -166,18 +184,29 @@ impl PoolContext {
         request: &PickContext<'_>,
         exclusions: Exclusions<'_>,
     ) -> Selection {
-        if !eligibility.demand.may_hurry {
+        if eligibility.demand.hurries_since.is_none() {
             return selection;
         }
         let (snapshot, now) = (eligibility.snapshot, request.now);
         let (end, stage) = match selection {
             Selection::WorthWaiting(end) => (end, Stage::Better),
+            // An endpoint of a lower tier does not replace the one in doubt.
+            Selection::Endpoint(at) => {
+                let mut tiers = snapshot.tiers();
+                let tier = tiers.find(|tier| tier.contains(&at));
+                (tier.map_or(at, |tier| tier.end), Stage::Untried)
+            }
             _ => (snapshot.active().len(), Stage::Next),
+        };
+        let is_better = |endpoint: &EndpointState| {
+            !matches!(selection, Selection::Endpoint(_)) || !is_in_doubt(snapshot, endpoint, now)
         };
         let mut tiers = snapshot.tiers().filter(|tier| tier.end <= end);
         let early = tiers.find_map(|tier| {
             self.pick(snapshot, tier, request, |endpoint| {
-                !exclusions.has(endpoint) && eligibility.is_early(stage, endpoint, now)
+                !exclusions.has(endpoint)
+                    && eligibility.is_early(stage, endpoint, now)
+                    && is_better(endpoint)
             })
         });
         early.map_or(selection, Selection::Early)

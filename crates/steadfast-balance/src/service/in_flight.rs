@@ -119,7 +119,10 @@ impl Reservation {
         let (limits, demand) = (&endpoint.limits, &context.demand);
         let tickets = match admission {
             Admission::Recovery => limits.try_recover(demand, key, now),
-            Admission::EarlyAttempt => limits.try_admit(demand, key, (Pace::Early, now)),
+            Admission::EarlyAttempt => {
+                let since = demand.hurries_since.unwrap_or(now);
+                limits.try_admit(demand, key, (Pace::Early(since), now))
+            }
             _ => limits.try_admit(demand, key, (Pace::Regular, now)),
         };
         let Some(tickets) = tickets else {
@@ -194,6 +197,7 @@ impl Reservation {
         let endpoint = &*load.endpoint.state;
         let since_start = endpoint.since_start(now);
         endpoint.load.used(since_start);
+        endpoint.load.was_answered();
         endpoint.load.served.record(since_start);
         endpoint.succeeded(&load.tickets, context.target.as_ref(), now, |key| {
             let endpoint = endpoint.config.name.clone();
@@ -251,7 +255,7 @@ impl Reservation {
         if has_lost(context) || load.tickets.age(now) < SHORTEST_SILENCE {
             stats.was_in_vain();
         } else {
-            stats.was_answered(false);
+            stats.was_silent(load.tickets.age(now), false);
         }
         load.record((context, self.tier), (verdict, None), None, now);
         load.remember(verdict, || {

@@ -55,9 +55,13 @@ impl LoadGuard {
         let endpoint = &*self.endpoint.state;
         let endpoint_id = endpoint.id;
         endpoint.load.used(endpoint.since_start(now));
-        endpoint
-            .load
-            .was_answered(verdict.class() != Class::Timeout);
+        if verdict.class() == Class::Timeout {
+            let failed = counted.breaker() == BreakerEffect::Failure;
+            endpoint.load.was_silent(self.tickets.age(now), failed);
+        } else {
+            endpoint.load.was_in_vain();
+            endpoint.load.was_answered();
+        }
         let cooled = self.learn((context, pool), (verdict, status), now);
         if let Some(request) = context.identity() {
             endpoint.limits.turn_away(&context.demand, request);

@@ -24,11 +24,13 @@ pub(crate) struct LoadStats {
     drained: Notify,
     /// When an attempt last ended, in milliseconds since the start of the pool.
     last_used: AtomicU64,
-    /// When an endpoint without a success last began to have attempts in flight, in milliseconds since
-    /// the start of the pool.
+    /// When an endpoint without a success, or in doubt, last began to have attempts in flight, in
+    /// milliseconds since the start of the pool.
     busy_since: AtomicU64,
-    /// The attempts in a row that ended without any answer, before the first success.
+    /// The consecutive attempts that ended without any answer.
     unanswered: AtomicU32,
+    /// The length of the last one of them, in milliseconds.
+    silence: AtomicU64,
     /// Whether an attempt has ended without a success.
     in_vain: AtomicBool,
     /// The last success.
@@ -51,6 +53,7 @@ impl LoadStats {
             last_used: AtomicU64::new(0),
             busy_since: AtomicU64::new(0),
             unanswered: AtomicU32::new(0),
+            silence: AtomicU64::new(0),
             in_vain: AtomicBool::new(false),
             served: Served::new(since_start),
             round_position: AtomicU64::new(0),
@@ -68,7 +71,7 @@ impl LoadStats {
         // Sequentially consistent with the version of the endpoints: either a drain of this
         // endpoint sees the attempt, or the attempt sees the new version.
         let is_first = self.in_flight.fetch_add(1, Ordering::SeqCst) == 0;
-        if is_first && self.latency.seconds().is_none() {
+        if is_first && (self.is_unproven() || self.unanswered() > 0) {
             let now = millis(since_start());
             self.busy_since.store(now, Ordering::Relaxed);
         }
@@ -114,12 +117,21 @@ impl LoadStats {
         self.latency.seconds().is_none() && !self.in_vain.load(Ordering::Relaxed)
     }
 
-    /// Records an attempt that ended without a success, and whether the endpoint answered it.
-    pub(crate) fn was_answered(&self, answered: bool) {
-        self.was_in_vain();
-        if answered {
+    /// Records an answer of the endpoint.
+    #[inline]
+    pub(crate) fn was_answered(&self) {
+        // The healthy case leaves the cache line clean.
+        if self.unanswered() > 0 {
             self.unanswered.store(0, Ordering::Relaxed);
-        } else if self.is_unproven() {
+        }
+    }
+
+    /// Records an attempt that ended after `silence` without any answer. A proven endpoint was
+    /// silent only if the attempt failed, because a caller can leave at any time.
+    pub(crate) fn was_silent(&self, silence: Duration, failed: bool) {
+        self.was_in_vain();
+        if failed || self.is_unproven() {
+            self.silence.store(millis(silence), Ordering::Relaxed);
             self.unanswered.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -130,18 +142,17 @@ impl LoadStats {
         self.latency.seconds().is_none()
     }
 
-    /// Returns the number of attempts in a row that ended without any answer.
+    /// Returns the number of consecutive attempts that ended without any answer.
     pub(crate) fn unanswered(&self) -> u32 {
         self.unanswered.load(Ordering::Relaxed)
     }
 
-    /// Returns the time since the endpoint last began to have attempts in flight.
-    pub(crate) fn busy_for(&self, since_start: Duration) -> Duration {
-        let since = self.busy_since.load(Ordering::Relaxed);
-        since_start.saturating_sub(Duration::from_millis(since))
+    /// Returns the length of the last attempt that ended without any answer.
+    pub(crate) fn silence(&self) -> Duration {
+        Duration::from_millis(self.silence.load(Ordering::Relaxed))
     }
 
-    /// Returns the time for which an endpoint without a success has not answered the attempts in flight.
+    /// Returns the time for which an endpoint without a success, or in doubt, has not answered.
     pub(crate) fn silent_for(&self, since_start: Duration) -> Duration {
         let order = Ordering::Relaxed;
         let since = self.busy_since.load(order).max(self.last_used.load(order));

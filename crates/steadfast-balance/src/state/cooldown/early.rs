@@ -18,6 +18,9 @@ use tokio::time::Instant;
 const EARNED: (f64, f64) = (1.0 / 64.0, 1.0 / 12.0);
 /// The shortest wait that an early attempt may save, in latencies of a success.
 const WORTH: f64 = 0.5;
+/// The latencies after which a request has waited for longer than a refusal could cost. Requests at
+/// a usual limit wait for less.
+const LONG: u32 = 8;
 /// The weight of the newest latency.
 const LATENCY: f64 = 0.2;
 /// The refusals that the first success pays for, and the largest number of paid ones. An endpoint that
@@ -73,12 +76,18 @@ impl Early {
     }
 
     /// Returns the earliest instant of the next early attempt, which may have passed. The last
-    /// attempt was at `last`, and without a refusal within `patience` it counts as served.
-    pub(super) fn next(&self, last: Instant, patience: Duration) -> Option<Instant> {
+    /// attempt was at `last`, and the request waits since `since`. Its wait counts from the last
+    /// refusal. An attempt without a refusal within `patience` counts as served.
+    pub(super) fn next(
+        &self,
+        last: Instant,
+        since: Instant,
+        patience: Duration,
+    ) -> Option<Instant> {
         if self.credit < 1.0 {
             return None;
         }
-        let from = self.from.max(saturating_add(last, self.worth()));
+        let from = self.earliest(last, since);
         // All of them may be refused.
         if self.in_flight < self.window.min(self.credit as u32) {
             return Some(from);
@@ -86,10 +95,24 @@ impl Early {
         Some(from.max(saturating_add(self.sent, patience)))
     }
 
+    /// Returns the earliest instant, if no early attempt is in flight.
+    fn earliest(&self, last: Instant, since: Instant) -> Instant {
+        // Each served attempt shows that the requests wait in vain.
+        let long = self.usual().saturating_mul(LONG) / self.window;
+        let is_long = saturating_add(since.max(self.held), long);
+        self.from
+            .max(saturating_add(last, self.worth()).min(is_long))
+    }
+
     /// Returns the shortest wait that an early attempt may save. A shorter wait hardly delays an
     /// answer.
     fn worth(&self) -> Duration {
-        Duration::from_secs_f64(WORTH * self.latency)
+        self.usual().mul_f64(WORTH)
+    }
+
+    /// Returns the usual latency of a success.
+    fn usual(&self) -> Duration {
+        Duration::from_secs_f64(self.latency)
     }
 
     /// Counts an early attempt.
@@ -151,6 +174,12 @@ impl Early {
         self.window = 1;
     }
 
+    /// Ends the delay, because the endpoint serves again after refusing everything. Such a time is no
+    /// property of its quota.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.from = self.from.min(now);
+    }
+
     /// Forgets an early attempt without an outcome.
     pub(super) fn left(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -167,13 +196,14 @@ mod tests {
     use super::*;
 
     const MILLI: Duration = Duration::from_millis(1);
+    const SECOND: Duration = Duration::from_secs(1);
     const PATIENCE: Duration = Duration::from_millis(50);
 
     /// Sends as many early attempts as possible at `now`. Returns their number.
     fn send_all(early: &mut Early, now: Instant) -> u32 {
         let mut sent = 0;
         let last = now - PATIENCE;
-        while early.next(last, PATIENCE).is_some_and(|at| at <= now) {
+        while early.next(last, now, PATIENCE).is_some_and(|at| at <= now) {
             early.send(PATIENCE, now);
             sent += 1;
         }
@@ -242,7 +272,7 @@ mod tests {
             credit: CREDIT.1,
             ..proven(now)
         };
-        let next = |early: &Early| early.next(now, PATIENCE).map(|at| at - now);
+        let next = |early: &Early| early.next(now, now, PATIENCE).map(|at| at - now);
         early.hold(20 * MILLI, now);
         assert_eq!(next(&early), Some(20 * MILLI));
         early.refused(20 * MILLI, now + 20 * MILLI);
@@ -261,8 +291,44 @@ mod tests {
         let now = start();
         let mut early = Early::new(now);
         early.earn(Duration::from_secs(2));
-        let next = early.next(now, PATIENCE);
+        let next = early.next(now, now, PATIENCE);
         assert_eq!(next, Some(now + Duration::from_secs(1)));
+    }
+
+    /// Between two refusals of a quota that others use too, nearly each attempt was an early one.
+    #[tokio::test(start_paused = true)]
+    async fn long_wait_counts_from_the_last_refusal() {
+        let now = start();
+        let mut early = proven(now);
+        early.earn(SECOND);
+        let usual = early.usual();
+        early.hold(MILLI, now);
+        for (arrival, next) in [
+            (now - usual * 20, now + usual * LONG),
+            (now, now + usual * LONG),
+        ] {
+            // Regular attempts in short intervals.
+            let last = now + SECOND * 60;
+            assert_eq!(early.next(last, arrival, PATIENCE), Some(next));
+        }
+    }
+
+    /// An endpoint that served each early attempt stayed at a rate of one in half a latency.
+    #[tokio::test(start_paused = true)]
+    async fn served_attempts_shorten_the_wait_that_is_long() {
+        let now = start();
+        let mut early = Early::new(now);
+        early.earn(SECOND);
+        // Regular attempts in short intervals.
+        let last = now + SECOND * 60;
+        let next = |early: &Early| early.next(last, now, PATIENCE).map(|at| at - now);
+        for divisor in [2, 3, 4] {
+            early.send(PATIENCE, now);
+            early.served(now);
+            assert_eq!(next(&early), Some(SECOND * LONG / divisor));
+        }
+        early.hold(MILLI, now);
+        assert_eq!(next(&early), Some(SECOND * LONG), "starts again");
     }
 
     #[tokio::test(start_paused = true)]
@@ -270,11 +336,11 @@ mod tests {
         let now = start();
         let mut early = proven(now);
         early.send(PATIENCE, now);
-        assert_eq!(early.next(now, PATIENCE), Some(now + PATIENCE));
+        assert_eq!(early.next(now, now, PATIENCE), Some(now + PATIENCE));
         early.send(PATIENCE, now + PATIENCE);
         assert_eq!(early.in_flight, 1);
         early.left();
-        assert_eq!(early.next(now, PATIENCE), Some(now));
+        assert_eq!(early.next(now, now, PATIENCE), Some(now));
         early.left();
         assert_eq!(early.in_flight, 0, "no underflow");
     }

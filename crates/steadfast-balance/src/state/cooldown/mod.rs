@@ -218,13 +218,13 @@ impl Cooldown {
     }
 
     /// Admits an attempt although the send rate or a rounded hint does not allow it yet. Returns
-    /// `None` if no refusal can be risked now.
-    pub(crate) fn try_admit_early(&self, now: Instant) -> Option<Ticket> {
+    /// `None` if no refusal can be risked now. The request came at `since`.
+    pub(crate) fn try_admit_early(&self, since: Instant, now: Instant) -> Option<Ticket> {
         if let Some(ticket) = self.try_admit(now) {
             return Some(ticket);
         }
         let mut state = self.lock();
-        state.admit_early(now).then(|| Ticket {
+        state.admit_early(since, now).then(|| Ticket {
             generation: state.generation,
             pass: Pass::Early,
             sent: now,
@@ -253,16 +253,16 @@ impl Cooldown {
     }
 
     /// Returns the earliest instant of the next attempt, which may be an early one if the request
-    /// hurries. Also returns whether it is the end of a cooldown.
+    /// hurries since its arrival. Also returns whether it is the end of a cooldown.
     ///
     /// One function, so that a check takes the lock once.
-    pub(crate) fn readiness(&self, hurries: bool, now: Instant) -> (Instant, bool) {
+    pub(crate) fn readiness(&self, hurries: Option<Instant>, now: Instant) -> (Instant, bool) {
         if !self.is_busy() {
             return (now, false);
         }
         let mut state = self.lock();
         let (ready, cools) = state.ready_at(now);
-        match state.early_at().filter(|_| hurries) {
+        match hurries.and_then(|since| state.early_at(since)) {
             Some(early) if early < ready => (early.max(now), false),
             _ => (ready, cools),
         }
@@ -684,21 +684,22 @@ impl State {
         (ready, false)
     }
 
-    /// Returns the earliest instant of an early attempt, which may have passed.
-    fn early_at(&self) -> Option<Instant> {
+    /// Returns the earliest instant of an early attempt of a request that came at `since`, which
+    /// may have passed.
+    fn early_at(&self, since: Instant) -> Option<Instant> {
         let is_possible = match self.phase {
             Phase::Paced => self.back && self.rate.is_measured(),
             Phase::Cooling { .. } => self.rounded,
             Phase::Clear | Phase::Probing { .. } => false,
         };
         is_possible
-            .then(|| self.early.next(self.rate.sent(), self.patience))
+            .then(|| self.early.next(self.rate.sent(), since, self.patience))
             .flatten()
     }
 
     /// Admits an early attempt, if its refusal can be risked.
-    fn admit_early(&mut self, now: Instant) -> bool {
-        let is_due = self.early_at().is_some_and(|at| at <= now);
+    fn admit_early(&mut self, since: Instant, now: Instant) -> bool {
+        let is_due = self.early_at(since).is_some_and(|at| at <= now);
         if is_due {
             self.early.send(self.patience, now);
             self.rate.send(now);
@@ -843,20 +844,33 @@ impl State {
         if ticket.pass == Pass::Free || ticket.generation != self.generation {
             return false;
         }
-        self.set_streak(0);
+        self.end_streak(ticket, now);
         self.escalation.reset();
         if ticket.pass == Pass::Recovery {
             self.end(now);
         }
         self.early.earn(now.saturating_duration_since(ticket.sent));
         if ticket.pass == Pass::Early {
-            self.early.served(ticket.sent);
-            self.contradict(now);
+            self.early_served(ticket, now);
         }
         if matches!(self.phase, Phase::Probing { .. }) {
             self.pace(now);
         }
         !std::mem::replace(&mut self.back, true)
+    }
+
+    /// Ends the streak of refused probes after a success.
+    fn end_streak(&mut self, ticket: Ticket, now: Instant) {
+        if ticket.pass == Pass::Probe && self.streak > 0 {
+            self.early.resume(now);
+        }
+        self.set_streak(0);
+    }
+
+    /// Learns from an early attempt that was served.
+    fn early_served(&mut self, ticket: Ticket, now: Instant) {
+        self.early.served(ticket.sent);
+        self.contradict(now);
     }
 
     /// Forgets the limit.

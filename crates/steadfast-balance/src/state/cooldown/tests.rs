@@ -440,34 +440,77 @@ fn paced() -> (Cooldown, Instant) {
 #[tokio::test(start_paused = true)]
 async fn early_attempt_comes_before_the_next_token() {
     let (cooldown, now) = paced();
-    let (ready, cools) = cooldown.readiness(true, now + MILLI);
+    let (ready, cools) = cooldown.readiness(Some(now), now + MILLI);
     assert_eq!((ready, cools), (now + MILLI, false));
-    assert!(cooldown.readiness(false, now + MILLI).0 > now + 40 * MILLI);
+    assert!(cooldown.readiness(None, now + MILLI).0 > now + 40 * MILLI);
     assert!(!cooldown.would_admit(now + MILLI));
-    let early = cooldown.try_admit_early(now + MILLI).expect("early");
+    let early = cooldown.try_admit_early(now, now + MILLI).expect("early");
     assert!(
-        cooldown.try_admit_early(now + MILLI).is_none(),
+        cooldown.try_admit_early(now, now + MILLI).is_none(),
         "one is in flight"
     );
     assert!(!cooldown.succeeded(early, now + 2 * MILLI));
-    assert!(cooldown.try_admit_early(now + 2 * MILLI).is_some());
+    assert!(cooldown.try_admit_early(now, now + 2 * MILLI).is_some());
+}
+
+/// Regular attempts in shorter intervals than half a latency prevented each early one, although the
+/// requests waited for seconds.
+#[tokio::test(start_paused = true)]
+async fn early_attempt_depends_on_the_wait_of_its_request() {
+    let (cooldown, now) = learned(20.0, Instant::now());
+    let probe = admit(&cooldown, now);
+    assert!(cooldown.succeeded(probe, now + SECOND));
+    let (came, now) = (now, now + 10 * SECOND);
+    admits(&cooldown, now);
+    let (ready, _) = cooldown.readiness(Some(now), now);
+    assert!(ready > now, "a new request waits for the token");
+    assert!(cooldown.try_admit_early(now, now).is_none());
+    // Eight latencies of one second.
+    assert!(cooldown.readiness(Some(came + 3 * SECOND), now).0 > now);
+    assert_eq!(cooldown.readiness(Some(came), now).0, now);
+    assert!(cooldown.try_admit_early(came, now).is_some());
+}
+
+/// After an outage of ten seconds, an endpoint with a backlog got no early attempt for five.
+#[tokio::test(start_paused = true)]
+async fn success_after_refused_probes_ends_delay_of_early_attempts() {
+    for (refused, waits) in [(1, false), (0, true)] {
+        let (cooldown, now) = paced();
+        let delayed = |state: &mut State| state.early.hold(60 * SECOND, now);
+        let mut now = now + SECOND;
+        let last = admit(&cooldown, now);
+        now += MILLI;
+        cooldown.refused(last, limited(30 * SECOND), now);
+        for _ in 0..refused {
+            now += 30 * SECOND;
+            let probe = admit(&cooldown, now);
+            cooldown.refused(probe, limited(30 * SECOND), now);
+        }
+        delayed(&mut cooldown.lock());
+        now += 30 * SECOND;
+        let probe = admit(&cooldown, now);
+        assert!(cooldown.succeeded(probe, now + MILLI));
+        admits(&cooldown, now + MILLI);
+        let (ready, _) = cooldown.readiness(Some(now - 30 * SECOND), now + MILLI);
+        assert_eq!(ready > now + MILLI, waits, "{refused} refused probes");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn refused_early_attempt_starts_no_cooldown_and_keeps_the_rate() {
     let (cooldown, now) = paced();
     let known = cooldown.rate();
-    let early = cooldown.try_admit_early(now + MILLI).expect("early");
+    let early = cooldown.try_admit_early(now, now + MILLI).expect("early");
     let wait = cooldown.refused(early, limited(SECOND), now + 2 * MILLI);
     assert_eq!((wait, cooldown.rate()), (None, known));
     assert_eq!(cooldown.until(now + 2 * MILLI), None);
-    assert!(cooldown.try_admit_early(now + 3 * MILLI).is_none());
+    assert!(cooldown.try_admit_early(now, now + 3 * MILLI).is_none());
     // A longer hint is no rounded one.
     let (cooldown, now) = paced();
-    let early = cooldown.try_admit_early(now + MILLI).expect("early");
+    let early = cooldown.try_admit_early(now, now + MILLI).expect("early");
     let wait = cooldown.refused(early, limited(30 * SECOND), now + 2 * MILLI);
     assert_eq!(wait, Some(30 * SECOND));
-    assert!(cooldown.try_admit_early(now + 29 * SECOND).is_none());
+    assert!(cooldown.try_admit_early(now, now + 29 * SECOND).is_none());
 }
 
 /// A window that ends after 30 ms has a hint of a whole second.
@@ -477,10 +520,10 @@ async fn served_early_attempt_ends_cooldown_of_rounded_hint() {
     let paced = admit(&cooldown, now + 60 * MILLI);
     let now = now + 70 * MILLI;
     assert_eq!(cooldown.refused(paced, limited(SECOND), now), Some(SECOND));
-    let (ready, cools) = cooldown.readiness(true, now);
+    let (ready, cools) = cooldown.readiness(Some(now), now);
     assert!(!cools && ready > now && ready < now + 100 * MILLI);
-    assert_eq!(cooldown.readiness(false, now), (now + SECOND, true));
-    let early = cooldown.try_admit_early(ready).expect("early");
+    assert_eq!(cooldown.readiness(None, now), (now + SECOND, true));
+    let early = cooldown.try_admit_early(now, ready).expect("early");
     assert!(cooldown.succeeded(early, ready + MILLI), "it is back");
     assert_eq!(cooldown.until(ready + MILLI), None);
 }
@@ -491,12 +534,14 @@ async fn dropped_early_attempt_releases_its_position() {
     let (cooldown, now) = paced();
     let releases = [Cooldown::unsent, Cooldown::released];
     for (n, release) in (1..).zip(releases) {
-        let early = cooldown.try_admit_early(now + n * MILLI).expect("early");
+        let early = cooldown
+            .try_admit_early(now, now + n * MILLI)
+            .expect("early");
         assert!(cooldown.try_admit(now + n * MILLI).is_none(), "no token");
         release(&cooldown, early);
         assert!(cooldown.try_admit(now + n * MILLI).is_none(), "no token");
     }
-    assert!(cooldown.try_admit_early(now + 4 * MILLI).is_some());
+    assert!(cooldown.try_admit_early(now, now + 4 * MILLI).is_some());
 }
 
 /// A caller that cancels each request before its refusal would send early attempts without a bound,
@@ -504,10 +549,10 @@ async fn dropped_early_attempt_releases_its_position() {
 #[tokio::test(start_paused = true)]
 async fn cancelled_early_attempt_keeps_its_position_for_the_patience() {
     let (cooldown, now) = paced();
-    let early = cooldown.try_admit_early(now + MILLI).expect("early");
+    let early = cooldown.try_admit_early(now, now + MILLI).expect("early");
     cooldown.cancelled(early);
     let patience = cooldown.lock().patience;
     let freed = now + MILLI + patience;
-    assert!(cooldown.try_admit_early(freed - MILLI).is_none());
-    assert!(cooldown.try_admit_early(freed).is_some());
+    assert!(cooldown.try_admit_early(now, freed - MILLI).is_none());
+    assert!(cooldown.try_admit_early(now, freed).is_some());
 }

@@ -30,8 +30,8 @@ pub(crate) struct Cooled {
 pub(crate) enum Pace {
     /// The send rate allows the attempt.
     Regular,
-    /// The attempt may come before the send rate allows it.
-    Early,
+    /// The attempt of a request with this arrival may come before the send rate allows it.
+    Early(Instant),
 }
 
 impl EndpointLimits {
@@ -96,7 +96,7 @@ impl EndpointLimits {
         }
         self.may_end(limits, |cooldown| match pace {
             Pace::Regular => cooldown.try_admit(now),
-            Pace::Early => cooldown.try_admit_early(now),
+            Pace::Early(since) => cooldown.try_admit_early(since, now),
         })
     }
 

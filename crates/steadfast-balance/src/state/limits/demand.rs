@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use steadfast_core::LimitKey;
+use tokio::time::Instant;
 
 /// The bit of the states that all requests of an endpoint share.
 pub(super) const WIDE: u64 = 1 << 63;
@@ -19,9 +20,9 @@ pub(crate) struct Demand {
     mask: u64,
     /// The estimated tokens of the request.
     pub(crate) tokens: Option<u64>,
-    /// Whether an attempt may come before the send rate allows it. A layer above must repeat the
-    /// request after a refusal, which would reach the caller otherwise.
-    pub(crate) may_hurry: bool,
+    /// The arrival of the request, if an attempt may come before the send rate allows it. A layer
+    /// above must repeat the request after a refusal, which would reach the caller otherwise.
+    pub(crate) hurries_since: Option<Instant>,
 }
 
 /// The identity of a state at an endpoint.
@@ -42,7 +43,7 @@ impl Demand {
             credential: None,
             mask: WIDE | key.map_or(0, |key| bit(key.get())),
             tokens,
-            may_hurry: false,
+            hurries_since: None,
         }
     }
 
@@ -51,9 +52,12 @@ impl Demand {
         self.credential = hash;
     }
 
-    /// Sets whether an attempt may come before the send rate allows it.
-    pub(crate) fn hurry(self, may_hurry: bool) -> Self {
-        Self { may_hurry, ..self }
+    /// Sets the arrival of a request whose attempts may come before the send rate allows them.
+    pub(crate) fn hurry(self, hurries_since: Option<Instant>) -> Self {
+        Self {
+            hurries_since,
+            ..self
+        }
     }
 
     /// Returns a number that requests with the same key share.

@@ -89,7 +89,7 @@ impl EndpointLimits {
     /// Returns the earliest instant of the next attempt, which is early if the request may hurry,
     /// and whether a cooldown applies.
     pub(crate) fn readiness(&self, demand: &Demand, now: Instant) -> (Instant, bool) {
-        let readiness = |limits: &LimitState| limits.cooldown.readiness(demand.may_hurry, now);
+        let readiness = |limits: &LimitState| limits.cooldown.readiness(demand.hurries_since, now);
         self.fold(demand, readiness, |a, b| (a.0.max(b.0), a.1 || b.1))
     }
 

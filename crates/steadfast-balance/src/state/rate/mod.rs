@@ -375,7 +375,7 @@ impl Rate {
                 let overdue = OVERDUE * self.time_to_return(known);
                 let forgotten = FORGOTTEN.max(FORGOTTEN / known);
                 seconds(self.refused, now) >= overdue + forgotten
-                    || self.at(now) >= NO_LIMIT_FACTOR * known
+                    || self.at(now).max(self.measured.exceeded(now)) >= NO_LIMIT_FACTOR * known
             }
             // Counts attempts for a while, so that the next refusal finds a rate.
             None => seconds(self.resumed, now) >= FORGOTTEN && self.at(now) >= NO_LIMIT,
@@ -470,6 +470,16 @@ impl Measured {
     fn mean(&self, now: Instant) -> f64 {
         let time = seconds(self.since, now) + self.saved;
         (self.sent - 0.5).max(0.0) / time.max(f64::EPSILON)
+    }
+
+    /// Returns the mean rate of many attempts without a refusal, or zero after a few. Early
+    /// attempts exceed a known rate.
+    fn exceeded(&self, now: Instant) -> f64 {
+        if self.sent >= CONFIDENT {
+            self.mean(now)
+        } else {
+            0.0
+        }
     }
 
     /// Returns a first rate. A few attempts measure none, unless the refusal follows `soon` after

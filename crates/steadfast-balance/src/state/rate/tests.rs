@@ -36,6 +36,22 @@ async fn rate_starts_below_known_rate_and_then_grows() {
     assert!(rate.is_over(start + 34 * SECOND));
 }
 
+/// A rate of one attempt in two seconds was measured while the endpoint refused everything. Early
+/// attempts then showed ten attempts per second, and the rate stayed for half a minute.
+#[tokio::test(start_paused = true)]
+async fn attempts_far_above_known_rate_end_it() {
+    for (per_second, over) in [(0.5, true), (5.0, false)] {
+        let start = Instant::now();
+        let mut rate = Rate::knowing(per_second, start);
+        for tenth in 0..9 {
+            rate.send(start + tenth * SECOND / 10);
+        }
+        assert!(!rate.is_over(start + SECOND), "few attempts");
+        rate.send(start + SECOND);
+        assert_eq!(rate.is_over(start + SECOND), over, "{per_second}");
+    }
+}
+
 /// The shortest return of 1.5 s is less than a tenth of an attempt at this rate.
 #[tokio::test(start_paused = true)]
 async fn slow_rate_returns_after_five_attempts() {

@@ -1,13 +1,15 @@
-//! Endpoints that have never served a request, and do not answer.
+//! Endpoints that do not answer.
 
 use std::time::Duration;
 
 use steadfast_balance::Strategy;
+use steadfast_core::{BoxError, Class, Classified, Verdict};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{
-    Http, MS, Net, Reply, SECOND, STRATEGIES, answer, balancer, get, ok, pool, send_for_status,
+    Http, MS, Net, Reply, SECOND, STRATEGIES, answer, balancer, get, ok, pool, request_only_to,
+    send_for_status,
 };
 
 /// Sends 50 requests per second for `lasting`. Returns the number of requests without an answer within
@@ -102,4 +104,62 @@ async fn endpoint_in_doubt_is_used_if_no_other_can_serve() {
     sleep(SECOND).await;
     assert_eq!(send_for_status(&service, get()).await, 200);
     hangs.abort();
+}
+
+fn timed_out() -> BoxError {
+    Classified::new(Verdict::new(Class::Timeout), "timed out").into()
+}
+
+/// At low traffic, several requests waited for their timeouts before the breaker opened.
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_stops_answering_is_avoided_after_one_timeout() {
+    for strategy in STRATEGIES {
+        let net = Net::new();
+        for name in ["a", "b"] {
+            net.on(name, |_| Reply::from(ok()));
+        }
+        let (service, _) = balancer(pool(&["a", "b"]).strategy(strategy), &net);
+        for _ in 0..4 {
+            assert_eq!(send_for_status(&service, request_only_to("a")).await, 200);
+            assert_eq!(send_for_status(&service, request_only_to("b")).await, 200);
+        }
+        net.on("a", |_| Reply::from(timed_out()).after(2 * SECOND));
+        assert_eq!(send_for_status(&service, request_only_to("a")).await, 0);
+        // A further attempt costs two seconds, so the first one follows after four times as long.
+        for second in 0..8 {
+            let status = send_for_status(&service, get()).await;
+            assert_eq!(status, 200, "{strategy:?} after {second} s");
+            sleep(SECOND).await;
+        }
+        net.on("a", |_| Reply::from(ok()));
+        assert_eq!(send_for_status(&service, request_only_to("a")).await, 200);
+        // One answer ends the doubt.
+        let before = net.count("a");
+        for _ in 0..20 {
+            assert_eq!(send_for_status(&service, get()).await, 200, "{strategy:?}");
+        }
+        if matches!(strategy, Strategy::Failover | Strategy::RoundRobin) {
+            assert!(net.count("a") > before, "{strategy:?}");
+        }
+    }
+}
+
+/// A caller that leaves is no evidence about an endpoint that serves.
+#[tokio::test(start_paused = true)]
+async fn cancelled_requests_raise_no_doubt_about_a_proven_endpoint() {
+    let net = Net::new();
+    for name in ["a", "b"] {
+        net.on(name, |_| Reply::from(ok()).after(SECOND));
+    }
+    let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    for _ in 0..5 {
+        assert!(
+            timeout(SECOND / 2, send_for_status(&service, get()))
+                .await
+                .is_err()
+        );
+    }
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [7, 0]);
 }

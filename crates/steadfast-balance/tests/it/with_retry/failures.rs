@@ -5,10 +5,10 @@ use steadfast_retry::RetryOn429Layer;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
-use super::{expect_response, retry_stack, retry_without_jitter, set_rule};
+use super::{Client429, expect_response, retry_stack, retry_without_jitter, set_rule, trail_text};
 use crate::support::{
     Events, MS, Net, Reply, SECOND, Stream, connection_refused, connection_reset, get, ok, pool,
-    send, send_for_status, status_of, streamed,
+    refusal, request_only_to, send, send_for_status, status_of, streamed, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
@@ -71,4 +71,49 @@ async fn pool_down_from_the_start_serves_after_its_servers_recover() {
     for _ in 0..20 {
         assert_eq!(send_for_status(&service, get()).await, 200);
     }
+}
+
+/// Opens the breaker of `a`, which serves again afterwards.
+async fn open_breaker_of_a(net: &Net, service: &Client429) {
+    set_rule(net, &["a"], |_| connection_refused().into());
+    for _ in 0..8 {
+        let _ = send(service, with_deadline(request_only_to("a"), MS)).await;
+    }
+    set_rule(net, &["a"], |_| ok().into());
+    // An early probe is due each second.
+    sleep(SECOND).await;
+}
+
+/// The request used all its attempts at the closed port of `b` within a second.
+#[tokio::test(start_paused = true)]
+async fn request_without_connection_probes_a_broken_endpoint() {
+    let net = Net::new();
+    set_rule(&net, &["b"], |_| connection_refused().into());
+    let (service, handle) = retry_stack(&retry_without_jitter(), pool(&["a", "b"]), &net);
+    open_breaker_of_a(&net, &service).await;
+    assert_eq!(status_of(&handle, "a").breaker, BreakerState::Open);
+    let answer = send(&service, with_deadline(get(), 30 * SECOND)).await;
+    assert_eq!(trail_text(&answer), "b: connect, a: success (200)");
+}
+
+/// The request gave up after a second, because each probe of `b` was refused. `a` had recovered.
+#[tokio::test(start_paused = true)]
+async fn refused_probes_of_one_endpoint_do_not_end_the_wait_for_another() {
+    let net = Net::new();
+    set_rule(&net, &["b"], |_| refusal("1").into());
+    let (service, handle) = retry_stack(&retry_without_jitter(), pool(&["a", "b"]), &net);
+    open_breaker_of_a(&net, &service).await;
+    assert_eq!(status_of(&handle, "a").breaker, BreakerState::Open);
+    let first = tokio::spawn({
+        let service = service.clone();
+        async move { send(&service, with_deadline(get(), 30 * SECOND)).await }
+    });
+    sleep(SECOND).await;
+    // Refused as the probe of the cooldown, just before the first request returns.
+    let _ = send(&service, with_deadline(request_only_to("b"), SECOND / 10)).await;
+    let answer = first.await.unwrap();
+    assert_eq!(
+        trail_text(&answer),
+        "b: rate_limited (429), a: success (200)"
+    );
 }
