@@ -1,5 +1,8 @@
 //! The HTTP client of [`AiStackBuilder::build`](crate::AiStackBuilder::build).
 
+mod connection;
+mod send;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -18,6 +21,7 @@ use steadfast_core::BoxError;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use self::connection::Abortable;
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::RequestBody;
 use crate::timeouts::Timeouts;
@@ -25,8 +29,10 @@ use crate::timeouts::Timeouts;
 /// A pooled client for HTTP/1.1 and HTTP/2, with TLS by rustls and the roots of Mozilla.
 ///
 /// HTTP/2 is used where a server offers it by ALPN. `TCP_NODELAY` is set, redirects are not
-/// followed, and `connect` bounds DNS, TCP and TLS together.
-pub type DefaultClient = Client<TimeoutConnector, RequestBody>;
+/// followed, and `connect` bounds DNS, TCP and TLS together. A request over HTTP/1.1 that is dropped
+/// before its answer ends its connection, also if the server does not read it.
+#[derive(Clone, Debug)]
+pub struct DefaultClient(Client<Connector, RequestBody>);
 
 /// The lifetime of an idle connection, which is below the usual limit of servers.
 const POOL_IDLE: Duration = Duration::from_secs(50);
@@ -35,7 +41,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Bounds the time to connect, with DNS and TLS.
 #[derive(Clone)]
-pub struct TimeoutConnector {
+pub(crate) struct Connector {
     /// The connector with TLS.
     inner: HttpsConnector<HttpConnector>,
     /// The limit for DNS, TCP and TLS together.
@@ -55,7 +61,7 @@ pub fn default_client(timeouts: &Timeouts) -> DefaultClient {
 }
 
 /// Creates a connector with the connect timeout of `timeouts`.
-fn connector(timeouts: &Timeouts, tls: ClientConfig) -> TimeoutConnector {
+fn connector(timeouts: &Timeouts, tls: ClientConfig) -> Connector {
     let mut http = HttpConnector::new();
     http.set_nodelay(true);
     http.enforce_http(false);
@@ -64,7 +70,7 @@ fn connector(timeouts: &Timeouts, tls: ClientConfig) -> TimeoutConnector {
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(http);
-    TimeoutConnector {
+    Connector {
         inner: https,
         timeout: timeouts.connect,
     }
@@ -72,17 +78,18 @@ fn connector(timeouts: &Timeouts, tls: ClientConfig) -> TimeoutConnector {
 
 /// Creates a client over the connector.
 fn client(timeouts: &Timeouts, tls: ClientConfig) -> DefaultClient {
-    Client::builder(TokioExecutor::new())
+    let client = Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .http2_adaptive_window(true)
         .http2_keep_alive_interval(PING_INTERVAL)
-        .build(connector(timeouts, tls))
+        .build(connector(timeouts, tls));
+    DefaultClient::new(client)
 }
 
-impl Service<Uri> for TimeoutConnector {
-    type Response = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
+impl Service<Uri> for Connector {
+    type Response = Abortable<<HttpsConnector<HttpConnector> as Service<Uri>>::Response>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -94,16 +101,16 @@ impl Service<Uri> for TimeoutConnector {
         let (connecting, limit) = (self.inner.call(uri), self.timeout);
         Box::pin(async move {
             match timeout(limit, connecting).await {
-                Ok(connection) => connection,
+                Ok(connection) => connection.map(Abortable::new),
                 Err(_) => Err(AttemptTimeout::new(TimeoutPhase::Connect, limit).into()),
             }
         })
     }
 }
 
-impl fmt::Debug for TimeoutConnector {
+impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TimeoutConnector")
+        f.debug_struct("Connector")
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
@@ -125,6 +132,7 @@ mod tests {
     use steadfast_core::{Class, Classified, find_error};
     use tokio::net::{TcpListener, TcpStream};
     use tokio_rustls::TlsAcceptor;
+    use tower::ServiceExt;
 
     /// A self-signed certificate of `localhost`.
     fn certificate() -> CertificateDer<'static> {
@@ -194,12 +202,42 @@ mod tests {
         ] {
             let port = tls_server(protocols).await;
             let client = trusting(&Timeouts::DEFAULT);
-            let response = client.request(get(port)).await.expect("an answer");
+            let response = client.oneshot(get(port)).await.expect("an answer");
             assert_eq!(
                 (response.status().as_u16(), response.version()),
                 (200, version)
             );
         }
+    }
+
+    /// hyper would write the rest of the body first, for as long as the server does not read.
+    #[tokio::test]
+    async fn dropped_request_ends_connection_of_server_that_does_not_read() {
+        const SIZE: usize = 16 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let body = Full::new(Bytes::from(vec![0; SIZE]));
+        let body = RequestBody::new(AnyBody::new(body), 0);
+        let request = Request::post(format!("http://127.0.0.1:{port}/"));
+        let client = default_client(&Timeouts::DEFAULT);
+        let sending = client.oneshot(request.body(body).expect("a request"));
+        let begun = async {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            stream.peek(&mut [0]).await.expect("a request");
+            stream
+        };
+        let mut stream = tokio::select! {
+            stream = begun => stream,
+            _ = sending => panic!("the server sends no answer"),
+        };
+        let mut received = Vec::new();
+        let reading = tokio::time::timeout(
+            Duration::from_secs(10),
+            tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut received),
+        );
+        // The rest is not sent: the end of the connection is early, by a reset or not.
+        let _ = reading.await.expect("an end");
+        assert!(received.len() < SIZE, "{} bytes", received.len());
     }
 
     /// Otherwise an attacker could answer in place of the provider.
@@ -208,7 +246,7 @@ mod tests {
         let port = tls_server(&["h2"]).await;
         let client = default_client(&Timeouts::DEFAULT);
         let error = client
-            .request(get(port))
+            .oneshot(get(port))
             .await
             .expect_err("an unknown issuer");
         assert!(error.is_connect());
@@ -222,7 +260,7 @@ mod tests {
         let mut timeouts = Timeouts::DEFAULT;
         timeouts.connect = Duration::from_millis(50);
         let client = default_client(&timeouts);
-        let connecting = tokio::time::timeout(Duration::from_secs(2), client.request(get(port)));
+        let connecting = tokio::time::timeout(Duration::from_secs(2), client.oneshot(get(port)));
         let error = connecting
             .await
             .expect("it gives up")
@@ -244,14 +282,14 @@ mod tests {
         let stream = Service::<Uri>::call(&mut connector, uri)
             .await
             .expect("a connection");
-        let hyper_rustls::MaybeHttpsStream::Http(stream) = stream else {
+        let hyper_rustls::MaybeHttpsStream::Http(stream) = stream.get_ref() else {
             panic!("no TLS was asked for");
         };
         let stream: &TcpStream = stream.inner();
         assert!(stream.nodelay().expect("an option"));
     }
 
-    fn trusting_connector() -> TimeoutConnector {
+    fn trusting_connector() -> Connector {
         let roots = RootCertStore::empty();
         let provider = Arc::new(ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)

@@ -24,7 +24,7 @@ use crate::gateway::limits::Limits;
 use crate::gateway::reject::unavailable;
 
 /// The largest head, and the largest piece of a body in the buffer of a connection.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 32 * 1024;
 /// The largest list of headers on HTTP/2. hyper bounds the number of headers on HTTP/1.1 to 100.
 const MAX_HEADER_LIST: u32 = 32 * 1024;
 /// The window of one HTTP/2 stream, and of all streams of a connection.
