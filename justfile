@@ -2,7 +2,7 @@
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
 
 # All checks of CI, in its order
-ci: fmt modules sizes test-table prose pictures typos links msrv clippy docs public-items test models quickstart examples lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
+ci: fmt modules sizes test-table prose pictures typos links msrv clippy docs public-items test models quickstart examples schema lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
 
 # The format of the code
 fmt:
@@ -91,6 +91,10 @@ examples:
     cargo run --example balance_in_axum
     cargo run --example gateway -- --config examples/gateway.toml --check
 
+# The JSON schema of the configuration is the one of its types
+schema:
+    cargo run --example config_schema -- --check
+
 # The tests and doc tests of the lab
 lab-test:
     cargo test {{lab}} --all-features --lib --bins --test it
@@ -110,7 +114,8 @@ lab-benches:
 
 # Every combination of features of every crate compiles without warnings
 features:
-    RUSTFLAGS="-D warnings" cargo hack check --workspace --feature-powerset --no-dev-deps
+    RUSTFLAGS="-D warnings" cargo hack check --workspace --feature-powerset --exclude-features schema --no-dev-deps
+    RUSTFLAGS="-D warnings" cargo check -p steadfast --no-default-features --features schema
     RUSTFLAGS="-D warnings" cargo hack check {{lab}} --feature-powerset --no-dev-deps
 
 # The published crates compile with the oldest dependencies that their manifests allow

@@ -5,9 +5,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use steadfast::config::{EndpointConfig, StackConfig};
-use steadfast::{AiStack, InvalidConfig};
+use steadfast::crates::balance::{HealthCheck, HealthChecks};
+use steadfast::{AiStack, DefaultClient, InvalidConfig, default_client};
 
 use super::limits::Limits;
 use super::screen::Screen;
@@ -26,6 +28,8 @@ pub struct Config {
     pub(crate) admin_screen: Screen,
     /// The stack, ready to send requests.
     pub stack: AiStack,
+    /// The health checks, which `start_checks` starts, and their client.
+    health: Option<(HealthCheck, DefaultClient)>,
 }
 
 /// The problem of a configuration in one line, without secrets: the file, the line if known, the
@@ -38,7 +42,7 @@ pub struct ConfigError {
 }
 
 /// The format of the file, with the tables of [`steadfast::config`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct File {
     listen: SocketAddr,
@@ -96,8 +100,9 @@ impl Config {
         // No web page needs the routes of the operators.
         let admin_screen =
             Screen::new(admin, hosts, None).map_err(|error| ConfigError::invalid(&error))?;
+        let client = default_client(&file.stack.timeouts);
         let stack = file.stack.builder(&file.endpoint);
-        let stack = stack.and_then(|stack| stack.build());
+        let stack = stack.and_then(|stack| stack.build_on(client.clone()));
         Ok(Self {
             listen: file.listen,
             admin: file.admin,
@@ -105,8 +110,31 @@ impl Config {
             screen,
             admin_screen,
             stack: stack.map_err(|error| ConfigError::invalid(&error))?,
+            health: file.stack.health.map(|check| (check, client)),
         })
     }
+
+    /// Starts the health checks of the configuration. They stop when they are dropped.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field if a value is invalid.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a Tokio runtime.
+    pub fn start_checks(&self) -> Result<Option<HealthChecks>, InvalidConfig> {
+        let start = |(check, client): &(HealthCheck, DefaultClient)| {
+            check.start(self.stack.endpoints(), client.clone())
+        };
+        self.health.as_ref().map(start).transpose()
+    }
+}
+
+/// Returns the JSON schema of a configuration.
+#[must_use]
+pub fn config_schema() -> String {
+    format!("{:#}", schemars::schema_for!(File).to_value())
 }
 
 // ===== impl ConfigError =====

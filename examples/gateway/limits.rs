@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use steadfast::InvalidConfig;
 
@@ -25,7 +26,7 @@ pub const DRAIN: Duration = Duration::from_secs(25);
 /// | `body_rate` | 32 KiB | bytes per second of an unfinished body after `body_timeout` |
 /// | `idle_timeout` | 60 s | time of an unused HTTP/2 connection, and of an answer that the client does not read |
 /// | `drain` | 25 s | time for answers in progress after the stop signal |
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
@@ -42,17 +43,21 @@ pub struct Limits {
     pub body_memory: u64,
     /// The time for a head. On HTTP/1.1 it includes the time before the first byte.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub head_timeout: Duration,
     /// The time for a body. Each received byte adds to it by `body_rate`.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub body_timeout: Duration,
     /// The bytes per second that a body needs after `body_timeout`.
     pub body_rate: u32,
     /// The time of a connection without progress.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub idle_timeout: Duration,
     /// The time for answers in progress after the stop signal.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
     pub drain: Duration,
 }
 

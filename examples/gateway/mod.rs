@@ -43,6 +43,8 @@
 //! request body before the first attempt. So each attempt can send the same bytes, and a client that
 //! breaks off its request starts no attempt.
 
+#[cfg(target_os = "linux")]
+mod allocator;
 mod config;
 mod forward;
 mod growing;
@@ -57,7 +59,7 @@ mod screen;
 mod server;
 mod status;
 
-pub use self::config::{Config, ConfigError};
+pub use self::config::{Config, ConfigError, config_schema};
 pub use self::limits::{DRAIN, Limits, MAX_BODY};
 pub use self::metrics::{install_metrics, keep_up};
 pub use self::program::program;

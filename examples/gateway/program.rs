@@ -63,6 +63,7 @@ async fn run(mut config: Config) -> Result<(), BoxError> {
     let prometheus = install_metrics()?;
     tokio::spawn(keep_up(prometheus.clone()));
     let stop = stop_signal()?;
+    let _checks = config.start_checks()?;
     let listener = bind("listen", config.listen).await?;
     // Port 0 selects a free port, and a script needs to know it.
     let mut shown = format!("listening on http://{}\n", listener.local_addr()?);

@@ -3,6 +3,7 @@
 mod adversary;
 #[cfg(target_os = "linux")]
 mod attacks;
+mod config_keys;
 mod configuration;
 mod connections;
 mod contract;

@@ -168,6 +168,7 @@ mod guides {
     }
 
     guide!(readme, "../../README.md");
+    guide!(providers, "../../docs/providers.md");
     guide!(getting_started, "../../docs/getting-started.md");
     guide!(order, "../../docs/order.md");
     guide!(tuning, "../../docs/tuning.md");

@@ -105,13 +105,13 @@ impl<F> EndpointBalanceBuilder<F> {
     /// [`DEFAULT_OVERLOAD_WAIT`](EndpointBalanceLayer::DEFAULT_OVERLOAD_WAIT). The bound is at least
     /// twice the latency of the fastest endpoint, and at most [`max_wait`](Self::max_wait).
     ///
-    /// An overload has begun if each slot of half of the bound comes after more than half of it, or if
-    /// callers cancel while they wait.
+    /// An overload has begun if each slot of half of the bound comes after more than half of it, or
+    /// if callers cancel while they wait.
     ///
-    /// Half of it is the longest wait for a limit whose hint leads nowhere: all endpoints are limited, a
-    /// hint was followed and refused again, other requests were turned away, and none was served since.
-    /// A retry layer above then returns the true time at once. A request with a deadline waits for any
-    /// hint that fits.
+    /// Half of it is the longest wait for a limit whose hint leads nowhere: all endpoints are
+    /// limited, a hint was followed and refused again, other requests were turned away, and none
+    /// was served since. A retry layer above then returns the true time at once. A request with a
+    /// deadline waits for any hint that fits.
     pub fn overload_wait(mut self, wait: Duration) -> Self {
         self.config.overload_wait = wait;
         self
@@ -120,8 +120,9 @@ impl<F> EndpointBalanceBuilder<F> {
     /// Sets the longest wait for a probe while the breakers of all endpoints of a request are open.
     /// Defaults to [`DEFAULT_PROBE_WAIT`](EndpointBalanceLayer::DEFAULT_PROBE_WAIT).
     ///
-    /// Each such endpoint gets a probe at most once per second, before the end of its open time. The
-    /// first success serves the waiters. With zero, no probe is early and no request waits for one.
+    /// Each such endpoint gets a probe at most once per second, before the end of its open time.
+    /// The first success serves the waiters. With zero, no probe is early and no request waits for
+    /// one.
     pub fn probe_wait(mut self, wait: Duration) -> Self {
         self.config.probe_wait = wait;
         self
@@ -163,9 +164,9 @@ impl<F> EndpointBalanceBuilder<F> {
         self
     }
 
-    /// Adds layers between the balancer and its client, created per endpoint: a concurrency limit, a
-    /// timeout, metrics. The closure must be fast, because the first requests after a change of the
-    /// endpoints wait for it.
+    /// Adds layers between the balancer and its client, created per endpoint: a concurrency limit,
+    /// a timeout, metrics. The closure must be fast, because the first requests after a change of
+    /// the endpoints wait for it.
     ///
     /// ```
     /// use steadfast_balance::{Endpoint, EndpointBalanceLayer};
@@ -197,8 +198,8 @@ impl<F> EndpointBalanceBuilder<F> {
     ///
     /// # Errors
     ///
-    /// Returns an error that names the field if there is no endpoint, if two endpoints have the same
-    /// name, or if a value is invalid.
+    /// Returns an error that names the field if there is no endpoint, if two endpoints have the
+    /// same name, or if a value is invalid.
     pub fn build(self) -> Result<EndpointBalanceLayer<F>, InvalidConfig> {
         if self.endpoints.is_empty() {
             let reason = "at least one is required";
@@ -236,6 +237,10 @@ impl<F> fmt::Debug for EndpointBalanceBuilder<F> {
             .field("overload_wait", &self.config.overload_wait)
             .field("probe_wait", &self.config.probe_wait)
             .field("prefer_wait", &self.config.prefer_wait)
+            .field("abandoned_after", &self.config.abandoned_after)
+            .field("learned_rates", &self.config.learned_rates)
+            .field("request_root", &self.config.request_root)
+            .field("seed", &self.config.seed)
             .finish_non_exhaustive()
     }
 }

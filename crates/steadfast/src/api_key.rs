@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use steadfast_balance::Credential;
 
@@ -25,6 +26,8 @@ pub enum InvalidApiKey {
     Empty,
     /// A character is not allowed in a header.
     NotPrintable,
+    /// There is white space between other characters.
+    Space,
     /// The text does not begin with the prefix of the provider's keys.
     Prefix {
         /// The prefix.
@@ -50,6 +53,9 @@ impl ApiKey {
         if text.is_empty() {
             return Err(InvalidApiKey::Empty);
         }
+        if text.contains(char::is_whitespace) {
+            return Err(InvalidApiKey::Space);
+        }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidApiKey::NotPrintable);
         }
@@ -74,6 +80,24 @@ impl ApiKey {
     }
 }
 
+impl ApiKey {
+    /// Creates a credential for a header of its own, such as `x-api-key`.
+    #[must_use]
+    pub fn in_header(self, name: HeaderName) -> Credential {
+        Credential::header(name, self.0.expose_secret()).expect("checked by `ApiKey::new`")
+    }
+}
+
+impl ApiKey {
+    /// Creates the value of the header `authorization`.
+    pub(crate) fn bearer(&self) -> HeaderValue {
+        let text = format!("Bearer {}", self.0.expose_secret());
+        let mut value = HeaderValue::try_from(text).expect("checked by `ApiKey::new`");
+        value.set_sensitive(true);
+        value
+    }
+}
+
 impl From<ApiKey> for Credential {
     fn from(key: ApiKey) -> Self {
         Self::bearer(key.0.expose_secret()).expect("checked by `ApiKey::new`")
@@ -93,6 +117,7 @@ impl fmt::Display for InvalidApiKey {
             Self::NotPrintable => {
                 f.write_str("the API key has a character that is no visible ASCII character")
             }
+            Self::Space => f.write_str("the API key contains a space"),
             Self::Prefix { expected } => {
                 write!(f, "the API key does not begin with {expected:?}")
             }
@@ -114,7 +139,7 @@ mod tests {
     fn invalid_key_returns_reason_and_is_never_printed() {
         for (text, expected) in [
             (" \n", InvalidApiKey::Empty),
-            ("sk-sec ret", InvalidApiKey::NotPrintable),
+            ("sk-sec ret", InvalidApiKey::Space),
             ("sk-sécret", InvalidApiKey::NotPrintable),
             (
                 "secret-0123456789012345",

@@ -1,14 +1,15 @@
 //! The builder of a stack: settings, validation, and the order of the layers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Pick};
+use steadfast_balance::{Credential, Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Pick};
 use steadfast_core::layer::Observers;
-use steadfast_core::{BoxError, InvalidConfig, Observer};
+use steadfast_core::{BoxError, EndpointName, InvalidConfig, Observer};
 use steadfast_metrics::{EventMetrics, MetricsLayer};
 use steadfast_retry::RetryOn429Layer;
 use tower::util::{BoxCloneSyncService, ServiceExt};
@@ -24,6 +25,7 @@ use crate::operation::API_ROOT;
 use crate::prepare::{Prepare, Rules};
 use crate::stack::{AiStack, Inner};
 use crate::timeouts::Timeouts;
+use crate::tokens::{TokenLayer, TokenSource, Tokens};
 
 /// Configures an [`AiStack`].
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ use crate::timeouts::Timeouts;
 pub struct AiStackBuilder {
     /// The endpoints and their pool.
     balance: EndpointBalanceBuilder,
+    /// The tokens of endpoints that have a source.
+    tokens: HashMap<EndpointName, Arc<Tokens>>,
     /// The hedging layer, if one is set.
     hedge: Option<Hedging>,
     /// The timeouts of each attempt.
@@ -54,6 +58,7 @@ impl AiStack {
     pub fn builder() -> AiStackBuilder {
         AiStackBuilder {
             balance: EndpointBalanceLayer::builder().request_root(API_ROOT),
+            tokens: HashMap::new(),
             hedge: None,
             timeouts: Timeouts::DEFAULT,
             answers: Answers::Checked,
@@ -75,6 +80,19 @@ impl AiStackBuilder {
     /// Adds endpoints.
     pub fn endpoints(self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
         endpoints.into_iter().fold(self, Self::endpoint)
+    }
+
+    /// Adds an endpoint with tokens that expire, such as the ones of Vertex AI.
+    ///
+    /// A token is renewed before it expires and after a `401`, once at a time. The request that got the
+    /// `401` is sent again, if its body is in memory. Health checks bypass the layers of the endpoints,
+    /// so they have no token: a `401` is no evidence about health.
+    pub fn endpoint_with_tokens(mut self, endpoint: Endpoint, source: impl TokenSource) -> Self {
+        let tokens = Arc::new(Tokens::new(source));
+        self.tokens.insert(endpoint.name().clone(), tokens);
+        // Each attempt replaces it. With a credential of its own, a rejection fails over.
+        let placeholder = Credential::bearer("token-source").expect("it is visible ASCII text");
+        self.endpoint(endpoint.api_key(placeholder))
     }
 
     /// Sets the strategy that selects the endpoint of an attempt. Defaults to failover.
@@ -225,13 +243,15 @@ impl AiStackBuilder {
             streams: self.streams,
             observers: observers.clone(),
         };
+        let tokens = self.tokens;
         let balance = self
             .balance
             .observers(&observers)
             .endpoint_layer(move |endpoint: &Endpoint| {
                 let settings = Arc::new(Settings::new(endpoint, of_edge.clone()));
                 let metrics = MetricsLayer::attempts(endpoint.name().clone());
-                (metrics, EdgeLayer { settings })
+                let tokens = TokenLayer(tokens_of(&tokens, endpoint));
+                (metrics, EdgeLayer { settings }, tokens)
             })
             .build()?;
         let endpoints = balance.handle();
@@ -256,6 +276,19 @@ impl AiStackBuilder {
         };
         Ok(AiStack::new(inner, metrics, endpoints))
     }
+}
+
+/// Returns the tokens of an endpoint, or of the endpoint whose name led to its address.
+fn tokens_of(
+    tokens: &HashMap<EndpointName, Arc<Tokens>>,
+    endpoint: &Endpoint,
+) -> Option<Arc<Tokens>> {
+    let name = endpoint.name();
+    let found = tokens.get(name).or_else(|| {
+        let (name, _) = name.as_str().rsplit_once('@')?;
+        tokens.get(&EndpointName::from(name))
+    });
+    found.cloned()
 }
 
 /// Adds the outer layers.

@@ -29,8 +29,8 @@ use crate::timeouts::Timeouts;
 /// A pooled client for HTTP/1.1 and HTTP/2, with TLS by rustls and the roots of Mozilla.
 ///
 /// HTTP/2 is used where a server offers it by ALPN. `TCP_NODELAY` is set, redirects are not
-/// followed, and `connect` bounds DNS, TCP and TLS together. A request over HTTP/1.1 that is dropped
-/// before its answer ends its connection, also if the server does not read it.
+/// followed, and `connect` bounds DNS, TCP and TLS together. A request over HTTP/1.1 that is
+/// dropped before its answer ends its connection, also if the server does not read it.
 #[derive(Clone, Debug)]
 pub struct DefaultClient(Client<Connector, RequestBody>);
 

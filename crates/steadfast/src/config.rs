@@ -25,18 +25,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::env;
-use std::fmt;
+mod breaker;
+mod endpoint;
+#[cfg(feature = "health")]
+mod health;
+#[cfg(feature = "hedge")]
+mod hedge;
+mod retry;
+mod rule;
+#[cfg(feature = "schema")]
+mod schema;
+mod scored;
+mod set;
+
 use std::time::Duration;
 
-use http::HeaderName;
 use serde::Deserialize;
-use steadfast_balance::{Endpoint, EndpointBalanceBuilder, Rule, Strategy, WhenExhausted};
+#[cfg(feature = "health")]
+use steadfast_balance::HealthCheck;
+use steadfast_balance::{EndpointBalanceBuilder, Scored, Strategy, WhenExhausted};
 use steadfast_core::InvalidConfig;
-use steadfast_retry::{Backoff, RetryOn429Layer};
+#[cfg(feature = "hedge")]
+use steadfast_hedge::HedgeLayer;
 
+pub use self::breaker::BreakerConfig;
+pub use self::endpoint::EndpointConfig;
+pub use self::retry::RetryConfig;
+use self::set::Set;
 use crate::answers::{Answers, StreamMode};
-use crate::api_key::{ApiKey, InvalidApiKey};
 use crate::builder::AiStackBuilder;
 use crate::duration::deserialize_some;
 use crate::stack::AiStack;
@@ -44,101 +60,73 @@ use crate::timeouts::Timeouts;
 
 /// The settings of the whole stack. All fields have defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StackConfig {
     /// `failover`, `round_robin`, `least_loaded`, `scored`, `headroom` or `sticky`.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Strategy"))]
     pub strategy: Strategy,
+    /// The shares of `health`, `latency` and `cost` in the score of the strategy `scored`. A share
+    /// that is absent is 0.
+    #[serde(deserialize_with = "scored::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<scored::Shares>"))]
+    pub scored: Option<Scored>,
     /// `short`, `medium`, `long`, or a table of durations.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Timeouts"))]
     pub timeouts: Timeouts,
     /// Whether `x-stainless-read-timeout` of a client ends its request.
     pub caller_timeouts: bool,
     /// `checked` or `unchecked`: the treatment of successful answers.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Answers"))]
     pub answers: Answers,
     /// `direct` or `buffered`: when streams are passed on.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::StreamMode"))]
     pub stream_mode: StreamMode,
     /// The number of attempts and the waits between them.
     pub retry: RetryConfig,
     /// `fail`, `wait` or `least_bad`: the treatment of a request without an admissible endpoint.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::WhenExhausted"))]
     pub when_exhausted: WhenExhausted,
     /// The longest wait in the queue. Zero disables the queue.
     #[serde(deserialize_with = "deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     pub max_wait: Option<Duration>,
     /// The shortest bound of a wait during an overload.
     #[serde(deserialize_with = "deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     pub overload_wait: Option<Duration>,
     /// The longest wait for a probe while all breakers are open. Zero disables early probes.
     #[serde(deserialize_with = "deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     pub probe_wait: Option<Duration>,
     /// The longest wait for a better endpoint before a request moves to a degraded one.
     #[serde(deserialize_with = "deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     pub prefer_wait: Option<Duration>,
-}
-
-/// One endpoint. `name` and `url` are required.
-///
-/// `Debug` shows neither the URL nor the variable of the key: a user may have put a secret there by
-/// mistake. The errors of a format may quote a line of the file.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct EndpointConfig {
-    /// Its name in logs and metrics.
-    pub name: String,
-    /// Its base URI, with the base path of its requests.
-    pub url: String,
-    /// The environment variable that holds its API key.
-    pub api_key_env: Option<String>,
-    /// Its tier. Defaults to 0.
-    #[serde(default)]
-    pub tier: u16,
-    /// Its weight within its tier. Defaults to 1.
-    pub weight: Option<f64>,
-    /// Whether it gets the caller's credentials. Defaults to `false`.
-    #[serde(default)]
-    pub pass_credentials: bool,
-    /// The headers that it gets although their names look like credentials.
-    #[serde(default)]
-    pub pass_headers: Vec<String>,
-    /// The rules about its replies: conditions (`status`, `code`, `header`, `contains`) and a
-    /// verdict (`class`, `hint`, `scope`).
-    #[serde(default, deserialize_with = "rule::deserialize")]
-    pub rule: Vec<Rule>,
-    /// Its breaker.
-    #[serde(default)]
-    pub breaker: BreakerConfig,
-}
-
-/// The number of attempts and the waits between them.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct RetryConfig {
-    /// The total number of attempts.
-    pub max_attempts: Option<u32>,
-    /// The bound of the first backoff.
+    /// The time from which an attempt that its caller drops counts as a timeout.
     #[serde(deserialize_with = "deserialize_some")]
-    pub base_delay: Option<Duration>,
-    /// The bound of each backoff.
-    #[serde(deserialize_with = "deserialize_some")]
-    pub max_delay: Option<Duration>,
-    /// The time until a stream begins or a whole answer ends.
-    #[serde(deserialize_with = "deserialize_some")]
-    pub deadline: Option<Duration>,
-    /// The size of the largest body, in bytes, that is kept for retries.
-    pub replay_limit: Option<u64>,
-}
-
-/// The breaker of an endpoint. Defaults to [`Endpoint::default_breaker`].
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct BreakerConfig {
-    /// The consecutive failures that open it.
-    pub consecutive_failures: Option<u32>,
-    /// The time that it stays open at first.
-    #[serde(deserialize_with = "deserialize_some")]
-    pub recovery_timeout: Option<Duration>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
+    pub abandoned_after: Option<Duration>,
+    /// Whether send rates are learned from refusals. Defaults to `true`.
+    pub learned_rates: Option<bool>,
+    /// The path that a request has in common with the base path of its endpoint. Defaults to `/v1`.
+    pub request_root: Option<String>,
+    /// The seed of random choices and of jitter, for repeatable runs.
+    pub seed: Option<u64>,
+    /// Hedges: `after` or `quantile`, `min_delay`, `max_share`, `max_hedges`,
+    /// `hedge_non_idempotent`. Without this table, there are none.
+    #[cfg(feature = "hedge")]
+    #[serde(deserialize_with = "hedge::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<hedge::Fields>"))]
+    pub hedge: Option<HedgeLayer>,
+    /// The health checks of the endpoints: `interval`, `timeout`, `jitter`, `healthy`, `unhealthy`,
+    /// `path`, `expect_status`. The stack does not start them: a check needs a client and a
+    /// runtime.
+    #[cfg(feature = "health")]
+    #[serde(deserialize_with = "health::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<health::Fields>"))]
+    pub health: Option<HealthCheck>,
 }
 
 impl StackConfig {
@@ -152,12 +140,15 @@ impl StackConfig {
         self.timeouts
             .validate()
             .map_err(|error| error.within("stack"))?;
+        if self.scored.is_some() && self.strategy != Strategy::Scored {
+            let reason = "applies to the strategy `scored` only";
+            return Err(InvalidConfig::new("stack.scored", self.strategy, reason));
+        }
         let retry = self
             .retry
             .layer()
             .map_err(|error| error.within("stack.retry"))?;
         let mut builder = AiStack::builder()
-            .strategy(self.strategy)
             .timeouts(self.timeouts)
             .caller_timeouts(self.caller_timeouts)
             .answers(self.answers)
@@ -171,126 +162,44 @@ impl StackConfig {
             }
             builder = builder.deadline(deadline);
         }
+        #[cfg(feature = "hedge")]
+        if let Some(hedge) = &self.hedge {
+            builder = builder.hedge(hedge.clone());
+        }
         for (n, endpoint) in endpoints.iter().enumerate() {
-            let endpoint = endpoint
-                .endpoint()
+            builder = endpoint
+                .add_to(builder)
                 .map_err(|error| error.within(&format!("endpoint[{n}]")))?;
-            builder = builder.endpoint(endpoint);
         }
         Ok(builder)
     }
 }
 
 impl StackConfig {
-    /// Applies the waits of the balancer.
+    /// Applies the settings of the balancer.
     fn balance(&self, balance: EndpointBalanceBuilder) -> EndpointBalanceBuilder {
-        let mut balance = balance.when_exhausted(self.when_exhausted);
-        if let Some(wait) = self.max_wait {
-            balance = balance.max_wait(wait);
-        }
-        if let Some(wait) = self.overload_wait {
-            balance = balance.overload_wait(wait);
-        }
-        if let Some(wait) = self.probe_wait {
-            balance = balance.probe_wait(wait);
-        }
-        if let Some(wait) = self.prefer_wait {
-            balance = balance.prefer_wait(wait);
-        }
+        let balance = match self.scored {
+            Some(scored) => balance.strategy(scored),
+            None => balance.strategy(self.strategy),
+        };
         balance
+            .when_exhausted(self.when_exhausted)
+            .set(self.max_wait, EndpointBalanceBuilder::max_wait)
+            .set(self.overload_wait, EndpointBalanceBuilder::overload_wait)
+            .set(self.probe_wait, EndpointBalanceBuilder::probe_wait)
+            .set(self.prefer_wait, EndpointBalanceBuilder::prefer_wait)
+            .set(
+                self.abandoned_after,
+                EndpointBalanceBuilder::abandoned_after,
+            )
+            .set(self.learned_rates, EndpointBalanceBuilder::learned_rates)
+            .set(
+                self.request_root.as_deref(),
+                EndpointBalanceBuilder::request_root,
+            )
+            .set(self.seed, EndpointBalanceBuilder::seed)
     }
 }
-
-impl RetryConfig {
-    /// Creates the retry layer of these settings.
-    fn layer(&self) -> Result<RetryOn429Layer, InvalidConfig> {
-        let mut layer = RetryOn429Layer::new();
-        match self.max_attempts {
-            Some(0) => return Err(InvalidConfig::new("max_attempts", 0, "must be at least 1")),
-            Some(attempts) => layer = layer.max_attempts(attempts),
-            None => {}
-        }
-        if self.max_delay.is_some_and(|delay| delay.is_zero()) {
-            let reason = "must be longer than zero";
-            return Err(InvalidConfig::new("max_delay", "0s", reason));
-        }
-        if let Some(bytes) = self.replay_limit {
-            layer = layer.replay_limit(bytes);
-        }
-        // A longer base than the default maximum raises the maximum, and the other way round.
-        let base = self.base_delay.unwrap_or(
-            self.max_delay
-                .unwrap_or(Duration::MAX)
-                .min(Backoff::DEFAULT_BASE),
-        );
-        let max = self.max_delay.unwrap_or(base.max(Backoff::DEFAULT_MAX));
-        Ok(layer.backoff(Backoff::new(base, max)?))
-    }
-}
-
-impl EndpointConfig {
-    /// Creates the endpoint, with the API key of its environment variable.
-    fn endpoint(&self) -> Result<Endpoint, InvalidConfig> {
-        let mut endpoint = Endpoint::new(&self.name, &self.url)?
-            .tier(self.tier)
-            .pass_credentials(self.pass_credentials)
-            .pass_headers(self.pass_headers()?);
-        if let Some(weight) = self.weight {
-            endpoint = endpoint.weight(weight);
-        }
-        if let Some(variable) = &self.api_key_env {
-            // A user may have put the key itself there.
-            let invalid = |reason| InvalidConfig::new("api_key_env", "(not shown)", reason);
-            let text = env::var(variable)
-                .map_err(|_| invalid("must name an environment variable that is set"))?;
-            let key = ApiKey::new(&text).map_err(|error| match error {
-                InvalidApiKey::Empty => invalid("must name a variable that is not empty"),
-                _ => invalid("must name a variable whose value can stand in a header"),
-            })?;
-            endpoint = endpoint.api_key(key);
-        }
-        endpoint = self.rule.iter().cloned().fold(endpoint, Endpoint::rule);
-        let mut breaker = Endpoint::default_breaker();
-        if let Some(failures) = self.breaker.consecutive_failures {
-            breaker = breaker.consecutive_failures(failures);
-        }
-        if let Some(timeout) = self.breaker.recovery_timeout {
-            let max = timeout.max(Endpoint::DEFAULT_MAX_RECOVERY_TIMEOUT);
-            breaker = breaker.recovery_timeout(timeout).max_recovery_timeout(max);
-        }
-        // Built once here, so that an error names the endpoint.
-        breaker
-            .clone()
-            .build()
-            .map_err(|error| error.within("breaker"))?;
-        Ok(endpoint.breaker(breaker))
-    }
-}
-
-impl EndpointConfig {
-    fn pass_headers(&self) -> Result<Vec<HeaderName>, InvalidConfig> {
-        let names = self.pass_headers.iter().map(|name| name.parse());
-        names.collect::<Result<_, _>>().map_err(|_| {
-            let reason = "must be a list of header names";
-            InvalidConfig::new("pass_headers", "(not shown)", reason)
-        })
-    }
-}
-
-impl fmt::Debug for EndpointConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EndpointConfig")
-            .field("name", &self.name)
-            .field("tier", &self.tier)
-            .field("weight", &self.weight)
-            .field("pass_credentials", &self.pass_credentials)
-            .field("rule", &self.rule)
-            .field("breaker", &self.breaker)
-            .finish_non_exhaustive()
-    }
-}
-
-mod rule;
 
 #[cfg(test)]
 mod tests;

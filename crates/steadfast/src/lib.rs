@@ -91,13 +91,13 @@
 //! | Feature | Adds |
 //! |---|---|
 //! | `client` (default) | `AiStackBuilder::build` with a hyper-util client and rustls; implies `hyper-errors` |
-//! | `config` | the module `config`: a stack from a configuration file |
+//! | `config`, `schema` | the module `config`: a stack from a configuration file; its JSON schema |
 //! | `decode` | gzip, deflate, brotli and zstd: compressed answers and request bodies are inspected, too |
 //! | `discover`, `health` | endpoints from a stream or a DNS name; health checks |
 //! | `hedge` | `AiStackBuilder::hedge`: a second attempt for slow requests |
 //! | `hyper-errors` | verdicts on errors of hyper, hyper-util, h2 and of clients on top, such as reqwest |
 //! | `serde` | serde for [`Timeouts`], [`Snapshot`] and [`EndpointStatus`] |
-//! | `full` | all of them |
+//! | `full` | all of them but `schema` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -131,11 +131,14 @@ mod limit_key;
 mod model_field;
 mod operation;
 mod prepare;
+#[doc(hidden)]
 pub mod presets;
+mod provider;
 mod respond;
 mod scan;
 mod stack;
 mod timeouts;
+mod tokens;
 
 pub use self::answers::{Answers, StreamMode};
 pub use self::api_key::{ApiKey, InvalidApiKey};
@@ -146,9 +149,11 @@ pub use self::builder::AiStackBuilder;
 pub use self::client::{DefaultClient, default_client};
 pub use self::edge::StreamBroken;
 pub use self::ext::{RequestExt, ServiceBuilderExt};
+pub use self::provider::Provider;
 pub use self::respond::error_response;
 pub use self::stack::AiStack;
 pub use self::timeouts::Timeouts;
+pub use self::tokens::TokenSource;
 
 /// For `steadfast-chat`, which has the public reader of events.
 #[doc(hidden)]

@@ -75,7 +75,7 @@ fn invalid_file_error_names_field_in_one_line() {
         (
             "",
             "[[endpoint]]\nname = 'b'\n",
-            "endpoint[1]: missing field `url`",
+            "endpoint[1].url: is required without a provider",
         ),
         (
             "",

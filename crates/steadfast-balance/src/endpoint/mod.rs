@@ -50,6 +50,8 @@ pub struct Endpoint {
     pub(crate) credential: Option<Credential>,
     /// The headers that each of its requests gets.
     pub(crate) headers: HeaderMap,
+    /// The headers of requests that lack them.
+    pub(crate) default_headers: HeaderMap,
     /// The tier. Lower tiers come first.
     pub(crate) tier: u16,
     /// The weight within the tier.
@@ -87,6 +89,8 @@ pub(crate) struct Base {
     pub(crate) path: String,
     /// The query that each request gets, without `?`.
     pub(crate) query: Option<String>,
+    /// The parameters that requests without them get.
+    pub(crate) default_query: Vec<(String, String)>,
 }
 
 impl Endpoint {
@@ -114,6 +118,7 @@ impl Endpoint {
             address: None,
             credential: None,
             headers: HeaderMap::new(),
+            default_headers: HeaderMap::new(),
             tier: 0,
             weight: 1.0,
             cost: 1.0,
@@ -157,6 +162,23 @@ impl Endpoint {
     /// rejected, the endpoint does not cool. There is no failover then.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// Adds a header to each request without a header of this name.
+    pub fn default_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.default_headers.insert(name, value);
+        self
+    }
+
+    /// Adds a query parameter to each request without a parameter of this name. Both are encoded as
+    /// a URI needs them.
+    ///
+    /// A parameter in the query of the base is sent in any case, also beside the caller's.
+    pub fn default_query(mut self, name: &str, value: &str) -> Self {
+        self.base
+            .default_query
+            .push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -335,6 +357,7 @@ impl Endpoint {
             && self.address == other.address
             && self.credential == other.credential
             && self.headers == other.headers
+            && self.default_headers == other.default_headers
             && self.breaker.has_rules_of(&other.breaker)
             && self.cost == other.cost
             && self.degraded == other.degraded
@@ -416,6 +439,10 @@ impl fmt::Debug for Endpoint {
             .field("address", &self.address)
             .field("credential", &self.credential)
             .field("headers", &headers)
+            .field(
+                "default_headers",
+                &self.default_headers.keys().collect::<Vec<_>>(),
+            )
             .field("tier", &self.tier)
             .field("weight", &self.weight)
             .field("cost", &self.cost)
@@ -464,6 +491,7 @@ impl Base {
             authority,
             path: path.trim_end_matches('/').to_owned(),
             query: query.map(str::to_owned),
+            default_query: Vec::new(),
         })
     }
 }

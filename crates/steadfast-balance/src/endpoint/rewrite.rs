@@ -62,6 +62,11 @@ pub(crate) fn rewrite<B>(
     for (name, value) in &endpoint.headers {
         headers.insert(name.clone(), value.clone());
     }
+    for (name, value) in &endpoint.default_headers {
+        if !headers.contains_key(name) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
     if let Some(credential) = &endpoint.credential {
         credential.apply(headers);
     }
@@ -80,14 +85,14 @@ pub(crate) fn rewrite<B>(
 
 /// Returns whether an endpoint must not get this method with its credential.
 ///
-/// A server answers `TRACE` with the request, so the caller would read the credential. `CONNECT` and
-/// an upgrade open a tunnel.
+/// A server answers `TRACE` with the request, so the caller would read the credential. `CONNECT`
+/// and an upgrade open a tunnel.
 fn is_tunnel(method: &Method) -> bool {
     *method == Method::CONNECT || *method == Method::TRACE
 }
 
-/// Returns whether a request opens a tunnel by an upgrade. `h2c` is no tunnel, and some clients offer
-/// it with each request.
+/// Returns whether a request opens a tunnel by an upgrade. `h2c` is no tunnel, and some clients
+/// offer it with each request.
 fn is_upgrade(headers: &HeaderMap) -> bool {
     let opens_tunnel = |value: &HeaderValue| {
         let protocols = value.as_bytes().split(|&byte| byte == b',');
@@ -153,12 +158,14 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
 /// Returns the path and the query of the request, if the endpoint gets them as they are. `path` is
 /// the path below the request root.
 ///
-/// That is usual: the request root and the path of the base are mostly equal. No text is built then.
+/// That is usual: the request root and the path of the base are mostly equal. No text is built
+/// then.
 fn unchanged(uri: &Uri, path: &str, base: &Base, keep_key: bool) -> Option<PathAndQuery> {
     let root = &uri.path()[..uri.path().len() - path.len()];
     // `memcmp` is slow for empty strings, see `strip_root`.
     let is_same_root = root.len() == base.path.len() && (root.is_empty() || root == base.path);
     let is_same_query = base.query.is_none()
+        && base.default_query.is_empty()
         && uri.query().is_none_or(|own| {
             !own.is_empty()
                 && own
@@ -196,9 +203,19 @@ fn rebuilt(
     let pairs = pairs.filter(|pair| keep_key || !is_private_pair(pair));
     let parts = [(!other.is_empty()).then_some(other)].into_iter().flatten();
     let parts = parts.chain(pairs);
-    for (n, part) in parts.enumerate() {
-        text.push(if n == 0 { '?' } else { '&' });
+    let mut separator = '?';
+    for part in parts {
+        text.push(separator);
         text.push_str(part);
+        separator = '&';
+    }
+    for (name, value) in &base.default_query {
+        let is_name = |pair: &str| pair.split('=').next() == Some(name);
+        if !uri.query().is_some_and(|own| own.split('&').any(is_name)) {
+            text.extend([separator]);
+            text.extend([name.as_str(), "=", value]);
+            separator = '&';
+        }
     }
     PathAndQuery::try_from(text).map_err(|_| InvalidTarget(()))
 }
@@ -240,6 +257,41 @@ mod tests {
         let mut request = Request::get(uri).body(()).unwrap();
         rewrite(&mut request, &endpoint(base), root).expect("it has a path");
         request.uri().to_string()
+    }
+
+    /// Azure requires `api-version`, and its SDK sends one.
+    #[test]
+    fn value_of_caller_precedes_defaults() {
+        let version = HeaderName::from_static("x-version");
+        let own = HeaderValue::from_static("default");
+        for (uri, base, expected) in [
+            ("/chat", "http://a.test", "/chat?api-version=1"),
+            (
+                "/chat?api-version=2",
+                "http://a.test",
+                "/chat?api-version=2",
+            ),
+            ("/chat?api-version", "http://a.test", "/chat?api-version"),
+            (
+                "/chat?x-api-version=2",
+                "http://a.test/?v=1",
+                "/chat?v=1&x-api-version=2&api-version=1",
+            ),
+        ] {
+            let endpoint = endpoint(base)
+                .default_query("api-version", "1")
+                .default_header(version.clone(), own.clone());
+            for sent in [None, Some("caller")] {
+                let mut request = Request::get(uri).body(()).unwrap();
+                let value = sent.map(HeaderValue::from_static);
+                request
+                    .headers_mut()
+                    .extend(value.map(|value| (version.clone(), value)));
+                rewrite(&mut request, &endpoint, "").expect("it has a path");
+                assert_eq!(request.uri().path_and_query().unwrap(), expected, "{uri}");
+                assert_eq!(request.headers()["x-version"], sent.unwrap_or("default"));
+            }
+        }
     }
 
     #[test]

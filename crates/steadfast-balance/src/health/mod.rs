@@ -262,12 +262,7 @@ impl HealthCheck {
         ResBody::Error: Into<BoxError>,
         ResBody::Data: Send,
     {
-        let path = self.path.parse::<PathAndQuery>();
-        let is_sent = path.is_ok_and(|path| !leaves_root(path.path()));
-        if !self.path.starts_with('/') || !is_sent {
-            let reason = "must be a path that begins with a slash, without `..`";
-            return Err(InvalidConfig::new("path", &self.path, reason));
-        }
+        self.validate()?;
         let check = RequestCheck {
             path: self.path.clone(),
             status: self.status,
@@ -314,6 +309,21 @@ impl HealthCheck {
             Box::new(move |endpoint| begin(endpoint))
         };
         self.spawn(pool, Box::new(make_check))
+    }
+
+    /// Checks the settings, without a start.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the field if a value is invalid.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let path = self.path.parse::<PathAndQuery>();
+        let is_sent = path.is_ok_and(|path| !leaves_root(path.path()));
+        if !self.path.starts_with('/') || !is_sent {
+            let reason = "must be a path that begins with a slash, without `..`";
+            return Err(InvalidConfig::new("path", &self.path, reason));
+        }
+        self.schedule.validate()
     }
 
     /// Validates the settings and starts the task.

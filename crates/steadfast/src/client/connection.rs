@@ -12,10 +12,12 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 
 /// The socket of a connection, with or without TLS. Its writes fail after [`Abort::abort`].
 ///
-/// hyper writes the rest of a request before it closes a connection, also if the request was dropped.
-/// A server that does not read would hold the socket and the body of the request forever.
+/// hyper writes the rest of a request before it closes a connection, also if the request was
+/// dropped. A server that does not read would hold the socket and the body of the request forever.
 pub(crate) struct Abortable<T> {
+    /// The socket.
     inner: T,
+    /// Whether its request was dropped.
     abort: Abort,
 }
 
@@ -24,6 +26,7 @@ pub(crate) struct Abortable<T> {
 pub(super) struct Abort(Arc<AtomicBool>);
 
 impl<T> Abortable<T> {
+    /// Wraps the socket of a new connection.
     pub(super) fn new(inner: T) -> Self {
         let abort = Abort::default();
         Self { inner, abort }
@@ -35,6 +38,7 @@ impl<T> Abortable<T> {
         &self.inner
     }
 
+    /// Returns an error after the request was dropped.
     fn check(&self) -> io::Result<()> {
         match self.abort.0.load(Ordering::Acquire) {
             true => Err(io::ErrorKind::ConnectionAborted.into()),

@@ -21,8 +21,10 @@ const FITS: u64 = 16 * 1024;
 /// The future of a [`DefaultClient`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Sending {
-    // Dropped before the request, so that the connection that is woken by the drop finds the switch.
+    // Dropped before the request, so that the connection that is woken by the drop finds the
+    // switch.
     guard: Option<Unsent>,
+    /// The request.
     inner: ResponseFuture,
 }
 
@@ -30,6 +32,7 @@ pub struct Sending {
 struct Unsent(Option<CaptureConnection>);
 
 impl DefaultClient {
+    /// Wraps a pooled client.
     pub(super) fn new(inner: Client<Connector, RequestBody>) -> Self {
         Self(inner)
     }
@@ -58,10 +61,10 @@ impl Future for Sending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let polled = Pin::new(&mut self.inner).poll(cx);
-        if polled.is_ready()
-            && let Some(mut guard) = self.guard.take()
-        {
-            guard.0 = None;
+        if polled.is_ready() {
+            if let Some(guard) = &mut self.guard {
+                guard.0 = None;
+            }
         }
         polled
     }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Deserializer};
 use steadfast_balance::Rule;
 use steadfast_core::{Class, Scope};
 
+#[cfg(feature = "schema")]
+use super::schema;
+use super::set::Set;
 use crate::duration::deserialize_some;
 
 /// The fields of one rule, as in
@@ -17,12 +20,19 @@ use crate::duration::deserialize_some;
 /// class = "quota_exhausted"
 /// ```
 #[derive(Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "RuleConfig")
+)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+pub(super) struct Fields {
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     class: Class,
     #[serde(default)]
     scope: Option<ScopeName>,
     #[serde(default, deserialize_with = "deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     hint: Option<Duration>,
     #[serde(default)]
     status: Option<u16>,
@@ -37,6 +47,7 @@ struct Fields {
 
 /// The names of scopes.
 #[derive(Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 enum ScopeName {
     Key,
@@ -53,16 +64,16 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Rule
 impl Fields {
     /// Creates the rule. Fields that are absent are no conditions.
     fn rule(self) -> Rule {
-        let rule = Rule::new(self.class);
-        let rule = set(rule, self.scope.map(ScopeName::scope), Rule::scope);
-        let rule = set(rule, self.hint, Rule::hint);
-        let rule = set(rule, self.status, Rule::status);
-        let rule = set(rule, self.code, Rule::code);
-        let rule = set(rule, self.contains, Rule::contains);
-        set(rule, self.header, |rule, header| {
-            let (name, value) = header.split_once(':').unwrap_or((&header, ""));
-            rule.header(name.trim(), value.trim())
-        })
+        Rule::new(self.class)
+            .set(self.scope.map(ScopeName::scope), Rule::scope)
+            .set(self.hint, Rule::hint)
+            .set(self.status, Rule::status)
+            .set(self.code, Rule::code)
+            .set(self.contains, Rule::contains)
+            .set(self.header, |rule, header| {
+                let (name, value) = header.split_once(':').unwrap_or((&header, ""));
+                rule.header(name.trim(), value.trim())
+            })
     }
 }
 
@@ -74,13 +85,5 @@ impl ScopeName {
             Self::Endpoint => Scope::Endpoint,
             Self::Request => Scope::Request,
         }
-    }
-}
-
-/// Applies a setter, if there is a value for it.
-fn set<T>(rule: Rule, value: Option<T>, setter: impl FnOnce(Rule, T) -> Rule) -> Rule {
-    match value {
-        Some(value) => setter(rule, value),
-        None => rule,
     }
 }

@@ -1,3 +1,5 @@
+use steadfast_balance::Rule;
+
 use super::*;
 
 #[derive(Debug, Deserialize)]
@@ -17,7 +19,13 @@ fn build(text: &str) -> Result<AiStackBuilder, String> {
         format!("{path}: {}", error.into_inner().message())
     })?;
     let builder = config.stack.builder(&config.endpoint);
-    builder.map_err(|error| error.to_string())
+    let builder = builder.map_err(|error| error.to_string())?;
+    // A builder checks some of its values only when it is built.
+    let built = builder.clone().build();
+    match built {
+        Err(error) if !config.endpoint.is_empty() => Err(error.to_string()),
+        _ => Ok(builder),
+    }
 }
 
 #[test]
@@ -55,6 +63,35 @@ fn invalid_field_is_named() {
         ("[stack]\nanswers = 'blind'", "stack.answers"),
         ("[stack]\ntimeouts = { idle = '0s' }", "stack.timeouts.idle"),
         (
+            "[stack]\nscored = { health = -1.0 }",
+            "stack.scored: health",
+        ),
+        ("[stack]\nscored = { speed = 1.0 }", "stack.scored.speed"),
+        ("[stack]\nscored = { cost = 1.0 }", "stack.scored"),
+        ("[stack]\nseed = -1", "stack.seed"),
+        ("[stack]\nabandoned_after = 5", "stack.abandoned_after"),
+        ("[stack.hedge]\nmax_share = 2.0", "stack.hedge: "),
+        (
+            "[stack.hedge]\nafter = '1s'\nquantile = 0.9",
+            "stack.hedge: ",
+        ),
+        ("[stack.hedge]\ndelay = '1s'", "stack.hedge.delay"),
+        ("[stack.health]\njitter = 2.0", "stack.health: jitter"),
+        ("[stack.health]\npath = '/../x'", "stack.health: path"),
+        ("[stack.health]\nexpect_status = 99", "stack.health"),
+        ("[stack.health]\nevery = '1s'", "stack.health.every"),
+        ("[stack.retry]\njitter = 'some'", "stack.retry.jitter"),
+        ("[stack.retry]\ndelays = ['soon']", "stack.retry.delays"),
+        ("[stack.retry]\ndelays = []", "stack.retry.delays"),
+        (
+            "[stack.retry]\ndelays = ['1s']\nmax_delay = '2s'",
+            "stack.retry.delays",
+        ),
+        (
+            "[stack.retry]\nattempt_header = 'a b'",
+            "stack.retry.attempt_header",
+        ),
+        (
             "[stack.retry]\nmax_attempts = 0",
             "stack.retry.max_attempts",
         ),
@@ -76,11 +113,11 @@ fn invalid_field_is_named() {
         ("[stack.retry]\nretries = 3", "stack.retry.retries"),
         (
             "[[endpoint]]\nurl = 'http://127.0.0.1:1'",
-            "endpoint[0]: missing field `name`",
+            "endpoint[0].name: is required without",
         ),
         (
             "[[endpoint]]\nname = 'a'",
-            "endpoint[0]: missing field `url`",
+            "endpoint[0].url: is required without",
         ),
         (
             "[[endpoint]]\nname = 'a'\nurl = 'nowhere'",
@@ -98,6 +135,73 @@ fn invalid_field_is_named() {
         (
             &format!("{ENDPOINT}pass_headers = ['a b']"),
             "endpoint[0].pass_headers",
+        ),
+        ("[[endpoint]]\nprovider = 'fastest'", "endpoint[0].provider"),
+        (
+            "[[endpoint]]\nprovider = 'vertex'",
+            "endpoint[0].url: is required, because",
+        ),
+        (
+            &format!("{ENDPOINT}api_key_env = ['NOT_SET_ANYWHERE', 'PATH']"),
+            "endpoint[0].api_key_env",
+        ),
+        (
+            &format!("{ENDPOINT}token = {{}}"),
+            "endpoint[0].token: must have",
+        ),
+        (
+            &format!("{ENDPOINT}token = {{ command = [] }}"),
+            "endpoint[0].token: must have",
+        ),
+        (
+            &format!("{ENDPOINT}token = {{ path = 'a' }}"),
+            "endpoint[0].token.path",
+        ),
+        (
+            &format!("{ENDPOINT}api_key_env = 'PATH'\ntoken = {{ file = 'a' }}"),
+            "endpoint[0].token: must not",
+        ),
+        (
+            &format!("{ENDPOINT}api_key_env = 1"),
+            "endpoint[0].api_key_env",
+        ),
+        (
+            "[[endpoint]]\nprovider = 'holysheep'\napi_key_env = 'PATH'",
+            "endpoint[0].api_key_env: must name a variable whose value begins as",
+        ),
+        (&format!("{ENDPOINT}cost = -1.0"), "endpoint[0].cost"),
+        (&format!("{ENDPOINT}limits = 'all'"), "endpoint[0].limits"),
+        (
+            &format!("{ENDPOINT}connect_to = 'here'"),
+            "endpoint[0].connect_to",
+        ),
+        (
+            &format!("{ENDPOINT}headers = {{ 'a b' = '1' }}"),
+            "endpoint[0].headers",
+        ),
+        (
+            &format!("{ENDPOINT}[endpoint.breaker]\nfailure_rate = {{ share = 0.5 }}"),
+            "endpoint[0].breaker.failure_rate",
+        ),
+        (
+            &format!("{ENDPOINT}[endpoint.breaker]\nslow_calls = {{ slow = '1s', share = 0.5 }}"),
+            "endpoint[0].breaker.slow_calls",
+        ),
+        (
+            &format!(
+                "{ENDPOINT}[endpoint.breaker]\nexcess_failures = {{ failures = 6, part = 0.5 }}"
+            ),
+            "endpoint[0].breaker.excess_failures.part",
+        ),
+        (
+            &format!(
+                "{ENDPOINT}[endpoint.breaker]\nfailures_of_last = {{ failures = 21, window = 20 }}"
+            ),
+            "endpoint[0].breaker.failures_of_last",
+        ),
+        (
+            &format!("{ENDPOINT}[endpoint.breaker]\nrate_limits = 'open'"),
+            "endpoint[0].breaker.rate_limits",
         ),
         (
             &format!("{ENDPOINT}[endpoint.breaker]\nconsecutive_failures = 0"),
@@ -209,5 +313,178 @@ fn rules_of_an_endpoint_are_read_and_checked() {
         });
         let error = built.expect_err(rule);
         assert!(error.contains(named), "{rule}: {error}");
+    }
+}
+
+/// Each key of the tables, with a value that differs from its default.
+#[test]
+fn every_setting_reaches_its_builder() {
+    let text = r#"
+        [stack]
+        strategy = "scored"
+        scored = { health = 0.5, latency = 0.3, cost = 0.2 }
+        timeouts = "short"
+        answers = "unchecked"
+        when_exhausted = "wait"
+        max_wait = "41s"
+        overload_wait = "42s"
+        probe_wait = "43s"
+        prefer_wait = "44s"
+        abandoned_after = "45s"
+        learned_rates = false
+        request_root = "/api"
+        seed = 46
+        [stack.hedge]
+        quantile = 0.47
+        min_delay = "48ms"
+        max_share = 0.49
+        max_hedges = 2
+        hedge_non_idempotent = true
+        [stack.health]
+        interval = "50s"
+        timeout = "51s"
+        jitter = 0.52
+        healthy = 53
+        unhealthy = 54
+        path = "/live"
+        expect_status = 204
+        seed = 55
+        [stack.retry]
+        max_attempts = 56
+        base_delay = "57ms"
+        max_delay = "58s"
+        jitter = "equal"
+        max_wait = "59s"
+        deadline = "60s"
+        budget = 61
+        retry_non_idempotent = true
+        attempt_header = "x-attempt"
+        replay_limit = 62
+        seed = 63
+        [[endpoint]]
+        name = "primary"
+        url = "http://127.0.0.1:9001/v1"
+        headers = { x-team = "a" }
+        tier = 3
+        weight = 64.0
+        cost = 65.0
+        degraded = true
+        larger_context = true
+        pass_credentials = true
+        pass_headers = ["x-tenant-token"]
+        dangerous_methods = true
+        limits = "shared"
+        learned_rate = false
+        connect_to = "127.0.0.1:66"
+        [endpoint.breaker]
+        consecutive_failures = 67
+        failures_of_last = { failures = 4, window = 18 }
+        excess_failures = { failures = 68, share = 0.69 }
+        failure_rate = { share = 0.71, calls = 72, min_calls = 70 }
+        slow_calls = { slow = "73s", share = 0.74, time = "75s", min_calls = 76 }
+        rate_limits = "count"
+        ramp = "77s"
+        recovery_timeout = "78s"
+        max_recovery_timeout = "79s"
+        probes = 80
+        success_threshold = 81
+        probe_timeout = "82s"
+        jitter = 0.83
+        seed = 84
+        "#;
+    let config: Config = toml::from_str(text).unwrap();
+    let breaker = config.endpoint[0].breaker.builder().unwrap();
+    let (scored, health) = (config.stack.scored, config.stack.health);
+    let shown = format!(
+        "{:?} {breaker:?} {scored:?} {health:?}",
+        build(text).unwrap()
+    );
+    for text in [
+        "Scored { health: 0.5, latency: 0.3, cost: 0.2 }",
+        "connect: 5s",
+        "answers: Unchecked",
+        "when_exhausted: Wait, max_wait: 41s, overload_wait: 42s, probe_wait: 43s, prefer_wait: 44s",
+        "abandoned_after: Some(45s), learned_rates: false, request_root: \"/api\", seed: Some(46)",
+        "Quantile(0.47)",
+        "min_delay: 48ms, max_hedges: 2, share: Share(490000000)",
+        "interval: 50s, timeout: 51s, jitter: 0.52, healthy: 53, unhealthy: 54",
+        "path: \"/live\", status: Some(204), seed: Some(55)",
+        "max_attempts: 56, max_wait: 59s",
+        "base: 57ms, max: 58s",
+        "jitter: Equal",
+        "capacity: 61",
+        "safety: Safety::always()",
+        "random: Seed(63)",
+        "x-attempt",
+        "limit: 62",
+        "deadline: Some(60s)",
+        "x-team",
+        "tier: 3, weight: 64.0, cost: 65.0, degraded: true, larger_context: true",
+        "x-tenant-token",
+        "dangerous_methods: true, limits: Shared, learned_rate: false",
+        "127.0.0.1:66",
+        "consecutive_failures: 67",
+        "failures: Some(4), window: 18",
+        "Excess { failures: 68, share: 0.69 }",
+        "share: 0.71, window: Window { span: Calls(72), min_calls: 70 }",
+        "share: 0.74, window: Window { span: Time(75s), min_calls: 76 }",
+        "(73s, ",
+        "rate_limits: Count",
+        "ramp: 77s",
+        "recovery_timeout: 78s",
+        "max_recovery_timeout: Some(79s)",
+        "probes: 80",
+        "success_threshold: 81",
+        "probe_timeout: 82s",
+        "jitter: 0.83",
+        "seed: Some(84)",
+    ] {
+        assert!(shown.contains(text), "{text} is missing in {shown}");
+    }
+}
+
+#[test]
+fn provider_makes_endpoints_with_its_uris_and_headers() {
+    // Variables of each process: their values are any text that can stand in a header.
+    let text = r#"
+        [[endpoint]]
+        provider = "mistral"
+        api_key_env = ["HOME", "PATH"]
+        limits = "shared"
+        [[endpoint]]
+        name = "azure"
+        provider = "azure_openai"
+        url = "https://example.openai.azure.com/"
+        deployment = "gpt"
+        api_version = "2024-10-21"
+        api_key_env = "HOME"
+        [[endpoint]]
+        name = "sheep"
+        provider = "holysheep"
+        [[endpoint]]
+        provider = "openai"
+        organization = "org-1"
+        project = "proj-1"
+        [[endpoint]]
+        provider = "anthropic"
+        [[endpoint]]
+        name = "gpu"
+        provider = "vllm"
+        token = { file = "/run/token", every = "1m" }
+        url = "http://127.0.0.1:8001/v1"
+    "#;
+    let shown = format!("{:?}", build(text).unwrap());
+    for text in [
+        r#"name: "mistral-1", base: "https://api.mistral.ai/v1", address: None, credential: Some(Credential(authorization: *))"#,
+        r#"name: "mistral-2", base: "https://api.mistral.ai/v1""#,
+        r#"name: "azure", base: "https://example.openai.azure.com/openai/deployments/gpt", address: None, credential: Some(Credential(api-key: *))"#,
+        r#"name: "sheep-primary", base: "https://api.holysheep.ai/v1""#,
+        r#"name: "sheep-backup2", base: "https://backup2.holysheep.ai/v1""#,
+        r#"headers: ["openai-organization", "openai-project"]"#,
+        r#"default_headers: ["anthropic-version"]"#,
+        r#"name: "gpu", base: "http://127.0.0.1:8001/v1", address: None, credential: Some(Credential(authorization: *))"#,
+        r#"tokens: {"gpu": Tokens { .. }}"#,
+    ] {
+        assert!(shown.contains(text), "{text} is missing in {shown}");
     }
 }

@@ -1,0 +1,84 @@
+//! Types that stand in the JSON schema for types of other crates.
+
+// The schema reads the names and the docs of these types. They have no values.
+#![allow(dead_code)]
+
+use schemars::JsonSchema;
+
+/// A duration such as `500ms`, `30s` or `10m`.
+#[derive(JsonSchema)]
+pub(super) struct Duration(String);
+
+/// The names of strategies.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(super) enum Strategy {
+    Failover,
+    RoundRobin,
+    LeastLoaded,
+    Scored,
+    Headroom,
+    Sticky,
+}
+
+/// The names of the checks of answers.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(super) enum Answers {
+    Checked,
+    Unchecked,
+}
+
+/// The names of the modes of streams.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(super) enum StreamMode {
+    Direct,
+    Buffered,
+}
+
+/// The treatments of a request without an admissible endpoint.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(super) enum WhenExhausted {
+    Fail,
+    Wait,
+    LeastBad,
+}
+
+/// The name of a profile, or a table.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum Timeouts {
+    Profile(Profile),
+    Table(TimeoutTable),
+}
+
+/// The names of profiles of timeouts.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(super) enum Profile {
+    Short,
+    Medium,
+    Long,
+}
+
+/// The limits of an attempt. A limit that is absent has its default.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct TimeoutTable {
+    /// Until the connection is established, with DNS and TLS.
+    connect: Option<Duration>,
+    /// Until the head of a stream.
+    head: Option<Duration>,
+    /// Until the first visible token of a stream.
+    first_token: Option<Duration>,
+    /// Between two chunks of a stream.
+    idle: Option<Duration>,
+    /// Until the end of a whole answer.
+    total: Option<Duration>,
+    /// Until a second attempt starts elsewhere.
+    rescue_after: Option<Duration>,
+    /// Until the end of a request, with all its attempts.
+    deadline: Option<Duration>,
+}

@@ -1,0 +1,186 @@
+//! Tokens that expire: the current one of an endpoint, and its renewal.
+
+mod service;
+mod source;
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use steadfast_core::BoxError;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::{Instant, timeout};
+
+pub(crate) use self::service::TokenLayer;
+pub use self::source::TokenSource;
+
+/// A token is renewed this long before it expires, or a tenth of its lifetime if that is shorter.
+const EARLY: Duration = Duration::from_secs(60);
+/// The time for a renewal.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// The pause after a failed renewal. Meanwhile requests without a valid token fail at once.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A younger token is not renewed after a `401`: a server that rejects each token would otherwise
+/// cause a renewal per request.
+const YOUNG: Duration = Duration::from_secs(5);
+
+/// The token of an endpoint. Its renewal runs once at a time.
+pub(crate) struct Tokens {
+    /// Returns new tokens.
+    source: Box<dyn TokenSource>,
+    /// The last token, and the last failure.
+    state: Mutex<State>,
+    /// Held during a renewal.
+    renewal: AsyncMutex<()>,
+}
+
+/// The last results of the source.
+#[derive(Default)]
+struct State {
+    /// The last token.
+    token: Option<Token>,
+    /// The number of tokens so far.
+    count: u64,
+    /// The end of the pause after a failure, and its message.
+    failed: Option<(Instant, String)>,
+}
+
+/// A token and its times.
+#[derive(Clone)]
+pub(crate) struct Token {
+    /// The value of `authorization`.
+    header: HeaderValue,
+    /// Its number.
+    number: u64,
+    /// The time at which it was received.
+    since: Instant,
+    /// The time from which it is renewed. `None` for a token without an end.
+    due: Option<Instant>,
+    /// The time from which it is not sent.
+    end: Option<Instant>,
+}
+
+/// The source of the tokens of an endpoint failed.
+#[derive(Debug)]
+struct NoToken(String);
+
+impl Tokens {
+    /// Creates the state of an endpoint that has not needed a token yet.
+    pub(crate) fn new(source: impl TokenSource) -> Self {
+        Self {
+            source: Box::new(source),
+            state: Mutex::default(),
+            renewal: AsyncMutex::new(()),
+        }
+    }
+
+    /// Returns a token other than `rejected`, and renews it if that is due.
+    ///
+    /// While a token is valid, one request renews it, and the others use it. Without a valid one,
+    /// all requests wait for one renewal. A renewal ends with the request that started it: the next
+    /// request starts it again.
+    pub(crate) async fn get(&self, rejected: Option<u64>) -> Result<Token, BoxError> {
+        if let Some(token) = self.valid(rejected) {
+            if !token.is_due() {
+                return Ok(token);
+            }
+            let Ok(_renewal) = self.renewal.try_lock() else {
+                return Ok(token);
+            };
+            // The token is valid for a while, so a failure can wait for the next request.
+            return Ok(self.renew().await.unwrap_or(token));
+        }
+        let _renewal = self.renewal.lock().await;
+        // Another request may have renewed it meanwhile.
+        match self.valid(rejected) {
+            Some(token) => Ok(token),
+            None => self.renew().await.map_err(Into::into),
+        }
+    }
+
+    /// Returns whether a `401` to this token justifies another one.
+    pub(crate) fn may_replace(&self, token: &Token) -> bool {
+        token.since.elapsed() >= YOUNG || self.lock().count != token.number
+    }
+
+    /// Returns the last token, unless it has ended or was rejected.
+    fn valid(&self, rejected: Option<u64>) -> Option<Token> {
+        let token = self.lock().token.clone()?;
+        let is_over = token.end.is_some_and(|end| end <= Instant::now());
+        (!is_over && rejected != Some(token.number)).then_some(token)
+    }
+
+    /// Asks the source for a token. The caller holds the lock of renewals.
+    async fn renew(&self) -> Result<Token, NoToken> {
+        if let Some((until, reason)) = &self.lock().failed {
+            if *until > Instant::now() {
+                return Err(NoToken(reason.clone()));
+            }
+        }
+        let renewed = match timeout(RENEWAL, self.source.token()).await {
+            Ok(Ok((key, lifetime))) => Ok((key.bearer(), lifetime)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no token within 10 s".to_owned()),
+        };
+        let now = Instant::now();
+        let mut state = self.lock();
+        match renewed {
+            Ok((header, lifetime)) => {
+                state.count += 1;
+                let token = Token::new(header, state.count, now, lifetime);
+                state.token = Some(token.clone());
+                state.failed = None;
+                Ok(token)
+            }
+            Err(reason) => {
+                state.failed = Some((now + PAUSE, reason.clone()));
+                Err(NoToken(reason))
+            }
+        }
+    }
+
+    /// Locks the state for a few instructions.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each field is written whole, so a panic cannot leave it inconsistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Token {
+    /// Creates a token that was received now.
+    fn new(header: HeaderValue, number: u64, now: Instant, lifetime: Option<Duration>) -> Self {
+        // A lifetime beyond the clock has no end.
+        let after = |time: Duration| now.checked_add(time);
+        let early = |lifetime: Duration| lifetime.saturating_sub(EARLY.min(lifetime / 10));
+        Self {
+            header,
+            number,
+            since: now,
+            due: lifetime.map(early).and_then(after),
+            end: lifetime.and_then(after),
+        }
+    }
+
+    /// Returns whether it is to be renewed.
+    fn is_due(&self) -> bool {
+        self.due.is_some_and(|due| due <= Instant::now())
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for NoToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no token for the endpoint: {}", self.0)
+    }
+}
+
+impl std::error::Error for NoToken {}
+
+#[cfg(test)]
+mod tests;

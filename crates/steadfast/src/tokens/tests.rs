@@ -1,0 +1,208 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tokio::time::{advance, sleep};
+use tower::{ServiceExt, service_fn};
+use tower_layer::Layer;
+
+use super::*;
+use crate::api_key::ApiKey;
+use crate::body::{AnyBody, RequestBody};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A source of the tokens `token-1`, `token-2` and so on, each after a second.
+fn numbered(calls: &Arc<AtomicU64>, lifetime: Option<Duration>) -> Arc<Tokens> {
+    let calls = calls.clone();
+    Arc::new(Tokens::new(move || {
+        let number = calls.fetch_add(1, Relaxed) + 1;
+        async move {
+            sleep(SECOND).await;
+            Ok((ApiKey::new(&format!("token-{number}"))?, lifetime))
+        }
+    }))
+}
+
+fn failing(calls: &Arc<AtomicU64>) -> Arc<Tokens> {
+    let calls = calls.clone();
+    Arc::new(Tokens::new(move || {
+        calls.fetch_add(1, Relaxed);
+        async { Err("the token service is down".into()) }
+    }))
+}
+
+/// Sends a request to a server that accepts one token, and returns the status and the tokens that
+/// the server received.
+async fn send(tokens: Arc<Tokens>, accepted: &'static str) -> Result<(u16, Vec<String>), BoxError> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (log, accepted) = (seen.clone(), format!("Bearer {accepted}"));
+    let server = service_fn(move |request: Request<RequestBody>| {
+        let token = request.headers()["authorization"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let status = if token == accepted { 200 } else { 401 };
+        log.lock().unwrap().push(token);
+        async move { Ok::<_, Infallible>(Response::builder().status(status).body(()).unwrap()) }
+    });
+    let client = TokenLayer(Some(tokens)).layer(server);
+    let body = RequestBody::new(AnyBody::new(Full::<Bytes>::from("{}")), 1024);
+    let request = Request::post("/").header("authorization", "Bearer placeholder");
+    let answer = client.oneshot(request.body(body).unwrap()).await?;
+    let seen = seen.lock().unwrap().clone();
+    Ok((answer.status().as_u16(), seen))
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_requests_share_one_renewal() {
+    let calls = Arc::default();
+    let tokens = numbered(&calls, None);
+    let sending = (0..20).map(|_| {
+        let tokens = tokens.clone();
+        tokio::spawn(async move { send(tokens, "token-1").await.unwrap() })
+    });
+    for sent in sending.collect::<Vec<_>>() {
+        assert_eq!(
+            sent.await.unwrap(),
+            (200, vec!["Bearer token-1".to_owned()])
+        );
+    }
+    assert_eq!(calls.load(Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_is_renewed_before_it_expires() {
+    let calls = Arc::default();
+    let tokens = numbered(&calls, Some(600 * SECOND));
+    assert_eq!(send(tokens.clone(), "token-1").await.unwrap().0, 200);
+    advance(539 * SECOND).await;
+    assert_eq!(send(tokens.clone(), "token-1").await.unwrap().0, 200);
+    assert_eq!(calls.load(Relaxed), 1, "61 s are left");
+
+    // One request renews it, and another one does not wait.
+    advance(2 * SECOND).await;
+    let other = tokens.clone();
+    let renewing = tokio::spawn(async move { send(other, "token-2").await.unwrap().0 });
+    tokio::task::yield_now().await;
+    assert_eq!(send(tokens.clone(), "token-1").await.unwrap().0, 200);
+    assert_eq!(renewing.await.unwrap(), 200);
+    assert_eq!(calls.load(Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_token_is_not_sent() {
+    let calls = Arc::default();
+    let tokens = numbered(&calls, Some(10 * SECOND));
+    send(tokens.clone(), "token-1").await.unwrap();
+    advance(11 * SECOND).await;
+    let sent = send(tokens.clone(), "token-2").await.unwrap();
+    assert_eq!(sent, (200, vec!["Bearer token-2".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_token_is_replaced_once_and_request_sent_again() {
+    let calls = Arc::default();
+    let tokens = numbered(&calls, None);
+    send(tokens.clone(), "token-1").await.unwrap();
+    advance(YOUNG).await;
+    let sent = send(tokens.clone(), "token-2").await.unwrap();
+    let both = ["Bearer token-1", "Bearer token-2"].map(str::to_owned);
+    assert_eq!(sent, (200, both.to_vec()));
+
+    // A server that rejects each token: the new one is young.
+    for _ in 0..10 {
+        let sent = send(tokens.clone(), "another").await.unwrap();
+        assert_eq!(sent, (401, vec!["Bearer token-2".to_owned()]));
+    }
+    assert_eq!(calls.load(Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_source_is_called_once_per_second() {
+    let calls = Arc::default();
+    let tokens = failing(&calls);
+    for _ in 0..20 {
+        let error = send(tokens.clone(), "any").await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "no token for the endpoint: the token service is down"
+        );
+    }
+    assert_eq!(calls.load(Relaxed), 1);
+    advance(PAUSE).await;
+    send(tokens.clone(), "any").await.unwrap_err();
+    assert_eq!(calls.load(Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_renewal_is_started_again_by_the_next_request() {
+    let calls = Arc::default();
+    let tokens = numbered(&calls, None);
+    let early = timeout(SECOND / 2, send(tokens.clone(), "token-2")).await;
+    assert!(early.is_err());
+    assert_eq!(send(tokens.clone(), "token-2").await.unwrap().0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_source_fails_after_its_limit() {
+    let tokens = Arc::new(Tokens::new(std::future::pending));
+    let error = send(tokens.clone(), "any").await.unwrap_err().to_string();
+    assert!(error.contains("within 10 s"), "{error}");
+}
+
+#[tokio::test]
+async fn file_and_command_return_their_token() {
+    let path = std::env::temp_dir().join(format!("steadfast-token-{}", std::process::id()));
+    std::fs::write(&path, " token-1\n").unwrap();
+    let file = ApiKey::from_file(&path, SECOND);
+    let (key, lifetime) = file.token().await.unwrap();
+    assert_eq!(
+        (key.bearer().to_str().unwrap(), lifetime),
+        ("Bearer token-1", Some(SECOND))
+    );
+    std::fs::write(&path, "token 2").unwrap();
+    let error = file.token().await.unwrap_err().to_string();
+    assert_eq!(error, "the API key contains a space");
+    std::fs::remove_file(&path).unwrap();
+    assert!(
+        file.token()
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("not found")
+    );
+
+    #[cfg(unix)]
+    for (script, expected) in [
+        ("echo token-3", Ok("Bearer token-3")),
+        ("echo secret; exit 3", Err("exit status: 3")),
+        ("true", Err("the API key is empty")),
+    ] {
+        let command = ApiKey::from_command(["sh", "-c", script], SECOND);
+        let token = command.token().await.map(|(key, _)| key.bearer());
+        match expected {
+            Ok(header) => assert_eq!(token.unwrap(), header),
+            Err(reason) => {
+                let error = token.unwrap_err().to_string();
+                assert!(
+                    error.contains(reason) && !error.contains("secret"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn absurd_lifetimes_have_no_effect_beyond_the_clock() {
+    let now = Instant::now();
+    let header = HeaderValue::from_static("Bearer x");
+    let token = |lifetime| Token::new(header.clone(), 1, now, lifetime);
+    assert!(!token(Some(Duration::MAX)).is_due());
+    assert!(token(Some(Duration::ZERO)).is_due());
+    assert!(token(None).end.is_none());
+}
