@@ -119,6 +119,7 @@ mod state;
 pub use self::builder::EndpointBalanceBuilder;
 pub use self::discover::dns::Resolve;
 pub use self::endpoint::Endpoint;
+pub use self::endpoint::caller::credential_hash;
 pub use self::endpoint::connect_addr::ResolvedAddr;
 pub use self::endpoint::credential::Credential;
 pub use self::endpoint::limits::Limits;

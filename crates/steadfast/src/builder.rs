@@ -72,7 +72,8 @@ impl AiStack {
 }
 
 impl AiStackBuilder {
-    /// Adds an endpoint. Stateful requests stay at the first endpoint.
+    /// Adds an endpoint. A request that names stored state goes to the endpoint that created it, or
+    /// to the first one.
     pub fn endpoint(self, endpoint: Endpoint) -> Self {
         self.balance(|balance| balance.endpoint(endpoint))
     }
@@ -124,10 +125,9 @@ impl AiStackBuilder {
 
     /// Sends slow requests to a second endpoint as well. Defaults to off.
     ///
-    /// Applies to chat completions, completions, embeddings, messages, and responses without stored
-    /// state. Other requests need an idempotent method, or a
-    /// [`RetryOverride`](steadfast_retry::RetryOverride) that marks them as safe. Each attempt is
-    /// billed.
+    /// Applies to operations that generate something, unless they name stored state. Other requests
+    /// need an idempotent method, or a
+    /// [`RetryOverride`](steadfast_retry::RetryOverride) that marks them as safe. Each attempt is billed.
     #[cfg(feature = "hedge")]
     pub fn hedge(mut self, hedge: Hedging) -> Self {
         self.hedge = Some(hedge);
@@ -157,8 +157,9 @@ impl AiStackBuilder {
 
     /// Replaces the retry layer.
     ///
-    /// Chat completions, completions, embeddings, messages, and responses without stored state are
-    /// safe to repeat under any retry layer.
+    /// Operations that generate something are safe to repeat under any retry layer, unless they
+    /// name stored state: completions, embeddings, messages, responses, audio, images, moderations,
+    /// rerank.
     pub fn retry(mut self, retry: RetryOn429Layer) -> Self {
         self.retry = retry;
         self
@@ -262,6 +263,7 @@ impl AiStackBuilder {
             .observers(&observers);
         let rules = Arc::new(Rules {
             home: endpoints.first(),
+            homes: Arc::default(),
             endpoints: endpoints.clone(),
             deadline: self.deadline.or(self.timeouts.deadline),
             caller_timeouts: self.caller_timeouts,

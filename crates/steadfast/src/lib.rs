@@ -32,8 +32,9 @@
 //! # }
 //! ```
 //!
-//! A stack is a tower service for `http::Request<B>` with any body. [`RequestExt`] sets the deadline,
-//! routing and retries of one request. [`ServiceBuilderExt`] adds single layers to a stack of yours.
+//! A stack is a tower service for `http::Request<B>` with any body. [`RequestExt`] sets the
+//! deadline, routing and retries of one request. [`ServiceBuilderExt`] adds single layers to a
+//! stack of yours.
 //!
 //! # Behavior
 //!
@@ -47,13 +48,15 @@
 //! | `400`, rejected content | gets this response | a success |
 //! | rejected credential | goes to another credential | is benched after three in a row |
 //!
-//! If no endpoint is admissible, the request waits until its [`Deadline`], or for 30 s in total without
-//! one. The result is the last response of the lowest tier tried, with the `retry-after` of the soonest
-//! endpoint and the [`Trail`] in its extensions. Without any response the result is [`Exhausted`], and
+//! If no endpoint is admissible, the request waits until its [`Deadline`], or for 30 s in total
+//! without one. The result is the last response of the lowest tier tried, with the `retry-after` of
+//! the soonest endpoint and the [`Trail`] in its extensions. Without any response the result is
+//! [`Exhausted`], and
 //! [`AiStack::error_response`] converts it to a response in the format of the API.
 //!
-//! Stateful paths (files, batches, threads, stored responses) stay at the first endpoint. The caller's
-//! credentials reach an endpoint only with [`Endpoint::pass_credentials`].
+//! A request that names stored state (files, batches, threads, responses) goes to the endpoint that
+//! created it for this caller, or to the first endpoint. The caller's credentials reach an endpoint
+//! only with [`Endpoint::pass_credentials`].
 //!
 //! # Defaults
 //!
@@ -72,7 +75,8 @@
 //! # Readiness, clones and dropped requests
 //!
 //! * A stack is always ready. Its clones share all state.
-//! * A dropped future ends its attempt, releases its reservations, and leaves the breaker unchanged.
+//! * A dropped future ends its attempt, releases its reservations, and leaves the breaker
+//!   unchanged.
 //! * A request is in flight until its response body ends or is dropped. If the body is dropped, the
 //!   verdict of the head stands.
 //!
@@ -84,7 +88,8 @@
 //!
 //! The edge applies [`Timeouts`] and classifies responses. To change the classification, put a
 //! [`ClassifyLayer`] around the client of [`AiStackBuilder::build_on`]. Final answers
-//! carry `x-should-retry: false`, so that the retries of an SDK above the stack do not multiply attempts.
+//! carry `x-should-retry: false`, so that the retries of an SDK above the stack do not multiply
+//! attempts.
 //!
 //! # Features
 //!
@@ -125,6 +130,7 @@ mod hedging;
 #[cfg(not(feature = "hedge"))]
 #[path = "no_hedging.rs"]
 mod hedging;
+mod homes;
 mod json;
 mod keep_alive;
 mod limit_key;
@@ -137,6 +143,7 @@ mod provider;
 mod respond;
 mod scan;
 mod stack;
+mod state_id;
 mod timeouts;
 mod tokens;
 

@@ -2,13 +2,13 @@
 
 use http::Method;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use steadfast_core::LimitKey;
 
 use crate::dialect::{PathRule, below, path_rule};
 use crate::json;
 use crate::model_field::ModelField;
 use crate::scan::{Flag, is_deeper_than};
+use crate::state_id::StateId;
 
 /// The start of the paths of OpenAI and Anthropic, and the default request root.
 pub(crate) const API_ROOT: &str = "/v1";
@@ -46,8 +46,10 @@ pub(crate) struct BodyHints {
     stream: Flag,
     store: Flag,
     background: Flag,
-    previous_response_id: Option<IgnoredAny>,
-    conversation: Option<IgnoredAny>,
+    previous_response_id: StateId,
+    conversation: StateId,
+    input_file_id: StateId,
+    assistant_id: StateId,
 }
 
 impl BodyHints {
@@ -94,6 +96,8 @@ impl BodyHints {
             b"background" => 8,
             b"previous_response_id" => 16,
             b"conversation" => 32,
+            b"input_file_id" => 64,
+            b"assistant_id" => 128,
             // It may be one of these names.
             _ => return (!name.contains(&b'\\')).then_some(()),
         };
@@ -107,8 +111,10 @@ impl BodyHints {
             2 => self.stream = flag(value)?,
             4 => self.store = flag(value)?,
             8 => self.background = flag(value)?,
-            16 => self.previous_response_id = (value != b"null").then_some(IgnoredAny),
-            _ => self.conversation = (value != b"null").then_some(IgnoredAny),
+            16 => self.previous_response_id = StateId::of_usual(value)?,
+            32 => self.conversation = StateId::of_usual(value)?,
+            64 => self.input_file_id = StateId::of_usual(value)?,
+            _ => self.assistant_id = StateId::of_usual(value)?,
         }
         Some(())
     }
@@ -123,12 +129,25 @@ impl BodyHints {
         self.model.0
     }
 
-    /// Whether the Responses API stores something for this request. It does by default.
-    fn keeps_state(&self) -> bool {
-        self.store.0 != Some(false)
-            || self.background.0 == Some(true)
-            || self.previous_response_id.is_some()
-            || self.conversation.is_some()
+    /// Returns whether the request names stored state, or starts a job. Only one endpoint knows
+    /// either.
+    ///
+    /// A response that is stored for later is new, so any endpoint can serve and store it.
+    fn names_state(&self) -> bool {
+        self.background.0 == Some(true)
+            || self.previous_response_id.is_present()
+            || self.conversation.is_present()
+    }
+
+    /// Returns the ids of stored objects that the body names.
+    pub(crate) fn state_ids(&self) -> impl Iterator<Item = &str> {
+        let all = [
+            &self.previous_response_id,
+            &self.conversation,
+            &self.input_file_id,
+            &self.assistant_id,
+        ];
+        all.into_iter().filter_map(StateId::text)
     }
 }
 
@@ -143,13 +162,26 @@ fn flag(value: &[u8]) -> Option<Flag> {
 }
 
 impl Operation {
+    /// Returns whether the answer to a `POST` may report an object that its endpoint has stored.
+    pub(crate) fn creates(self, path: &str, hints: &BodyHints) -> bool {
+        match self {
+            Self::Stateful => true,
+            // Completions are stored on request, responses by default.
+            Self::Stateless if path.trim_end_matches('/').ends_with("responses") => {
+                hints.store.0 != Some(false)
+            }
+            Self::Stateless => hints.store.0 == Some(true),
+            Self::Other => false,
+        }
+    }
+
     /// Reads the method, the path below the request root, and the body.
     ///
     /// If callers repeat [`API_ROOT`] behind another request root, it is skipped.
     pub(crate) fn of(method: &Method, path: &str, hints: &BodyHints) -> Self {
         let path = below(path, API_ROOT).unwrap_or(path);
-        match path_rule(method, path, hints.keeps_state()) {
-            Some(PathRule::Stateless | PathRule::StatelessUnlessStored) => Self::Stateless,
+        match path_rule(method, path, hints.names_state()) {
+            Some(PathRule::Stateless | PathRule::StatelessUnlessNamed) => Self::Stateless,
             Some(PathRule::Stateful) => Self::Stateful,
             None => Self::Other,
         }
@@ -171,8 +203,16 @@ mod tests {
             ("POST", "/v1/embeddings", "", Stateless),
             ("POST", "/v1/messages", "{}", Stateless),
             ("POST", "/v1/responses", r#"{"store":false}"#, Stateless),
-            ("POST", "/v1/responses", "{}", Stateful),
-            ("POST", "/v1/responses", r#"{"store":null}"#, Stateful),
+            ("POST", "/v1/responses", "{}", Stateless),
+            ("POST", "/v1/responses", r#"{"store":null}"#, Stateless),
+            ("POST", "/v1/responses", r#"{"store":true}"#, Stateless),
+            ("POST", "/v1/responses", r#"{"background":true}"#, Stateful),
+            (
+                "POST",
+                "/v1/responses",
+                r#"{"conversation":{"id":"c"}}"#,
+                Stateful,
+            ),
             (
                 "POST",
                 "/v1/responses",
@@ -224,7 +264,21 @@ mod tests {
             ("POST", "/v1/messages/batches", "{}", Stateful),
             ("POST", "/v1/threads/t/runs", "{}", Stateful),
             ("GET", "/v1/models", "", Other),
-            ("POST", "/v1/images/generations", "{}", Other),
+            ("POST", "/v1/images/generations", "{}", Stateless),
+            ("POST", "/v1/images/edits", "", Stateless),
+            ("POST", "/v1/images/variations", "", Stateless),
+            ("POST", "/v1/audio/speech", "{}", Stateless),
+            ("POST", "/v1/audio/transcriptions", "", Stateless),
+            ("POST", "/v1/audio/translations", "", Stateless),
+            ("POST", "/v1/rerank", "{}", Stateless),
+            ("POST", "/v2/rerank", "{}", Stateless),
+            ("POST", "/v1/embed", "{}", Stateless),
+            ("POST", "/v2/embed", "{}", Stateless),
+            ("POST", "/models/gemini:embedContent", "{}", Stateless),
+            ("POST", "/models/gemini:batchEmbedContents", "{}", Stateless),
+            ("POST", "/models/gemini:countTokens", "{}", Stateless),
+            ("POST", "/v1/images", "{}", Other),
+            ("GET", "/v1/audio/speech", "", Other),
             ("GET", "/v1/filesystem", "", Other),
         ] {
             let method = method.parse().unwrap();
@@ -260,7 +314,7 @@ mod tests {
             "{}",
             " { \"model\" : \"m\" ,\r\n\t\"stream\":true } ",
             r#"{"messages":[{"role":"user","content":"a \"b\" \u00e9 \n \\"}],"model":"é"}"#,
-            r#"{"a":[0,-1.5e+3,[],{},{"b":null}],"store":false,"conversation":{"id":"c"}}"#,
+            r#"{"a":[0,-1.5e+3,[],{},{"b":null}],"store":false,"conversation":"c","assistant_id":null}"#,
         ] {
             let usual = BodyHints::of_usual(body.as_bytes());
             let expected = BodyHints::of_any(body.as_bytes());
@@ -292,7 +346,7 @@ mod tests {
 
     /// Returns JSON with the fields of [`BodyHints`] at any level.
     fn json() -> impl Strategy<Value = String> {
-        let name = r#""(model|stream|store|background|previous_response_id|conversation|a|é)""#;
+        let name = r#""(model|stream|store|background|previous_response_id|conversation|assistant_id|a|é)""#;
         let text = r#""([a-z é]{0,40}|\\["\\/bfnrtu]|\\u[0-9a-fg]{4})*""#;
         let number = "-?[0-9]{1,2}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?";
         let leaf = prop_oneof![text, number, "true|false|null|nul", "[ \n\t]{1,3}true"];

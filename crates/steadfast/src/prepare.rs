@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_balance::PoolHandle;
+use steadfast_balance::{PoolHandle, credential_hash};
 use steadfast_core::{
     BoxError, Class, Classified, Deadline, EndpointName, LimitKey, RoutingOptions, Verdict,
 };
@@ -29,7 +30,9 @@ use tower_service::Service;
 
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
+use crate::edge::Creates;
 use crate::encoding::Encoding;
+use crate::homes::Homes;
 use crate::keep_alive::Waiting;
 use crate::limit_key::limit_key;
 use crate::operation::{BodyHints, Known, Operation, Streaming};
@@ -52,6 +55,8 @@ pub(crate) struct Prepare<S> {
 pub(crate) struct Rules {
     /// The endpoint of stateful requests, until it is removed.
     pub(crate) home: Option<EndpointName>,
+    /// The endpoints of stored objects.
+    pub(crate) homes: Arc<Homes>,
     /// The endpoints and the request root.
     pub(crate) endpoints: PoolHandle,
     /// The time of a request without a deadline of its own.
@@ -82,9 +87,17 @@ impl Rules {
         // The caller's own extensions take precedence.
         let extensions = &mut head.extensions;
         let path = self.endpoints.strip_request_root(head.uri.path());
+        let post = head.method == Method::POST;
         let operation = Operation::of(&head.method, path, hints);
-        if operation != Operation::Other && head.method == Method::POST {
+        if operation != Operation::Other && post {
             extensions.insert(Known);
+        }
+        let caller = || credential_hash(&head.headers, &head.uri);
+        if post && operation.creates(path, hints) {
+            extensions.insert(Creates {
+                homes: self.homes.clone(),
+                caller: caller(),
+            });
         }
         match operation {
             Operation::Stateless => {
@@ -93,8 +106,11 @@ impl Rules {
             }
             Operation::Stateful => {
                 let wishes = RoutingOptions::of(extensions).cloned().unwrap_or_default();
-                if let (false, Some(home)) = (wishes.is_restricted(), self.home()) {
-                    extensions.insert(wishes.only(home));
+                if !wishes.is_restricted() {
+                    let home = self.home_of(caller(), path, hints).or_else(|| self.home());
+                    if let Some(home) = home {
+                        extensions.insert(wishes.only(home));
+                    }
                 }
             }
             _ => {}
@@ -128,6 +144,24 @@ impl Rules {
         let given = given.filter(|seconds: &f64| *seconds > 0.0);
         let given = given.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         given.into_iter().chain(self.deadline).min()
+    }
+
+    /// Returns the endpoint of a stored object that the request names, in its body or its path.
+    fn home_of(
+        &self,
+        caller: Option<NonZeroU64>,
+        path: &str,
+        hints: &BodyHints,
+    ) -> Option<EndpointName> {
+        let mut ids = hints.state_ids().chain(path.split('/').rev());
+        ids.find_map(|id| {
+            let home = self.homes.of(caller, id)?;
+            if self.endpoints.contains(home.as_ref()) {
+                return Some(home);
+            }
+            self.homes.forget(caller, id);
+            None
+        })
     }
 
     fn home(&self) -> Option<EndpointName> {

@@ -4,6 +4,7 @@ mod answers;
 mod order;
 mod pinned;
 mod replay;
+mod stored;
 
 use stack_tests::{SECOND, stack, upstreams};
 use steadfast::{AiStack, Backoff, RetryOn429Layer};

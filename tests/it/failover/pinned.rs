@@ -16,7 +16,8 @@ async fn stateful_path_stays_at_first_endpoint() {
         ("POST", "/v1/files", "x"),
         ("GET", "/v1/batches/b_1", ""),
         ("POST", "/v1/threads", "{}"),
-        ("POST", "/v1/responses", r#"{"model":"m"}"#),
+        ("POST", "/v1/responses", r#"{"previous_response_id":"r"}"#),
+        ("POST", "/v1/responses", r#"{"background":true}"#),
     ] {
         let request = Request::builder()
             .method(method)
@@ -41,8 +42,8 @@ async fn stateful_path_stays_at_first_endpoint() {
 async fn removal_of_first_endpoint_moves_state_to_next() {
     let (ai, [a, b]) = two_endpoints(Reply::ok()).await;
     let stored = || {
-        let request = Request::post("/v1/responses");
-        request.body(r#"{"model":"m"}"#.to_owned()).unwrap()
+        let request = Request::post("/v1/threads");
+        request.body("{}".to_owned()).unwrap()
     };
     assert_eq!(served_by(&ai.send(stored()).await.unwrap()), "a");
     ai.endpoints().remove("a").unwrap();

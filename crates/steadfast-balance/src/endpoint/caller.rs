@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::num::NonZeroU64;
 use std::sync::LazyLock;
 
-use http::Request;
+use http::{HeaderMap, Uri};
 
 use crate::endpoint::private::{is_account, is_private_pair};
 
@@ -13,17 +13,19 @@ static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Returns a hash of the credentials in a request, or `None` without any.
 ///
-/// Cookies, sessions and signatures do not count: they change, while the account stays.
-pub(crate) fn credential_hash<B>(request: &Request<B>) -> Option<NonZeroU64> {
+/// The hash differs between two runs of a program, and discloses nothing. Cookies, sessions and
+/// signatures do not count: they change, while the account stays.
+#[must_use]
+pub fn credential_hash(headers: &HeaderMap, uri: &Uri) -> Option<NonZeroU64> {
     let mut hasher = HASHES.build_hasher();
     let mut has_any = false;
-    for (name, value) in request.headers() {
+    for (name, value) in headers {
         if is_account(name) {
             has_any = true;
             (name.as_str(), value.as_bytes()).hash(&mut hasher);
         }
     }
-    let query = request.uri().query().unwrap_or_default();
+    let query = uri.query().unwrap_or_default();
     for pair in query.split('&').filter(|pair| is_private_pair(pair)) {
         has_any = true;
         pair.hash(&mut hasher);
@@ -34,12 +36,13 @@ pub(crate) fn credential_hash<B>(request: &Request<B>) -> Option<NonZeroU64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Request;
 
     #[test]
     fn each_credential_has_its_hash() {
         let hash = |name: &str, value: &str, uri: &str| {
             let request = Request::get(uri).header(name, value).body(()).unwrap();
-            credential_hash(&request)
+            credential_hash(request.headers(), request.uri())
         };
         let bearer = hash("authorization", "Bearer a", "/v1");
         assert!(bearer.is_some());

@@ -85,7 +85,9 @@ where
         let reachable = services.reachable();
         let (pool, snapshot) = (&services.pool, &*reachable.snapshot);
         if snapshot.passes_credentials {
-            context.demand.set_credential(credential_hash(request));
+            context
+                .demand
+                .set_credential(credential_hash(request.headers(), request.uri()));
         }
         let (context, now) = (&*context, Instant::now());
         let shared = &pool.shared;

@@ -40,7 +40,13 @@ pub(crate) static DIALECT: Dialect = Dialect {
         ("citation-*", Preamble),
         ("message-end", FinalIf(&["delta", "finish_reason"])),
     ],
-    paths: &[("v2/chat", Stateless)],
+    paths: &[
+        ("v2/chat", Stateless),
+        ("embed", Stateless),
+        ("v2/embed", Stateless),
+        ("rerank", Stateless),
+        ("v2/rerank", Stateless),
+    ],
     answers: &[("v2/chat", &["message"])],
     ..Dialect::NONE
 };

@@ -58,6 +58,9 @@ pub(crate) static DIALECT: Dialect = Dialect {
     paths: &[
         ("*:generateContent", Stateless),
         ("*:streamGenerateContent", Stateless),
+        ("*:embedContent", Stateless),
+        ("*:batchEmbedContents", Stateless),
+        ("*:countTokens", Stateless),
     ],
     answers: &[
         (":generateContent", &["candidates", "promptFeedback"]),

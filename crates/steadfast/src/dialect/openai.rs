@@ -9,7 +9,7 @@
 use steadfast_core::Class;
 
 use crate::dialect::table::EventRule::{Delta, Failed, Final, Ping, Preamble};
-use crate::dialect::table::PathRule::{Stateful, Stateless, StatelessUnlessStored};
+use crate::dialect::table::PathRule::{Stateful, Stateless, StatelessUnlessNamed};
 use crate::dialect::table::{Choices, Dialect, Given, HintFormat, Phrase, Usage};
 
 /// OpenAI, and the many servers with a compatible API.
@@ -133,7 +133,13 @@ pub(crate) static DIALECT: Dialect = Dialect {
         ("completions", Stateless),
         ("embeddings", Stateless),
         ("moderations", Stateless),
-        ("responses", StatelessUnlessStored),
+        ("audio/speech", Stateless),
+        ("audio/transcriptions", Stateless),
+        ("audio/translations", Stateless),
+        ("images/generations", Stateless),
+        ("images/edits", Stateless),
+        ("images/variations", Stateless),
+        ("responses", StatelessUnlessNamed),
         ("assistants", Stateful),
         ("batches", Stateful),
         // Stored completions.

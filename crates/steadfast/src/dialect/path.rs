@@ -6,7 +6,7 @@ use crate::dialect::dialects::rows;
 use crate::dialect::table::PathRule;
 
 /// Returns the rule of a request, if a provider has one for its path below the request root.
-pub(crate) fn path_rule(method: &Method, path: &str, stores: bool) -> Option<PathRule> {
+pub(crate) fn path_rule(method: &Method, path: &str, names_state: bool) -> Option<PathRule> {
     let post = method == Method::POST;
     let path = path.trim_end_matches('/');
     let exact = path.strip_prefix('/').unwrap_or(path);
@@ -14,7 +14,7 @@ pub(crate) fn path_rule(method: &Method, path: &str, stores: bool) -> Option<Pat
     let applies = |row: &str, rule: PathRule| match rule {
         PathRule::Stateless if row.starts_with('*') => post && exact.ends_with(&row[1..]),
         PathRule::Stateless => post && exact == row,
-        PathRule::StatelessUnlessStored => post && !stores && exact == row,
+        PathRule::StatelessUnlessNamed => post && !names_state && exact == row,
         PathRule::Stateful => below(relative, row).is_some(),
     };
     let row = rows(|dialect| dialect.paths).find(|&&(row, rule)| applies(row, rule))?;

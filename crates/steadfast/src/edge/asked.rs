@@ -10,6 +10,7 @@ use http::{Method, Request};
 use crate::answers::{Answers, StreamMode};
 use crate::body::RequestBody;
 use crate::dialect::{Context, RequestText, Shape, answer_shape};
+use crate::edge::created::Creates;
 use crate::edge::settings::Settings;
 
 /// The request of an attempt, as far as its answer depends on it.
@@ -22,6 +23,8 @@ pub(crate) struct Asked {
     /// When its stream is passed on.
     pub(crate) streams: StreamMode,
     pub(crate) settings: Arc<Settings>,
+    /// Present if the answer may report a stored object.
+    pub(crate) creates: Option<Creates>,
 }
 
 impl Asked {
@@ -37,6 +40,7 @@ impl Asked {
                 rules: settings.rules.clone(),
             },
             settings,
+            creates: request.extensions().get::<Creates>().cloned(),
         }
     }
 

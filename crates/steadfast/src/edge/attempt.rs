@@ -75,6 +75,7 @@ where
             has_events(response.headers()),
             Encoding::of(response.headers()).is_some(),
         );
+        let (creates, settings) = (asked.creates.clone(), asked.settings.clone());
         let read = async {
             match asked.shape {
                 _ if events && !encoded => read_preamble(response, &limits, asked).await,
@@ -89,9 +90,12 @@ where
                 }
             }
         };
-        let answer = pace.within(None, read).await??;
+        let mut answer = pace.within(None, read).await??;
         if verdict_of(Ok(&answer)).is_success() {
             pace.succeeded();
+            if let Some(creates) = creates {
+                creates.learn(&mut answer, &settings.endpoint).await;
+            }
         }
         Ok(answer)
     }

@@ -5,6 +5,7 @@ mod asked;
 mod attempt;
 mod body;
 mod collect;
+mod created;
 #[cfg(feature = "hyper-errors")]
 mod hyper_error;
 mod latencies;
@@ -24,6 +25,7 @@ mod whole;
 pub(crate) use self::asked::Asked;
 #[cfg(all(test, feature = "client"))]
 pub(crate) use self::attempt::attempt;
+pub(crate) use self::created::Creates;
 #[cfg(all(test, feature = "client"))]
 pub(crate) use self::limits::Limits;
 #[cfg(all(test, feature = "client"))]

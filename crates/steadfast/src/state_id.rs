@@ -1,0 +1,133 @@
+//! A field of a body that names a stored object.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::json;
+
+/// A longer text is no id. A caller chooses it.
+const LONGEST: usize = 256;
+
+/// A field that names a stored object: its id, or an object with the id. It must not hide the other
+/// fields of its body, so every type is accepted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum StateId {
+    /// The field is absent or null.
+    #[default]
+    Absent,
+    /// The field has another type, or its id is too long.
+    Unknown,
+    Id(Box<str>),
+}
+
+impl StateId {
+    /// Creates the field from a string.
+    pub(crate) fn new(id: &str) -> Self {
+        match id.len() {
+            1..=LONGEST => Self::Id(id.into()),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Reads a string without escapes, or `null`. Returns `None` for any other value.
+    pub(crate) fn of_usual(value: &[u8]) -> Option<Self> {
+        match value {
+            b"null" => Some(Self::Absent),
+            _ => json::plain_text(value).map(Self::new),
+        }
+    }
+
+    pub(crate) fn is_present(&self) -> bool {
+        *self != Self::Absent
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Id(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StateId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl<'de> Visitor<'de> for IdVisitor {
+    type Value = StateId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E: Error>(self, id: &str) -> Result<StateId, E> {
+        Ok(StateId::new(id))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<StateId, E> {
+        Ok(StateId::Absent)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<StateId, E> {
+        Ok(StateId::Unknown)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<StateId, E> {
+        Ok(StateId::Unknown)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<StateId, E> {
+        Ok(StateId::Unknown)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<StateId, E> {
+        Ok(StateId::Unknown)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StateId, A::Error> {
+        let mut id = StateId::Unknown;
+        while let Some(key) = map.next_key::<StateId>()? {
+            if key.text() == Some("id") {
+                id = map.next_value()?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(id)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<StateId, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(StateId::Unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_is_read_from_string_or_object() {
+        for (json, present, id) in [
+            (r#""resp_1""#, true, Some("resp_1")),
+            (r#"{"a":{"id":"x"},"id":"conv_1"}"#, true, Some("conv_1")),
+            (r#"{"id":{"a":"x"}}"#, true, None),
+            (r#"{}"#, true, None),
+            (r#"[["a"]]"#, true, None),
+            ("7", true, None),
+            ("false", true, None),
+            (r#""""#, true, None),
+            ("null", false, None),
+        ] {
+            let read: StateId = serde_json::from_str(json).unwrap();
+            assert_eq!((read.is_present(), read.text()), (present, id), "{json}");
+        }
+        let long = StateId::new(&"x".repeat(LONGEST + 1));
+        assert_eq!(long, StateId::Unknown);
+    }
+}
