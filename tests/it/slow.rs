@@ -403,6 +403,13 @@ async fn rescue_starts_at_half_of_a_deadline() {
     assert_eq!(served_by(&response), "b");
     assert_eq!(start.elapsed(), 5 * SECOND + 10 * MS);
 
+    // The profile of one request has the same effect.
+    let own = servers.build(servers.stack(&["a", "b"]));
+    let start = Instant::now();
+    let request = chat(false).timeouts(Timeouts::SHORT);
+    own.send(request).await.expect("an answer");
+    assert_eq!(start.elapsed(), 5 * SECOND + 10 * MS);
+
     let start = Instant::now();
     let request = chat(false).deadline(Deadline::after(4 * SECOND));
     ai.send(request).await.expect("an answer");

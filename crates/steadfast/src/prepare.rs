@@ -36,6 +36,7 @@ use crate::homes::Homes;
 use crate::keep_alive::Waiting;
 use crate::limit_key::limit_key;
 use crate::operation::{BodyHints, Known, Operation, Streaming};
+use crate::timeouts::Timeouts;
 
 /// The size of the largest body that is read on the thread of the request. It takes some 60 µs, and
 /// another thread costs about as much.
@@ -137,13 +138,16 @@ impl Rules {
     }
 
     /// Returns the time of a request without a deadline of its own.
-    fn time_of(&self, headers: &HeaderMap) -> Option<Duration> {
-        let given = headers.get(CALLER_TIMEOUT).filter(|_| self.caller_timeouts);
+    fn time_of(&self, head: &Parts) -> Option<Duration> {
+        // The timeouts of a request replace the ones of the stack.
+        let own = Timeouts::of(&head.extensions).and_then(|own| own.deadline);
+        let given = head.headers.get(CALLER_TIMEOUT);
+        let given = given.filter(|_| self.caller_timeouts);
         let given = given.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         // A time that is zero, negative or no number is no deadline.
         let given = given.filter(|seconds: &f64| *seconds > 0.0);
         let given = given.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        given.into_iter().chain(self.deadline).min()
+        given.into_iter().chain(own.or(self.deadline)).min()
     }
 
     /// Returns the endpoint of a stored object that the request names, in its body or its path.
@@ -245,7 +249,7 @@ where
         let large = is_large.then(|| body.in_one_piece()).flatten();
         let body = RequestBody::new(body, limit);
         if Deadline::of(&head.extensions).is_none() {
-            if let Some(wait) = self.rules.time_of(&head.headers) {
+            if let Some(wait) = self.rules.time_of(&head) {
                 head.extensions.insert(Deadline::after(wait));
             }
         }

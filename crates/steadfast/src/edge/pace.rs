@@ -17,6 +17,7 @@ use crate::answers::StreamMode;
 use crate::edge::limits::Limit;
 use crate::edge::settings::Settings;
 use crate::operation::Streaming;
+use crate::timeouts::Timeouts;
 
 /// The shortest time before a rescue. Only an endpoint that is known to return heads fast is left
 /// so soon.
@@ -36,6 +37,8 @@ pub(crate) struct Pace {
     key: u64,
     start: Instant,
     deadline: Option<Deadline>,
+    /// The shortest time before a rescue.
+    least: Duration,
     /// The time from the start to the head.
     head: Option<Duration>,
     /// When the attempt is compared with the usual latencies again.
@@ -53,7 +56,8 @@ impl Pace {
         // A buffered stream takes as long as a whole answer.
         let streaming = extensions.get::<Streaming>().is_some() && mode == StreamMode::Direct;
         let model = LimitKey::of(extensions).map_or(0, LimitKey::hash_value);
-        let after = settings.shared.timeouts.rescue_after;
+        let timeouts = Timeouts::of(extensions).unwrap_or(&settings.shared.timeouts);
+        let after = timeouts.rescue_after;
         let trail = Trail::of(extensions).filter(|_| after < Duration::MAX);
         let half = deadline.map_or(Duration::MAX, |it| it.remaining(start) / 2);
         Self {
@@ -63,6 +67,7 @@ impl Pace {
             key: model << 2 | u64::from(streaming) << 1 | 1,
             start,
             deadline,
+            least: after,
             head: None,
             next: saturating_add(start, FLOOR.min(after).min(half)),
             is_slow: false,
@@ -127,12 +132,7 @@ impl Pace {
     fn rescue_after(&self) -> Duration {
         let known = self.settings.latencies.of(self.key);
         let usual = known.map_or(Duration::ZERO, |model| model.p99_of_answers());
-        let mut after = self
-            .settings
-            .shared
-            .timeouts
-            .rescue_after
-            .max(usual * FACTOR);
+        let mut after = self.least.max(usual * FACTOR);
         if self.head.is_none() {
             // An endpoint that returns heads fast is left sooner while its head is missing.
             let patience = self.settings.latencies.patience();
