@@ -51,12 +51,10 @@
 //! If no endpoint is admissible, the request waits until its [`Deadline`], or for 30 s in total
 //! without one. The result is the last response of the lowest tier tried, with the `retry-after` of
 //! the soonest endpoint and the [`Trail`] in its extensions. Without any response the result is
-//! [`Exhausted`], and
-//! [`AiStack::error_response`] converts it to a response in the format of the API.
+//! [`Exhausted`], and [`AiStack::error_response`] converts it to a response of the API.
 //!
-//! A request that names stored state (files, batches, threads, responses) goes to the endpoint that
-//! created it for this caller, or to the first endpoint. The caller's credentials reach an endpoint
-//! only with [`Endpoint::pass_credentials`].
+//! A request that names stored state goes to the endpoint that created it for this caller. The
+//! caller's credentials reach an endpoint only with [`Endpoint::pass_credentials`].
 //!
 //! # Defaults
 //!
@@ -75,8 +73,7 @@
 //! # Readiness, clones and dropped requests
 //!
 //! * A stack is always ready. Its clones share all state.
-//! * A dropped future ends its attempt, releases its reservations, and leaves the breaker
-//!   unchanged.
+//! * A dropped future ends its attempts, and leaves the breaker unchanged.
 //! * A request is in flight until its response body ends or is dropped. If the body is dropped, the
 //!   verdict of the head stands.
 //!
