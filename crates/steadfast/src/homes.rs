@@ -22,12 +22,16 @@ const GENERATION: usize = 8_192;
 pub(crate) struct Homes {
     /// With secrets of this stack, so that a caller cannot construct a collision.
     hashes: [RandomState; 2],
+    /// The keys and their endpoints. Only requests with stored state lock it.
     known: Mutex<Generations>,
 }
 
+/// Two maps in the place of a list in the order of use: each change takes constant time.
 #[derive(Default)]
 struct Generations {
+    /// The keys that were used since the last change of generations.
     new: HashMap<u128, EndpointName>,
+    /// The keys that were used before. The next change of generations drops them.
     old: HashMap<u128, EndpointName>,
 }
 
@@ -58,12 +62,14 @@ impl Homes {
         });
     }
 
+    /// Returns the key of an id for a caller. Two keys of 64 bits make a collision improbable.
     fn key(&self, caller: Option<NonZeroU64>, id: &str) -> u128 {
         let caller = caller.map_or(0, NonZeroU64::get);
         let [high, low] = self.hashes.each_ref().map(|it| it.hash_one((caller, id)));
         u128::from(high) << 64 | u128::from(low)
     }
 
+    /// Changes the known keys.
     fn with<T>(&self, change: impl FnOnce(&mut Generations) -> T) -> T {
         // Each change leaves a valid map. Only requests with stored state come here.
         let known = self.known.lock();
@@ -88,6 +94,7 @@ impl Generations {
         Some(endpoint)
     }
 
+    /// Adds a key, and starts a generation if this one is full.
     fn insert(&mut self, key: u128, endpoint: EndpointName) {
         if self.new.len() >= GENERATION {
             self.old = mem::take(&mut self.new);

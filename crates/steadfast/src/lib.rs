@@ -32,9 +32,8 @@
 //! # }
 //! ```
 //!
-//! A stack is a tower service for `http::Request<B>` with any body. [`RequestExt`] sets the
-//! deadline, routing and retries of one request. [`ServiceBuilderExt`] adds single layers to a
-//! stack of yours.
+//! A stack is a tower service for `http::Request<B>` with any body. [`RequestExt`] has the settings
+//! of one request, and [`ServiceBuilderExt`] adds single layers to a stack of yours.
 //!
 //! # Behavior
 //!
@@ -85,8 +84,7 @@
 //!
 //! The edge applies [`Timeouts`] and classifies responses. To change the classification, put a
 //! [`ClassifyLayer`] around the client of [`AiStackBuilder::build_on`]. Final answers
-//! carry `x-should-retry: false`, so that the retries of an SDK above the stack do not multiply
-//! attempts.
+//! carry `x-should-retry: false`, so that the retries of an SDK do not multiply attempts.
 //!
 //! # Features
 //!

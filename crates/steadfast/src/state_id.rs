@@ -16,8 +16,9 @@ pub(crate) enum StateId {
     /// The field is absent or null.
     #[default]
     Absent,
-    /// The field has another type, or its id is too long.
+    /// The field has another type, or its id is too long. The request names state that is not known.
     Unknown,
+    /// The id of the object, as the caller has written it.
     Id(Box<str>),
 }
 
@@ -38,10 +39,12 @@ impl StateId {
         }
     }
 
+    /// Returns whether the request names an object.
     pub(crate) fn is_present(&self) -> bool {
         *self != Self::Absent
     }
 
+    /// Returns the id, if it is known.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Id(id) => Some(id),
@@ -50,12 +53,14 @@ impl StateId {
     }
 }
 
+/// Reads any value without an error.
 impl<'de> Deserialize<'de> for StateId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(IdVisitor)
     }
 }
 
+/// Reads a string or an object with an id, and skips any other value.
 struct IdVisitor;
 
 impl<'de> Visitor<'de> for IdVisitor {

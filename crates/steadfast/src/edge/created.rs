@@ -79,6 +79,7 @@ fn id_of(text: &[u8]) -> Option<&str> {
     data.find_map(|data| field(field(data, "response")?, "id").and_then(plain_text))
 }
 
+/// Returns whether an answer is JSON by its header.
 fn has_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(|it| it.as_bytes());
     kind.is_some_and(|kind| kind.starts_with(b"application/json"))

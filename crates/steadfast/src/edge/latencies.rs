@@ -52,6 +52,7 @@ struct Histogram {
 // ===== impl Latencies =====
 
 impl Latencies {
+    /// Starts without latencies.
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
@@ -118,11 +119,13 @@ impl Latencies {
         self.places(key).find(take)
     }
 
+    /// Returns the places at which a model can be.
     fn places(&self, key: u64) -> impl Iterator<Item = &Model> {
         let first = key as usize;
         (0..PLACES).map(move |n| &self.models[first.wrapping_add(n) % MODELS])
     }
 
+    /// Returns the microseconds from the start to an instant.
     fn micros(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.start);
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
@@ -146,6 +149,7 @@ impl Model {
         }
     }
 
+    /// Counts the latencies of one success.
     fn record(&self, head: Duration, answer: Duration) {
         self.heads.record(head);
         self.answers.record(answer);
