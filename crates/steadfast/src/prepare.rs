@@ -168,6 +168,8 @@ impl Rules {
         })
     }
 
+    /// Returns the endpoint of new stored objects: the first one of the configuration, until it is
+    /// removed.
     fn home(&self) -> Option<EndpointName> {
         let home = self.home.as_ref();
         home.filter(|home| self.endpoints.contains(home.as_ref()))
@@ -185,6 +187,7 @@ impl Rules {
     }
 }
 
+/// Reads the hints of a body that is in memory. Any other body has none.
 fn body_hints(data: Option<&Bytes>) -> BodyHints {
     data.map(|data| BodyHints::of(data)).unwrap_or_default()
 }
@@ -212,11 +215,13 @@ async fn body_hints_apart(encoding: Option<Encoding>, data: Option<Bytes>) -> Bo
     reading.await.unwrap_or_default()
 }
 
+/// Returns whether the caller accepts a stream of events. It decides if the body does not.
 fn accepts_events(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
+/// Returns whether a body is JSON by its header, so that its fields can be read.
 fn has_json(headers: &HeaderMap) -> bool {
     let kind = headers
         .get(CONTENT_TYPE)

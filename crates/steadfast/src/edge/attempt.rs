@@ -147,6 +147,7 @@ where
     response
 }
 
+/// Returns whether an answer is a stream of events by its header.
 fn has_events(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;

@@ -60,6 +60,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    /// Wraps the body of a response, with the limit of its first reads.
     pub(crate) fn new(body: B, clock: Clock) -> Self {
         Self {
             ahead: ReadAhead::new(TimedBody::new(body, clock)),
