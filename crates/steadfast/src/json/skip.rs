@@ -1,6 +1,6 @@
 //! The end of a JSON value.
 
-use memchr::memchr2;
+use memchr::memchr;
 
 /// The deepest text that is read. `serde_json` has the same limit.
 pub(super) const MAX_DEPTH: u32 = 128;
@@ -26,15 +26,20 @@ pub(super) fn skip_value(json: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Skips a string. Escapes are two bytes long as far as quotes are concerned.
+/// Skips a string. A quote ends it if an even number of backslashes precedes the quote.
+///
+/// Only quotes interrupt the search, since texts have many other escapes. Each backslash is counted once.
 fn skip_string(json: &[u8], at: usize) -> Option<usize> {
-    let mut at = at + 1;
+    let start = at + 1;
+    let mut at = start;
     loop {
-        at += memchr2(b'"', b'\\', json.get(at..)?)?;
-        if json[at] == b'"' {
-            return Some(at + 1);
+        at += memchr(b'"', json.get(at..)?)?;
+        let before = json[start..at].iter().rev();
+        let escapes = before.take_while(|byte| **byte == b'\\').count();
+        at += 1;
+        if escapes % 2 == 0 {
+            return Some(at);
         }
-        at += 2;
     }
 }
 

@@ -117,6 +117,37 @@ fn event_maps_to_kind() {
     }
 }
 
+/// Pings do not prove that the model works, and count by their name too.
+#[test]
+fn name_or_type_of_event_maps_to_kind() {
+    for (kind, expected) in [
+        ("keepalive", EventKind::Ping),
+        ("keep-alive", EventKind::Ping),
+        ("keep_alive", EventKind::Ping),
+        ("heartbeat", EventKind::Ping),
+        ("ping", EventKind::Ping),
+        ("response.keepalive", EventKind::Ping),
+        ("response.queued", EventKind::Preamble),
+        ("response.output_item.added", EventKind::Preamble),
+        ("response.content_part.added", EventKind::Preamble),
+        ("response.completed", EventKind::Final),
+        ("response.incomplete", EventKind::Final),
+    ] {
+        let context = Context::default();
+        let typed = format!(r#"{{"type":"{kind}"}}"#);
+        assert_eq!(
+            EventKind::of(b"", typed.as_bytes(), &context),
+            expected,
+            "{kind}"
+        );
+        assert_eq!(
+            EventKind::of(kind.as_bytes(), b"{}", &context),
+            expected,
+            "{kind}"
+        );
+    }
+}
+
 #[test]
 fn error_event_of_each_dialect_maps_to_class() {
     for (dialect, data, class) in [
