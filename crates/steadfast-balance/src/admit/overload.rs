@@ -6,7 +6,7 @@
 //!
 //! * **A standing queue** (as in `CoDel`, RFC 8289): for a quarter of the bound, each waiter with a
 //!   slot had waited for longer than half of it, and the queue did not shrink. With deadlines it is
-//!   the bound, and waits of up to eight latencies are chance delays.
+//!   the bound, and waits of up to four latencies are chance delays.
 //! * **Cancelled waits**: a share of the waiters gave up after the bound.
 //!
 //! During an overload a request waits at most for the bound. At its start, the waiters that would

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::admit::overload::Pressure;
 
 /// The longest wait that shows no overload, if the caller set a deadline. It is a quarter of the
-/// time and eight latencies at most. A deadline may be the default of a stack, and its callers may
+/// time and four latencies at most. A deadline may be the default of a stack, and its callers may
 /// be less patient.
 const LONGEST_TOLERATED: Duration = Duration::from_secs(5);
 
@@ -44,7 +44,7 @@ impl Patience {
     ) -> Self {
         let bound = least.max(latency.saturating_mul(2));
         let left = deadline.map(|deadline| deadline.saturating_duration_since(came));
-        let usual = latency.saturating_mul(8).min(LONGEST_TOLERATED);
+        let usual = latency.saturating_mul(4).min(LONGEST_TOLERATED);
         let tolerated = left.map_or(Duration::ZERO, |left| usual.min(left / 4));
         let longest = pressure.overloaded.then(|| saturating_add(came, bound));
         Self {
