@@ -1,8 +1,10 @@
 # The lab is a workspace of its own. It shares the target directory, so that nothing is built twice.
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
+# Features that only add a re-export. They count as one, or the combinations would be too many.
+adapters := "--group-features async-openai,reqwest,reqwest-middleware"
 
 # All checks of CI, in its order
-ci: fmt modules sizes test-table prose pictures typos links msrv clippy docs public-items test models quickstart examples schema lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
+ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test models quickstart examples schema clients lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
 
 # The format of the code
 fmt:
@@ -32,6 +34,10 @@ pictures:
 # Spelling
 typos:
     typos
+
+# The guide as a book, in target/book
+book:
+    mdbook build docs
 
 # Each relative link of a Markdown page leads to a file and a heading
 links:
@@ -89,11 +95,18 @@ examples:
     cargo run --example breaker_without_http
     cargo run --example breaker_per_host
     cargo run --example balance_in_axum
+    cargo run --example async_openai
+    cargo run --example reqwest
+    cargo run --example tonic
     cargo run --example gateway -- --config examples/gateway.toml --check
 
 # The JSON schema of the configuration is the one of its types
 schema:
     cargo run --example config_schema -- --check
+
+# Real clients in Python and Node against the gateway. Installs them, in pinned versions
+clients:
+    tests/clients/run
 
 # The tests and doc tests of the lab
 lab-test:
@@ -114,7 +127,7 @@ lab-benches:
 
 # Every combination of features of every crate compiles without warnings
 features:
-    RUSTFLAGS="-D warnings" cargo hack check --workspace --feature-powerset --exclude-features schema --no-dev-deps
+    RUSTFLAGS="-D warnings" cargo hack check --workspace --feature-powerset --exclude-features schema --no-dev-deps {{adapters}}
     RUSTFLAGS="-D warnings" cargo check -p steadfast --no-default-features --features schema
     RUSTFLAGS="-D warnings" cargo hack check {{lab}} --feature-powerset --no-dev-deps
 

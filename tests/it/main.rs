@@ -21,3 +21,4 @@ mod slow;
 mod soak;
 mod streaming;
 mod timeouts;
+mod typed_clients;

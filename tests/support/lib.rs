@@ -170,7 +170,16 @@ mod guides {
     guide!(readme, "../../README.md");
     guide!(providers, "../../docs/providers.md");
     guide!(getting_started, "../../docs/getting-started.md");
+    guide!(layers, "../../docs/layers.md");
+    guide!(limits, "../../docs/limits.md");
+    guide!(metrics, "../../docs/metrics.md");
+    guide!(migrating, "../../docs/migrating.md");
     guide!(order, "../../docs/order.md");
+    guide!(providers, "../../docs/providers.md");
+    guide!(recipes, "../../docs/recipes.md");
+    guide!(security, "../../docs/security.md");
+    guide!(streams, "../../docs/streams.md");
+    guide!(timeouts, "../../docs/timeouts.md");
     guide!(tuning, "../../docs/tuning.md");
     guide!(testing, "../../docs/testing.md");
     guide!(models, "../../docs/models.md");

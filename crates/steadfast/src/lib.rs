@@ -97,7 +97,8 @@
 //! | `hedge` | `AiStackBuilder::hedge`: a second attempt for slow requests |
 //! | `hyper-errors` | verdicts on errors of hyper, hyper-util, h2 and of clients on top, such as reqwest |
 //! | `serde` | serde for [`Timeouts`], [`Snapshot`] and [`EndpointStatus`] |
-//! | `full` | all of them but `schema` |
+//! | `async-openai`, `reqwest`, `reqwest-middleware` | the modules `async_openai` and `reqwest`: adapters |
+//! | `full` | all of them but `schema` and the adapters |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -165,6 +166,8 @@ pub mod sse {
 #[doc(hidden)]
 pub use self::dialect::dialect_texts;
 
+#[cfg(feature = "async-openai")]
+pub use steadfast_async_openai as async_openai;
 pub use steadfast_balance::{
     Endpoint, EndpointBalanceLayer, EndpointStatus, Pick, PoolHandle, Strategy, WhenExhausted,
     pick_fn,
@@ -178,4 +181,6 @@ pub use steadfast_core::{
 #[cfg(feature = "hedge")]
 pub use steadfast_hedge::HedgeLayer;
 pub use steadfast_metrics::{MetricsLayer, Snapshot};
+#[cfg(feature = "reqwest")]
+pub use steadfast_reqwest as reqwest;
 pub use steadfast_retry::{Backoff, RetryOn429Layer, RetryOverride};

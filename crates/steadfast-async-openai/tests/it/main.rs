@@ -1,0 +1,4 @@
+//! The client of async-openai over a stack.
+
+mod contract;
+mod errors;

@@ -1,0 +1,26 @@
+// Runs the calls of one client, and prints a line for each.
+let failed = false;
+
+// Expects an error for which `isExpected` holds, if given.
+export async function check(client, name, run, isExpected) {
+  let problem;
+  let result;
+  try {
+    result = await run(`${client}/${name}`);
+    if (isExpected) problem = `returned ${result}, expected an error`;
+  } catch (error) {
+    result = error;
+    if (!isExpected || !isExpected(error)) problem = error.stack;
+  }
+  console.log(`${problem ? "failed" : "ok    "} ${client}/${name}: ${String(problem ?? result).slice(-600)}`);
+  failed ||= Boolean(problem);
+}
+
+export function fromHealthy(text) {
+  if (!text.startsWith("Hello from healthy")) throw new Error(`unexpected text: ${text}`);
+  return text;
+}
+
+export function end() {
+  process.exit(failed ? 1 : 0);
+}
