@@ -82,9 +82,8 @@
 //! request ─▶ metrics ─▶ retry ─▶ hedge ─▶ balance ─▶ (per endpoint: metrics ─▶ edge) ─▶ HTTP client
 //! ```
 //!
-//! The edge applies [`Timeouts`] and classifies responses. To change the classification, put a
-//! [`ClassifyLayer`] around the client of [`AiStackBuilder::build_on`]. Final answers
-//! carry `x-should-retry: false`, so that the retries of an SDK do not multiply attempts.
+//! The edge applies [`Timeouts`] and classifies responses, unless a [`ClassifyLayer`] is around the
+//! client of [`AiStackBuilder::build_on`]. Final errors carry `x-should-retry: false` against SDKs.
 //!
 //! # Features
 //!
