@@ -108,7 +108,12 @@ async fn refused_probes_of_one_endpoint_do_not_end_the_wait_for_another() {
         let service = service.clone();
         async move { send(&service, with_deadline(get(), 30 * SECOND)).await }
     });
-    sleep(SECOND).await;
+    // The next probe of `a` is due after a second, when the first request has returned.
+    sleep(SECOND * 3 / 5).await;
+    set_rule(&net, &["a"], |_| connection_refused().into());
+    let _ = send(&service, with_deadline(request_only_to("a"), MS)).await;
+    set_rule(&net, &["a"], |_| ok().into());
+    sleep(SECOND * 2 / 5).await;
     // Refused as the probe of the cooldown, just before the first request returns.
     let _ = send(&service, with_deadline(request_only_to("b"), SECOND / 10)).await;
     let answer = first.await.unwrap();
