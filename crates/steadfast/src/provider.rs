@@ -280,7 +280,7 @@ impl Provider {
             return Err(InvalidApiKey::Empty.into());
         }
         let mut endpoints = Vec::new();
-        for (name, base) in facts.bases {
+        for (name, base) in self.bases() {
             for (n, key) in keys.iter().enumerate() {
                 let name = numbered(name, n, keys.len());
                 endpoints.push(self.endpoint_at(&name, base, key.as_ref())?);
