@@ -98,6 +98,13 @@ examples:
     cargo run --example async_openai
     cargo run --example reqwest
     cargo run --example tonic
+    cargo run --example failover_client
+    cargo run --example scored_router
+    cargo run --example chat_stream
+    cargo run --example budget_of_tokens
+    cargo run --example custom_strategy
+    cargo run --example custom_dialect
+    cargo run --example routes
     cargo run --example gateway -- --config examples/gateway.toml --check
 
 # The JSON schema of the configuration is the one of its types

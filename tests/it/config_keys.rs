@@ -29,6 +29,7 @@ const SETTERS: [(&str, &str, &[(&str, &str)]); 7] = [
             ("endpoint_layer_by", "code"),
             ("observer", "code"),
             ("observers", "code"),
+            ("map_endpoints", "code"),
         ],
     ),
     (
@@ -70,6 +71,7 @@ const SETTERS: [(&str, &str, &[(&str, &str)]); 7] = [
         &[
             ("api_key", "the key `api_key_env`"),
             ("header", "the table `headers`"),
+            ("limit_key_alias", "the table `route` of the stack"),
             ("default_header", "the preset of a provider"),
             ("default_query", "the key `api_version`"),
         ],

@@ -52,6 +52,12 @@ impl<F> EndpointBalanceBuilder<F> {
         self
     }
 
+    /// Changes each endpoint that was added so far.
+    pub fn map_endpoints(mut self, change: impl Fn(Endpoint) -> Endpoint) -> Self {
+        self.endpoints = self.endpoints.into_iter().map(change).collect();
+        self
+    }
+
     /// Sets the selection among the candidates of a tier. Defaults to
     /// [`Strategy::Failover`](crate::Strategy::Failover).
     ///

@@ -3,7 +3,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use steadfast::{AiStack, BoxError, Class, ResponseBody, Timeouts, presets};
+use steadfast::{AiStack, BoxError, Class, ResponseBody, presets};
 
 use crate::call::ChatCall;
 use crate::error::ApiError;
@@ -29,7 +29,10 @@ impl ChatClient {
         }
     }
 
-    /// Creates a client over the three endpoints of HolySheep AI, with [`Timeouts::MEDIUM`].
+    /// Creates a client over the three endpoints of HolySheep AI.
+    ///
+    /// If an answer takes more than 30 s, the next endpoint gets the request as well, and the first good answer
+    /// is returned.
     ///
     /// # Errors
     ///
@@ -37,8 +40,8 @@ impl ChatClient {
     /// space around it is removed. The error does not show the key.
     pub fn holysheep(key: &str) -> Result<Self, BoxError> {
         let endpoints = presets::holysheep(key)?;
-        let builder = AiStack::builder().endpoints(endpoints);
-        Ok(Self::new(builder.timeouts(Timeouts::MEDIUM).build()?))
+        let ai = AiStack::builder().endpoints(endpoints).build()?;
+        Ok(Self::new(ai))
     }
 
     /// Creates a call. It is sent when it is awaited or [streamed](ChatCall::stream).

@@ -30,6 +30,7 @@ struct Options {
     prefer: Option<EndpointName>,
     affinity_key: Option<u64>,
     tokens: Option<u64>,
+    ranks: Vec<(EndpointName, u32)>,
 }
 
 impl RoutingOptions {
@@ -66,6 +67,26 @@ impl RoutingOptions {
         self.with(|options| options.prefer = Some(name.into()))
     }
 
+    /// Sets the rank of an endpoint for this request. Defaults to zero. An endpoint is used only if
+    /// no endpoint of a lower rank can take the request now. Ranks precede tiers.
+    #[must_use]
+    pub fn rank(self, name: impl Into<EndpointName>, rank: u32) -> Self {
+        let name = name.into();
+        self.with(|options| {
+            options.ranks.retain(|(other, _)| *other != name);
+            options.ranks.push((name, rank));
+        })
+    }
+
+    /// Adds the restriction and the ranks of `other`. The other options stay.
+    #[must_use]
+    pub fn and_only(self, other: &Self) -> Self {
+        self.with(|options| {
+            options.only.extend_from_slice(&other.0.only);
+            options.ranks.extend_from_slice(&other.0.ranks);
+        })
+    }
+
     /// Sets the key of a sticky strategy: requests with one key go to one endpoint while that
     /// endpoint is admissible.
     #[must_use]
@@ -100,6 +121,19 @@ impl RoutingOptions {
         (only.is_empty() || only.contains(name)) && !exclude.contains(name)
     }
 
+    /// Returns the [rank](Self::rank) of the endpoint with this name.
+    #[must_use]
+    pub fn rank_of(&self, name: &EndpointName) -> u32 {
+        let known = self.0.ranks.iter().find(|(other, _)| other == name);
+        known.map_or(0, |(_, rank)| *rank)
+    }
+
+    /// Returns whether an endpoint has a [rank](Self::rank).
+    #[must_use]
+    pub fn has_ranks(&self) -> bool {
+        !self.0.ranks.is_empty()
+    }
+
     /// Returns the [preferred](Self::prefer) endpoint.
     #[must_use]
     pub fn preferred(&self) -> Option<&EndpointName> {
@@ -127,6 +161,18 @@ impl RoutingOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rank_of_unnamed_endpoint_is_zero() {
+        let (a, b) = (EndpointName::new("a"), EndpointName::new("b"));
+        let options = RoutingOptions::new().rank("a", 1).rank("a", 2);
+        assert_eq!((options.rank_of(&a), options.rank_of(&b)), (2, 0));
+        let both = RoutingOptions::new()
+            .exclude("b")
+            .and_only(&options.only("a"));
+        assert!(both.is_restricted() && both.has_ranks() && both.rank_of(&a) == 2);
+        assert!(both.allows(&a) && !both.allows(&b));
+    }
 
     #[test]
     fn only_and_exclude_restrict_the_endpoints() {

@@ -8,6 +8,7 @@ use crate::lookup::{first_form, nearest};
 use crate::model::Model;
 use crate::rejected::{ModelRejected, RejectReason};
 use crate::request_size::RequestSize;
+use crate::tokens::Tokens;
 
 /// Models by name.
 ///
@@ -19,6 +20,8 @@ pub struct Catalogue {
     names: HashMap<String, usize>,
     /// The index of each alias. Names take precedence.
     aliases: HashMap<String, usize>,
+    /// The way to estimate tokens.
+    tokens: Tokens,
 }
 
 static SHIPPED: LazyLock<Catalogue> = LazyLock::new(|| {
@@ -37,6 +40,19 @@ impl Catalogue {
     #[must_use]
     pub fn shipped() -> Self {
         SHIPPED.clone()
+    }
+
+    /// Sets the way to estimate the tokens of a request. Defaults to [`Tokens::Bytes`].
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// Returns the way to estimate the tokens of a request.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens {
+        self.tokens
     }
 
     /// Adds the models of a file in the format of `models.toml`. A model replaces an earlier one of

@@ -65,10 +65,12 @@ mod lookup;
 mod model;
 mod rejected;
 mod request_size;
+mod route;
 mod tokens;
 
 pub use self::catalogue::Catalogue;
 pub use self::model::{Capability, Model, Offer, Price};
 pub use self::rejected::{ModelRejected, RejectReason};
 pub use self::request_size::RequestSize;
+pub use self::route::{Route, RouteMatch, Target};
 pub use self::tokens::{Tokens, estimate_tokens};

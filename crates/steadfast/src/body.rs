@@ -33,6 +33,7 @@ pub type RequestBody = ReplayBody<AnyBody>;
 pub struct ResponseBody(AnyBody);
 
 impl ResponseBody {
+    /// Boxes the body of a response.
     pub(crate) fn new<B>(body: B) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,

@@ -23,6 +23,7 @@ use crate::hedging::{Hedging, hedged};
 use crate::keep_alive::KeepAlive;
 use crate::operation::API_ROOT;
 use crate::prepare::{Prepare, Rules};
+use crate::routing::{RouteLayer, Routing};
 use crate::stack::{AiStack, Inner};
 use crate::timeouts::Timeouts;
 use crate::tokens::{TokenLayer, TokenSource, Tokens};
@@ -45,6 +46,8 @@ pub struct AiStackBuilder {
     streams: StreamMode,
     /// The retry layer, with the safe operations added at `build`.
     retry: RetryOn429Layer,
+    /// The catalogue of models and the routes.
+    routing: Routing,
     /// The deadline of requests without one.
     deadline: Option<Duration>,
     /// Whether a header of the client sets the deadline.
@@ -64,6 +67,7 @@ impl AiStack {
             answers: Answers::Checked,
             streams: StreamMode::Direct,
             retry: RetryOn429Layer::new(),
+            routing: Routing::default(),
             deadline: None,
             caller_timeouts: false,
             observers: Observers::new(),
@@ -165,6 +169,50 @@ impl AiStackBuilder {
         self
     }
 
+    /// Checks the models of requests before they are sent. Defaults to off.
+    ///
+    /// A request for an unknown model is answered with `404`, with the nearest names. A request
+    /// beyond the limits of its model is answered with `400`, or goes only to the targets of its
+    /// [route](Self::route) that it fits. Chat completions, completions, embeddings, messages and
+    /// responses are checked. The estimated tokens of a request become
+    /// [`RoutingOptions::estimated_tokens`](steadfast_core::RoutingOptions::estimated_tokens).
+    #[cfg(feature = "models")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "models")))]
+    pub fn catalogue(mut self, catalogue: steadfast_models::Catalogue) -> Self {
+        self.routing.catalogue = Some(Arc::new(catalogue));
+        self
+    }
+
+    /// Sends a model to the endpoints that have it, under their names. Further calls add routes.
+    ///
+    /// ```
+    /// use steadfast::models::{Route, Target};
+    /// use steadfast::{AiStack, Endpoint};
+    ///
+    /// let ai = AiStack::builder()
+    ///     .endpoint(Endpoint::new("primary", "http://127.0.0.1:9001/v1")?)
+    ///     .endpoint(Endpoint::new("relay", "http://127.0.0.1:9002/v1")?)
+    ///     .route(
+    ///         Route::new("gpt-4.1")
+    ///             .alias("smart")
+    ///             .to("primary", "gpt-4.1")
+    ///             .target(Target::new("relay", "openai/gpt-4.1").tier(1)),
+    ///     )
+    ///     .build()?;
+    /// # Ok::<(), steadfast::InvalidConfig>(())
+    /// ```
+    ///
+    /// The name is written in JSON bodies, in forms, and in paths that contain a model. All other
+    /// bytes stay. The body must be in memory: in one piece, or within the replay limit. A model
+    /// without a route goes to every endpoint as it is. `GET /v1/models` returns the names of the
+    /// routes and the models of all endpoints.
+    #[cfg(feature = "models")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "models")))]
+    pub fn route(mut self, route: steadfast_models::Route) -> Self {
+        self.routing.routes.push(route);
+        self
+    }
+
     /// Sets the time until a stream begins or a whole answer ends, with all attempts and waits.
     ///
     /// Applies to requests without a [`Deadline`](steadfast_core::Deadline). Defaults to the one of
@@ -247,12 +295,14 @@ impl AiStackBuilder {
         let tokens = self.tokens;
         let balance = self
             .balance
+            .map_endpoints(|endpoint| self.routing.add_aliases(endpoint))
             .observers(&observers)
             .endpoint_layer(move |endpoint: &Endpoint| {
                 let settings = Arc::new(Settings::new(endpoint, of_edge.clone()));
                 let metrics = MetricsLayer::attempts(endpoint.name().clone());
                 let tokens = TokenLayer(tokens_of(&tokens, endpoint));
-                (metrics, EdgeLayer { settings }, tokens)
+                let route = RouteLayer::new(endpoint.name().clone());
+                (metrics, EdgeLayer { settings }, tokens, route)
             })
             .build()?;
         let endpoints = balance.handle();
@@ -261,7 +311,9 @@ impl AiStackBuilder {
             .mark_final(true)
             .prepared_body()
             .observers(&observers);
+        let routing = self.routing.build(&endpoints)?;
         let rules = Arc::new(Rules {
+            routing: routing.clone(),
             home: endpoints.first(),
             homes: Arc::default(),
             endpoints: endpoints.clone(),
@@ -276,6 +328,7 @@ impl AiStackBuilder {
             Some(hedge) => finish(retry.layer(hedged(hedge, balance)), rules, outer),
             None => finish(retry.layer(balance), rules, outer),
         };
+        let inner = routing.wrap(inner, endpoints.clone());
         Ok(AiStack::new(inner, metrics, endpoints))
     }
 }

@@ -38,6 +38,7 @@ mod schema;
 mod scored;
 mod set;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -47,6 +48,7 @@ use steadfast_balance::{EndpointBalanceBuilder, Scored, Strategy, WhenExhausted}
 use steadfast_core::InvalidConfig;
 #[cfg(feature = "hedge")]
 use steadfast_hedge::HedgeLayer;
+use steadfast_models::{Catalogue, Route};
 
 pub use self::breaker::BreakerConfig;
 pub use self::endpoint::EndpointConfig;
@@ -85,6 +87,14 @@ pub struct StackConfig {
     pub stream_mode: StreamMode,
     /// The number of attempts and the waits between them.
     pub retry: RetryConfig,
+    /// The routes from a model to endpoints: `model`, `aliases`, and a list `target` of `endpoint`,
+    /// `model`, `tier`, `degraded` and `deployment`.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Route>"))]
+    pub route: Vec<Route>,
+    /// Whether models are checked before a request is sent. Defaults to `false`.
+    pub catalogue: bool,
+    /// A file that replaces and extends the rows of the catalogue.
+    pub catalogue_file: Option<PathBuf>,
     /// `fail`, `wait` or `least_bad`: the treatment of a request without an admissible endpoint.
     #[cfg_attr(feature = "schema", schemars(with = "schema::WhenExhausted"))]
     pub when_exhausted: WhenExhausted,
@@ -166,6 +176,14 @@ impl StackConfig {
         if let Some(hedge) = &self.hedge {
             builder = builder.hedge(hedge.clone());
         }
+        if let Some(catalogue) = self.catalogue()? {
+            builder = builder.catalogue(catalogue);
+        }
+        builder = self
+            .route
+            .iter()
+            .cloned()
+            .fold(builder, AiStackBuilder::route);
         for (n, endpoint) in endpoints.iter().enumerate() {
             builder = endpoint
                 .add_to(builder)
@@ -176,6 +194,22 @@ impl StackConfig {
 }
 
 impl StackConfig {
+    /// Reads the catalogue, if models are checked.
+    fn catalogue(&self) -> Result<Option<Catalogue>, InvalidConfig> {
+        let shipped = self.catalogue.then(Catalogue::shipped);
+        let (Some(catalogue), Some(path)) = (&shipped, &self.catalogue_file) else {
+            return Ok(shipped);
+        };
+        let text = std::fs::read_to_string(path).map_err(|_| {
+            let reason = "must be the path of a file that can be read";
+            InvalidConfig::new("stack.catalogue_file", path.display(), reason)
+        })?;
+        let extended = catalogue.clone().extend_toml(&text);
+        extended
+            .map(Some)
+            .map_err(|error| error.within("stack.catalogue_file"))
+    }
+
     /// Applies the settings of the balancer.
     fn balance(&self, balance: EndpointBalanceBuilder) -> EndpointBalanceBuilder {
         let balance = match self.scored {

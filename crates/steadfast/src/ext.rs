@@ -118,7 +118,7 @@ pub trait RequestExt: Sized + sealed::Sealed {
     #[must_use]
     fn routing(self, options: RoutingOptions) -> Self;
 
-    /// Sets the limits of each of its attempts, except for the time to connect.
+    /// Sets its [limits](Timeouts::of) in place of the ones of the stack.
     #[must_use]
     fn timeouts(self, timeouts: Timeouts) -> Self;
 

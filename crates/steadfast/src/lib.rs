@@ -93,7 +93,7 @@
 //! | `config`, `schema` | the module `config`: a stack from a configuration file; its JSON schema |
 //! | `decode` | gzip, deflate, brotli and zstd: compressed answers and request bodies are inspected, too |
 //! | `discover`, `health` | endpoints from a stream or a DNS name; health checks |
-//! | `hedge` | `AiStackBuilder::hedge`: a second attempt for slow requests |
+//! | `hedge`, `models` | `AiStackBuilder::{hedge, catalogue, route}`: second attempts; checked and routed models |
 //! | `hyper-errors` | verdicts on errors of hyper, hyper-util, h2 and of clients on top, such as reqwest |
 //! | `serde` | serde for [`Timeouts`], [`Snapshot`] and [`EndpointStatus`] |
 //! | `async-openai`, `reqwest`, `reqwest-middleware` | the modules `async_openai` and `reqwest`: adapters |
@@ -136,6 +136,11 @@ mod prepare;
 pub mod presets;
 mod provider;
 mod respond;
+#[cfg(feature = "models")]
+mod routing;
+#[cfg(not(feature = "models"))]
+#[path = "no_routing.rs"]
+mod routing;
 mod scan;
 mod stack;
 mod state_id;
@@ -180,6 +185,8 @@ pub use steadfast_core::{
 #[cfg(feature = "hedge")]
 pub use steadfast_hedge::HedgeLayer;
 pub use steadfast_metrics::{MetricsLayer, Snapshot};
+#[cfg(feature = "models")]
+pub use steadfast_models as models;
 #[cfg(feature = "reqwest")]
 pub use steadfast_reqwest as reqwest;
 pub use steadfast_retry::{Backoff, RetryOn429Layer, RetryOverride};

@@ -27,7 +27,7 @@ pub(crate) fn limit_key(method: &Method, path: &str, model: Option<LimitKey>) ->
 }
 
 /// Returns the model that a path names, as in `/models/gemini-2.5-pro:generateContent`.
-fn model_in_path(path: &str) -> Option<&str> {
+pub(crate) fn model_in_path(path: &str) -> Option<&str> {
     let mut segments = path.split('/');
     while let Some(segment) = segments.next() {
         match segment {

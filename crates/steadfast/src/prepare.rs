@@ -30,12 +30,14 @@ use tower_service::Service;
 
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
+use crate::dialect::below;
 use crate::edge::Creates;
 use crate::encoding::Encoding;
 use crate::homes::Homes;
 use crate::keep_alive::Waiting;
 use crate::limit_key::limit_key;
-use crate::operation::{BodyHints, Known, Operation, Streaming};
+use crate::operation::{API_ROOT, BodyHints, Known, Operation, Streaming};
+use crate::routing::{Facts, Routing, Target};
 use crate::timeouts::Timeouts;
 
 /// The size of the largest body that is read on the thread of the request. It takes some 60 µs, and
@@ -48,7 +50,9 @@ const CALLER_TIMEOUT: &str = "x-stainless-read-timeout";
 /// Reads a request once, and inserts extensions for the layers below.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepare<S> {
+    /// The retry layer and all below.
     pub(crate) inner: S,
+    /// The settings, which all clones share.
     pub(crate) rules: Arc<Rules>,
 }
 
@@ -58,6 +62,8 @@ pub(crate) struct Rules {
     pub(crate) home: Option<EndpointName>,
     /// The endpoints of stored objects.
     pub(crate) homes: Arc<Homes>,
+    /// The catalogue and the routes.
+    pub(crate) routing: Routing,
     /// The endpoints and the request root.
     pub(crate) endpoints: PoolHandle,
     /// The time of a request without a deadline of its own.
@@ -73,33 +79,42 @@ pin_project! {
     #[project = PrepareProj]
     pub(crate) enum PrepareFuture<F: Future> {
         Calling { #[pin] future: F },
+        // The request was rejected and not sent.
+        Rejected { outcome: Option<F::Output> },
         // The body of the request is pending or large.
         Reading { reading: Pin<Box<dyn Future<Output = F::Output> + Send>> },
     }
 }
 
 impl Rules {
+    /// Decides about a request, and leaves the results in its extensions.
     fn prepare(
         &self,
         mut head: Parts,
         body: RequestBody,
-        hints: &BodyHints,
-    ) -> Request<RequestBody> {
+        (hints, facts): (BodyHints, Facts),
+    ) -> Result<Request<RequestBody>, BoxError> {
         // The caller's own extensions take precedence.
         let extensions = &mut head.extensions;
         let path = self.endpoints.strip_request_root(head.uri.path());
         let post = head.method == Method::POST;
-        let operation = Operation::of(&head.method, path, hints);
+        let operation = Operation::of(&head.method, path, &hints);
         if operation != Operation::Other && post {
             extensions.insert(Known);
         }
         let caller = || credential_hash(&head.headers, &head.uri);
-        if post && operation.creates(path, hints) {
+        if post && operation.creates(path, &hints) {
             extensions.insert(Creates {
                 homes: self.homes.clone(),
                 caller: caller(),
             });
         }
+        let target = Target {
+            method: &head.method,
+            operation,
+            path: below(path, API_ROOT).unwrap_or(path),
+        };
+        self.routing.plan(target, facts, extensions)?;
         match operation {
             Operation::Stateless => {
                 let given = RetryOverride::of(extensions);
@@ -108,7 +123,7 @@ impl Rules {
             Operation::Stateful => {
                 let wishes = RoutingOptions::of(extensions).cloned().unwrap_or_default();
                 if !wishes.is_restricted() {
-                    let home = self.home_of(caller(), path, hints).or_else(|| self.home());
+                    let home = self.home_of(caller(), path, &hints).or_else(|| self.home());
                     if let Some(home) = home {
                         extensions.insert(wishes.only(home));
                     }
@@ -134,7 +149,7 @@ impl Rules {
         // An encoded error or event could not be read here.
         let identity = HeaderValue::from_static("identity");
         head.headers.insert(ACCEPT_ENCODING, identity);
-        Request::from_parts(head, body)
+        Ok(Request::from_parts(head, body))
     }
 
     /// Returns the time of a request without a deadline of its own.
@@ -187,30 +202,36 @@ impl Rules {
     }
 }
 
-/// Reads the hints of a body that is in memory. Any other body has none.
-fn body_hints(data: Option<&Bytes>) -> BodyHints {
-    data.map(|data| BodyHints::of(data)).unwrap_or_default()
+/// Reads the fields of a body, and its model if there are routes.
+fn read(rules: &Rules, boundary: Option<&str>, data: Option<&Bytes>) -> (BodyHints, Facts) {
+    let hints = data.map(|data| BodyHints::of(data)).unwrap_or_default();
+    (hints, Facts::of(&rules.routing, boundary, data))
 }
 
 /// Reads the hints of a body. A large body is read on a thread for blocking work: on a thread of
 /// the runtime, it would hold up the other requests of that thread.
 ///
 /// If the future is dropped, the reading ends in the background, and holds the body until then.
-async fn body_hints_apart(encoding: Option<Encoding>, data: Option<Bytes>) -> BodyHints {
+async fn read_apart(
+    rules: Arc<Rules>,
+    (boundary, encoding): (Option<String>, Option<Encoding>),
+    data: Option<Bytes>,
+) -> (BodyHints, Facts) {
     let Some(data) = data else {
-        return BodyHints::default();
+        return Default::default();
     };
     if let Some(encoding) = encoding {
         return match encoding.decode_apart(data).await {
-            (text, Ok(())) => BodyHints::of(&text),
+            // The model of an encoded body stays as it is.
+            (text, Ok(())) => (BodyHints::of(&text), Facts::default()),
             // Without its text there are no hints.
-            _ => BodyHints::default(),
+            _ => Default::default(),
         };
     }
     if data.len() <= MAX_INLINE || Handle::try_current().is_err() {
-        return BodyHints::of(&data);
+        return read(&rules, boundary.as_deref(), Some(&data));
     }
-    let reading = spawn_blocking(move || BodyHints::of(&data));
+    let reading = spawn_blocking(move || read(&rules, boundary.as_deref(), Some(&data)));
     // A runtime that shuts down reads no body, and sends no request.
     reading.await.unwrap_or_default()
 }
@@ -263,11 +284,16 @@ where
         // A short body may have a long text.
         let encoding = Encoding::of(&head.headers);
         let is_short = |data: &Bytes| data.len() <= MAX_INLINE && encoding.is_none();
+        let boundary = Facts::boundary(&self.rules.routing, &head.headers);
         if is_known && data.is_none_or(is_short) {
-            let hints = body_hints(data);
-            let request = self.rules.prepare(head, body, &hints);
-            return PrepareFuture::Calling {
-                future: self.inner.call(request),
+            let read = read(&self.rules, boundary.as_deref(), data);
+            return match self.rules.prepare(head, body, read) {
+                Ok(request) => PrepareFuture::Calling {
+                    future: self.inner.call(request),
+                },
+                Err(error) => PrepareFuture::Rejected {
+                    outcome: Some(Err(error)),
+                },
             };
         }
         // A pending body may take long, so the readiness of this handle is not held for it.
@@ -286,8 +312,8 @@ where
                     None => body.await,
                 };
                 let data = body.data().cloned().or(large);
-                let hints = body_hints_apart(encoding, data).await;
-                inner.oneshot(rules.prepare(head, body, &hints)).await
+                let read = read_apart(rules.clone(), (boundary, encoding), data).await;
+                inner.oneshot(rules.prepare(head, body, read)?).await
             }),
         }
     }
@@ -299,6 +325,9 @@ impl<F: Future> Future for PrepareFuture<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project() {
             PrepareProj::Calling { future } => future.poll(cx),
+            PrepareProj::Rejected { outcome } => {
+                Poll::Ready(outcome.take().expect("polled after it was ready"))
+            }
             PrepareProj::Reading { reading } => reading.as_mut().poll(cx),
         }
     }

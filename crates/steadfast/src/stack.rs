@@ -23,14 +23,18 @@ pub(crate) type Inner = BoxCloneSyncService<Request<AnyBody>, Response<ResponseB
 /// an example and for the path of a request.
 #[derive(Clone)]
 pub struct AiStack {
+    /// The layers and the client.
     inner: Inner,
+    /// The layer of requests, for its numbers.
     metrics: MetricsLayer,
+    /// The endpoints of the balancer.
     endpoints: PoolHandle,
 }
 
 // ===== impl AiStack =====
 
 impl AiStack {
+    /// Creates a stack of assembled layers.
     pub(crate) fn new(inner: Inner, metrics: MetricsLayer, endpoints: PoolHandle) -> Self {
         Self {
             inner,

@@ -102,6 +102,7 @@ impl Timeouts {
     /// The limits for long prompts: the request ends after 60 s.
     pub const LONG: Self = Self::profile(15, 60);
 
+    /// Creates a profile: the time to connect and the time of a request, in seconds.
     const fn profile(connect: u64, deadline: u64) -> Self {
         Self {
             connect: Duration::from_secs(connect),
@@ -111,12 +112,13 @@ impl Timeouts {
     }
 
     /// Returns the limits in the extensions of a request. They replace the ones of the stack,
-    /// except for `connect`.
+    /// except for `connect` and `rescue_after`. Without a `deadline`, the one of the stack stays.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
 
+    /// Checks that no limit is zero.
     pub(crate) fn validate(&self) -> Result<(), InvalidConfig> {
         for (field, value) in [
             ("timeouts.connect", self.connect),

@@ -18,7 +18,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::layer::Observers;
-use steadfast_core::{EndpointName, InvalidConfig};
+use steadfast_core::{EndpointName, InvalidConfig, LimitKey};
 
 use crate::endpoint::cache_padded::apart;
 use crate::endpoint::credential::Credential;
@@ -72,6 +72,8 @@ pub struct Endpoint {
     pub(crate) limits: Limits,
     /// Whether it has a learned send rate.
     pub(crate) learned_rate: bool,
+    /// The limit keys with another name at this endpoint.
+    pub(crate) key_aliases: Vec<(LimitKey, LimitKey)>,
     /// The rules of the user about its replies.
     pub(crate) rules: Vec<Rule>,
     /// The settings of its breaker.
@@ -129,6 +131,7 @@ impl Endpoint {
             dangerous_methods: false,
             limits: Limits::PerKey,
             learned_rate: true,
+            key_aliases: Vec::new(),
             rules: Vec::new(),
             breaker: Self::default_breaker(),
         })
@@ -311,6 +314,15 @@ impl Endpoint {
         self
     }
 
+    /// Gives requests with the limit key `key` the limits of the key `here` at this endpoint.
+    ///
+    /// For a model with several names: its requests share one state. Of several calls with one
+    /// `key`, the first one counts.
+    pub fn limit_key_alias(mut self, key: LimitKey, here: LimitKey) -> Self {
+        self.key_aliases.push((key, here));
+        self
+    }
+
     /// Adds a rule about its replies. The first rule that matches applies, before the tables of the
     /// dialects. See [`Rule`].
     pub fn rule(mut self, rule: Rule) -> Self {
@@ -367,6 +379,7 @@ impl Endpoint {
             && self.dangerous_methods == other.dangerous_methods
             && self.limits == other.limits
             && self.learned_rate == other.learned_rate
+            && self.key_aliases == other.key_aliases
             && self.rules == other.rules
     }
 

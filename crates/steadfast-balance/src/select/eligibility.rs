@@ -145,6 +145,21 @@ impl Eligibility<'_> {
         }
     }
 
+    /// Returns whether no endpoint of a lower [rank](RoutingOptions::rank) can take the request.
+    pub(crate) fn is_lowest_rank(
+        &self,
+        endpoint: &EndpointState,
+        can_take: impl Fn(&EndpointState) -> bool,
+    ) -> bool {
+        let Some(options) = self.options.filter(|options| options.has_ranks()) else {
+            return true;
+        };
+        let rank = options.rank_of(&endpoint.config.name);
+        let mut active = self.snapshot.active().iter().map(|entry| &*entry.state);
+        rank == 0
+            || !active.any(|other| options.rank_of(&other.config.name) < rank && can_take(other))
+    }
+
     /// Returns whether every endpoint may take the request.
     pub(crate) fn is_unrestricted(&self) -> bool {
         let is_new = self.tried.is_empty() && self.excluded.is_empty() && self.lost.is_empty();

@@ -2,7 +2,7 @@
 
 use http::{Extensions, Uri};
 use steadfast_core::layer::{AttemptGroup, Next, RecordAttempts};
-use steadfast_core::{Deadline, LimitKey, RoutingOptions, Trail};
+use steadfast_core::{Deadline, EndpointName, LimitKey, RoutingOptions, Trail};
 
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
@@ -67,6 +67,13 @@ impl RequestContext {
     /// Returns a number that no other present request has, if a layer above retries this one.
     pub(crate) fn identity(&self) -> Option<usize> {
         self.trail.as_ref().map(Trail::identity)
+    }
+
+    /// Returns the rank of an endpoint for this request. The root cause of a failure comes from the
+    /// endpoints that the request prefers.
+    pub(crate) fn rank_of(&self, name: &EndpointName) -> u16 {
+        let rank = self.options.as_ref().map_or(0, |own| own.rank_of(name));
+        u16::try_from(rank).unwrap_or(u16::MAX)
     }
 
     /// Returns the estimated tokens of the request.

@@ -147,8 +147,11 @@ impl PoolContext {
             }
         }
         let found = self.search(eligibility, exclusions.skip, now, |tier, stage| {
-            self.pick(snapshot, tier, &request, |endpoint| {
+            let is_now = |endpoint: &EndpointState| {
                 !exclusions.has(endpoint) && eligibility.is_now(stage, endpoint, now)
+            };
+            self.pick(snapshot, tier, &request, |endpoint| {
+                is_now(endpoint) && eligibility.is_lowest_rank(endpoint, is_now)
             })
         });
         match found {

@@ -159,8 +159,8 @@ impl Reservation {
             permit,
             tickets,
         });
-        self.tier = entry.tier;
         let name = &entry.state.config.name;
+        self.tier = entry.tier.saturating_add(context.rank_of(name));
         self.slot = context.group.as_ref().map(|group| group.enter(name, now));
     }
 

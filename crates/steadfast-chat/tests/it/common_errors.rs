@@ -77,7 +77,9 @@ async fn endless_429_ends_after_bounded_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_profile_ends_silent_attempts_at_its_time() {
+async fn each_profile_ends_silent_calls_at_its_time() {
+    let expected = "504 timeout: no endpoint served the request in 2 attempts: `primary`: timeout; \
+        `backup1`: timeout; ";
     for (timeouts, seconds) in [
         (Timeouts::SHORT, 10),
         (Timeouts::MEDIUM, 30),
@@ -87,20 +89,15 @@ async fn each_profile_ends_silent_attempts_at_its_time() {
             pending::<()>().await;
             Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::default()))
         });
+        let started = Instant::now();
         // The profile of the call replaces the one of the stack.
         let error = of_three_endpoints(silent, timeouts).await;
+        assert_eq!(started.elapsed().as_secs(), seconds, "{error}");
         assert_eq!(error.status(), StatusCode::GATEWAY_TIMEOUT, "{error}");
-        let attempts = error.trail().attempts();
-        assert_eq!(attempts[0].elapsed.as_secs(), seconds, "{error}");
         let shown = error.to_string();
-        let expected = format!(
-            "504 timeout: no endpoint served the request in {} attempts",
-            attempts.len()
-        );
-        assert!(shown.starts_with(&expected), "{shown}");
-        assert!(shown.contains("`primary`"), "{shown}");
+        assert!(shown.starts_with(expected), "{shown}");
     }
-    assert_documented("504 timeout: no endpoint served the request in");
+    assert_documented(expected);
 }
 
 async fn of_three_endpoints<C, B>(service: C, timeouts: Timeouts) -> ApiError

@@ -82,3 +82,32 @@ pub(super) struct TimeoutTable {
     /// Until the end of a request, with all its attempts.
     deadline: Option<Duration>,
 }
+
+/// A route from a model to endpoints.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Route {
+    /// The name, which may have `*` at its end.
+    model: String,
+    /// Other names.
+    aliases: Option<Vec<String>>,
+    /// The endpoints.
+    target: Vec<Target>,
+}
+
+/// An endpoint of a route.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Target {
+    /// The name of the endpoint.
+    endpoint: String,
+    /// The model there.
+    model: String,
+    /// The tier within the route. Defaults to 0.
+    tier: Option<u16>,
+    /// Whether the answers are of lesser quality. Defaults to another model than the one of the first
+    /// target.
+    degraded: Option<bool>,
+    /// Whether the model is a deployment of Azure. Defaults to `false`.
+    deployment: Option<bool>,
+}

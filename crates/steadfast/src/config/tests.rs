@@ -488,3 +488,28 @@ fn provider_makes_endpoints_with_its_uris_and_headers() {
         assert!(shown.contains(text), "{text} is missing in {shown}");
     }
 }
+
+#[test]
+fn routes_and_catalogue_are_read() {
+    let config = |stack: &str| -> Config {
+        let endpoint = "[[endpoint]]\nname = \"a\"\nurl = \"http://127.0.0.1:1/v1\"\n";
+        toml::from_str(&format!("[stack]\n{stack}\n{endpoint}")).expect("a valid file")
+    };
+    let route = "[[stack.route]]\nmodel = \"fast\"\naliases = [\"quick\"]\n\
+        [[stack.route.target]]\nendpoint = \"a\"\nmodel = \"gpt-4o\"\ntier = 1\n";
+    let Config { stack, endpoint } = config(&format!("catalogue = true\n{route}"));
+    assert_eq!(
+        stack.route[0].names().collect::<Vec<_>>(),
+        ["fast", "quick"]
+    );
+    assert!(stack.builder(&endpoint).expect("valid").build().is_ok());
+
+    let Config { stack, endpoint } = config(&route.replace("\"a\"", "\"b\""));
+    let builder = stack.builder(&endpoint).expect("valid so far");
+    let error = builder.build().expect_err("unknown");
+    assert_eq!(error.field(), "route[0].target.endpoint");
+
+    let Config { stack, endpoint } = config("catalogue = true\ncatalogue_file = \"/none\"");
+    let error = stack.builder(&endpoint).expect_err("no file");
+    assert_eq!(error.field(), "stack.catalogue_file");
+}

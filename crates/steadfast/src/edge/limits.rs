@@ -35,7 +35,9 @@ pub(crate) struct Limits {
 /// An instant, and the error of a part that is late.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
+    /// The instant.
     pub(crate) at: Instant,
+    /// The error after the instant.
     late: AttemptTimeout,
 }
 

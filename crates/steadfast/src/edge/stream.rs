@@ -12,10 +12,13 @@ use crate::edge::sse::{Events, SseEvent};
 /// A stream of events, and the state that its events have led to.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
+    /// The reader of events.
     events: Events,
+    /// The facts that the events have shown.
     state: StreamState,
 }
 
+/// The facts that the events of a stream have shown.
 #[derive(Debug, Default)]
 struct StreamState {
     /// The request and the rules. Its text is dropped once a visible token has come.
@@ -23,6 +26,7 @@ struct StreamState {
     /// Whether the dialects have all events of such an answer. Otherwise an unknown event is not held
     /// back.
     known: bool,
+    /// The number of events so far.
     events: usize,
     /// The visible events so far, each with about one token.
     tokens: u64,
@@ -32,6 +36,7 @@ struct StreamState {
     unsure: bool,
     /// The stream had an event other than a ping since the last `take_moved`.
     moved: bool,
+    /// The stream had a visible token.
     visible: bool,
     /// The answer has ended.
     finished: bool,
@@ -40,6 +45,7 @@ struct StreamState {
     /// The choices that have begun, and the choices that have ended, with a bit for each.
     begun: u64,
     ended: u64,
+    /// The verdict on an event that reports a failure.
     failed: Option<Verdict>,
 }
 

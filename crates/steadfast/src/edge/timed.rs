@@ -18,11 +18,15 @@ use crate::edge::transport::classified_body;
 /// The body of a client's response, with a limit for each read. It must not be polled after its
 /// end or an error.
 pub(crate) struct TimedBody<B> {
+    /// The body of the client.
     inner: B,
+    /// The limit of the next read.
     clock: Clock,
+    /// Runs while a read is pending. Kept for the next read.
     timer: Option<Pin<Box<Sleep>>>,
     /// The limit of the pending read, and its start.
     pending: Option<(Limit, Instant)>,
+    /// The bound of pings, for a stream.
     alive: Option<Alive>,
     /// The time of the last frame, for a clock that runs for all frames together.
     last: Option<Instant>,
@@ -34,7 +38,9 @@ const ABSENCE: Duration = Duration::from_secs(1);
 
 /// The bound for a stream that sends nothing but pings.
 struct Alive {
+    /// The longest time.
     bound: Duration,
+    /// The time that is left.
     left: Duration,
 }
 
@@ -49,6 +55,7 @@ pub(crate) enum Clock {
 }
 
 impl<B> TimedBody<B> {
+    /// Wraps a body.
     pub(crate) fn new(inner: B, clock: Clock) -> Self {
         Self {
             inner,
@@ -111,6 +118,7 @@ impl<B> TimedBody<B> {
         (limit.at <= now).then_some(limit)
     }
 
+    /// Starts the limit of a read that is pending now.
     fn start_timer(&mut self, now: Instant) -> Limit {
         let limit = match (self.clock, &self.alive) {
             (Clock::Until(limit), _) => limit,

@@ -12,5 +12,7 @@ mod endpoints;
 mod extensions;
 mod limit_keys;
 mod request_root;
+#[cfg(feature = "models")]
+mod routes;
 mod rules;
 mod support;

@@ -76,6 +76,7 @@ impl EndpointLimits {
                 keyed: None,
             });
         };
+        let key = self.aliases.key(key);
         let state = self.keyed.enter((id, key), self.age(now), now);
         let keyed = admit_by_key(state, admit_at);
         if keyed.is_none() {

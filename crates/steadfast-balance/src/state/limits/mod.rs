@@ -1,5 +1,6 @@
 //! The limits of an endpoint: the ones that all requests share, and the ones of each limit key.
 
+pub(crate) mod alias;
 pub(crate) mod attempt;
 pub(crate) mod demand;
 pub(crate) mod keyed;
@@ -14,6 +15,7 @@ use steadfast_core::LimitKey;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
+use self::alias::KeyAliases;
 use self::demand::{Demand, LimitId, WIDE, bit};
 use self::keyed::{KeyedState, KeyedStates};
 use self::limit_state::LimitState;
@@ -40,6 +42,8 @@ pub(crate) struct EndpointLimits {
     keyed: KeyedStates,
     /// Whether keys have limits of their own.
     per_key: bool,
+    /// The keys with another name at this endpoint.
+    aliases: KeyAliases,
     /// Whether credentials of callers have limits of their own.
     per_credential: bool,
     /// The start of the pool.
@@ -54,6 +58,7 @@ impl EndpointLimits {
             wide: LimitState::new(learns),
             keyed: KeyedStates::new(learns),
             per_key: endpoint.limits == Limits::PerKey,
+            aliases: KeyAliases::new(&endpoint.key_aliases),
             per_credential: endpoint.passes_credentials(),
             start,
         }
@@ -77,7 +82,8 @@ impl EndpointLimits {
     /// Returns whether a known limit may apply. A healthy endpoint costs one load.
     #[inline]
     pub(crate) fn may_limit(&self, demand: &Demand) -> bool {
-        self.word.load(Ordering::Acquire) & demand.mask() != 0
+        self.aliases
+            .may_concern(self.word.load(Ordering::Acquire), demand.mask())
     }
 
     /// Returns the earliest instant of the next admission, which may be `now`.
@@ -185,8 +191,7 @@ impl EndpointLimits {
         self.keyed.all()
     }
 
-    /// Begins a cooldown by order, or replaces the present one. Zero ends it. Returns the key that
-    /// is concerned and the length.
+    /// Begins or replaces a cooldown by order, and zero ends it. Returns its key and its length.
     ///
     /// A key that shares the limits of all requests stands for all requests.
     pub(crate) fn order(
@@ -196,6 +201,7 @@ impl EndpointLimits {
         now: Instant,
     ) -> (Option<LimitKey>, Duration) {
         let demand = Demand::new(key, None);
+        let key = self.aliases.key(key);
         let Some(id) = self.id(&demand) else {
             let wait = self.wide.order(wait, now);
             self.refresh();
@@ -283,11 +289,8 @@ impl EndpointLimits {
     /// Returns the identity of a request at this endpoint, if it has limits of its own.
     #[inline]
     fn id(&self, demand: &Demand) -> Option<LimitId> {
-        if self.per_key {
-            demand.id(self.per_credential)
-        } else {
-            None
-        }
+        let id = self.per_key.then(|| demand.id(self.per_credential));
+        self.aliases.id(id.flatten())
     }
 
     /// Returns the age of the pool.

@@ -1,0 +1,109 @@
+//! Models of requests: the catalogue, and the routes to endpoints.
+//!
+//! A request is read once, its model is looked up, and the result stays in its extensions. The
+//! layer next to the client of each endpoint writes the name of the model there.
+
+mod facts;
+mod form;
+mod json;
+mod layer;
+mod list;
+mod pieces;
+mod plan;
+mod rejection;
+
+use std::sync::Arc;
+
+use steadfast_balance::{Endpoint, PoolHandle};
+use steadfast_core::{InvalidConfig, LimitKey, RoutingOptions};
+use steadfast_models::{Catalogue, Route};
+use tower::util::{BoxCloneSyncService, ServiceExt};
+
+use crate::stack::Inner;
+
+pub(crate) use self::facts::Facts;
+pub(crate) use self::layer::RouteLayer;
+pub(crate) use self::plan::Target;
+
+/// The catalogue and the routes of a stack.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Routing {
+    /// The catalogue. `None` disables the checks.
+    pub(crate) catalogue: Option<Arc<Catalogue>>,
+    /// The routes, in the order in which they were added.
+    pub(crate) routes: Vec<Route>,
+    /// The routing options of each route, shared by its requests.
+    options: Vec<RoutingOptions>,
+}
+
+impl Routing {
+    /// Returns whether requests have to be read for their models.
+    pub(crate) fn is_active(&self) -> bool {
+        self.catalogue.is_some() || !self.routes.is_empty()
+    }
+
+    /// Checks the routes against the endpoints.
+    pub(crate) fn build(mut self, endpoints: &PoolHandle) -> Result<Self, InvalidConfig> {
+        for (n, route) in self.routes.iter().enumerate() {
+            let within = |error: InvalidConfig| error.within(&format!("route[{n}]"));
+            route.validate().map_err(within)?;
+            let mut targets = route.targets().iter();
+            if let Some(unknown) = targets.find(|target| !endpoints.contains(target.endpoint())) {
+                let reason = "must be the name of an endpoint";
+                let error = InvalidConfig::new("target.endpoint", unknown.endpoint(), reason);
+                return Err(within(error));
+            }
+        }
+        self.options = self
+            .routes
+            .iter()
+            .map(|route| options_of(route, |_| true))
+            .collect();
+        Ok(self)
+    }
+
+    /// Lets all names of a model share its limits at an endpoint.
+    pub(crate) fn add_aliases(&self, endpoint: Endpoint) -> Endpoint {
+        let name = endpoint.name().clone();
+        let exact = self
+            .routes
+            .iter()
+            .filter(|route| !route.name().ends_with('*'));
+        exact.fold(endpoint, |endpoint, route| {
+            let mut targets = route.targets().iter();
+            let here = targets.find(|target| target.endpoint() == name.as_ref());
+            match here.map(|target| target.model("")) {
+                Some(model) if model != route.name() => {
+                    endpoint.limit_key_alias(LimitKey::new(route.name()), LimitKey::new(&model))
+                }
+                _ => endpoint,
+            }
+        })
+    }
+
+    /// Wraps the assembled stack: rejected requests become responses, and models are listed.
+    pub(crate) fn wrap(self, inner: Inner, endpoints: PoolHandle) -> Inner {
+        if !self.is_active() {
+            return inner;
+        }
+        let inner = inner.map_result(rejection::into_response);
+        if self.routes.is_empty() {
+            return BoxCloneSyncService::new(inner);
+        }
+        let inner = BoxCloneSyncService::new(inner);
+        BoxCloneSyncService::new(list::ModelList::new(inner, &self.routes, endpoints))
+    }
+}
+
+/// Returns the routing options of the targets for which `fits` holds.
+fn options_of(route: &Route, fits: impl Fn(&steadfast_models::Target) -> bool) -> RoutingOptions {
+    let targets = route.targets().iter().filter(|target| fits(target));
+    targets.fold(RoutingOptions::new(), |options, target| {
+        let rank = route.rank(target);
+        let options = options.only(target.endpoint());
+        match rank {
+            0 => options,
+            _ => options.rank(target.endpoint(), rank),
+        }
+    })
+}
