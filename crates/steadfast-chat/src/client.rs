@@ -3,7 +3,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use steadfast::{AiStack, BoxError, Class, ResponseBody, presets};
+use steadfast::{AiStack, BoxError, Class, Provider, ResponseBody};
 
 use crate::call::ChatCall;
 use crate::error::ApiError;
@@ -39,7 +39,7 @@ impl ChatClient {
     /// Returns an error if the key does not begin with `sk-` or has fewer than 20 characters. White
     /// space around it is removed. The error does not show the key.
     pub fn holysheep(key: &str) -> Result<Self, BoxError> {
-        let endpoints = presets::holysheep(key)?;
+        let endpoints = Provider::HolySheep.endpoints([key])?;
         let ai = AiStack::builder().endpoints(endpoints).build()?;
         Ok(Self::new(ai))
     }

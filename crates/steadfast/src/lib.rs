@@ -132,8 +132,6 @@ mod limit_key;
 mod model_field;
 mod operation;
 mod prepare;
-#[doc(hidden)]
-pub mod presets;
 mod provider;
 mod respond;
 #[cfg(feature = "models")]
@@ -178,9 +176,9 @@ pub use steadfast_balance::{
 };
 pub use steadfast_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitOpen};
 pub use steadfast_core::{
-    BoxError, Class, Classify, ClassifyLayer, Deadline, EndpointName, Event, Exhausted,
-    InvalidConfig, Observer, RetryBudget, RoutingOptions, Trail, Verdict, classify_fn, find_error,
-    observer_fn,
+    BoxError, Class, Classify, ClassifyLayer, Deadline, DefaultClassifier, EndpointName, Event,
+    Exhausted, InvalidConfig, Observer, RetryBudget, RoutingOptions, Trail, Verdict, classify_fn,
+    find_error, observer_fn,
 };
 #[cfg(feature = "hedge")]
 pub use steadfast_hedge::HedgeLayer;
