@@ -175,7 +175,6 @@ mod guides {
     guide!(metrics, "../../docs/metrics.md");
     guide!(migrating, "../../docs/migrating.md");
     guide!(order, "../../docs/order.md");
-    guide!(providers, "../../docs/providers.md");
     guide!(recipes, "../../docs/recipes.md");
     guide!(security, "../../docs/security.md");
     guide!(streams, "../../docs/streams.md");

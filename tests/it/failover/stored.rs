@@ -89,6 +89,7 @@ async fn media_and_forms_are_repeated_like_chat_completions() {
         ] {
             let [primary, backup] = upstreams(["primary", "backup"]).await;
             fail(&primary, how);
+            backup.set(Reply::ok().body("{}"));
             let ai = stack([&primary, &backup])
                 .timeouts(timeouts())
                 .build()

@@ -103,8 +103,14 @@ fn draft(reply: &Reply, received: &Received, number: u64, name: &str) -> Draft {
             let path = received.path();
             let Some(shape) = Shape::of(reply.dialect, &received.method, path) else {
                 let body = unknown_path(&received.method, path);
+                // A reply with a body of its own is the answer on any path.
+                let is_known = reply.body.is_some();
                 return Draft {
-                    status: StatusCode::NOT_FOUND,
+                    status: if is_known {
+                        StatusCode::OK
+                    } else {
+                        StatusCode::NOT_FOUND
+                    },
                     headers,
                     content: Content::Json(body),
                 };
