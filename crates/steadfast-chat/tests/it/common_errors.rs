@@ -35,7 +35,7 @@ fn key_with_spaces_is_trimmed_and_wrong_keys_have_distinct_messages() {
         (" ", "the API key is empty"),
         (
             "sk-0123456789 abcdef01",
-            "the API key has a character that is no visible ASCII character",
+            "the API key contains a space",
         ),
     ] {
         let error = ChatClient::holysheep(key).expect_err(expected).to_string();

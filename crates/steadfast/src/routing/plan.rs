@@ -12,7 +12,7 @@ use http::{Extensions, Method};
 use steadfast_core::{BoxError, LimitKey, RoutingOptions};
 use steadfast_models::{ModelRejected, Route, RouteMatch};
 
-use crate::dialect::below;
+use crate::dialect::{answer_shape, below};
 use crate::limit_key::model_in_path;
 use crate::operation::Operation;
 use crate::routing::facts::Facts;
@@ -145,8 +145,8 @@ impl Routing {
         facts: &Facts,
         extensions: &mut Extensions,
     ) -> Result<(), ModelRejected> {
-        // Other operations, such as uploads, may name models that no row describes.
-        if let (Some(catalogue), Operation::Stateless) = (&self.catalogue, target.operation) {
+        // Speech, images and uploads may name models that no row describes.
+        if let (Some(catalogue), Some(_)) = (&self.catalogue, answer_shape(target.path)) {
             catalogue.check(name, &facts.size)?;
             self.estimate(None, facts, extensions);
         }
