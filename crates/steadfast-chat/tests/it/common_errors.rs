@@ -33,10 +33,7 @@ fn key_with_spaces_is_trimmed_and_wrong_keys_have_distinct_messages() {
             "the API key has 8 characters and should have at least 20",
         ),
         (" ", "the API key is empty"),
-        (
-            "sk-0123456789 abcdef01",
-            "the API key contains a space",
-        ),
+        ("sk-0123456789 abcdef01", "the API key contains a space"),
     ] {
         let error = ChatClient::holysheep(key).expect_err(expected).to_string();
         assert_eq!(error, expected);
