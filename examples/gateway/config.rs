@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use steadfast::config::{EndpointConfig, StackConfig};
 use steadfast::crates::balance::{HealthCheck, HealthChecks};
-use steadfast::{AiStack, DefaultClient, InvalidConfig, default_client};
+use steadfast::{AiStack, DefaultClient, InvalidConfig};
 
 use super::limits::Limits;
 use super::screen::Screen;
@@ -100,7 +100,7 @@ impl Config {
         // No web page needs the routes of the operators.
         let admin_screen =
             Screen::new(admin, hosts, None).map_err(|error| ConfigError::invalid(&error))?;
-        let client = default_client(&file.stack.timeouts);
+        let client = DefaultClient::new(&file.stack.timeouts);
         let stack = file.stack.builder(&file.endpoint);
         let stack = stack.and_then(|stack| stack.build_on(client.clone()));
         Ok(Self {

@@ -13,8 +13,8 @@ use stack_tests::{
 };
 use steadfast::crates::balance::HealthCheck;
 use steadfast::{
-    AiStack, Deadline, Endpoint, Exhausted, RequestBody, RetryOn429Layer, Timeouts, Trail,
-    default_client,
+    AiStack, Deadline, DefaultClient, Endpoint, Exhausted, RequestBody, RetryOn429Layer, Timeouts,
+    Trail,
 };
 use steadfast_testkit::{Dialect, Hint, Reply};
 use tokio::task::JoinSet;
@@ -326,7 +326,7 @@ async fn health_check_through_default_client_ends_bench() {
     assert_eq!(ai.send(chat(false)).await.unwrap().status(), 429);
     assert!(!status_of(&ai, "primary").admissible);
 
-    let client = default_client(&Timeouts::DEFAULT);
+    let client = DefaultClient::new(&Timeouts::DEFAULT);
     let checks = HealthCheck::new()
         .interval(SECOND / 50)
         .start(ai.endpoints(), client)

@@ -247,7 +247,7 @@ impl AiStackBuilder {
     #[cfg(feature = "client")]
     pub fn build(self) -> Result<AiStack, InvalidConfig> {
         self.timeouts.validate()?;
-        let client = crate::client::default_client(&self.timeouts);
+        let client = crate::DefaultClient::new(&self.timeouts);
         self.build_on(client)
     }
 

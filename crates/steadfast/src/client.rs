@@ -48,16 +48,18 @@ pub(crate) struct Connector {
     timeout: Duration,
 }
 
-/// Creates a client with the `connect` timeout of `timeouts`.
-#[must_use]
-pub fn default_client(timeouts: &Timeouts) -> DefaultClient {
-    // Named, because rustls panics if a program has two providers and has chosen none.
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the versions of TLS that rustls calls safe")
-        .with_webpki_roots()
-        .with_no_client_auth();
-    client(timeouts, tls)
+impl DefaultClient {
+    /// Creates a client with the `connect` timeout of `timeouts`.
+    #[must_use]
+    pub fn new(timeouts: &Timeouts) -> Self {
+        // Named, because rustls panics if a program has two providers and has chosen none.
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the versions of TLS that rustls calls safe")
+            .with_webpki_roots()
+            .with_no_client_auth();
+        client(timeouts, tls)
+    }
 }
 
 /// Creates a connector with the connect timeout of `timeouts`.
@@ -219,7 +221,7 @@ mod tests {
         let body = Full::new(Bytes::from(vec![0; SIZE]));
         let body = RequestBody::new(AnyBody::new(body), 0);
         let request = Request::post(format!("http://127.0.0.1:{port}/"));
-        let client = default_client(&Timeouts::DEFAULT);
+        let client = DefaultClient::new(&Timeouts::DEFAULT);
         let sending = client.oneshot(request.body(body).expect("a request"));
         let begun = async {
             let (stream, _) = listener.accept().await.expect("a connection");
@@ -244,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn self_signed_certificate_is_rejected() {
         let port = tls_server(&["h2"]).await;
-        let client = default_client(&Timeouts::DEFAULT);
+        let client = DefaultClient::new(&Timeouts::DEFAULT);
         let error = client
             .oneshot(get(port))
             .await
@@ -259,7 +261,7 @@ mod tests {
         let port = listener.local_addr().expect("an address").port();
         let mut timeouts = Timeouts::DEFAULT;
         timeouts.connect = Duration::from_millis(50);
-        let client = default_client(&timeouts);
+        let client = DefaultClient::new(&timeouts);
         let connecting = tokio::time::timeout(Duration::from_secs(2), client.oneshot(get(port)));
         let error = connecting
             .await

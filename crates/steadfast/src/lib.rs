@@ -151,7 +151,7 @@ pub use self::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 pub use self::body::{AnyBody, RequestBody, ResponseBody};
 pub use self::builder::AiStackBuilder;
 #[cfg(feature = "client")]
-pub use self::client::{DefaultClient, default_client};
+pub use self::client::DefaultClient;
 pub use self::edge::StreamBroken;
 pub use self::ext::{RequestExt, ServiceBuilderExt};
 pub use self::provider::Provider;

@@ -47,6 +47,7 @@ impl Service<Request<RequestBody>> for DefaultClient {
         self.0.poll_ready(cx)
     }
 
+    /// Sends the request. A drop of the future ends its connection over HTTP/1.1.
     fn call(&mut self, mut request: Request<RequestBody>) -> Sending {
         let fits = request.body().size_hint().upper();
         let is_large = fits.is_none_or(|size| size > FITS);

@@ -129,6 +129,7 @@ where
         Pin::new(&mut self.ahead).take_last()?.err()
     }
 
+    /// Changes the limits of the part that was not read ahead.
     fn change_rest(&mut self, change: impl FnOnce(&mut TimedBody<B>)) {
         if let Some(rest) = Pin::new(&mut self.ahead).rest_mut() {
             change(rest.get_mut());

@@ -61,6 +61,7 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    /// Sends one attempt, within the limits of the request and of the endpoint.
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let limits = Limits::new(&self.settings.shared.timeouts, request.extensions());
         let pace = Pace::new(request.extensions(), self.settings.clone());

@@ -145,6 +145,7 @@ impl Stream {
 }
 
 impl StreamState {
+    /// Takes an event into account: its kind decides whether the attempt is committed or has failed.
     fn learn(&mut self, event: SseEvent<'_>) {
         // Some relays end a stream in order after its error. The error still counts.
         if self.failed.is_some() {

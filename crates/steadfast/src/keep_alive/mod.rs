@@ -90,6 +90,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    /// Sends the request. The answer to a buffered stream begins with comments if it is late.
     fn call(&mut self, mut request: Request<AnyBody>) -> Self::Future {
         let own = request.extensions().get().copied();
         if own.unwrap_or(self.streams) != StreamMode::Buffered {

@@ -94,6 +94,9 @@ fn hint_stands(exhausted: &Exhausted) -> bool {
     exhausted.trail().is_empty() && exhausted.retry_in().is_some() && !lasts
 }
 
+/// Writes an error body in OpenAI's format.
+///
+/// Clients of OpenAI read `message`, `type` and `code`.
 fn openai_body(class: Class, message: &str) -> Value {
     let (kind, code) = match class {
         Class::RateLimited => ("rate_limit_error", "rate_limit_exceeded"),
@@ -108,6 +111,9 @@ fn openai_body(class: Class, message: &str) -> Value {
     json!({ "error": { "message": message, "type": kind, "param": null, "code": code } })
 }
 
+/// Writes an error body in Anthropic's format.
+///
+/// Its clients read `error.type` and `error.message`.
 fn anthropic_body(class: Class, message: &str) -> Value {
     let kind = match class {
         Class::RateLimited => "rate_limit_error",

@@ -62,6 +62,7 @@ impl<S: Service<Request<RequestBody>>> Service<Request<RequestBody>> for RouteSe
         self.inner.poll_ready(cx)
     }
 
+    /// Writes the name of the model at this endpoint into the path and the body.
     fn call(&mut self, mut request: Request<RequestBody>) -> S::Future {
         if let Some(Routed(plan)) = request.extensions_mut().remove() {
             let mut targets = plan.route.targets().iter();

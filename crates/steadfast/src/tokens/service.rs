@@ -68,6 +68,7 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    /// Sends the request with the present token, and once more with a new one after a `401`.
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let Some(tokens) = self.tokens.clone() else {
             let future = self.inner.call(request);
