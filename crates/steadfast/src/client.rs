@@ -87,7 +87,7 @@ fn client(timeouts: &Timeouts, tls: ClientConfig) -> DefaultClient {
         .http2_adaptive_window(true)
         .http2_keep_alive_interval(PING_INTERVAL)
         .build(connector(timeouts, tls));
-    DefaultClient::new(client)
+    DefaultClient(client)
 }
 
 impl Service<Uri> for Connector {

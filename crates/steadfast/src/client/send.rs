@@ -8,11 +8,11 @@ use http::{Extensions, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::client::legacy::{Client, Error, ResponseFuture};
+use hyper_util::client::legacy::{Error, ResponseFuture};
 use tower_service::Service;
 
+use super::DefaultClient;
 use super::connection::Abort;
-use super::{Connector, DefaultClient};
 use crate::body::RequestBody;
 
 /// A shorter body fits into the buffer of a socket, so no server keeps it from being sent.
@@ -30,13 +30,6 @@ pub struct Sending {
 
 /// Ends the connection of a request at drop, unless an answer has come.
 struct Unsent(Option<CaptureConnection>);
-
-impl DefaultClient {
-    /// Wraps a pooled client.
-    pub(super) fn new(inner: Client<Connector, RequestBody>) -> Self {
-        Self(inner)
-    }
-}
 
 impl Service<Request<RequestBody>> for DefaultClient {
     type Response = Response<Incoming>;
