@@ -64,7 +64,8 @@ fn storm_with_5_percent_failures_stays_small_and_ends() {
 fn storm_without_budget_does_not_end() {
     let storm = storm("storm");
     let report = run(&storm, "steadfast-no-budget", 1);
-    assert!(report.details.peak_amplification > 3.0, "{report:?}");
+    // One attempt follows a timeout, so the load doubles.
+    assert!(report.details.peak_amplification > 2.0, "{report:?}");
     assert_eq!(report.details.recovered_s, None);
     let with = run(&storm, "steadfast-retry-timeouts", 1);
     let peak = with.details.peak_amplification;
