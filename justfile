@@ -1,10 +1,9 @@
 # The lab is a workspace of its own. It shares the target directory, so that nothing is built twice.
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
 # Features that only add a re-export. They count as one, or the combinations would be too many.
-adapters := "--group-features async-openai,reqwest,reqwest-middleware"
 
 # All checks of CI, in its order
-ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test models quickstart examples schema clients lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
+ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test models quickstart examples schema lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
 
 # The format of the code
 fmt:
@@ -134,7 +133,8 @@ lab-benches:
 
 # Every combination of features of every crate compiles without warnings
 features:
-    RUSTFLAGS="-D warnings" cargo hack check --workspace --feature-powerset --exclude-features schema --no-dev-deps {{adapters}}
+    RUSTFLAGS="-D warnings" cargo hack check -p steadfast --each-feature --exclude-features schema --no-dev-deps
+    RUSTFLAGS="-D warnings" cargo hack check --workspace --exclude steadfast --each-feature --no-dev-deps
     RUSTFLAGS="-D warnings" cargo check -p steadfast --no-default-features --features schema
     RUSTFLAGS="-D warnings" cargo hack check {{lab}} --feature-powerset --no-dev-deps
 
