@@ -1,6 +1,5 @@
 # The lab is a workspace of its own. It shares the target directory, so that nothing is built twice.
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
-# Features that only add a re-export. They count as one, or the combinations would be too many.
 
 # All checks of CI, in its order
 ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test models quickstart examples schema lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
