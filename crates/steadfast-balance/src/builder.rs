@@ -111,8 +111,9 @@ impl<F> EndpointBalanceBuilder<F> {
     /// [`DEFAULT_OVERLOAD_WAIT`](EndpointBalanceLayer::DEFAULT_OVERLOAD_WAIT). The bound is at least
     /// twice the latency of the fastest endpoint, and at most [`max_wait`](Self::max_wait).
     ///
-    /// An overload has begun if each slot of half of the bound comes after more than half of it, or
-    /// if callers cancel while they wait.
+    /// An overload has begun if each slot of a quarter of the bound comes after more than half of
+    /// it, or if callers cancel while they wait. A request with a deadline is evidence only after
+    /// the whole bound.
     ///
     /// Half of it is the longest wait for a limit whose hint leads nowhere: all endpoints are
     /// limited, a hint was followed and refused again, other requests were turned away, and none

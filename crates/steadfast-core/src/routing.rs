@@ -78,7 +78,8 @@ impl RoutingOptions {
         })
     }
 
-    /// Adds the restriction and the ranks of `other`. The other options stay.
+    /// Adds the ranks of `other`, and the endpoints that it is restricted to, as further calls of
+    /// [`only`](Self::only) do. The other options stay.
     #[must_use]
     pub fn and_only(self, other: &Self) -> Self {
         self.with(|options| {

@@ -33,6 +33,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 const CANCELLED_OF: u32 = 10;
 /// The number of ends of waits, or of slots, from which they count.
 const FEWEST: u32 = 3;
+/// The shortest time of late slots that shows an overload, as a part of the bound: one of this
+/// number. A caller with a deadline stays for the whole bound, and any other may leave soon.
+const STAND_PART: u32 = 4;
 
 /// The effect of an overload on the waits of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,10 +124,12 @@ struct Window {
 }
 
 impl Departure {
-    /// Returns the shortest time of late slots that shows an overload. A caller without a deadline
-    /// may leave soon.
+    /// Returns the shortest time of late slots that shows an overload.
     fn shortest_stand(&self) -> Duration {
-        self.bound / if self.has_deadline { 1 } else { 4 }
+        match self.has_deadline {
+            true => self.bound,
+            false => self.bound / STAND_PART,
+        }
     }
 
     /// Returns whether the request had left the queue before.

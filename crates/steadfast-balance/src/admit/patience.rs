@@ -7,10 +7,18 @@ use tokio::time::Instant;
 
 use crate::admit::overload::Pressure;
 
-/// The longest wait that shows no overload, if the caller set a deadline. It is a quarter of the
-/// time and four latencies at most. A deadline may be the default of a stack, and its callers may
-/// be less patient.
+/// The wait of a request with a deadline that shows no overload, in latencies: the queue of a chance
+/// peak. It is the shortest of the three.
+const TOLERATED_LATENCIES: u32 = 4;
+/// The same as a part of the time until the deadline: one of this number. The rest is for the
+/// answer, and for a second attempt.
+const TOLERATED_PART: u32 = 4;
+/// The same as a time. A deadline may be the default of a stack, and its callers may be less
+/// patient.
 const LONGEST_TOLERATED: Duration = Duration::from_secs(5);
+/// The part of the callers' patience that is kept for answers that are slower than usual: one of
+/// this number.
+const RESERVE: u32 = 8;
 
 /// The limits of a wait for a slot.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +52,10 @@ impl Patience {
     ) -> Self {
         let bound = least.max(latency.saturating_mul(2));
         let left = deadline.map(|deadline| deadline.saturating_duration_since(came));
-        let usual = latency.saturating_mul(4).min(LONGEST_TOLERATED);
-        let tolerated = left.map_or(Duration::ZERO, |left| usual.min(left / 4));
+        let usual = latency
+            .saturating_mul(TOLERATED_LATENCIES)
+            .min(LONGEST_TOLERATED);
+        let tolerated = left.map_or(Duration::ZERO, |left| usual.min(left / TOLERATED_PART));
         let longest = pressure.overloaded.then(|| saturating_add(came, bound));
         Self {
             until: longest.map_or(until, |longest| until.min(longest)),
@@ -98,8 +108,7 @@ impl Patience {
             return false;
         }
         let patience = pressure.patience;
-        // An eighth is kept for answers that are slower than usual.
-        let patience = patience.map(|it| (it - it / 8).saturating_sub(self.latency));
+        let patience = patience.map(|it| (it - it / RESERVE).saturating_sub(self.latency));
         patience.is_some_and(|patience| age > patience.max(self.bound))
     }
 }
