@@ -9,6 +9,9 @@ use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::Eligibility;
 use crate::state::limits::demand::Demand;
 
+/// The tiers of each rank that are told apart.
+const TIERS_OF_RANK: u16 = 256;
+
 /// The trail, the deadline and the routing options of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestContext {
@@ -69,11 +72,15 @@ impl RequestContext {
         self.trail.as_ref().map(Trail::identity)
     }
 
-    /// Returns the rank of an endpoint for this request. The root cause of a failure comes from the
-    /// endpoints that the request prefers.
-    pub(crate) fn rank_of(&self, name: &EndpointName) -> u16 {
-        let rank = self.options.as_ref().map_or(0, |own| own.rank_of(name));
-        u16::try_from(rank).unwrap_or(u16::MAX)
+    /// Returns the position of an outcome from an endpoint of `tier`. The root cause of a failure has
+    /// the lowest position. Ranks precede tiers.
+    pub(crate) fn position_of(&self, name: &EndpointName, tier: u16) -> u16 {
+        let ranked = self.options.as_ref().filter(|own| own.has_ranks());
+        ranked.map_or(tier, |own| {
+            let rank = u16::try_from(own.rank_of(name)).unwrap_or(u16::MAX);
+            let tiers = rank.saturating_mul(TIERS_OF_RANK);
+            tiers.saturating_add(tier.min(TIERS_OF_RANK - 1))
+        })
     }
 
     /// Returns the estimated tokens of the request.

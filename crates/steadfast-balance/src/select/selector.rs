@@ -41,6 +41,15 @@ pub(crate) enum Selection {
     NoneAdmissible,
 }
 
+/// The choice of a strategy.
+#[derive(Clone, Copy)]
+struct Picked {
+    /// The index of the endpoint among the active endpoints.
+    at: usize,
+    /// Whether the endpoint is in doubt, as are all others of its tier.
+    in_doubt: bool,
+}
+
 /// Endpoints that cannot take a request now although their own state admits it.
 #[derive(Clone, Copy)]
 pub(crate) struct Exclusions<'a> {
@@ -131,51 +140,44 @@ impl PoolContext {
                 return Selection::Endpoint(at);
             }
         }
-        let is_whole = exclusions.skip.is_empty() && matches!(claims, Claims::None);
+        let selection = match self.choose_at_rate(eligibility, &request, exclusions) {
+            Ok(picked) if !picked.in_doubt => return Selection::Endpoint(picked.at),
+            // A refusal costs less than an attempt without an answer.
+            Ok(picked) => Selection::Endpoint(picked.at),
+            Err(none) => none,
+        };
+        self.choose_early(selection, eligibility, &request, exclusions)
+    }
+
+    /// Selects an endpoint with a send rate that allows the request now.
+    #[inline]
+    fn choose_at_rate(
+        &self,
+        eligibility: &Eligibility<'_>,
+        request: &PickContext<'_>,
+        exclusions: Exclusions<'_>,
+    ) -> Result<Picked, Selection> {
+        let (snapshot, now) = (eligibility.snapshot, request.now);
+        let is_whole = exclusions.skip.is_empty() && matches!(exclusions.claims, Claims::None);
         if is_whole && eligibility.is_unrestricted() {
             // The common case: every endpoint is eligible, none was tried, and the queue is empty.
             let is_free = |endpoint: &EndpointState| endpoint.is_available(eligibility.demand, now);
             let mut tiers = snapshot.tiers();
             let first = tiers.next();
-            let found = first.and_then(|tier| self.pick(snapshot, tier, &request, is_free));
-            if let Some(at) = found {
-                return self.unless_in_doubt(at, eligibility, &request, exclusions);
+            let found = first.and_then(|tier| self.pick(snapshot, tier, request, is_free));
+            if let Some(picked) = found {
+                return Ok(picked);
             }
             if tiers.next().is_none() {
-                let none = Selection::NoneAdmissible;
-                return self.choose_early(none, eligibility, &request, exclusions);
+                return Err(Selection::NoneAdmissible);
             }
         }
-        let found = self.search(eligibility, exclusions.skip, now, |tier, stage| {
+        self.search(eligibility, exclusions.skip, now, |tier, stage| {
             let is_now = |endpoint: &EndpointState| {
                 !exclusions.has(endpoint) && eligibility.is_now(stage, endpoint, now)
             };
-            self.pick(snapshot, tier, &request, |endpoint| {
-                is_now(endpoint) && eligibility.is_lowest_rank(endpoint, is_now)
-            })
-        });
-        match found {
-            Ok(at) => self.unless_in_doubt(at, eligibility, &request, exclusions),
-            Err(none) => self.choose_early(none, eligibility, &request, exclusions),
-        }
-    }
-
-    /// Selects the endpoint at `at`, or an early attempt at another one if this one is in doubt. A
-    /// refusal costs less than an attempt without an answer.
-    #[inline]
-    fn unless_in_doubt(
-        &self,
-        at: usize,
-        eligibility: &Eligibility<'_>,
-        request: &PickContext<'_>,
-        exclusions: Exclusions<'_>,
-    ) -> Selection {
-        let selection = Selection::Endpoint(at);
-        let endpoint = &*eligibility.snapshot.active()[at].state;
-        if is_in_doubt(eligibility.snapshot, endpoint, request.now) {
-            return self.choose_early(selection, eligibility, request, exclusions);
-        }
-        selection
+            self.pick_by_rank(eligibility, tier, request, is_now)
+        })
     }
 
     /// Selects an endpoint for an early attempt, which may save the wait of a request without an
@@ -201,18 +203,31 @@ impl PoolContext {
             }
             _ => (snapshot.active().len(), Stage::Next),
         };
-        let is_better = |endpoint: &EndpointState| {
-            !matches!(selection, Selection::Endpoint(_)) || !is_in_doubt(snapshot, endpoint, now)
-        };
+        let is_better =
+            |picked: &Picked| !picked.in_doubt || !matches!(selection, Selection::Endpoint(_));
         let mut tiers = snapshot.tiers().filter(|tier| tier.end <= end);
         let early = tiers.find_map(|tier| {
-            self.pick(snapshot, tier, request, |endpoint| {
-                !exclusions.has(endpoint)
-                    && eligibility.is_early(stage, endpoint, now)
-                    && is_better(endpoint)
-            })
+            let is_early = |endpoint: &EndpointState| {
+                !exclusions.has(endpoint) && eligibility.is_early(stage, endpoint, now)
+            };
+            let picked = self.pick_by_rank(eligibility, tier, request, is_early);
+            picked.filter(is_better)
         });
-        early.map_or(selection, Selection::Early)
+        early.map_or(selection, |picked| Selection::Early(picked.at))
+    }
+
+    /// Lets the strategy choose as [`pick`](Self::pick) does, without an endpoint while one of a lower
+    /// rank can take the request.
+    fn pick_by_rank(
+        &self,
+        eligibility: &Eligibility<'_>,
+        tier: Range<usize>,
+        request: &PickContext<'_>,
+        can_take: impl Fn(&EndpointState) -> bool,
+    ) -> Option<Picked> {
+        self.pick(eligibility.snapshot, tier, request, |endpoint| {
+            can_take(endpoint) && eligibility.is_lowest_rank(endpoint, &can_take)
+        })
     }
 
     /// Lets the strategy choose among the endpoints of a tier that can take the request. Endpoints in
@@ -223,7 +238,7 @@ impl PoolContext {
         tier: Range<usize>,
         request: &PickContext<'_>,
         can_take: impl Fn(&EndpointState) -> bool,
-    ) -> Option<usize> {
+    ) -> Option<Picked> {
         let left_out = Cell::new(false);
         let found = self.pick_among(snapshot, tier.clone(), request, |endpoint| {
             if !can_take(endpoint) {
@@ -233,10 +248,12 @@ impl PoolContext {
             left_out.set(left_out.get() || in_doubt);
             !in_doubt
         });
-        match found {
-            None if left_out.get() => self.pick_among(snapshot, tier, request, can_take),
-            found => found,
-        }
+        let in_doubt = found.is_none() && left_out.get();
+        let found = match in_doubt {
+            true => self.pick_among(snapshot, tier, request, can_take),
+            false => found,
+        };
+        found.map(|at| Picked { at, in_doubt })
     }
 
     /// Lets the strategy choose among the endpoints of a tier for which `can_take` holds.

@@ -160,7 +160,7 @@ impl Reservation {
             tickets,
         });
         let name = &entry.state.config.name;
-        self.tier = entry.tier.saturating_add(context.rank_of(name));
+        self.tier = context.position_of(name, entry.tier);
         self.slot = context.group.as_ref().map(|group| group.enter(name, now));
     }
 

@@ -101,6 +101,30 @@ async fn admissible_preferred_endpoint_precedes_lower_tiers() {
 }
 
 /// A second attempt would be refused again.
+/// A route lists its targets in an order, whatever their tiers.
+#[tokio::test(start_paused = true)]
+async fn lowest_rank_that_can_take_the_request_precedes_tiers() {
+    let net = Net::new();
+    let names = ["a", "b", "c"];
+    all_healthy(&net, names);
+    for strategy in STRATEGIES {
+        let builder = EndpointBalanceLayer::builder()
+            .endpoints(["a", "b"].map(endpoint))
+            .endpoint(endpoint("c").tier(1))
+            .strategy(strategy);
+        let (service, handle) = balancer(builder, &net);
+        let ranks = RoutingOptions::new().rank("a", 2).rank("b", 1);
+        let five = || (0..5).map(|_| request_with(ranks.clone()));
+        for (disabled, expected) in [("", [0, 0, 5]), ("c", [0, 5, 0]), ("b", [5, 0, 0])] {
+            if !disabled.is_empty() {
+                handle.disable(disabled).unwrap();
+            }
+            let sent = requests_per_server(&net, names, &service, five()).await;
+            assert_eq!(sent, expected, "{strategy:?} without {disabled}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn tried_endpoint_loses_preference() {
     let net = Net::new();

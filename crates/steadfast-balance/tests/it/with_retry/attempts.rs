@@ -1,7 +1,7 @@
 //! The endpoint of each further attempt, and the answer that is returned.
 
 use steadfast_balance::{Credential, EndpointBalanceLayer, Strategy};
-use steadfast_core::{BoxError, Class, Classified, Exhausted, Trail, Verdict};
+use steadfast_core::{BoxError, Class, Classified, Exhausted, RoutingOptions, Trail, Verdict};
 use tokio::time::Instant;
 use tower::Layer;
 
@@ -9,7 +9,7 @@ use super::{expect_response, retry_stack, retry_without_jitter, set_rule, trail_
 use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
     MS, Net, Reply, SECOND, answer, connection_refused, endpoint, get, ok, pool, post, refusal,
-    send, with_deadline,
+    request_with, send, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
@@ -133,6 +133,25 @@ async fn answer_of_lowest_tier_precedes_error_of_fallback() {
     assert_eq!(
         trail_text(&answer),
         "a: overloaded (503), b: unauthorized (401)"
+    );
+    assert_eq!(expect_response(answer).status(), 503);
+}
+
+/// The sum of rank and tier was equal, so the caller got the answer of the fallback.
+#[tokio::test(start_paused = true)]
+async fn answer_of_lowest_rank_precedes_error_of_lower_tier() {
+    let net = Net::new();
+    set_rule(&net, &["a"], |_| answer(401).into());
+    set_rule(&net, &["b"], |_| answer(503).into());
+    let builder = EndpointBalanceLayer::builder()
+        .endpoint(endpoint("a"))
+        .endpoint(endpoint("b").tier(1));
+    let (service, _) = retry_stack(&retry_without_jitter(), builder, &net);
+    let request = request_with(RoutingOptions::new().rank("a", 1));
+    let answer = send(&service, request).await;
+    assert_eq!(
+        trail_text(&answer),
+        "b: overloaded (503), a: unauthorized (401)"
     );
     assert_eq!(expect_response(answer).status(), 503);
 }
