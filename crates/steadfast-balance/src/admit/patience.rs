@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::admit::overload::Pressure;
 
-/// The wait of a request with a deadline that shows no overload, in latencies: the queue of a chance
-/// peak. It is the shortest of the three.
+/// The wait of a request with a deadline that shows no overload, in latencies: the queue of a
+/// chance peak. It is the shortest of the three.
 const TOLERATED_LATENCIES: u32 = 4;
 /// The same as a part of the time until the deadline: one of this number. The rest is for the
 /// answer, and for a second attempt.

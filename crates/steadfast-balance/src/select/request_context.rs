@@ -72,8 +72,8 @@ impl RequestContext {
         self.trail.as_ref().map(Trail::identity)
     }
 
-    /// Returns the position of an outcome from an endpoint of `tier`. The root cause of a failure has
-    /// the lowest position. Ranks precede tiers.
+    /// Returns the position of an outcome from an endpoint of `tier`. The root cause of a failure
+    /// has the lowest position. Ranks precede tiers.
     pub(crate) fn position_of(&self, name: &EndpointName, tier: u16) -> u16 {
         let ranked = self.options.as_ref().filter(|own| own.has_ranks());
         ranked.map_or(tier, |own| {

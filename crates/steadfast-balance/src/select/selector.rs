@@ -216,8 +216,8 @@ impl PoolContext {
         early.map_or(selection, |picked| Selection::Early(picked.at))
     }
 
-    /// Lets the strategy choose as [`pick`](Self::pick) does, without an endpoint while one of a lower
-    /// rank can take the request.
+    /// Lets the strategy choose as [`pick`](Self::pick) does, without an endpoint while one of a
+    /// lower rank can take the request.
     fn pick_by_rank(
         &self,
         eligibility: &Eligibility<'_>,

@@ -64,8 +64,8 @@ fn storm_with_5_percent_failures_stays_small_and_ends() {
 fn storm_without_budget_does_not_end() {
     let storm = storm("storm");
     let report = run(&storm, "steadfast-no-budget", 1);
-    // One attempt at most follows a timeout, so the load doubles. Before that rule it was three times
-    // as high, as without the budget of tower.
+    // One attempt at most follows a timeout, so the load doubles. Before that rule it was three
+    // times as high, as without the budget of tower.
     assert!(report.attempts_per_request <= 2.0, "{report:?}");
     assert!(report.details.peak_amplification > 2.0, "{report:?}");
     assert_eq!(report.details.recovered_s, None);
