@@ -117,6 +117,32 @@ fn event_maps_to_kind() {
     }
 }
 
+#[test]
+fn each_part_of_a_delta_is_visible() {
+    for field in [
+        "content",
+        "tool_calls",
+        "function_call",
+        "reasoning",
+        "reasoning_content",
+        "refusal",
+        "audio",
+    ] {
+        let event = format!(r#"{{"choices":[{{"delta":{{"{field}":["x"]}}}}]}}"#);
+        let kind = EventKind::of(b"", event.as_bytes(), &Context::default());
+        assert_eq!(kind, choices(1, 0, true), "{field}");
+    }
+}
+
+#[test]
+fn delta_of_cohere_is_visible() {
+    for kind in ["content-delta", "tool-plan-delta", "tool-call-start"] {
+        let event = format!(r#"{{"type":"{kind}","delta":{{"message":{{"text":"Hi"}}}}}}"#);
+        let kind = EventKind::of(b"", event.as_bytes(), &Context::default());
+        assert_eq!(kind, EventKind::Visible, "{event}");
+    }
+}
+
 /// Pings do not prove that the model works, and count by their name too.
 #[test]
 fn name_or_type_of_event_maps_to_kind() {
@@ -132,6 +158,10 @@ fn name_or_type_of_event_maps_to_kind() {
         ("response.content_part.added", EventKind::Preamble),
         ("response.completed", EventKind::Final),
         ("response.incomplete", EventKind::Final),
+        ("message-start", EventKind::Preamble),
+        ("content-start", EventKind::Preamble),
+        ("content-end", EventKind::Preamble),
+        ("citation-start", EventKind::Preamble),
     ] {
         let context = Context::default();
         let typed = format!(r#"{{"type":"{kind}"}}"#);
