@@ -7,64 +7,96 @@
 //! skipped without a copy.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A field that is `true`, `false`, or of another type.
-///
-/// A value of another type is skipped, and leaves the flag unset. It must not hide the other fields
-/// of its body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flag(pub(crate) Option<bool>);
+/// A field of a body that accepts every type, because only the endpoint checks the types of a
+/// request. An unusual value is skipped, so that it does not hide the other fields.
+pub(crate) trait Lenient: Default {
+    /// Reads a string.
+    fn of_str(_: &str) -> Self {
+        Self::of_other()
+    }
 
-/// Accepts every type, because only the endpoint checks the types of a request.
-struct FlagVisitor;
+    /// Reads a flag.
+    fn of_bool(_: bool) -> Self {
+        Self::of_other()
+    }
 
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FlagVisitor).map(Self)
+    /// Reads an object.
+    fn of_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::of_other())
+    }
+
+    /// Returns the field for any other type. `null` leaves the default.
+    fn of_other() -> Self {
+        Self::default()
     }
 }
 
-impl<'de> Visitor<'de> for FlagVisitor {
-    type Value = Option<bool>;
+/// Reads any value without an error.
+pub(crate) fn lenient<'de, F: Lenient, D: Deserializer<'de>>(from: D) -> Result<F, D::Error> {
+    from.deserialize_any(LenientVisitor(PhantomData))
+}
+
+struct LenientVisitor<F>(PhantomData<F>);
+
+impl<'de, F: Lenient> Visitor<'de> for LenientVisitor<F> {
+    type Value = F;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Some(value))
+    fn visit_bool<E>(self, value: bool) -> Result<F, E> {
+        Ok(F::of_bool(value))
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_str<E>(self, value: &str) -> Result<F, E> {
+        Ok(F::of_str(value))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_unit<E>(self) -> Result<F, E> {
+        Ok(F::default())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_i64<E>(self, _: i64) -> Result<F, E> {
+        Ok(F::of_other())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_u64<E>(self, _: u64) -> Result<F, E> {
+        Ok(F::of_other())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_f64<E>(self, _: f64) -> Result<F, E> {
+        Ok(F::of_other())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<F, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
+        Ok(F::of_other())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<F, A::Error> {
+        F::of_map(map)
+    }
+}
+
+/// A field that is `true`, `false`, or of another type, which leaves the flag unset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flag(pub(crate) Option<bool>);
+
+impl Lenient for Flag {
+    fn of_bool(value: bool) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        lenient(deserializer)
     }
 }
 

@@ -1,10 +1,9 @@
 //! A field of a body that names a stored object.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
 
 use crate::json;
+use crate::scan::{Lenient, lenient};
 
 /// A longer text is no id. A caller chooses it.
 const LONGEST: usize = 256;
@@ -53,50 +52,14 @@ impl StateId {
     }
 }
 
-/// Reads any value without an error.
-impl<'de> Deserialize<'de> for StateId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(IdVisitor)
-    }
-}
-
-/// Reads a string or an object with an id, and skips any other value.
-struct IdVisitor;
-
-impl<'de> Visitor<'de> for IdVisitor {
-    type Value = StateId;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
+impl Lenient for StateId {
+    fn of_str(id: &str) -> Self {
+        Self::new(id)
     }
 
-    fn visit_str<E: Error>(self, id: &str) -> Result<StateId, E> {
-        Ok(StateId::new(id))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<StateId, E> {
-        Ok(StateId::Absent)
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<StateId, E> {
-        Ok(StateId::Unknown)
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<StateId, E> {
-        Ok(StateId::Unknown)
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<StateId, E> {
-        Ok(StateId::Unknown)
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<StateId, E> {
-        Ok(StateId::Unknown)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StateId, A::Error> {
-        let mut id = StateId::Unknown;
-        while let Some(key) = map.next_key::<StateId>()? {
+    fn of_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut id = Self::Unknown;
+        while let Some(key) = map.next_key::<Self>()? {
             if key.text() == Some("id") {
                 id = map.next_value()?;
             } else {
@@ -106,9 +69,14 @@ impl<'de> Visitor<'de> for IdVisitor {
         Ok(id)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<StateId, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(StateId::Unknown)
+    fn of_other() -> Self {
+        Self::Unknown
+    }
+}
+
+impl<'de> Deserialize<'de> for StateId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        lenient(deserializer)
     }
 }
 
