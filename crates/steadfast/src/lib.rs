@@ -110,6 +110,7 @@ mod builder;
 mod client;
 #[cfg(feature = "config")]
 pub mod config;
+mod content_type;
 pub mod crates;
 mod dialect;
 #[cfg(feature = "serde")]

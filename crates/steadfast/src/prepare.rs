@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
@@ -30,6 +30,7 @@ use tower_service::Service;
 
 use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
+use crate::content_type;
 use crate::dialect::below;
 use crate::edge::Creates;
 use crate::encoding::Encoding;
@@ -197,7 +198,7 @@ impl Rules {
     fn is_worth_reading(&self, headers: &HeaderMap, body: &RequestBody) -> bool {
         match body.size_hint().exact() {
             Some(size) => size <= self.replay_limit,
-            None => has_json(headers),
+            None => content_type::is_json(headers),
         }
     }
 }
@@ -240,18 +241,6 @@ async fn read_apart(
 fn accepts_events(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
-}
-
-/// Returns whether a body is JSON by its header, so that its fields can be read.
-fn has_json(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    // Not `application/x-ndjson`: its lines may be a conversation.
-    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
-    kind.is_some_and(|kind| {
-        kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json")
-    })
 }
 
 impl<S> Service<Request<AnyBody>> for Prepare<S>

@@ -27,6 +27,15 @@ pub(crate) struct TokenCounts {
     pub(crate) output: u64,
 }
 
+/// The parts of a good answer that outlive its check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accepted<'a> {
+    /// Its usage, if it reports one.
+    pub(crate) usage: Option<TokenCounts>,
+    /// Its id as written.
+    pub(crate) id: Option<&'a [u8]>,
+}
+
 /// Returns the shape of the answers to a `POST` to this path, if a dialect has one.
 ///
 /// The answer to an asynchronous operation is the id of a job.
@@ -42,16 +51,16 @@ pub(crate) fn answer_shape(path: &str) -> Option<Shape> {
     all.find(|(end, _)| applies(end)).map(|(_, shape)| *shape)
 }
 
-/// Judges a whole answer by its top level.
+/// Judges a whole answer by its top level, and reads its usage and its id in the same pass.
 ///
 /// # Errors
 ///
 /// Returns the verdict on an answer that is not the requested one.
-pub(crate) fn judge(
-    body: &[u8],
+pub(crate) fn judge<'a>(
+    body: &'a [u8],
     shape: Shape,
     context: &Context,
-) -> Result<Option<TokenCounts>, Verdict> {
+) -> Result<Accepted<'a>, Verdict> {
     // Gemini sends a stream as a list, unless the request asks for events.
     let mut first = None;
     let answer = if body.trim_ascii_start().starts_with(b"[") {
@@ -61,7 +70,7 @@ pub(crate) fn judge(
     } else {
         body
     };
-    let (mut found, mut failed, mut usage) = (false, false, None);
+    let (mut found, mut failed, mut accepted) = (false, false, Accepted::default());
     let (mut names, mut deferred) = (0_usize, false);
     let whole = json::fields(answer, |name, value| {
         names += 1;
@@ -69,10 +78,15 @@ pub(crate) fn judge(
         deferred |= name == b"request_id" && value.len() > 2;
         found |= is_in(shape, name) && matches!(value[0], b'[' | b'{');
         failed |= is_failure(name, value);
-        usage = token_counts(name, value).or(usage);
+        if name == b"id" {
+            accepted.id = Some(value);
+        }
+        accepted.usage = token_counts(name, value).or(accepted.usage);
     });
     match whole {
-        Some(()) if !failed && (found || deferred && names == 1 && !shape.is_empty()) => Ok(usage),
+        Some(()) if !failed && (found || deferred && names == 1 && !shape.is_empty()) => {
+            Ok(accepted)
+        }
         Some(()) => Err(verdict(answer, context)),
         None => Err(Verdict::new(Class::ServerError)),
     }

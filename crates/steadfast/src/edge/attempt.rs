@@ -7,13 +7,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::Body;
 use steadfast_core::layer::verdict_of;
 use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, Verdict};
 use tokio::time::{Instant, timeout_at};
 
+use crate::content_type;
 use crate::dialect::refine;
 use crate::edge::asked::Asked;
 use crate::edge::body::{EdgeBody, FRAME};
@@ -72,10 +72,9 @@ where
             return Ok(read_error(response, verdict, &asked).await);
         }
         let (events, encoded) = (
-            has_events(response.headers()),
+            content_type::is_events(response.headers()),
             Encoding::of(response.headers()).is_some(),
         );
-        let (creates, settings) = (asked.creates.clone(), asked.settings.clone());
         let read = async {
             match asked.shape {
                 _ if events && !encoded => read_preamble(response, &limits, asked).await,
@@ -85,17 +84,18 @@ where
                 _ => {
                     if events {
                         response.body_mut().set_clock(Clock::Idle(limits.idle));
+                    } else if let Some(creates) = &asked.creates {
+                        creates
+                            .read_object(&mut response, &asked.settings.endpoint)
+                            .await;
                     }
                     Ok(response)
                 }
             }
         };
-        let mut answer = pace.within(None, read).await??;
+        let answer = pace.within(None, read).await??;
         if verdict_of(Ok(&answer)).is_success() {
             pace.succeeded();
-            if let Some(creates) = creates {
-                creates.learn(&mut answer, &settings.endpoint).await;
-            }
         }
         Ok(answer)
     }
@@ -145,13 +145,4 @@ where
         .extensions_mut()
         .insert(asked.context.text.mark(verdict));
     response
-}
-
-/// Returns whether an answer is a stream of events by its header.
-fn has_events(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        return false;
-    };
-    let kind = value.as_bytes().split(|&byte| byte == b';').next();
-    kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
 }

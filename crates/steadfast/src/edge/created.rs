@@ -6,19 +6,18 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::Body;
 use steadfast_core::{BoxError, EndpointName};
 
+use crate::content_type::is_json;
 use crate::edge::body::{EdgeBody, FRAME};
 use crate::homes::Homes;
-use crate::json::{field, plain_text};
+use crate::json::field;
+use crate::state_id::StateId;
 
 /// An object is described in fewer bytes. A longer answer is passed on unread.
 const MAX_OBJECT: usize = 64 * 1024;
-/// A longer id is not remembered.
-const LONGEST: usize = 256;
 
 /// The answer may report a stored object. In the extensions of a request.
 #[derive(Clone, Debug)]
@@ -30,26 +29,40 @@ pub(crate) struct Creates {
 }
 
 impl Creates {
-    /// Remembers the endpoint of the object in a successful answer.
-    ///
-    /// Of a stream, the frames that were read for its verdict contain the id. A small object is
-    /// read.
-    pub(crate) async fn learn<B>(&self, response: &mut Response<EdgeBody<B>>, at: &EndpointName)
+    /// Remembers the endpoint of the object with this id, as written in an answer.
+    pub(crate) fn remember(&self, id: &[u8], at: &EndpointName) {
+        let id = StateId::of_usual(id);
+        if let Some(id) = id.as_ref().and_then(StateId::text) {
+            self.homes.remember(self.caller, id, at);
+        }
+    }
+
+    /// Remembers the object of a stream. The frames that were read for its verdict contain the id.
+    pub(crate) fn read_start<B>(&self, body: &EdgeBody<B>, at: &EndpointName)
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        if !response.status().is_success() {
-            return;
+        if let Some(id) = id_in_events(&body.joined()) {
+            self.remember(id, at);
         }
-        let is_unread = response.body().read_ahead().next().is_none();
-        if is_unread && has_json(response.headers()) {
-            read_small(response.body_mut()).await;
-        }
-        let text = response.body().joined();
-        let id = id_of(&text).filter(|id| (1..=LONGEST).contains(&id.len()));
-        if let Some(id) = id {
-            self.homes.remember(self.caller, id, at);
+    }
+
+    /// Remembers the object in an answer that nothing else reads. A small object is read.
+    pub(crate) async fn read_object<B>(
+        &self,
+        response: &mut Response<EdgeBody<B>>,
+        at: &EndpointName,
+    ) where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        if response.status().is_success() && is_json(response.headers()) {
+            let body = response.body_mut();
+            read_small(body).await;
+            if let Some(id) = field(&body.joined(), "id") {
+                self.remember(id, at);
+            }
         }
     }
 }
@@ -69,20 +82,11 @@ where
     }
 }
 
-/// Returns the id in an object, or in the first events of a stream.
-fn id_of(text: &[u8]) -> Option<&str> {
-    if text.trim_ascii_start().starts_with(b"{") {
-        return field(text, "id").and_then(plain_text);
-    }
+/// Returns the id in the first events of a stream, as written.
+fn id_in_events(text: &[u8]) -> Option<&[u8]> {
     let lines = text.split(|&byte| byte == b'\n' || byte == b'\r');
     let mut data = lines.filter_map(|line| line.strip_prefix(b"data:"));
-    data.find_map(|data| field(field(data, "response")?, "id").and_then(plain_text))
-}
-
-/// Returns whether an answer is JSON by its header.
-fn has_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(|it| it.as_bytes());
-    kind.is_some_and(|kind| kind.starts_with(b"application/json"))
+    data.find_map(|data| field(field(data, "response")?, "id"))
 }
 
 #[cfg(test)]
@@ -90,26 +94,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn id_is_read_from_object_or_first_event() {
+    fn id_is_read_from_first_event() {
         for (text, expected) in [
-            (r#"{"id":"file-1","object":"file"}"#, Some("file-1")),
-            (r#"{"output":[{"id":"x"}],"id":"resp_1"}"#, Some("resp_1")),
             (
                 "event: response.created\ndata: {\"response\":{\"id\":\"resp_2\"}}\n\n",
-                Some("resp_2"),
+                Some("\"resp_2\""),
             ),
             (
                 ": a\r\ndata:{\"a\":1}\r\n\r\ndata:{\"response\":{\"id\":\"r\"}}\r\n",
-                Some("r"),
+                Some("\"r\""),
             ),
-            (r#"{"output":[{"id":"x"}]}"#, None),
-            (r#"{"id":7}"#, None),
-            (r#"{"id":"a"#, None),
             ("data: {\"response\":7}\n", None),
             ("<html>", None),
             ("", None),
         ] {
-            assert_eq!(id_of(text.as_bytes()), expected, "{text}");
+            let found = id_in_events(text.as_bytes());
+            assert_eq!(found, expected.map(str::as_bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn id_is_a_short_string() {
+        let long = format!("\"{}\"", "x".repeat(257));
+        for (id, known) in [
+            ("\"a\"", true),
+            ("7", false),
+            ("\"\"", false),
+            (&long, false),
+        ] {
+            let creates = Creates {
+                homes: Arc::default(),
+                caller: None,
+            };
+            creates.remember(id.as_bytes(), &"a".into());
+            let text = id.trim_matches('"');
+            assert_eq!(creates.homes.of(None, text).is_some(), known, "{id}");
         }
     }
 }

@@ -76,6 +76,9 @@ where
             response.extensions_mut().insert(verdict);
         }
         Start::Pending | Start::Begun => {
+            if let Some(creates) = &asked.creates {
+                creates.read_start(body, &asked.settings.endpoint);
+            }
             if asked.streams == StreamMode::Buffered {
                 let collected = collect(body, &mut stream, size, limits).await;
                 let tokens = stream.tokens();

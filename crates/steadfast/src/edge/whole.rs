@@ -18,7 +18,7 @@ use crate::edge::preamble::read_preamble;
 use crate::encoding::{Encoding, Undecoded};
 
 /// A larger answer is passed on unread.
-const MAX_ANSWER: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
 /// Reads an answer to its end, and checks its shape.
 ///
@@ -64,12 +64,17 @@ where
         },
     };
     let verdict = match judge(&text, shape, &asked.context) {
-        Ok(usage) => {
-            if let Some(counts) = usage {
-                asked.settings.usage.record(counts.input, counts.output);
+        Ok(accepted) => {
+            let settings = &asked.settings;
+            if let Some(counts) = accepted.usage {
+                settings.usage.record(counts.input, counts.output);
             }
             let head = (response.status(), response.headers());
-            asked.context.by_rule_on_success(head, &text)
+            let verdict = asked.context.by_rule_on_success(head, &text);
+            if let (None, Some(creates), Some(id)) = (verdict, &asked.creates, accepted.id) {
+                creates.remember(id, &settings.endpoint);
+            }
+            verdict
         }
         Err(verdict) => Some(verdict),
     };

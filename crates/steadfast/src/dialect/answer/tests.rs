@@ -3,7 +3,8 @@ use crate::dialect::context::tests::context_of;
 
 fn verdict_on(body: &str, path: &str) -> Result<Option<TokenCounts>, Class> {
     let shape = answer_shape(path).expect("a shape");
-    judge(body.as_bytes(), shape, &context_of("{}")).map_err(|verdict| verdict.class())
+    let judged = judge(body.as_bytes(), shape, &context_of("{}"));
+    judged.map(|it| it.usage).map_err(|verdict| verdict.class())
 }
 
 #[test]
