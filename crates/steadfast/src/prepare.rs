@@ -48,6 +48,9 @@ const MAX_INLINE: usize = 256 * 1024;
 /// The seconds for which the SDKs of OpenAI and Anthropic wait for data.
 const CALLER_TIMEOUT: &str = "x-stainless-read-timeout";
 
+/// The last parts of a path among which an id is searched. A caller chooses the path.
+const MAX_PARTS: usize = 16;
+
 /// Reads a request once, and inserts extensions for the layers below.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepare<S> {
@@ -173,7 +176,8 @@ impl Rules {
         path: &str,
         hints: &BodyHints,
     ) -> Option<EndpointName> {
-        let mut ids = hints.state_ids().chain(path.split('/').rev());
+        let parts = path.rsplit('/').take(MAX_PARTS);
+        let mut ids = hints.state_ids().chain(parts);
         ids.find_map(|id| {
             let home = self.homes.of(caller, id)?;
             if self.endpoints.contains(home.as_ref()) {

@@ -124,8 +124,12 @@ async fn later_requests_go_to_the_endpoint_of_their_object() {
     }
     ai.endpoints().restore("primary").unwrap();
     primary.set(Reply::ok());
+    // A caller chooses the length of its path. Its last parts are searched.
+    let [short, long] = [14, 16].map(|n| format!("/v1/responses/resp_1{}", "/x".repeat(n)));
     for (request, expected) in [
         (("GET", "/v1/responses/resp_1", ""), "backup"),
+        (("GET", &*short, ""), "backup"),
+        (("GET", &*long, ""), "primary"),
         (("GET", "/responses/resp_2/input_items", ""), "backup"),
         (("POST", "/v1/responses/resp_2/cancel", "{}"), "backup"),
         (
