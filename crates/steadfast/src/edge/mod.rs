@@ -38,3 +38,4 @@ pub(crate) use self::stream::Stream;
 pub use self::stream::StreamBroken;
 #[cfg(all(test, feature = "client"))]
 pub(crate) use self::transport::classified;
+pub(crate) use self::whole::MAX_ANSWER;

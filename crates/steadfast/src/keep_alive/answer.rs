@@ -4,27 +4,26 @@ use std::fmt;
 use std::future::Future;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
-use http_body::Body;
 use http_body_util::BodyExt;
 use serde::de::IgnoredAny;
 use steadfast_core::layer::{verdict_of, verdict_of_error};
 use steadfast_core::{BoxError, Classified};
 
 use crate::body::ResponseBody;
+use crate::content_type;
+use crate::edge::MAX_ANSWER;
+use crate::encoding::Encoding;
 use crate::respond::Format;
 
 /// The part of an error body that is put into an event.
 const MAX_ERROR: usize = 64 * 1024;
-/// The size of the largest whole answer that is put into an event. The edge reads no larger one.
-const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
 /// The rest of a body behind its comments.
 pub(super) enum Answer {
     /// The complete stream.
     Stream(ResponseBody),
-    /// A whole answer, as an event.
+    /// A whole answer as an event, or a decoded stream.
     Whole(Bytes),
     /// An error, as an event and for the end of the body.
     Failed(Bytes, BoxError),
@@ -48,24 +47,34 @@ type Outcome = Result<Response<ResponseBody>, BoxError>;
 /// Waits for the answer, and converts it to the rest of a stream.
 pub(super) async fn wait_for(answer: impl Future<Output = Outcome>, format: Format) -> Answer {
     let response = match answer.await {
-        Ok(response) if has_events(&response) => return Answer::Stream(response.into_body()),
         Ok(response) => response,
         Err(error) => return failed(error, format),
     };
+    // The head that was sent names no encoding.
+    let encoding = Encoding::of(response.headers());
+    let events = content_type::is_events(response.headers());
+    if events && encoding.is_none() {
+        return Answer::Stream(response.into_body());
+    }
     let verdict = verdict_of(Ok(&response));
     if !verdict.is_success() {
         let error = Classified::new(verdict, FinalStatus(response.status()));
-        return refused(error, response.into_body(), format).await;
+        return refused(error, (response.into_body(), encoding), format).await;
     }
-    match read(response.into_body(), MAX_ANSWER).await {
+    match read(response.into_body(), encoding, MAX_ANSWER).await {
+        Ok(text) if events => Answer::Whole(text.into()),
         Ok(text) => Answer::Whole(event("", &text)),
         Err(error) => failed(error, format),
     }
 }
 
 /// Returns an error in the words of its endpoint, if these are in the format of an API.
-async fn refused(error: Classified, body: ResponseBody, format: Format) -> Answer {
-    match read(body, MAX_ERROR).await {
+async fn refused(
+    error: Classified,
+    (body, encoding): (ResponseBody, Option<Encoding>),
+    format: Format,
+) -> Answer {
+    match read(body, encoding, MAX_ERROR).await {
         Ok(text) if is_object(&text) => Answer::Failed(event(ERROR, &text), error.into()),
         _ => failed(error.into(), format),
     }
@@ -81,8 +90,12 @@ fn failed(error: BoxError, format: Format) -> Answer {
     Answer::Failed(event(ERROR, text.as_bytes()), error)
 }
 
-/// Reads a body, up to a limit beyond which nothing of it is of use.
-async fn read(mut body: ResponseBody, max: usize) -> Result<Vec<u8>, BoxError> {
+/// Reads and decodes a body, up to a limit beyond which nothing of it is of use.
+async fn read(
+    mut body: ResponseBody,
+    encoding: Option<Encoding>,
+    max: usize,
+) -> Result<Vec<u8>, BoxError> {
     let mut text = Vec::new();
     while let Some(frame) = body.frame().await {
         text.extend_from_slice(&frame?.into_data().unwrap_or_default());
@@ -90,7 +103,13 @@ async fn read(mut body: ResponseBody, max: usize) -> Result<Vec<u8>, BoxError> {
             return Err("the answer is too large for an event".into());
         }
     }
-    Ok(text)
+    match encoding {
+        None => Ok(text),
+        Some(encoding) => match encoding.decode_apart(text).await {
+            (text, Ok(())) => Ok(text),
+            _ => Err("the encoding of the answer cannot be read".into()),
+        },
+    }
 }
 
 /// Writes an event. Each line of its data has a field of its own.
@@ -108,10 +127,4 @@ fn event(name: &str, data: &[u8]) -> Bytes {
 /// Returns whether a text is one JSON object, as the errors of APIs are.
 fn is_object(text: &[u8]) -> bool {
     text.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(text).is_ok()
-}
-
-/// Returns whether an answer is a stream.
-fn has_events<B: Body>(response: &Response<B>) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }

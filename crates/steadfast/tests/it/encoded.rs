@@ -9,7 +9,7 @@ use flate2::read::GzEncoder;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
-use steadfast::{AiStack, Class, RequestBody, Trail};
+use steadfast::{AiStack, Class, RequestBody, StreamMode, Trail};
 
 use crate::support::{SentUris, with_two_endpoints};
 
@@ -96,7 +96,7 @@ async fn encoded_error_has_class_of_its_text() {
 }
 
 /// A client that encodes its requests lost failover: its requests stayed at the first endpoint.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn encoded_request_fails_over_by_its_text() {
     let zstd = |text: &str| compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
     let bomb = format!(
@@ -131,5 +131,55 @@ async fn encoded_request_fails_over_by_its_text() {
         let hosts = sent.all();
         let is_backup = hosts.iter().any(|uri| uri.contains("second.test"));
         assert_eq!(is_backup, attempts == 2, "{name}: {hosts:?}");
+    }
+}
+
+/// The early head of a buffered stream names no encoding.
+#[tokio::test(start_paused = true)]
+async fn encoded_answer_after_early_head_is_decoded() {
+    const EVENTS: &str =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\ndata: [DONE]\n\n";
+    for (kind, encoding, text, expected) in [
+        ("text/event-stream", "gzip", EVENTS, EVENTS.to_owned()),
+        ("Text/Event-Stream", "identity", EVENTS, EVENTS.to_owned()),
+        (
+            "application/json",
+            "gzip",
+            GOOD,
+            format!("data: {GOOD}\n\n"),
+        ),
+        (
+            "application/json",
+            "snappy",
+            GOOD,
+            "event: error\n".to_owned(),
+        ),
+    ] {
+        let body = match encoding {
+            "gzip" => gzip(text.as_bytes()),
+            _ => text.as_bytes().to_vec(),
+        };
+        let client = tower::service_fn(move |_: Request<RequestBody>| {
+            let head = Response::builder().header("content-type", kind);
+            let head = head.header("content-encoding", encoding);
+            let response = head.body(Full::from(body.clone())).expect("a response");
+            async move {
+                tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let builder = with_two_endpoints(AiStack::builder()).stream_mode(StreamMode::Buffered);
+        let ai = builder.build_on(client).expect("a stack");
+        let request = chat().map(|_| r#"{"model":"m","stream":true}"#.to_owned());
+        let mut body = ai.send(request).await.expect("an early head").into_body();
+        let mut received = String::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            received += &String::from_utf8_lossy(frame.data_ref().expect("data"));
+        }
+        let received = received.trim_start_matches(": keep-alive\n\n");
+        assert!(
+            received.starts_with(&expected),
+            "{kind} {encoding}: {received}"
+        );
     }
 }
