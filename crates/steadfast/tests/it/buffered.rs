@@ -25,6 +25,8 @@ use tokio_stream::StreamExt;
 const SECOND: Duration = Duration::from_secs(1);
 const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
+const ERROR_EVENT: &str =
+    "event: error\ndata: {\"error\":{\"message\":\"boom\",\"type\":\"server_error\"}}\n\n";
 const COMMENT: &str = ": keep-alive\n\n";
 
 /// A part of an answer.
@@ -177,22 +179,23 @@ fn whole_answer() -> String {
 
 #[tokio::test(start_paused = true)]
 async fn stream_that_breaks_at_token_40_is_served_completely_by_fallback() {
-    let error =
-        "event: error\ndata: {\"error\":{\"message\":\"boom\",\"type\":\"server_error\"}}\n\n";
-    for (name, first) in [
-        ("cut", stream([tokens(40), Reset])),
-        ("truncated", stream([tokens(40)])),
+    for (name, seconds, first) in [
+        ("cut", 1, stream([tokens(40), Reset])),
+        ("truncated", 1, stream([tokens(40)])),
         (
             "error event",
-            stream([tokens(40), Text(error.to_owned()), tokens(20)]),
+            1,
+            stream([tokens(40), Text(ERROR_EVENT.to_owned()), tokens(20)]),
         ),
-        ("stalled", stream([tokens(40), Pause(3600 * SECOND)])),
+        ("stalled", 61, stream([tokens(40), Pause(3600 * SECOND)])),
         (
             "slower than total",
+            601,
             stream((0..3000).flat_map(|_| [tokens(1), Pause(SECOND)])),
         ),
         (
             "comments only",
+            601,
             stream(
                 [tokens(1)]
                     .into_iter()
@@ -201,9 +204,12 @@ async fn stream_that_breaks_at_token_40_is_served_completely_by_fallback() {
         ),
     ] {
         let setup = setup([first, stream([Text(whole_answer())])]);
+        let start = Instant::now();
         let response = setup.build().send(chat()).await.expect("an answer");
         let (text, error) = read(response.into_body()).await;
         assert!(error.is_none(), "{name}: {error:?}");
+        let took = start.elapsed();
+        assert!(took <= seconds * SECOND, "{name}: {took:?}");
         let without_comments = text.replace(COMMENT, "");
         assert_eq!(without_comments, whole_answer(), "{name}");
         let sent = setup.sent.lock().expect("a lock");
@@ -215,31 +221,33 @@ async fn stream_that_breaks_at_token_40_is_served_completely_by_fallback() {
 
 #[tokio::test(start_paused = true)]
 async fn break_that_failed_over_is_an_event() {
-    let breaks = Arc::new(Mutex::new(Vec::new()));
-    let seen = breaks.clone();
-    let mut setup = setup([stream([tokens(40), Reset]), stream([Text(whole_answer())])]);
-    setup.builder = setup.builder.observer(observer_fn(move |event| {
-        if let Event::StreamBroken {
-            endpoint,
-            after_tokens,
-            ..
-        } = event
-        {
-            let broken = (endpoint.to_string(), *after_tokens);
-            seen.lock().expect("a lock").push(broken);
-        }
-    }));
-    let response = setup.build().send(chat()).await.expect("an answer");
-    let trail = Trail::of(response.extensions())
-        .expect("several attempts")
-        .to_string();
-    assert!(trail.contains("e0") && trail.contains("e1"), "{trail}");
-    let breaks = breaks.lock().expect("a lock");
-    assert!(
-        breaks.iter().all(|broken| *broken == ("e0".to_owned(), 40)),
-        "{breaks:?}"
-    );
-    assert!(!breaks.is_empty());
+    for end in [Reset, Text(ERROR_EVENT.to_owned())] {
+        let breaks = Arc::new(Mutex::new(Vec::new()));
+        let seen = breaks.clone();
+        let mut setup = setup([stream([tokens(40), end]), stream([Text(whole_answer())])]);
+        setup.builder = setup.builder.observer(observer_fn(move |event| {
+            if let Event::StreamBroken {
+                endpoint,
+                after_tokens,
+                ..
+            } = event
+            {
+                let broken = (endpoint.to_string(), *after_tokens);
+                seen.lock().expect("a lock").push(broken);
+            }
+        }));
+        let response = setup.build().send(chat()).await.expect("an answer");
+        let trail = Trail::of(response.extensions())
+            .expect("several attempts")
+            .to_string();
+        assert!(trail.contains("e0") && trail.contains("e1"), "{trail}");
+        let breaks = breaks.lock().expect("a lock");
+        assert!(
+            breaks.iter().all(|broken| *broken == ("e0".to_owned(), 40)),
+            "{breaks:?}"
+        );
+        assert!(!breaks.is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]
