@@ -42,7 +42,7 @@ pub(crate) fn retry_only() -> Vec<Box<dyn Policy>> {
         no_retry::policy(),
         of(
             "steadfast-retry",
-            "`RetryOn429Layer` with its defaults, for requests that are safe to repeat",
+            "`RetryOn429Layer` with its defaults and `retry_non_idempotent(true)`",
             |setup| ours(setup, layer(setup)),
         ),
         of(

@@ -126,10 +126,10 @@ fn success(row: &[Report], best: Option<&str>) -> String {
 /// Returns the columns of a study.
 fn columns(study: &Study) -> Vec<Column> {
     if let Arrivals::Steps(_) = study.scenario.arrivals {
-        return steps(study);
+        return steps();
     }
     let mut columns = vec![
-        attempts(study),
+        attempts(),
         limited(),
         Column::seconds("p50 s", |report| report.p50_s),
         Column::seconds("p99 s", |report| report.p99_s),
@@ -150,12 +150,8 @@ fn columns(study: &Study) -> Vec<Column> {
 }
 
 /// Returns the column of attempts per request.
-fn attempts(study: &Study) -> Column {
-    let title = match study.entry.name() {
-        "herd" => "calls/request",
-        _ => "attempts/request",
-    };
-    Column::ratio(title, |report| report.attempts_per_request)
+fn attempts() -> Column {
+    Column::ratio("attempts/request", |report| report.attempts_per_request)
 }
 
 /// Returns the column of `429`s per request.
@@ -185,12 +181,12 @@ fn special(study: &Study) -> Vec<Column> {
 }
 
 /// Returns the columns for a rising load: the 99th percentile at each step.
-fn steps(study: &Study) -> Vec<Column> {
+fn steps() -> Vec<Column> {
     let step = |(n, step)| {
         let p99 = move |report: &Report| report.details.steps_p99_s.get(n).copied();
         Column::seconds(format!("p99 at {step}"), p99)
     };
-    let mut columns = vec![attempts(study)];
+    let mut columns = vec![attempts()];
     columns.extend(STEPS.iter().enumerate().map(step));
     columns
 }

@@ -12,9 +12,8 @@ const BASELINE: &str = "no-retry";
 
 /// Returns the columns of a study on retries.
 pub(super) fn columns(outcome: &Outcome) -> Vec<Column> {
-    let study = &outcome.study;
-    let scenario = &study.scenario;
-    let mut columns = vec![attempts(study)];
+    let scenario = &outcome.study.scenario;
+    let mut columns = vec![attempts()];
     if scenario.endpoints.iter().any(|one| one.requests.is_some()) {
         columns.extend([limited(), last()]);
     } else {

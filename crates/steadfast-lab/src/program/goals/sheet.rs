@@ -112,7 +112,7 @@ impl Scores {
             .map(|(n, name)| format!("`{name}` {}", reached(n)))
             .collect();
         format!(
-            "Of {} goals, {} are reached by one of ours at least. By each: {}.",
+            "Of {} goals, {} are reached by one of ours at least. Goals that each reaches: {}.",
             self.rows.len(),
             self.rows.len() - self.missed().len(),
             each.join(", ")
@@ -121,7 +121,7 @@ impl Scores {
 
     /// Returns the table with one row per goal.
     fn table(&self) -> Table {
-        let titles = ["goal", "is to be"].into_iter();
+        let titles = ["goal", "target"].into_iter();
         let titles = titles.chain(self.ours.iter().map(String::as_str));
         let titles = titles.chain(["best of the others"]);
         let mut table = Table::new(titles.map(str::to_owned).collect());
