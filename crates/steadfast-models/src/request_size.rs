@@ -116,11 +116,7 @@ impl Reading {
             // An image may be a text with a scheme.
             _ if text.starts_with("data:") => {}
             Part::Texts | Part::Inputs => self.counter.add(text),
-            Part::Item => {
-                let mut counter = Counter::new(self.counter.tokens());
-                counter.add(text);
-                self.longest = self.longest.max(counter.total());
-            }
+            Part::Item => self.longest = self.longest.max(self.counter.alone(text)),
             _ => {}
         }
     }

@@ -31,10 +31,11 @@ pub fn estimate_tokens(text: &str) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     tokens: Tokens,
-    bytes: u64,
-    #[cfg(feature = "tokenizer")]
+    /// The tokens that were counted.
     counted: u64,
-    /// The bytes behind `counted`.
+    /// The bytes that were not.
+    bytes: u64,
+    /// The bytes of all texts that were counted.
     #[cfg(feature = "tokenizer")]
     counted_bytes: usize,
 }
@@ -52,24 +53,31 @@ impl Counter {
     }
 
     pub(crate) fn add(&mut self, text: &str) {
-        #[cfg(feature = "tokenizer")]
-        if self.tokens == Tokens::Bpe && self.counted_bytes + text.len() <= MAX_COUNTED {
-            self.counted_bytes += text.len();
-            self.counted += bpe_openai::o200k_base().count(text) as u64;
-            return;
-        }
-        self.bytes += text.len() as u64;
+        let (counted, bytes) = self.count(text);
+        self.counted += counted;
+        self.bytes += bytes;
+    }
+
+    /// Returns the tokens of a text that is not added. It counts for the bound of a request.
+    pub(crate) fn alone(&mut self, text: &str) -> u64 {
+        let (counted, bytes) = self.count(text);
+        counted + bytes.div_ceil(BYTES)
     }
 
     pub(crate) fn total(&self) -> u64 {
-        let estimated = self.bytes.div_ceil(BYTES);
-        #[cfg(feature = "tokenizer")]
-        let estimated = estimated + self.counted;
-        estimated
+        self.counted + self.bytes.div_ceil(BYTES)
     }
 
-    pub(crate) fn tokens(&self) -> Tokens {
-        self.tokens
+    /// Returns the tokens of a text, or its bytes if they are not counted.
+    fn count(&mut self, text: &str) -> (u64, u64) {
+        match self.tokens {
+            #[cfg(feature = "tokenizer")]
+            Tokens::Bpe if self.counted_bytes + text.len() <= MAX_COUNTED => {
+                self.counted_bytes += text.len();
+                (bpe_openai::o200k_base().count(text) as u64, 0)
+            }
+            _ => (0, text.len() as u64),
+        }
     }
 }
 
@@ -100,5 +108,14 @@ mod tests {
         let mut counter = Counter::new(Tokens::Bpe);
         counter.add(&" ".repeat(MAX_COUNTED + 1));
         assert_eq!(counter.total(), (MAX_COUNTED as u64 + 1).div_ceil(BYTES));
+    }
+
+    /// A list of inputs must not multiply the time of a request.
+    #[test]
+    fn texts_of_a_list_share_the_bound() {
+        let mut counter = Counter::new(Tokens::Bpe);
+        let text = " ".repeat(MAX_COUNTED);
+        assert!(counter.alone(&text) < text.len() as u64 / BYTES);
+        assert_eq!(counter.alone("hello world"), 3, "by bytes");
     }
 }
