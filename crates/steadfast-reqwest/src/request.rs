@@ -41,7 +41,7 @@ impl RequestBuilderExt for reqwest::RequestBuilder {
         B: Body<Data = Bytes> + Send + Sync + 'static,
         B::Error: Into<BoxError>,
     {
-        send(stack, self.build().map_err(StackError::new)?).await
+        send(stack, self.build().map_err(without_url)?).await
     }
 }
 
@@ -83,7 +83,7 @@ where
     B::Error: Into<BoxError>,
 {
     let (url, timeout) = (request.url().clone(), request.timeout().copied());
-    let mut request = Request::try_from(request).map_err(StackError::new)?;
+    let mut request = Request::try_from(request).map_err(without_url)?;
     let extensions = request.extensions_mut();
     extensions.extend(more.clone());
     if let Some(timeout) = timeout {
@@ -94,6 +94,11 @@ where
         .map_err(StackError::new)?;
     let response = stack.call(request).await.map_err(StackError::new)?;
     Ok(with_url(response.map(reqwest::Body::wrap), url).into())
+}
+
+/// Wraps an error of a builder. The query of its URL may contain a credential.
+fn without_url(error: reqwest::Error) -> StackError {
+    StackError::new(error.without_url())
 }
 
 /// Adds the URL of a response, which reqwest keeps in a private extension.

@@ -69,6 +69,17 @@ async fn invalid_builder_sends_nothing() {
     assert_eq!(probe.report().completed, 0);
 }
 
+/// The query of a URL may contain a credential.
+#[tokio::test]
+async fn error_of_builder_omits_the_url() {
+    let request = reqwest::Client::new().get("data:text?key=secret");
+    let error = request.send_with(service_fn(remaining)).await.unwrap_err();
+    assert!(
+        !format!("{error} {error:?}").contains("secret"),
+        "{error:?}"
+    );
+}
+
 /// The contract service panics if a handle is called that has not reported readiness itself.
 #[tokio::test]
 async fn ready_handle_takes_the_call() {
