@@ -15,7 +15,7 @@ use crate::routing::{Routing, form, json};
 pub(crate) struct Facts {
     /// The model that the body names.
     pub(crate) model: Option<String>,
-    /// The places of the model in the body.
+    /// The places of the first and the last model in the body.
     pub(crate) places: Vec<Range<usize>>,
     /// Whether the body is a form. Otherwise it is JSON.
     pub(crate) is_form: bool,

@@ -30,23 +30,28 @@ pub(crate) fn boundary(headers: &HeaderMap) -> Option<&str> {
         .then_some(boundary)
 }
 
-/// Returns the places of the values of all fields `model`.
+/// Returns the last value of a field `model`, and the places of the first and the last one.
 ///
-/// The last one is the model of the request, as for JSON.
+/// Both are rewritten and the others stay, as for JSON.
 pub(crate) fn models(body: &[u8], boundary: &str) -> Option<(String, Vec<Range<usize>>)> {
     let delimiter = format!("--{boundary}");
     let finder = memmem::Finder::new(&delimiter);
     // A delimiter begins a line, so a part may contain its text elsewhere.
     let starts_line = |at: &usize| *at == 0 || body[..*at].ends_with(b"\r\n");
-    let delimiters: Vec<_> = finder.find_iter(body).filter(starts_line).collect();
-    let parts = delimiters.windows(2).filter_map(|pair| {
+    let mut before = None;
+    let mut places = Vec::new();
+    // The caller chooses the number of parts, so they are not collected.
+    let parts = finder.find_iter(body).filter(starts_line).filter_map(|at| {
         // The line end in front of a delimiter belongs to the delimiter.
-        let (start, end) = (pair[0] + delimiter.len(), pair[1].checked_sub(2)?);
+        let (start, end) = (before.replace(at)? + delimiter.len(), at.checked_sub(2)?);
         let part = body.get(start..end)?.strip_prefix(b"\r\n")?;
         let head = memmem::find(part, b"\r\n\r\n")?;
         is_model(&part[..head]).then_some(start + 2 + head + 4..end)
     });
-    let places: Vec<_> = parts.collect();
+    for place in parts {
+        places.truncate(1);
+        places.push(place);
+    }
     let last = std::str::from_utf8(&body[places.last()?.clone()]).ok()?;
     Some((last.to_owned(), places))
 }
@@ -99,6 +104,16 @@ mod tests {
         assert_eq!(name, "whisper-1");
         let texts: Vec<_> = places.into_iter().map(|place| &body[place]).collect();
         assert_eq!(texts, ["whisper-1"]);
+    }
+
+    #[test]
+    fn first_and_last_model_are_found() {
+        let part =
+            |name| format!("--b\r\nContent-Disposition: form-data; name=model\r\n\r\n{name}\r\n");
+        let body = ["a", "b", "c", "d"].map(part).concat() + "--b--";
+        let (name, places) = models(body.as_bytes(), "b").expect("a model");
+        let texts: Vec<_> = places.into_iter().map(|place| &body[place]).collect();
+        assert_eq!((&*name, texts), ("d", vec!["a", "d"]));
     }
 
     #[test]

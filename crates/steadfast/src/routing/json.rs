@@ -14,10 +14,12 @@ use crate::scan::is_deeper_than;
 /// The deepest body that is read, as for the other fields of a request.
 const MAX_DEPTH: usize = 128;
 
-/// Returns the last `model` at the top level of an object, and the places of all of them.
+/// Returns the last `model` at the top level of an object, and the places of the first and the last
+/// one.
 ///
-/// Most parsers read the last of several equal fields, and some read the first one. So all are
-/// rewritten alike. A model of another type than a string is skipped.
+/// Most parsers read the last of several equal fields, and some read the first one. So these two are
+/// rewritten alike. The others stay: a caller chooses their number, and a rewrite of each would need
+/// several times the memory of the body. A model of another type than a string is skipped.
 pub(crate) fn models(body: &[u8]) -> Option<(String, Vec<Range<usize>>)> {
     if is_deeper_than(body, MAX_DEPTH) {
         return None;
@@ -32,7 +34,7 @@ pub(crate) fn models(body: &[u8]) -> Option<(String, Vec<Range<usize>>)> {
     Some((last, found.iter().map(place).collect()))
 }
 
-/// Collects the texts of all fields `model`.
+/// Returns the texts of the first and the last field `model`.
 struct Top;
 
 /// Whether the name of a field is `model`, with or without escapes.
@@ -50,6 +52,7 @@ impl<'de> Visitor<'de> for Top {
         while let Some(is_model) = fields.next_key_seed(IsModel)? {
             let raw: &RawValue = fields.next_value()?;
             if is_model && raw.get().starts_with('"') {
+                found.truncate(1);
                 found.push(raw.get());
             }
         }
@@ -82,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_model_and_all_places_are_found() {
+    fn last_model_and_outer_places_are_found() {
         for (body, name, places) in [
             (r#"{"model":"a"}"#, "a", vec![r#""a""#]),
             (
@@ -99,6 +102,11 @@ mod tests {
                 r#"{"model":"a","model":"b"}"#,
                 "b",
                 vec![r#""a""#, r#""b""#],
+            ),
+            (
+                r#"{"model":"a","model":"b","model":"c","model":"d"}"#,
+                "d",
+                vec![r#""a""#, r#""d""#],
             ),
             (r#"{"model":7,"model":"b"}"#, "b", vec![r#""b""#]),
             (r#"{"model":""}"#, "", vec![r#""""#]),
