@@ -86,7 +86,8 @@ impl Plan {
             }
             Place::Path(..) => {}
             _ if target.is_deployment() => {
-                let text = format!("/deployments/{}", encoded(&model));
+                // A caller chooses a part of a model with `*`, and must not leave the deployments.
+                let text = format!("/deployments/{}", encoded(&model).replace('/', "%2F"));
                 replace_in_path(request.uri_mut(), self.path_len, 0, &text);
             }
             _ if model == self.name => {}

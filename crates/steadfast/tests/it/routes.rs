@@ -163,6 +163,21 @@ async fn deployment_stands_in_the_path() {
     assert_eq!(other.log()[0].path(), "/v1/chat/completions");
 }
 
+/// A caller chooses the text of `*`, and would otherwise reach other paths of the resource.
+#[tokio::test]
+async fn deployment_of_a_caller_is_one_segment_of_the_path() {
+    let ([azure], builder) = upstreams(["azure"]).await;
+    let route = Route::new("azure/*").target(Target::deployment("azure", "*"));
+    let ai = builder.route(route).build().expect("a stack");
+    ai.send(chat("azure/x/../../files?y"))
+        .await
+        .expect("an answer");
+    assert_eq!(
+        azure.log()[0].path(),
+        "/v1/deployments/x%2F..%2F..%2Ffiles%3Fy/chat/completions"
+    );
+}
+
 #[tokio::test]
 async fn higher_tier_and_other_model_are_used_last() {
     let ([a, b, c], builder) = upstreams(["a", "b", "c"]).await;
