@@ -7,6 +7,7 @@
 //!
 //! A caller that restricts its request to endpoints by its routing options gets their own answer.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -19,7 +20,9 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use steadfast_balance::PoolHandle;
 use steadfast_core::{BoxError, Deadline, EndpointName, RoutingOptions};
 use steadfast_models::Route;
@@ -29,12 +32,34 @@ use tower_service::Service;
 use crate::body::{AnyBody, ResponseBody};
 use crate::dialect::below;
 use crate::operation::API_ROOT;
+use crate::scan::is_deeper_than;
 use crate::stack::Inner;
 
 /// The time for the list of an endpoint. The others are returned without it.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// The longest list of an endpoint, in bytes.
 const MAX_LIST: usize = 8 * 1024 * 1024;
+/// The deepest list of an endpoint that is passed on, as for the body of a request.
+const MAX_DEPTH: usize = 128;
+
+/// A list of models. Each is the text that an endpoint sent: a tree of it needs up to sixty times
+/// as much memory, and the endpoint chooses its form.
+#[derive(Deserialize, Serialize)]
+struct List {
+    /// The type of a list that is sent.
+    #[serde(skip_deserializing)]
+    object: &'static str,
+    /// The models.
+    data: Vec<Box<RawValue>>,
+}
+
+/// The name of a model.
+#[derive(Deserialize)]
+struct Named<'a> {
+    /// The name.
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
 
 /// Answers lists of models, and passes all other requests.
 #[derive(Clone)]
@@ -111,7 +136,7 @@ impl ModelList {
     }
 
     /// Returns a future of the list of one endpoint.
-    fn one(&self, head: &Parts, endpoint: EndpointName) -> Pending<Result<Vec<Value>, BoxError>> {
+    fn one(&self, head: &Parts, endpoint: EndpointName) -> Pending<Result<List, BoxError>> {
         let mut request = Request::from_parts(head.clone(), AnyBody::default());
         let options = RoutingOptions::of(&head.extensions).cloned();
         let options = options.unwrap_or_default().only(endpoint);
@@ -124,7 +149,7 @@ impl ModelList {
 type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Reads the list of one endpoint.
-async fn read(inner: Inner, request: Request<AnyBody>) -> Result<Vec<Value>, BoxError> {
+async fn read(inner: Inner, request: Request<AnyBody>) -> Result<List, BoxError> {
     let response = inner.oneshot(request).await?;
     if !response.status().is_success() {
         return Err(response.status().to_string().into());
@@ -132,13 +157,11 @@ async fn read(inner: Inner, request: Request<AnyBody>) -> Result<Vec<Value>, Box
     let body = Limited::new(response.into_body(), MAX_LIST)
         .collect()
         .await?;
-    match serde_json::from_slice(&body.to_bytes())? {
-        Value::Object(mut list) => match list.remove("data") {
-            Some(Value::Array(models)) => Ok(models),
-            _ => Err("no list of models".into()),
-        },
-        _ => Err("no list of models".into()),
+    let body = body.to_bytes();
+    if is_deeper_than(&body, MAX_DEPTH) {
+        return Err("a list of models that is too deep".into());
     }
+    Ok(serde_json::from_slice(&body)?)
 }
 
 /// Waits for all futures. They run at the same time.
@@ -162,8 +185,8 @@ async fn all<T>(mut futures: Vec<Pending<T>>) -> Vec<T> {
 }
 
 /// Creates the response with these models.
-fn respond(models: &[Value]) -> Response<ResponseBody> {
-    let body = json!({ "object": "list", "data": models }).to_string();
+fn respond(list: &List) -> Response<ResponseBody> {
+    let body = serde_json::to_string(list).expect("each model is valid JSON");
     let length = HeaderValue::from(body.len());
     let mut response = Response::new(ResponseBody::new(Full::<Bytes>::from(body)));
     let headers = response.headers_mut();
@@ -173,14 +196,42 @@ fn respond(models: &[Value]) -> Response<ResponseBody> {
 }
 
 /// Merges lists. The names of routes come first, and of equal ids the first model counts.
-fn merged(names: &[String], lists: impl Iterator<Item = Vec<Value>>) -> Vec<Value> {
-    let own =
-        |name| json!({ "id": name, "object": "model", "created": 0, "owned_by": "steadfast" });
-    let mut seen = HashSet::new();
-    let mut is_new = |model: &Value| {
-        let id = model["id"].as_str();
-        id.is_some_and(|id| seen.insert(id.to_owned()))
+fn merged(names: &[String], lists: impl Iterator<Item = List>) -> List {
+    let own = |name| {
+        let model = json!({ "id": name, "object": "model", "created": 0, "owned_by": "steadfast" });
+        to_raw_value(&model).expect("a tree is valid JSON")
     };
-    let all = names.iter().map(own).chain(lists.flatten());
-    all.filter(|model| is_new(model)).collect()
+    let mut seen = HashSet::new();
+    let mut is_new = |model: &RawValue| {
+        let named = serde_json::from_str::<Named<'_>>(model.get());
+        named.is_ok_and(|named| seen.insert(named.id.into_owned()))
+    };
+    let all = names
+        .iter()
+        .map(own)
+        .chain(lists.flat_map(|list| list.data));
+    List {
+        object: "list",
+        data: all.filter(|model| is_new(model)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_keep_their_text_and_equal_ids_are_listed_once() {
+        let list = |text: &str| serde_json::from_str::<List>(text).expect(text);
+        let lists = [
+            list(
+                r#"{"object":"list","data":[{"id":"a"},{"id":"\u0062", "x":1e3},{"id":7},[],{}]}"#,
+            ),
+            list(r#"{"data":[{"id":"b"},{"id":"c"}]}"#),
+        ];
+        let found = merged(&["a".to_owned()], lists.into_iter());
+        let texts: Vec<_> = found.data.iter().skip(1).map(|it| it.get()).collect();
+        assert_eq!(texts, [r#"{"id":"\u0062", "x":1e3}"#, r#"{"id":"c"}"#]);
+        assert!(found.data[0].get().contains("steadfast"));
+    }
 }
