@@ -167,6 +167,9 @@ async fn file_and_command_return_their_token() {
     std::fs::write(&path, "token 2").unwrap();
     let error = file.token().await.unwrap_err().to_string();
     assert_eq!(error, "the API key contains a space");
+    std::fs::write(&path, "x".repeat(1 << 20)).unwrap();
+    let error = file.token().await.unwrap_err().to_string();
+    assert_eq!(error, "the token exceeds 64 KiB");
     std::fs::remove_file(&path).unwrap();
     assert!(
         file.token()
@@ -181,9 +184,12 @@ async fn file_and_command_return_their_token() {
         ("echo token-3", Ok("Bearer token-3")),
         ("echo secret; exit 3", Err("exit status: 3")),
         ("true", Err("the API key is empty")),
+        ("while :; do echo secret; done", Err("exceeds 64 KiB")),
+        ("echo secret >&2; echo token-3", Ok("Bearer token-3")),
     ] {
         let command = ApiKey::from_command(["sh", "-c", script], SECOND);
-        let token = command.token().await.map(|(key, _)| key.bearer());
+        let token = timeout(10 * SECOND, command.token()).await.expect(script);
+        let token = token.map(|(key, _)| key.bearer());
         match expected {
             Ok(header) => assert_eq!(token.unwrap(), header),
             Err(reason) => {
@@ -205,4 +211,35 @@ fn absurd_lifetimes_have_no_effect_beyond_the_clock() {
     assert!(!token(Some(Duration::MAX)).is_due());
     assert!(token(Some(Duration::ZERO)).is_due());
     assert!(token(None).end.is_none());
+}
+
+/// A file on a network may hang. A thread per renewal would occupy all threads of the runtime.
+#[cfg(unix)]
+#[test]
+fn file_that_hangs_is_read_by_one_thread() {
+    let path = std::env::temp_dir().join(format!("steadfast-fifo-{}", std::process::id()));
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let file = ApiKey::from_file(&path, SECOND);
+    let wait = Duration::from_millis(20);
+    let token = runtime.block_on(async {
+        for _ in 0..3 {
+            assert!(timeout(wait, file.token()).await.is_err(), "no writer yet");
+        }
+        let writing = path.clone();
+        let writer = std::thread::spawn(move || std::fs::write(writing, "token-1"));
+        let token = timeout(SECOND, file.token()).await;
+        writer.join().unwrap().unwrap();
+        token
+    });
+    runtime.shutdown_background();
+    std::fs::remove_file(&path).unwrap();
+    let (key, _) = token.expect("one read").unwrap();
+    assert_eq!(key.bearer().to_str().unwrap(), "Bearer token-1");
 }
