@@ -4,12 +4,14 @@ mod service;
 mod source;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use steadfast_core::BoxError;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard};
 use tokio::time::{Instant, timeout};
 
 pub(crate) use self::service::TokenLayer;
@@ -28,12 +30,23 @@ const YOUNG: Duration = Duration::from_secs(5);
 /// The token of an endpoint. Its renewal runs once at a time.
 pub(crate) struct Tokens {
     /// Returns new tokens.
-    source: Box<dyn TokenSource>,
+    source: Arc<dyn TokenSource>,
     /// The last token, and the last failure.
     state: Mutex<State>,
-    /// Held during a renewal.
-    renewal: AsyncMutex<()>,
+    /// Held during a renewal. A request that leaves keeps its renewal here.
+    renewal: AsyncMutex<Option<Renewal>>,
 }
+
+/// A call of the source.
+struct Renewal {
+    /// The call, with its limit.
+    call: Pin<Box<dyn Future<Output = Received> + Send>>,
+    /// The limit.
+    until: Instant,
+}
+
+/// The value of `authorization` and its lifetime, or a reason.
+type Received = Result<(HeaderValue, Option<Duration>), String>;
 
 /// The last results of the source.
 #[derive(Default)]
@@ -69,33 +82,33 @@ impl Tokens {
     /// Creates the state of an endpoint that has not needed a token yet.
     pub(crate) fn new(source: impl TokenSource) -> Self {
         Self {
-            source: Box::new(source),
+            source: Arc::new(source),
             state: Mutex::default(),
-            renewal: AsyncMutex::new(()),
+            renewal: AsyncMutex::default(),
         }
     }
 
     /// Returns a token other than `rejected`, and renews it if that is due.
     ///
     /// While a token is valid, one request renews it, and the others use it. Without a valid one,
-    /// all requests wait for one renewal. A renewal ends with the request that started it: the next
-    /// request starts it again.
+    /// all requests wait for one renewal. If the request that started it leaves, the next one
+    /// continues it: the source may be slower than the patience of every caller.
     pub(crate) async fn get(&self, rejected: Option<u64>) -> Result<Token, BoxError> {
         if let Some(token) = self.valid(rejected) {
             if !token.is_due() {
                 return Ok(token);
             }
-            let Ok(_renewal) = self.renewal.try_lock() else {
+            let Ok(renewal) = self.renewal.try_lock() else {
                 return Ok(token);
             };
             // The token is valid for a while, so a failure can wait for the next request.
-            return Ok(self.renew().await.unwrap_or(token));
+            return Ok(self.renew(renewal).await.unwrap_or(token));
         }
-        let _renewal = self.renewal.lock().await;
+        let renewal = self.renewal.lock().await;
         // Another request may have renewed it meanwhile.
         match self.valid(rejected) {
             Some(token) => Ok(token),
-            None => self.renew().await.map_err(Into::into),
+            None => self.renew(renewal).await.map_err(Into::into),
         }
     }
 
@@ -111,18 +124,26 @@ impl Tokens {
         (!is_over && rejected != Some(token.number)).then_some(token)
     }
 
-    /// Asks the source for a token. The caller holds the lock of renewals.
-    async fn renew(&self) -> Result<Token, NoToken> {
+    /// Waits for a token of the source.
+    async fn renew(&self, mut renewal: AsyncGuard<'_, Option<Renewal>>) -> Result<Token, NoToken> {
         if let Some((until, reason)) = &self.lock().failed {
             if *until > Instant::now() {
                 return Err(NoToken(reason.clone()));
             }
         }
-        let renewed = match timeout(RENEWAL, self.source.token()).await {
-            Ok(Ok((key, lifetime))) => Ok((key.bearer(), lifetime)),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("no token within 10 s".to_owned()),
-        };
+        // A call that was left until its limit is not late: it starts anew.
+        let is_over = |it: &mut Renewal| it.until <= Instant::now();
+        drop(renewal.take_if(is_over));
+        let renewed = poll_fn(|cx| {
+            // Not in its place during the poll: a source that panics is not polled again.
+            let mut current = renewal.take().unwrap_or_else(|| self.call());
+            let polled = current.call.as_mut().poll(cx);
+            if polled.is_pending() {
+                *renewal = Some(current);
+            }
+            polled
+        });
+        let renewed = renewed.await;
         let now = Instant::now();
         let mut state = self.lock();
         match renewed {
@@ -137,6 +158,22 @@ impl Tokens {
                 state.failed = Some((now + PAUSE, reason.clone()));
                 Err(NoToken(reason))
             }
+        }
+    }
+
+    /// Calls the source.
+    fn call(&self) -> Renewal {
+        let source = self.source.clone();
+        let call = async move {
+            match timeout(RENEWAL, source.token()).await {
+                Ok(Ok((key, lifetime))) => Ok((key.bearer(), lifetime)),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("no token within 10 s".to_owned()),
+            }
+        };
+        Renewal {
+            call: Box::pin(call),
+            until: Instant::now() + RENEWAL,
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct TokenLayer(pub(crate) Option<Arc<Tokens>>);
 /// It is the innermost layer, so the second request after a `401` belongs to the same attempt: it
 /// counts neither for the breaker nor against the number of attempts, and it has the same limits.
 ///
-/// A dropped future ends the request, and a renewal that it has started.
+/// A dropped future ends the request. The next request continues a renewal that it has started.
 #[derive(Clone, Debug)]
 pub(crate) struct WithToken<S> {
     /// The client.

@@ -138,13 +138,45 @@ async fn failed_source_is_called_once_per_second() {
     assert_eq!(calls.load(Relaxed), 2);
 }
 
+/// Callers that are less patient than the source is fast would otherwise never be served.
 #[tokio::test(start_paused = true)]
-async fn dropped_renewal_is_started_again_by_the_next_request() {
+async fn dropped_renewal_is_continued_by_the_next_request() {
     let calls = Arc::default();
     let tokens = numbered(&calls, None);
-    let early = timeout(SECOND / 2, send(tokens.clone(), "token-2")).await;
-    assert!(early.is_err());
+    for _ in 0..2 {
+        let sent = timeout(SECOND * 2 / 5, send(tokens.clone(), "token-1")).await;
+        assert!(sent.is_err());
+    }
+    let sent = timeout(SECOND * 2 / 5, send(tokens.clone(), "token-1")).await;
+    assert_eq!(sent.expect("in time").unwrap().0, 200);
+    assert_eq!(calls.load(Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_that_was_left_until_its_limit_starts_anew() {
+    let calls = Arc::default();
+    let tokens = numbered(&calls, None);
+    let sent = timeout(SECOND / 2, send(tokens.clone(), "token-1")).await;
+    assert!(sent.is_err());
+    advance(2 * RENEWAL).await;
     assert_eq!(send(tokens.clone(), "token-2").await.unwrap().0, 200);
+    assert_eq!(calls.load(Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_that_panics_fails_one_request() {
+    let calls = Arc::<AtomicU64>::default();
+    let count = calls.clone();
+    let tokens = Arc::new(Tokens::new(move || {
+        let is_first = count.fetch_add(1, Relaxed) == 0;
+        async move {
+            assert!(!is_first, "a fault of the source");
+            Ok((ApiKey::new("token-2")?, None))
+        }
+    }));
+    let failed = tokio::spawn(send(tokens.clone(), "token-2")).await;
+    assert!(failed.is_err_and(|error| error.is_panic()));
+    assert_eq!(send(tokens, "token-2").await.unwrap().0, 200);
 }
 
 #[tokio::test(start_paused = true)]
