@@ -14,12 +14,12 @@ use crate::scan::is_deeper_than;
 /// The deepest body that is read, as for the other fields of a request.
 const MAX_DEPTH: usize = 128;
 
-/// Returns the last `model` at the top level of an object, and the places of the first and the last
-/// one.
+/// Returns the last `model` at the top level of an object, and the places of the first and the
+/// last one.
 ///
-/// Most parsers read the last of several equal fields, and some read the first one. So these two are
-/// rewritten alike. The others stay: a caller chooses their number, and a rewrite of each would need
-/// several times the memory of the body. A model of another type than a string is skipped.
+/// Most parsers read the last of several equal fields, and some read the first one. So these two
+/// are rewritten alike. The others stay: a caller chooses their number, and a rewrite of each would
+/// need several times the memory of the body. A model of another type than a string is skipped.
 pub(crate) fn models(body: &[u8]) -> Option<(String, Vec<Range<usize>>)> {
     if is_deeper_than(body, MAX_DEPTH) {
         return None;
