@@ -1,4 +1,4 @@
-//! Errors of Fireworks. Other rows are in the table of OpenAI.
+//! Errors of Fireworks. Other rows are in the tables of OpenAI and Gemini.
 //!
 //! ```json
 //! {"error": {"code": "PRECONDITION_FAILED", "message": "Account … is suspended, possibly due to reaching
@@ -15,7 +15,6 @@ pub(crate) static DIALECT: Dialect = Dialect {
         Phrase::begins("account ", Given::CallerFault, Class::QuotaExhausted)
             .and_contains("is suspended")
             .with_statuses(&[412]),
-        Phrase::begins("model not found", Given::NotFound, Class::ModelUnavailable),
     ],
     ..Dialect::NONE
 };

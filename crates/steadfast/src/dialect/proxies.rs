@@ -1,7 +1,7 @@
 //! Errors of proxies and CDNs in front of an API: Cloudflare, Envoy, HAProxy, nginx, AWS.
 //!
 //! ```text
-//! upstream connect error or disconnect/reset before headers. reset reason: connection refused
+//! upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, …
 //! error code: 1033
 //! ```
 //!
@@ -16,9 +16,6 @@ pub(crate) static DIALECT: Dialect = Dialect {
     phrases: &[
         // Envoy.
         Phrase::begins("no healthy upstream", Given::Any, Class::Connect).with_statuses(&[503]),
-        Phrase::begins("upstream connect error", Given::Any, Class::Connect)
-            .and_contains("connection refused")
-            .with_statuses(&[503]),
         Phrase::begins("upstream connect error", Given::Any, Class::Connect)
             .and_contains("connection failure")
             .with_statuses(&[503]),

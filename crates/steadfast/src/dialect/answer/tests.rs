@@ -16,6 +16,7 @@ fn path_has_the_shape_of_its_answers() {
         ("/v1/embeddings", Some("data")),
         ("/v1/messages", Some("content")),
         ("/v1/responses", Some("output")),
+        ("/v2/chat", Some("message")),
         (
             "/v1beta/models/gemini-3:generateContent",
             Some("candidates"),

@@ -192,6 +192,16 @@ fn error_event_of_each_dialect_maps_to_class() {
             Class::RateLimited,
         ),
         (
+            "MiniMax, a number",
+            r#"{"choices":null,"base_resp":{"status_code":1002,"status_msg":"x"}}"#,
+            Class::RateLimited,
+        ),
+        (
+            "Mistral, a type",
+            r#"{"object":"error","message":"x","type":"rate_limited","code":"1300"}"#,
+            Class::RateLimited,
+        ),
+        (
             "OpenAI responses",
             r#"{"type":"response.failed","response":{"error":{"code":"server_error","message":"x"}}}"#,
             Class::ServerError,
