@@ -2,7 +2,7 @@
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
 
 # All checks of CI, in its order
-ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test models quickstart examples schema lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
+ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test rows models quickstart examples schema lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
 
 # The format of the code
 fmt:
@@ -71,7 +71,7 @@ attacks:
 models:
     RUSTFLAGS="--cfg steadfast_loom" cargo test -p steadfast-breaker --lib --release --target-dir target/models models
 
-# Each row of the dialect tables is needed by a test: deletes each one once. In some minutes
+# Each row of the dialect tables is needed by a test: deletes each one once. In a minute
 rows:
     scripts/rows
 
