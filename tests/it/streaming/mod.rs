@@ -1,7 +1,8 @@
-//! Streaming: failover before the first visible token, buffered streams, and the outcome of each end of a
-//! stream.
+//! Streaming: failover before the first visible token, buffered streams, identical bytes, and the outcome of
+//! each end of a stream.
 
 mod buffered;
+mod bytes;
 mod ends;
 mod first_token;
 
