@@ -21,7 +21,10 @@ use crate::stable_hash::stable_hash;
 ///
 /// Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoutingOptions(Arc<Options>);
+pub struct RoutingOptions {
+    options: Arc<Options>,
+    format: Option<&'static str>,
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Options {
@@ -83,8 +86,8 @@ impl RoutingOptions {
     #[must_use]
     pub fn and_only(self, other: &Self) -> Self {
         self.with(|options| {
-            options.only.extend_from_slice(&other.0.only);
-            options.ranks.extend_from_slice(&other.0.ranks);
+            options.only.extend_from_slice(&other.options.only);
+            options.ranks.extend_from_slice(&other.options.ranks);
         })
     }
 
@@ -103,58 +106,74 @@ impl RoutingOptions {
         self.with(|options| options.tokens = Some(tokens))
     }
 
+    /// Sets the format of the request. It goes only to endpoints that take this format.
+    ///
+    /// `AiStack` sets it by the path of a request, and `Endpoint::formats` declares the formats of
+    /// an endpoint. An endpoint without declared formats takes all.
+    #[must_use]
+    pub fn format(mut self, format: &'static str) -> Self {
+        self.format = Some(format);
+        self
+    }
+
+    /// Returns the [format](Self::format) of the request.
+    #[must_use]
+    pub fn known_format(&self) -> Option<&'static str> {
+        self.format
+    }
+
     /// Returns whether the request is restricted to endpoints by [`only`](Self::only).
     #[must_use]
     pub fn is_restricted(&self) -> bool {
-        !self.0.only.is_empty()
+        !self.options.only.is_empty()
     }
 
     /// Returns whether the request is restricted to one endpoint.
     #[must_use]
     pub fn is_pinned(&self) -> bool {
-        self.0.only.len() == 1
+        self.options.only.len() == 1
     }
 
     /// Returns whether the request may go to the endpoint with this name.
     #[must_use]
     pub fn allows(&self, name: &EndpointName) -> bool {
-        let Options { only, exclude, .. } = &*self.0;
+        let Options { only, exclude, .. } = &*self.options;
         (only.is_empty() || only.contains(name)) && !exclude.contains(name)
     }
 
     /// Returns the [rank](Self::rank) of the endpoint with this name.
     #[must_use]
     pub fn rank_of(&self, name: &EndpointName) -> u32 {
-        let known = self.0.ranks.iter().find(|(other, _)| other == name);
+        let known = self.options.ranks.iter().find(|(other, _)| other == name);
         known.map_or(0, |(_, rank)| *rank)
     }
 
     /// Returns whether an endpoint has a [rank](Self::rank).
     #[must_use]
     pub fn has_ranks(&self) -> bool {
-        !self.0.ranks.is_empty()
+        !self.options.ranks.is_empty()
     }
 
     /// Returns the [preferred](Self::prefer) endpoint.
     #[must_use]
     pub fn preferred(&self) -> Option<&EndpointName> {
-        self.0.prefer.as_ref()
+        self.options.prefer.as_ref()
     }
 
     /// Returns a hash of the [affinity key](Self::affinity_key).
     #[must_use]
     pub fn affinity_hash(&self) -> Option<u64> {
-        self.0.affinity_key
+        self.options.affinity_key
     }
 
     /// Returns the [estimated tokens](Self::estimated_tokens).
     #[must_use]
     pub fn tokens(&self) -> Option<u64> {
-        self.0.tokens
+        self.options.tokens
     }
 
     fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
-        change(Arc::make_mut(&mut self.0));
+        change(Arc::make_mut(&mut self.options));
         self
     }
 }
@@ -173,6 +192,15 @@ mod tests {
             .and_only(&options.only("a"));
         assert!(both.is_restricted() && both.has_ranks() && both.rank_of(&a) == 2);
         assert!(both.allows(&a) && !both.allows(&b));
+    }
+
+    #[test]
+    fn format_stays_beside_the_other_options() {
+        let options = RoutingOptions::new().format("messages").exclude("a");
+        assert_eq!(options.known_format(), Some("messages"));
+        let both = options.and_only(&RoutingOptions::new().only("b").format("other"));
+        assert_eq!(both.known_format(), Some("messages"));
+        assert_ne!(both.clone().format("other"), both);
     }
 
     #[test]

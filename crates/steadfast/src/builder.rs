@@ -19,10 +19,12 @@ use tower_service::Service;
 use crate::answers::{Answers, StreamMode};
 use crate::body::{RequestBody, ResponseBody};
 use crate::edge::{EdgeLayer, Settings, Shared};
+use crate::format::Format;
 use crate::hedging::{Hedging, hedged};
 use crate::keep_alive::KeepAlive;
 use crate::operation::API_ROOT;
 use crate::prepare::{Prepare, Rules};
+use crate::rejection::into_response;
 use crate::routing::{RouteLayer, Routing};
 use crate::stack::{AiStack, Inner};
 use crate::timeouts::Timeouts;
@@ -77,7 +79,12 @@ impl AiStack {
 
 impl AiStackBuilder {
     /// Adds an endpoint. A request that names stored state goes to the endpoint that created it, or
-    /// to the first one.
+    /// to the first one that takes its format.
+    ///
+    /// A request goes to endpoints that take its [format](Endpoint::formats): `chat_completions`,
+    /// `completions`, `embeddings`, `generate_content`, `messages` or `responses`, by its path.
+    /// Nothing is translated. If no endpoint takes it, the answer is a `404` with the formats of
+    /// the endpoints.
     pub fn endpoint(self, endpoint: Endpoint) -> Self {
         self.balance(|balance| balance.endpoint(endpoint))
     }
@@ -306,6 +313,7 @@ impl AiStackBuilder {
             })
             .build()?;
         let endpoints = balance.handle();
+        Format::check(&endpoints)?;
         let retry = self
             .retry
             .mark_final(true)
@@ -365,7 +373,9 @@ where
         rules,
     };
     let service = metrics.layer(prepare);
-    let service = service.map_response(|response: Response<_>| response.map(ResponseBody::new));
+    let service = service.map_result(|outcome: Result<Response<_>, _>| {
+        into_response(outcome.map(|response| response.map(ResponseBody::new)))
+    });
     // Above the metrics: the head of a slow stream is not yet the outcome of its request.
     let service = KeepAlive {
         inner: service,

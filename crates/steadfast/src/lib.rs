@@ -118,6 +118,7 @@ mod duration;
 mod edge;
 mod encoding;
 mod ext;
+mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -134,6 +135,7 @@ mod model_field;
 mod operation;
 mod prepare;
 mod provider;
+mod rejection;
 mod respond;
 #[cfg(feature = "models")]
 mod routing;
@@ -143,6 +145,7 @@ mod routing;
 mod scan;
 mod stack;
 mod state_id;
+mod takers;
 mod timeouts;
 mod tokens;
 

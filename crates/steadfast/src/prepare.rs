@@ -17,7 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_balance::{PoolHandle, credential_hash};
+use steadfast_balance::{Endpoint, PoolHandle, credential_hash};
 use steadfast_core::{
     BoxError, Class, Classified, Deadline, EndpointName, LimitKey, RoutingOptions, Verdict,
 };
@@ -34,6 +34,7 @@ use crate::content_type;
 use crate::dialect::below;
 use crate::edge::Creates;
 use crate::encoding::Encoding;
+use crate::format::Format;
 use crate::homes::Homes;
 use crate::keep_alive::Waiting;
 use crate::limit_key::limit_key;
@@ -119,6 +120,10 @@ impl Rules {
             path: below(path, API_ROOT).unwrap_or(path),
         };
         self.routing.plan(target, facts, extensions)?;
+        let format = Format::of(target.path);
+        if let Some(format) = format {
+            format.restrict(&self.endpoints, extensions)?;
+        }
         match operation {
             Operation::Stateless => {
                 let given = RetryOverride::of(extensions);
@@ -127,7 +132,9 @@ impl Rules {
             Operation::Stateful => {
                 let wishes = RoutingOptions::of(extensions).cloned().unwrap_or_default();
                 if !wishes.is_restricted() {
-                    let home = self.home_of(caller(), path, &hints).or_else(|| self.home());
+                    let home = self
+                        .home_of(caller(), path, &hints)
+                        .or_else(|| self.home(format));
                     if let Some(home) = home {
                         extensions.insert(wishes.only(home));
                     }
@@ -189,12 +196,12 @@ impl Rules {
     }
 
     /// Returns the endpoint of new stored objects: the first one of the configuration, until it is
-    /// removed.
-    fn home(&self) -> Option<EndpointName> {
-        let home = self.home.as_ref();
-        home.filter(|home| self.endpoints.contains(home.as_ref()))
-            .cloned()
-            .or_else(|| self.endpoints.first())
+    /// removed. It takes the format of the request.
+    fn home(&self, format: Option<Format>) -> Option<EndpointName> {
+        let takes = |it: &Endpoint| format.is_none_or(|format| it.takes(format.name()));
+        let is_home = |it: &Endpoint| self.home.as_ref() == Some(it.name()) && takes(it);
+        let home = self.endpoints.first_where(is_home);
+        home.or_else(|| self.endpoints.first_where(takes))
     }
 
     /// Whether to wait for a pending body: its fields decide about endpoints and repeats, and a

@@ -8,6 +8,7 @@ use steadfast_balance::{Credential, Endpoint};
 use steadfast_core::{BoxError, InvalidConfig};
 
 use crate::api_key::{ApiKey, InvalidApiKey};
+use crate::format::Format;
 
 /// A known provider, as a preset of endpoints.
 ///
@@ -32,6 +33,11 @@ use crate::api_key::{ApiKey, InvalidApiKey};
 /// | `vertex` | of the project and region, see [`endpoint_at`](Self::endpoint_at) | bearer, short-lived | – |
 /// | `vllm` | `http://127.0.0.1:8000/v1` | none, or bearer | – |
 /// | `xai` | `https://api.x.ai/v1` | bearer | `xai-` |
+///
+/// An endpoint takes the [formats](Endpoint::formats) that its provider documents:
+/// `chat_completions`, `completions`, `embeddings` and `responses`, except for `anthropic`
+/// (`messages`) and `gemini_native` (`generate_content`). `fireworks`, `openrouter`, `xai` and the
+/// local servers take `messages` as well.
 ///
 /// ```
 /// use steadfast::{AiStack, Provider};
@@ -108,6 +114,8 @@ struct Facts {
     key: (&'static str, usize),
     /// Whether it serves requests without a key.
     is_local: bool,
+    /// The formats that it documents.
+    formats: &'static [Format],
     /// A header that each request needs. The caller's value takes precedence.
     required: Option<(&'static str, &'static str)>,
 }
@@ -126,6 +134,7 @@ impl Facts {
             header: None,
             key: ("", 0),
             is_local: false,
+            formats: Format::OPENAI,
             required: None,
         }
     }
@@ -142,10 +151,16 @@ impl Facts {
         self
     }
 
-    /// Marks a server that needs no key.
+    /// Sets the formats, in place of the ones of OpenAI.
+    const fn formats(mut self, formats: &'static [Format]) -> Self {
+        self.formats = formats;
+        self
+    }
+
+    /// Marks a server that needs no key. The ones of the list follow OpenAI and Anthropic.
     const fn local(mut self) -> Self {
         self.is_local = true;
-        self
+        self.formats(Format::BOTH)
     }
 }
 
@@ -169,6 +184,7 @@ const ALL: [Facts; 19] = {
             )
             .header("x-api-key")
             .key("sk-ant-")
+            .formats(&[Format::Messages])
         },
         Facts::new(P::AzureOpenAi, "azure_openai", &[]).header("api-key"),
         Facts::new(
@@ -186,7 +202,8 @@ const ALL: [Facts; 19] = {
             P::Fireworks,
             "fireworks",
             &[("fireworks", "https://api.fireworks.ai/inference/v1")],
-        ),
+        )
+        .formats(Format::BOTH),
         Facts::new(
             P::Gemini,
             "gemini",
@@ -200,7 +217,8 @@ const ALL: [Facts; 19] = {
             "gemini_native",
             &[("gemini_native", "https://generativelanguage.googleapis.com")],
         )
-        .header("x-goog-api-key"),
+        .header("x-goog-api-key")
+        .formats(&[Format::GenerateContent]),
         Facts::new(
             P::Groq,
             "groq",
@@ -245,7 +263,8 @@ const ALL: [Facts; 19] = {
             "openrouter",
             &[("openrouter", "https://openrouter.ai/api/v1")],
         )
-        .key("sk-or-"),
+        .key("sk-or-")
+        .formats(Format::BOTH),
         Facts::new(
             P::Together,
             "together",
@@ -253,7 +272,9 @@ const ALL: [Facts; 19] = {
         ),
         Facts::new(P::Vertex, "vertex", &[]),
         Facts::new(P::Vllm, "vllm", &[("vllm", "http://127.0.0.1:8000/v1")]).local(),
-        Facts::new(P::XAi, "xai", &[("xai", "https://api.x.ai/v1")]).key("xai-"),
+        Facts::new(P::XAi, "xai", &[("xai", "https://api.x.ai/v1")])
+            .key("xai-")
+            .formats(Format::BOTH),
     ]
 };
 
@@ -334,9 +355,10 @@ impl Provider {
         self.facts().name
     }
 
-    /// Creates an endpoint with the required header.
+    /// Creates an endpoint with the required header and the formats.
     pub(crate) fn without_key(self, name: &str, base: &str) -> Result<Endpoint, InvalidConfig> {
-        let endpoint = Endpoint::new(name, base)?;
+        let formats = self.facts().formats.iter().map(|format| format.name());
+        let endpoint = Endpoint::new(name, base)?.formats(formats);
         Ok(match self.facts().required {
             Some((name, value)) => endpoint.default_header(
                 HeaderName::from_static(name),

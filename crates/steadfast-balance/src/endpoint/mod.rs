@@ -18,7 +18,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::layer::Observers;
-use steadfast_core::{EndpointName, InvalidConfig, LimitKey};
+use steadfast_core::{EndpointName, InvalidConfig, LimitKey, RoutingOptions};
 
 use crate::endpoint::cache_padded::apart;
 use crate::endpoint::credential::Credential;
@@ -68,6 +68,8 @@ pub struct Endpoint {
     pub(crate) pass_headers: Vec<HeaderName>,
     /// Whether it receives `CONNECT`, `TRACE` and upgrades.
     pub(crate) dangerous_methods: bool,
+    /// The formats of the requests that it takes. Empty for all.
+    pub(crate) formats: Vec<String>,
     /// The requests that share a cooldown, a send rate and quotas.
     pub(crate) limits: Limits,
     /// Whether it has a learned send rate.
@@ -129,6 +131,7 @@ impl Endpoint {
             pass_credentials: false,
             pass_headers: Vec::new(),
             dangerous_methods: false,
+            formats: Vec::new(),
             limits: Limits::PerKey,
             learned_rate: true,
             key_aliases: Vec::new(),
@@ -273,6 +276,16 @@ impl Endpoint {
         self
     }
 
+    /// Sets the formats of the requests that this endpoint takes. Defaults to all, as does an empty
+    /// list.
+    ///
+    /// A request with another [format](RoutingOptions::format) does not go here. A request without
+    /// one goes to every endpoint.
+    pub fn formats(mut self, formats: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.formats = formats.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Sets the requests that share the limits of the endpoint. Defaults to [`Limits::PerKey`].
     ///
     /// Choose [`Limits::Shared`] if the provider limits all models together.
@@ -377,6 +390,7 @@ impl Endpoint {
             && self.pass_credentials == other.pass_credentials
             && self.pass_headers == other.pass_headers
             && self.dangerous_methods == other.dangerous_methods
+            && self.formats == other.formats
             && self.limits == other.limits
             && self.learned_rate == other.learned_rate
             && self.key_aliases == other.key_aliases
@@ -423,6 +437,24 @@ impl Endpoint {
         &self.name
     }
 
+    /// Returns the [formats](Self::formats) that it takes. Empty for all.
+    #[must_use]
+    pub fn declared_formats(&self) -> &[String] {
+        &self.formats
+    }
+
+    /// Returns whether it takes requests of this [format](Self::formats).
+    #[must_use]
+    pub fn takes(&self, format: &str) -> bool {
+        self.formats.is_empty() || self.formats.iter().any(|own| own == format)
+    }
+
+    /// Returns whether these options let a request go here.
+    pub(crate) fn is_allowed_by(&self, options: &RoutingOptions) -> bool {
+        let takes = |format| self.takes(format);
+        options.allows(&self.name) && options.known_format().is_none_or(takes)
+    }
+
     /// Returns the address to connect to, if one is [set](Self::connect_to).
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
@@ -464,6 +496,7 @@ impl fmt::Debug for Endpoint {
             .field("pass_credentials", &self.pass_credentials)
             .field("pass_headers", &self.pass_headers)
             .field("dangerous_methods", &self.dangerous_methods)
+            .field("formats", &self.formats)
             .field("limits", &self.limits)
             .field("learned_rate", &self.learned_rate)
             .field("rules", &self.rules)

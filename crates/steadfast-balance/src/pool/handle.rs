@@ -54,8 +54,15 @@ impl PoolHandle {
     /// Returns the name of the first endpoint, in the order of the configuration.
     #[must_use]
     pub fn first(&self) -> Option<EndpointName> {
+        self.first_where(|_| true)
+    }
+
+    /// Returns the name of the first endpoint for which `test` holds, disabled ones included.
+    pub fn first_where(&self, mut test: impl FnMut(&Endpoint) -> bool) -> Option<EndpointName> {
         let snapshot = self.0.snapshot();
-        (snapshot.all.first()).map(|entry| entry.state.config.name.clone())
+        let mut all = snapshot.all.iter().map(|entry| &entry.state.config);
+        let found = all.find(|endpoint| test(endpoint));
+        found.map(|endpoint| endpoint.name.clone())
     }
 
     /// Returns whether an endpoint has this name.

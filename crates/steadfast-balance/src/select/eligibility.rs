@@ -260,7 +260,7 @@ impl Eligibility<'_> {
     /// Returns whether the routing options and the other attempts permit `endpoint`.
     fn is_permitted(&self, endpoint: &EndpointState) -> bool {
         let name = &endpoint.config.name;
-        self.options.is_none_or(|options| options.allows(name))
+        (self.options).is_none_or(|options| endpoint.config.is_allowed_by(options))
             && !self.excluded.contains(name)
             && !self.lost.contains(&endpoint.id)
     }

@@ -51,12 +51,12 @@ impl Obstacle {
         tried: &[Attempt],
         now: Instant,
     ) -> Self {
-        let name = &entry.state.config.name;
+        let config = &entry.state.config;
         let options = context.options.as_ref();
         match entry.service {
             EndpointMode::Disabled => Self::Disabled,
             EndpointMode::Draining => Self::Draining,
-            _ if options.is_some_and(|options| !options.allows(name)) => Self::Excluded,
+            _ if options.is_some_and(|options| !config.is_allowed_by(options)) => Self::Excluded,
             EndpointMode::Enabled => {
                 Self::of_permitted((&entry.state, availability), context, tried, now)
             }

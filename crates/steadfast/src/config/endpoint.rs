@@ -20,6 +20,7 @@ use super::set::Set;
 use crate::api_key::{ApiKey, InvalidApiKey};
 use crate::builder::AiStackBuilder;
 use crate::duration::deserialize_some;
+use crate::format::Format;
 use crate::provider::{Provider, numbered};
 
 /// The default time after which a token is read again. Most tokens are valid for an hour.
@@ -84,6 +85,9 @@ pub struct EndpointConfig {
     /// Whether it gets `CONNECT`, `TRACE` and upgrades. Defaults to `false`.
     #[serde(default)]
     pub dangerous_methods: bool,
+    /// The formats of the requests that it takes. Defaults to the ones of its provider, or to all.
+    /// An empty list stands for all.
+    formats: Option<Vec<Format>>,
     /// `per_key` or `shared`: the requests that share its limits. Defaults to `per_key`.
     #[serde(default)]
     limits: LimitsName,
@@ -231,6 +235,9 @@ impl EndpointConfig {
             .pass_headers(self.pass_headers()?)
             .dangerous_methods(self.dangerous_methods)
             .limits(limits)
+            .set(self.formats.as_deref(), |endpoint, formats| {
+                endpoint.formats(formats.iter().map(|format| format.name()))
+            })
             .set(self.weight, Endpoint::weight)
             .set(self.cost, Endpoint::cost)
             .set(self.learned_rate, Endpoint::learned_rate)

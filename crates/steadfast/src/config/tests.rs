@@ -138,6 +138,10 @@ fn invalid_field_is_named() {
         ),
         ("[[endpoint]]\nprovider = 'fastest'", "endpoint[0].provider"),
         (
+            &format!("{ENDPOINT}formats = ['message']"),
+            "endpoint[0].formats",
+        ),
+        (
             "[[endpoint]]\nprovider = 'vertex'",
             "endpoint[0].url: is required, because",
         ),
@@ -372,6 +376,7 @@ fn every_setting_reaches_its_builder() {
         larger_context = true
         pass_credentials = true
         pass_headers = ["x-tenant-token"]
+        formats = ["messages"]
         dangerous_methods = true
         limits = "shared"
         learned_rate = false
@@ -421,7 +426,7 @@ fn every_setting_reaches_its_builder() {
         "x-team",
         "tier: 3, weight: 64.0, cost: 65.0, degraded: true, larger_context: true",
         "x-tenant-token",
-        "dangerous_methods: true, limits: Shared, learned_rate: false",
+        "dangerous_methods: true, formats: [\"messages\"], limits: Shared, learned_rate: false",
         "127.0.0.1:66",
         "consecutive_failures: 67",
         "failures: Some(4), window: 18",
@@ -467,9 +472,11 @@ fn provider_makes_endpoints_with_its_uris_and_headers() {
         project = "proj-1"
         [[endpoint]]
         provider = "anthropic"
+        formats = ["chat_completions", "messages"]
         [[endpoint]]
         name = "gpu"
         provider = "vllm"
+        formats = []
         token = { file = "/run/token", every = "1m" }
         url = "http://127.0.0.1:8001/v1"
     "#;
@@ -482,6 +489,9 @@ fn provider_makes_endpoints_with_its_uris_and_headers() {
         r#"name: "sheep-backup2", base: "https://backup2.holysheep.ai/v1""#,
         r#"headers: ["openai-organization", "openai-project"]"#,
         r#"default_headers: ["anthropic-version"]"#,
+        r#"formats: ["chat_completions", "messages"]"#,
+        r#"formats: ["chat_completions", "completions", "embeddings", "responses"]"#,
+        "formats: []",
         r#"name: "gpu", base: "http://127.0.0.1:8001/v1", address: None, credential: Some(Credential(authorization: *))"#,
         r#"tokens: {"gpu": Tokens { .. }}"#,
     ] {

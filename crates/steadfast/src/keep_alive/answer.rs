@@ -14,7 +14,7 @@ use crate::body::ResponseBody;
 use crate::content_type;
 use crate::edge::MAX_ANSWER;
 use crate::encoding::Encoding;
-use crate::respond::Format;
+use crate::respond::ErrorFormat;
 
 /// The part of an error body that is put into an event.
 const MAX_ERROR: usize = 64 * 1024;
@@ -45,7 +45,7 @@ impl std::error::Error for FinalStatus {}
 type Outcome = Result<Response<ResponseBody>, BoxError>;
 
 /// Waits for the answer, and converts it to the rest of a stream.
-pub(super) async fn wait_for(answer: impl Future<Output = Outcome>, format: Format) -> Answer {
+pub(super) async fn wait_for(answer: impl Future<Output = Outcome>, format: ErrorFormat) -> Answer {
     let response = match answer.await {
         Ok(response) => response,
         Err(error) => return failed(error, format),
@@ -72,7 +72,7 @@ pub(super) async fn wait_for(answer: impl Future<Output = Outcome>, format: Form
 async fn refused(
     error: Classified,
     (body, encoding): (ResponseBody, Option<Encoding>),
-    format: Format,
+    format: ErrorFormat,
 ) -> Answer {
     match read(body, encoding, MAX_ERROR).await {
         Ok(text) if is_object(&text) => Answer::Failed(event(ERROR, &text), error.into()),
@@ -84,7 +84,7 @@ async fn refused(
 const ERROR: &str = "event: error\n";
 
 /// Returns an error in the format of the API.
-fn failed(error: BoxError, format: Format) -> Answer {
+fn failed(error: BoxError, format: ErrorFormat) -> Answer {
     let class = verdict_of_error(&error).class();
     let text = format(class, &error.to_string()).to_string();
     Answer::Failed(event(ERROR, text.as_bytes()), error)

@@ -27,7 +27,7 @@ use self::answer::wait_for;
 use self::body::KeptAlive;
 use crate::answers::StreamMode;
 use crate::body::{AnyBody, ResponseBody};
-use crate::respond::{Format, format_of};
+use crate::respond::{ErrorFormat, format_of};
 
 /// The time between two signs of life, and the time until the first one. Clients and proxies wait
 /// for a head for 10 s or longer.
@@ -74,7 +74,7 @@ pub(crate) struct Pending<F> {
     future: Pin<Box<F>>,
     timer: Pin<Box<Sleep>>,
     waiting: Waiting,
-    format: Format,
+    format: ErrorFormat,
 }
 
 impl<S> Service<Request<AnyBody>> for KeepAlive<S>
@@ -129,7 +129,7 @@ where
 
 impl<F: Future> Pending<F> {
     /// Starts the time until the first sign of life.
-    fn new(future: F, waiting: Waiting, format: Format) -> Self {
+    fn new(future: F, waiting: Waiting, format: ErrorFormat) -> Self {
         Self {
             future: Box::pin(future),
             timer: Box::pin(sleep(KEEP_ALIVE)),

@@ -13,6 +13,7 @@ use steadfast_core::{Attempt, BoxError, Class, Exhausted, Trail};
 use tokio::time::Instant;
 
 use crate::dialect::below;
+use crate::format::Format;
 use crate::operation::API_ROOT;
 use crate::stack::AiStack;
 
@@ -51,19 +52,19 @@ impl AiStack {
 }
 
 /// Writes the JSON of an error: its class and its message.
-pub(crate) type Format = fn(Class, &str) -> Value;
+pub(crate) type ErrorFormat = fn(Class, &str) -> Value;
 
 /// Returns the format of the API at `path`.
-pub(crate) fn format_of(endpoints: &PoolHandle, path: &str) -> Format {
+pub(crate) fn format_of(endpoints: &PoolHandle, path: &str) -> ErrorFormat {
     let path = endpoints.strip_request_root(path);
     let path = below(path, API_ROOT).unwrap_or(path);
-    match below(path, "/messages") {
-        Some(_) => anthropic_body,
-        None => openai_body,
+    match Format::of(path) {
+        Some(Format::Messages) => anthropic_body,
+        _ => openai_body,
     }
 }
 
-fn respond(error: &BoxError, body: Format) -> Response<Full<Bytes>> {
+fn respond(error: &BoxError, body: ErrorFormat) -> Response<Full<Bytes>> {
     let source: &(dyn Error + 'static) = &**error;
     let verdict = verdict_of_error(error);
     let exhausted = match Exhausted::find(source) {

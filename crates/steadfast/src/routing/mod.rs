@@ -10,14 +10,13 @@ mod layer;
 mod list;
 mod pieces;
 mod plan;
-mod rejection;
 
 use std::sync::Arc;
 
 use steadfast_balance::{Endpoint, PoolHandle};
 use steadfast_core::{InvalidConfig, LimitKey, RoutingOptions};
 use steadfast_models::{Catalogue, Route};
-use tower::util::{BoxCloneSyncService, ServiceExt};
+use tower::util::BoxCloneSyncService;
 
 use crate::stack::Inner;
 
@@ -81,16 +80,11 @@ impl Routing {
         })
     }
 
-    /// Wraps the assembled stack: rejected requests become responses, and models are listed.
+    /// Wraps the assembled stack: models are listed.
     pub(crate) fn wrap(self, inner: Inner, endpoints: PoolHandle) -> Inner {
-        if !self.is_active() {
+        if self.routes.is_empty() {
             return inner;
         }
-        let inner = inner.map_result(rejection::into_response);
-        if self.routes.is_empty() {
-            return BoxCloneSyncService::new(inner);
-        }
-        let inner = BoxCloneSyncService::new(inner);
         BoxCloneSyncService::new(list::ModelList::new(inner, &self.routes, endpoints))
     }
 }

@@ -8,15 +8,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Extensions, Method};
-use steadfast_core::{BoxError, LimitKey, RoutingOptions};
-use steadfast_models::{ModelRejected, Route, RouteMatch};
+use http::{Extensions, Method, StatusCode};
+use steadfast_core::{BoxError, Class, LimitKey, RoutingOptions};
+use steadfast_models::{ModelRejected, RejectReason, Route, RouteMatch};
 
-use crate::dialect::{answer_shape, below};
+use crate::dialect::answer_shape;
+use crate::format::Format;
 use crate::limit_key::model_in_path;
 use crate::operation::Operation;
+use crate::rejection::Rejection;
 use crate::routing::facts::Facts;
-use crate::routing::rejection::Rejection;
 use crate::routing::{Routing, options_of};
 
 /// The method, the operation and the path of a request below the request root.
@@ -88,6 +89,23 @@ fn limit_key(found: &RouteMatch<'_>) -> LimitKey {
     }
 }
 
+/// Returns the rejection of a request by the catalogue.
+fn rejection(error: ModelRejected, format: Option<Format>) -> BoxError {
+    let class = match error.reason() {
+        RejectReason::Unknown { .. } => Class::ModelUnavailable,
+        RejectReason::PromptTooLong { .. } => Class::ContextTooLong,
+        _ => Class::CallerFault,
+    };
+    let rejection = Rejection {
+        status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+        code: error.code(),
+        param: Some(error.param()),
+        format,
+        error: error.into(),
+    };
+    rejection.classified(class)
+}
+
 impl Routing {
     /// Looks up the model of a request, and inserts extensions for the layers below.
     pub(crate) fn plan(
@@ -99,9 +117,8 @@ impl Routing {
         if !self.is_active() {
             return Ok(());
         }
-        let is_anthropic = below(target.path, "/messages").is_some();
         let planned = self.look_up(target, facts, extensions);
-        planned.map_err(|error| Rejection::new(error, is_anthropic).into())
+        planned.map_err(|error| rejection(error, Format::of(target.path)))
     }
 
     /// Finds the route of a request, or checks its model without one.

@@ -10,6 +10,8 @@ mod contract;
 mod encoded;
 mod endpoints;
 mod extensions;
+#[cfg(feature = "models")]
+mod formats;
 mod limit_keys;
 mod request_root;
 #[cfg(feature = "models")]

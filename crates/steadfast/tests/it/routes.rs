@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http::Request;
+use http_body_util::Full;
 use serde_json::Value;
 use steadfast::models::{Catalogue, Model, Route, Target};
-use steadfast::{AiStack, AiStackBuilder, Endpoint, ResponseBody};
+use steadfast::{AiStack, AiStackBuilder, Endpoint};
 use steadfast_testkit::{Hint, Reply, Upstream};
+
+use crate::support::{post, text};
 
 async fn upstreams<const N: usize>(names: [&str; N]) -> ([Upstream; N], AiStackBuilder) {
     let mut upstreams = Vec::new();
@@ -21,19 +23,9 @@ async fn upstreams<const N: usize>(names: [&str; N]) -> ([Upstream; N], AiStackB
     (upstreams.try_into().expect("as many as names"), builder)
 }
 
-fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
-    let request = Request::post(path).header("content-type", "application/json");
-    request.body(Full::new(body.into())).expect("a request")
-}
-
 fn chat(model: &str) -> Request<Full<Bytes>> {
     let body = format!(r#"{{ "model": "{model}","messages":[{{"role":"user","content":"Hi"}}] }}"#);
     post("/v1/chat/completions", body)
-}
-
-async fn text(response: Response<ResponseBody>) -> String {
-    let body = response.into_body().collect().await.expect("a body");
-    String::from_utf8(body.to_bytes().into()).expect("text")
 }
 
 /// The body of the last request of an upstream.

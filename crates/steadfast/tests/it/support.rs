@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use http_body_util::Full;
-use steadfast::{AiStackBuilder, Endpoint, RequestBody};
+use http_body_util::{BodyExt, Full};
+use steadfast::{AiStackBuilder, Endpoint, RequestBody, ResponseBody};
 use tower::util::BoxCloneSyncService;
 
 /// A client without a network.
@@ -54,4 +54,16 @@ pub(crate) fn with_two_endpoints(builder: AiStackBuilder) -> AiStackBuilder {
     builder
         .endpoint(endpoint("first"))
         .endpoint(endpoint("second"))
+}
+
+/// Returns a request with JSON.
+pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let request = Request::post(path).header("content-type", "application/json");
+    request.body(Full::new(body.into())).expect("a request")
+}
+
+/// Reads a body.
+pub(crate) async fn text(response: Response<ResponseBody>) -> String {
+    let body = response.into_body().collect().await.expect("a body");
+    String::from_utf8(body.to_bytes().into()).expect("text")
 }

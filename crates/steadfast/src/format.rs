@@ -1,0 +1,143 @@
+//! The format of a request: an API for one operation. The path is its mark.
+//!
+//! Paths without a format, such as the ones of files, go to every endpoint.
+
+use steadfast_balance::PoolHandle;
+use steadfast_core::InvalidConfig;
+
+use crate::dialect::below;
+
+/// The format of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) enum Format {
+    /// `/v1/chat/completions` of OpenAI.
+    ChatCompletions,
+    /// `/v1/completions` of OpenAI.
+    Completions,
+    /// `/v1/embeddings` of OpenAI.
+    Embeddings,
+    /// `/v1beta/models/NAME:generateContent` of Google, and the other methods of a model.
+    GenerateContent,
+    /// `/v1/messages` of Anthropic.
+    Messages,
+    /// `/v1/responses` of OpenAI.
+    Responses,
+}
+
+/// Each format with its name and its path below the root of the API.
+const ALL: [(Format, &str, Option<&str>); 6] = [
+    (
+        Format::ChatCompletions,
+        "chat_completions",
+        Some("chat/completions"),
+    ),
+    (Format::Completions, "completions", Some("completions")),
+    (Format::Embeddings, "embeddings", Some("embeddings")),
+    (Format::GenerateContent, "generate_content", None),
+    (Format::Messages, "messages", Some("messages")),
+    (Format::Responses, "responses", Some("responses")),
+];
+
+/// The methods of a model of Google.
+const VERBS: [&str; 5] = [
+    "generateContent",
+    "streamGenerateContent",
+    "countTokens",
+    "embedContent",
+    "batchEmbedContents",
+];
+
+impl Format {
+    /// The formats of a server that follows OpenAI.
+    pub(crate) const OPENAI: &'static [Self] = &[
+        Self::ChatCompletions,
+        Self::Completions,
+        Self::Embeddings,
+        Self::Responses,
+    ];
+    /// The formats of a server that follows OpenAI and Anthropic.
+    pub(crate) const BOTH: &'static [Self] = &[
+        Self::ChatCompletions,
+        Self::Completions,
+        Self::Embeddings,
+        Self::Messages,
+        Self::Responses,
+    ];
+
+    /// Returns the format of a path below the request root and the root of the API.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        let path = path.trim_start_matches('/');
+        let applies = |root: &str| below(path, root).is_some();
+        let found = ALL.iter().find(|(.., root)| root.is_some_and(applies));
+        let by_verb = || {
+            let (_, verb) = path.rsplit_once(':')?;
+            VERBS.contains(&verb).then_some(Self::GenerateContent)
+        };
+        found.map(|(format, ..)| *format).or_else(by_verb)
+    }
+
+    /// Returns the name in a configuration.
+    pub(crate) fn name(self) -> &'static str {
+        let found = ALL.iter().find(|(format, ..)| *format == self);
+        found.map_or("", |(_, name, _)| name)
+    }
+
+    /// Checks the names of the formats that endpoints declare.
+    pub(crate) fn check(endpoints: &PoolHandle) -> Result<(), InvalidConfig> {
+        let is_known = |own: &String| ALL.iter().any(|(_, name, _)| own == name);
+        let mut unknown = None;
+        endpoints.first_where(|endpoint| {
+            let mut own = endpoint.declared_formats().iter();
+            unknown = own.find(|own| !is_known(own)).cloned();
+            unknown.is_some()
+        });
+        let names = "must be chat_completions, completions, embeddings, generate_content, \
+            messages or responses";
+        unknown.map_or(Ok(()), |own| {
+            Err(InvalidConfig::new("endpoint.formats", own, names))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_has_a_format() {
+        for (path, expected) in [
+            ("/chat/completions", Some("chat_completions")),
+            ("/chat/completions/c_1", Some("chat_completions")),
+            ("/completions", Some("completions")),
+            ("/embeddings", Some("embeddings")),
+            ("//messages", Some("messages")),
+            ("/messages/count_tokens", Some("messages")),
+            ("/messages/batches/b_1", Some("messages")),
+            ("/responses/r_1/cancel", Some("responses")),
+            (
+                "/v1beta/models/m:streamGenerateContent",
+                Some("generate_content"),
+            ),
+            ("/models/m:countTokens", Some("generate_content")),
+            ("/threads/t/messages", None),
+            ("/messagesx", None),
+            ("/models/m:tune", None),
+            ("/files", None),
+            ("", None),
+        ] {
+            assert_eq!(Format::of(path).map(Format::name), expected, "{path}");
+        }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn name_is_the_one_of_a_configuration() {
+        for (format, name, _) in ALL {
+            let read: Format = serde_json::from_value(name.into()).unwrap();
+            assert_eq!((read, format.name()), (format, name));
+        }
+    }
+}
