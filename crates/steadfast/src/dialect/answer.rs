@@ -7,7 +7,7 @@ use serde_json::Value;
 use steadfast_core::{Class, Verdict};
 
 use crate::dialect::context::Context;
-use crate::dialect::dialects::rows;
+use crate::dialect::dialects::{FIELD_ROWS, rows};
 use crate::dialect::error_body::ErrorBody;
 use crate::dialect::table::Usage;
 use crate::json;
@@ -108,7 +108,7 @@ pub(super) fn is_failure(name: &[u8], value: &[u8]) -> bool {
     if name == b"error" {
         return is_something(value);
     }
-    rows(|dialect| dialect.status_fields).any(|path| {
+    FIELD_ROWS.status_fields.iter().any(|path| {
         let (first, rest) = path.split_first().expect("a path has a field");
         first.as_bytes() == name && {
             let status = rest
@@ -135,7 +135,7 @@ pub(super) fn is_in(names: &[&str], name: &[u8]) -> bool {
 
 /// Reads the usage of an answer from a field of its top level.
 fn token_counts(name: &[u8], value: &[u8]) -> Option<TokenCounts> {
-    let mut all = rows(|dialect| dialect.usage.as_slice());
+    let mut all = FIELD_ROWS.usage.iter();
     all.find_map(|usage| (usage.field.as_bytes() == name).then(|| counts(usage, value))?)
 }
 

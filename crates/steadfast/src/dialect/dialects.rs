@@ -1,6 +1,8 @@
 //! The list of all tables.
 
-use crate::dialect::table::Dialect;
+use std::sync::LazyLock;
+
+use crate::dialect::table::{Choices, Dialect, Path, Usage};
 use crate::dialect::{
     anthropic, aws, azure, cohere, dashscope, deepseek, fireworks, gemini, github, groq,
     hugging_face, llama_cpp, minimax, mistral, moonshot, ollama, openai, openrouter, proxies,
@@ -46,6 +48,20 @@ pub(crate) fn rows<T: 'static>(
 pub(crate) fn kept<T>(list: &'static [T]) -> impl Iterator<Item = &'static T> {
     list.iter().filter(|row| !is_deleted(*row))
 }
+
+/// The rows that are read for each field of an event or an answer. A search of all tables takes ten
+/// times as long.
+pub(crate) struct FieldRows {
+    pub(crate) status_fields: Vec<Path>,
+    pub(crate) choices: Vec<&'static Choices>,
+    pub(crate) usage: Vec<&'static Usage>,
+}
+
+pub(crate) static FIELD_ROWS: LazyLock<FieldRows> = LazyLock::new(|| FieldRows {
+    status_fields: rows(|dialect| dialect.status_fields).copied().collect(),
+    choices: rows(|dialect| dialect.choices.as_slice()).collect(),
+    usage: rows(|dialect| dialect.usage.as_slice()).collect(),
+});
 
 /// In the build of the tests, one row can be deleted: each row must be one that a test needs.
 #[cfg(not(test))]

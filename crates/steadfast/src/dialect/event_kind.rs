@@ -7,7 +7,7 @@ use steadfast_core::{Class, Verdict};
 
 use crate::dialect::answer::{is_bare_error, is_failure, is_something};
 use crate::dialect::context::Context;
-use crate::dialect::dialects::{kept, rows};
+use crate::dialect::dialects::{FIELD_ROWS, kept, rows};
 use crate::dialect::error_body::ErrorBody;
 use crate::dialect::table::{Choices, EventRule, Path};
 use crate::json;
@@ -130,10 +130,10 @@ impl EventKind {
             // Some relays send an empty reason, or the text "null", with every piece.
             if !matches!(choice.reason, "" | "null") {
                 ended |= choice.bit;
+                failing |= is_failing(choice.reason);
             }
             // An event may have thousands of choices. One error is classified.
             error = error.or(choice.error);
-            failing |= is_failing(choice.reason);
         });
         match error {
             Some(error) => Self::failed(error, context),
@@ -197,7 +197,7 @@ impl<'a> Event<'a> {
 
 /// Returns the table with a list of this name.
 fn choices_of(name: &[u8]) -> Option<&'static Choices> {
-    let mut all = rows(|dialect| dialect.choices.as_slice());
+    let mut all = FIELD_ROWS.choices.iter().copied();
     all.find(|table| table.list.as_bytes() == name)
 }
 
