@@ -4,6 +4,7 @@
 //! report a failure. Of a stream, the preamble is read.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -56,7 +57,7 @@ where
             return Err(passed.into());
         }
         let clock = Clock::Until(limits.total);
-        let mut response = match pace.within(Some(limits.head), future).await? {
+        let mut response = match pace.within(Some(limits.head), pin!(future)).await? {
             Ok(response) => response.map(|body| EdgeBody::new(body, clock)),
             Err(error) => return Err(classified(error.into())),
         };
@@ -71,34 +72,43 @@ where
         if !verdict.is_success() {
             return Ok(read_error(response, verdict, &asked).await);
         }
-        let (events, encoded) = (
-            content_type::is_events(response.headers()),
-            Encoding::of(response.headers()).is_some(),
-        );
-        let read = async {
-            match asked.shape {
-                _ if events && !encoded => read_preamble(response, &limits, asked).await,
-                Some(shape) if asked.is_checked() && !events && response.status().is_success() => {
-                    read_whole(response, &limits, asked, shape).await
-                }
-                _ => {
-                    if events {
-                        response.body_mut().set_clock(Clock::Idle(limits.idle));
-                    } else if let Some(creates) = &asked.creates {
-                        creates
-                            .read_object(&mut response, &asked.settings.endpoint)
-                            .await;
-                    }
-                    Ok(response)
-                }
-            }
-        };
-        let answer = pace.within(None, read).await??;
-        if verdict_of(Ok(&answer)).is_success() {
+        pace.within(None, pin!(read(&mut response, &limits, asked)))
+            .await??;
+        if verdict_of(Ok(&response)).is_success() {
             pace.succeeded();
         }
-        Ok(answer)
+        Ok(response)
     }
+}
+
+/// Reads an answer as far as its verdict needs.
+async fn read<B>(
+    response: &mut Response<EdgeBody<B>>,
+    limits: &Limits,
+    asked: Asked,
+) -> Result<(), BoxError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let events = content_type::is_events(response.headers());
+    if events && Encoding::of(response.headers()).is_none() {
+        return read_preamble(response, limits, asked).await;
+    }
+    match asked.shape {
+        Some(shape) if asked.is_checked() && !events && response.status().is_success() => {
+            return read_whole(response, limits, asked, shape).await;
+        }
+        _ if events => response.body_mut().set_clock(Clock::Idle(limits.idle)),
+        _ => {
+            if let Some(creates) = &asked.creates {
+                creates
+                    .read_object(response, &asked.settings.endpoint)
+                    .await;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns whether the client has its own class for the response. Then the body decides nothing.

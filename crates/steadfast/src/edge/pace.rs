@@ -4,7 +4,7 @@
 //! elsewhere.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,13 +74,13 @@ impl Pace {
         }
     }
 
-    /// Waits for a part of the attempt until `limit`, and reports meanwhile that it is slow.
+    /// Waits for a part of the attempt until `limit`, and reports meanwhile that it is slow. The
+    /// part stays where it is: a copy of it would double the size of an attempt.
     pub(crate) async fn within<F: Future>(
         &mut self,
         limit: Option<Limit>,
-        future: F,
+        mut future: Pin<&mut F>,
     ) -> Result<F::Output, Classified> {
-        let mut future = pin!(future);
         loop {
             let next = self.trail.as_ref().map(|_| self.next);
             let Some(until) = limit.map(|limit| limit.at).into_iter().chain(next).min() else {

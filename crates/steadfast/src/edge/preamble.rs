@@ -36,10 +36,10 @@ enum Start {
 
 /// Reads a stream up to its first visible token. Frames may have been read ahead.
 pub(super) async fn read_preamble<B>(
-    mut response: Response<EdgeBody<B>>,
+    response: &mut Response<EdgeBody<B>>,
     limits: &Limits,
     asked: Asked,
-) -> Result<Response<EdgeBody<B>>, BoxError>
+) -> Result<(), BoxError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -94,7 +94,7 @@ where
             }
         }
     }
-    Ok(response)
+    Ok(())
 }
 
 /// Returns the state of a stream that may go on.

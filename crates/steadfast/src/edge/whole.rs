@@ -25,11 +25,11 @@ pub(crate) const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// An answer that breaks is an error. An answer of another shape is passed on with the verdict of a
 /// failure, so that another endpoint can serve the request.
 pub(super) async fn read_whole<B>(
-    mut response: Response<EdgeBody<B>>,
+    response: &mut Response<EdgeBody<B>>,
     limits: &Limits,
     asked: Asked,
     shape: Shape,
-) -> Result<Response<EdgeBody<B>>, BoxError>
+) -> Result<(), BoxError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -42,12 +42,13 @@ where
             Some(Some(data)) => {
                 // Some servers send a stream with another content type, or with none.
                 if !begun && limits.streaming && looks_like_events(&data) {
-                    return read_preamble(response, limits, asked).await;
+                    // In a box: few answers need its memory.
+                    return Box::pin(read_preamble(response, limits, asked)).await;
                 }
                 begun |= !data.is_empty();
                 size += FRAME + data.len();
                 if size > MAX_ANSWER {
-                    return Ok(response);
+                    return Ok(());
                 }
             }
             Some(None) => return Err(body.take_error().expect("the item read last is an error")),
@@ -59,7 +60,7 @@ where
         None => sent,
         Some(encoding) => match encoding.decode_apart(sent.into_owned()).await {
             // It is passed on unread.
-            (_, Err(Undecoded::TooLong | Undecoded::Unknown)) => return Ok(response),
+            (_, Err(Undecoded::TooLong | Undecoded::Unknown)) => return Ok(()),
             (text, _) => Cow::Owned(text),
         },
     };
@@ -83,7 +84,7 @@ where
         let verdict = asked.context.text.mark(verdict);
         response.extensions_mut().insert(verdict);
     }
-    Ok(response)
+    Ok(())
 }
 
 /// Returns whether an answer begins as a stream of events does. JSON begins with none of these.
