@@ -1,5 +1,5 @@
-//! Streaming: failover before the first visible token, buffered streams, identical bytes, and the outcome of
-//! each end of a stream.
+//! Streaming: failover before the first visible token, buffered streams, identical bytes, and the
+//! outcome of each end of a stream.
 
 mod buffered;
 mod bytes;

@@ -14,7 +14,7 @@
 //! | many small objects | 1,083 | 1,881 | 2,277 | 2,220 |
 //!
 //! The order is the same at 1 KiB and at 5 MiB. Since then, strings with quotes take a third less
-//! here. The other readers check numbers and escapes too, which only the receiver of the text needs.
+//! here. The other readers check numbers and escapes too. Only the receiver of the text needs that.
 
 mod skip;
 
