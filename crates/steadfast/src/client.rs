@@ -18,11 +18,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
 use steadfast_core::BoxError;
+use steadfast_edge::{AttemptTimeout, TimeoutPhase};
 use tokio::time::timeout;
 use tower_service::Service;
 
 use self::connection::Abortable;
-use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::RequestBody;
 use crate::timeouts::Timeouts;
 
@@ -269,7 +269,7 @@ mod tests {
             .expect_err("too slow");
         let late = find_error::<AttemptTimeout>(&error).expect("typed");
         assert_eq!(late.phase(), TimeoutPhase::Connect);
-        let error = crate::edge::classified(error.into());
+        let error = steadfast_edge::classified(error.into());
         let verdict = Classified::find(&*error).expect("classified").verdict();
         assert_eq!(verdict.class(), Class::Connect);
     }

@@ -6,6 +6,7 @@
 pub use steadfast_balance as balance;
 pub use steadfast_breaker as breaker;
 pub use steadfast_core as core;
+pub use steadfast_edge as edge;
 #[cfg(feature = "hedge")]
 pub use steadfast_hedge as hedge;
 pub use steadfast_metrics as metrics;

@@ -103,7 +103,6 @@
 
 mod answers;
 mod api_key;
-mod attempt_timeout;
 mod body;
 mod builder;
 #[cfg(feature = "client")]
@@ -151,7 +150,6 @@ mod tokens;
 
 pub use self::answers::{Answers, StreamMode};
 pub use self::api_key::{ApiKey, InvalidApiKey};
-pub use self::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 pub use self::body::{AnyBody, RequestBody, ResponseBody};
 pub use self::builder::AiStackBuilder;
 #[cfg(feature = "client")]
@@ -184,6 +182,7 @@ pub use steadfast_core::{
     Exhausted, InvalidConfig, Observer, RetryBudget, RoutingOptions, Trail, Verdict, classify_fn,
     find_error, observer_fn,
 };
+pub use steadfast_edge::{AttemptTimeout, TimeoutPhase};
 #[cfg(feature = "hedge")]
 pub use steadfast_hedge::HedgeLayer;
 pub use steadfast_metrics::{MetricsLayer, Snapshot};

@@ -21,6 +21,7 @@ use steadfast_balance::{Endpoint, PoolHandle, credential_hash};
 use steadfast_core::{
     BoxError, Class, Classified, Deadline, EndpointName, LimitKey, RoutingOptions, Verdict,
 };
+use steadfast_edge::{AttemptTimeout, TimeoutPhase};
 use steadfast_retry::RetryOverride;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -28,7 +29,6 @@ use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 use tower_service::Service;
 
-use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 use crate::body::{AnyBody, RequestBody};
 use crate::content_type;
 use crate::dialect::below;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use steadfast_core::layer::{LateVerdict, Watched, verdict_of};
@@ -62,7 +62,7 @@ where
             Ok(response) => response,
             Err(error) => return Err(settle_error(permit, error)),
         };
-        let status = verdict_of_status(response.headers());
+        let status = Verdict::of_grpc(response.headers());
         let waits = status.is_none() && response.status() == StatusCode::OK;
         // A proxy that fails does not use gRPC.
         let verdict = status.unwrap_or_else(|| verdict_of(Ok(&response)));
@@ -171,7 +171,7 @@ impl<B: Body> Body for StatusBody<B> {
         let trailers = frame
             .as_ref()
             .and_then(|frame| frame.as_ref().ok()?.trailers_ref());
-        if let Some(verdict) = trailers.and_then(verdict_of_status) {
+        if let Some(verdict) = trailers.and_then(Verdict::of_grpc) {
             this.late.set(verdict);
         }
         Poll::Ready(frame)
@@ -186,34 +186,10 @@ impl<B: Body> Body for StatusBody<B> {
     }
 }
 
-/// Returns the verdict on a `grpc-status`.
-///
-/// See <https://grpc.io/docs/guides/status-codes/> for the codes of a server that does not work.
-fn verdict_of_status(headers: &HeaderMap) -> Option<Verdict> {
-    let status = headers.get("grpc-status")?.to_str().ok()?.parse::<u32>();
-    let class = match status.ok()? {
-        // CANCELLED: by the caller, or after its own deadline.
-        1 => return Some(Verdict::new(Class::Cancelled)),
-        // DEADLINE_EXCEEDED
-        4 => Class::Timeout,
-        // RESOURCE_EXHAUSTED
-        8 => Class::RateLimited,
-        // UNAUTHENTICATED, PERMISSION_DENIED
-        16 | 7 => Class::Unauthorized,
-        // UNKNOWN, INTERNAL, DATA_LOSS
-        2 | 13 | 15 => Class::ServerError,
-        // UNAVAILABLE
-        14 => Class::Overloaded,
-        0 => Class::Success,
-        // The request is at fault, or a working server rejected it.
-        _ => Class::CallerFault,
-    };
-    Some(Verdict::new(class))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     #[test]
     fn each_grpc_status_has_its_effect() {
@@ -239,13 +215,13 @@ mod tests {
                 http::HeaderName::from_static("grpc-status"),
                 http::HeaderValue::from_static(status),
             )]);
-            let verdict = verdict_of_status(&headers);
+            let verdict = Verdict::of_grpc(&headers);
             assert_eq!(
                 verdict.map(|verdict| verdict.breaker()),
                 expected,
                 "{status}"
             );
         }
-        assert!(verdict_of_status(&HeaderMap::new()).is_none());
+        assert!(Verdict::of_grpc(&HeaderMap::new()).is_none());
     }
 }

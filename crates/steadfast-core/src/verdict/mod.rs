@@ -1,4 +1,5 @@
 mod classified;
+mod grpc;
 mod scope;
 mod value;
 

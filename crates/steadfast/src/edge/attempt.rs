@@ -12,6 +12,7 @@ use http::Response;
 use http_body::Body;
 use steadfast_core::layer::verdict_of;
 use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, Verdict};
+use steadfast_edge::Clock;
 use tokio::time::{Instant, timeout_at};
 
 use crate::content_type;
@@ -21,11 +22,10 @@ use crate::edge::body::{EdgeBody, FRAME};
 use crate::edge::limits::Limits;
 use crate::edge::pace::Pace;
 use crate::edge::preamble::read_preamble;
-use crate::edge::timed::Clock;
-use crate::edge::transport::classified;
 use crate::edge::unexpected::Unexpected;
 use crate::edge::whole::read_whole;
 use crate::encoding::{Encoding, Undecoded};
+use steadfast_edge::classified;
 
 /// The part of an error body that is read, at most.
 const MAX_ERROR_BODY: usize = 64 * 1024;

@@ -15,10 +15,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use steadfast_core::BoxError;
 use steadfast_core::layer::{LateVerdict, ReadAhead};
+use steadfast_edge::{Clock, TimedBody};
 
 use crate::edge::settings::Settings;
 use crate::edge::stream::Stream;
-use crate::edge::timed::{Clock, TimedBody};
 
 /// The size that a frame counts beside its data. A server may send empty frames without end.
 pub(crate) const FRAME: usize = 64;

@@ -5,12 +5,12 @@
 use bytes::Bytes;
 use http_body::Body;
 use steadfast_core::{BoxError, Class};
+use steadfast_edge::Clock;
 use tokio::time::timeout_at;
 
 use crate::edge::body::{EdgeBody, FRAME};
 use crate::edge::limits::Limits;
 use crate::edge::stream::Stream;
-use crate::edge::timed::Clock;
 
 /// The rest of a larger stream is passed on as it comes.
 const MAX_STREAM: usize = 8 * 1024 * 1024;
@@ -39,7 +39,7 @@ where
                 false => unbroken(stream),
             };
         }
-        let Ok(next) = timeout_at(limits.total.at, body.next_data()).await else {
+        let Ok(next) = timeout_at(limits.total.at(), body.next_data()).await else {
             return Err(limits.total.error().into());
         };
         match next {

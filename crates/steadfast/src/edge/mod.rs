@@ -6,8 +6,6 @@ mod attempt;
 mod body;
 mod collect;
 mod created;
-#[cfg(feature = "hyper-errors")]
-mod hyper_error;
 mod latencies;
 mod limits;
 mod pace;
@@ -16,8 +14,6 @@ mod service;
 mod settings;
 mod sse;
 mod stream;
-mod timed;
-mod transport;
 mod unexpected;
 mod whole;
 
@@ -36,6 +32,4 @@ pub use self::sse::{Events, SseEvent};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::stream::Stream;
 pub use self::stream::StreamBroken;
-#[cfg(all(test, feature = "client"))]
-pub(crate) use self::transport::classified;
 pub(crate) use self::whole::MAX_ANSWER;

@@ -11,10 +11,10 @@ use std::time::Duration;
 use http::Extensions;
 use steadfast_core::layer::{RecordAttempts, saturating_add};
 use steadfast_core::{Classified, Deadline, LimitKey, Trail};
+use steadfast_edge::Limit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answers::StreamMode;
-use crate::edge::limits::Limit;
 use crate::edge::settings::Settings;
 use crate::operation::Streaming;
 use crate::timeouts::Timeouts;
@@ -83,14 +83,14 @@ impl Pace {
     ) -> Result<F::Output, Classified> {
         loop {
             let next = self.trail.as_ref().map(|_| self.next);
-            let Some(until) = limit.map(|limit| limit.at).into_iter().chain(next).min() else {
+            let Some(until) = limit.map(|limit| limit.at()).into_iter().chain(next).min() else {
                 return Ok(future.await);
             };
             if let Ok(output) = timeout_at(until, future.as_mut()).await {
                 return Ok(output);
             }
             let now = Instant::now();
-            if let Some(limit) = limit.filter(|limit| limit.at <= now) {
+            if let Some(limit) = limit.filter(|limit| limit.at() <= now) {
                 return Err(limit.error());
             }
             self.check(now);

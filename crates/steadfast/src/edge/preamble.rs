@@ -8,6 +8,7 @@ use http::Response;
 use http_body::Body;
 use steadfast_core::layer::LateVerdict;
 use steadfast_core::{BoxError, Verdict};
+use steadfast_edge::Clock;
 
 use crate::answers::StreamMode;
 use crate::dialect::judge;
@@ -16,7 +17,6 @@ use crate::edge::body::{EdgeBody, FRAME};
 use crate::edge::collect::collect;
 use crate::edge::limits::Limits;
 use crate::edge::stream::{Stream, StreamBroken};
-use crate::edge::timed::Clock;
 
 /// A stream with a longer preamble is passed on as it is.
 const MAX_EVENTS: usize = 64;

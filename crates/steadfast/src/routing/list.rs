@@ -206,10 +206,8 @@ fn merged(names: &[String], lists: impl Iterator<Item = List>) -> List {
         let named = serde_json::from_str::<Named<'_>>(model.get());
         named.is_ok_and(|named| seen.insert(named.id.into_owned()))
     };
-    let all = names
-        .iter()
-        .map(own)
-        .chain(lists.flat_map(|list| list.data));
+    let own = names.iter().map(own);
+    let all = own.chain(lists.flat_map(|list| list.data));
     List {
         object: "list",
         data: all.filter(|model| is_new(model)).collect(),

@@ -6,18 +6,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use steadfast_core::layer::saturating_add;
 use steadfast_core::{BoxError, Classified};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::edge::limits::Limit;
-use crate::edge::transport::classified_body;
+use crate::errors::classified_body;
+use crate::limit::Limit;
 
 /// The body of a client's response, with a limit for each read. It must not be polled after its
 /// end or an error.
-pub(crate) struct TimedBody<B> {
+pub struct TimedBody<B> {
     /// The body of the client.
     inner: B,
     /// The limit of the next read.
@@ -28,6 +27,8 @@ pub(crate) struct TimedBody<B> {
     pending: Option<(Limit, Instant)>,
     /// The bound of pings, for a stream.
     alive: Option<Alive>,
+    /// The limit of all reads that does not move.
+    deadline: Option<Limit>,
     /// The time of the last frame, for a clock that runs for all frames together.
     last: Option<Instant>,
 }
@@ -46,7 +47,7 @@ struct Alive {
 
 /// How long to wait for the next frame.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Clock {
+pub enum Clock {
     /// Until an instant, for all frames together. The instant moves by each long absence of the
     /// reader: a slow reader is not a slow endpoint.
     Until(Limit),
@@ -55,32 +56,41 @@ pub(crate) enum Clock {
 }
 
 impl<B> TimedBody<B> {
-    /// Wraps a body.
-    pub(crate) fn new(inner: B, clock: Clock) -> Self {
+    /// Wraps the body of a response.
+    #[must_use]
+    pub fn new(inner: B, clock: Clock) -> Self {
         Self {
             inner,
             clock,
             timer: None,
             pending: None,
             alive: None,
+            deadline: None,
             last: None,
         }
     }
 
+    /// Ends each read that is pending at `limit` or later, also if the reader is slow.
+    #[must_use]
+    pub(crate) fn deadline(mut self, limit: Option<Limit>) -> Self {
+        self.deadline = limit;
+        self
+    }
+
     /// Changes the limit of the reads that follow.
-    pub(crate) fn set_clock(&mut self, clock: Clock) {
+    pub fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
         self.pending = None;
         self.last = None;
     }
 
     /// Bounds the time that pings and comments may fill.
-    pub(crate) fn set_alive(&mut self, bound: Duration) {
+    pub fn set_alive(&mut self, bound: Duration) {
         self.alive = Some(Alive { bound, left: bound });
     }
 
     /// Starts the alive bound again: the stream sent more than a ping.
-    pub(crate) fn restart_alive(&mut self) {
+    pub fn restart_alive(&mut self) {
         if let Some(alive) = &mut self.alive {
             alive.left = alive.bound;
         }
@@ -127,6 +137,7 @@ impl<B> TimedBody<B> {
             }
             (Clock::Idle(idle), _) => Limit::idle(idle, idle),
         };
+        let limit = limit.or_sooner(self.deadline);
         match &mut self.timer {
             Some(timer) => timer.as_mut().reset(limit.at),
             None => self.timer = Some(Box::pin(sleep_until(limit.at))),
@@ -138,16 +149,16 @@ impl<B> TimedBody<B> {
 
 impl<B> Body for TimedBody<B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body + Unpin,
     B::Error: Into<BoxError>,
 {
-    type Data = Bytes;
+    type Data = B::Data;
     type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         self.skip_absence();
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             let late = ready!(self.poll_late(cx));

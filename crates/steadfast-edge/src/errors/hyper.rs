@@ -3,17 +3,18 @@
 use std::error::Error;
 
 use hyper_util::client::legacy;
-use steadfast_core::layer::verdict_of;
 use steadfast_core::{Class, Verdict, find_error};
+
+use super::connect_class;
 
 /// Returns the verdict on an error of hyper, hyper-util or h2. The errors of reqwest have these as
 /// sources.
-pub(crate) fn verdict(error: &(dyn Error + 'static)) -> Option<Verdict> {
+pub(super) fn verdict(error: &(dyn Error + 'static)) -> Option<Verdict> {
     if find_error::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
         return Some(Verdict::new(connect_class(error)));
     }
     // The body of the request failed while it was sent. The endpoint is not at fault.
-    if find_error::<hyper::Error>(error).is_some_and(hyper::Error::is_user) {
+    if find_error::<::hyper::Error>(error).is_some_and(::hyper::Error::is_user) {
         return Some(Verdict::new(Class::CallerFault).neutral());
     }
     let error = find_error::<h2::Error>(error)?;
@@ -21,13 +22,4 @@ pub(crate) fn verdict(error: &(dyn Error + 'static)) -> Option<Verdict> {
     // A stream above the last id of a GOAWAY was not processed either.
     let unprocessed = error.is_remote() && (refused || error.is_go_away());
     unprocessed.then(|| Verdict::new(Class::Connect).neutral())
-}
-
-/// Returns the class of a failed connect. This machine may have failed, such as by a lack of
-/// descriptors.
-fn connect_class(error: &(dyn Error + 'static)) -> Class {
-    match verdict_of::<()>(Err(error)).class() {
-        Class::Local => Class::Local,
-        _ => Class::Connect,
-    }
 }

@@ -1,4 +1,4 @@
-//! The error of an attempt that exceeds one of its [`Timeouts`](crate::Timeouts).
+//! The error of an attempt that exceeds one of its limits.
 
 use std::fmt;
 use std::time::Duration;

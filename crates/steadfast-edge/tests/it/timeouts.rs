@@ -1,0 +1,118 @@
+//! The limits of an attempt, and the deadline of its request.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use http_body_util::channel::Channel;
+use steadfast_core::{BoxError, BreakerEffect, Class, Classified, Deadline, find_error};
+use steadfast_edge::{AttemptTimeout, AttemptTimeoutLayer, TimeoutPhase};
+use tokio::time::{Instant, sleep, timeout};
+use tower::{Layer, ServiceExt, service_fn};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn request(deadline: Option<u32>) -> Request<()> {
+    let mut request = Request::new(());
+    if let Some(seconds) = deadline {
+        request
+            .extensions_mut()
+            .insert(Deadline::after(seconds * SECOND));
+    }
+    request
+}
+
+fn phase_of(error: &BoxError) -> (TimeoutPhase, Class, BreakerEffect) {
+    let late = find_error::<AttemptTimeout>(&**error).expect("a timeout");
+    let verdict = Classified::find(&**error).expect("classified").verdict();
+    (late.phase(), verdict.class(), verdict.breaker())
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempt_ends_at_its_limit_or_at_the_deadline() {
+    use TimeoutPhase::{Deadline, Head};
+    for (takes, deadline, ends, late) in [
+        (9, None, 9, None),
+        (11, None, 10, Some((Head, BreakerEffect::Failure))),
+        (11, Some(60), 10, Some((Head, BreakerEffect::Failure))),
+        (11, Some(4), 4, Some((Deadline, BreakerEffect::Neutral))),
+        (3, Some(4), 3, None),
+        (1, Some(0), 0, Some((Deadline, BreakerEffect::Neutral))),
+    ] {
+        let server = service_fn(move |_: Request<()>| async move {
+            sleep(takes * SECOND).await;
+            Ok::<_, Infallible>(Response::new(String::new()))
+        });
+        let client = AttemptTimeoutLayer::new(10 * SECOND).layer(server);
+        let start = Instant::now();
+        let outcome = client.oneshot(request(deadline)).await;
+        assert_eq!(start.elapsed(), ends * SECOND, "{takes} {deadline:?}");
+        let found = outcome.err().map(|error| phase_of(&error));
+        let expected = late.map(|(phase, effect)| (phase, Class::Timeout, effect));
+        assert_eq!(found, expected, "{takes} {deadline:?}");
+    }
+}
+
+/// A body of one byte per second has no silence, and its reader waited beyond the deadline.
+#[tokio::test(start_paused = true)]
+async fn body_that_trickles_ends_at_the_deadline() {
+    let server = service_fn(|_: Request<()>| async {
+        let (mut sender, body) = Channel::<Bytes, Infallible>::new(2);
+        tokio::spawn(async move {
+            while sender.send_data(Bytes::from_static(b"a")).await.is_ok() {
+                sleep(SECOND).await;
+            }
+        });
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let client = AttemptTimeoutLayer::new(10 * SECOND).layer(server);
+    let start = Instant::now();
+    let response = client.oneshot(request(Some(70))).await.expect("a head");
+    let body = timeout(100 * SECOND, response.into_body().collect()).await;
+    let error = body.expect("an end").expect_err("late");
+    assert_eq!(start.elapsed(), 70 * SECOND);
+    let expected = (
+        TimeoutPhase::Deadline,
+        Class::Timeout,
+        BreakerEffect::Neutral,
+    );
+    assert_eq!(phase_of(&error), expected);
+}
+
+/// The server would work, and bill, for nothing.
+#[tokio::test(start_paused = true)]
+async fn request_with_passed_deadline_is_not_sent() {
+    let server = service_fn(|_: Request<()>| async {
+        panic!("it was sent") as Result<Response<String>, Infallible>
+    });
+    let client = AttemptTimeoutLayer::new(10 * SECOND).layer(server);
+    client.oneshot(request(Some(0))).await.expect_err("late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_body_ends_and_slow_reader_does_not() {
+    let server = service_fn(|_: Request<()>| async {
+        let (mut sender, body) = Channel::<Bytes, Infallible>::new(2);
+        tokio::spawn(async move {
+            sender
+                .send_data(Bytes::from_static(b"a"))
+                .await
+                .expect("a reader");
+            std::future::pending::<()>().await;
+        });
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let client = AttemptTimeoutLayer::new(10 * SECOND)
+        .idle(5 * SECOND)
+        .layer(server);
+    let response = client.oneshot(request(None)).await.expect("a head");
+    let mut body = response.into_body();
+    sleep(100 * SECOND).await;
+    body.frame().await.expect("a frame").expect("data");
+    let start = Instant::now();
+    let error = body.frame().await.expect("an end").expect_err("silence");
+    assert_eq!(start.elapsed(), 5 * SECOND);
+    assert_eq!(phase_of(&error).0, TimeoutPhase::Idle);
+}
