@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use steadfast::crates::retry::ReplayBody;
 use steadfast::{
-    Backoff, BoxError, CircuitBreaker, CircuitBreakerLayer, Class, Classify, ClassifyLayer,
-    DefaultClassifier, RetryOn429Layer, Verdict, classify_fn,
+    Backoff, BoxError, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, RetryOn429Layer,
 };
+use steadfast_edge::{GrpcErrors, grpc_status};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
@@ -34,16 +34,11 @@ async fn main() -> Result<(), BoxError> {
         .backoff(backoff)
         .safe_if(|parts| parts.uri.path().ends_with("Health/Check"));
     let stack = ServiceBuilder::new()
+        // An open circuit is `UNAVAILABLE` for the caller.
+        .map_err(grpc_status)
         .layer(retry)
-        .layer(ClassifyLayer::new(classify_fn(|outcome| match outcome {
-            // A refused call is an HTTP `200` with a status in its head.
-            Ok(head) => match head.headers().get("grpc-status").map(|it| it.as_bytes()) {
-                Some(b"14") => Verdict::new(Class::Overloaded),
-                Some(b"8") => Verdict::new(Class::RateLimited),
-                _ => DefaultClassifier.classify(Ok(head)),
-            },
-            other => DefaultClassifier.classify(other),
-        })))
+        // A refused call is an HTTP `200` with a status in its head.
+        .layer(ClassifyLayer::new(GrpcErrors))
         // tonic takes a body of its own.
         .map_request(|request: http::Request<ReplayBody<Body>>| request.map(Body::new))
         .layer(CircuitBreakerLayer::grpc(breaker.clone()))

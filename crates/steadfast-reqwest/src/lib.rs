@@ -37,6 +37,8 @@
 //! | Error of `reqwest` | Verdict |
 //! |---|---|
 //! | DNS, TCP or TLS failure | `Connect`: the request was not processed |
+//! | refused HTTP/2 stream | `Connect`, without a breaker effect |
+//! | failed body of the request | `CallerFault`, without a breaker effect |
 //! | timeout of the client, except to connect | `Timeout` |
 //! | request that cannot be built, such as a URI without a host | `CallerFault`, without a breaker effect |
 //! | lack of descriptors, ports or memory | `Local` |

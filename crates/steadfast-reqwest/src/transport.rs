@@ -9,8 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_core::layer::verdict_of;
-use steadfast_core::{BoxError, Class, Classified, Verdict};
+use steadfast_core::BoxError;
 use tower_service::Service;
 
 /// The future of a client of reqwest.
@@ -63,33 +62,10 @@ where
     }
 }
 
-/// Converts an error of reqwest, once for all layers.
+/// Classifies an error of reqwest, once for all layers.
 fn classified(error: reqwest::Error) -> BoxError {
-    let verdict = verdict(&error);
     // The query of a URL may contain a credential.
-    let error = error.without_url();
-    match verdict {
-        Some(verdict) => Classified::new(verdict, error).into(),
-        None => error.into(),
-    }
-}
-
-/// Returns the verdict on an error that reqwest can name.
-///
-/// A layer above, such as the edge of an AI stack, may know more about the sources of other errors.
-fn verdict(error: &reqwest::Error) -> Option<Verdict> {
-    let known = verdict_of::<()>(Err(error));
-    if known.class() != Class::Transport {
-        Some(known)
-    } else if error.is_connect() {
-        Some(Verdict::new(Class::Connect))
-    } else if error.is_timeout() {
-        Some(Verdict::new(Class::Timeout))
-    } else if error.is_builder() {
-        Some(Verdict::new(Class::CallerFault).neutral())
-    } else {
-        None
-    }
+    steadfast_edge::classified(error.without_url().into())
 }
 
 pin_project! {

@@ -77,11 +77,7 @@ async fn each_error_of_reqwest_has_its_class() {
 
     upstream.next(Reply::reset());
     let lost = send(http, &upstream.url()).await.unwrap_err();
-    assert_eq!(
-        class(&lost),
-        None,
-        "a layer above decides on a lost connection"
-    );
+    assert_eq!(class(&lost), Some(Class::Transport));
 
     upstream.set(Reply::silence());
     let hasty = reqwest::Client::builder().timeout(Duration::from_millis(50));
