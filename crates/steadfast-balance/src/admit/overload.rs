@@ -10,13 +10,13 @@
 //! * **Cancelled waits**: a share of the waiters gave up after the bound.
 //!
 //! During an overload a request waits at most for the bound. At its start, the waiters that would
-//! wait for longer are rejected (load shedding). A later request is
-//! rejected on arrival, if its wait would exceed half of the bound. The wait is the number of earlier
-//! waiters, divided by the measured number of slots per second. So it needs no send rate. A waiter
-//! that is older than the patience of recent callers is rejected instead of being sent, so each slot
-//! serves a caller that still waits. The premise can fail, because a burst may look like an overload
-//! at first. Such a burst costs rejections with a hint, and no slot stays unused: the bound is long
-//! enough to keep the queue from running empty.
+//! wait for longer are rejected (load shedding). A later request is rejected on arrival, if its
+//! wait would exceed half of the bound. The wait is the number of earlier waiters, divided by the
+//! measured number of slots per second. So it needs no send rate. A waiter that is older than the
+//! patience of recent callers is rejected instead of being sent, so each slot serves a caller that
+//! still waits. The premise can fail, because a burst may look like an overload at first. Such a
+//! burst costs rejections with a hint, and no slot stays unused: the bound is long enough to keep
+//! the queue from running empty.
 
 use std::time::Duration;
 
@@ -350,6 +350,31 @@ mod tests {
 
     fn start() -> Instant {
         Instant::now() + 1_000 * SECOND
+    }
+
+    /// Such a caller stays, so a queue that drains soon costs it nothing.
+    #[tokio::test(start_paused = true)]
+    async fn queue_of_deadlines_is_an_overload_after_the_whole_bound() {
+        for (has_deadline, begins) in [(false, 3), (true, 10)] {
+            let (mut overload, start) = (Overload::default(), start());
+            serve(&mut overload, start, (0, 1), 500 * MILLI);
+            let slot = |tenth: u32| {
+                let now = start + SECOND + SECOND / 10 * tenth;
+                let since = now - 600 * MILLI;
+                let departure = Departure {
+                    end: End::Served,
+                    since,
+                    joined: since,
+                    bound: SECOND,
+                    late: SECOND / 2,
+                    has_deadline,
+                };
+                overload.left(departure, 50, now);
+                overload.is_present(now)
+            };
+            let first = (0..20).map(slot).position(|present| present);
+            assert_eq!(first, Some(begins), "{has_deadline}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

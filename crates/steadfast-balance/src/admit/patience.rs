@@ -112,3 +112,36 @@ impl Patience {
         patience.is_some_and(|patience| age > patience.max(self.bound))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The requests of a chance peak have a deadline and time to spare. Their wait shows no
+    /// overload.
+    #[tokio::test(start_paused = true)]
+    async fn tolerated_wait_depends_on_deadline_and_latency() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        for (deadline, latency, late) in [
+            // Half of the bound, which is two latencies.
+            (None, 1_000, 1_000),
+            (Some(60), 1_000, 4_000),
+            (Some(60), 2_000, 5_000),
+            (Some(10), 1_000, 2_500),
+            // Never less than half of the bound.
+            (Some(2), 1_000, 1_000),
+            (Some(60), 10, 500),
+        ] {
+            let deadline = deadline.map(|seconds: u32| now + second * seconds);
+            let latency = Duration::from_millis(latency);
+            let until = now + 60 * second;
+            let patience =
+                Patience::new(until, (now, deadline), latency, second, Pressure::default());
+            assert_eq!(
+                patience.late,
+                Duration::from_millis(late),
+                "{deadline:?} {latency:?}"
+            );
+        }
+    }
+}

@@ -560,6 +560,27 @@ mod tests {
         assert!(!apart.headers["x-org"].is_sensitive());
     }
 
+    /// A replaced endpoint kept the settings of the old one.
+    #[test]
+    fn changed_setting_makes_another_endpoint() {
+        let plain = Endpoint::new("a", "https://a.test/v1").unwrap();
+        let (name, value) = (
+            HeaderName::from_static("x-org"),
+            HeaderValue::from_static("7"),
+        );
+        let [key, here] = ["a", "b"].map(LimitKey::new);
+        for changed in [
+            plain.clone().header(name.clone(), value.clone()),
+            plain.clone().default_header(name, value),
+            plain.clone().limit_key_alias(key, here),
+            plain.clone().learned_rate(false),
+            plain.clone().degraded(true),
+        ] {
+            assert!(!plain.is_same(&changed), "{changed:?}");
+        }
+        assert!(plain.is_same(&plain.clone().tier(2)));
+    }
+
     #[test]
     fn invalid_base_returns_error() {
         for (name, base, field) in [

@@ -68,8 +68,8 @@ impl Exclusions<'_> {
 
 impl PoolContext {
     /// Searches for an endpoint in the order after a failed attempt. Untried endpoints come first,
-    /// tier by tier, and then tried ones, those with the fewest attempts first. All better endpoints
-    /// come before a degraded one.
+    /// tier by tier, and then tried ones, those with the fewest attempts first. All better
+    /// endpoints come before a degraded one.
     ///
     /// `find` searches a range of the active endpoints for one stage.
     pub(crate) fn search<T>(
@@ -230,8 +230,8 @@ impl PoolContext {
         })
     }
 
-    /// Lets the strategy choose among the endpoints of a tier that can take the request. Endpoints in
-    /// doubt come last.
+    /// Lets the strategy choose among the endpoints of a tier that can take the request. Endpoints
+    /// in doubt come last.
     fn pick(
         &self,
         snapshot: &PoolSnapshot,
@@ -344,6 +344,9 @@ mod tests {
     use crate::pool::tests::{pool, shared};
     use crate::select::request_context::RequestContext;
     use crate::select::strategy::Strategy;
+    use crate::state::cooldown::tests::pace;
+    use std::time::Duration;
+    use tokio::time::advance;
 
     /// Between the two checks of an endpoint, another thread may take its last slot. If the search
     /// stopped there, the request would be refused although the next tier is idle.
@@ -360,6 +363,43 @@ mod tests {
         };
         let found = pool.shared.search(&eligibility, &[], Instant::now(), find);
         assert_eq!((found, searches.get()), (Ok(1), 2));
+    }
+
+    /// A refusal costs less than an attempt without an answer, which may take minutes.
+    #[tokio::test(start_paused = true)]
+    async fn early_attempt_precedes_endpoint_in_doubt() {
+        for (both, expected) in [
+            (false, Selection::Early(1)),
+            // The other one costs as much, and a refusal besides.
+            (true, Selection::Endpoint(0)),
+        ] {
+            let pool = pool(&[0, 0]);
+            let snapshot = pool.snapshot();
+            let [silent, paced] = [0, 1].map(|at| &*snapshot.active()[at].state);
+            silent.load.enter(|| silent.since_start(Instant::now()));
+            match both {
+                true => paced.load.enter(|| paced.since_start(Instant::now())),
+                false => paced.load.latency.record(Duration::from_millis(10)),
+            }
+            advance(Duration::from_secs(10)).await;
+            let now = Instant::now();
+            pace(&paced.limits.wide.cooldown, now);
+            paced.limits.refresh();
+            let context = RequestContext::default();
+            let demand = context.demand.hurry(Some(now - Duration::from_secs(5)));
+            let eligibility = Eligibility {
+                demand: &demand,
+                ..context.eligibility(&pool.shared, &snapshot)
+            };
+            let exclusions = Exclusions {
+                skip: &[],
+                claims: &Claims::None,
+            };
+            let chosen = pool
+                .shared
+                .choose(&eligibility, &Extensions::new(), exclusions, now);
+            assert_eq!(chosen, expected);
+        }
     }
 
     #[test]

@@ -69,6 +69,10 @@ mod tests {
         let is_due = |seconds| schedule.is_due(|| seconds * SECOND);
         let search = |next, seconds| {
             assert!(schedule.begin_search(seconds * SECOND));
+            assert!(
+                !schedule.begin_search(seconds * SECOND),
+                "by another request"
+            );
             schedule.searched(next, seconds * SECOND);
         };
         assert!(!is_due(1_000_000));

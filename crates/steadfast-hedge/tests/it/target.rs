@@ -36,6 +36,10 @@ async fn every_strategy_sends_attempts_to_different_endpoints() {
             let counts = net.counts(["a", "b", "c"]);
             assert_eq!([0, 1, 2].map(|at| counts[at] - before[at]), [n; 3]);
         }
+        // A retry layer starts no rescue beside it.
+        let trail = Trail::new();
+        send_for_status(&service, get_with_trail(&trail)).await;
+        assert!(trail.is_hedged(), "{strategy:?}");
     }
 }
 
@@ -66,6 +70,7 @@ async fn missing_endpoint_leaves_first_attempt_unchanged() {
     let trail = Trail::new();
     let (code, took) = timed(send_for_status(&service, get_with_trail(&trail))).await;
     assert_eq!((code, took), (200, 250 * MS));
+    assert!(!trail.is_hedged());
     assert_eq!(events.take(), [""; 0]);
     assert_eq!(
         (budget.available(), trail.to_string()),

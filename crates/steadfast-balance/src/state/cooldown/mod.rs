@@ -969,4 +969,4 @@ mod early;
 mod evidence;
 pub(crate) mod recovery;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -34,6 +34,20 @@ fn learned(per_second: f64, start: Instant) -> (Cooldown, Instant) {
     (cooldown, now)
 }
 
+/// Gives a cooldown without a limit a measured send rate of 1/s, and no token at `now`.
+pub(crate) fn pace(cooldown: &Cooldown, now: Instant) {
+    let (start, back) = (now - 2 * SECOND, now - SECOND);
+    let first = admit(cooldown, start);
+    cooldown.refused(first, refusal(Some(SECOND), Some(Duration::ZERO)), start);
+    let mut state = cooldown.lock();
+    state.rate = Rate::knowing(1.0, start);
+    state.rate.pause(start, back);
+    drop(state);
+    let probe = admit(cooldown, back);
+    assert!(cooldown.succeeded(probe, back));
+    admits(cooldown, now);
+}
+
 fn admits(cooldown: &Cooldown, now: Instant) -> usize {
     std::iter::from_fn(|| cooldown.try_admit(now))
         .take(1_000)
@@ -476,7 +490,7 @@ async fn early_attempt_depends_on_the_wait_of_its_request() {
 async fn success_after_refused_probes_ends_delay_of_early_attempts() {
     for (refused, waits) in [(1, false), (0, true)] {
         let (cooldown, now) = paced();
-        let delayed = |state: &mut State| state.early.hold(60 * SECOND, now);
+        let delayed = |state: &mut State, now| state.early.hold(60 * SECOND, now);
         let mut now = now + SECOND;
         let last = admit(&cooldown, now);
         now += MILLI;
@@ -486,7 +500,7 @@ async fn success_after_refused_probes_ends_delay_of_early_attempts() {
             let probe = admit(&cooldown, now);
             cooldown.refused(probe, limited(30 * SECOND), now);
         }
-        delayed(&mut cooldown.lock());
+        delayed(&mut cooldown.lock(), now);
         now += 30 * SECOND;
         let probe = admit(&cooldown, now);
         assert!(cooldown.succeeded(probe, now + MILLI));
@@ -511,6 +525,17 @@ async fn refused_early_attempt_starts_no_cooldown_and_keeps_the_rate() {
     let wait = cooldown.refused(early, limited(30 * SECOND), now + 2 * MILLI);
     assert_eq!(wait, Some(30 * SECOND));
     assert!(cooldown.try_admit_early(now, now + 29 * SECOND).is_none());
+}
+
+/// It was in flight when another refusal lowered the rate, so it is no news, whatever its hint.
+#[tokio::test(start_paused = true)]
+async fn early_attempt_from_before_lower_rate_releases_its_position() {
+    let (cooldown, now) = paced();
+    let early = cooldown.try_admit_early(now, now + MILLI).expect("early");
+    cooldown.lock().lowered = now + MILLI;
+    let wait = cooldown.refused(early, limited(30 * SECOND), now + 2 * MILLI);
+    assert_eq!(wait, None);
+    assert!(cooldown.try_admit_early(now, now + 2 * MILLI).is_some());
 }
 
 /// A window that ends after 30 ms has a hint of a whole second.

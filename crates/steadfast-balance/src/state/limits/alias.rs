@@ -1,6 +1,7 @@
 //! Limit keys with another name at an endpoint.
 //!
-//! A model may have several names. Its requests share one state, the one of its name at the endpoint.
+//! A model may have several names. Its requests share one state, the one of its name at the
+//! endpoint.
 
 use std::num::NonZeroU64;
 
@@ -18,8 +19,8 @@ impl KeyAliases {
         Self(pairs.into())
     }
 
-    /// Returns whether a state with a bit in `word` may limit a request with the bits of `mask`. The
-    /// bit of an alias is the one of another key.
+    /// Returns whether a state with a bit in `word` may limit a request with the bits of `mask`.
+    /// The bit of an alias is the one of another key.
     #[inline]
     pub(super) fn may_concern(&self, word: u64, mask: u64) -> bool {
         word & mask != 0 || word != 0 && !self.0.is_empty()
@@ -54,5 +55,25 @@ impl KeyAliases {
         }
         let known = key.and_then(|key| self.0.iter().find(|(known, _)| known == key));
         known.map(|(_, here)| here).or(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The selection took an endpoint for free whose key was limited under its other name.
+    #[test]
+    fn any_limit_may_concern_an_alias() {
+        let none = KeyAliases::new(&[]);
+        let some = KeyAliases::new(&[(LimitKey::new("a"), LimitKey::new("b"))]);
+        for (word, mask, of_none, of_some) in [
+            (0b01, 0b01, true, true),
+            (0b10, 0b01, false, true),
+            (0, 0b01, false, false),
+        ] {
+            assert_eq!(none.may_concern(word, mask), of_none, "{word:b}");
+            assert_eq!(some.may_concern(word, mask), of_some, "{word:b}");
+        }
     }
 }

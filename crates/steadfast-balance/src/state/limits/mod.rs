@@ -267,7 +267,7 @@ impl EndpointLimits {
     ///
     /// Each cooldown that begins writes them afterwards. The lock orders the writers, so the last
     /// one has seen all of them.
-    fn refresh(&self) {
+    pub(crate) fn refresh(&self) {
         let _edit = self.keyed.lock();
         let mut word = if self.wide.cooldown.is_busy() {
             WIDE

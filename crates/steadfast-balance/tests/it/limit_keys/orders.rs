@@ -1,10 +1,13 @@
 //! Orders of an operator that end the limits of an endpoint and of all its keys.
 
+use std::time::Duration;
+
 use http::{Request, Response};
 use steadfast_balance::{Credential, EndpointBalanceLayer, PoolHandle};
 use steadfast_core::{Class, LimitKey, Verdict};
 use tokio::time::advance;
 
+use super::key_status;
 use crate::support::{
     Body, Net, SECOND, Stream, answer, balancer, endpoint, get, ok, pool, refusal, send_for_status,
     status_of,
@@ -123,4 +126,26 @@ async fn attempt_in_flight_at_reset_begins_no_bench() {
     assert_eq!(running.await.expect("no panic"), 402);
     assert!(status_of(&handle, "a").admissible);
     assert!(handle.restore("b").is_err() && handle.reset("b").is_err());
+}
+
+/// A model with two names at one endpoint was limited under one of them only.
+#[tokio::test(start_paused = true)]
+async fn order_for_an_alias_concerns_the_key_at_the_endpoint() {
+    let net = Net::new();
+    net.on("a", |_| ok());
+    let [alias, here] = ["alias", "here"].map(LimitKey::new);
+    let own = endpoint("a").limit_key_alias(alias, here);
+    let builder = EndpointBalanceLayer::builder().endpoint(own);
+    let (service, handle) = balancer(builder.max_wait(Duration::ZERO), &net);
+    handle.cool_key("a", &alias, 60 * SECOND).expect("known");
+    let key = |name| key_status(&handle, "a", name);
+    assert_eq!(key("here").expect("used").cooling, Some(60 * SECOND));
+    assert!(key("alias").is_none());
+    for (model, status) in [("alias", 0), ("here", 0), ("other", 200)] {
+        assert_eq!(
+            send_for_status(&service, get_model(model)).await,
+            status,
+            "{model}"
+        );
+    }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use steadfast_balance::Strategy;
-use steadfast_core::{BoxError, Class, Classified, Verdict};
+use steadfast_core::layer::RecordAttempts;
+use steadfast_core::{BoxError, Class, Classified, Trail, Verdict};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -12,8 +13,8 @@ use crate::support::{
     send_for_status,
 };
 
-/// Sends 50 requests per second for `lasting`. Returns the number of requests without an answer within
-/// half a second.
+/// Sends 50 requests per second for `lasting`. Returns the number of requests without an answer
+/// within half a second.
 async fn slow_requests(service: &(impl Http + Send + Sync + 'static), lasting: Duration) -> usize {
     let mut requests = JoinSet::new();
     let start = Instant::now();
@@ -162,4 +163,80 @@ async fn cancelled_requests_raise_no_doubt_about_a_proven_endpoint() {
     }
     assert_eq!(send_for_status(&service, get()).await, 200);
     assert_eq!(net.counts(["a", "b"]), [7, 0]);
+}
+
+/// A caller that leaves at once, or whose other attempt has answered, is no evidence about an
+/// endpoint that has not served yet.
+#[tokio::test(start_paused = true)]
+async fn only_a_long_silence_of_a_waiting_caller_raises_doubt() {
+    for (leaves_after, overtaken, expected) in
+        [(10, false, [2, 0]), (60, false, [1, 1]), (60, true, [2, 0])]
+    {
+        let net = Net::new();
+        net.on("a", |n| match n {
+            0 => Reply::never(),
+            _ => Reply::from(ok()),
+        });
+        net.on("b", |_| Reply::from(ok()));
+        let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+        let trail = Trail::new();
+        if overtaken {
+            trail.set_overtaken(false);
+        }
+        let mut request = get();
+        request.extensions_mut().insert(trail);
+        let left = timeout(leaves_after * MS, send_for_status(&service, request)).await;
+        assert!(left.is_err());
+        assert_eq!(send_for_status(&service, get()).await, 200);
+        assert_eq!(
+            net.counts(["a", "b"]),
+            expected,
+            "{leaves_after} ms, {overtaken}"
+        );
+    }
+}
+
+/// Each attempt costs a request two seconds. The first pause is four times as long, and each
+/// further one twice as long as the one before.
+#[tokio::test(start_paused = true)]
+async fn attempts_at_a_silent_endpoint_become_rare() {
+    let net = Net::new();
+    for name in ["a", "b"] {
+        net.on(name, |_| Reply::from(ok()));
+    }
+    let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    net.on("a", |_| Reply::from(timed_out()).after(2 * SECOND));
+    let (start, mut at) = (Instant::now(), Vec::new());
+    while start.elapsed() < 70 * SECOND {
+        let (before, now) = (net.count("a"), start.elapsed().as_secs());
+        send_for_status(&service, get()).await;
+        if net.count("a") > before {
+            at.push(now);
+        }
+        sleep(SECOND).await;
+    }
+    assert_eq!(at, [0, 10, 28, 62]);
+}
+
+/// Each caller that left made the endpoint look idle, so the next request went there at once.
+#[tokio::test(start_paused = true)]
+async fn pause_begins_again_with_an_attempt_whose_caller_leaves() {
+    let net = Net::new();
+    for name in ["a", "b"] {
+        net.on(name, |_| Reply::from(ok()));
+    }
+    let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    net.on("a", |_| Reply::from(timed_out()).after(2 * SECOND));
+    assert_eq!(send_for_status(&service, get()).await, 0);
+    sleep(8 * SECOND).await;
+    let left = timeout(SECOND / 2, send_for_status(&service, get())).await;
+    assert!(left.is_err(), "the endpoint is tested");
+    let before = net.count("a");
+    for _ in 0..7 {
+        assert_eq!(send_for_status(&service, get()).await, 200);
+        sleep(SECOND).await;
+    }
+    assert_eq!(net.count("a"), before);
 }
