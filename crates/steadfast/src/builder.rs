@@ -97,13 +97,14 @@ impl AiStackBuilder {
     /// Adds an endpoint with tokens that expire, such as the ones of Vertex AI.
     ///
     /// A token is renewed before it expires and after a `401`, once at a time. The request that got the
-    /// `401` is sent again, if its body is in memory. Health checks bypass the layers of the endpoints,
-    /// so they have no token: a `401` is no evidence about health.
+    /// `401` is sent again, if its body is in memory. Health checks renew nothing: they send the
+    /// present token, or none. A `401` is no evidence about health.
     pub fn endpoint_with_tokens(mut self, endpoint: Endpoint, source: impl TokenSource) -> Self {
         let tokens = Arc::new(Tokens::new(source));
-        self.tokens.insert(endpoint.name().clone(), tokens);
+        self.tokens.insert(endpoint.name().clone(), tokens.clone());
         // Each attempt replaces it. With a credential of its own, a rejection fails over.
         let placeholder = Credential::bearer("token-source").expect("it is visible ASCII text");
+        let placeholder = placeholder.changing(move || tokens.present());
         self.endpoint(endpoint.api_key(placeholder))
     }
 

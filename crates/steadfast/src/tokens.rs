@@ -124,6 +124,11 @@ impl Tokens {
         (!is_over && rejected != Some(token.number)).then_some(token)
     }
 
+    /// Returns the present token, without a renewal.
+    pub(crate) fn present(&self) -> Option<HeaderValue> {
+        self.valid(None).map(|token| token.header)
+    }
+
     /// Waits for a token of the source.
     async fn renew(&self, mut renewal: AsyncGuard<'_, Option<Renewal>>) -> Result<Token, NoToken> {
         if let Some((until, reason)) = &self.lock().failed {

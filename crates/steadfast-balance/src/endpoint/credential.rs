@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -13,7 +14,13 @@ pub struct Credential {
     name: HeaderName,
     /// The credential, marked as sensitive.
     value: HeaderValue,
+    /// The present value, if a layer of the endpoint replaces it in each attempt.
+    current: Option<Current>,
 }
+
+/// Returns the present value of a credential. Equal only to its clones.
+#[derive(Clone)]
+struct Current(Arc<dyn Fn() -> Option<HeaderValue> + Send + Sync>);
 
 impl Credential {
     /// Creates a credential for the header `authorization: Bearer TOKEN`.
@@ -49,7 +56,24 @@ impl Credential {
             return Err(InvalidConfig::new("credential", length, reason));
         };
         value.set_sensitive(true);
-        Ok(Self { name, value })
+        Ok(Self {
+            name,
+            value,
+            current: None,
+        })
+    }
+
+    /// Marks a credential that a layer of the endpoint replaces in each attempt.
+    ///
+    /// A health check bypasses the layers. It sends the value that `current` returns, or no
+    /// credential.
+    #[must_use]
+    pub fn changing(
+        mut self,
+        current: impl Fn() -> Option<HeaderValue> + Send + Sync + 'static,
+    ) -> Self {
+        self.current = Some(Current(Arc::new(current)));
+        self
     }
 
     /// Returns the name of the header.
@@ -72,6 +96,29 @@ impl Credential {
         headers.insert(self.name.clone(), self.value.clone());
     }
 }
+
+#[cfg(feature = "health")]
+impl Credential {
+    /// Sets the header of a request that bypasses the layers of the endpoint.
+    pub(crate) fn apply_current(&self, headers: &mut HeaderMap) {
+        let Some(Current(current)) = &self.current else {
+            return;
+        };
+        headers.remove(&self.name);
+        if let Some(mut value) = current() {
+            value.set_sensitive(true);
+            headers.insert(self.name.clone(), value);
+        }
+    }
+}
+
+impl PartialEq for Current {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Current {}
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

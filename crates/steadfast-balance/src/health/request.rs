@@ -40,6 +40,9 @@ impl RequestCheck {
             // The URI is too long. This is no evidence about the health of the endpoint.
             return Box::pin(async { Outcome::unknown() });
         }
+        if let Some(credential) = &endpoint.credential {
+            credential.apply_current(request.headers_mut());
+        }
         let status = self.status;
         Box::pin(async move {
             match exchange(client, request).await {

@@ -12,6 +12,8 @@ mod endpoints;
 mod extensions;
 #[cfg(feature = "models")]
 mod formats;
+#[cfg(all(feature = "health", feature = "models"))]
+mod health;
 mod limit_keys;
 mod request_root;
 #[cfg(feature = "models")]
