@@ -34,6 +34,8 @@ struct Options {
     affinity_key: Option<u64>,
     tokens: Option<u64>,
     ranks: Vec<(EndpointName, u32)>,
+    /// The bits of numbers that are positive and finite.
+    weights: Vec<(EndpointName, u64)>,
 }
 
 impl RoutingOptions {
@@ -81,13 +83,32 @@ impl RoutingOptions {
         })
     }
 
-    /// Adds the ranks of `other`, and the endpoints that it is restricted to, as further calls of
-    /// [`only`](Self::only) do. The other options stay.
+    /// Sets the weight of an endpoint for this request, in place of its own. A weight that is not
+    /// positive and finite has no effect.
+    ///
+    /// Requests with weights are distributed over the endpoints of the lowest rank and tier in
+    /// proportion to them. A strategy with another order, such as the least load, applies them to
+    /// it.
+    #[must_use]
+    pub fn weight(self, name: impl Into<EndpointName>, weight: f64) -> Self {
+        if !(weight.is_finite() && weight > 0.0) {
+            return self;
+        }
+        let name = name.into();
+        self.with(|options| {
+            options.weights.retain(|(other, _)| *other != name);
+            options.weights.push((name, weight.to_bits()));
+        })
+    }
+
+    /// Adds the ranks and weights of `other`, and the endpoints that it is restricted to, as
+    /// further calls of [`only`](Self::only) do. The other options stay.
     #[must_use]
     pub fn and_only(self, other: &Self) -> Self {
         self.with(|options| {
             options.only.extend_from_slice(&other.options.only);
             options.ranks.extend_from_slice(&other.options.ranks);
+            options.weights.extend_from_slice(&other.options.weights);
         })
     }
 
@@ -154,6 +175,19 @@ impl RoutingOptions {
         !self.options.ranks.is_empty()
     }
 
+    /// Returns the [weight](Self::weight) of the endpoint with this name, if it is set.
+    #[must_use]
+    pub fn weight_of(&self, name: &EndpointName) -> Option<f64> {
+        let known = self.options.weights.iter().find(|(other, _)| other == name);
+        known.map(|(_, bits)| f64::from_bits(*bits))
+    }
+
+    /// Returns whether an endpoint has a [weight](Self::weight) for this request.
+    #[must_use]
+    pub fn has_weights(&self) -> bool {
+        !self.options.weights.is_empty()
+    }
+
     /// Returns the [preferred](Self::prefer) endpoint.
     #[must_use]
     pub fn preferred(&self) -> Option<&EndpointName> {
@@ -201,6 +235,26 @@ mod tests {
         let both = options.and_only(&RoutingOptions::new().only("b").format("other"));
         assert_eq!(both.known_format(), Some("messages"));
         assert_ne!(both.clone().format("other"), both);
+    }
+
+    #[test]
+    fn weight_is_positive_and_finite() {
+        let a = EndpointName::new("a");
+        let options = RoutingOptions::new().weight("a", 2.0);
+        for invalid in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(
+                options.clone().weight("a", invalid).weight_of(&a),
+                Some(2.0)
+            );
+            assert!(!RoutingOptions::new().weight("a", invalid).has_weights());
+        }
+        let options = options.weight("a", 3.0);
+        let both = RoutingOptions::new().exclude("b").and_only(&options);
+        assert_eq!(
+            (both.weight_of(&a), options.weight_of(&a)),
+            (Some(3.0), Some(3.0))
+        );
+        assert_eq!(both.weight_of(&EndpointName::new("b")), None);
     }
 
     #[test]

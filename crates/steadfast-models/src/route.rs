@@ -45,6 +45,7 @@ pub struct Target {
     #[serde(default)]
     tier: u16,
     degraded: Option<bool>,
+    weight: Option<f64>,
     #[serde(default)]
     deployment: bool,
 }
@@ -119,6 +120,13 @@ impl Route {
         u32::from(target.tier) * 2 + u32::from(target.degraded.unwrap_or(differs))
     }
 
+    /// Returns the weight of a target, or `None` if no target has one.
+    #[must_use]
+    pub fn weight(&self, target: &Target) -> Option<f64> {
+        let is_weighted = self.targets.iter().any(|target| target.weight.is_some());
+        is_weighted.then(|| target.weight.unwrap_or(1.0))
+    }
+
     /// Checks the names and targets.
     ///
     /// # Errors
@@ -143,6 +151,10 @@ impl Route {
         for (n, target) in self.targets.iter().enumerate() {
             if target.model.is_empty() {
                 return invalid("target.model", "", "must not be empty");
+            }
+            if let Some(weight) = target.weight.filter(|it| !(it.is_finite() && *it > 0.0)) {
+                let weight = weight.to_string();
+                return invalid("target.weight", &weight, "must be positive");
             }
             if target.model.contains('*') && !is_wild {
                 let rule = "must have no `*` for a name without `*`";
@@ -189,6 +201,7 @@ impl Target {
             model: model.into(),
             tier: 0,
             degraded: None,
+            weight: None,
             deployment: false,
         }
     }
@@ -212,6 +225,15 @@ impl Target {
     /// Sets whether the answers are of lesser quality. See [`Route::rank`] for the default.
     pub fn degraded(mut self, degraded: bool) -> Self {
         self.degraded = Some(degraded);
+        self
+    }
+
+    /// Sets the share of requests among the targets of the route that have one rank. Defaults to 1
+    /// if another target has a weight. Without a weight, the strategy of the pool alone decides.
+    ///
+    /// The weight must be positive.
+    pub fn weight(mut self, weight: f64) -> Self {
+        self.weight = Some(weight);
         self
     }
 
@@ -300,7 +322,17 @@ mod tests {
     }
 
     #[test]
+    fn weight_of_one_target_gives_the_others_a_default() {
+        let plain = Route::new("m").to("a", "m").to("b", "m");
+        assert_eq!(plain.weight(&plain.targets()[0]), None);
+        let route = plain.target(Target::new("c", "m").weight(3.0));
+        let weights: Vec<_> = route.targets().iter().map(|it| route.weight(it)).collect();
+        assert_eq!(weights, [Some(1.0), Some(1.0), Some(3.0)]);
+    }
+
+    #[test]
     fn invalid_route_names_its_field() {
+        let weighted = |weight| Route::new("a").target(Target::new("e", "m").weight(weight));
         for (route, field) in [
             (Route::new("").to("a", "m"), "model"),
             (Route::new("a*b").to("a", "m"), "model"),
@@ -309,6 +341,10 @@ mod tests {
             (Route::new("a"), "target"),
             (Route::new("a").to("e", ""), "target.model"),
             (Route::new("a").to("e", "*"), "target.model"),
+            (weighted(0.0), "target.weight"),
+            (weighted(-1.0), "target.weight"),
+            (weighted(f64::NAN), "target.weight"),
+            (weighted(f64::INFINITY), "target.weight"),
             (Route::new("a").to("e", "m").to("e", "n"), "target.endpoint"),
         ] {
             let error = route.validate().expect_err(field);

@@ -88,7 +88,7 @@ pub struct StackConfig {
     /// The number of attempts and the waits between them.
     pub retry: RetryConfig,
     /// The routes from a model to endpoints: `model`, `aliases`, and a list `target` of `endpoint`,
-    /// `model`, `tier`, `degraded` and `deployment`.
+    /// `model`, `tier`, `degraded`, `weight` and `deployment`.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<schema::Route>"))]
     pub route: Vec<Route>,
     /// Whether models are checked before a request is sent. Defaults to `false`.

@@ -33,6 +33,8 @@ pub(crate) struct Draws {
     pub(crate) dice: Dice,
     /// The position of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin).
     pub(crate) round: AtomicU64,
+    /// The number of choices by the weights of a request.
+    pub(crate) turns: AtomicU64,
     /// The instant of the last attempt of last resort, in nanoseconds since the start. 0 before the
     /// first.
     pub(crate) last_resort: AtomicU64,
@@ -48,6 +50,7 @@ impl PoolContext {
             draws: Draws {
                 dice: Dice::new(config.seed.unwrap_or_else(|| fastrand::u64(..))),
                 round: AtomicU64::new(0),
+                turns: AtomicU64::new(0),
                 last_resort: AtomicU64::new(0),
             },
             config,

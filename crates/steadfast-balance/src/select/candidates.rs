@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use steadfast_core::EndpointName;
+use steadfast_core::{EndpointName, RoutingOptions};
 
 use crate::pool::snapshot::ActiveEndpoint;
 use crate::select::pick_context::PickContext;
@@ -134,11 +134,16 @@ impl<'a> Candidate<'a> {
         self.entry.tier
     }
 
-    /// Returns the weight of the endpoint. Defaults to 1.
+    /// Returns the weight of the endpoint for this request. Defaults to the
+    /// [endpoint's own](crate::Endpoint::weight).
     #[must_use]
     #[inline]
     pub fn weight(&self) -> f64 {
-        self.entry.weight
+        let own = |options: &RoutingOptions| options.weight_of(self.name());
+        self.request
+            .options
+            .and_then(own)
+            .unwrap_or(self.entry.weight)
     }
 
     /// Returns the cost of a request at the endpoint. Defaults to 1.

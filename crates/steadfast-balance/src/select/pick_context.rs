@@ -19,6 +19,8 @@ pub struct PickContext<'a> {
     pub(crate) start: Instant,
     /// The progress of the round of [`Strategy::RoundRobin`](crate::Strategy::RoundRobin).
     pub(crate) round: &'a AtomicU64,
+    /// The number of choices by the weights of a request.
+    pub(crate) turns: &'a AtomicU64,
 }
 
 impl<'a> PickContext<'a> {
@@ -43,6 +45,12 @@ impl<'a> PickContext<'a> {
     #[must_use]
     pub fn estimated_tokens(&self) -> Option<u64> {
         self.options.and_then(RoutingOptions::tokens)
+    }
+
+    /// Returns whether the request has [weights](RoutingOptions::weight) of its own.
+    #[inline]
+    pub(crate) fn has_weights(&self) -> bool {
+        self.options.is_some_and(RoutingOptions::has_weights)
     }
 
     /// Returns the instant of this choice.

@@ -127,6 +127,7 @@ impl PoolContext {
             now,
             start: self.start,
             round: &self.draws.round,
+            turns: &self.draws.turns,
         };
         if eligibility.has_preference() {
             let mut active = snapshot.active().iter();
@@ -267,7 +268,7 @@ impl PoolContext {
         let (start, entries) = (tier.start, &snapshot.active()[tier]);
         let can_take = |entry: &ActiveEndpoint| can_take(&entry.state);
         let sample = self.config.strategy.sample();
-        if sample == Sample::First {
+        if sample == Sample::First && !request.has_weights() {
             return entries.iter().position(can_take).map(|at| start + at);
         }
         let choose = |indices: &[u32]| {

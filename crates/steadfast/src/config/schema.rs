@@ -108,6 +108,9 @@ pub(super) struct Target {
     /// Whether the answers are of lesser quality. Defaults to another model than the one of the first
     /// target.
     degraded: Option<bool>,
+    /// The share of requests among the targets of one rank. Defaults to 1 if another target has
+    /// one.
+    weight: Option<f64>,
     /// Whether the model is a deployment of Azure. Defaults to `false`.
     deployment: Option<bool>,
 }

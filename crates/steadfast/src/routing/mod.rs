@@ -93,11 +93,14 @@ impl Routing {
 fn options_of(route: &Route, fits: impl Fn(&steadfast_models::Target) -> bool) -> RoutingOptions {
     let targets = route.targets().iter().filter(|target| fits(target));
     targets.fold(RoutingOptions::new(), |options, target| {
-        let rank = route.rank(target);
-        let options = options.only(target.endpoint());
+        let (name, rank) = (target.endpoint(), route.rank(target));
+        let options = match route.weight(target) {
+            Some(weight) => options.only(name).weight(name, weight),
+            None => options.only(name),
+        };
         match rank {
             0 => options,
-            _ => options.rank(target.endpoint(), rank),
+            _ => options.rank(name, rank),
         }
     })
 }

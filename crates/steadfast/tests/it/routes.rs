@@ -195,6 +195,38 @@ async fn higher_tier_and_other_model_are_used_last() {
     assert_eq!([a.log().len(), b.log().len(), c.log().len()], [1, 2, 2]);
 }
 
+#[tokio::test]
+async fn weights_of_targets_share_the_requests_of_a_route() {
+    let ([a, b, c], builder) = upstreams(["a", "b", "c"]).await;
+    let of = |endpoint, weight| Target::new(endpoint, "m").weight(weight);
+    let ai = builder
+        .route(
+            Route::new("m")
+                .target(of("a", 3.0))
+                .to("b", "m")
+                .to("c", "other"),
+        )
+        .route(Route::new("n").target(of("a", 1.0)).target(of("b", 3.0)))
+        .build()
+        .expect("a stack");
+    let send = async |model: &str, count: usize| {
+        for _ in 0..count {
+            ai.send(chat(model)).await.expect("an answer");
+        }
+        [&a, &b, &c].map(|it| it.log().len())
+    };
+    let first = send("m", 80).await;
+    assert!(
+        first[0].abs_diff(60) < 4 && first[2] == 0,
+        "another model is last: {first:?}"
+    );
+    let both = send("n", 80).await;
+    assert!((both[0] - first[0]).abs_diff(20) < 4, "{both:?}");
+    a.set(Reply::status(503));
+    let last = send("m", 4).await;
+    assert_eq!(last[1] - both[1], 4, "the others serve for one that cannot");
+}
+
 /// Otherwise a limit of one name would be learned again for each other name.
 #[tokio::test]
 async fn names_of_one_model_share_its_limits() {

@@ -7,6 +7,7 @@ mod pick_fn;
 mod rendezvous;
 mod round_robin;
 mod scored;
+mod turn;
 
 pub use self::pick_fn::{PickFn, pick_fn};
 pub use self::scored::Scored;
@@ -17,7 +18,9 @@ use crate::select::pick_context::PickContext;
 
 /// The rules that choose an endpoint.
 ///
-/// A strategy chooses among the endpoints of one tier, because tiers come first.
+/// A strategy chooses among the endpoints of one tier, because tiers come first. `Failover` and
+/// `RoundRobin` distribute requests with [weights](steadfast_core::RoutingOptions::weight) of their
+/// own in proportion to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -66,6 +69,9 @@ impl Pick for Strategy {
         candidates: Candidates<'a>,
     ) -> Option<Candidate<'a>> {
         match self {
+            Self::Failover | Self::RoundRobin if request.has_weights() => {
+                turn::next(request, candidates)
+            }
             Self::Failover => None,
             Self::RoundRobin => round_robin::next(request, candidates),
             Self::LeastLoaded => least_loaded::pick(candidates),

@@ -76,6 +76,7 @@ fn choose_after(
         now: pool.shared.start + idle,
         start: pool.shared.start,
         round: &pool.shared.draws.round,
+        turns: &pool.shared.draws.turns,
     };
     let snapshot = pool.snapshot();
     let entries = snapshot.active();
@@ -238,6 +239,43 @@ fn round_robin_spreads_large_weight_over_round() {
     };
     assert_eq!(rounds(), [0, 0, 0, 1, 2, 0, 0]);
     assert_eq!(rounds(), [0, 0, 0, 1, 2, 0, 0]);
+}
+
+/// Two routes over the same endpoints must not take each other's turns.
+#[test]
+fn weights_of_a_request_distribute_each_kind_by_itself() {
+    for strategy in [Strategy::Failover, Strategy::RoundRobin] {
+        for unit in [1e-300, 1.0, 1e300] {
+            let pool = pool(&[KNOWN, KNOWN]);
+            let kinds = [3.0, 1.0, 0.25].map(|weight| {
+                RoutingOptions::new()
+                    .weight("0", weight * unit)
+                    .weight("1", unit)
+            });
+            let mut first = [0; 3];
+            for _ in 0..1000 {
+                for (kind, options) in kinds.iter().enumerate() {
+                    let chosen = choose_after(&pool, &strategy, Some(options), Duration::ZERO);
+                    first[kind] += 1 - chosen;
+                }
+            }
+            for (count, share) in first.into_iter().zip([750, 500, 200]) {
+                assert!(count.abs_diff(share) < 10, "{strategy}: {first:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_of_a_request_precede_the_ones_of_endpoints() {
+    let with = |weight| Known { weight, ..KNOWN };
+    let pool = pool(&[with(100.0), with(1.0)]);
+    let options = RoutingOptions::new().weight("1", 1000.0);
+    let choose = |options| choose_after(&pool, &Strategy::LeastLoaded, options, Duration::ZERO);
+    assert_eq!((choose(None), choose(Some(&options))), (0, 1));
+    let more = |options| choose_after(&pool, &Strategy::Failover, options, Duration::ZERO);
+    let second: usize = (0..1100).map(|_| more(Some(&options))).sum();
+    assert!(second.abs_diff(1000) < 10, "{second}");
 }
 
 /// Otherwise the endpoint would get all requests until it has the same number as the others.
