@@ -1,6 +1,9 @@
 //! The configuration covers every setting of the builders.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
+use steadfast::config::StackConfig;
 
 const SCHEMA: &str = include_str!("../../docs/config.schema.json");
 
@@ -127,5 +130,40 @@ fn each_setter_of_a_builder_has_a_key() {
                 "{table}: no setter {name}"
             );
         }
+    }
+}
+
+/// The keys of the stack with a fixed list of names, and their types in the schema.
+const NAMED: [(&str, &str); 5] = [
+    ("strategy", "Strategy"),
+    ("answers", "Answers"),
+    ("stream_mode", "StreamMode"),
+    ("when_exhausted", "WhenExhausted"),
+    ("timeouts", "Profile"),
+];
+
+/// Returns the names that an error lists after `must be` or `expected`.
+fn listed(message: &str) -> BTreeSet<&str> {
+    let list = message
+        .split_once("must be ")
+        .or_else(|| message.split_once("expected "))
+        .map_or("", |(_, list)| list);
+    let list = list.split(", got").next().unwrap_or_default();
+    if list.contains('`') {
+        return list.split('`').skip(1).step_by(2).collect();
+    }
+    let words = list.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.filter(|word| !["", "or"].contains(word)).collect()
+}
+
+/// The schema repeats names of other crates by hand, so a new name could be missing in an editor.
+#[test]
+fn schema_lists_the_names_that_the_parser_accepts() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    for (key, definition) in NAMED {
+        let names = schema["$defs"][definition]["enum"].as_array().unwrap();
+        let names: BTreeSet<_> = names.iter().filter_map(Value::as_str).collect();
+        let error = toml::from_str::<StackConfig>(&format!("{key} = 'unknown'")).unwrap_err();
+        assert_eq!(listed(error.message()), names, "{key}: {error}");
     }
 }

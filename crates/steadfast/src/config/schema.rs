@@ -3,22 +3,27 @@
 // The schema reads the names and the docs of these types. They have no values.
 #![allow(dead_code)]
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 /// A duration such as `500ms`, `30s` or `10m`.
 #[derive(JsonSchema)]
 pub(super) struct Duration(String);
 
 /// The names of strategies.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-pub(super) enum Strategy {
-    Failover,
-    RoundRobin,
-    LeastLoaded,
-    Scored,
-    Headroom,
-    Sticky,
+pub(super) struct Strategy;
+
+impl JsonSchema for Strategy {
+    fn schema_name() -> Cow<'static, str> {
+        "Strategy".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let all = steadfast_balance::Strategy::ALL.iter();
+        let names: Vec<_> = all.map(ToString::to_string).collect();
+        json_schema!({ "description": "The names of strategies.", "type": "string", "enum": names })
+    }
 }
 
 /// The names of the checks of answers.
@@ -105,8 +110,8 @@ pub(super) struct Target {
     model: String,
     /// The tier within the route. Defaults to 0.
     tier: Option<u16>,
-    /// Whether the answers are of lesser quality. Defaults to another model than the one of the first
-    /// target.
+    /// Whether the answers are of lesser quality. Defaults to another model than the one of the
+    /// first target.
     degraded: Option<bool>,
     /// The share of requests among the targets of one rank. Defaults to 1 if another target has
     /// one.

@@ -8,15 +8,17 @@ use steadfast_core::InvalidConfig;
 
 use super::Strategy;
 
-/// All strategies, for the parser.
-const ALL: [Strategy; 6] = [
-    Strategy::Failover,
-    Strategy::RoundRobin,
-    Strategy::LeastLoaded,
-    Strategy::Scored,
-    Strategy::Headroom,
-    Strategy::Sticky,
-];
+impl Strategy {
+    /// All strategies, for parsers and lists of names.
+    pub const ALL: &[Self] = &[
+        Self::Failover,
+        Self::RoundRobin,
+        Self::LeastLoaded,
+        Self::Scored,
+        Self::Headroom,
+        Self::Sticky,
+    ];
+}
 
 /// Returns the name in a configuration.
 const fn name(strategy: Strategy) -> &'static str {
@@ -35,7 +37,8 @@ impl FromStr for Strategy {
 
     /// Parses a name in snake case, such as `least_loaded`.
     fn from_str(text: &str) -> Result<Self, InvalidConfig> {
-        let known = ALL.into_iter().find(|strategy| name(*strategy) == text);
+        let mut all = Self::ALL.iter().copied();
+        let known = all.find(|strategy| name(*strategy) == text);
         known.ok_or_else(|| {
             let rule = "must be failover, round_robin, least_loaded, scored, headroom or sticky";
             InvalidConfig::new("strategy", text, rule)
@@ -57,9 +60,9 @@ mod tests {
     fn names_round_trip() {
         let error = "fastest".parse::<Strategy>().unwrap_err();
         assert_eq!(error.field(), "strategy");
-        for strategy in ALL {
+        for strategy in Strategy::ALL {
             let name = strategy.to_string();
-            assert_eq!(name.parse::<Strategy>(), Ok(strategy));
+            assert_eq!(name.parse::<Strategy>(), Ok(*strategy));
             assert!(error.to_string().contains(&name), "{error}");
         }
     }
