@@ -1,10 +1,11 @@
 //! Sends a second attempt to another endpoint when the first one is slow.
 //!
-//! A few answers take many times longer than the others. [`HedgeLayer`] belongs above a balancer.
-//! It measures the latency of successes. A request that is not answered within the time of 96 % of
-//! them gets a second attempt, a hedge. The first success is returned, and the other attempt is
-//! dropped. Hedges are limited to a share of all requests, so that they cannot overload an endpoint
-//! that is slow because it is busy.
+//! A few answers take many times longer than the others. [`HedgeLayer`] belongs above a balancer:
+//! around any other service, both attempts may reach the same endpoint. It measures the latency of
+//! successes. A request that is not answered within the time of 96 % of them gets a second attempt,
+//! a hedge. The first success is returned, and the other attempt is dropped. Hedges are limited to
+//! a share of all requests, so that they cannot overload an endpoint that is slow because it is
+//! busy.
 //!
 //! # Example
 //!
@@ -42,20 +43,22 @@
 //!
 //! | Event | Effect |
 //! |---|---|
-//! | an attempt succeeds | its answer is returned, the other attempts are dropped |
-//! | the first attempt fails with a class that no other endpoint can improve | the same |
+//! | an attempt succeeds | its answer is returned, and the other attempts are dropped |
+//! | the first attempt fails with a class that no other endpoint can improve | its outcome is returned, and the other attempts are dropped |
 //! | an attempt fails otherwise while another is in flight | the other one decides |
-//! | all attempts fail | the outcome of the first one is returned, but an answer before an error |
-//! | no other endpoint is admissible at once | no hedge, and a new check after the same delay |
+//! | all attempts fail | the first one's outcome is returned, except that any answer is preferred to an error |
+//! | no other endpoint is admissible, or the inner service is busy | no hedge, and a new check after the same delay |
+//! | the share or the budget is used up | no hedge, and a new check after an eighth of the delay |
 //! | the request is still queued | no hedge: the delay starts when the request is sent |
 //!
 //! A request is hedged if it is safe to repeat: its method is idempotent, or it has an
 //! `idempotency-key`. [`safe_if`](HedgeLayer::safe_if) replaces this rule. Exceptions: a request
 //! that [`RoutingOptions`](steadfast_core::RoutingOptions) pin to one endpoint, and a request with
-//! a close [`Deadline`](steadfast_core::Deadline).
+//! a [`Deadline`](steadfast_core::Deadline) that ends within the delay.
 //!
-//! A hedge goes to an admissible endpoint of the lowest tier that has one, and never to an endpoint
-//! that an attempt of the request has used. It neither queues nor uses a last resort.
+//! A hedge goes to an admissible endpoint: enabled, neither limited nor broken. The lowest tier with
+//! such an endpoint is used. No endpoint gets two attempts of one request. A hedge neither queues
+//! nor takes a last resort (`WhenExhausted::LeastBad`).
 //!
 //! The [`Trail`](steadfast_core::Trail) contains all attempts. A dropped attempt is `Cancelled`: it
 //! changes neither the breaker nor the latency of its endpoint.
@@ -64,10 +67,13 @@
 //!
 //! | Setting | Default | Reason |
 //! |---|---|---|
-//! | [`quantile`](HedgeLayer::quantile) | 0.96 | below the share, so that random bursts do not exhaust it |
-//! | [`max_share`](HedgeLayer::max_share) | 5 % | limits the additional load |
-//! | [`max_hedges`](HedgeLayer::max_hedges) | 1 | one hedge turns 5 % of slow answers into 0.25 % |
+//! | [`quantile`](HedgeLayer::quantile) | 0.96 | 4 % are hedged, less than the share: random bursts do not use it up |
+//! | [`after`](HedgeLayer::after) | none | a fixed delay in place of the quantile |
+//! | [`min_delay`](HedgeLayer::min_delay) | 1 ms | the shortest delay |
+//! | [`max_share`](HedgeLayer::max_share) | 5 % | limits the additional load; up to 50 unused hedges are saved |
+//! | [`max_hedges`](HedgeLayer::max_hedges) | 1 | if 5 % of the answers are slow, one hedge leaves 0.25 % |
 //! | [`budget`](HedgeLayer::budget) | none | the share is a limit already |
+//! | [`hedge_non_idempotent`](HedgeLayer::hedge_non_idempotent) | off | a hedge may be processed twice |
 //!
 //! The layer estimates the quantile from the latest 1,024 to 2,048 successes. It needs 125 of them
 //! before the first hedge. An attempt that loses against a hedge counts with the time until then,
@@ -75,11 +81,11 @@
 //!
 //! # Readiness, clones and dropped requests
 //!
-//! * The service is ready when the inner service is. If the inner service is busy when a hedge is
-//!   due, the hedge is skipped.
+//! * The service is ready when the inner service is.
 //! * Clones of a service share the latencies and the share. Services of one layer share neither.
-//! * A request that may be hedged costs a copy of its head and body. Bodies in memory cost a
-//!   reference count. [`copy_body`](HedgeLayer::copy_body) decides for other bodies.
+//! * A request that may be hedged costs a copy of its head and a clone of its body. A clone of a
+//!   `Bytes` costs a reference count, and a clone of a `String` copies it.
+//!   [`copy_body`](HedgeLayer::copy_body) decides for other bodies.
 //! * Dropping a response future drops all attempts.
 //!
 //! # Order
@@ -87,9 +93,6 @@
 //! ```text
 //! request ──▶ retry ──▶ hedge ──▶ balance ──▶ (layers of the endpoint) ──▶ client
 //! ```
-//!
-//! Around another service than the balancer of `steadfast-balance`, both attempts may reach the
-//! same endpoint.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

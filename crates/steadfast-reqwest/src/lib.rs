@@ -3,7 +3,8 @@
 //! [`Transport`] is a `reqwest::Client` as a service for `http::Request`, so proxies, certificates
 //! and pools of an existing client stay in use below any layer. [`RequestBuilderExt`] sends a
 //! request of `reqwest` through a stack, and returns a `reqwest::Response`. With the feature
-//! `middleware`, a stack is a middleware of `reqwest-middleware`.
+//! `middleware`, `StackMiddleware` makes a stack the last middleware of `reqwest-middleware`: the
+//! client of the builder then sends nothing. All of them are for reqwest 0.13.
 //!
 //! # Example
 //!
@@ -18,7 +19,11 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), tower::BoxError> {
 //! let upstream = Upstream::start().await?;
-//! let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+//! let http = Client::builder()
+//!     .redirect(reqwest::redirect::Policy::none())
+//!     .retry(reqwest::retry::never())
+//!     .connect_timeout(Duration::from_secs(10))
+//!     .build()?;
 //! let stack = ServiceBuilder::new()
 //!     .layer(RetryOn429Layer::new())
 //!     .service(Transport::new(http.clone()));
@@ -47,22 +52,26 @@
 //! Each error is a [`Classified`](steadfast_core::Classified) over the `reqwest::Error`. The URL is
 //! removed from the error, because its query may contain a credential.
 //!
-//! Above a stack, the timeout of a request is its [`Deadline`](steadfast_core::Deadline), and its
-//! extensions reach the layers.
+//! A request body of a transport must be `Send + Sync`, and the response has a `reqwest::Body`.
 //!
-//! # Settings of the client below
+//! Above a stack, the timeout of a request is its [`Deadline`](steadfast_core::Deadline), unless
+//! its extensions contain one. The extensions reach the layers.
+//!
+//! # Recommended settings of the client below
+//!
+//! The default client differs in each row.
 //!
 //! | Setting | Value | Reason |
 //! |---|---|---|
 //! | `redirect` | `Policy::none()` | a followed redirect is an attempt at an unknown endpoint |
 //! | `retry` | `reqwest::retry::never()` | two retry layers multiply attempts |
-//! | `timeout` | none | it includes the body, and so ends long streams |
-//! | `connect_timeout` | 10 s | the only phase that a layer above cannot distinguish |
+//! | `timeout` | none | it covers the body as well, so it would cut long streams |
+//! | `connect_timeout` | 10 s | a layer above cannot distinguish connecting from waiting, so only the client can bound it |
 //!
 //! # Readiness, clones and dropped requests
 //!
 //! A transport is always ready. Clones share the pool of the client. A dropped future cancels its
-//! attempt.
+//! attempt: an HTTP/1.1 connection is closed, and a stream of HTTP/2 is reset.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

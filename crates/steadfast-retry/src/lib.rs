@@ -45,7 +45,7 @@
 //! | Outcome of an attempt | Effect |
 //! |---|---|
 //! | `429` with a hint | retry after the hint plus a random part |
-//! | `429` without a hint, a refused connection, `503` with a hint | retry after a backoff or the hint |
+//! | `429` without a hint, a refused connection, `503` with a hint, an open breaker | retry after a backoff or the hint |
 //! | a lost connection, another `503`, `5xx` | the same if the request is safe to repeat; `5xx` once |
 //! | a timeout, `401`, `403`, `400`, a spent quota | no retry at the same endpoint |
 //! | a balancer below has another endpoint, and the class allows it | next attempt at once |

@@ -97,7 +97,7 @@
 //! | `hyper-errors` | verdicts on errors of hyper, hyper-util, h2 and of clients on top, such as reqwest |
 //! | `serde` | serde for [`Timeouts`], [`Snapshot`] and [`EndpointStatus`] |
 //! | `async-openai`, `reqwest`, `reqwest-middleware` | the modules `async_openai` and `reqwest`: adapters |
-//! | `full` | all of them but `schema` and the adapters |
+//! | `full` | all of them but `schema`, the adapters and `tokenizer` (tokens of prompts, counted) |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

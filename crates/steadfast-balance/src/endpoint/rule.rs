@@ -7,9 +7,9 @@ use steadfast_core::{Class, InvalidConfig, Scope, Verdict};
 
 /// A rule about the replies of one endpoint: conditions, and the verdict if all of them hold.
 ///
-/// For an endpoint whose errors mean something else than the same errors of other servers. The stack
-/// applies the rules of an endpoint in their order, before its own tables. A balancer alone does not
-/// read bodies, and applies none.
+/// For an endpoint whose errors mean something else than the same errors of other servers. The
+/// stack applies the rules of an endpoint in their order, before its own tables. A balancer alone
+/// does not read bodies, and applies none.
 ///
 /// ```
 /// use steadfast_balance::{Endpoint, Rule};
@@ -47,7 +47,10 @@ impl Rule {
 
     /// Requires this status. Without it, a rule applies to failures only.
     ///
-    /// An error in an event of a stream has the status `200`, unless it has a status as code.
+    /// An error in an event of a stream has the status `200`, unless it has a status as code. Apart
+    /// from such events, a stack reads a `200` only if it checks the operation and the answer is
+    /// not streamed, so other successes pass without a rule. A `ClassifyLayer` around the client
+    /// sees the head of each response.
     pub fn status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
@@ -59,8 +62,8 @@ impl Rule {
         self
     }
 
-    /// Requires a header with this name that contains `value`, in any case. An empty value requires the
-    /// header only.
+    /// Requires a header with this name that contains `value`, in any case. An empty value requires
+    /// the header only.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.header = Some((name.into(), value.into().to_ascii_lowercase()));
         self
@@ -68,8 +71,8 @@ impl Rule {
 
     /// Requires this text in the body, in any case.
     ///
-    /// A text that the request contains proves nothing: a server may repeat it. A spent quota that only
-    /// a text proves benches the endpoint for a minute.
+    /// A text that the request contains proves nothing: a server may repeat it. A spent quota that
+    /// only a text proves benches the endpoint for a minute.
     pub fn contains(mut self, text: impl Into<String>) -> Self {
         self.contains = Some(text.into().to_ascii_lowercase());
         self
@@ -93,8 +96,8 @@ impl Rule {
         self.contains.as_deref()
     }
 
-    /// Returns whether the rule holds for a reply. `has_code` and `has_text` search its body in lower
-    /// case.
+    /// Returns whether the rule holds for a reply. `has_code` and `has_text` search its body in
+    /// lower case.
     ///
     /// `failed` holds for a reply that is a failure otherwise, such as an error in a `200`.
     pub fn matches(

@@ -72,7 +72,8 @@ impl Trail {
         self.len() == 0
     }
 
-    /// Returns the attempts, oldest first.
+    /// Returns the attempts in the order of their ends. Attempts that overlap, such as hedges, can
+    /// differ from the order of their starts.
     #[must_use]
     pub fn attempts(&self) -> Vec<Attempt> {
         self.lock().iter().cloned().collect()
