@@ -2,7 +2,7 @@
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
 
 # All checks of CI, in its order
-ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test rows models quickstart examples schema lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
+ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test rows models quickstart examples gateway schema lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
 
 # The format of the code
 fmt:
@@ -104,6 +104,10 @@ examples:
     cargo run --example custom_dialect
     cargo run --example routes
     cargo run --example gateway -- --config examples/gateway.toml --check
+
+# The gateway of the README over its upstreams, with the request of the guide
+gateway:
+    scripts/try-gateway
 
 # The JSON schema of the configuration is the one of its types
 schema:

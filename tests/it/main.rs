@@ -11,6 +11,7 @@ mod contract;
 mod descriptors;
 mod failover;
 mod gateway;
+mod guides;
 mod hedging;
 mod large_bodies;
 mod outages;
