@@ -6,9 +6,10 @@ use memmap2::MmapMut;
 
 /// A larger body has pages of its own.
 ///
-/// The allocator of glibc takes blocks of some MiB from its arenas once a few were freed, and keeps their
-/// memory. With 200 callers that send 31 MB each and a bound of 256 MiB, the process took 1079 MB and kept
-/// 882 MB. Pages return to the system when the body is dropped, and pages without data use no memory.
+/// The allocator of glibc takes blocks of some MiB from its arenas once a few were freed, and keeps
+/// their memory. With 200 callers that send 31 MB each and a bound of 256 MiB, the process took
+/// 1079 MB and kept 882 MB. Pages return to the system when the body is dropped, and pages without
+/// data use no memory.
 const MAX_BLOCK: usize = 128 * 1024;
 
 /// The received data of a body.
@@ -62,7 +63,8 @@ impl Growing {
 
 fn new_pages(size: usize) -> io::Result<MmapMut> {
     let pages = MmapMut::map_anon(size)?;
-    // A huge page would take 2 MiB for a body of a few KiB more than a block. Old systems lack the advice.
+    // A huge page would take 2 MiB for a body of a few KiB more than a block. Old systems lack the
+    // advice.
     #[cfg(target_os = "linux")]
     let _ = pages.advise(memmap2::Advice::NoHugePage);
     Ok(pages)

@@ -89,8 +89,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Lowers the number of connections to the descriptors of the process. A request needs one for its
-    /// client and one for its endpoint.
+    /// Lowers the number of connections to the descriptors of the process. A request needs one for
+    /// its client and one for its endpoint.
     pub(crate) fn fit(&mut self, descriptors: u64) {
         let fitting = (descriptors / 2).saturating_sub(OTHER_DESCRIPTORS).max(1);
         let fitting = u32::try_from(fitting).unwrap_or(u32::MAX);

@@ -1,8 +1,9 @@
-//! One hostile caller beside others: the servers repeat its words in their errors, under each status.
+//! One hostile caller beside others: the servers repeat its words in their errors, under each
+//! status.
 //!
 //! The words are every code and phrase of the dialect tables, and known tricks. The hostile caller
-//! puts them into the model, the prompt, a field name, the path and the query. No request of another
-//! caller is refused, and none is delayed by more than one failover.
+//! puts them into the model, the prompt, a field name, the path and the query. No request of
+//! another caller is refused, and none is delayed by more than one failover.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -22,8 +22,8 @@ const MS: Duration = Duration::from_millis(1);
 const FOREVER: Duration = Duration::from_secs(1 << 30);
 const ANSWER: &str = r#"{"object":"chat.completion","choices":[{"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#;
 
-/// The attempts went to the dead backup, because its port answered at once, and the caller received the
-/// `429` after a second.
+/// The attempts went to the dead backup, because its port answered at once, and the caller received
+/// the `429` after a second.
 #[tokio::test]
 async fn request_waits_for_limited_primary_beside_dead_backup() {
     let [primary, backup] = upstreams(["primary", "backup"]).await;
@@ -70,8 +70,8 @@ fn stack_beside_hanging(strategy: Strategy) -> (AiStack, Arc<AtomicU64>) {
     (ai.expect("a stack"), received)
 }
 
-/// Sends 50 requests per second for `lasting`. Callers leave after half a second. Returns the number of
-/// requests.
+/// Sends 50 requests per second for `lasting`. Callers leave after half a second. Returns the
+/// number of requests.
 async fn load(ai: &AiStack, lasting: Duration) -> u64 {
     let mut ticks = interval(SECOND / 50);
     let (start, mut sent) = (Instant::now(), 0);
@@ -86,8 +86,8 @@ async fn load(ai: &AiStack, lasting: Duration) -> u64 {
     sent
 }
 
-/// An endpoint without a success looked unused, so it received a third of all requests, or all of them,
-/// until its attempts timed out after minutes.
+/// An endpoint without a success looked unused, so it received a third of all requests, or all of
+/// them, until its attempts timed out after minutes.
 #[tokio::test(start_paused = true)]
 async fn endpoint_that_hangs_from_the_first_request_on_slows_one_percent() {
     for strategy in [

@@ -58,11 +58,11 @@
 //!
 //! # Selection
 //!
-//! A [`Strategy`] or another [`Pick`] selects among the candidates of a tier. After a failure, an
-//! untried endpoint of the tier comes first, then the next tier, then the endpoint with the fewest
-//! attempts, if its [class](steadfast_core::Class) allows a repeat. A known hint that fits is waited
-//! out before an endpoint without a connection is tried again. A [degraded](Endpoint::degraded)
-//! endpoint serves last. [`RoutingOptions`](steadfast_core::RoutingOptions) restrict one request.
+//! A [`Strategy`] or another [`Pick`] selects among the candidates of a tier. The order after a
+//! failure is: an untried endpoint of the tier, the next tier, the endpoint with the fewest attempts
+//! (if the [class](steadfast_core::Class) allows a repeat). A known hint that fits is waited out
+//! before an endpoint without a connection is tried again. A [degraded](Endpoint::degraded) endpoint
+//! serves last. [`RoutingOptions`](steadfast_core::RoutingOptions) restrict one request.
 //!
 //! If no endpoint is admissible, [`WhenExhausted`] decides: fail at once with
 //! [`Exhausted`](steadfast_core::Exhausted) (default), wait, or try the least bad endpoint.

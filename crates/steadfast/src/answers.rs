@@ -2,8 +2,8 @@
 
 /// Whether a stack checks the answers of its endpoints before it returns them.
 ///
-/// The check costs a request the time until its whole answer has come, which a caller of a whole
-/// answer waits for anyway, and up to 8 MiB of memory.
+/// The check costs a request up to 8 MiB of memory, and the time until its whole answer has come. A
+/// caller of a whole answer waits for that time anyway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

@@ -281,12 +281,14 @@ const ALL: [Facts; 19] = {
 impl Provider {
     /// Creates the endpoints of each key, each with limits of its own.
     ///
-    /// With several keys, a number follows the names: `openai-1`, `openai-2`. A local server needs no key.
+    /// With several keys, a number follows the names: `openai-1`, `openai-2`. A local server needs
+    /// no key.
     ///
     /// # Errors
     ///
-    /// Returns an error without the keys if a key has another format than the provider documents, if there
-    /// is none, or if the provider has a base URI per user: use [`endpoint_at`](Self::endpoint_at) then.
+    /// Returns an error if there is no key, or if a key has another format than the provider
+    /// documents. The error shows no key. If the provider has a base URI per user, use
+    /// [`endpoint_at`](Self::endpoint_at).
     pub fn endpoints<K: AsRef<str>>(
         self,
         keys: impl IntoIterator<Item = K>,

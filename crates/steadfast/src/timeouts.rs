@@ -40,12 +40,13 @@ use steadfast_core::InvalidConfig;
 ///
 /// **Premise:** another endpoint answers sooner than the rest of the slow attempt. **It saves** the
 /// wait for the timeout of an endpoint that accepts a request and never answers. **It costs** an
-/// attempt that is billed. There is at most one per request, and none for a request that is unsafe
-/// to repeat, is pinned to its endpoint, or whose body is still being sent. The retry budget bounds
-/// the sum: a rescue beside an endpoint that answers other requests costs 14 tokens and a first
-/// success returns one, so at most one of 15 requests is rescued. Beside a silent endpoint it costs
-/// 2, which are refunded if it succeeds. A silent endpoint counts a failure, so its breaker opens.
-/// `Duration::MAX` disables rescues.
+/// attempt that is billed. There is at most one per request. There is none if the request is unsafe
+/// to repeat or pinned to its endpoint, or while its body is still being sent.
+///
+/// The retry budget bounds the sum. Beside an endpoint that answers other requests, a rescue costs
+/// 14 tokens, and a first success returns one. So at most one of 15 requests is rescued. Beside a
+/// silent endpoint it costs 2, which are refunded if it succeeds. A silent endpoint counts a
+/// failure, so its breaker opens. `Duration::MAX` disables rescues.
 ///
 /// # Activity
 ///
@@ -112,7 +113,7 @@ impl Timeouts {
     }
 
     /// Returns the limits in the extensions of a request. They replace the ones of the stack,
-    /// except for `connect` and `rescue_after`. Without a `deadline`, the one of the stack stays.
+    /// except for `connect`. Without a `deadline`, the one of the stack stays.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()

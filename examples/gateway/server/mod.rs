@@ -85,7 +85,8 @@ impl Server {
                     continue;
                 }
             };
-            // Small events of a stream must not wait for each other. A failure here costs only speed.
+            // Small events of a stream must not wait for each other. A failure here costs only
+            // speed.
             let _ = socket.set_nodelay(true);
             match self.admit().await {
                 Some(permit) => self.spawn(socket, permit, phases.clone()),
@@ -94,8 +95,8 @@ impl Server {
         }
     }
 
-    /// Reserves a connection. At the bound, it closes the connection that waits longest for a complete
-    /// request: an idle or incomplete client must not keep out the others.
+    /// Reserves a connection. At the bound, it closes the connection that waits longest for a
+    /// complete request: an idle or incomplete client must not keep out the others.
     async fn admit(&self) -> Option<OwnedSemaphorePermit> {
         let connections = self.connections.clone();
         if let Ok(permit) = connections.clone().try_acquire_owned() {

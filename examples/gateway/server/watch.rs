@@ -60,7 +60,8 @@ impl Watch {
     }
 
     /// Orders connections that may be closed for another client: first the connection that waits
-    /// longest for a head, then for a body. Returns `None` for a connection with a complete request.
+    /// longest for a head, then for a body. Returns `None` for a connection with a complete
+    /// request.
     pub(crate) fn eviction(&self) -> Option<(bool, u64)> {
         let reads_body = !self.waits_for_client();
         (!self.is_needed()).then(|| (reads_body, self.rested.load(Relaxed)))

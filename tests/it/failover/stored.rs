@@ -5,7 +5,8 @@ use stack_tests::{SECOND, assert_idle, endpoint, rate_limited, read, served_by, 
 use steadfast::{AiStack, Timeouts};
 use steadfast_testkit::{Reply, Upstream};
 
-/// Sends a request as a caller with this credential. Returns the name of the upstream that answered.
+/// Sends a request as a caller with this credential. Returns the name of the upstream that
+/// answered.
 async fn send(ai: &AiStack, (method, path, body): (&str, &str, &str), key: &str) -> String {
     let request = Request::builder()
         .method(method)

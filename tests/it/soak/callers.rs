@@ -33,8 +33,8 @@ pub(super) struct Sums {
     unfinished: u64,
     /// The answers to attempts, by status.
     pub(super) answers: BTreeMap<u16, u64>,
-    /// The requests that were sent while a server had been healthy for a while, and how many of them
-    /// were served. Requests of callers that left do not count.
+    /// The requests that were sent while a server had been healthy for a while, and how many of
+    /// them were served. Requests of callers that left do not count.
     pub(super) healthy: u64,
     pub(super) healthy_served: u64,
 }
@@ -73,8 +73,8 @@ impl Sums {
         self.served + self.failed + self.left
     }
 
-    /// Returns the number of answers that no caller may have read: of attempts that were dropped, that
-    /// timed out or that lost their connection.
+    /// Returns the number of answers that no caller may have read: of attempts that were dropped,
+    /// that timed out or that lost their connection.
     pub(super) fn unread(&self) -> u64 {
         // A caller that left may have had several attempts.
         3 * self.left + self.unfinished
@@ -115,8 +115,8 @@ async fn run(ai: AiStack, weather: Weather, stop: Arc<AtomicBool>) -> Sums {
     sums
 }
 
-/// Sends request `n`. Every third is streamed, every tenth caller leaves soon, and every seventh drops
-/// its body.
+/// Sends request `n`. Every third is streamed, every tenth caller leaves soon, and every seventh
+/// drops its body.
 async fn request(ai: AiStack, n: u64, healthy: bool) -> Ended {
     let patience = if n % 10 == 0 {
         SECOND / 50

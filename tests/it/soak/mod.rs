@@ -90,8 +90,8 @@ fn check_attempts(sums: &Sums, servers: &[Upstream]) {
     }
 }
 
-/// All endpoints serve again, without a permit or a slot that a fault has kept. Each gets requests of its
-/// own, because the strategy may prefer another one.
+/// All endpoints serve again, without a permit or a slot that a fault has kept. Each gets requests
+/// of its own, because the strategy may prefer another one.
 async fn check_recovery(ai: &AiStack) {
     let start = Instant::now();
     loop {

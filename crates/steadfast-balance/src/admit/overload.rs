@@ -1,8 +1,8 @@
 //! The detection of a lasting overload, and the price of a wait meanwhile.
 //!
-//! A queue helps if requests arrive in bursts: the next quiet moment drains it. If more requests
-//! arrive than the endpoints can take, a queue only adds its delay to each request, and the callers
-//! at its head may be about to cancel. Two kinds of evidence show such an overload:
+//! A queue helps if requests arrive in bursts: the next quiet moment drains it. It does not help if
+//! more requests arrive than the endpoints can take. Then it only adds its delay to each request,
+//! and the callers at its head may be about to cancel. Two kinds of evidence show such an overload:
 //!
 //! * **A standing queue** (as in `CoDel`, RFC 8289): for a quarter of the bound, each waiter with a
 //!   slot had waited for longer than half of it, and the queue did not shrink. With deadlines it is

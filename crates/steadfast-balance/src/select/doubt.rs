@@ -1,8 +1,10 @@
 //! Endpoints that do not answer.
 //!
-//! Each strategy sees an endpoint that has never served a request as unused, so it would receive
-//! its share of all requests until its attempts time out, which may take minutes. So if an attempt
-//! is unanswered for longer than usual, the next requests go to the other endpoints of the tier.
+//! Each strategy sees an endpoint that has never served a request as unused. So it would receive
+//! its share of all requests until its attempts time out, which may take minutes. Instead, if an
+//! attempt is unanswered for longer than usual, the next requests go to the other endpoints of the
+//! tier.
+//!
 //! The endpoint is in doubt, and not broken: once it answers, it is selected again. If its attempts
 //! end without an answer, it gets one attempt at a time, and ever fewer of them. If all endpoints
 //! are in doubt, the strategy decides, since slow answers are no fault.

@@ -119,8 +119,8 @@ impl LoadGuard {
 
     /// Returns the verdict for the breaker.
     ///
-    /// An answer that is slower than a bound of the caller, its deadline, is no failure, except if the
-    /// endpoint answers no request and the bound leaves time for a usual answer.
+    /// An answer that is slower than the deadline of its caller is no failure. Exception: the
+    /// endpoint answers no request, and the deadline leaves time for a usual answer.
     fn counted(&self, verdict: Verdict, pool: &Pool, now: Instant) -> Verdict {
         let is_neutral = verdict.breaker() == BreakerEffect::Neutral;
         if verdict.class() != Class::Timeout || !is_neutral || self.endpoint.state.serves(now) {

@@ -39,11 +39,11 @@ use crate::sync::now;
 ///
 /// # Cost
 ///
-/// While the breaker is closed and clean (no failure among the last outcomes, no
-/// [excess](crate::CircuitBreakerBuilder::excess_failures)), an attempt costs two atomic loads and
-/// the reference count of its clone. It takes no lock, reads no clock, allocates nothing and writes
-/// nothing that threads share. A clone of the breaker costs an allocation: it has its own reference
-/// count, so threads with their own clones do not contend.
+/// A closed breaker is clean without a failure among the last outcomes and without an
+/// [excess](crate::CircuitBreakerBuilder::excess_failures). Then an attempt costs two atomic loads
+/// and the reference count of its clone. It takes no lock, reads no clock, allocates nothing and
+/// writes nothing that threads share. A clone of the breaker costs an allocation: it has its own
+/// reference count, so threads with their own clones do not contend.
 ///
 /// A rate adds a few atomic operations per call. A rate by time also reads the clock, and takes a
 /// lock once per tenth of its window. An open breaker rejects without a lock and without an

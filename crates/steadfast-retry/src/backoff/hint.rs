@@ -17,11 +17,11 @@ pub(crate) struct Hint {
 impl Hint {
     /// Returns the random part of the wait after `retry` hints that did not help.
     ///
-    /// One hint in vain may be a rounded one, so a lone client adds a quarter, and each other
-    /// request that was refused meanwhile adds as much, up to `max`. Two hints in vain show a
-    /// crowd, although its clients may run elsewhere: the server gave the slot to another one. The
-    /// crowd has returned together twice, so it first spreads over twice the longest wait. `bound`
-    /// replaces a hint of zero, which was wrong.
+    /// One hint in vain may be a rounded one, so a lone client adds a quarter. Each other request
+    /// that was refused meanwhile adds as much, up to `max`. Two hints in vain show a crowd: the
+    /// server gave the slot to another client, which may run elsewhere. The crowd has returned
+    /// together twice, so it first spreads over twice the longest wait. `bound` replaces a hint of
+    /// zero, which was wrong.
     pub(super) fn spread(self, retry: u32, bound: Duration, max: Duration) -> Duration {
         match retry {
             0 | 1 if self.wait.is_zero() => bound,
