@@ -8,6 +8,10 @@
 //! This costs the requests that the next hint would have served after all. So a wait within half
 //! the bound of an overload is always tried, and so is a short correction of a long hint. Callers
 //! with a deadline have stated their patience and wait for any hint that fits.
+//!
+//! A hint fits if the deadline also leaves the time of an answer. A refusal is the fastest one, so
+//! twice the time of the last refusal has to be left. Otherwise the attempt would be cancelled, and
+//! an endpoint that refuses everything would get a further one.
 
 use steadfast_core::layer::{Next, saturating_add};
 use tokio::time::Instant;
@@ -33,7 +37,9 @@ impl PoolContext {
         at: Instant,
         now: Instant,
     ) -> Next {
-        if self.is_in_vain(eligibility, context, at, now) {
+        if is_too_late(eligibility, context, at, now)
+            || self.is_in_vain(eligibility, context, at, now)
+        {
             Next::Later(at)
         } else {
             Next::At(at)
@@ -78,6 +84,26 @@ impl PoolContext {
             _ => true,
         }
     }
+}
+
+/// Returns whether the deadline of the request leaves no time for an answer after the wait until
+/// `at`.
+fn is_too_late(
+    eligibility: &Eligibility<'_>,
+    context: &RequestContext,
+    at: Instant,
+    now: Instant,
+) -> bool {
+    let Some(deadline) = context.deadline else {
+        return false;
+    };
+    let patience = |limits: &LimitState| limits.cooldown.patience();
+    let fastest = endpoints(eligibility)
+        .filter_map(|endpoint| (endpoint.limits).fold(eligibility.demand, patience, Option::max))
+        .min();
+    // A slow refusal must not rule out the wait, so the margin is at most half the time.
+    let margin = fastest.unwrap_or_default().min(deadline.remaining(now) / 2);
+    saturating_add(at, margin) > deadline.instant()
 }
 
 /// Records that the limits of all its endpoints turn a request away.

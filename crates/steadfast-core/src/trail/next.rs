@@ -10,7 +10,8 @@ pub enum Next {
     RetrySameNow,
     /// At this instant, at some endpoint. The instant may have passed already.
     At(Instant),
-    /// At this instant, but the request must not wait for it: other requests waited in vain.
+    /// At this instant, but the request must not wait for it: other requests waited in vain, or its
+    /// deadline leaves no time for an answer.
     Later(Instant),
     /// Not at all: no endpoint takes this request again.
     Never,

@@ -289,3 +289,19 @@ async fn short_answers_hardly_wait_below_their_quota() {
         assert_eq!(handle.waiting(), 0);
     }
 }
+
+/// The attempt was cancelled before its answer. At an endpoint that refuses everything, one more attempt
+/// followed for the next request.
+#[tokio::test(start_paused = true)]
+async fn hint_that_leaves_no_time_for_an_answer_is_returned_at_once() {
+    for (deadline, attempts, latest) in [(1_080, 1, 30), (1_100, 2, 1_100)] {
+        let net = Net::new();
+        net.on("a", |_| Reply::from(refusal("1")).after(30 * MS));
+        let (service, _) = retry_stack(&retry_without_jitter(), pool(&["a"]), &net);
+        let start = Instant::now();
+        let answer = send(&service, with_deadline(post(), deadline * MS)).await;
+        assert_eq!(expect_response(answer).status(), 429);
+        assert_eq!(net.count("a"), attempts, "{deadline} ms");
+        assert!(start.elapsed() <= latest * MS, "{deadline} ms");
+    }
+}
