@@ -108,22 +108,26 @@ impl<B> TimedBody<B> {
         Poll::Ready(limit.error())
     }
 
-    /// Moves the limit of all frames by a long absence of the reader.
-    fn skip_absence(&mut self) {
-        if let (Clock::Until(limit), Some(last)) = (&mut self.clock, self.last.take()) {
-            let absence = last.elapsed();
-            if absence >= ABSENCE {
-                limit.at = saturating_add(limit.at, absence);
-            }
+    /// Moves the limit of all frames by a long absence of the reader. Returns the present, if there
+    /// was a frame before.
+    fn skip_absence(&mut self) -> Option<Instant> {
+        let last = self.last.take()?;
+        let now = Instant::now();
+        let absence = now.saturating_duration_since(last);
+        if let (Clock::Until(limit), true) = (&mut self.clock, absence >= ABSENCE) {
+            limit.at = saturating_add(limit.at, absence);
         }
+        Some(now)
     }
 
     /// Returns the limit of all frames, if a frame at this instant is late.
-    fn passed(&mut self) -> Option<Limit> {
+    ///
+    /// `now` spares a read of the clock. A frame that is ready arrives at the instant of its poll.
+    fn passed(&mut self, now: Option<Instant>) -> Option<Limit> {
         let Clock::Until(limit) = self.clock else {
             return None;
         };
-        let now = Instant::now();
+        let now = now.unwrap_or_else(Instant::now);
         self.last = Some(now);
         (limit.at <= now).then_some(limit)
     }
@@ -159,7 +163,7 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        self.skip_absence();
+        let now = self.skip_absence();
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             let late = ready!(self.poll_late(cx));
             return Poll::Ready(Some(Err(late.into())));
@@ -169,7 +173,7 @@ where
             alive.left = alive.left.saturating_sub(since.elapsed());
         }
         // The bytes of an endless answer may arrive without a pause.
-        if let (Some(Ok(_)), Some(limit)) = (&frame, self.passed()) {
+        if let (Some(Ok(_)), Some(limit)) = (&frame, self.passed(now)) {
             return Poll::Ready(Some(Err(limit.error().into())));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| classified_body(error.into()))))

@@ -167,8 +167,10 @@ impl Rules {
     fn time_of(&self, head: &Parts) -> Option<Duration> {
         // The timeouts of a request replace the ones of the stack.
         let own = Timeouts::of(&head.extensions).and_then(|own| own.deadline);
-        let given = head.headers.get(CALLER_TIMEOUT);
-        let given = given.filter(|_| self.caller_timeouts);
+        let given = self
+            .caller_timeouts
+            .then(|| head.headers.get(CALLER_TIMEOUT));
+        let given = given.flatten();
         let given = given.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         // A time that is zero, negative or no number is no deadline.
         let given = given.filter(|seconds: &f64| *seconds > 0.0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Request, Response};
-use steadfast::AiStack;
+use steadfast::{AiStack, AiStackBuilder, Answers};
 use steadfast_balance::{EndpointBalanceLayer, PoolHandle};
 use steadfast_core::LimitKey;
 use steadfast_metrics::MetricsLayer;
@@ -29,6 +29,10 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("stack", "bare", || Requests::new(Upstream(Healthy))),
         Case::new("stack", "ours", || Requests::new(stack(Healthy))),
+        Case::new("stack", "ours-unchecked", || {
+            let stack = AiStack::builder().answers(Answers::Unchecked);
+            Requests::new(built(stack, Healthy))
+        }),
         Case::new("stack", "ours-layers", || Requests::new(layers(Healthy).0)),
     ];
     cases.extend(peers("stack", || Healthy));
@@ -48,8 +52,12 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn stack<P: Plan>(plan: P) -> AiStack {
-    let stack = AiStack::builder().endpoints(endpoints(ENDPOINTS));
+    built(AiStack::builder(), plan)
+}
+
+fn built<P: Plan>(stack: AiStackBuilder, plan: P) -> AiStack {
     stack
+        .endpoints(endpoints(ENDPOINTS))
         .build_on(Upstream(plan))
         .expect("a valid configuration")
 }

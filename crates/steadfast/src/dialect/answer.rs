@@ -40,12 +40,10 @@ pub(crate) struct Accepted<'a> {
 ///
 /// The answer to an asynchronous operation is the id of a job.
 pub(crate) fn answer_shape(path: &str) -> Option<Shape> {
-    if path.contains("/async/") {
-        return None;
-    }
     let applies = |end: &str| {
         let rest = path.strip_suffix(end);
-        rest.is_some_and(|rest| rest.ends_with('/') || end.starts_with(':'))
+        let rest = rest.filter(|rest| rest.ends_with('/') || end.starts_with(':'));
+        rest.is_some_and(|rest| !rest.contains("/async/"))
     };
     let mut all = rows(|dialect| dialect.answers);
     all.find(|(end, _)| applies(end)).map(|(_, shape)| *shape)

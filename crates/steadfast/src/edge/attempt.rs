@@ -4,16 +4,19 @@
 //! report a failure. Of a stream, the preamble is read.
 
 use std::future::Future;
-use std::pin::pin;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body::Body;
+use pin_project_lite::pin_project;
 use steadfast_core::layer::verdict_of;
-use steadfast_core::{BoxError, Classify, DefaultClassifier, Head, Verdict};
-use steadfast_edge::Clock;
-use tokio::time::{Instant, timeout_at};
+use steadfast_core::{BoxError, Classified, Classify, DefaultClassifier, Head, Verdict};
+use steadfast_edge::{Clock, classified};
+use tokio::time::{Instant, Sleep, timeout_at};
 
 use crate::content_type;
 use crate::dialect::refine;
@@ -25,90 +28,222 @@ use crate::edge::preamble::read_preamble;
 use crate::edge::unexpected::Unexpected;
 use crate::edge::whole::read_whole;
 use crate::encoding::{Encoding, Undecoded};
-use steadfast_edge::classified;
 
 /// The part of an error body that is read, at most.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 /// The time for that, at most: another endpoint may be ready to serve the request.
 const ERROR_BODY_TIME: Duration = Duration::from_millis(250);
 
-/// Waits for the response of an attempt until its verdict is known.
-///
-/// An `async fn` would move its large arguments once more.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "the block keeps its arguments in place"
-)]
-pub(crate) fn attempt<F, B, E>(
-    future: F,
-    limits: Limits,
-    mut pace: Pace,
-    asked: Asked,
-) -> impl Future<Output = Result<Response<EdgeBody<B>>, BoxError>>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    E: Into<BoxError>,
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    async move {
-        // The deadline has passed: the server would work, and bill, for nothing.
-        if let Some(passed) = limits.passed() {
-            return Err(passed.into());
-        }
-        let clock = Clock::Until(limits.total);
-        let mut response = match pace.within(Some(limits.head), pin!(future)).await? {
-            Ok(response) => response.map(|body| EdgeBody::new(body, clock)),
-            Err(error) => return Err(classified(error.into())),
-        };
-        pace.answered();
-        let verdict = verdict_of(Ok(&response));
-        if is_final(&response) {
-            return Ok(response);
-        }
-        if let Some(unexpected) = Unexpected::of(response.status(), limits.known) {
-            return Err(unexpected.classified().into());
-        }
-        if !verdict.is_success() {
-            return Ok(read_error(response, verdict, &asked).await);
-        }
-        pace.within(None, pin!(read(&mut response, &limits, asked)))
-            .await??;
-        if verdict_of(Ok(&response)).is_success() {
-            pace.succeeded();
-        }
-        Ok(response)
+/// Reads the body of a response until its verdict is known.
+type Reading<B> = Pin<Box<dyn Future<Output = Outcome<B>> + Send>>;
+/// The outcome of an attempt.
+type Outcome<B> = Result<Response<EdgeBody<B>>, BoxError>;
+
+pin_project! {
+    /// The future of one attempt: it waits for the response until its verdict is known.
+    ///
+    /// The future of the client is dropped when it has returned the head. The body of an error is
+    /// read without the pace: it has a short time of its own.
+    #[project = Projected]
+    pub(crate) enum AttemptFuture<F, B>
+    where
+        B: Body<Data = Bytes>,
+        B: Unpin,
+        B::Error: Into<BoxError>,
+    {
+        // The head of the response is pending.
+        Sending {
+            #[pin]
+            future: F,
+            // Runs while the head is pending.
+            #[pin]
+            timer: Option<Sleep>,
+            // Boxed, because the futures of the layers above contain this one.
+            attempt: Option<Box<Attempt>>,
+        },
+        Reading { reading: Reading<B> },
+        // The deadline has passed. The server would work, and bill, for nothing.
+        Late { error: Option<Classified> },
     }
 }
 
-/// Reads an answer as far as its verdict needs.
+/// The state of an attempt beside the future of its client.
+pub(crate) struct Attempt {
+    /// The instants at which its parts are late.
+    pub(crate) limits: Limits,
+    /// Compares it with the usual latencies.
+    pub(crate) pace: Pace,
+    /// Its request.
+    pub(crate) asked: Asked,
+}
+
+impl<F, B, E> Future for AttemptFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Outcome<B>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B>> {
+        loop {
+            let next = match self.as_mut().project() {
+                Projected::Sending {
+                    future,
+                    timer,
+                    attempt,
+                } => ready!(poll_head(future, timer, attempt, cx)),
+                Projected::Reading { reading } => return reading.as_mut().poll(cx),
+                Projected::Late { error } => {
+                    let error = error.take().expect("polled after it was ready");
+                    return Poll::Ready(Err(error.into()));
+                }
+            };
+            match next {
+                ControlFlow::Continue(reading) => self.set(Self::Reading { reading }),
+                ControlFlow::Break(outcome) => return Poll::Ready(outcome),
+            }
+        }
+    }
+}
+
+/// Waits for the head of the response, and judges it. Breaks with the outcome if the body does not
+/// count.
+fn poll_head<F, B, E>(
+    future: Pin<&mut F>,
+    timer: Pin<&mut Option<Sleep>>,
+    attempt: &mut Option<Box<Attempt>>,
+    cx: &mut Context<'_>,
+) -> Poll<ControlFlow<Outcome<B>, Reading<B>>>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let state = attempt.as_mut().expect("polled after it was ready");
+    let Poll::Ready(outcome) = future.poll(cx) else {
+        let limit = Some(state.limits.head);
+        let late = ready!(state.pace.poll_late(limit, timer, cx));
+        return Poll::Ready(ControlFlow::Break(Err(late.into())));
+    };
+    let attempt = attempt.take().expect("it was borrowed");
+    Poll::Ready(match outcome {
+        Ok(response) => attempt.answered(response),
+        Err(error) => ControlFlow::Break(Err(classified(error.into()))),
+    })
+}
+
+impl<F, B> AttemptFuture<F, B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Waits for the response that `future` of a client yields.
+    pub(crate) fn new(future: F, attempt: Attempt) -> Self {
+        Self::Sending {
+            future,
+            timer: None,
+            attempt: Some(Box::new(attempt)),
+        }
+    }
+}
+
+impl Attempt {
+    /// Judges the head of a response, as [`poll_head`] returns it.
+    fn answered<B>(
+        mut self: Box<Self>,
+        response: Response<B>,
+    ) -> ControlFlow<Outcome<B>, Reading<B>>
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let clock = Clock::Until(self.limits.total);
+        let response = response.map(|body| EdgeBody::new(body, clock));
+        self.pace.answered();
+        if is_final(&response) {
+            return ControlFlow::Break(Ok(response));
+        }
+        if let Some(unexpected) = Unexpected::of(response.status(), self.limits.known) {
+            return ControlFlow::Break(Err(unexpected.classified().into()));
+        }
+        let verdict = verdict_of(Ok(&response));
+        ControlFlow::Continue(match verdict.is_success() {
+            true => Box::pin(self.read_answer(response)),
+            false => Box::pin(async move {
+                // The pace ends with the attempt.
+                let state = self;
+                Ok(read_error(response, verdict, &state.asked).await)
+            }),
+        })
+    }
+
+    /// Reads an answer as far as its verdict depends on it, and records its latency.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future ends the attempt. The latency of a slow attempt is recorded all the same.
+    ///
+    /// An `async fn` would move its large arguments once more.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "the block keeps its arguments in place"
+    )]
+    fn read_answer<B>(
+        mut self: Box<Self>,
+        mut response: Response<EdgeBody<B>>,
+    ) -> impl Future<Output = Outcome<B>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        async move {
+            let attempt = &mut *self;
+            let read = read(&mut response, &attempt.limits, &mut attempt.asked);
+            attempt.pace.within(pin!(read)).await??;
+            if verdict_of(Ok(&response)).is_success() {
+                attempt.pace.succeeded();
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// Reads the part of an answer that its kind requires: a stream up to its first visible token, a
+/// checked answer to its end, and a new object up to its id.
+///
+/// The response keeps its frames.
 async fn read<B>(
     response: &mut Response<EdgeBody<B>>,
     limits: &Limits,
-    asked: Asked,
+    asked: &mut Asked,
 ) -> Result<(), BoxError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     let events = content_type::is_events(response.headers());
-    if events && Encoding::of(response.headers()).is_none() {
-        return read_preamble(response, limits, asked).await;
-    }
     match asked.shape {
-        Some(shape) if asked.is_checked() && !events && response.status().is_success() => {
-            return read_whole(response, limits, asked, shape).await;
+        _ if events && Encoding::of(response.headers()).is_none() => {
+            // Its state is larger than the one of a whole answer.
+            Box::pin(read_preamble(response, limits, asked)).await
         }
-        _ if events => response.body_mut().set_clock(Clock::Idle(limits.idle)),
+        Some(shape) if asked.is_checked() && !events && response.status().is_success() => {
+            read_whole(response, limits, asked, shape).await
+        }
         _ => {
-            if let Some(creates) = &asked.creates {
+            if events {
+                response.body_mut().set_clock(Clock::Idle(limits.idle));
+            } else if let Some(creates) = &asked.creates {
                 creates
                     .read_object(response, &asked.settings.endpoint)
                     .await;
             }
+            Ok(())
         }
     }
-    Ok(())
 }
 
 /// Returns whether the client has its own class for the response. Then the body decides nothing.

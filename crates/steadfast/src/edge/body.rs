@@ -30,7 +30,8 @@ where
     B::Error: Into<BoxError>,
 {
     ahead: ReadAhead<TimedBody<B>>,
-    watched: Option<Watched>,
+    /// Boxed: a whole answer has none, and its body is moved through each layer.
+    watched: Option<Box<Watched>>,
 }
 
 /// The outcome of a read.
@@ -85,11 +86,11 @@ where
         if let Some(verdict) = stream.failed() {
             late.set(verdict);
         }
-        self.watched = Some(Watched {
+        self.watched = Some(Box::new(Watched {
             stream,
             late,
             settings,
-        });
+        }));
         self.change_rest(|rest| rest.set_alive(alive));
     }
 

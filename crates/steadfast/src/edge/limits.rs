@@ -32,9 +32,8 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Returns the limits of an attempt that starts now.
-    pub(crate) fn new(timeouts: &Timeouts, extensions: &Extensions) -> Self {
-        let start = Instant::now();
+    /// Returns the limits of an attempt that starts at this instant.
+    pub(crate) fn new(timeouts: &Timeouts, extensions: &Extensions, start: Instant) -> Self {
         let timeouts = Timeouts::of(extensions).unwrap_or(timeouts);
         let deadline = Deadline::of(extensions);
         let limit = |phase, after| Limit::new(phase, (start, after), deadline);

@@ -17,15 +17,7 @@ mod stream;
 mod unexpected;
 mod whole;
 
-#[cfg(all(test, feature = "client"))]
-pub(crate) use self::asked::Asked;
-#[cfg(all(test, feature = "client"))]
-pub(crate) use self::attempt::attempt;
 pub(crate) use self::created::Creates;
-#[cfg(all(test, feature = "client"))]
-pub(crate) use self::limits::Limits;
-#[cfg(all(test, feature = "client"))]
-pub(crate) use self::pace::Pace;
 pub(crate) use self::service::EdgeLayer;
 pub(crate) use self::settings::{Settings, Shared};
 pub use self::sse::{Events, SseEvent};

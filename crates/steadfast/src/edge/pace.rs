@@ -3,16 +3,18 @@
 //! An attempt that is slower is reported in the trail. The retry layer then sends a rescue
 //! elsewhere.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Extensions;
 use steadfast_core::layer::{RecordAttempts, saturating_add};
 use steadfast_core::{Classified, Deadline, LimitKey, Trail};
 use steadfast_edge::Limit;
-use tokio::time::{Instant, timeout_at};
+use tokio::task::unconstrained;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::answers::StreamMode;
 use crate::edge::settings::Settings;
@@ -49,8 +51,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Starts with an attempt.
-    pub(crate) fn new(extensions: &Extensions, settings: Arc<Settings>) -> Self {
-        let start = Instant::now();
+    pub(crate) fn new(extensions: &Extensions, settings: Arc<Settings>, start: Instant) -> Self {
         let deadline = Deadline::of(extensions);
         let mode = extensions.get().copied().unwrap_or(settings.shared.streams);
         // A buffered stream takes as long as a whole answer.
@@ -74,27 +75,46 @@ impl Pace {
         }
     }
 
-    /// Waits for a part of the attempt until `limit`, and reports meanwhile that it is slow. The
-    /// part stays where it is: a copy of it would double the size of an attempt.
+    /// Waits for a part of the attempt, and reports meanwhile that it is slow.
     pub(crate) async fn within<F: Future>(
         &mut self,
-        limit: Option<Limit>,
         mut future: Pin<&mut F>,
     ) -> Result<F::Output, Classified> {
+        let mut timer = pin!(None);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.poll_late(None, timer.as_mut(), cx).map(Err),
+        })
+        .await
+    }
+
+    /// Waits until a pending part of the attempt passes `limit`, and reports meanwhile that it is
+    /// slow.
+    ///
+    /// The timer starts with the first call, so a part that is ready at once needs none.
+    pub(crate) fn poll_late(
+        &mut self,
+        limit: Option<Limit>,
+        mut timer: Pin<&mut Option<Sleep>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Classified> {
         loop {
-            let next = self.trail.as_ref().map(|_| self.next);
-            let Some(until) = limit.map(|limit| limit.at()).into_iter().chain(next).min() else {
-                return Ok(future.await);
+            let Some(until) = self.next_timer(limit) else {
+                return Poll::Pending;
             };
-            if let Ok(output) = timeout_at(until, future.as_mut()).await {
-                return Ok(output);
+            ready!(poll_until(timer.as_mut(), until, cx));
+            match limit {
+                Some(limit) if limit.at() == until => return Poll::Ready(limit.error()),
+                _ => self.check(Instant::now()),
             }
-            let now = Instant::now();
-            if let Some(limit) = limit.filter(|limit| limit.at() <= now) {
-                return Err(limit.error());
-            }
-            self.check(now);
         }
+    }
+
+    /// Returns when a pending part is late or slow, whichever is sooner.
+    fn next_timer(&self, limit: Option<Limit>) -> Option<Instant> {
+        let slow = self.trail.as_ref().map(|_| self.next);
+        let late = limit.map(|limit| limit.at());
+        late.into_iter().chain(slow).min()
     }
 
     /// Records the head of the response.
@@ -151,6 +171,22 @@ impl Pace {
     fn is_silent(&self) -> bool {
         self.head.is_none() && !self.settings.latencies.has_answered_since(self.start)
     }
+}
+
+/// Waits until an instant on a timer that is set at the first call, and again for another instant.
+fn poll_until(
+    mut timer: Pin<&mut Option<Sleep>>,
+    until: Instant,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    match timer.as_mut().as_pin_mut() {
+        Some(timer) if timer.deadline() == until => {}
+        Some(timer) => timer.reset(until),
+        None => timer.set(Some(sleep_until(until))),
+    }
+    let sleep = timer.as_pin_mut().expect("it was set");
+    // A client that is always ready uses up the budget of the task. The limit holds anyway.
+    pin!(unconstrained(sleep)).poll(cx)
 }
 
 /// A slow attempt that is dropped would have taken longer. Otherwise the usual latencies would

@@ -3,6 +3,8 @@
 //! Until then nothing has reached the caller, so another endpoint can serve the request. The events
 //! that were read pass unchanged.
 
+use std::mem::take;
+
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
@@ -38,7 +40,7 @@ enum Start {
 pub(super) async fn read_preamble<B>(
     response: &mut Response<EdgeBody<B>>,
     limits: &Limits,
-    asked: Asked,
+    asked: &mut Asked,
 ) -> Result<(), BoxError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -47,7 +49,7 @@ where
     let body = response.body_mut();
     body.set_clock(Clock::Until(limits.first_token));
     let is_answer = limits.streaming || asked.shape.is_some();
-    let mut stream = Stream::new(asked.context, asked.shape.is_some());
+    let mut stream = Stream::new(take(&mut asked.context), asked.shape.is_some());
     let mut size = 0;
     for data in body.read_ahead() {
         size += FRAME + data.len();
@@ -87,7 +89,7 @@ where
             body.set_clock(Clock::Idle(limits.idle));
             let late = LateVerdict::new();
             let failed = stream.failed();
-            body.watch(stream, late.clone(), asked.settings, limits.alive);
+            body.watch(stream, late.clone(), asked.settings.clone(), limits.alive);
             response.extensions_mut().insert(late);
             if let (StreamMode::Buffered, Some(verdict)) = (asked.streams, failed) {
                 response.extensions_mut().insert(verdict);

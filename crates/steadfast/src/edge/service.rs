@@ -1,7 +1,5 @@
 //! The layer and the service of the edge.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -9,12 +7,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use steadfast_core::BoxError;
+use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::body::RequestBody;
 use crate::edge::asked::Asked;
-use crate::edge::attempt::attempt;
+use crate::edge::attempt::{Attempt, AttemptFuture};
 use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
 use crate::edge::pace::Pace;
@@ -54,8 +53,7 @@ where
 {
     type Response = Response<EdgeBody<ResBody>>;
     type Error = BoxError;
-    // Several waits read best as one `async fn`. An attempt can afford the box.
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+    type Future = AttemptFuture<S::Future, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -63,9 +61,16 @@ where
 
     /// Sends one attempt, within the limits of the request and of the endpoint.
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let limits = Limits::new(&self.settings.shared.timeouts, request.extensions());
-        let pace = Pace::new(request.extensions(), self.settings.clone());
-        let asked = Asked::of(&request, self.settings.clone());
-        Box::pin(attempt(self.inner.call(request), limits, pace, asked))
+        let now = Instant::now();
+        let limits = Limits::new(&self.settings.shared.timeouts, request.extensions(), now);
+        if let Some(error) = limits.passed() {
+            return AttemptFuture::Late { error: Some(error) };
+        }
+        let attempt = Attempt {
+            limits,
+            pace: Pace::new(request.extensions(), self.settings.clone(), now),
+            asked: Asked::of(&request, self.settings.clone()),
+        };
+        AttemptFuture::new(self.inner.call(request), attempt)
     }
 }

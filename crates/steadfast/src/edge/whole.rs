@@ -27,7 +27,7 @@ pub(crate) const MAX_ANSWER: usize = 8 * 1024 * 1024;
 pub(super) async fn read_whole<B>(
     response: &mut Response<EdgeBody<B>>,
     limits: &Limits,
-    asked: Asked,
+    asked: &mut Asked,
     shape: Shape,
 ) -> Result<(), BoxError>
 where
@@ -42,7 +42,6 @@ where
             Some(Some(data)) => {
                 // Some servers send a stream with another content type, or with none.
                 if !begun && limits.streaming && looks_like_events(&data) {
-                    // In a box: few answers need its memory.
                     return Box::pin(read_preamble(response, limits, asked)).await;
                 }
                 begun |= !data.is_empty();

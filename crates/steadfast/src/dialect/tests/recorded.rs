@@ -13,21 +13,23 @@
 //! | `B/2` | the same, and the next request does not go to the first endpoint |
 //! | `ctx` | only an endpoint with a larger context may serve the request; the next goes to the first |
 
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use steadfast_core::layer::Observers;
 use steadfast_core::{BoxError, Class, Classified, Scope, Verdict};
+use tower::{ServiceExt, service_fn};
+use tower_layer::Layer;
 
 use super::reply::{Outcome, Reply};
 use super::server::Server;
 use crate::answers::{Answers, StreamMode};
 use crate::body::{AnyBody, RequestBody, ResponseBody};
-use crate::edge::{Asked, Limits, Pace, Settings, Shared, attempt};
+use crate::edge::{EdgeLayer, Settings, Shared};
 use crate::operation::Streaming;
 use crate::timeouts::Timeouts;
 use crate::{AiStack, Endpoint};
@@ -62,17 +64,14 @@ fn request(reply: &Reply) -> Request<String> {
     request.body(body).expect("a request")
 }
 
-/// Starts an attempt that is answered by a reply.
-fn attempt_at(
-    reply: &Reply,
-) -> impl Future<Output = Result<Response<impl Body + use<>>, BoxError>> + use<> {
+/// Returns the verdict of the edge on a reply.
+async fn classify(reply: &Reply) -> Verdict {
     let (head, body) = request(reply).into_parts();
     let body = RequestBody::new(AnyBody::new(Full::from(body)), 1024);
     let mut request = Request::from_parts(head, body);
     if reply.streamed {
         request.extensions_mut().insert(Streaming);
     }
-    let limits = Limits::new(&Timeouts::DEFAULT, request.extensions());
     let endpoint = Endpoint::new("a", "http://a.test").expect("an endpoint");
     let shared = Shared {
         timeouts: Timeouts::DEFAULT,
@@ -81,15 +80,12 @@ fn attempt_at(
         observers: Observers::new(),
     };
     let settings = Arc::new(Settings::new(&endpoint, shared));
-    let pace = Pace::new(request.extensions(), settings.clone());
-    let asked = Asked::of(&request, settings);
-    let response = reply.response();
-    attempt(async { Ok::<_, BoxError>(response) }, limits, pace, asked)
-}
-
-/// Returns the verdict of the edge on a reply.
-async fn classify(reply: &Reply) -> Verdict {
-    match attempt_at(reply).await {
+    let client = service_fn(|_| ready(Ok::<_, BoxError>(reply.response())));
+    match (EdgeLayer { settings })
+        .layer(client)
+        .oneshot(request)
+        .await
+    {
         Ok(response) => steadfast_core::layer::verdict_of(Ok(&response)),
         Err(error) => Classified::find(&*error).expect("a verdict").verdict(),
     }
@@ -203,13 +199,6 @@ async fn recorded_reply_has_its_outcome_through_a_stack() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(files.len() >= 150, "{} files", files.len());
-}
-
-/// Each attempt is moved into a box, and was once of 16 KiB: its parts were kept twice.
-#[test]
-fn attempt_is_small() {
-    let size = size_of_val(&attempt_at(&Reply::read(&files()[0])));
-    assert!(size <= 6 * 1024, "{size} bytes");
 }
 
 /// A name that does not exist would make a file useless.
