@@ -47,10 +47,9 @@ impl Rule {
 
     /// Requires this status. Without it, a rule applies to failures only.
     ///
-    /// An error in an event of a stream has the status `200`, unless it has a status as code. Apart
-    /// from such events, a stack reads a `200` only if it checks the operation and the answer is
-    /// not streamed, so other successes pass without a rule. A `ClassifyLayer` around the client
-    /// sees the head of each response.
+    /// A status and a header hold for each answer. The stack searches a code or a text of a success
+    /// in checked answers and in events of streams only. An error in an event has the status `200`,
+    /// unless it has a status as code.
     pub fn status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request};
+use http::{Method, Request, Response};
+use steadfast_core::Verdict;
 
 use crate::answers::{Answers, StreamMode};
 use crate::body::RequestBody;
@@ -42,6 +43,15 @@ impl Asked {
             settings,
             creates: request.extensions().get::<Creates>().cloned(),
         }
+    }
+
+    /// Returns the verdict of a rule of the user on a success with this text.
+    ///
+    /// A rule of the head alone needs no text, so it holds for each answer.
+    pub(crate) fn by_rule<B>(&self, response: &Response<B>, text: &[u8]) -> Option<Verdict> {
+        let head = (response.status(), response.headers());
+        let verdict = self.context.by_rule_on_success(head, text)?;
+        Some(self.context.text.mark(verdict)).filter(|verdict| !verdict.is_success())
     }
 
     /// Returns whether whole answers are checked.

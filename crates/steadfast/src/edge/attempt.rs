@@ -161,7 +161,7 @@ impl Attempt {
         B::Error: Into<BoxError>,
     {
         let clock = Clock::Until(self.limits.total);
-        let response = response.map(|body| EdgeBody::new(body, clock));
+        let mut response = response.map(|body| EdgeBody::new(body, clock));
         self.pace.answered();
         if is_final(&response) {
             return ControlFlow::Break(Ok(response));
@@ -170,14 +170,18 @@ impl Attempt {
             return ControlFlow::Break(Err(unexpected.classified().into()));
         }
         let verdict = verdict_of(Ok(&response));
-        ControlFlow::Continue(match verdict.is_success() {
-            true => Box::pin(self.read_answer(response)),
-            false => Box::pin(async move {
+        if !verdict.is_success() {
+            return ControlFlow::Continue(Box::pin(async move {
                 // The pace ends with the attempt.
                 let state = self;
                 Ok(read_error(response, verdict, &state.asked).await)
-            }),
-        })
+            }));
+        }
+        if let Some(verdict) = self.asked.by_rule(&response, b"") {
+            response.extensions_mut().insert(verdict);
+            return ControlFlow::Break(Ok(response));
+        }
+        ControlFlow::Continue(Box::pin(self.read_answer(response)))
     }
 
     /// Reads an answer as far as its verdict depends on it, and records its latency.

@@ -63,24 +63,23 @@ where
             (text, _) => Cow::Owned(text),
         },
     };
+    // A rule of the user precedes the check.
+    let ruled = asked.by_rule(response, &text);
     let verdict = match judge(&text, shape, &asked.context) {
         Ok(accepted) => {
             let settings = &asked.settings;
             if let Some(counts) = accepted.usage {
                 settings.usage.record(counts.input, counts.output);
             }
-            let head = (response.status(), response.headers());
-            let verdict = asked.context.by_rule_on_success(head, &text);
-            if let (None, Some(creates), Some(id)) = (verdict, &asked.creates, accepted.id) {
+            if let (None, Some(creates), Some(id)) = (ruled, &asked.creates, accepted.id) {
                 creates.remember(id, &settings.endpoint);
             }
-            verdict
+            ruled
         }
-        Err(verdict) => Some(verdict),
+        Err(verdict) => Some(ruled.unwrap_or_else(|| asked.context.text.mark(verdict))),
     };
     drop(text);
     if let Some(verdict) = verdict {
-        let verdict = asked.context.text.mark(verdict);
         response.extensions_mut().insert(verdict);
     }
     Ok(())

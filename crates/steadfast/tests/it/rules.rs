@@ -14,8 +14,18 @@ use steadfast::{AiStack, Class, Endpoint, RequestBody, Verdict};
 /// Returns the hosts of the attempts, and the verdict if only the first endpoint answered.
 async fn attempts(
     rules: Vec<Rule>,
-    (status, reply): (u16, &'static str),
+    reply: (u16, &'static str),
     body: &'static str,
+) -> (usize, Option<Verdict>) {
+    let request = Request::post("/v1/chat/completions").body(body.to_owned());
+    attempts_of(rules, reply, request.expect("a request")).await
+}
+
+/// The same for any request.
+async fn attempts_of(
+    rules: Vec<Rule>,
+    (status, reply): (u16, &'static str),
+    request: Request<String>,
 ) -> (usize, Option<Verdict>) {
     let sent = Arc::new(Mutex::new(0));
     let seen = sent.clone();
@@ -37,11 +47,7 @@ async fn attempts(
         .endpoint(Endpoint::new("second", "http://second.test").expect("an endpoint"))
         .build_on(client)
         .expect("a stack");
-    let request = Request::post("/v1/chat/completions").body(body.to_owned());
-    let response = ai
-        .send(request.expect("a request"))
-        .await
-        .expect("an answer");
+    let response = ai.send(request).await.expect("an answer");
     let sent = *sent.lock().expect("a lock");
     (sent, response.extensions().get().copied())
 }
@@ -83,6 +89,55 @@ async fn rule_of_user_precedes_tables() {
             "{shown}"
         );
     }
+}
+
+/// An answer that no check reads, one that fails its check, and a stream that begins well.
+#[tokio::test]
+async fn rule_of_head_holds_for_each_success() {
+    let post = || Request::post("/v1/chat/completions");
+    let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\ndata: [DONE]\n\n";
+    for (name, request, reply) in [
+        (
+            "list",
+            Request::get("/v1/models").body(""),
+            r#"{"data":[]}"#,
+        ),
+        ("other path", Request::get("/x").body(""), "text"),
+        ("no answer", post().body("{}"), r#"{"object":"page"}"#),
+        ("text", post().body("{}"), "Welcome"),
+        ("stream", post().body(r#"{"stream":true}"#), stream),
+    ] {
+        let request = request.expect("a request").map(str::to_owned);
+        let rule = Rule::new(Class::RateLimited).status(200);
+        let rules = vec![rule.header("server", "relay")];
+        let (sent, _) = attempts_of(rules, (200, reply), request.clone()).await;
+        assert_eq!(sent, 2, "{name}");
+        let rules = vec![
+            Rule::new(Class::RateLimited)
+                .status(200)
+                .header("server", "other"),
+        ];
+        let (sent, verdict) = attempts_of(rules, (200, reply), request).await;
+        let is_checked = matches!(name, "no answer" | "text");
+        assert_eq!(
+            (sent, verdict),
+            (1 + usize::from(is_checked), None),
+            "{name}"
+        );
+    }
+}
+
+/// The class of the check would move the request to another endpoint.
+#[tokio::test]
+async fn rule_precedes_the_check_of_an_answer() {
+    let rule = Rule::new(Class::CallerFault).status(200);
+    let reply = (200, r#"{"object":"out of beans"}"#);
+    let (sent, _) = attempts(vec![rule.clone().contains("beans")], reply, "{}").await;
+    assert_eq!(sent, 1);
+    assert_eq!(
+        attempts(vec![rule.contains("peas")], reply, "{}").await.0,
+        2
+    );
 }
 
 #[tokio::test]
