@@ -250,6 +250,22 @@ async fn break_that_failed_over_is_an_event() {
     }
 }
 
+/// Only a complete stream is passed on, also where no other endpoint can serve the request.
+#[tokio::test(start_paused = true)]
+async fn broken_stream_of_lone_endpoint_is_an_error_within_idle_time() {
+    for end in [Reset, Text(ERROR_EVENT.to_owned()), Pause(3600 * SECOND)] {
+        let setup = setup([stream([tokens(40), end])]);
+        let start = Instant::now();
+        if let Ok(response) = setup.build().send(chat()).await {
+            let (text, error) = read(response.into_body()).await;
+            assert!(error.is_some() && !text.contains("Hi"), "{text}");
+        }
+        // The idle time of two attempts, and the pause between them.
+        let took = start.elapsed();
+        assert!(took <= 130 * SECOND, "{took:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn mode_of_request_precedes_mode_of_stack() {
     use StreamMode::{Buffered, Direct};

@@ -15,6 +15,7 @@ mod formats;
 #[cfg(all(feature = "health", feature = "models"))]
 mod health;
 mod limit_keys;
+mod open_streams;
 mod request_root;
 #[cfg(feature = "models")]
 mod routes;
