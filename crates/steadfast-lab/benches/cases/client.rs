@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use metrics::{Recorder, set_default_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
@@ -27,6 +28,7 @@ pub(crate) trait Client: Send + 'static {
 pub(crate) struct Requests<S> {
     service: S,
     succeed: bool,
+    body: Option<Bytes>,
     template: Option<Request<Body>>,
 }
 
@@ -64,8 +66,15 @@ impl<S> Requests<S> {
         Self {
             service,
             succeed,
+            body: None,
             template: None,
         }
+    }
+
+    /// Replaces the body of its requests.
+    pub(crate) fn body(mut self, body: Bytes) -> Self {
+        self.body = Some(body);
+        self
     }
 }
 
@@ -77,7 +86,10 @@ where
     B: http_body::Body + Send,
 {
     async fn send(&mut self) {
-        let request = self.template.get_or_insert_with(template).clone();
+        let request = self
+            .template
+            .get_or_insert_with(|| template(self.body.clone()))
+            .clone();
         let ready = poll_fn(|cx| self.service.poll_ready(cx)).await;
         let outcome = match ready {
             Ok(()) => self.service.call(request).await,
@@ -102,7 +114,10 @@ impl<S: Clone> Clone for Requests<S> {
     fn clone(&self) -> Self {
         // Without the template: two threads that copy one fight for its reference counts, and
         // would do so through any layer.
-        Self::with(self.service.clone(), self.succeed)
+        Self {
+            body: self.body.clone(),
+            ..Self::with(self.service.clone(), self.succeed)
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod balance;
 mod breaker;
 mod by_hand;
 mod client;
+mod edge;
 mod metrics;
 mod request;
 mod reqwest;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Vec<Case> {
         balance::cases(),
         metrics::cases(),
         stack::cases(),
+        edge::cases(),
     ]
     .into_iter()
     .flatten()

@@ -12,15 +12,15 @@ const SIZE: usize = 1024;
 /// The model of all requests.
 pub(crate) const MODEL: &str = "m";
 
-/// Returns the request, of which each caller sends copies.
-pub(crate) fn template() -> Request<Body> {
+/// Returns the request, of which each caller sends copies. Without a body it is a chat completion.
+pub(crate) fn template(body: Option<Bytes>) -> Request<Body> {
     Request::post("http://api.test/v1/chat/completions")
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json")
         .header(AUTHORIZATION, "Bearer sk-0123456789abcdef0123456789abcdef")
         .header(USER_AGENT, "steadfast-lab/0.1")
         .header("x-request-id", "5f2c7a52-1d0e-4a54-9a0c-52d4c4b1a7f3")
-        .body(Full::new(chat()))
+        .body(Full::new(body.unwrap_or_else(chat)))
         .expect("a valid request")
 }
 

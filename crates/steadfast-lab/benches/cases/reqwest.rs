@@ -51,7 +51,7 @@ impl Reqwest {
 impl Client for Reqwest {
     async fn send(&mut self) {
         let template = self.template.get_or_insert_with(|| {
-            let request = template().map(|_| chat());
+            let request = template(None).map(|_| chat());
             Request::try_from(request).expect("an absolute URI")
         });
         let request = template.try_clone().expect("a body in memory");
