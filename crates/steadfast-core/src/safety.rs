@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 /// The rule for requests that are safe to repeat although they may have been processed.
 ///
@@ -51,9 +51,12 @@ impl Safety {
     }
 }
 
+/// Parsed once: a search by its text would parse it for each request.
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// The header has a meaning for `POST` and `PATCH` only.
 fn has_idempotency_key(headers: &HeaderMap, method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PATCH) && headers.contains_key("idempotency-key")
+    matches!(*method, Method::POST | Method::PATCH) && headers.contains_key(&IDEMPOTENCY_KEY)
 }
 
 impl fmt::Debug for Safety {
