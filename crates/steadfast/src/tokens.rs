@@ -3,6 +3,7 @@
 mod service;
 mod source;
 
+use std::error::Error;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -46,7 +47,7 @@ struct Renewal {
 }
 
 /// The value of `authorization` and its lifetime, or a reason.
-type Received = Result<(HeaderValue, Option<Duration>), String>;
+type Received = Result<(HeaderValue, Option<Duration>), Reason>;
 
 /// The last results of the source.
 #[derive(Default)]
@@ -56,7 +57,7 @@ struct State {
     /// The number of tokens so far.
     count: u64,
     /// The end of the pause after a failure, and its message.
-    failed: Option<(Instant, String)>,
+    failed: Option<(Instant, Reason)>,
 }
 
 /// A token and its times.
@@ -74,9 +75,12 @@ pub(crate) struct Token {
     end: Option<Instant>,
 }
 
+/// The error of a source, which all requests without a token share.
+type Reason = Arc<dyn Error + Send + Sync>;
+
 /// The source of the tokens of an endpoint failed.
 #[derive(Debug)]
-struct NoToken(String);
+struct NoToken(Reason);
 
 impl Tokens {
     /// Creates the state of an endpoint that has not needed a token yet.
@@ -172,8 +176,8 @@ impl Tokens {
         let call = async move {
             match timeout(RENEWAL, source.token()).await {
                 Ok(Ok((key, lifetime))) => Ok((key.bearer(), lifetime)),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("no token within 10 s".to_owned()),
+                Ok(Err(error)) => Err(Reason::from(error)),
+                Err(_) => Err(Reason::from(BoxError::from("no token within 10 s"))),
             }
         };
         Renewal {
@@ -222,7 +226,11 @@ impl fmt::Display for NoToken {
     }
 }
 
-impl std::error::Error for NoToken {}
+impl Error for NoToken {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 #[cfg(test)]
 mod tests;

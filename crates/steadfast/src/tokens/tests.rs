@@ -126,11 +126,14 @@ async fn failed_source_is_called_once_per_second() {
     let calls = Arc::default();
     let tokens = failing(&calls);
     for _ in 0..20 {
-        let error = send(tokens.clone(), "any").await.unwrap_err().to_string();
+        let error = send(tokens.clone(), "any").await.unwrap_err();
         assert_eq!(
-            error,
+            error.to_string(),
             "no token for the endpoint: the token service is down"
         );
+        // Each request has the error itself.
+        let source = error.source().map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("the token service is down"));
     }
     assert_eq!(calls.load(Relaxed), 1);
     advance(PAUSE).await;
