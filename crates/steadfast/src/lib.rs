@@ -47,10 +47,10 @@
 //! | `400`, rejected content | gets this response | a success |
 //! | rejected credential | goes to another credential | is benched after three in a row |
 //!
-//! If no endpoint is admissible, the request waits until its [`Deadline`], or for 30 s in total
-//! without one. The result is the last response of the lowest tier tried, with the `retry-after` of
-//! the soonest endpoint and the [`Trail`] in its extensions. Without any response the result is
-//! [`Exhausted`], and [`AiStack::error_response`] converts it to a response of the API.
+//! If all endpoints are limited, the request waits until its [`Deadline`], or for 30 s without one.
+//! If all breakers are open, it waits for a probe (1 s at most). The result is the last response of
+//! the lowest tier tried, with the `retry-after` of the soonest endpoint and its [`Trail`], or else
+//! [`Exhausted`], which [`AiStack::error_response`] converts to a response of the API.
 //!
 //! A request that names stored state goes to the endpoint that created it for this caller. The
 //! caller's credentials reach an endpoint only with [`Endpoint::pass_credentials`].
