@@ -18,9 +18,9 @@ use crate::table::{Cell, Mark};
 
 const INTRODUCTION: &str = "\
 The behaviour of circuit breakers around an HTTP client. The client is a tower service that records each call and
-answers, fails, hangs or panics according to the row. A circuit is open if it rejects a call. Breakers that use
-tokio's clock run on the paused clock, with an open time of a minute or an hour. The others wait in real time, with an
-open time of 50 ms if the row waits.";
+answers, fails, hangs or panics according to the row. A circuit is open if it rejects a call. The open time is
+an hour. In rows that wait for its end, it is a minute on tokio's paused clock and on the clock of `failsafe`. Other
+breakers wait in real time, and there it is 50 ms. The row \"an hour in a test\" waits for the hour.";
 
 const REMARK: &str = "\
 `breaker`, `recloser` and `failsafe` are values, to which their caller gives a future. Here that future asks the

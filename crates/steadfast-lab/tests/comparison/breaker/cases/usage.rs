@@ -34,7 +34,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             Group::Use,
             "settings that make no sense",
-            "Zero failures, a window of nothing, no probes, a share above 1 or `NaN`, a maximum below the first: the constructor returns an error. A configuration comes from a file, so it neither panics nor changes the value.",
+            "Zero failures, a window of nothing, no probes, a share above 1 or `NaN`, a maximum below the first: the constructor returns an error. Each library is given the settings of this kind that it has: `steadfast-breaker` has seven, `recloser` four, and the others six. A configuration comes from a file, so it neither panics nor changes the value.",
             |stage| Box::pin(nonsense(stage)),
         ),
     ]

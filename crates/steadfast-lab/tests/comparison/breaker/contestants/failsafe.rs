@@ -20,8 +20,8 @@ impl Contestant for Failsafe {
     }
 
     fn configured(&self) -> &'static str {
-        "`futures::CircuitBreaker` with the policies and the numbers of its default: less than 80 % success over 30 s, \
-         or five failures in a row. A predicate for which a `429` is no error. It runs on a clock that a test can move, \
+        "`futures::CircuitBreaker`. It has the policies and the numbers of its default: it opens below 80 % success over \
+         30 s, or after five failures in a row. A predicate for which a `429` is no error. It runs on a clock that a test can move, \
          `failsafe::clock::freeze`, which its documentation hides. Where a row is about it: half over 30 s, at ten calls a \
          second, `backoff::exponential`, `backoff::equal_jittered`."
     }

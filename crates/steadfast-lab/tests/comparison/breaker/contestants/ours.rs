@@ -19,7 +19,7 @@ impl Contestant for Ours {
     }
 
     fn configured(&self) -> &'static str {
-        "`CircuitBreakerLayer::http` with the defaults: open after five failures in a row, one probe at a time, closed \
+        "`CircuitBreakerLayer::http` with the defaults, except for the open time, which is 60 s by default: open after five failures in a row, one probe at a time, closed \
          after three. Where a row is about it: `failures_of_last(32, 64)`, `success_threshold(2)`, \
          `abandoned_after` a little less than the timeout, `max_recovery_timeout`, `EventMetrics` as its observer."
     }

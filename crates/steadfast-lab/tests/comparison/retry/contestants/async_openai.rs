@@ -22,7 +22,7 @@ impl Contestant for AsyncOpenai {
     fn configured(&self) -> &'static str {
         "The retry layer of its default client, with 3 retries. It speaks one API: a `GET` here is `models().list()`, a \
          `POST` a chat completion, and there are no other methods and no streamed bodies. It gives errors without the \
-         headers of the answer."
+         headers of the answer, so a hint in them is lost to its caller."
     }
 
     fn client(&self, shape: Shape, origin: &str) -> Result<Box<dyn Client>, NotAsked> {

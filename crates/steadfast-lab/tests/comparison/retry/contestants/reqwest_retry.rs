@@ -19,8 +19,8 @@ impl Contestant for ReqwestRetry {
 
     fn configured(&self) -> &'static str {
         "`RetryTransientMiddleware` with the default strategy and `ExponentialBackoff::builder()\
-         .build_with_max_retries(3)`, as its documentation shows: waits of up to 1 s, 2 s and 4 s, drawn from all \
-         the time below."
+         .build_with_max_retries(3)`, as its documentation shows: waits of up to 1 s, 2 s and 4 s, each \
+         drawn at random between zero and this bound."
     }
 
     fn client(&self, shape: Shape, origin: &str) -> Result<Box<dyn Client>, NotAsked> {

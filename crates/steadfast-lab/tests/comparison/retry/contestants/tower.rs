@@ -29,7 +29,7 @@ impl Contestant for Tower {
     fn configured(&self) -> &'static str {
         "`RetryLayer` over the client of hyper-util, with a policy of its user. The policy here follows the examples \
          of its documentation: 3 retries of a `429` or `5xx`, waits of `ExponentialBackoffMaker` from 100 ms to 8 s \
-         with a jitter of 1.0, `TpsBudget::default()`, a header with the retry's number, an extension for a request that is sent once. Beyond the examples it repeats \
+         with a jitter of 1.0, `TpsBudget::default()`, a header with the retry's number, an extension that limits one request to one attempt. Beyond the examples it repeats \
          `5xx` and lost connections only for idempotent methods or with an `idempotency-key`. A policy could read \
          headers of the answer as well; none of the examples does. A budget set by hand is \
          `TpsBudget::new(10 s, 0, 0.6)`: 6 retries for 10 successes."

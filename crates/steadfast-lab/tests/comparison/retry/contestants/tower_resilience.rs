@@ -27,9 +27,10 @@ impl Contestant for TowerResilience {
     }
 
     fn configured(&self) -> &'static str {
-        "`RetryLayer` over the client of hyper-util, its default of 3 attempts by `max_attempts_fn`, `retry_on_response` for `429` and `5xx`, \
-         which sees the answer and not the request, every error as by default, `ExponentialRandomBackoff` from 100 ms \
-         with a factor of 0.5, and the token bucket with its default of 100. Its refill is switched off: it follows the wall clock, and \
+        "`RetryLayer` over the client of hyper-util. It makes its default of 3 attempts, set by `max_attempts_fn`. \
+         `retry_on_response` selects `429` and `5xx`; it sees the answer and not the request. Every error is retried, \
+         as by default. The waits are `ExponentialRandomBackoff` from 100 ms with a factor of 0.5. The budget is the \
+         token bucket with its default of 100. Its refill is switched off: it follows the wall clock, and \
          these runs do not. It clones requests, so their bodies are in \
          memory. A budget set by hand is a bucket of 25."
     }
