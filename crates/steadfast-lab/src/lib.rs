@@ -14,7 +14,7 @@
 //!
 //! let second = Duration::from_secs(1);
 //! let answers = |seconds| Latency::LogNormal(Duration::from_secs(seconds), 0.5);
-//! // The large one is down for ten seconds.
+//! // The large one is down from second 30 to 40. The load is a share of both quotas together.
 //! let scenario = Scenario::new("mine")
 //!     .endpoint(
 //!         Endpoint::new("large")
@@ -33,21 +33,22 @@
 //!
 //! # Real and simulated parts
 //!
-//! * Our layers are the published ones, with their defaults. Another policy is a loop with the
-//!   rules of a product, not the product. Only tower's balancer, load and retry are tower's own
-//!   code. A test of each policy reproduces a published figure or rule.
+//! * Our layers are the ones of this workspace, with their defaults. The policies of others are
+//!   loops with the rules of a product, and not the product. Exception: tower's balancer, load and
+//!   retry are tower's own code. A test of each policy reproduces a published figure or rule.
 //! * The clock is tokio's paused clock, which advances while all tasks are idle. So a decision
 //!   takes no time, and no connection is made. `benches` measures the cost of decisions.
 //! * Arrivals, and the latency of a request at an endpoint, are the same for every policy.
 //! * An endpoint with a [capacity](Endpoint::capacity) continues to work on cancelled requests.
 //!
-//! [`catalog()`] returns the named scenarios. `cargo run --release -- all`, in the folder of this
-//! crate, runs them.
+//! [`catalog()`] returns the named scenarios, except the ones of [`limits()`], which have a command
+//! of their own. `cargo run --release -- all`, in the folder of this crate, runs them and writes
+//! their pages into `docs/lab`. `-- quota` only prints one scenario.
 //!
 //! `docs/comparison.md` compares the published layers of other crates, case by case. The test
-//! `comparison` writes it.
+//! `comparison` checks it, and writes it with `UPDATE_DOCS=1`.
 //!
-//! # Layers of the crate
+//! # Folders
 //!
 //! | Folder | Content |
 //! |---|---|

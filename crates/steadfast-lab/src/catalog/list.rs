@@ -52,9 +52,10 @@ const CATALOG: &[Entry] = &[
     },
     Entry {
         name: "storm",
-        about: "One service works on 20 requests at a time, 50 ms each, and goes on when its \
-                clients have left. Attempts time out after 1 s. From 30 to 40 s it can do only \
-                30 % of that. A load of 0.8 is 320 requests/s.",
+        about: "One service works on 20 requests at a time, 50 ms each, and continues to work \
+                on cancelled requests. Attempts time out after 1 s. From second 30 to 40 it has \
+                only 30 % of this capacity. A load of 0.8 is 320 requests/s. 3 attempts within \
+                30 s. For 2 min.",
         loads: &[0.8],
         make: single::storm,
     },
@@ -82,9 +83,11 @@ const CATALOG: &[Entry] = &[
     },
     Entry {
         name: "tokens",
-        about: "Three endpoints count tokens as well as requests: 24,500, 12,250 and 6,125 \
-                tokens/s with bursts of 98,000, 49,000 and 24,500. Nine requests of ten have \
-                500 tokens, the tenth 20,000.",
+        about: "Three endpoints (large, medium, small) count tokens as well as requests: \
+                24,500, 12,250 and 6,125 tokens/s with bursts of 98,000, 49,000 and 24,500, and \
+                20, 10 and 5 requests/s with a burst of 1 s. They answer after 1, 1.5 and 2 s \
+                (medians, lognormal, sigma 0.5). A request has 500 tokens, or with a probability \
+                of 0.1 20,000. 3 attempts within 30 s. For 4 min.",
         loads: &[0.8, 0.95],
         make: quota::tokens,
     },

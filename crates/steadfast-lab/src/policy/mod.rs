@@ -1,12 +1,12 @@
 //! Policies decide where and when attempts are made: ours, and the policies of other clients.
 //!
-//! Our policies are the published layers. Other policies are [`Rules`](rules::Rules) in a common
-//! loop, written from the sources or docs of the product, with its default numbers. Tower's
+//! Our policies are the layers of this workspace. Other policies are [`Rules`](rules::Rules) in a
+//! common loop, written from the sources or docs of the product, with its default numbers. Tower's
 //! policies are tower's own code.
 //!
 //! | File | Policy | Source of its rules and numbers |
 //! |---|---|---|
-//! | `ours` | our layers, one policy per strategy | the published crates with their defaults |
+//! | `ours` | our layers, one policy per strategy | the crates of this workspace with their defaults |
 //! | `no_retry` | one attempt | the baseline |
 //! | `retry_only` | one endpoint, so retries alone | our layer, tower's, the SDKs |
 //! | `sdk_retry` | the retries of the SDKs | `openai-python`, `anthropic-sdk-python` |

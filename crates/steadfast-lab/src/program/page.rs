@@ -143,7 +143,8 @@ impl Pages<'_> {
             write!(text, "![{caption}]({})\n\n{caption}\n\n", file.name)?;
         }
         text += sections(outcomes).trim_end();
-        text += "\n\nThe [index](README.md) describes the columns.\n";
+        text += "\n\nThe [index](README.md) describes the columns. [Choosing a strategy](../choosing.md) \
+                 draws the conclusions.\n";
         let page = File {
             name: format!("{}.md", entry.name()),
             text,
@@ -169,7 +170,7 @@ impl Pages<'_> {
         let usual = usual.unwrap_or(&outcomes[0]);
         let caption = format!(
             "Latency of successes at a load of {}: median, 99th and 99.9th percentile, and on the \
-             right the share of requests that it is about.",
+             right the share of requests that succeeded.",
             usual.study.load
         );
         plots.push((caption, file("latency", plot::latency(usual)?)));
