@@ -310,6 +310,16 @@ mod tests {
     }
 
     #[test]
+    fn body_beyond_1_mib_counts_as_unknown_text() {
+        for (length, unknown) in [(MAX_BODY, false), (MAX_BODY + 1, true)] {
+            let body = AnyBody::new(Full::from("x".repeat(length)));
+            let body = RequestBody::new(body, 2 << 20);
+            let text = RequestText::of(&Request::new(body));
+            assert_eq!(text.may_contain(PHRASE), unknown, "{length}");
+        }
+    }
+
+    #[test]
     fn unknown_body_may_contain_any_phrase() {
         let text = RequestText::default();
         assert!(text.may_contain(PHRASE) && text.may_contain_hint());

@@ -25,3 +25,6 @@ pub use self::sse::{Events, SseEvent};
 pub(crate) use self::stream::Stream;
 pub use self::stream::StreamBroken;
 pub(crate) use self::whole::MAX_ANSWER;
+
+#[cfg(test)]
+mod tests;

@@ -264,6 +264,25 @@ mod tests {
         assert!(kept.iter().all(|kept| *kept <= KEPT), "{kept:?}");
     }
 
+    /// A chunk with the whole of it is no reason to read it.
+    #[test]
+    fn bound_of_event_is_independent_of_chunks() {
+        for (text, expected) in [
+            ("data: 0123456789\n\n", &["0123456789"][..]),
+            ("data: 01234567890\n\n", &["(too long)"]),
+            ("data: 0123456\ndata: 0123\n\n", &["(too long)"]),
+        ] {
+            for chunk in [1, 7, 100] {
+                let mut events = Events::with_max(16);
+                let mut found = Vec::new();
+                for chunk in text.as_bytes().chunks(chunk) {
+                    events.read(chunk, |event| found.push(self::text(event)));
+                }
+                assert_eq!(found, expected, "{text:?} in {chunk}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn chunk_borders_do_not_change_events(

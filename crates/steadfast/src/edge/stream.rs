@@ -262,6 +262,31 @@ mod tests {
         assert_eq!(stream.seen(), 2);
     }
 
+    /// It is the end only if no more of the answer follows.
+    #[test]
+    fn long_event_before_more_of_the_answer_is_no_end() {
+        let delta = r#"{"type":"response.output_text.delta","delta":"a"}"#;
+        let long = "x".repeat(70_000);
+        assert!(stream(&[delta, &long]).broken().is_none());
+        assert!(stream(&[delta, &long, delta]).broken().is_some());
+        let choice = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+        assert!(stream(&[choice, &long, choice]).broken().is_some());
+    }
+
+    #[test]
+    fn first_failure_of_stream_decides() {
+        let flagged = r#"{"error":{"code":"content_policy_violation","message":"flagged"}}"#;
+        let overloaded = r#"{"error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        for (events, class) in [
+            ([flagged, overloaded], Class::ContentPolicy),
+            ([overloaded, flagged], Class::Overloaded),
+        ] {
+            let stream = stream(&events);
+            assert_eq!(stream.failed().map(|it| it.class()), Some(class));
+            assert_eq!(stream.seen(), 1);
+        }
+    }
+
     #[test]
     fn partial_event_is_not_visible() {
         let mut stream = Stream::default();

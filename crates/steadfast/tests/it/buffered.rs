@@ -345,6 +345,24 @@ async fn failure_after_early_head_is_error_event_and_body_error() {
             "event: error\ndata: {\ndata: \ndata: \"error\":{}\ndata: }\n\n".to_owned(),
         ),
         (
+            "error beyond 64 KiB",
+            "/v1/messages",
+            json(
+                400,
+                &format!("{{\"x\":\"{}\"}}", "x".repeat(70_000)),
+                7 * SECOND,
+            ),
+            Class::CallerFault,
+            "event: error\ndata: {\"error\":{\"message\":".to_owned(),
+        ),
+        (
+            "answer beyond 8 MiB",
+            "/v1/messages",
+            json(200, &"x".repeat(9 * 1024 * 1024), 7 * SECOND),
+            Class::Transport,
+            "event: error\ndata: {\"error\":{\"message\":".to_owned(),
+        ),
+        (
             "page of a proxy",
             "/v1/messages",
             json(414, "<html>", 7 * SECOND),

@@ -273,3 +273,24 @@ fn error_event_of_each_dialect_maps_to_class() {
         }
     }
 }
+
+/// A tree of a large error takes many times its memory.
+#[test]
+fn error_beyond_64_kib_is_not_read() {
+    let kind = |data: &str| EventKind::of(b"", data.as_bytes(), &context_of("{}"));
+    for (length, class) in [(100, Class::ContentPolicy), (MAX_ERROR, Class::ServerError)] {
+        let pad = "x".repeat(length);
+        let error = format!(
+            r#"{{"error":{{"code":"content_policy_violation","message":"flagged","x":"{pad}"}}}}"#
+        );
+        match kind(&error) {
+            EventKind::Failed(verdict) => assert_eq!(verdict.class(), class, "{length}"),
+            other => panic!("{length}: {other:?}"),
+        }
+        let bare = format!(
+            r#"{{"object":"error","message":"x","type":"rate_limited","code":"1300","x":"{pad}"}}"#
+        );
+        let is_read = length < MAX_ERROR;
+        assert_eq!(kind(&bare) != EventKind::Unknown, is_read, "{length}");
+    }
+}
