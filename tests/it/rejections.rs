@@ -217,3 +217,40 @@ async fn sdk_above_the_stack_does_not_multiply_attempts() {
         assert_eq!(sent, calls, "hint {hint}");
     }
 }
+
+/// Twenty clients waited for 73 s in the median, and one client for 15 s with 12 calls.
+#[tokio::test(start_paused = true)]
+async fn crowd_of_sdks_over_limited_endpoints_is_answered_soon() {
+    for (callers, longest) in [(1, 5), (20, 10)] {
+        let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = sent.clone();
+        let client = tower::service_fn(move |_: Request<steadfast::RequestBody>| {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let limited = Response::builder().status(429).header("retry-after", "1");
+            let response = limited.body(Full::<bytes::Bytes>::from("{}"));
+            async move { Ok::<_, std::convert::Infallible>(response.expect("valid")) }
+        });
+        let endpoints = ["a", "b"].map(|name| {
+            steadfast::Endpoint::new(name, &format!("http://{name}.test")).expect("valid")
+        });
+        let builder = endpoints
+            .into_iter()
+            .fold(AiStack::builder(), |builder, endpoint| {
+                builder.endpoint(endpoint)
+            });
+        let ai = builder.build_on(client).unwrap();
+        let start = tokio::time::Instant::now();
+        let all = (0..callers).map(|_| send_as_sdk(&ai));
+        let statuses = futures_util::future::join_all(all).await;
+        assert!(
+            statuses.iter().all(|status| matches!(status, 429 | 503)),
+            "{statuses:?}"
+        );
+        let (took, sent) = (
+            start.elapsed(),
+            sent.load(std::sync::atomic::Ordering::Relaxed),
+        );
+        assert!(took <= longest * SECOND, "{callers} callers: {took:?}");
+        assert!(sent <= 4 * callers, "{callers} callers: {sent} calls");
+    }
+}
