@@ -10,12 +10,12 @@ use crate::operation::Operation;
 use crate::stack::Inner;
 
 /// Has neither a catalogue nor routes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Routing;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Routing(());
 
 /// Nothing is known about the model of a request.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Facts;
+#[derive(Debug, Default)]
+pub(crate) struct Facts(());
 
 /// A request, which has no route.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ impl Facts {
 
     /// Reads no body.
     pub(crate) fn of(_: &Routing, _: Option<&str>, _: Option<&Bytes>) -> Self {
-        Self
+        Self(())
     }
 }
 

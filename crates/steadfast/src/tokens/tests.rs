@@ -214,7 +214,7 @@ async fn file_and_command_return_their_token() {
             .contains("not found")
     );
 
-    #[cfg(unix)]
+    #[cfg(all(unix, any(feature = "client", feature = "config")))]
     for (script, expected) in [
         ("echo token-3", Ok("Bearer token-3")),
         ("echo secret; exit 3", Err("exit status: 3")),

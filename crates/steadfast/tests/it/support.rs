@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use http_body_util::{BodyExt, Full};
-use steadfast::{AiStackBuilder, Endpoint, RequestBody, ResponseBody};
+use http_body_util::Full;
+use steadfast::{AiStackBuilder, Endpoint, RequestBody};
 use tower::util::BoxCloneSyncService;
 
 /// A client without a network.
@@ -57,13 +57,17 @@ pub(crate) fn with_two_endpoints(builder: AiStackBuilder) -> AiStackBuilder {
 }
 
 /// Returns a request with JSON.
+#[cfg(feature = "models")]
 pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     let request = Request::post(path).header("content-type", "application/json");
     request.body(Full::new(body.into())).expect("a request")
 }
 
 /// Reads a body.
-pub(crate) async fn text(response: Response<ResponseBody>) -> String {
+#[cfg(feature = "models")]
+pub(crate) async fn text(response: Response<steadfast::ResponseBody>) -> String {
+    use http_body_util::BodyExt;
+
     let body = response.into_body().collect().await.expect("a body");
     String::from_utf8(body.to_bytes().into()).expect("text")
 }
