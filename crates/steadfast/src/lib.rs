@@ -47,7 +47,7 @@
 //! | `400`, rejected content | gets this response | a success |
 //! | rejected credential | goes to another credential | is benched after three in a row |
 //!
-//! If all endpoints are limited, the request waits until its [`Deadline`], or for 30 s without one.
+//! If all endpoints are limited, a request waits if the hint fits its [`Deadline`] (30 s if none).
 //! If all breakers are open, it waits for a probe (1 s at most). The result is the last response of
 //! the lowest tier tried, with the `retry-after` of the soonest endpoint and its [`Trail`], or else
 //! [`Exhausted`], which [`AiStack::error_response`] converts to a response of the API.
