@@ -86,15 +86,15 @@ const CATALOG: &[Entry] = &[
         about: "Three endpoints (large, medium, small) count tokens as well as requests: \
                 24,500, 12,250 and 6,125 tokens/s with bursts of 98,000, 49,000 and 24,500, and \
                 20, 10 and 5 requests/s with a burst of 1 s. They answer after 1, 1.5 and 2 s \
-                (medians, lognormal, sigma 0.5). A request has 500 tokens, or with a probability \
-                of 0.1 20,000. 3 attempts within 30 s. For 4 min.",
+                (medians, lognormal, sigma 0.5). A request has 500 tokens, or 20,000 with a \
+                probability of 0.1. 3 attempts within 30 s. For 4 min.",
         loads: &[0.8, 0.95],
         make: quota::tokens,
     },
     Entry {
         name: "recovery",
-        about: "`quota`, and the largest endpoint refuses connections for 10 min. Then it is \
-                three times slower at first, for a minute.",
+        about: "`quota` for 15 min, and the largest endpoint refuses connections from 60 to \
+                660 s. Then it is three times slower, and evenly faster again within a minute.",
         loads: &[0.45],
         make: quota::recovery,
     },
@@ -103,7 +103,7 @@ const CATALOG: &[Entry] = &[
         about: "Four equal endpoints, far from their limit of 200 requests/s each, answer \
                 after 50 ms (median, lognormal, sigma 1), and one answer of twenty takes 50 \
                 times longer. At best, one hedge after the 95th percentile reduces the 99.9th \
-                to 0.13 of its value, since one request of 400 meets two stragglers.",
+                percentile to 0.13 of its value, since one request of 400 meets two stragglers.",
         loads: &[0.25],
         make: balance::stragglers,
     },

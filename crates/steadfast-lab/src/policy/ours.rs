@@ -37,7 +37,7 @@ struct Ours {
 /// The default configuration, as a base of the others.
 const LEAST_LOADED: Ours = Ours {
     name: "steadfast-least-loaded",
-    about: "the same with `Strategy::LeastLoaded`",
+    about: "`steadfast-failover` with `Strategy::LeastLoaded`",
     strategy: Strategy::LeastLoaded,
     balance: |balance| balance,
     retry: |retry| retry,
@@ -64,7 +64,7 @@ pub(super) fn all() -> Vec<Box<dyn Policy>> {
         }),
         Box::new(Ours {
             name: "steadfast-scored",
-            about: "the same with `Strategy::Scored`",
+            about: "`steadfast-failover` with `Strategy::Scored`, without a hedge",
             strategy: Strategy::Scored,
             ..LEAST_LOADED
         }),

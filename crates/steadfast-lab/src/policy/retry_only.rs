@@ -30,8 +30,8 @@ pub(crate) fn alone() -> Box<dyn Policy> {
     Box::new(RetryOnly {
         name: "retry-alone",
         about: "`RetryOn429Layer` with its defaults directly over the client, at the first \
-                endpoint: the reference of random refusals. It repeats no timeout there \
-                ([retries](retry.md))",
+                endpoint: the reference of the [goals](goals.md) with random 429s. It repeats no \
+                timeout there ([retries](retry.md))",
         stack: |setup| ours(setup, layer(setup)),
     })
 }
