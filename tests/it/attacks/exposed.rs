@@ -29,7 +29,12 @@ fn sample() -> Vec<String> {
         let is_repeated = lines[section..].iter().any(|line| name_of(line) == name);
         let is_skipped = is_field(code) && (is_repeated || name.ends_with("_env"));
         if !is_skipped && !code.starts_with('#') {
-            lines.push(code.to_owned());
+            // The only file that the configuration reads at once.
+            let is_file = name == "catalogue_file";
+            lines.push(match is_file {
+                true => format!("{name} = '{CATALOGUE}'"),
+                false => code.to_owned(),
+            });
         }
     }
     lines
@@ -38,6 +43,12 @@ fn sample() -> Vec<String> {
 fn name_of(line: &str) -> &str {
     line.split(" = ").next().unwrap_or_default()
 }
+
+/// A catalogue that exists.
+const CATALOGUE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../crates/steadfast-models/models.toml"
+);
 
 /// Returns whether a line is `field = value`.
 fn is_field(line: &str) -> bool {
