@@ -70,7 +70,8 @@ impl<B> TimedBody<B> {
         }
     }
 
-    /// Ends each read that is pending at `limit` or later, also if the reader is slow.
+    /// Ends each read at `limit` or later, also if the reader is slow, and if the bytes of an endless
+    /// answer arrive without a pause.
     #[must_use]
     pub(crate) fn deadline(mut self, limit: Option<Limit>) -> Self {
         self.deadline = limit;
@@ -120,12 +121,13 @@ impl<B> TimedBody<B> {
         Some(now)
     }
 
-    /// Returns the limit of all frames, if a frame at this instant is late.
+    /// Returns the limit or the deadline of all frames, if a frame at this instant is late.
     ///
     /// `now` spares a read of the clock. A frame that is ready arrives at the instant of its poll.
     fn passed(&mut self, now: Option<Instant>) -> Option<Limit> {
-        let Clock::Until(limit) = self.clock else {
-            return None;
+        let limit = match self.clock {
+            Clock::Until(limit) => limit.or_sooner(self.deadline),
+            Clock::Idle(_) => self.deadline?,
         };
         let now = now.unwrap_or_else(Instant::now);
         self.last = Some(now);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::BodyExt;
+use http_body::Frame;
 use http_body_util::channel::Channel;
+use http_body_util::{BodyExt, StreamBody};
 use steadfast_core::{BoxError, BreakerEffect, Class, Classified, Deadline, find_error};
 use steadfast_edge::{AttemptTimeout, AttemptTimeoutLayer, TimeoutPhase};
 use tokio::time::{Instant, sleep, timeout};
@@ -79,6 +80,28 @@ async fn body_that_trickles_ends_at_the_deadline() {
         BreakerEffect::Neutral,
     );
     assert_eq!(phase_of(&error), expected);
+}
+
+/// A read of an endless answer is never pending, so no timer runs.
+#[tokio::test(start_paused = true)]
+async fn endless_body_without_a_pause_ends_at_the_deadline() {
+    let server = service_fn(|_: Request<()>| async {
+        let frames = tokio_stream::iter(std::iter::repeat_with(|| {
+            Ok::<_, Infallible>(Frame::data(Bytes::from("a")))
+        }));
+        Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
+    });
+    let client = AttemptTimeoutLayer::new(10 * SECOND).layer(server);
+    let response = client.oneshot(request(Some(70))).await.expect("a head");
+    let mut body = response.into_body();
+    for seconds in 1..=69 {
+        sleep(SECOND).await;
+        let frame = body.frame().await.expect("a frame");
+        assert!(frame.is_ok(), "after {seconds} s");
+    }
+    sleep(SECOND).await;
+    let error = body.frame().await.expect("an end").expect_err("late");
+    assert_eq!(phase_of(&error).0, TimeoutPhase::Deadline);
 }
 
 /// The server would work, and bill, for nothing.
