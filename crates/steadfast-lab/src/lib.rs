@@ -18,7 +18,7 @@
 //! let scenario = Scenario::new("mine")
 //!     .endpoint(
 //!         Endpoint::new("large")
-//!             .requests(Quota::new(60, 60 * second))
+//!             .requests(Quota::new(300, 60 * second))
 //!             .latency(answers(2))
 //!             .trouble(30..40, Trouble::Refuses),
 //!     )
@@ -34,16 +34,16 @@
 //! # Real and simulated parts
 //!
 //! * Our layers are the ones of this workspace, with their defaults. The policies of others are
-//!   loops with the rules of a product, and not the product. Exception: tower's balancer, load and
-//!   retry are tower's own code. A test of each policy reproduces a published figure or rule.
+//!   loops with the rules of a product, and not the product. Only tower's balancer, load and retry
+//!   are tower's own code. A test of each policy reproduces a published figure or rule.
 //! * The clock is tokio's paused clock, which advances while all tasks are idle. So a decision
 //!   takes no time, and no connection is made. `benches` measures the cost of decisions.
 //! * Arrivals, and the latency of a request at an endpoint, are the same for every policy.
 //! * An endpoint with a [capacity](Endpoint::capacity) continues to work on cancelled requests.
 //!
-//! [`catalog()`] returns the named scenarios, except the ones of [`limits()`], which have a command
-//! of their own. `cargo run --release -- all`, in the folder of this crate, runs them and writes
-//! their pages into `docs/lab`. `-- quota` only prints one scenario.
+//! [`catalog()`] returns the scenarios of the command `all`. `cargo run --release -- all`, in the
+//! folder of this crate, runs them and writes their pages into `docs/lab`. `-- quota` prints one
+//! scenario and writes nothing. [`limits()`] and the other pages have commands of their own.
 //!
 //! `docs/comparison.md` compares the published layers of other crates, case by case. The test
 //! `comparison` checks it, and writes it with `UPDATE_DOCS=1`.

@@ -1,9 +1,10 @@
 //! Finds the context window, the largest output and the price of an AI model by its name.
 //!
-//! A misspelt model or a prompt beyond the context costs a request, and with failover one request
-//! per endpoint. A [`Catalogue`] rejects such requests before they are sent. The catalogue is data:
-//! the file `models.toml` of this crate has a date and a source per row, and a file of yours
-//! replaces and extends its rows. The crate opens no connection.
+//! A misspelt model costs a request, and with failover one request per endpoint. A prompt beyond
+//! the context costs one, too. A [`Catalogue`] rejects such requests before they are sent. The
+//! catalogue is data: the file `models.toml` of this crate has a date and a source per row. A file
+//! of yours adds rows. A row with a known name replaces the whole old row. The crate opens no
+//! connection.
 //!
 //! # Example
 //!
@@ -36,7 +37,7 @@
 //! |---|---|
 //! | the name or an alias of a row | the row |
 //! | with the prefix of a relay: `openai/gpt-4o`, `models/gemini-2.5-pro` | the row of the rest |
-//! | with a date or a version: `gpt-4o-2024-08-06`, `claude-sonnet-4-5@20250929` | the row without it |
+//! | with a date, a version or a variant: `gpt-4o-2024-08-06`, `claude-sonnet-4-5@20250929`, `gpt-4o:free` | the row without it |
 //! | a fine-tuned model: `ft:gpt-4o-mini:org::id` | the row of its base |
 //! | any other | nothing; the nearest names are part of the error |
 //!
@@ -48,9 +49,10 @@
 //!
 //! [`Tokens::Bytes`] divides the bytes of the text by four. Code and Chinese need more tokens, long
 //! words need fewer. So a prompt is rejected only if the estimate exceeds the context by a quarter,
-//! see [`Model::fits`]. The feature `tokenizer` adds `Tokens::Bpe`, which counts with the encodings
-//! of OpenAI. It uses `bpe-openai` rather than `tiktoken-rs`: its time grows linearly with the
-//! text, so a hostile prompt such as a million equal letters does not occupy a thread.
+//! see [`Model::fits`]. The feature `tokenizer` adds `Tokens::Bpe`, which counts with `o200k_base`,
+//! the encoding of OpenAI's newer models, and allows a tenth. It uses `bpe-openai` rather than
+//! `tiktoken-rs`: the time of `bpe-openai` grows linearly with the text, so a hostile prompt such
+//! as a million equal letters does not occupy a thread.
 //!
 //! # Limits
 //!

@@ -2,8 +2,8 @@
 //!
 //! [`RetryOn429Layer`] sends a request again after a `429` once the hint has passed, and after an
 //! outage with an exponential, random backoff. A request that may have been processed is repeated
-//! only if that is safe. Over a balancer a request moves to another admissible endpoint at once.
-//! A budget limits retries in an outage.
+//! only if that is safe. Over a balancer a request moves to another endpoint at once. A budget
+//! limits retries in an outage.
 //!
 //! # Example
 //!
@@ -40,22 +40,21 @@
 //!
 //! # Behavior
 //!
-//! A [`ClassifyLayer`](steadfast_core::ClassifyLayer) next to the client changes the classes.
-//!
 //! | Outcome of an attempt | Effect |
 //! |---|---|
 //! | `429` with a hint | retry after the hint plus a random part |
-//! | `429` without a hint, a refused connection, `503` with a hint, an open breaker | retry after a backoff or the hint |
-//! | a lost connection, another `503`, `5xx` | the same if the request is safe to repeat; `5xx` once |
-//! | a timeout, `401`, `403`, `400`, a spent quota | no retry at the same endpoint |
+//! | `429` without a hint, a refused connection, `503` with a hint, an open breaker without a balancer | retry after a backoff or the hint |
+//! | a lost connection, another `503`, `5xx` | retry after a backoff if the request is safe to repeat; `5xx` once |
+//! | a timeout, `504`, `501`, `401`, `403`, `400`, a spent quota | no retry at the same endpoint |
 //! | a balancer below has another endpoint, and the class allows it | next attempt at once |
 //! | the wait exceeds the [`Deadline`] or [`max_wait`] | the answer is returned at once |
-//! | a balancer below reports that hints lead nowhere | the same, with the true `retry-after` |
-//! | the budget is empty, or the body is too large | the same |
+//! | a balancer below reports that hints lead nowhere | the answer is returned with the true `retry-after` |
+//! | the budget is empty, or the body is too large | the answer is returned at once |
 //!
-//! `x-should-retry` overrides the rule of the same endpoint. A request is safe to repeat if its
-//! method is idempotent, or if it has an `idempotency-key`. [`safe_if`] and [`RetryOverride`]
-//! replace it. A refusal such as `429` is safe for every request.
+//! [`DefaultClassifier`](steadfast_core::DefaultClassifier) has the class of each status, a
+//! [`ClassifyLayer`](steadfast_core::ClassifyLayer) changes it, and `x-should-retry` precedes it. A request is safe to repeat if its method is idempotent, or if it
+//! has an `idempotency-key`. [`safe_if`] and [`RetryOverride`] replace this rule. A refusal such
+//! as `429` is safe for every request.
 //!
 //! The caller gets the last answer of the lowest tier, and without any answer an
 //! [`Exhausted`](steadfast_core::Exhausted). The hint of a kept answer is reduced by its age, and a
@@ -76,10 +75,10 @@
 //! # Bodies
 //!
 //! Every attempt sends the same bytes and trailers. See [`ReplayBody`] for the cost. An attempt
-//! that is abandoned while it sends fails with [`BodySuperseded`]. Bodies must be `Unpin`:
-//! `request.map(Box::pin)` makes a body `Unpin`. [`clone_body`](RetryOn429Layer::clone_body) keeps
-//! a body type that is `Clone`. Up to 64 KiB of a failed answer are read during the next attempt.
-//! An answer before the end of its request delays that attempt by at most 250 ms.
+//! that is abandoned while it sends fails with [`BodySuperseded`]. Bodies must be `Unpin`, as after
+//! `request.map(Box::pin)`. [`clone_body`](RetryOn429Layer::clone_body) keeps a `Clone` body type.
+//! Up to 64 KiB of a failed answer are read during the next attempt. An answer to a half-sent
+//! request delays the next attempt by at most 250 ms.
 //!
 //! # Readiness, clones and dropped requests
 //!

@@ -83,18 +83,20 @@ const CATALOG: &[Entry] = &[
     },
     Entry {
         name: "tokens",
-        about: "Three endpoints (large, medium, small) count tokens as well as requests: \
-                24,500, 12,250 and 6,125 tokens/s with bursts of 98,000, 49,000 and 24,500, and \
-                20, 10 and 5 requests/s with a burst of 1 s. They answer after 1, 1.5 and 2 s \
-                (medians, lognormal, sigma 0.5). A request has 500 tokens, or 20,000 with a \
-                probability of 0.1. 3 attempts within 30 s. For 4 min.",
+        about: "Three endpoints (large, medium, small) count tokens as well as requests. They \
+                allow 24,500, 12,250 and 6,125 tokens/s with a burst of 4 s, and 20, 10 and 5 \
+                requests/s with a burst of 1 s. They answer after 1, 1.5 and 2 s (medians, \
+                lognormal, sigma 0.5). A request has 500 tokens, or 20,000 with a probability of \
+                0.1: 2,450 on average, so the tokens are the limit. 3 attempts within 30 s. For 4 \
+                min.",
         loads: &[0.8, 0.95],
         make: quota::tokens,
     },
     Entry {
         name: "recovery",
-        about: "`quota` for 15 min, and the largest endpoint refuses connections from 60 to \
-                660 s. Then it is three times slower, and evenly faster again within a minute.",
+        about: "`quota` for 15 min, and the largest endpoint refuses connections from 60 to 660 s. \
+                Its answers take three times as long at the start of the run and after the outage. \
+                This factor falls linearly to 1 within a minute.",
         loads: &[0.45],
         make: quota::recovery,
     },
