@@ -52,9 +52,10 @@
 //! | the budget is empty, or the body is too large | the answer is returned at once |
 //!
 //! [`DefaultClassifier`](steadfast_core::DefaultClassifier) has the class of each status, a
-//! [`ClassifyLayer`](steadfast_core::ClassifyLayer) changes it, and `x-should-retry` precedes it. A request is safe to repeat if its method is idempotent, or if it
-//! has an `idempotency-key`. [`safe_if`] and [`RetryOverride`] replace this rule. A refusal such
-//! as `429` is safe for every request.
+//! [`ClassifyLayer`](steadfast_core::ClassifyLayer) changes it, and `x-should-retry` precedes it. A
+//! request is safe to repeat if its method is idempotent, or if it has an `idempotency-key`.
+//! [`safe_if`] and [`RetryOverride`] replace this rule. A refusal such as `429` is safe for every
+//! request.
 //!
 //! The caller gets the last answer of the lowest tier, and without any answer an
 //! [`Exhausted`](steadfast_core::Exhausted). The hint of a kept answer is reduced by its age, and a
