@@ -1,9 +1,8 @@
 //! Selects an admissible endpoint for each HTTP request.
 //!
-//! [`EndpointBalanceLayer`] makes one service of several endpoints. Each endpoint has a cooldown, a
-//! learned send rate, a breaker, a load and a latency. A request makes one attempt at an admissible
-//! endpoint of the lowest tier. A retry layer above the balancer sends a refused request to the
-//! next endpoint at once.
+//! [`EndpointBalanceLayer`] makes one service of several endpoints, each with a cooldown, a learned
+//! send rate, a breaker, a load and a latency. A request makes one attempt at an admissible endpoint
+//! of the lowest tier. A retry layer above it sends a refused request to the next endpoint at once.
 //!
 //! # Example
 //!
@@ -41,42 +40,44 @@
 //! |---|---|
 //! | `429` and similar | cools for the hint, at most a day. Without a hint (or with a repeated zero hint): 1 s, doubling to 1 min while probes are refused |
 //! | success with `remaining: 0` | cools until the reset, or until the bucket holds the [estimated tokens](steadfast_core::RoutingOptions::estimated_tokens) |
-//! | `402`, a spent quota, a missing model, three rejections of its own credential except by `403` | bench of 1 min, doubling to 30 min while probes are refused |
+//! | `402`, a spent quota, a missing model, three rejections (`401`) of its own credential | bench of 1 min, doubling to 30 min while probes are refused |
 //! | error, timeout, `5xx`, a body that breaks after `200` | one failure in its breaker |
 //! | this machine lacks descriptors, ports or memory | none |
+//! | a prompt that is too long, rejected content, a first `401`, a `403` | none |
 //! | any other answer | success |
 //!
-//! If a request fails alike at two endpoints and one of them serves other requests, the request is at
-//! fault. Its failures are taken back, so that it opens no breaker.
+//! If a request fails alike at two endpoints and one of them serves other requests, the request is
+//! at fault. Its failures are taken back, so that it opens no breaker. The refusals of one burst
+//! start one cooldown. A cooldown ends with one probe. If other attempts succeed meanwhile, the
+//! refusal concerns only its own request.
 //!
-//! The refusals of one burst start one cooldown. A cooldown ends with one probe. If other attempts
-//! succeed meanwhile, the refusal concerns only its own request.
-//!
-//! A refusal benches the endpoint only if the endpoint serves no other requests. A bench of more
-//! than 1 min requires a second, different request. [`PoolHandle::restore`] and passed health checks
-//! end it.
+//! A refusal benches the endpoint only if it serves no other requests. A bench of more than 1 min
+//! requires a second, different request. [`PoolHandle::restore`] and passed health checks end it.
 //!
 //! # Selection
 //!
 //! A [`Strategy`] or another [`Pick`] selects among the candidates of a tier. The order after a
-//! failure is: an untried endpoint of the tier, the next tier, the endpoint with the fewest attempts
-//! (if the [class](steadfast_core::Class) allows a repeat). A known hint that fits is waited out
-//! before an endpoint without a connection is tried again. A [degraded](Endpoint::degraded) endpoint
-//! serves last. [`RoutingOptions`](steadfast_core::RoutingOptions) restrict one request.
+//! failure is: an untried endpoint of the tier, the next tier, the endpoint with the fewest
+//! attempts (if the [class](steadfast_core::Class) allows a repeat). A known hint that fits is
+//! waited out before an endpoint without a connection is tried again. An endpoint that is
+//! [`degraded`](Endpoint::degraded) is last. [`RoutingOptions`](steadfast_core::RoutingOptions)
+//! restrict one request.
 //!
-//! If no endpoint is admissible, [`WhenExhausted`] decides: fail at once with
-//! [`Exhausted`](steadfast_core::Exhausted) (default), wait, or try the least bad endpoint.
+//! If no endpoint is admissible, [`WhenExhausted`] decides: fail with
+//! [`Exhausted`](steadfast_core::Exhausted) (default), wait, or try the least bad endpoint. If all
+//! breakers are open, the default waits up to `probe_wait` for an early probe.
 //!
-//! Attempts beyond the learned send rate of a limited endpoint go to other endpoints or queue, first
-//! come first served, until their [`Deadline`](steadfast_core::Deadline) or `max_wait`.
+//! Attempts beyond the learned send rate of a limited endpoint go to other endpoints or queue,
+//! first come first served, until their [`Deadline`](steadfast_core::Deadline) or `max_wait`.
 //!
 //! # Defaults
 //!
 //! | Setting | Default |
 //! |---|---|
 //! | [`strategy`](EndpointBalanceBuilder::strategy) | [`Strategy::Failover`] |
-//! | [`max_wait`](EndpointBalanceBuilder::max_wait) | [`DEFAULT_MAX_WAIT`](EndpointBalanceLayer::DEFAULT_MAX_WAIT) |
-//! | [`prefer_wait`](EndpointBalanceBuilder::prefer_wait) | [`DEFAULT_PREFER_WAIT`](EndpointBalanceLayer::DEFAULT_PREFER_WAIT) |
+//! | [`max_wait`](EndpointBalanceBuilder::max_wait) | 30 s |
+//! | [`prefer_wait`](EndpointBalanceBuilder::prefer_wait) | 3 s |
+//! | [`probe_wait`](EndpointBalanceBuilder::probe_wait) | 1 s |
 //! | breaker of an endpoint | 7 consecutive failures, or 6 failures in excess of 22 % of the calls |
 //!
 //! # Readiness, clones and dropped requests
@@ -86,8 +87,7 @@
 //! * Clones and all services of one layer share the state of the endpoints.
 //! * A future that is dropped before the head releases its reservation. The attempt is `Cancelled`,
 //!   or `Timeout` after [`abandoned_after`](EndpointBalanceBuilder::abandoned_after).
-//! * A request is in flight until its response body ends or is dropped. After a failed head it is
-//!   no longer in flight.
+//! * A request is in flight until its head fails, or its response body ends or is dropped.
 //!
 //! # Order
 //!

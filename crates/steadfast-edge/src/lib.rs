@@ -2,10 +2,10 @@
 //!
 //! Only the layer next to a client can distinguish a failed connect from a lost connection, or the
 //! caller's own body from a failed endpoint. [`ClientErrors`] and [`GrpcErrors`] are classifiers
-//! for the [`ClassifyLayer`](steadfast_core::ClassifyLayer). [`AttemptTimeoutLayer`] ends an
-//! attempt that is late, or that lasts beyond the deadline of its request. All layers further out
-//! read the verdicts, so a retry layer knows if a `POST` was sent, and a breaker if the endpoint
-//! failed.
+//! for the [`ClassifyLayer`](steadfast_core::ClassifyLayer). [`AttemptTimeoutLayer`] bounds the
+//! time to the head, each read of the body (60 s by default), and all of it by the deadline of the
+//! request. All layers further out read the verdicts, so a retry layer knows if a `POST` was sent,
+//! and a breaker if the endpoint failed.
 //!
 //! # Example
 //!
@@ -37,7 +37,7 @@
 //! | Error of the client | Feature | Class |
 //! |---|---|---|
 //! | failed lookup, connect or TLS handshake | `hyper`, `tonic` | `Connect`: never sent |
-//! | refused stream, or a stream above the last id of a GOAWAY | `hyper` | `Connect`, without an effect on a breaker |
+//! | refused HTTP/2 stream, or one above the last id of a GOAWAY | `hyper` | `Connect`, without an effect on a breaker |
 //! | the body of the request failed, such as by its size limit | `hyper` | `CallerFault`, without an effect on a breaker |
 //! | timeout of `reqwest` | `reqwest` | `Timeout` |
 //! | request that `reqwest` cannot build | `reqwest` | `CallerFault`, without an effect on a breaker |
@@ -62,8 +62,8 @@
 //!
 //! # Limits
 //!
-//! * Trailers come after the response was returned, so no layer repeats a call for them. A breaker
-//!   reads them with its own gRPC mode.
+//! * Trailers come after the response was returned, so no layer repeats a call for them. `grpc` of
+//!   `CircuitBreakerLayer` reads them.
 //! * The deadline of a request ends its body as well. A stream that is to last longer needs none.
 //! * A lost connection is `Transport`, even if the server read nothing of the request.
 

@@ -33,17 +33,21 @@
 //!
 //! # Real and simulated parts
 //!
-//! * Our layers are the ones of this workspace, with their defaults. The policies of others are
-//!   loops with the rules of a product, and not the product. Only tower's balancer, load and retry
-//!   are tower's own code. A test of each policy reproduces a published figure or rule.
+//! * Our layers are the retry layer, the balancer with its breakers, and in one policy the hedge,
+//!   with the attempts and the deadline of the scenario and otherwise with their defaults. All
+//!   requests are safe to repeat. The edge of `AiStack` (timeouts, rescues, the check of answers)
+//!   is not simulated. The policies of others are loops with the rules of a product, and not the
+//!   product. Only tower's balancer, load and retry are tower's own code. A test of each policy
+//!   reproduces a published figure or rule.
 //! * The clock is tokio's paused clock, which advances while all tasks are idle. So a decision
 //!   takes no time, and no connection is made. `benches` measures the cost of decisions.
-//! * Arrivals, and the latency of a request at an endpoint, are the same for every policy.
+//! * Arrivals, and the latency of the first, second and each further attempt of a request at an
+//!   endpoint, are the same for every policy.
 //! * An endpoint with a [capacity](Endpoint::capacity) continues to work on cancelled requests.
 //!
 //! [`catalog()`] returns the scenarios of the command `all`. `cargo run --release -- all`, in the
 //! folder of this crate, runs them and writes their pages into `docs/lab`. `-- quota` prints one
-//! scenario and writes nothing. [`limits()`] and the other pages have commands of their own.
+//! scenario and writes nothing. `-- limits` writes the page of [`limits()`].
 //!
 //! `docs/comparison.md` compares the published layers of other crates, case by case. The test
 //! `comparison` checks it, and writes it with `UPDATE_DOCS=1`.

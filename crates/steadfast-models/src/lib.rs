@@ -1,9 +1,12 @@
 //! Finds the context window, the largest output and the price of an AI model by its name.
 //!
 //! A misspelt model costs a request, and with failover one request per endpoint. A prompt beyond
-//! the context costs one, too. A [`Catalogue`] rejects such requests before they are sent. The
-//! catalogue is data: the file `models.toml` of this crate has a date and a source per row. A file
-//! of yours adds rows. A row with a known name replaces the whole old row. The crate opens no
+//! the context costs a single request. [`Catalogue::check`] finds such a request before it is sent.
+//! `AiStackBuilder::catalogue` of `steadfast` (feature `models`, off by default) checks each
+//! request of a stack. A [`Route`] maps a name to the names of a model at several endpoints.
+//!
+//! The catalogue is data: the file `models.toml` of this crate has a date and a source per row. A
+//! file of yours adds rows. A row with a known name replaces the whole old row. The crate opens no
 //! connection.
 //!
 //! # Example
@@ -50,14 +53,15 @@
 //! [`Tokens::Bytes`] divides the bytes of the text by four. Code and Chinese need more tokens, long
 //! words need fewer. So a prompt is rejected only if the estimate exceeds the context by a quarter,
 //! see [`Model::fits`]. The feature `tokenizer` adds `Tokens::Bpe`, which counts with `o200k_base`,
-//! the encoding of OpenAI's newer models, and allows a tenth. It uses `bpe-openai` rather than
-//! `tiktoken-rs`: the time of `bpe-openai` grows linearly with the text, so a hostile prompt such
-//! as a million equal letters does not occupy a thread.
+//! the encoding of OpenAI's newer models, and allows a tenth. Beyond 4 MiB of text it counts bytes.
+//! Its time grows linearly with the text, so a hostile prompt such as a million equal letters does
+//! not occupy a thread: hence `bpe-openai` rather than `tiktoken-rs`.
 //!
 //! # Limits
 //!
-//! Images, audio and files are not estimated. Prices are for the standard tier of the provider at
-//! the date of the row, in US dollars per million tokens.
+//! Images, audio and files are not estimated. Prices are for short prompts and the standard tier of
+//! the provider (some charge more for long prompts) at the date of the row, in US dollars per
+//! million tokens.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -44,7 +44,7 @@
 //! | DNS, TCP or TLS failure | `Connect`: the request was not processed |
 //! | refused HTTP/2 stream | `Connect`, without a breaker effect |
 //! | failed body of the request | `CallerFault`, without a breaker effect |
-//! | timeout of the client, except to connect | `Timeout` |
+//! | timeout of the client, other than `connect_timeout` | `Timeout` |
 //! | request that cannot be built, such as a URI without a host | `CallerFault`, without a breaker effect |
 //! | lack of descriptors, ports or memory | `Local` |
 //! | any other | `Transport` |
@@ -54,12 +54,12 @@
 //!
 //! A request body of a transport must be `Send + Sync`, and the response has a `reqwest::Body`.
 //!
-//! Above a stack, the timeout of a request is its [`Deadline`](steadfast_core::Deadline), unless
-//! its extensions contain one. The extensions reach the layers.
+//! A stack takes the timeout of a request as its [`Deadline`](steadfast_core::Deadline), unless the
+//! extensions of the request contain a deadline. The extensions reach the layers.
 //!
 //! # Recommended settings of the client below
 //!
-//! The default client differs in each row.
+//! The default client differs in each row but `timeout`.
 //!
 //! | Setting | Value | Reason |
 //! |---|---|---|

@@ -87,16 +87,18 @@ const CATALOG: &[Entry] = &[
                 allow 24,500, 12,250 and 6,125 tokens/s with a burst of 4 s, and 20, 10 and 5 \
                 requests/s with a burst of 1 s. They answer after 1, 1.5 and 2 s (medians, \
                 lognormal, sigma 0.5). A request has 500 tokens, or 20,000 with a probability of \
-                0.1: 2,450 on average, so the tokens are the limit. 3 attempts within 30 s. For 4 \
+                0.1: 2,450 on average. So the tokens are the limit, and not the requests. No \
+                policy knows the size of a request, and answers do not report the remaining \
+                tokens, so `estimated_tokens` has no effect here. 3 attempts within 30 s. For 4 \
                 min.",
         loads: &[0.8, 0.95],
         make: quota::tokens,
     },
     Entry {
         name: "recovery",
-        about: "`quota` for 15 min, and the largest endpoint refuses connections from 60 to 660 s. \
-                Its answers take three times as long at the start of the run and after the outage. \
-                This factor falls linearly to 1 within a minute.",
+        about: "The endpoints of `quota`, for 15 min, and the largest endpoint refuses connections \
+                from 60 to 660 s. Its answers take three times as long at the start of the run and \
+                after the outage. From 3, this factor falls linearly to 1 within a minute.",
         loads: &[0.45],
         make: quota::recovery,
     },
@@ -111,11 +113,13 @@ const CATALOG: &[Entry] = &[
     },
     Entry {
         name: "ramp",
-        about: "Ten endpoints without quotas work on 4 requests each at a time, and others wait \
-                there. Six need 50 ms (median, lognormal, sigma 0.5), the other four are four \
-                times slower. A request has 10 s in all. The load rises from 0.5 to 1.3 in steps \
-                of a minute. At 1, which is 176 requests/s, the slow ones can just take an equal \
-                share. All ten together could take 2.8. Another load multiplies all steps.",
+        about: "Ten endpoints without quotas. Each works on 4 requests at a time, and further \
+                requests wait at the endpoint. Six need 50 ms (median, lognormal, sigma 0.5), the \
+                other four are four times slower. A request has 10 s in all. The load rises from \
+                0.5 to 1.3 in steps of a minute. At a step of 1, which is 176 requests/s, the slow \
+                ones can just take an equal share. All ten together could take 2.8 times as many. \
+                The load of the run multiplies all steps. The figures and the picture cover the \
+                nine steps together.",
         loads: &[1.0],
         make: balance::ramp,
     },
