@@ -1,9 +1,10 @@
 //! Finds the context window, the largest output and the price of an AI model by its name.
 //!
 //! A misspelt model costs a request, and with failover one request per endpoint. A prompt beyond
-//! the context costs a single request. [`Catalogue::check`] finds such a request before it is sent.
-//! `AiStackBuilder::catalogue` of `steadfast` (feature `models`, off by default) checks each
-//! request of a stack. A [`Route`] maps a name to the names of a model at several endpoints.
+//! the context costs one, and a second one at an endpoint with a larger context.
+//! [`Catalogue::check`] finds such a request before it is sent. `AiStackBuilder::catalogue` of
+//! `steadfast` (feature `models`, off by default) checks each request of a stack, and rejects models
+//! without a row. A [`Route`] maps a name to the names of a model at several endpoints.
 //!
 //! The catalogue is data: the file `models.toml` of this crate has a date and a source per row. A
 //! file of yours adds rows. A row with a known name replaces the whole old row. The crate opens no
@@ -40,7 +41,7 @@
 //! |---|---|
 //! | the name or an alias of a row | the row |
 //! | with the prefix of a relay: `openai/gpt-4o`, `models/gemini-2.5-pro` | the row of the rest |
-//! | with a date, a version or a variant: `gpt-4o-2024-08-06`, `claude-sonnet-4-5@20250929`, `gpt-4o:free` | the row without it |
+//! | with a date, a version or a variant: `gpt-4o-2024-08-06`, `gemini-2.5-pro-latest`, `gpt-4o:free` | the row without it |
 //! | a fine-tuned model: `ft:gpt-4o-mini:org::id` | the row of its base |
 //! | any other | nothing; the nearest names are part of the error |
 //!

@@ -118,8 +118,9 @@ const CATALOG: &[Entry] = &[
                 other four are four times slower. A request has 10 s in all. The load rises from \
                 0.5 to 1.3 in steps of a minute. At a step of 1, which is 176 requests/s, the slow \
                 ones can just take an equal share. All ten together could take 2.8 times as many. \
-                The load of the run multiplies all steps. The figures and the picture cover the \
-                nine steps together.",
+                The load of the run multiplies all steps. The columns of a time are per step, and \
+                the other columns and the picture cover the nine steps together. A strategy that \
+                fills the first endpoint, such as the default one, overloads it.",
         loads: &[1.0],
         make: balance::ramp,
     },
