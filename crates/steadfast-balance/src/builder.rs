@@ -97,7 +97,7 @@ impl<F> EndpointBalanceBuilder<F> {
     }
 
     /// Sets the longest wait in the queue. Defaults to
-    /// [`DEFAULT_MAX_WAIT`](EndpointBalanceLayer::DEFAULT_MAX_WAIT). With zero, no request waits.
+    /// [`DEFAULT_MAX_WAIT`](EndpointBalanceLayer::DEFAULT_MAX_WAIT). With zero, no request queues.
     ///
     /// It applies to requests without a [`Deadline`](steadfast_core::Deadline), and with
     /// [`WhenExhausted::Wait`] to all requests. A request with a deadline is rejected on arrival if

@@ -44,8 +44,8 @@
 //! |---|---|
 //! | `429` with a hint | retry after the hint plus a random part |
 //! | `429` without a hint, a refused connection, `503` with a hint, an open breaker without a balancer | retry after a backoff or the hint |
-//! | a lost connection, another `503`, `5xx` | retry after a backoff if the request is safe to repeat; `5xx` once |
-//! | a timeout, `504`, `501`, `401`, `403`, `400`, a spent quota | no retry at the same endpoint |
+//! | a lost connection, another `503`, another `5xx` | retry after a backoff if the request is safe to repeat; another `5xx` once |
+//! | a timeout, `504`, `524`, `501`, `505`, `401`, `403`, `400`, a spent quota | no retry at the same endpoint |
 //! | a balancer below has another endpoint, and the class allows it | next attempt at once |
 //! | the wait exceeds the [`Deadline`] or [`max_wait`] | the answer is returned at once |
 //! | a balancer below reports that hints lead nowhere | the answer is returned with the true `retry-after` |
@@ -57,11 +57,12 @@
 //! [`safe_if`] and [`RetryOverride`] replace this rule. A refusal such as `429` is safe for every
 //! request.
 //!
-//! The caller gets the last answer of the lowest tier, and without any answer an
-//! [`Exhausted`](steadfast_core::Exhausted). The hint of a kept answer is reduced by its age, and a
-//! balancer below replaces it by the soonest recovery of an endpoint. Exception: if the last
-//! attempt may have been processed and a repeat is unsafe, its outcome is returned. After more than
-//! one attempt, the result contains the [`Trail`](steadfast_core::Trail).
+//! The caller gets the last answer of the lowest tier. Without any answer, it gets an
+//! [`Exhausted`](steadfast_core::Exhausted), or the error of a lone attempt without a balancer. The
+//! hint of a kept answer is reduced by its age, and a balancer below replaces it by the soonest
+//! recovery of an endpoint. Exception: if the last attempt may have been processed and a repeat is
+//! unsafe, its outcome is returned. After more than one attempt, the result contains the
+//! [`Trail`](steadfast_core::Trail).
 //!
 //! # Defaults
 //!

@@ -63,10 +63,10 @@ struct Counter {
 pub(super) fn policy() -> Box<dyn Policy> {
     Box::new(Rival {
         name: "litellm",
-        about: "LiteLLM's router: `simple-shuffle` by rpm; a 429 starts a cooldown of \
-                `Retry-After` or 5 s, as do failures of more than half of the attempts in a \
-                minute; retries go at once to another deployment, and without one the request \
-                fails",
+        about: "LiteLLM's router: `simple-shuffle` by rpm; a 429 starts a cooldown of `Retry- \
+                After` or 5 s, as do failures of more than half of the attempts in a minute; \
+                retries go at once to another deployment; without one, the request fails after its \
+                first attempt, and later waits and tries again",
         rules: |setup: &Setup| LiteLlm {
             attempts: setup.attempts(),
             weights: setup.weights().to_vec(),
