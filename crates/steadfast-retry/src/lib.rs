@@ -54,8 +54,7 @@
 //! [`DefaultClassifier`](steadfast_core::DefaultClassifier) has the class of each status, a
 //! [`ClassifyLayer`](steadfast_core::ClassifyLayer) changes it, and `x-should-retry` precedes it. A
 //! request is safe to repeat if its method is idempotent, or if it has an `idempotency-key`.
-//! [`safe_if`] and [`RetryOverride`] replace this rule. A refusal such as `429` is safe for every
-//! request.
+//! [`safe_if`] and [`RetryOverride`] replace this rule. A refusal such as `429` is always safe.
 //!
 //! The caller gets the last answer of the lowest tier. Without any answer, it gets an
 //! [`Exhausted`](steadfast_core::Exhausted), or the error of a lone attempt without a balancer. The
