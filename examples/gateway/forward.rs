@@ -57,7 +57,7 @@ pub(crate) async fn forward(State(state): State<Forward>, request: Request) -> R
     let path = head.uri.path().to_owned();
     let request = Request::from_parts(head, Full::from(body));
     match stack.send(request).await {
-        Ok(response) => answer(response),
+        Ok(response) => answer(stack.with_error_event(&path, response)),
         Err(error) => fail(stack.error_response(&path, &error), &error),
     }
 }

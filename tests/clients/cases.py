@@ -3,6 +3,8 @@
 import sys
 import traceback
 
+# The message of the gateway about a stream that broke after its first tokens.
+BROKEN = "the stream of dying broke after 2 tokens"
 _failed = []
 
 

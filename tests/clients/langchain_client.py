@@ -2,11 +2,10 @@
 
 import os
 
-import httpx
 import openai
 from langchain_openai import ChatOpenAI
 
-from cases import case, end
+from cases import BROKEN, case, end
 
 
 def model(name, model="m", **options):
@@ -33,8 +32,7 @@ def all_limited(name):
 
 case("langchain-openai", "invoke", invoke)
 case("langchain-openai", "stream", stream)
-broken = (openai.APIError, httpx.RemoteProtocolError)
-case("langchain-openai", "stream-cut-late", lambda name: stream(name, "cut-late"), broken)
+case("langchain-openai", "stream-cut-late", lambda name: stream(name, "cut-late"), openai.APIError, BROKEN)
 case("langchain-openai", "bad-request", lambda name: invoke(name, "bad"), openai.BadRequestError)
 case("langchain-openai", "all-limited", all_limited, openai.RateLimitError)
 end()

@@ -1,6 +1,6 @@
 // The Node SDK of OpenAI with its default retries.
 import OpenAI from "openai";
-import { check, end, fromHealthy } from "./cases.mjs";
+import { BROKEN, check, end, fromHealthy } from "./cases.mjs";
 
 const client = new OpenAI({ baseURL: `${process.env.GATEWAY}/v1`, apiKey: "unused" });
 const messages = [{ role: "user", content: "Hi" }];
@@ -22,14 +22,26 @@ async function stream(call, model = "m") {
   return fromHealthy(text);
 }
 
+async function responseStream(call, model = "m") {
+  let text = "";
+  const request = { model, input: "Hi", store: false, stream: true };
+  for await (const event of await client.responses.create(request, { headers: { "x-case": call } })) {
+    if (event.type === "response.output_text.delta") text += event.delta;
+  }
+  return fromHealthy(text);
+}
+
 await check(name, "chat", chat);
 await check(name, "stream", stream);
+await check(name, "response-stream", responseStream);
 await check(name, "embeddings", async (call) => {
   const options = { headers: { "x-case": call } };
   const answer = await client.embeddings.create({ model: "m", input: "a", encoding_format: "float" }, options);
   return `${answer.data.length} vectors`;
 });
-await check(name, "stream-cut-late", (call) => stream(call, "cut-late"), (error) => error instanceof Error);
+const isBroken = (error) => error instanceof OpenAI.APIError && error.message.includes(BROKEN);
+await check(name, "stream-cut-late", (call) => stream(call, "cut-late"), isBroken);
+await check(name, "response-stream-cut-late", (call) => responseStream(call, "cut-late"), isBroken);
 await check(name, "bad-request", (call) => chat(call, "bad"), (error) => error instanceof OpenAI.BadRequestError);
 await check(name, "all-limited", allLimited, (error) => error instanceof OpenAI.RateLimitError);
 end();

@@ -4,11 +4,10 @@ import base64
 import io
 import os
 
-import httpx
 import openai
 from pydantic import BaseModel
 
-from cases import case, end
+from cases import BROKEN, case, end
 
 client = openai.OpenAI(base_url=f"{os.environ['GATEWAY']}/v1", api_key="unused")
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -71,8 +70,8 @@ def responses(name):
     return answer
 
 
-def response_stream(name):
-    events = client.responses.create(model="m", input="Hi", store=False, stream=True, extra_headers=headers(name))
+def response_stream(name, model="m"):
+    events = client.responses.create(model=model, input="Hi", store=False, stream=True, extra_headers=headers(name))
     answer = "".join(event.delta for event in events if event.type == "response.output_text.delta")
     assert answer.startswith("Hello from healthy"), answer
     return answer
@@ -99,9 +98,8 @@ def all_limited(name):
 
 for call in (text, stream, tools, structured, embeddings, models, responses, response_stream, transcription, image):
     case("python-openai", call.__name__, call)
-# The SDK raises the errors of its HTTP client in the middle of a stream.
-broken = (openai.APIError, httpx.RemoteProtocolError)
-case("python-openai", "stream-cut-late", lambda name: stream(name, "cut-late"), broken)
+for name, call in (("stream-cut-late", stream), ("response-stream-cut-late", response_stream)):
+    case("python-openai", name, lambda name, call=call: call(name, "cut-late"), openai.APIError, BROKEN)
 case("python-openai", "bad-request", lambda name: text(name, model="bad"), openai.BadRequestError)
 case("python-openai", "all-limited", all_limited, openai.RateLimitError, "ate limit")
 end()

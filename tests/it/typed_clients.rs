@@ -1,5 +1,6 @@
 //! The clients of other crates over a stack: one endpoint is limited, one dies, one is healthy.
 
+use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
 use async_openai::types::chat::{
     ChatCompletionRequestUserMessageArgs, CreateChatCompletionRequest,
@@ -13,6 +14,8 @@ use stack_tests::{assert_idle, rate_limited, stack, upstreams};
 use steadfast::reqwest::{RequestBuilderExt, Transport};
 use steadfast::{AiStack, Exhausted, async_openai as adapter};
 use steadfast_testkit::{Dialect, Reply, Upstream};
+
+use crate::gateway::Gateway;
 
 fn chat() -> CreateChatCompletionRequest {
     let message = ChatCompletionRequestUserMessageArgs::default()
@@ -102,6 +105,31 @@ async fn stream_that_breaks_late_ends_with_typed_error() {
         upstreams[2].counts().requests,
         0,
         "a reader has seen tokens"
+    );
+}
+
+/// The client of another process sees only what the gateway sends.
+#[tokio::test]
+async fn stream_that_breaks_behind_gateway_ends_with_typed_error() {
+    let [dying] = upstreams(["dying"]).await;
+    dying.set(Reply::ok().cut_after(2));
+    let gateway = Gateway::over(&[&dying]).await;
+    let config = OpenAIConfig::new()
+        .with_api_base(gateway.url("/v1"))
+        .with_api_key("unused");
+    let client = async_openai::Client::with_config(config);
+    let stream = client.chat().create_stream(chat()).await.expect("a stream");
+    let chunks: Vec<_> = stream.collect().await;
+    let errors: Vec<_> = chunks
+        .iter()
+        .filter_map(|chunk| chunk.as_ref().err())
+        .collect();
+    let Some(OpenAIError::JSONDeserialize(_, content)) = errors.first() else {
+        panic!("the event is expected, got {errors:?}");
+    };
+    assert!(
+        content.contains("the stream of dying broke after 2 tokens"),
+        "{content}"
     );
 }
 

@@ -6,6 +6,7 @@ use steadfast_balance::PoolHandle;
 use steadfast_core::InvalidConfig;
 
 use crate::dialect::below;
+use crate::error_format::{self, ErrorFormat};
 
 /// The format of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +28,55 @@ pub(crate) enum Format {
     Responses,
 }
 
-/// Each format with its name and its path below the root of the API.
-const ALL: [(Format, &str, Option<&str>); 6] = [
-    (
-        Format::ChatCompletions,
-        "chat_completions",
-        Some("chat/completions"),
-    ),
-    (Format::Completions, "completions", Some("completions")),
-    (Format::Embeddings, "embeddings", Some("embeddings")),
-    (Format::GenerateContent, "generate_content", None),
-    (Format::Messages, "messages", Some("messages")),
-    (Format::Responses, "responses", Some("responses")),
+/// A row of the table of formats.
+struct Row {
+    format: Format,
+    /// Its name in a configuration.
+    name: &'static str,
+    /// Its path below the root of the API.
+    path: Option<&'static str>,
+    /// Its errors.
+    errors: &'static ErrorFormat,
+}
+
+/// Each format.
+static ALL: [Row; 6] = [
+    Row {
+        format: Format::ChatCompletions,
+        name: "chat_completions",
+        path: Some("chat/completions"),
+        errors: &error_format::COMPLETIONS,
+    },
+    Row {
+        format: Format::Completions,
+        name: "completions",
+        path: Some("completions"),
+        errors: &error_format::COMPLETIONS,
+    },
+    Row {
+        format: Format::Embeddings,
+        name: "embeddings",
+        path: Some("embeddings"),
+        errors: &error_format::WHOLE,
+    },
+    Row {
+        format: Format::GenerateContent,
+        name: "generate_content",
+        path: None,
+        errors: &error_format::GENERATE_CONTENT,
+    },
+    Row {
+        format: Format::Messages,
+        name: "messages",
+        path: Some("messages"),
+        errors: &error_format::MESSAGES,
+    },
+    Row {
+        format: Format::Responses,
+        name: "responses",
+        path: Some("responses"),
+        errors: &error_format::RESPONSES,
+    },
 ];
 
 /// The methods of a model of Google.
@@ -71,23 +109,32 @@ impl Format {
     pub(crate) fn of(path: &str) -> Option<Self> {
         let path = path.trim_start_matches('/');
         let applies = |root: &str| below(path, root).is_some();
-        let found = ALL.iter().find(|(.., root)| root.is_some_and(applies));
+        let found = ALL.iter().find(|row| row.path.is_some_and(applies));
         let by_verb = || {
             let (_, verb) = path.rsplit_once(':')?;
             VERBS.contains(&verb).then_some(Self::GenerateContent)
         };
-        found.map(|(format, ..)| *format).or_else(by_verb)
+        found.map(|row| row.format).or_else(by_verb)
     }
 
     /// Returns the name in a configuration.
     pub(crate) fn name(self) -> &'static str {
-        let found = ALL.iter().find(|(format, ..)| *format == self);
-        found.map_or("", |(_, name, _)| name)
+        self.row().name
+    }
+
+    /// Returns its errors.
+    pub(crate) fn errors(self) -> &'static ErrorFormat {
+        self.row().errors
+    }
+
+    fn row(self) -> &'static Row {
+        let found = ALL.iter().find(|row| row.format == self);
+        found.expect("each format has a row")
     }
 
     /// Checks the names of the formats that endpoints declare.
     pub(crate) fn check(endpoints: &PoolHandle) -> Result<(), InvalidConfig> {
-        let is_known = |own: &String| ALL.iter().any(|(_, name, _)| own == name);
+        let is_known = |own: &String| ALL.iter().any(|row| own == row.name);
         let mut unknown = None;
         endpoints.first_where(|endpoint| {
             let mut own = endpoint.declared_formats().iter();
@@ -135,9 +182,9 @@ mod tests {
     #[cfg(feature = "serde")]
     #[test]
     fn name_is_the_one_of_a_configuration() {
-        for (format, name, _) in ALL {
-            let read: Format = serde_json::from_value(name.into()).unwrap();
-            assert_eq!((read, format.name()), (format, name));
+        for row in &ALL {
+            let read: Format = serde_json::from_value(row.name.into()).unwrap();
+            assert_eq!((read, row.format.name()), (row.format, row.name));
         }
     }
 }

@@ -116,6 +116,7 @@ mod dialect;
 mod duration;
 mod edge;
 mod encoding;
+mod error_format;
 mod ext;
 mod format;
 #[cfg(any(test, fuzzing))]

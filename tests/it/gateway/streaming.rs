@@ -1,12 +1,17 @@
 //! Streams through the gateway, and clients that disconnect.
 
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::Value;
 use stack_tests::SECOND;
-use steadfast_testkit::{Reply, Upstream};
+use stack_tests::raw::RawServer;
+use steadfast_testkit::{Dialect, Reply, Upstream};
 use tokio::time::Instant;
 
-use super::{CHAT, Gateway, REQUEST, body_of, chunk, in_time, new_client};
+use super::{
+    CHAT, Gateway, REQUEST, STREAM_REQUEST, body_of, chunk, endpoint_table, in_time, new_client,
+};
 
 #[tokio::test]
 async fn first_chunk_passes_before_stream_ends() {
@@ -94,5 +99,86 @@ async fn broken_stream_does_not_end_cleanly() {
             let body = in_time(answer.into_body().collect()).await;
             assert!(body.is_err(), "{version:?} {reply:?}");
         }
+    }
+}
+
+/// Reads the text of a body that breaks.
+async fn broken(mut answer: Response<Incoming>) -> String {
+    let mut text = Vec::new();
+    while let Ok(frame) = in_time(answer.body_mut().frame())
+        .await
+        .expect("no clean end")
+    {
+        text.extend(frame.into_data().expect("data"));
+    }
+    String::from_utf8(text).expect("text")
+}
+
+/// Returns the data of the error event at the end of a stream.
+fn last_event(text: &str) -> Value {
+    let event = text.split_once("event: error\ndata: ");
+    let (_, data) = event.unwrap_or_else(|| panic!("no event: {text}"));
+    let data = data.strip_suffix("\n\n").expect("the last event");
+    serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}"))
+}
+
+/// A client sees only that the connection is lost, and raises the error of its transport.
+#[tokio::test]
+async fn broken_stream_ends_with_error_event() {
+    let upstream = Upstream::start().await.unwrap().named("dying");
+    let gateway = Gateway::over(&[&upstream]).await;
+    for (path, dialect) in [
+        (CHAT, Dialect::OpenAi),
+        ("/v1/messages", Dialect::Anthropic),
+        ("/v1/responses", Dialect::Responses),
+    ] {
+        for reply in [Reply::ok().cut_after(2), Reply::ok().truncate_after(2)] {
+            for version in [Version::HTTP_11, Version::HTTP_2] {
+                upstream.next(reply.clone().dialect(dialect));
+                let request = Request::post(gateway.url(path)).body(body_of(STREAM_REQUEST));
+                let answer = new_client(version).request(request.unwrap());
+                let text = broken(in_time(answer).await.unwrap()).await;
+                let event = last_event(&text);
+                let message = event["error"]["message"].as_str().expect("a message");
+                assert!(
+                    message.contains("the stream of dying broke after"),
+                    "{path} {version:?}: {message}"
+                );
+                gateway.stack.endpoints().reset("dying").unwrap();
+            }
+        }
+    }
+}
+
+/// A client would take the part for an event, and raise an error about its JSON.
+#[tokio::test]
+async fn part_of_event_is_not_passed_on() {
+    const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    let parts = [head, &chunk(TOKEN), &chunk("data: {\"choices\":[{\"del")].concat();
+    let server = RawServer::answering(parts).await;
+    let gateway = Gateway::start(&endpoint_table("dying", &server.url())).await;
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let text = broken(gateway.stream(version).await).await;
+        let event = text.strip_prefix(TOKEN).expect("the first event");
+        assert!(event.starts_with("event: error\n"), "{version:?}: {event}");
+        let message = &last_event(event)["error"]["message"];
+        assert!(message.to_string().contains("dying"), "{message}");
+        gateway.stack.endpoints().reset("dying").unwrap();
+    }
+}
+
+/// The connection ends right behind the event, and hyper drops what it has not written.
+#[tokio::test]
+async fn error_event_of_endpoint_arrives_once() {
+    let upstream = Upstream::start().await.unwrap();
+    let gateway = Gateway::over(&[&upstream]).await;
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        upstream.next(Reply::ok().error_after(2));
+        let text = broken(gateway.stream(version).await).await;
+        assert_eq!(text.matches("\"error\":").count(), 1, "{version:?}: {text}");
+        assert!(!text.contains("broke after"), "{version:?}: {text}");
     }
 }

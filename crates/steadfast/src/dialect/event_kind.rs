@@ -80,6 +80,17 @@ impl EventKind {
         event.kind(name, value, context)
     }
 
+    /// Returns whether an event is an error by its name, its type or a field of its top level.
+    pub(crate) fn is_error(name: &[u8], data: &[u8]) -> bool {
+        let fails = |name| matches!(rule(name), Some(EventRule::Failed(_)));
+        let mut found = std::str::from_utf8(name).is_ok_and(fails);
+        let _ = json::fields(data.trim_ascii(), |name, value| {
+            found |= is_failure(name, value);
+            found |= name == b"type" && json::plain_text(value).is_some_and(fails);
+        });
+        found
+    }
+
     /// Classifies an error object or an error text.
     pub(crate) fn failed(error: &[u8], context: &Context) -> Self {
         if error.len() > MAX_ERROR {

@@ -19,6 +19,7 @@ use steadfast_edge::{Clock, TimedBody};
 
 use crate::edge::settings::Settings;
 use crate::edge::stream::Stream;
+use crate::respond::Reported;
 
 /// The size that a frame counts beside its data. A server may send empty frames without end.
 pub(crate) const FRAME: usize = 64;
@@ -46,13 +47,21 @@ struct Watched {
 
 impl Watched {
     /// Reports a break, and returns the error of the body, which names the endpoint and the reason.
-    ///
-    /// An error before the first visible token reports itself: the attempt has failed as a whole.
     fn broke(&self, error: BoxError) -> BoxError {
-        if !self.stream.is_visible() {
-            return error;
+        // A connection that breaks behind an error event adds nothing to it.
+        let own = self
+            .stream
+            .broken()
+            .filter(|_| self.stream.failed().is_some());
+        let error = own.map_or(error, Into::into);
+        let error = match self.stream.is_reported() {
+            true => Reported(error).into(),
+            false => error,
+        };
+        match self.stream.is_visible() {
+            true => self.settings.stream_broke(error, self.stream.tokens()),
+            false => self.settings.preamble_broke(error),
         }
-        self.settings.stream_broke(error, self.stream.tokens())
     }
 }
 

@@ -3,6 +3,7 @@
 //! All attempts at the endpoint share them, at the cost of two reference counts for each attempt:
 //! one for the service that the balancer clones, one for the answer that may outlive it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use steadfast_balance::{Endpoint, Rule};
@@ -58,16 +59,30 @@ impl Settings {
     /// Reports a stream that broke after its first visible token. Returns the error of its body,
     /// which names the endpoint and the reason.
     pub(crate) fn stream_broke(&self, error: BoxError, after_tokens: u64) -> BoxError {
-        let verdict = verdict_of_error(&error);
-        let own = Classified::find(&*error).and_then(Classified::reason);
-        let reason = own.map_or_else(|| verdict.class().to_string(), ToOwned::to_owned);
-        let endpoint = &self.endpoint;
-        let text = format!("the stream of {endpoint} broke after {after_tokens} tokens: {reason}");
+        let at = format_args!("after {after_tokens} tokens");
+        let (reason, error) = self.named(error, at);
         self.shared.observers.emit(&Event::StreamBroken {
-            endpoint: endpoint.clone(),
+            endpoint: self.endpoint.clone(),
             reason,
             after_tokens,
         });
-        Classified::new(verdict, error).with_reason(&text).into()
+        error
+    }
+
+    /// Returns the error of a stream that broke before its first visible token, behind its head.
+    ///
+    /// It is no event of a broken stream: the attempt has failed as a whole.
+    pub(crate) fn preamble_broke(&self, error: BoxError) -> BoxError {
+        self.named(error, format_args!("before its first token")).1
+    }
+
+    /// Returns the reason of an error, and an error that names the endpoint and the reason.
+    fn named(&self, error: BoxError, at: fmt::Arguments<'_>) -> (String, BoxError) {
+        let verdict = verdict_of_error(&error);
+        let own = Classified::find(&*error).and_then(Classified::reason);
+        let reason = own.map_or_else(|| verdict.class().to_string(), ToOwned::to_owned);
+        let text = format!("the stream of {} broke {at}: {reason}", self.endpoint);
+        let named = Classified::new(verdict, error).with_reason(&text);
+        (reason, named.into())
     }
 }

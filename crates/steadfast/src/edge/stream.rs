@@ -47,6 +47,8 @@ struct StreamState {
     ended: u64,
     /// The verdict on an event that reports a failure.
     failed: Option<Verdict>,
+    /// Clients read that event as an error.
+    reported: bool,
 }
 
 /// A stream of events that ended in order before its answer was complete.
@@ -131,6 +133,11 @@ impl Stream {
             .map(|verdict| self.state.context.text.mark(verdict))
     }
 
+    /// Returns whether clients read the first error event as an error.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.state.reported
+    }
+
     /// Returns the error of a stream that ends here, if its answer is incomplete.
     pub(crate) fn broken(&self) -> Option<Classified> {
         let state = &self.state;
@@ -177,7 +184,10 @@ impl StreamState {
             }
             EventKind::Final => self.finished = true,
             EventKind::Done => (self.finished, self.done) = (true, true),
-            EventKind::Failed(verdict) => self.failed = Some(verdict),
+            EventKind::Failed(verdict) => {
+                self.failed = Some(verdict);
+                self.reported = is_error(event);
+            }
             _ => {}
         }
         if self.visible {
@@ -196,6 +206,12 @@ impl StreamState {
             _ => false,
         }
     }
+}
+
+/// Returns whether clients read an event as an error. A reason in a choice is none to them, nor is a
+/// field that is unknown to them.
+fn is_error(event: SseEvent<'_>) -> bool {
+    matches!(event, SseEvent::Whole { name, data } if EventKind::is_error(name, data))
 }
 
 impl StreamBroken {

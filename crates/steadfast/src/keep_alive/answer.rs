@@ -7,14 +7,15 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use serde::de::IgnoredAny;
-use steadfast_core::layer::{verdict_of, verdict_of_error};
+use steadfast_core::layer::verdict_of;
 use steadfast_core::{BoxError, Classified};
 
 use crate::body::ResponseBody;
 use crate::content_type;
 use crate::edge::MAX_ANSWER;
 use crate::encoding::Encoding;
-use crate::respond::ErrorFormat;
+use crate::error_format::ErrorEvent;
+use crate::respond::{ERROR, error_event, event};
 
 /// The part of an error body that is put into an event.
 const MAX_ERROR: usize = 64 * 1024;
@@ -45,7 +46,7 @@ impl std::error::Error for FinalStatus {}
 type Outcome = Result<Response<ResponseBody>, BoxError>;
 
 /// Waits for the answer, and converts it to the rest of a stream.
-pub(super) async fn wait_for(answer: impl Future<Output = Outcome>, format: ErrorFormat) -> Answer {
+pub(super) async fn wait_for(answer: impl Future<Output = Outcome>, format: ErrorEvent) -> Answer {
     let response = match answer.await {
         Ok(response) => response,
         Err(error) => return failed(error, format),
@@ -72,7 +73,7 @@ pub(super) async fn wait_for(answer: impl Future<Output = Outcome>, format: Erro
 async fn refused(
     error: Classified,
     (body, encoding): (ResponseBody, Option<Encoding>),
-    format: ErrorFormat,
+    format: ErrorEvent,
 ) -> Answer {
     match read(body, encoding, MAX_ERROR).await {
         Ok(text) if is_object(&text) => Answer::Failed(event(ERROR, &text), error.into()),
@@ -80,14 +81,9 @@ async fn refused(
     }
 }
 
-/// The name of an event with an error. Clients of Anthropic read the name, the others the data.
-const ERROR: &str = "event: error\n";
-
 /// Returns an error in the format of the API.
-fn failed(error: BoxError, format: ErrorFormat) -> Answer {
-    let class = verdict_of_error(&error).class();
-    let text = format(class, &error.to_string()).to_string();
-    Answer::Failed(event(ERROR, text.as_bytes()), error)
+fn failed(error: BoxError, format: ErrorEvent) -> Answer {
+    Answer::Failed(error_event(&error, format, 0), error)
 }
 
 /// Reads and decodes a body, up to a limit beyond which nothing of it is of use.
@@ -110,18 +106,6 @@ async fn read(
             _ => Err("the encoding of the answer cannot be read".into()),
         },
     }
-}
-
-/// Writes an event. Each line of its data has a field of its own.
-fn event(name: &str, data: &[u8]) -> Bytes {
-    let mut text = name.as_bytes().to_vec();
-    for line in data.split(|&byte| matches!(byte, b'\n' | b'\r')) {
-        text.extend_from_slice(b"data: ");
-        text.extend_from_slice(line);
-        text.push(b'\n');
-    }
-    text.push(b'\n');
-    text.into()
 }
 
 /// Returns whether a text is one JSON object, as the errors of APIs are.

@@ -12,13 +12,10 @@ use tokio::time::{Sleep, sleep};
 
 use super::answer::Answer;
 use crate::body::ResponseBody;
+use crate::respond::{Parting, Reported};
 
 /// A comment is no event. Readers of a stream skip it.
 const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
-
-/// The time between the event of an error and the error itself. A server drops the output that it
-/// has not written when a body fails, so it needs a moment to write the event.
-const WRITTEN_AFTER: Duration = Duration::from_millis(100);
 
 /// Comments, and then the answer.
 ///
@@ -37,8 +34,8 @@ enum State {
     },
     /// The answer, as its endpoint has sent it.
     Passing(ResponseBody),
-    /// The event is sent. The error follows, unless it has been returned.
-    Failed(Option<BoxError>, Pin<Box<Sleep>>),
+    /// The event is sent. The error follows.
+    Failed(Parting),
     Ended,
 }
 
@@ -76,10 +73,7 @@ impl KeptAlive {
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.state {
             State::Passing(body) => Pin::new(body).poll_frame(cx),
-            State::Failed(error, timer) => {
-                ready!(timer.as_mut().poll(cx));
-                Poll::Ready(error.take().map(Err))
-            }
+            State::Failed(parting) => parting.poll(cx),
             State::Waiting { .. } | State::Ended => Poll::Ready(None),
         }
     }
@@ -90,8 +84,8 @@ impl KeptAlive {
             Answer::Stream(body) => (State::Passing(body), None),
             Answer::Whole(event) => (State::Ended, Some(event)),
             Answer::Failed(event, error) => {
-                let timer = Box::pin(sleep(WRITTEN_AFTER));
-                (State::Failed(Some(error), timer), Some(event))
+                let parting = Parting::new(Reported(error).into());
+                (State::Failed(parting), Some(event))
             }
         };
         self.state = state;

@@ -27,7 +27,8 @@ use self::answer::wait_for;
 use self::body::KeptAlive;
 use crate::answers::StreamMode;
 use crate::body::{AnyBody, ResponseBody};
-use crate::respond::{ErrorFormat, format_of};
+use crate::error_format::{ErrorEvent, OPENAI_EVENT};
+use crate::respond::format_of;
 
 /// The time between two signs of life, and the time until the first one. Clients and proxies wait
 /// for a head for 10 s or longer.
@@ -74,7 +75,7 @@ pub(crate) struct Pending<F> {
     future: Pin<Box<F>>,
     timer: Pin<Box<Sleep>>,
     waiting: Waiting,
-    format: ErrorFormat,
+    format: ErrorEvent,
 }
 
 impl<S> Service<Request<AnyBody>> for KeepAlive<S>
@@ -99,7 +100,8 @@ where
         }
         let waiting = Waiting::default();
         request.extensions_mut().insert(waiting.clone());
-        let format = format_of(&self.endpoints, request.uri().path());
+        let format = format_of(&self.endpoints, request.uri().path()).event;
+        let format = format.unwrap_or(OPENAI_EVENT);
         let pending = Pending::new(self.inner.call(request), waiting, format);
         KeepAliveFuture::Buffered {
             pending: Some(pending),
@@ -129,7 +131,7 @@ where
 
 impl<F: Future> Pending<F> {
     /// Starts the time until the first sign of life.
-    fn new(future: F, waiting: Waiting, format: ErrorFormat) -> Self {
+    fn new(future: F, waiting: Waiting, format: ErrorEvent) -> Self {
         Self {
             future: Box::pin(future),
             timer: Box::pin(sleep(KEEP_ALIVE)),

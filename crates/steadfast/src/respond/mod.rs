@@ -1,21 +1,35 @@
-//! Responses for errors, for a server above the stack.
+//! Responses for errors, and the end of streams that break, for a server above the stack.
+
+mod blocks;
+mod event;
+mod parting;
+mod reported;
+mod reporting;
 
 use std::error::Error;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 use http_body_util::Full;
-use serde_json::{Value, json};
 use steadfast_balance::PoolHandle;
-use steadfast_core::layer::{RecordAttempts, verdict_of_error};
+use steadfast_core::layer::{RecordAttempts, verdict_of, verdict_of_error};
 use steadfast_core::{Attempt, BoxError, Class, Exhausted, Trail};
 use tokio::time::Instant;
 
+use self::reporting::Reporting;
+use crate::body::ResponseBody;
+use crate::content_type;
 use crate::dialect::below;
+use crate::encoding::Encoding;
+use crate::error_format::{self, ErrorFormat};
 use crate::format::Format;
 use crate::operation::API_ROOT;
 use crate::stack::AiStack;
+
+pub(crate) use self::event::{ERROR, error_event, event};
+pub(crate) use self::parting::Parting;
+pub(crate) use self::reported::Reported;
 
 /// Converts an error of an [`AiStack`] to a response for an HTTP client, in the format of OpenAI.
 ///
@@ -37,7 +51,7 @@ use crate::stack::AiStack;
 /// a wait helps.
 #[must_use]
 pub fn error_response(error: &BoxError) -> Response<Full<Bytes>> {
-    respond(error, openai_body)
+    respond(error, &error_format::WHOLE)
 }
 
 impl AiStack {
@@ -49,22 +63,54 @@ impl AiStack {
     pub fn error_response(&self, path: &str, error: &BoxError) -> Response<Full<Bytes>> {
         respond(error, format_of(self.endpoints(), path))
     }
-}
 
-/// Writes the JSON of an error: its class and its message.
-pub(crate) type ErrorFormat = fn(Class, &str) -> Value;
-
-/// Returns the format of the API at `path`.
-pub(crate) fn format_of(endpoints: &PoolHandle, path: &str) -> ErrorFormat {
-    let path = endpoints.strip_request_root(path);
-    let path = below(path, API_ROOT).unwrap_or(path);
-    match Format::of(path) {
-        Some(Format::Messages) => anthropic_body,
-        _ => openai_body,
+    /// Ends a stream that breaks with an error event in the format of the API at `path`. For a
+    /// server that passes `response` on.
+    ///
+    /// A client behind HTTP does not see the error of a body, only a lost connection. Its SDK raises
+    /// the event as its own error, with the endpoint and the reason. The error of the body follows,
+    /// so that the stream has no clean end.
+    ///
+    /// | Path | Event |
+    /// |---|---|
+    /// | chat completions, completions | `data: {"error": {…}}`, as OpenAI sends it |
+    /// | responses | `{"type": "error", …}`, with a number in its stream |
+    /// | messages | `{"type": "error", "error": {…}}`, as Anthropic sends it |
+    /// | Google's `:streamGenerateContent?alt=sse` | `{"error": {"code": …}}`, as Google sends it |
+    ///
+    /// Each event has the name `error`. Events pass whole: an event that is cut would be no JSON, so
+    /// it is held back until its end, up to 256 KiB. A cut event beyond that, an error event of the
+    /// endpoint, and other responses remain as they are: whole answers, lists, compressed streams,
+    /// streams with a `content-length`, and other paths.
+    #[must_use]
+    pub fn with_error_event(
+        &self,
+        path: &str,
+        response: Response<ResponseBody>,
+    ) -> Response<ResponseBody> {
+        let headers = response.headers();
+        let is_readable = content_type::is_events(headers)
+            && Encoding::of(headers).is_none()
+            && !headers.contains_key(CONTENT_LENGTH);
+        if !is_readable {
+            return response;
+        }
+        // A stream with another verdict has begun with an error event.
+        let begun = verdict_of(Ok(&response)).is_success();
+        let format = format_of(self.endpoints(), path).event;
+        let format = format.filter(|_| begun);
+        response.map(|body| ResponseBody::new(Reporting::new(body, format)))
     }
 }
 
-fn respond(error: &BoxError, body: ErrorFormat) -> Response<Full<Bytes>> {
+/// Returns the errors of the API at `path`.
+pub(crate) fn format_of(endpoints: &PoolHandle, path: &str) -> &'static ErrorFormat {
+    let path = endpoints.strip_request_root(path);
+    let path = below(path, API_ROOT).unwrap_or(path);
+    Format::of(path).map_or(&error_format::WHOLE, Format::errors)
+}
+
+fn respond(error: &BoxError, format: &ErrorFormat) -> Response<Full<Bytes>> {
     let source: &(dyn Error + 'static) = &**error;
     let verdict = verdict_of_error(error);
     let exhausted = match Exhausted::find(source) {
@@ -76,7 +122,7 @@ fn respond(error: &BoxError, body: ErrorFormat) -> Response<Full<Bytes>> {
             &Exhausted::new(trail, verdict, None)
         }
     };
-    let body = body(verdict.class(), &error.to_string()).to_string();
+    let body = (format.body)(verdict.class(), &error.to_string()).to_string();
     let mut response = exhausted.to_response().map(|()| Full::from(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -93,41 +139,6 @@ fn hint_stands(exhausted: &Exhausted) -> bool {
         Class::QuotaExhausted | Class::Unauthorized | Class::ModelUnavailable
     );
     exhausted.trail().is_empty() && exhausted.retry_in().is_some() && !lasts
-}
-
-/// Writes an error body in OpenAI's format.
-///
-/// Clients of OpenAI read `message`, `type` and `code`.
-fn openai_body(class: Class, message: &str) -> Value {
-    let (kind, code) = match class {
-        Class::RateLimited => ("rate_limit_error", "rate_limit_exceeded"),
-        Class::QuotaExhausted => ("insufficient_quota", "insufficient_quota"),
-        Class::Unauthorized => ("invalid_request_error", "invalid_api_key"),
-        Class::ModelUnavailable => ("invalid_request_error", "model_not_found"),
-        Class::ContextTooLong => ("invalid_request_error", "context_length_exceeded"),
-        Class::ContentPolicy => ("invalid_request_error", "content_policy_violation"),
-        Class::CallerFault => ("invalid_request_error", class.as_str()),
-        _ => ("upstream_error", class.as_str()),
-    };
-    json!({ "error": { "message": message, "type": kind, "param": null, "code": code } })
-}
-
-/// Writes an error body in Anthropic's format.
-///
-/// Its clients read `error.type` and `error.message`.
-fn anthropic_body(class: Class, message: &str) -> Value {
-    let kind = match class {
-        Class::RateLimited => "rate_limit_error",
-        Class::QuotaExhausted => "billing_error",
-        Class::Unauthorized => "authentication_error",
-        Class::ModelUnavailable => "not_found_error",
-        Class::ContextTooLong => "request_too_large",
-        Class::ContentPolicy | Class::CallerFault => "invalid_request_error",
-        Class::Overloaded | Class::Local => "overloaded_error",
-        Class::Timeout => "timeout_error",
-        _ => "api_error",
-    };
-    json!({ "type": "error", "error": { "type": kind, "message": message } })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use super::*;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use http_body_util::BodyExt;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use steadfast_breaker::CircuitOpen;
@@ -92,8 +93,8 @@ async fn response_has_class_of_error_for_another_stack() {
         Class::Overloaded,
         Class::CallerFault,
     ] {
-        for body in [openai_body, anthropic_body] {
-            let response = respond(&unsent(class, 5_000), body);
+        for format in [&error_format::WHOLE, &error_format::MESSAGES] {
+            let response = respond(&unsent(class, 5_000), format);
             let (status, headers) = (response.status(), response.headers().clone());
             let verdict = verdict_of(Ok(&response));
             let body = body_of(response).await;
@@ -102,25 +103,6 @@ async fn response_has_class_of_error_for_another_stack() {
             assert_eq!(verdict.class(), class);
             assert_eq!(verdict.hint(), Some(Duration::from_secs(5)), "{class}");
         }
-    }
-}
-
-#[test]
-fn anthropic_error_has_its_shape() {
-    for (class, kind) in [
-        (Class::RateLimited, "rate_limit_error"),
-        (Class::QuotaExhausted, "billing_error"),
-        (Class::Unauthorized, "authentication_error"),
-        (Class::ModelUnavailable, "not_found_error"),
-        (Class::Overloaded, "overloaded_error"),
-        (Class::Timeout, "timeout_error"),
-        (Class::Connect, "api_error"),
-    ] {
-        let expected = json!({
-            "type": "error",
-            "error": { "type": kind, "message": "text" },
-        });
-        assert_eq!(anthropic_body(class, "text"), expected);
     }
 }
 

@@ -9,6 +9,7 @@ mod contract;
 #[cfg(feature = "decode")]
 mod encoded;
 mod endpoints;
+mod error_events;
 mod extensions;
 #[cfg(feature = "models")]
 mod formats;
