@@ -67,8 +67,8 @@ impl Reporting {
         match frame.into_data() {
             Ok(data) => self.take_data(data),
             Err(trailers) => {
+                // The end follows, which passes all frames on.
                 self.frames.push_back(trailers);
-                self.release();
                 None
             }
         }

@@ -190,15 +190,22 @@ async fn error_event_of_the_endpoint_is_not_doubled() {
     const NAMED: &str = "event: error\ndata: boom\n\n";
     const FAILED: &str = "event: response.failed\ndata: {\"type\":\"response.failed\",\
         \"response\":{\"error\":{\"code\":\"server_error\",\"message\":\"boom\"}}}\n\n";
+    const TYPED: &str = "data: {\"type\":\"response.failed\"}\n\n";
     const ANTHROPIC: &str = "event: error\ndata: {\"type\":\"error\",\"error\":\
         {\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
     for (path, token, event) in [
         (CHAT, CHAT_TOKEN, OPENAI),
         (CHAT, CHAT_TOKEN, NAMED),
         ("/v1/responses", RESPONSE_TOKEN, FAILED),
+        ("/v1/responses", RESPONSE_TOKEN, TYPED),
         ("/v1/messages", MESSAGE_TOKEN, ANTHROPIC),
     ] {
-        for (first, end) in [(token, None), (token, Some(Reset)), ("", None)] {
+        for (first, end) in [
+            (token, None),
+            (token, Some(Reset)),
+            ("", None),
+            ("", Some(Reset)),
+        ] {
             let mut parts = vec![Text(first), Text(event)];
             parts.extend(end);
             let (text, error) = served(&stack(EVENTS, &parts, AiStack::builder()), path).await;

@@ -1,12 +1,14 @@
 //! Streams of whole events, and the event at the end of a break.
 
+use std::task::Waker;
 use std::time::Duration;
 
 use allocation_counter::measure;
 use http::HeaderMap;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use proptest::prelude::*;
 use tokio::time::Instant;
+use tokio_stream::StreamExt;
 
 use super::*;
 use crate::error_format::OPENAI_EVENT;
@@ -149,11 +151,28 @@ async fn held_frames_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_format_passes_parts_of_events() {
-    let frames = [Ok(&b"data: {\"ch"[..]), Err("boom")];
-    let (frames, error) = read(Reporting::new(body(&frames), None)).await;
-    assert_eq!(frames, ["data: {\"ch"]);
-    assert_eq!(error.as_deref(), Some("boom"));
+async fn unknown_format_passes_parts_of_events_at_once() {
+    for (format, passes) in [(None, true), (Some(OPENAI_EVENT), false)] {
+        let part = Ok::<_, BoxError>(Frame::data(Bytes::from("data: {\"ch")));
+        let parts = tokio_stream::once(part).chain(tokio_stream::pending());
+        let body = ResponseBody::new(StreamBody::new(parts));
+        let mut body = Reporting::new(body, format);
+        let mut cx = Context::from_waker(Waker::noop());
+        let polled = Pin::new(&mut body).poll_frame(&mut cx);
+        assert_eq!(polled.is_ready(), passes);
+    }
+}
+
+/// A server polls no body that reports its end.
+#[test]
+fn held_part_is_not_the_end() {
+    let body = ResponseBody::new(Full::from("data: a\n\ndata: [DONE]"));
+    let mut body = Reporting::new(body, Some(OPENAI_EVENT));
+    let mut cx = Context::from_waker(Waker::noop());
+    for is_end in [false, true] {
+        assert!(Pin::new(&mut body).poll_frame(&mut cx).is_ready());
+        assert_eq!(body.is_end_stream(), is_end);
+    }
 }
 
 /// Some servers omit the blank line.
@@ -196,7 +215,7 @@ fn chunk_of_stream_needs_no_allocation() {
         let body = StreamBody::new(tokio_stream::iter((0..CHUNKS).map(frame)));
         Reporting::new(ResponseBody::new(body), Some(OPENAI_EVENT))
     };
-    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     // Whole events, and events that begin in the chunk before.
     for (text, allowed) in [(TOKEN, 0), ("\"}\n\ndata: {\"a\":\"", 2)] {
         let mut body = frames(text);
