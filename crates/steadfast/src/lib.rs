@@ -43,7 +43,7 @@
 //! | spent quota | goes to the next endpoint | is benched |
 //! | connect failure, server error, timeout | goes to the next endpoint | a failure of its breaker |
 //! | stream without a visible token | goes to the next endpoint | a failure of its breaker |
-//! | stream that breaks later | ends with an error, unless it is [`Buffered`](StreamMode) | a failure of its breaker |
+//! | stream that breaks later | ends with an error, unless it is [`Buffered`](StreamMode). [A server](AiStack::with_error_event) adds an event | a failure of its breaker |
 //! | `400`, rejected content | gets this response | a success |
 //! | rejected credential | goes to another credential | is benched after three in a row |
 //!

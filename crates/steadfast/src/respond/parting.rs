@@ -9,8 +9,8 @@ use http_body::Frame;
 use steadfast_core::BoxError;
 use tokio::time::{Sleep, sleep};
 
-/// The time between the last frame and the error. A server drops the output that it has not written
-/// when a body fails, so it needs a moment to write the frame.
+/// The time between the last frame and the error. A server drops its unwritten output when a body
+/// fails, so it needs a moment to write the frame.
 const WRITTEN_AFTER: Duration = Duration::from_millis(100);
 
 /// An error that follows the last frame of a body, once.

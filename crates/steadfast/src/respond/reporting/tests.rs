@@ -83,7 +83,7 @@ async fn break_within_event_drops_its_part() {
     }
 }
 
-/// A server drops what it has not written when a body fails.
+/// A server drops its unwritten output when a body fails.
 #[tokio::test(start_paused = true)]
 async fn error_follows_its_event_after_a_pause() {
     for format in [None, Some(OPENAI_EVENT)] {
