@@ -52,7 +52,7 @@ clippy:
 
 # The documentation as docs.rs builds it, with broken links denied. `doc_cfg` is unstable
 docs:
-    RUSTC_BOOTSTRAP=1 RUSTDOCFLAGS="-D warnings --cfg docsrs" cargo doc --workspace --all-features --no-deps
+    RUSTDOC="$PWD/scripts/unstable-rustdoc" RUSTDOCFLAGS="-D warnings --cfg docsrs" cargo doc --workspace --all-features --no-deps
     RUSTDOCFLAGS="-D warnings" cargo doc {{lab}} --all-features --no-deps
 
 # At most 60 public items per crate
@@ -130,16 +130,17 @@ comparison:
 lab:
     cargo run --release {{lab}} -- clients --load 0.8 --seeds 1
 
-# Each benchmark once, without a measurement of time
+# Each benchmark once, without a measurement of time and without optimization
 lab-benches:
-    cargo bench {{lab}} --all-features -- --test
+    cargo test {{lab}} --all-features --benches
 
-# Every combination of features of every crate compiles without warnings
+# Each feature of every crate alone, none, and all: no warnings. Warnings of clippy, since `RUSTFLAGS` would compile
+# every dependency once more
 features:
-    RUSTFLAGS="-D warnings" cargo hack check -p steadfast --each-feature --exclude-features schema --no-dev-deps
-    RUSTFLAGS="-D warnings" cargo hack check --workspace --exclude steadfast --each-feature --no-dev-deps
-    RUSTFLAGS="-D warnings" cargo check -p steadfast --no-default-features --features schema
-    RUSTFLAGS="-D warnings" cargo hack check {{lab}} --feature-powerset --no-dev-deps
+    cargo hack clippy -p steadfast --each-feature --exclude-features schema --no-dev-deps -- -D warnings
+    cargo hack clippy --workspace --exclude steadfast --each-feature --no-dev-deps -- -D warnings
+    cargo clippy -p steadfast --no-default-features --features schema -- -D warnings
+    cargo hack clippy {{lab}} --feature-powerset --no-dev-deps -- -D warnings
 
 # The published crates compile with the oldest dependencies that their manifests allow
 minimal-versions:

@@ -2,12 +2,13 @@
 
 mod cases;
 
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, WallTime};
 use criterion::{BenchmarkId, Criterion};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
 use self::cases::{Call, Case};
@@ -66,11 +67,11 @@ fn share(requests: u64, caller: &dyn Call, runtime: &Runtime) -> Duration {
         let mut caller = caller.another().expect("the case was asked before");
         let start = start.clone();
         runtime.spawn(async move {
-            start.wait();
+            start.wait().await;
             caller.call(requests).await;
         })
     });
-    start.wait();
+    runtime.block_on(start.wait());
     let begin = WallTime.start();
     let join = |half: JoinHandle<()>| runtime.block_on(half).expect("a case must not panic");
     join(one);
