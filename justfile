@@ -2,7 +2,7 @@
 lab := "--manifest-path crates/steadfast-lab/Cargo.toml --target-dir target"
 
 # All checks of CI, in its order
-ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test rows models quickstart examples gateway schema clients lab-test comparison lab lab-benches features minimal-versions publish deny unused tree
+ci: fmt modules sizes test-table prose pictures typos links book msrv clippy docs public-items test rows models quickstart examples gateway schema clients lab-test comparison lab-benches lab features minimal-versions publish deny unused tree
 
 # The format of the code
 fmt:
