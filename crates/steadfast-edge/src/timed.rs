@@ -31,6 +31,8 @@ pub struct TimedBody<B> {
     deadline: Option<Limit>,
     /// The time of the last frame, for a clock that runs for all frames together.
     last: Option<Instant>,
+    /// The present, if the next read follows at once.
+    now: Option<Instant>,
 }
 
 /// The reader is slow if it is absent for this time between two frames. The short times between the
@@ -67,7 +69,13 @@ impl<B> TimedBody<B> {
             alive: None,
             deadline: None,
             last: None,
+            now: None,
         }
+    }
+
+    /// Sets the present for a read that follows at once. If that read has a frame, it needs no clock.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = Some(now);
     }
 
     /// Ends each read at `limit` or later, also if the reader is slow, and if the bytes of an endless
@@ -100,37 +108,44 @@ impl<B> TimedBody<B> {
     /// Waits until the pending read is late. Time runs only while a read is pending, since a slow
     /// reader is not a slow endpoint.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Classified> {
+        self.now = None;
         let limit = match self.pending {
             Some((limit, _)) => limit,
-            None => self.start_timer(Instant::now()),
+            None => {
+                let now = Instant::now();
+                self.skip_absence(now);
+                self.start_timer(now)
+            }
         };
         let timer = self.timer.as_mut().expect("it was set with the limit");
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(limit.error())
     }
 
-    /// Moves the limit of all frames by a long absence of the reader. Returns the present, if there
-    /// was a frame before.
-    fn skip_absence(&mut self) -> Option<Instant> {
-        let last = self.last.take()?;
-        let now = Instant::now();
+    /// Moves the limit of all frames by a long absence of the reader since the last frame.
+    fn skip_absence(&mut self, now: Instant) {
+        let Some(last) = self.last.take() else {
+            return;
+        };
         let absence = now.saturating_duration_since(last);
         if let (Clock::Until(limit), true) = (&mut self.clock, absence >= ABSENCE) {
             limit.at = saturating_add(limit.at, absence);
         }
-        Some(now)
     }
 
-    /// Returns the limit or the deadline of all frames, if a frame at this instant is late.
-    ///
-    /// `now` spares a read of the clock. A frame that is ready arrives at the instant of its poll.
-    fn passed(&mut self, now: Option<Instant>) -> Option<Limit> {
+    /// Returns the limit or the deadline of all frames, if a frame that arrives now is late.
+    fn passed(&mut self) -> Option<Limit> {
+        let now = self.now.take();
+        if let (Clock::Idle(_), None) = (self.clock, self.deadline) {
+            return None;
+        }
+        let now = now.unwrap_or_else(Instant::now);
+        self.skip_absence(now);
+        self.last = Some(now);
         let limit = match self.clock {
             Clock::Until(limit) => limit.or_sooner(self.deadline),
             Clock::Idle(_) => self.deadline?,
         };
-        let now = now.unwrap_or_else(Instant::now);
-        self.last = Some(now);
         (limit.at <= now).then_some(limit)
     }
 
@@ -165,7 +180,6 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        let now = self.skip_absence();
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             let late = ready!(self.poll_late(cx));
             return Poll::Ready(Some(Err(late.into())));
@@ -175,8 +189,10 @@ where
             alive.left = alive.left.saturating_sub(since.elapsed());
         }
         // The bytes of an endless answer may arrive without a pause.
-        if let (Some(Ok(_)), Some(limit)) = (&frame, self.passed(now)) {
-            return Poll::Ready(Some(Err(limit.error().into())));
+        if let Some(Ok(_)) = frame {
+            if let Some(limit) = self.passed() {
+                return Poll::Ready(Some(Err(limit.error().into())));
+            }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| classified_body(error.into()))))
     }

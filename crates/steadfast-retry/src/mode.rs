@@ -34,6 +34,13 @@ pub trait BodyMode<B>: sealed::Sealed {
     #[doc(hidden)]
     fn keep(body: &mut Self::Body) -> Option<Self::Kept>;
 
+    /// Whether the layer that has prepared the body has noted that the request is safe to repeat.
+    #[doc(hidden)]
+    #[must_use]
+    fn is_safe(_: &Self::Kept) -> bool {
+        false
+    }
+
     /// Whether the body can still be sent again.
     #[doc(hidden)]
     fn is_whole(kept: &Self::Kept) -> bool;
@@ -130,6 +137,10 @@ where
 
     fn keep(body: &mut ReplayBody<B>) -> Option<Kept<B>> {
         body.keep()
+    }
+
+    fn is_safe(kept: &Kept<B>) -> bool {
+        kept.is_safe()
     }
 
     fn is_whole(kept: &Kept<B>) -> bool {

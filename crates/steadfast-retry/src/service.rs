@@ -107,7 +107,8 @@ where
         });
         let _ = trail.claim_retries();
         // A streamed body may turn out to be too large for a second attempt.
-        if !M::is_open(&kept) && self.settings.policy.may_repeat(&template) {
+        let noted = M::is_safe(&kept);
+        if !M::is_open(&kept) && self.settings.policy.may_repeat(&template, noted) {
             trail.set_repeatable();
         }
 
@@ -117,7 +118,7 @@ where
         let future = span.in_scope(|| service.call(Request::from_parts(head, body)));
         let settings = self.settings.clone();
         let sent = (recorded, started);
-        let retry = Retry::new(service, (template, kept), settings, trail, sent);
+        let retry = Retry::new(service, (template, kept, noted), settings, trail, sent);
         ResponseFuture::new(future, span, Some(retry))
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! A stack accepts any body and returns one type, so bodies are boxed at its border.
 
+use std::any::Any;
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -10,18 +12,29 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use steadfast_core::BoxError;
 use steadfast_core::layer::ReadAhead;
 use steadfast_retry::ReplayBody;
 
-/// The frames that were read ahead, then the rest of the boxed body.
-type Inner = ReadAhead<UnsyncBoxBody<Bytes, BoxError>>;
+/// A body of unknown type.
+type Boxed = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A body of any kind, as [`AiStack`](crate::AiStack) takes it.
 // Clients such as reqwest require `Sync`. The lock provides it, and is never contended: a body has
 // one reader.
-pub struct AnyBody(Mutex<Inner>);
+pub struct AnyBody(Mutex<Repr>);
+
+/// The body in its place.
+enum Repr {
+    /// Data in memory in one frame, or nothing after it. No box, because most requests have such a
+    /// body.
+    Held(Option<Bytes>),
+    /// Any other body, of which nothing was read ahead.
+    Boxed(Boxed),
+    /// The frames that were read ahead, then the rest.
+    Ahead(Box<ReadAhead<Boxed>>),
+}
 
 /// The body of a request that the client below an [`AiStack`](crate::AiStack) sends.
 pub type RequestBody = ReplayBody<AnyBody>;
@@ -50,37 +63,61 @@ impl AnyBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let body = body.map_err(Into::into).boxed_unsync();
-        Self(Mutex::new(ReadAhead::new(body)))
+        // `Full` is the body of nearly all clients with a request in memory.
+        let mut body = Some(body);
+        let full = (&mut body as &mut dyn Any).downcast_mut::<Option<Full<Bytes>>>();
+        let held = full.and_then(Option::take).map(data_of);
+        let repr = match (held, body) {
+            (None, Some(body)) => Repr::Boxed(body.map_err(Into::into).boxed_unsync()),
+            (held, _) => Repr::Held(held.flatten()),
+        };
+        Self(Mutex::new(repr))
     }
 
     /// Returns the data of a body that is in memory in one frame, unless it is empty.
     pub(crate) fn in_one_piece(&mut self) -> Option<Bytes> {
+        let repr = self.repr();
+        if let Repr::Boxed(body) = repr {
+            *repr = Repr::Ahead(Box::new(ReadAhead::new(mem::take(body))));
+        }
+        let ahead = match repr {
+            Repr::Held(data) => return data.clone(),
+            Repr::Ahead(ahead) => ahead,
+            Repr::Boxed(_) => unreachable!("it was replaced above"),
+        };
         // A body that is pending is polled again later, with a waker that works.
         let mut cx = Context::from_waker(Waker::noop());
-        let mut inner = self.inner();
-        let _ = inner.as_mut().poll_ahead(&mut cx);
-        let first = inner.frames().next()?.as_ref().ok()?;
-        let whole = inner.rest().is_none_or(Body::is_end_stream);
+        let _ = Pin::new(&mut **ahead).poll_ahead(&mut cx);
+        let first = ahead.frames().next()?.as_ref().ok()?;
+        let whole = ahead.rest().is_none_or(Body::is_end_stream);
         first.data_ref().filter(|_| whole).cloned()
     }
 
     /// Returns the body without locking: the caller has exclusive access.
-    fn inner(&mut self) -> Pin<&mut Inner> {
-        Pin::new(self.0.get_mut().unwrap_or_else(PoisonError::into_inner))
+    fn repr(&mut self) -> &mut Repr {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Locks the body. The lock is never contended.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Repr> {
         // The reader of a body that panicked decides what follows.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the data of a body, unless it is empty.
+fn data_of(mut body: Full<Bytes>) -> Option<Bytes> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match Pin::new(&mut body).poll_frame(&mut cx) {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
+        _ => None,
     }
 }
 
 /// An empty body.
 impl Default for AnyBody {
     fn default() -> Self {
-        Self::new(Empty::new())
+        Self(Mutex::new(Repr::Held(None)))
     }
 }
 
@@ -92,15 +129,27 @@ impl Body for AnyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.inner().poll_frame(cx)
+        match self.repr() {
+            Repr::Held(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
+            Repr::Boxed(body) => Pin::new(body).poll_frame(cx),
+            Repr::Ahead(body) => Pin::new(&mut **body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lock().is_end_stream()
+        match &*self.lock() {
+            Repr::Held(data) => data.is_none(),
+            Repr::Boxed(body) => body.is_end_stream(),
+            Repr::Ahead(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.lock().size_hint()
+        match &*self.lock() {
+            Repr::Held(data) => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
+            Repr::Boxed(body) => body.size_hint(),
+            Repr::Ahead(body) => body.size_hint(),
+        }
     }
 }
 

@@ -329,6 +329,7 @@ impl AiStackBuilder {
             deadline: self.deadline.or(self.timeouts.deadline),
             caller_timeouts: self.caller_timeouts,
             replay_limit: retry.replay_limit(),
+            hedges: self.hedge.is_some(),
         });
         let metrics = MetricsLayer::requests();
         let balance = balance.layer(client);

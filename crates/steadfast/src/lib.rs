@@ -132,6 +132,7 @@ mod json;
 mod keep_alive;
 mod limit_key;
 mod model_field;
+mod notes;
 mod operation;
 mod prepare;
 mod provider;

@@ -25,15 +25,6 @@ pub(crate) enum Operation {
     Other,
 }
 
-/// The response is to be streamed. In the extensions of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Streaming;
-
-/// The request calls an operation of a dialect, whose answers are neither informational nor
-/// redirects. In the extensions of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Known;
-
 /// The deepest body that is read. `serde_json` has the same limit.
 const MAX_DEPTH: usize = 128;
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use steadfast_balance::{Endpoint, PoolHandle, credential_hash};
@@ -38,7 +38,8 @@ use crate::format::Format;
 use crate::homes::Homes;
 use crate::keep_alive::Waiting;
 use crate::limit_key::limit_key;
-use crate::operation::{API_ROOT, BodyHints, Known, Operation, Streaming};
+use crate::notes::Notes;
+use crate::operation::{API_ROOT, BodyHints, Operation};
 use crate::routing::{Facts, Routing, Target};
 use crate::timeouts::Timeouts;
 
@@ -77,6 +78,8 @@ pub(crate) struct Rules {
     pub(crate) caller_timeouts: bool,
     /// The size of the largest body that is kept for retries.
     pub(crate) replay_limit: u64,
+    /// Whether requests are hedged. The layer for that reads heads and no bodies.
+    pub(crate) hedges: bool,
 }
 
 pin_project! {
@@ -101,11 +104,12 @@ impl Rules {
     ) -> Result<Request<RequestBody>, BoxError> {
         // The caller's own extensions take precedence.
         let extensions = &mut head.extensions;
+        let mut notes = Notes::default();
         let path = self.endpoints.strip_request_root(head.uri.path());
         let post = head.method == Method::POST;
         let operation = Operation::of(&head.method, path, &hints);
         if operation != Operation::Other && post {
-            extensions.insert(Known);
+            notes.add(Notes::KNOWN);
         }
         let caller = || credential_hash(&head.headers, &head.uri);
         if post && operation.creates(path, &hints) {
@@ -125,10 +129,7 @@ impl Rules {
             format.restrict(&self.endpoints, extensions)?;
         }
         match operation {
-            Operation::Stateless => {
-                let given = RetryOverride::of(extensions);
-                extensions.insert(given.or(RetryOverride::new().safe(true)));
-            }
+            Operation::Stateless => self.mark_safe(extensions, &mut notes),
             Operation::Stateful => {
                 let wishes = RoutingOptions::of(extensions).cloned().unwrap_or_default();
                 if !wishes.is_restricted() {
@@ -148,9 +149,8 @@ impl Rules {
         let streaming = hints
             .stream()
             .unwrap_or_else(|| accepts_events(&head.headers));
-        // Without the extension, the response is not streamed.
         if streaming {
-            extensions.insert(Streaming);
+            notes.add(Notes::STREAMING);
             let waiting = extensions.get::<Waiting>();
             if let Some(waiting) = waiting.filter(|_| operation != Operation::Other) {
                 waiting.expect_stream();
@@ -160,7 +160,17 @@ impl Rules {
         // An encoded error or event could not be read here.
         let identity = HeaderValue::from_static("identity");
         head.headers.insert(ACCEPT_ENCODING, identity);
-        Ok(Request::from_parts(head, body))
+        Ok(Request::from_parts(head, notes.write(body)))
+    }
+
+    /// Marks a request as safe to repeat. The retry layer reads the note, unless the caller has
+    /// decided.
+    fn mark_safe(&self, extensions: &mut Extensions, notes: &mut Notes) {
+        notes.add(Notes::SAFE);
+        if self.hedges {
+            let given = RetryOverride::of(extensions);
+            extensions.insert(given.or(RetryOverride::new().safe(true)));
+        }
     }
 
     /// Returns the time of a request without a deadline of its own.

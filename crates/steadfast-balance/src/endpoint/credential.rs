@@ -93,7 +93,14 @@ impl Credential {
 
     /// Sets the header of a request. It replaces all values of the same name.
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {
-        headers.insert(self.name.clone(), self.value.clone());
+        // An insertion first makes room for one more header, which may copy all of them.
+        let has_single_values = headers.len() == headers.keys_len();
+        match headers.get_mut(&self.name) {
+            Some(value) if has_single_values => *value = self.value.clone(),
+            _ => {
+                headers.insert(self.name.clone(), self.value.clone());
+            }
+        }
     }
 }
 
@@ -138,6 +145,17 @@ mod tests {
         credential.apply(&mut headers);
         assert_eq!(headers[AUTHORIZATION], "Bearer sk-secret");
         assert!(!format!("{headers:?}").contains("secret"));
+
+        // Each value of the caller is replaced.
+        for count in 0..3 {
+            let mut headers = HeaderMap::new();
+            for _ in 0..count {
+                headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer own"));
+            }
+            credential.apply(&mut headers);
+            let values: Vec<_> = headers.get_all(AUTHORIZATION).iter().collect();
+            assert_eq!(values, ["Bearer sk-secret"]);
+        }
 
         let error = Credential::bearer("sk-sec\nret").unwrap_err();
         assert!(!error.to_string().contains("sk-sec"), "{error}");

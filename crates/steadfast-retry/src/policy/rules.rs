@@ -45,25 +45,26 @@ impl Policy {
         attempts.unwrap_or(self.max_attempts) > 1
     }
 
-    /// Returns the limits of the request with this head.
-    pub(crate) fn limits(&self, head: &Parts) -> Limits {
+    /// Returns the limits of the request with this head. `noted` marks it as safe to repeat.
+    pub(crate) fn limits(&self, head: &Parts, noted: bool) -> Limits {
         let given = RetryOverride::of(&head.extensions);
         Limits {
             max_attempts: given.max_attempts.unwrap_or(self.max_attempts),
             max_wait: given.max_wait.unwrap_or(self.max_wait),
             deadline: Deadline::of(&head.extensions),
-            safe: self.is_safe(given, head),
+            safe: self.is_safe(given, head, noted),
         }
     }
 
     /// Returns whether the request with this head is safe to repeat.
-    fn is_safe(&self, given: RetryOverride, head: &Parts) -> bool {
-        given.safe.unwrap_or_else(|| self.safety.allows(head))
+    fn is_safe(&self, given: RetryOverride, head: &Parts, noted: bool) -> bool {
+        let is_safe = || noted || self.safety.allows(head);
+        given.safe.unwrap_or_else(is_safe)
     }
 
     /// Returns whether the request with this head can be repeated after any failure.
-    pub(crate) fn may_repeat(&self, head: &Parts) -> bool {
-        self.is_safe(RetryOverride::of(&head.extensions), head)
+    pub(crate) fn may_repeat(&self, head: &Parts, noted: bool) -> bool {
+        self.is_safe(RetryOverride::of(&head.extensions), head, noted)
     }
 
     /// Pays for a rescue. A rescue beside a silent endpoint is a move. Any other one doubles the

@@ -331,7 +331,7 @@ fn method_key_override_or_setting_makes_request_safe() {
         (searches(), head("POST", false, None), true),
         (searches(), head("POST", false, Some(false)), false),
     ] {
-        assert_eq!(policy.limits(&head).safe, expected, "{head:?}");
+        assert_eq!(policy.limits(&head, false).safe, expected, "{head:?}");
     }
 }
 
@@ -396,9 +396,10 @@ fn retry_override_replaces_layer_settings() {
     };
     let policy = policy();
     let given = RetryOverride::new().max_attempts(7).max_wait(SECOND);
-    let limits = policy.limits(&head(given));
+    let limits = policy.limits(&head(given), false);
     assert_eq!((limits.max_attempts, limits.max_wait), (7, SECOND));
-    assert_eq!(policy.limits(&head(RetryOverride::new())).max_attempts, 3);
+    let unset = head(RetryOverride::new());
+    assert_eq!(policy.limits(&unset, false).max_attempts, 3);
 
     assert!(policy.may_retry(&head(given)));
     assert!(!policy.may_retry(&head(RetryOverride::never())));
@@ -408,6 +409,27 @@ fn retry_override_replaces_layer_settings() {
     };
     assert!(!off.may_retry(&head(RetryOverride::new())));
     assert!(off.may_retry(&head(given)));
+}
+
+/// A layer above has read the request, and the caller decides.
+#[test]
+fn noted_request_is_safe_unless_overridden() {
+    let policy = policy();
+    for (given, noted, expected) in [
+        (None, false, false),
+        (None, true, true),
+        (Some(false), true, false),
+        (Some(true), false, true),
+    ] {
+        let given = RetryOverride {
+            safe: given,
+            ..RetryOverride::new()
+        };
+        let request = Request::post("/").extension(given).body(()).unwrap();
+        let (head, ()) = request.into_parts();
+        assert_eq!(policy.limits(&head, noted).safe, expected, "{given:?}");
+        assert_eq!(policy.may_repeat(&head, noted), expected, "{given:?}");
+    }
 }
 
 /// A balancer may reject a request and still report an admissible endpoint.

@@ -2,6 +2,9 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
+
+use steadfast_core::BoxError;
 
 /// A later attempt of the request sends the body now, so this attempt cannot go on.
 ///
@@ -10,9 +13,13 @@ use std::fmt;
 #[derive(Debug)]
 pub struct BodySuperseded(());
 
-/// The body broke during an earlier attempt.
-#[derive(Debug)]
-pub(super) struct BodyBroken(String);
+/// The body of the caller broke. Its error is the source for each attempt.
+#[derive(Clone, Debug)]
+pub(super) struct BodyBroken {
+    source: Arc<dyn Error + Send + Sync>,
+    /// Whether an earlier attempt has read the error.
+    earlier: bool,
+}
 
 impl BodySuperseded {
     /// Creates the error.
@@ -22,9 +29,20 @@ impl BodySuperseded {
 }
 
 impl BodyBroken {
-    /// Creates the error from the message of the body's own error.
-    pub(super) fn new(message: String) -> Self {
-        Self(message)
+    /// Creates the error of the attempt that reads the body's own error.
+    pub(super) fn new(source: BoxError) -> Self {
+        Self {
+            source: source.into(),
+            earlier: false,
+        }
+    }
+
+    /// Returns the error of a later attempt.
+    pub(super) fn later(&self) -> Self {
+        Self {
+            earlier: true,
+            ..self.clone()
+        }
     }
 }
 
@@ -36,14 +54,17 @@ impl fmt::Display for BodySuperseded {
 
 impl fmt::Display for BodyBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = &self.0;
-        write!(
-            f,
-            "the request body broke while another attempt sent it: {message}"
-        )
+        f.write_str(match self.earlier {
+            true => "the request body broke while another attempt sent it",
+            false => "the request body broke",
+        })
     }
 }
 
 impl Error for BodySuperseded {}
 
-impl Error for BodyBroken {}
+impl Error for BodyBroken {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}

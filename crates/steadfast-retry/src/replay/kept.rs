@@ -12,7 +12,11 @@ use super::recording::Recording;
 
 /// The part of a body that is kept while a request may be sent again.
 #[doc(hidden)]
-pub struct Kept<B: Body + Unpin>(pub(super) KeptRepr<B>);
+pub struct Kept<B: Body + Unpin> {
+    pub(super) repr: KeptRepr<B>,
+    /// The notes of the body, for further attempts.
+    notes: u8,
+}
 
 /// The copy of a body that the retry layer keeps for further attempts.
 pub(super) enum KeptRepr<B: Body> {
@@ -23,28 +27,30 @@ pub(super) enum KeptRepr<B: Body> {
 impl<B: Body + Unpin> ReplayBody<B> {
     /// Keeps the body for further attempts. Returns `None` if it can be sent only once.
     pub(crate) fn keep(&mut self) -> Option<Kept<B>> {
-        match &mut self.0 {
-            Repr::Held(held) => Some(Kept(KeptRepr::Held(held.clone()))),
+        let repr = match &mut self.repr {
+            Repr::Held(held) => KeptRepr::Held(held.clone()),
             Repr::Live(live) if live.may_fit() => {
                 // Replaced below.
-                let repr = mem::replace(&mut self.0, Repr::Held(Held::default()));
+                let repr = mem::replace(&mut self.repr, Repr::Held(Held::default()));
                 let Repr::Live(live) = repr else {
                     unreachable!("matched above")
                 };
                 let recording = live.record();
                 let first = Reader::begin(&recording).expect("nothing was sent yet");
-                self.0 = Repr::Recorded(first);
-                Some(Kept(KeptRepr::Recorded(recording)))
+                self.repr = Repr::Recorded(first);
+                KeptRepr::Recorded(recording)
             }
-            Repr::Live(_) | Repr::Recorded(_) => None,
-        }
+            Repr::Live(_) | Repr::Recorded(_) => return None,
+        };
+        let notes = self.notes;
+        Some(Kept { repr, notes })
     }
 }
 
 impl<B: Body + Unpin> Kept<B> {
     /// Whether the body can be sent again. A record may have exceeded its limit meanwhile.
     pub(crate) fn is_whole(&self) -> bool {
-        match &self.0 {
+        match &self.repr {
             KeptRepr::Held(_) => true,
             KeptRepr::Recorded(recording) => recording.is_whole(),
         }
@@ -52,25 +58,31 @@ impl<B: Body + Unpin> Kept<B> {
 
     /// Whether an attempt may still be sending the body.
     pub(crate) fn is_open(&self) -> bool {
-        match &self.0 {
+        match &self.repr {
             KeptRepr::Held(_) => false,
             KeptRepr::Recorded(recording) => recording.is_open(),
         }
     }
 
+    /// Whether the layer that has prepared the body has noted that the request is safe to repeat.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.notes & ReplayBody::<B>::SAFE != 0
+    }
+
     /// Creates the body of a further attempt, and cuts off the attempt before it.
     pub(crate) fn again(&self) -> Option<ReplayBody<B>> {
-        let repr = match &self.0 {
+        let repr = match &self.repr {
             KeptRepr::Held(held) => Repr::Held(held.clone()),
             KeptRepr::Recorded(recording) => Repr::Recorded(Reader::begin(recording)?),
         };
-        Some(ReplayBody(repr))
+        let notes = self.notes;
+        Some(ReplayBody { repr, notes })
     }
 }
 
 impl<B: Body + Unpin> Drop for Kept<B> {
     fn drop(&mut self) {
-        if let KeptRepr::Recorded(recording) = &self.0 {
+        if let KeptRepr::Recorded(recording) = &self.repr {
             recording.stop();
         }
     }

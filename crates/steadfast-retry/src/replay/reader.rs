@@ -43,7 +43,10 @@ pub(super) enum Read<B: Body> {
 }
 
 /// The result of reading the body of the caller.
-type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
+type Polled = Poll<Option<Result<Frame<Bytes>, BodyBroken>>>;
+
+/// The reason of a body that is gone without an error: its poll panicked.
+const LOST: &str = "its poll panicked";
 
 impl<B: Body + Unpin> Reader<B> {
     /// Starts an attempt, and cuts off the attempt before it.
@@ -117,8 +120,11 @@ where
             }
             Source::Gone => {
                 state.source = Source::Gone;
-                let message = state.broken.clone().unwrap_or_default();
-                return Poll::Ready(Read::Frame(Err(BodyBroken::new(message).into())));
+                let error = match &state.broken {
+                    Some(broken) => broken.later(),
+                    None => BodyBroken::new(LOST.into()).later(),
+                };
+                return Poll::Ready(Read::Frame(Err(error.into())));
             }
         };
         drop(state);
@@ -131,13 +137,13 @@ where
         let polling = Polling(&self.recording);
         let polled = match Pin::new(&mut source).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(into_bytes(frame)))),
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyBroken::new(error.into())))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         };
         let ended = source.is_end_stream();
         let broken = match &polled {
-            Poll::Ready(Some(Err(error))) => Some(BoxError::to_string(error)),
+            Poll::Ready(Some(Err(error))) => Some(error.clone()),
             _ => None,
         };
         let own = cx.waker().clone();
@@ -195,7 +201,7 @@ impl Progress {
             }
             Poll::Ready(Some(Err(error))) => {
                 state.source = Source::Gone;
-                return Poll::Ready(Read::Frame(Err(error)));
+                return Poll::Ready(Read::Frame(Err(error.into())));
             }
             Poll::Ready(Some(Ok(frame))) => frame,
         };

@@ -6,6 +6,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::error::BodyBroken;
 use super::record::Record;
 
 /// The body that the attempts of a request share.
@@ -33,8 +34,8 @@ pub(super) struct State<B: Body> {
     pub(super) sending: bool,
     /// Whether a further attempt may follow.
     pub(super) wanted: bool,
-    /// The message of the body's error.
-    pub(super) broken: Option<String>,
+    /// The error of the body, once an attempt has read it.
+    pub(super) broken: Option<BodyBroken>,
     /// The waker of the attempt that found nothing to send.
     pub(super) waker: Option<Waker>,
 }

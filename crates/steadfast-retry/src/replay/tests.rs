@@ -132,7 +132,7 @@ async fn only_body_of_known_small_size_is_held() {
 #[test]
 fn empty_frames_are_not_kept() {
     let body = ReplayBody::new(script(&[Some(b""), Some(b""), None], Some(0)), 4);
-    let Repr::Live(live) = body.0 else {
+    let Repr::Live(live) = body.repr else {
         panic!("it has not ended");
     };
     assert!(live.read.is_empty());
@@ -152,7 +152,7 @@ async fn small_frames_are_held_in_chunks() {
     let limit = FRAMES as u64;
     let mut body = ReplayBody::new(script_of(false), limit);
     let mut cx = Context::from_waker(std::task::Waker::noop());
-    while let Repr::Live(live) = &body.0 {
+    while let Repr::Live(live) = &body.repr {
         assert!(live.read.len() <= FRAMES / CHUNK + 1, "{}", live.read.len());
         let _ = body.poll_hold(&mut cx);
     }
@@ -245,7 +245,7 @@ where
                 break;
             }
             Poll::Ready(Some(Err(error))) => {
-                sent.error = Some(error.to_string());
+                sent.error = Some(with_sources(&*error));
                 break;
             }
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -258,6 +258,14 @@ where
         }
     }
     sent
+}
+
+/// Returns the message of an error, with the ones of its sources.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", with_sources(source)),
+        None => error.to_string(),
+    }
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -338,7 +346,7 @@ fn attempt_above_limit_continues_without_record() {
     assert!(kept.is_whole());
     assert_eq!(read(&mut first, ALL), Sent::all(b"cdef"));
     assert!(!kept.is_whole());
-    let KeptRepr::Recorded(recording) = &kept.0 else {
+    let KeptRepr::Recorded(recording) = &kept.repr else {
         panic!("it is recorded");
     };
     assert_eq!(recording.recorded(), 0, "the record is no longer needed");
@@ -364,7 +372,7 @@ fn recording_stops_if_no_attempt_can_follow() {
     read(&mut first, 1);
     drop(kept);
     assert_eq!(read(&mut first, ALL), Sent::all(b"cd"));
-    assert!(matches!(first.0, Repr::Live(_)));
+    assert!(matches!(first.repr, Repr::Live(_)));
 }
 
 #[test]
@@ -375,8 +383,8 @@ fn broken_body_is_not_sent_again() {
     let kept = first.keep().expect("it has not broken yet");
     read(&mut first, 1);
     let mut second = kept.again().expect("it has not broken yet");
-    let error = Some("the disk is gone".to_owned());
-    assert_eq!(read(&mut second, ALL).error, error);
+    let expected = "the request body broke: the disk is gone".to_owned();
+    assert_eq!(read(&mut second, ALL).error, Some(expected));
     assert!(!kept.is_whole());
     assert!(kept.again().is_none());
 }
@@ -394,6 +402,41 @@ fn every_attempt_has_same_size_hint() {
     let mut last = kept.again().unwrap();
     let sent = read(&mut last, 1).data.len() as u64;
     assert_eq!(last.size_hint().exact(), Some(7 - sent));
+}
+
+/// Two attempts can hold the body at the same time. Each caller reads the cause.
+#[test]
+fn error_of_the_body_is_the_source_for_each_attempt() {
+    let mut body = script(&[None, None], None);
+    body.frames.push_back(Some(Err("the disk is gone")));
+    let mut first = ReplayBody::new(body, 9);
+    let kept = first.keep().expect("it has not broken yet");
+    let _ = read(&mut first, 0);
+    let error = read(&mut first, ALL).error;
+    assert_eq!(
+        error.as_deref(),
+        Some("the request body broke: the disk is gone")
+    );
+    let again = read(&mut first, ALL).error;
+    let expected = "the request body broke while another attempt sent it: the disk is gone";
+    assert_eq!(again.as_deref(), Some(expected));
+    drop(kept);
+}
+
+#[test]
+fn notes_are_on_the_body_of_every_attempt() {
+    let held = || ReplayBody::new(Full::<Bytes>::from("body"), 9).with_notes(6);
+    assert_eq!(held().try_clone().expect("it is held").notes(), 6);
+    let mut first = held();
+    let kept = first.keep().expect("it is held");
+    assert_eq!((first.notes(), kept.again().unwrap().notes()), (6, 6));
+    assert!(!kept.is_safe());
+
+    let streamed = ReplayBody::new(script(&[Some(b"ab")], None), 4);
+    let mut first = streamed.with_notes(ReplayBody::<Script>::SAFE);
+    let kept = first.keep().expect("its size is unknown");
+    assert_eq!((first.notes(), kept.again().unwrap().notes()), (1, 1));
+    assert!(kept.is_safe());
 }
 
 /// Wrappers with the length of a header often return a constant size hint.
@@ -659,7 +702,7 @@ proptest! {
                 prop_assert_eq!(&sent.error, &None);
                 prop_assert_eq!(&sent.data, whole.as_bytes());
                 prop_assert_eq!(&sent.trailers, &trailers);
-                let held = matches!(body.0, Repr::Held(_));
+                let held = matches!(body.repr, Repr::Held(_));
                 prop_assert!(body.is_end_stream() || !held);
             } else {
                 prop_assert!(whole.as_bytes().starts_with(&sent.data));

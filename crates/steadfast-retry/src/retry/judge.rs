@@ -131,10 +131,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
                 past.end_attempt(attempted, self.trail.is_at_fault());
                 (past.limits, past.spent)
             }
-            None => (
-                self.settings.policy.limits(&self.head),
-                Spent::FIRST_ATTEMPT,
-            ),
+            None => (self.limits(), Spent::FIRST_ATTEMPT),
         };
         spent.once += u32::from(verdict.same_endpoint() == SameEndpoint::OnceAfterBackoff);
         spent.late += u32::from(verdict.class() == Class::Timeout);

@@ -95,7 +95,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
     {
         let (limits, spent) = match &self.past {
             Some(past) => (past.limits, past.spent.attempts),
-            None => (self.settings.policy.limits(&self.head), 1),
+            None => (self.limits(), 1),
         };
         limits.safe
             && !self.trail.is_hedged()
@@ -165,8 +165,8 @@ impl<S, K, B: Body> Retry<S, K, B> {
 
     /// Returns the history of a request with more than one attempt.
     fn past(&mut self) -> &mut Past<B> {
-        let (settings, head) = (&self.settings, &self.head);
-        let new = || Box::new(Past::new(settings.policy.limits(head)));
-        self.past.get_or_insert_with(new)
+        let past = self.past.take();
+        let past = past.unwrap_or_else(|| Box::new(Past::new(self.limits())));
+        self.past.insert(past)
     }
 }

@@ -15,7 +15,7 @@ use tracing::Span;
 use super::past::Past;
 use crate::attempt;
 use crate::mode::BodyMode;
-use crate::policy::Policy;
+use crate::policy::{Limits, Policy};
 
 /// The settings that all requests of a service share.
 pub(crate) struct Settings {
@@ -35,6 +35,8 @@ pub(crate) struct Retry<S, K, B: Body> {
     pub(super) head: Parts,
     /// The kept body.
     pub(super) body: K,
+    /// Whether a note in the body marks the request as safe to repeat.
+    noted: bool,
     /// The settings of the service.
     pub(super) settings: Arc<Settings>,
     /// The record that layers below write to.
@@ -55,7 +57,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
     #[inline]
     pub(crate) fn new(
         service: S,
-        (head, body): (Parts, K),
+        (head, body, noted): (Parts, K, bool),
         settings: Arc<Settings>,
         trail: Trail,
         (recorded, started): (usize, Instant),
@@ -64,6 +66,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
             service,
             head,
             body,
+            noted,
             settings,
             trail,
             sent: 1,
@@ -103,6 +106,11 @@ impl<S, K, B: Body> Retry<S, K, B> {
         let header = self.settings.attempt_header.as_ref();
         attempt::number(&mut head.headers, header, number);
         (head, attempt::span(number))
+    }
+
+    /// Returns the limits of the request.
+    pub(super) fn limits(&self) -> Limits {
+        self.settings.policy.limits(&self.head, self.noted)
     }
 
     /// Returns the record of the attempts.

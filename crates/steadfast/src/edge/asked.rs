@@ -30,11 +30,14 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Reads a request as it is sent to the endpoint.
-    pub(crate) fn of(request: &Request<RequestBody>, settings: Arc<Settings>) -> Self {
+    pub(crate) fn of(
+        request: &Request<RequestBody>,
+        streams: StreamMode,
+        settings: Arc<Settings>,
+    ) -> Self {
         let post = request.method() == Method::POST;
-        let streams = request.extensions().get().copied();
         Self {
-            streams: streams.unwrap_or(settings.shared.streams),
+            streams,
             shape: post.then(|| answer_shape(request.uri().path())).flatten(),
             context: Context {
                 text: RequestText::of(request),

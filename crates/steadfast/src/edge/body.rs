@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use steadfast_core::BoxError;
 use steadfast_core::layer::{LateVerdict, ReadAhead};
 use steadfast_edge::{Clock, TimedBody};
+use tokio::time::Instant;
 
 use crate::edge::settings::Settings;
 use crate::edge::stream::Stream;
@@ -30,8 +31,9 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    ahead: ReadAhead<TimedBody<B>>,
-    /// Boxed: a whole answer has none, and its body is moved through each layer.
+    /// Boxed, as the body is moved through each layer.
+    ahead: Box<ReadAhead<TimedBody<B>>>,
+    /// Boxed apart: a whole answer has none.
     watched: Option<Box<Watched>>,
 }
 
@@ -73,9 +75,14 @@ where
     /// Wraps the body of a response, with the limit of its first reads.
     pub(crate) fn new(body: B, clock: Clock) -> Self {
         Self {
-            ahead: ReadAhead::new(TimedBody::new(body, clock)),
+            ahead: Box::new(ReadAhead::new(TimedBody::new(body, clock))),
             watched: None,
         }
+    }
+
+    /// Sets the present for a read that follows at once. It spares that read the clock.
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.change_rest(|rest| rest.set_now(now));
     }
 
     /// Changes the limit of the reads that follow.
@@ -104,11 +111,11 @@ where
     }
 
     /// Reads one frame ahead and keeps it.
-    fn poll_ahead(
+    pub(super) fn poll_ahead(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<&Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.ahead).poll_ahead(cx)
+        Pin::new(&mut *self.ahead).poll_ahead(cx)
     }
 
     /// Returns the data of the frames that were read ahead.
@@ -136,12 +143,12 @@ where
 
     /// Removes the error that was read ahead last.
     pub(crate) fn take_error(&mut self) -> Option<BoxError> {
-        Pin::new(&mut self.ahead).take_last()?.err()
+        Pin::new(&mut *self.ahead).take_last()?.err()
     }
 
     /// Changes the limits of the part that was not read ahead.
     fn change_rest(&mut self, change: impl FnOnce(&mut TimedBody<B>)) {
-        if let Some(rest) = Pin::new(&mut self.ahead).rest_mut() {
+        if let Some(rest) = Pin::new(&mut *self.ahead).rest_mut() {
             change(rest.get_mut());
         }
     }
@@ -202,7 +209,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         // Frames that were read ahead have been inspected.
         let inspected = self.ahead.frames().next().is_some();
-        let item = ready!(Pin::new(&mut self.ahead).poll_frame(cx));
+        let item = ready!(Pin::new(&mut *self.ahead).poll_frame(cx));
         if inspected {
             return Poll::Ready(item);
         }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use http::Extensions;
 use steadfast_core::{Classified, Deadline};
 use steadfast_edge::{Limit, TimeoutPhase};
 use tokio::time::Instant;
 
-use crate::operation::{Known, Streaming};
+use crate::notes::Notes;
 use crate::timeouts::Timeouts;
 
 /// The instants at which the parts of one attempt are late.
@@ -17,10 +16,12 @@ pub(crate) struct Limits {
     start: Instant,
     /// When the head is late.
     pub(crate) head: Limit,
-    /// When the first visible token of a stream is late.
-    pub(crate) first_token: Limit,
     /// When the end of a whole answer is late.
     pub(crate) total: Limit,
+    /// The time from the start to the first visible token of a stream.
+    first_token: Duration,
+    /// The deadline of the request.
+    deadline: Option<Deadline>,
     /// The longest pause between two chunks of a stream.
     pub(crate) idle: Duration,
     /// The time that a stream may send nothing but pings.
@@ -33,12 +34,15 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Returns the limits of an attempt that starts at this instant.
-    pub(crate) fn new(timeouts: &Timeouts, extensions: &Extensions, start: Instant) -> Self {
-        let timeouts = Timeouts::of(extensions).unwrap_or(timeouts);
-        let deadline = Deadline::of(extensions);
+    pub(crate) fn new(
+        timeouts: &Timeouts,
+        deadline: Option<Deadline>,
+        notes: Notes,
+        start: Instant,
+    ) -> Self {
         let limit = |phase, after| Limit::new(phase, (start, after), deadline);
         let total = limit(TimeoutPhase::Total, timeouts.total);
-        let streaming = extensions.get::<Streaming>().is_some();
+        let streaming = notes.has(Notes::STREAMING);
         Self {
             start,
             head: if streaming {
@@ -46,13 +50,20 @@ impl Limits {
             } else {
                 total
             },
-            first_token: limit(TimeoutPhase::FirstToken, timeouts.first_token),
             total,
+            first_token: timeouts.first_token,
+            deadline,
             idle: timeouts.idle,
             alive: timeouts.idle.max(timeouts.total),
             streaming,
-            known: extensions.get::<Known>().is_some(),
+            known: notes.has(Notes::KNOWN),
         }
+    }
+
+    /// Returns when the first visible token of a stream is late.
+    pub(crate) fn first_token(&self) -> Limit {
+        let start = (self.start, self.first_token);
+        Limit::new(TimeoutPhase::FirstToken, start, self.deadline)
     }
 
     /// Returns the error of an attempt that has no time left.

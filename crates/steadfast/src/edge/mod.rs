@@ -3,6 +3,7 @@
 
 mod asked;
 mod attempt;
+mod attempt_state;
 mod body;
 mod collect;
 mod created;
@@ -10,6 +11,7 @@ mod latencies;
 mod limits;
 mod pace;
 mod preamble;
+mod reading;
 mod service;
 mod settings;
 mod sse;

@@ -9,17 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::Extensions;
 use steadfast_core::layer::{RecordAttempts, saturating_add};
-use steadfast_core::{Classified, Deadline, LimitKey, Trail};
+use steadfast_core::{Classified, Deadline, Trail};
 use steadfast_edge::Limit;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::answers::StreamMode;
 use crate::edge::settings::Settings;
-use crate::operation::Streaming;
-use crate::timeouts::Timeouts;
 
 /// The shortest time before a rescue. Only an endpoint that is known to return heads fast is left
 /// so soon.
@@ -50,16 +46,16 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Starts with an attempt.
-    pub(crate) fn new(extensions: &Extensions, settings: Arc<Settings>, start: Instant) -> Self {
-        let deadline = Deadline::of(extensions);
-        let mode = extensions.get().copied().unwrap_or(settings.shared.streams);
-        // A buffered stream takes as long as a whole answer.
-        let streaming = extensions.get::<Streaming>().is_some() && mode == StreamMode::Direct;
-        let model = LimitKey::of(extensions).map_or(0, LimitKey::hash_value);
-        let timeouts = Timeouts::of(extensions).unwrap_or(&settings.shared.timeouts);
-        let after = timeouts.rescue_after;
-        let trail = Trail::of(extensions).filter(|_| after < Duration::MAX);
+    /// Starts with an attempt. `after` is the shortest time before a rescue. A stream has a `model`
+    /// of its own.
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        trail: Option<&Trail>,
+        (model, streaming): (u64, bool),
+        (after, deadline): (Duration, Option<Deadline>),
+        start: Instant,
+    ) -> Self {
+        let trail = trail.filter(|_| after < Duration::MAX);
         let half = deadline.map_or(Duration::MAX, |it| it.remaining(start) / 2);
         Self {
             trail: trail.cloned(),
@@ -117,16 +113,15 @@ impl Pace {
         late.into_iter().chain(slow).min()
     }
 
-    /// Records the head of the response.
-    pub(crate) fn answered(&mut self) {
-        let now = Instant::now();
+    /// Records the head of a response that has come at this instant.
+    pub(crate) fn answered(&mut self, now: Instant) {
         self.head = Some(now.saturating_duration_since(self.start));
         self.settings.latencies.answered(now);
     }
 
-    /// Records the latency of a success.
-    pub(crate) fn succeeded(&mut self) {
-        let took = self.start.elapsed();
+    /// Records the latency of a success at this instant.
+    pub(crate) fn succeeded(&mut self, now: Instant) {
+        let took = now.saturating_duration_since(self.start);
         let head = self.head.unwrap_or(took);
         self.settings.latencies.record(self.key, head, took);
         self.is_slow = false;

@@ -47,7 +47,7 @@ where
     B::Error: Into<BoxError>,
 {
     let body = response.body_mut();
-    body.set_clock(Clock::Until(limits.first_token));
+    body.set_clock(Clock::Until(limits.first_token()));
     let is_answer = limits.streaming || asked.shape.is_some();
     let mut stream = Stream::new(take(&mut asked.context), asked.shape.is_some());
     let mut size = 0;

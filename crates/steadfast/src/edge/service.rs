@@ -7,16 +7,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use steadfast_core::BoxError;
-use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::body::RequestBody;
-use crate::edge::asked::Asked;
-use crate::edge::attempt::{Attempt, AttemptFuture};
+use crate::edge::attempt::AttemptFuture;
+use crate::edge::attempt_state::Attempt;
 use crate::edge::body::EdgeBody;
-use crate::edge::limits::Limits;
-use crate::edge::pace::Pace;
 use crate::edge::settings::Settings;
 
 /// Applies [`Edge`] to the client of one endpoint.
@@ -61,15 +58,9 @@ where
 
     /// Sends one attempt, within the limits of the request and of the endpoint.
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let now = Instant::now();
-        let limits = Limits::new(&self.settings.shared.timeouts, request.extensions(), now);
-        if let Some(error) = limits.passed() {
-            return AttemptFuture::Late { error: Some(error) };
-        }
-        let attempt = Attempt {
-            limits,
-            pace: Pace::new(request.extensions(), self.settings.clone(), now),
-            asked: Asked::of(&request, self.settings.clone()),
+        let attempt = match Attempt::of(&request, &self.settings) {
+            Ok(attempt) => attempt,
+            Err(late) => return AttemptFuture::late(late),
         };
         AttemptFuture::new(self.inner.call(request), attempt)
     }

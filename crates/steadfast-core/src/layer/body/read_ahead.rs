@@ -11,7 +11,10 @@ pin_project! {
     ///
     /// As a [`Body`] it yields these frames, and then the rest. It ends after an error.
     pub struct ReadAhead<B: Body> {
-        frames: VecDeque<Result<Frame<B::Data>, B::Error>>,
+        // In place: most bodies are one frame, which then needs no allocation.
+        first: Option<Result<Frame<B::Data>, B::Error>>,
+        // Behind the first one.
+        more: VecDeque<Result<Frame<B::Data>, B::Error>>,
         // Absent after the end or an error.
         #[pin]
         rest: Option<B>,
@@ -22,7 +25,8 @@ impl<B: Body> ReadAhead<B> {
     /// Wraps `body`, of which nothing has been read.
     pub fn new(body: B) -> Self {
         Self {
-            frames: VecDeque::new(),
+            first: None,
+            more: VecDeque::new(),
             rest: Some(body),
         }
     }
@@ -37,8 +41,11 @@ impl<B: Body> ReadAhead<B> {
         let mut this = self.project();
         let frame = ready!(poll_rest(this.rest.as_mut(), cx));
         Poll::Ready(frame.map(|frame| {
-            this.frames.push_back(frame);
-            &this.frames[this.frames.len() - 1]
+            if this.first.is_none() && this.more.is_empty() {
+                return &*this.first.insert(frame);
+            }
+            this.more.push_back(frame);
+            &this.more[this.more.len() - 1]
         }))
     }
 
@@ -49,13 +56,14 @@ impl<B: Body> ReadAhead<B> {
 
     /// Returns the frames that were read ahead and not yet yielded, in their order.
     pub fn frames(&self) -> impl Iterator<Item = &Result<Frame<B::Data>, B::Error>> {
-        self.frames.iter()
+        self.first.iter().chain(&self.more)
     }
 
     /// Removes the frame or error that was read ahead last.
     #[must_use]
     pub fn take_last(self: Pin<&mut Self>) -> Option<Result<Frame<B::Data>, B::Error>> {
-        self.project().frames.pop_back()
+        let this = self.project();
+        this.more.pop_back().or_else(|| this.first.take())
     }
 
     /// Returns the wrapped body, unless it has ended or has failed.
@@ -79,20 +87,20 @@ impl<B: Body> Body for ReadAhead<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        match this.frames.pop_front() {
+        match this.first.take().or_else(|| this.more.pop_front()) {
             Some(frame) => Poll::Ready(Some(frame)),
             None => poll_rest(this.rest, cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.frames().next().is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.rest.as_ref();
         let rest = rest.map_or(SizeHint::with_exact(0), Body::size_hint);
-        let ahead: u64 = (self.frames.iter().flatten())
+        let ahead: u64 = (self.frames().flatten())
             .filter_map(Frame::data_ref)
             .map(|data| bytes::Buf::remaining(data) as u64)
             .sum();
@@ -123,7 +131,7 @@ fn poll_rest<B: Body>(
 impl<B: Body> fmt::Debug for ReadAhead<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadAhead")
-            .field("frames", &self.frames.len())
+            .field("frames", &self.frames().count())
             .field("is_read", &self.is_read())
             .finish()
     }

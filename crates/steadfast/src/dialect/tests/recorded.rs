@@ -30,7 +30,7 @@ use super::server::Server;
 use crate::answers::{Answers, StreamMode};
 use crate::body::{AnyBody, RequestBody, ResponseBody};
 use crate::edge::{EdgeLayer, Settings, Shared};
-use crate::operation::Streaming;
+use crate::notes::Notes;
 use crate::timeouts::Timeouts;
 use crate::{AiStack, Endpoint};
 
@@ -68,10 +68,11 @@ fn request(reply: &Reply) -> Request<String> {
 async fn classify(reply: &Reply) -> Verdict {
     let (head, body) = request(reply).into_parts();
     let body = RequestBody::new(AnyBody::new(Full::from(body)), 1024);
-    let mut request = Request::from_parts(head, body);
-    if reply.streamed {
-        request.extensions_mut().insert(Streaming);
-    }
+    let body = match reply.streamed {
+        true => Notes::STREAMING.write(body),
+        false => body,
+    };
+    let request = Request::from_parts(head, body);
     let endpoint = Endpoint::new("a", "http://a.test").expect("an endpoint");
     let shared = Shared {
         timeouts: Timeouts::DEFAULT,

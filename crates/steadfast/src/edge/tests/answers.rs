@@ -53,6 +53,17 @@ async fn events_as_json_are_a_stream_only_at_start_and_if_requested() {
     }
 }
 
+/// The time until the first part is no absence of the reader.
+#[tokio::test(start_paused = true)]
+async fn pause_before_first_part_counts_toward_total() {
+    let start = Instant::now();
+    let mut attempt = attempt("/v1/chat/completions", JSON);
+    attempt.shared.timeouts.total = 5 * SECOND;
+    let outcome = attempt.answered([Part::Pause(3), text("{"), HOUR]).await;
+    assert_eq!(class_of(&outcome), Class::Timeout);
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
 #[tokio::test(start_paused = true)]
 async fn object_is_remembered_only_from_small_json_of_success() {
     for (name, status, kind, parts, known) in [

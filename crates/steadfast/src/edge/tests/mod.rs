@@ -27,7 +27,7 @@ use crate::body::{AnyBody, RequestBody};
 use crate::edge::body::EdgeBody;
 use crate::edge::{Creates, EdgeLayer, Settings, Shared};
 use crate::homes::Homes;
-use crate::operation::Streaming;
+use crate::notes::Notes;
 use crate::timeouts::Timeouts;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,14 +106,13 @@ fn attempt(path: &str, kind: &'static str) -> Attempt {
 
 /// An attempt at a chat that asks for a stream, and is answered with one.
 fn chat() -> Attempt {
-    let mut attempt = attempt("/v1/chat/completions", EVENTS);
-    attempt.request.extensions_mut().insert(Streaming);
-    attempt
+    attempt("/v1/chat/completions", EVENTS).streaming()
 }
 
 impl Attempt {
     fn streaming(mut self) -> Self {
-        self.request.extensions_mut().insert(Streaming);
+        let body = std::mem::take(self.request.body_mut());
+        *self.request.body_mut() = Notes::STREAMING.write(body);
         self
     }
 

@@ -1,0 +1,60 @@
+//! The state of one attempt, beside the future of its client and the response.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use steadfast_core::{BoxError, Classified, Deadline, LimitKey, Trail};
+use tokio::time::Instant;
+
+use crate::answers::StreamMode;
+use crate::body::RequestBody;
+use crate::edge::asked::Asked;
+use crate::edge::body::EdgeBody;
+use crate::edge::limits::Limits;
+use crate::edge::pace::Pace;
+use crate::edge::settings::Settings;
+use crate::notes::Notes;
+use crate::timeouts::Timeouts;
+
+/// The outcome of an attempt.
+pub(super) type Outcome<B> = Result<Response<EdgeBody<B>>, BoxError>;
+
+/// The state of an attempt beside the future of its client.
+pub(crate) struct Attempt {
+    /// The instants at which its parts are late.
+    pub(crate) limits: Limits,
+    /// Compares it with the usual latencies.
+    pub(crate) pace: Pace,
+    /// Its request.
+    pub(crate) asked: Asked,
+}
+
+impl Attempt {
+    /// Starts the attempt of a request now. Returns an error if it has no time left.
+    pub(super) fn of(
+        request: &Request<RequestBody>,
+        settings: &Arc<Settings>,
+    ) -> Result<Self, Classified> {
+        let now = Instant::now();
+        // Each is searched once.
+        let extensions = request.extensions();
+        let timeouts = Timeouts::of(extensions).unwrap_or(&settings.shared.timeouts);
+        let deadline = Deadline::of(extensions);
+        let streams = extensions.get().copied();
+        let streams = streams.unwrap_or(settings.shared.streams);
+        let limits = Limits::new(timeouts, deadline, Notes::of(request.body()), now);
+        if let Some(late) = limits.passed() {
+            return Err(late);
+        }
+        let model = LimitKey::of(extensions).map_or(0, LimitKey::hash_value);
+        // A buffered stream takes as long as a whole answer.
+        let model = (model, limits.streaming && streams == StreamMode::Direct);
+        let times = (timeouts.rescue_after, deadline);
+        let pace = Pace::new(settings.clone(), Trail::of(extensions), model, times, now);
+        Ok(Self {
+            limits,
+            pace,
+            asked: Asked::of(request, streams, settings.clone()),
+        })
+    }
+}
