@@ -79,9 +79,10 @@ rows:
 fuzz seconds="120":
     scripts/fuzz {{seconds}}
 
-# Two minutes of changing faults over real sockets. `just test` runs the same for a few seconds
+# Two minutes of changing faults over real sockets, and quotas that are used up, in real time. `just test`
+# runs the same for a few seconds, or on a paused clock
 soak:
-    STEADFAST_SOAK_SECONDS=120 cargo test -p stack-tests --test it soak -- --nocapture
+    STEADFAST_SOAK_SECONDS=120 STEADFAST_OVERLOAD_SECONDS=20 cargo test -p stack-tests --test it -- soak overload --nocapture
 
 # The first thing a newcomer runs
 quickstart:

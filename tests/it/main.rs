@@ -15,6 +15,7 @@ mod guides;
 mod hedging;
 mod large_bodies;
 mod outages;
+mod overload;
 mod rate_limits;
 mod rejections;
 mod secrets;
