@@ -140,9 +140,10 @@ impl<'a> View<'a> {
         self.eligibility.check(Stage::Next, endpoint, self.now)
     }
 
-    /// Returns the estimated time until its slot, behind all waiters.
-    pub(crate) fn wait_for_slot(self, selection: Selection, came: Instant) -> Duration {
-        let key = Key::behind(self.eligibility.since(came));
+    /// Returns the estimated time until the slot of a request that came at `since`, behind all
+    /// waiters that came before it.
+    pub(crate) fn wait_for_slot(self, selection: Selection, since: Instant) -> Duration {
+        let key = Key::behind(since);
         let demand = self.eligibility.demand;
         let ahead = (self.shared.signals.queue).ahead((key, demand), self.candidates(selection));
         let (end, stage) = match selection {

@@ -129,6 +129,7 @@ impl<S> Waiting<S> {
             return Step::Again;
         }
         let given_up = self.give_up();
+        let since = view.eligibility.since(came);
         let deadline = view.context.deadline;
         let is_over = deadline.is_some_and(|deadline| deadline.remaining(now).is_zero());
         // A busy service wakes the request, and so do a recovery and a change of the pool.
@@ -145,7 +146,11 @@ impl<S> Waiting<S> {
             };
         }
         // No wait is worthwhile. If its time is too short, the request must not come back.
-        let slot_in = patience.map(|_| view.wait_for_slot(selection, came));
+        let slot_in = patience.map(|_| match view.wait_for_slot(selection, since) {
+            // The first of the queue gave up. Its caller would come back behind all waiters.
+            Duration::ZERO => view.wait_for_slot(selection, now),
+            slot_in => slot_in,
+        });
         Step::Done(self.error.take().unwrap_or_else(|| {
             let exhausted = view
                 .shared
@@ -175,7 +180,7 @@ impl<S> Waiting<S> {
             return now < patience.until;
         }
         let pressure = queue.pressure(demand, patience.has_deadline, now);
-        let wait = view.wait_for_slot(selection, came);
+        let wait = view.wait_for_slot(selection, view.eligibility.since(came));
         let is_worth_it = patience.admits(wait, pressure, now);
         if !is_worth_it && patience.is_evidence(wait, pressure) {
             queue.rejected(demand, now);
