@@ -60,6 +60,7 @@ impl RecoverySchedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -89,6 +90,35 @@ mod tests {
         );
         search(None, 71);
         assert!(!is_due(1_000_000));
+    }
+
+    /// Two searches would send two probes to an endpoint that has just refused one.
+    #[test]
+    fn one_of_several_threads_begins_a_search() {
+        const ROUNDS: u64 = 20_000;
+        let schedule = RecoverySchedule::new();
+        let (arrived, begun) = (AtomicU64::new(0), AtomicU64::new(0));
+        // Both threads go on at the same time, closer than those of a `Barrier`.
+        let meet = |meeting: u64| {
+            arrived.fetch_add(1, Ordering::AcqRel);
+            while arrived.load(Ordering::Acquire) < 2 * meeting {
+                thread::yield_now();
+            }
+        };
+        let rounds = || {
+            for round in 0..ROUNDS {
+                // Both threads note the same probe. It is due at once.
+                schedule.note(SECOND);
+                meet(2 * round + 1);
+                begun.fetch_add(u64::from(schedule.begin_search(SECOND)), Ordering::Relaxed);
+                meet(2 * round + 2);
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(rounds);
+            scope.spawn(rounds);
+        });
+        assert_eq!(begun.into_inner(), ROUNDS);
     }
 
     /// The endpoint that begins to cool may have been searched already. Its cooldown of a day was
