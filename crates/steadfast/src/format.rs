@@ -135,11 +135,9 @@ impl Format {
     /// Checks the names of the formats that endpoints declare.
     pub(crate) fn check(endpoints: &PoolHandle) -> Result<(), InvalidConfig> {
         let is_known = |own: &String| ALL.iter().any(|row| own == row.name);
-        let mut unknown = None;
-        endpoints.first_where(|endpoint| {
-            let mut own = endpoint.declared_formats().iter();
-            unknown = own.find(|own| !is_known(own)).cloned();
-            unknown.is_some()
+        let unknown = endpoints.read(|all| {
+            let mut declared = all.flat_map(|endpoint| endpoint.declared_formats());
+            declared.find(|own| !is_known(own)).cloned()
         });
         let names = "must be chat_completions, completions, embeddings, generate_content, \
             messages or responses";

@@ -210,10 +210,15 @@ impl Rules {
     /// Returns the endpoint of new stored objects: the first one of the configuration, until it is
     /// removed. It takes the format of the request.
     fn home(&self, format: Option<Format>) -> Option<EndpointName> {
-        let takes = |it: &Endpoint| format.is_none_or(|format| it.takes(format.name()));
-        let is_home = |it: &Endpoint| self.home.as_ref() == Some(it.name()) && takes(it);
-        let home = self.endpoints.first_where(is_home);
-        home.or_else(|| self.endpoints.first_where(takes))
+        let takes = |it: &&Endpoint| format.is_none_or(|format| it.takes(format.name()));
+        let is_home = |name: &&EndpointName| self.home.as_ref() == Some(*name);
+        self.endpoints.read(|all| {
+            let mut takers = all.filter(takes).map(Endpoint::name);
+            let first = takers.next()?;
+            let home = Some(first).filter(is_home);
+            let home = home.or_else(|| takers.find(is_home));
+            Some(home.unwrap_or(first).clone())
+        })
     }
 
     /// Whether to wait for a pending body: its fields decide about endpoints and repeats, and a

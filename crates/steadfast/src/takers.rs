@@ -40,15 +40,17 @@ impl Format {
 
     /// Returns whether an endpoint within the options takes this format, and whether one does not.
     fn takers(self, endpoints: &PoolHandle, options: Option<&RoutingOptions>) -> (bool, bool) {
-        let (mut takes, mut others) = (false, false);
-        endpoints.first_where(|endpoint| {
-            if is_allowed(endpoint, options) {
+        endpoints.read(|all| {
+            let (mut takes, mut others) = (false, false);
+            for endpoint in all.filter(|endpoint| is_allowed(endpoint, options)) {
                 let own = endpoint.takes(self.name());
                 (takes, others) = (takes || own, others || !own);
+                if takes && others {
+                    break;
+                }
             }
-            takes && others
-        });
-        (takes, others)
+            (takes, others)
+        })
     }
 
     /// Returns the rejection of a request that no endpoint takes.
@@ -83,25 +85,18 @@ struct FormatRejected {
 impl FormatRejected {
     /// Creates the error, with the formats of the endpoints within the options.
     fn new(format: Format, endpoints: &PoolHandle, options: Option<&RoutingOptions>) -> Self {
-        let (mut named, mut more) = (Vec::new(), 0);
-        endpoints.first_where(|endpoint| {
-            if !is_allowed(endpoint, options) {
-                return false;
+        let describe = |endpoint: &Endpoint| {
+            let formats = endpoint.declared_formats().join(", ");
+            (endpoint.name().clone(), formats)
+        };
+        endpoints.read(|all| {
+            let mut allowed = all.filter(|endpoint| is_allowed(endpoint, options));
+            Self {
+                format,
+                named: allowed.by_ref().take(NAMED).map(describe).collect(),
+                more: allowed.count(),
             }
-            match named.len() {
-                NAMED => more += 1,
-                _ => named.push((
-                    endpoint.name().clone(),
-                    endpoint.declared_formats().join(", "),
-                )),
-            }
-            false
-        });
-        Self {
-            format,
-            named,
-            more,
-        }
+        })
     }
 }
 

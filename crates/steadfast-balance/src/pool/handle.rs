@@ -54,15 +54,25 @@ impl PoolHandle {
     /// Returns the name of the first endpoint, in the order of the configuration.
     #[must_use]
     pub fn first(&self) -> Option<EndpointName> {
-        self.first_where(|_| true)
+        self.read(|all| all.next().map(|endpoint| endpoint.name.clone()))
     }
 
-    /// Returns the name of the first endpoint for which `test` holds, disabled ones included.
-    pub fn first_where(&self, mut test: impl FnMut(&Endpoint) -> bool) -> Option<EndpointName> {
+    /// Calls `read` with the endpoints in the order of the configuration, disabled ones included.
+    ///
+    /// `read` sees one state of the pool. No endpoint is copied.
+    ///
+    /// ```
+    /// # use steadfast_balance::{Endpoint, EndpointBalanceLayer};
+    /// # let endpoint = Endpoint::new("a", "https://a.example.com")?;
+    /// # let layer = EndpointBalanceLayer::builder().endpoint(endpoint).build()?;
+    /// let pool = layer.handle();
+    /// let messages = pool.read(|endpoints| endpoints.filter(|it| it.takes("messages")).count());
+    /// assert_eq!(messages, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read<T>(&self, read: impl FnOnce(&mut dyn Iterator<Item = &Endpoint>) -> T) -> T {
         let snapshot = self.0.snapshot();
-        let mut all = snapshot.all.iter().map(|entry| &entry.state.config);
-        let found = all.find(|endpoint| test(endpoint));
-        found.map(|endpoint| endpoint.name.clone())
+        read(&mut snapshot.all.iter().map(|entry| &entry.state.config))
     }
 
     /// Returns whether an endpoint has this name.

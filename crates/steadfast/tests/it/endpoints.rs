@@ -1,7 +1,11 @@
 //! The endpoints of a stack, wherever they were configured.
 
+use std::convert::Infallible;
+
+use bytes::Bytes;
 use http::{Request, Response};
-use steadfast::{AiStack, Endpoint};
+use http_body_util::Full;
+use steadfast::{AiStack, Endpoint, RequestBody};
 
 use crate::support::{client_with_first_endpoint_answering, with_two_endpoints};
 
@@ -52,6 +56,39 @@ async fn stateful_request_stays_at_first_configured_endpoint() {
         sent.all().last().map(String::as_str),
         Some("http://first.test/base/files")
     );
+}
+
+/// A caller chooses the path, so its length must not decide about the work of the stack.
+#[tokio::test(start_paused = true)]
+async fn id_is_searched_in_the_last_16_parts_of_a_path() {
+    let client = tower::service_fn(async |request: Request<RequestBody>| {
+        let by = request.uri().host().unwrap_or_default();
+        let limited = by == "first.test" && request.uri().path() == "/base/responses";
+        let response = Response::builder().header("x-by", by);
+        let response = response.header("content-type", "application/json");
+        let response = response.status(if limited { 429 } else { 200 });
+        let body = Full::<Bytes>::from(r#"{"id":"resp_1","output":[]}"#);
+        Ok::<_, Infallible>(response.body(body).expect("a response"))
+    });
+    let builder = with_two_endpoints(AiStack::builder());
+    let ai = builder.build_on(client).expect("a stack");
+    let by = async |request: http::request::Builder| {
+        let request = request.body(String::new()).expect("a request");
+        let response = ai.send(request).await.expect("an answer");
+        response.headers()["x-by"]
+            .to_str()
+            .expect("text")
+            .to_owned()
+    };
+    assert_eq!(by(Request::post("/v1/responses")).await, "second.test");
+    for (behind, expected) in [(0, "second.test"), (15, "second.test"), (16, "first.test")] {
+        let path = format!("/v1/responses/resp_1{}", "/x".repeat(behind));
+        assert_eq!(
+            by(Request::get(path)).await,
+            expected,
+            "{behind} parts behind"
+        );
+    }
 }
 
 #[test]
