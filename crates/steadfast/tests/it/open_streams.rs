@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
-use steadfast::{AiStack, Endpoint};
+use steadfast::{AiStack, BoxError, Endpoint};
 use tower::{Service, ServiceExt, service_fn};
 
 const STREAMS: u64 = 200;
@@ -90,11 +90,21 @@ where
 fn open_stream_uses_at_most_4_kib_beyond_its_client() {
     let endpoint = Endpoint::new("a", "http://a.test/v1").expect("an endpoint");
     let stack = AiStack::builder().endpoint(endpoint).build_on(client());
-    let ours = memory_of(&stack.expect("a stack"));
+    let stack = stack.expect("a stack");
+    let ai = stack.clone();
+    let server = service_fn(move |request: Request<Full<Bytes>>| {
+        let ai = ai.clone();
+        async move {
+            let response = ai.send(request).await?;
+            Ok::<_, BoxError>(ai.with_error_event("/v1/chat/completions", response))
+        }
+    });
     let bare = memory_of(&client());
-    println!("{ours} bytes for an open stream, {bare} of them for its client");
-    assert!(
-        ours <= bare + BOUND,
-        "{ours} bytes, the client alone {bare}"
-    );
+    for (name, ours) in [("stack", memory_of(&stack)), ("server", memory_of(&server))] {
+        println!("{name}: {ours} bytes for an open stream, {bare} of them for its client");
+        assert!(
+            ours <= bare + BOUND,
+            "{name}: {ours} bytes, the client alone {bare}"
+        );
+    }
 }
