@@ -106,7 +106,7 @@ pub struct StackConfig {
     #[serde(deserialize_with = "deserialize_some")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     pub overload_wait: Option<Duration>,
-    /// The longest wait for a probe while all breakers are open. Zero disables early probes.
+    /// The wait for a probe while all breakers are open. Zero disables early probes.
     #[serde(deserialize_with = "deserialize_some")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     pub probe_wait: Option<Duration>,

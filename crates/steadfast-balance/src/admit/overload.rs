@@ -154,7 +154,8 @@ impl Overload {
         // An empty queue does not stand.
         if len == 0 {
             self.interval = None;
-            self.flow.since = None;
+            // Its slots were as few as its waiters, so they measure nothing.
+            self.flow = Flow::default();
         }
         let begins = self.is_present(now) && !was_present;
         begins.then(|| self.flow.slots_in(bound / 2, now))
@@ -350,6 +351,17 @@ mod tests {
 
     fn start() -> Instant {
         Instant::now() + 1_000 * SECOND
+    }
+
+    /// Half of all requests were rejected for seconds, because probes of an outage had counted one slot
+    /// per second, and the queue never lasted for a second after it.
+    #[tokio::test(start_paused = true)]
+    async fn empty_queue_forgets_its_slots_per_second() {
+        let (mut overload, start) = (Overload::default(), start());
+        serve(&mut overload, start, (0, 3), 600 * MILLI);
+        assert!(overload.wait_behind(10).is_some_and(|wait| wait <= SECOND));
+        end(&mut overload, End::Served, start + 3 * SECOND, MILLI, 0);
+        assert_eq!(overload.wait_behind(10), None);
     }
 
     /// Such a caller stays, so a queue that drains soon costs it nothing.

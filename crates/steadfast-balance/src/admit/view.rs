@@ -85,7 +85,10 @@ impl<'a> View<'a> {
             others.next().map(|_| longest)
         } else if self.next_probe(&[]).is_some() {
             // A probe may show soon that an endpoint has recovered.
-            Some(saturating_add(came, config.probe_wait))
+            Some(
+                self.shared
+                    .probe_wait_end(self.eligibility, start_by.is_some(), came),
+            )
         } else {
             others.find(|endpoint| self.check(endpoint).is_paced())?;
             Some(start_by.unwrap_or(longest))
@@ -181,7 +184,12 @@ impl<'a> View<'a> {
         // A probe of an untried endpoint shows soon whether the wait helps.
         if waits
             || when_exhausted == WhenExhausted::Wait
-            || self.shared.has_probe(self.eligibility, came, self.now)
+            || self.shared.has_probe(
+                self.eligibility,
+                self.context.deadline.is_some(),
+                came,
+                self.now,
+            )
         {
             return false;
         }

@@ -9,10 +9,13 @@
 //! end without an answer, it gets one attempt at a time, and ever fewer of them. If all endpoints
 //! are in doubt, the strategy decides, since slow answers are no fault.
 //!
-//! An endpoint that has served requests is in doubt after an attempt that timed out. At low traffic
-//! its breaker would open only after several requests had waited for their timeouts.
+//! An endpoint that has served requests is in doubt if attempts wait for it and it has answered none of
+//! them for longer than its answers seldom take. Otherwise all requests until its first timeout would
+//! wait for theirs. After an attempt that timed out it remains in doubt. At low traffic its breaker
+//! would open only after several such requests.
 //!
-//! This costs a strategy a few requests of its order or of its affinity.
+//! This costs a strategy a few requests of its order or of its affinity: one answer in a hundred is
+//! that slow.
 
 use std::time::Duration;
 
@@ -24,7 +27,7 @@ use crate::state::EndpointState;
 /// The shortest time after which an unanswered attempt raises doubt. Many APIs answer sooner, and a
 /// doubt without cause costs little.
 pub(crate) const SHORTEST_SILENCE: Duration = Duration::from_millis(50);
-/// The factor of the usual latency of the other endpoints.
+/// The factor of the usual latency, of the other endpoints if the endpoint has no success.
 const USUAL: u32 = 2;
 
 /// The shortest interval of attempts at an endpoint that has left one attempt unanswered. It
@@ -39,7 +42,7 @@ const OF_SILENCE: u32 = 4;
 #[inline]
 pub(super) fn is_in_doubt(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) -> bool {
     let load = &endpoint.load;
-    (load.unanswered() > 0 || load.is_unproven()) && is_silent(snapshot, endpoint, now)
+    (load.is_awaited() || load.unanswered() > 0) && is_silent(snapshot, endpoint, now)
 }
 
 fn is_silent(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) -> bool {
@@ -51,8 +54,12 @@ fn is_silent(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) ->
         let interval = first
             .max(SHORTEST_INTERVAL)
             .saturating_mul(2u32.saturating_pow(doublings));
-        return load.in_flight() > 0 || silent < interval.min(LONGEST_INTERVAL);
+        return load.is_awaited() || silent < interval.min(LONGEST_INTERVAL);
     }
-    let usual = || snapshot.usual_latency(endpoint).unwrap_or_default();
-    load.in_flight() > 0 && silent >= SHORTEST_SILENCE && silent >= usual().saturating_mul(USUAL)
+    if silent < SHORTEST_SILENCE {
+        return false;
+    }
+    let usual = snapshot.usual_latency(endpoint).unwrap_or_default();
+    let seldom = load.latency.seldom_more().unwrap_or_default();
+    silent >= usual.saturating_mul(USUAL).max(seldom)
 }

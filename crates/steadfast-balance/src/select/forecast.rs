@@ -21,6 +21,8 @@ use crate::state::limits::limit_state::LimitState;
 /// The assumed send rate of an endpoint without a confirmed one, in requests per second. It is
 /// high, so that no request is refused for a guess.
 const UNKNOWN_RATE: f64 = 1_000.0;
+/// The first part of an outage that requests with a deadline ride out, in waits for a probe.
+const RIDDEN_OUT: u32 = 5;
 
 impl PoolContext {
     /// Returns when the next attempt can start, after an attempt without success.
@@ -53,7 +55,9 @@ impl PoolContext {
         // A deadline bounds the wait for a slot of another endpoint, in the queue.
         let has_slots = (endpoints(snapshot))
             .any(|endpoint| eligibility.check(Stage::Untried, endpoint, now).is_paced());
-        if context.deadline.is_some() && (has_slots || self.has_probe(&eligibility, now, now)) {
+        if context.deadline.is_some()
+            && (has_slots || self.has_probe(&eligibility, context.deadline.is_some(), now, now))
+        {
             return Next::Now;
         }
         // The longest wait applies to a request without a deadline.
@@ -67,15 +71,36 @@ impl PoolContext {
         })
     }
 
+    /// Returns the end of a wait for a probe that begins at `since`.
+    ///
+    /// Many outages are short, such as a restart. A request with a deadline has time, so it rides out
+    /// the first seconds of one. In a longer outage it fails as soon as any other.
+    pub(crate) fn probe_wait_end(
+        &self,
+        eligibility: &Eligibility<'_>,
+        has_deadline: bool,
+        since: Instant,
+    ) -> Instant {
+        let wait = self.config.probe_wait;
+        let end = saturating_add(since, wait);
+        if !has_deadline {
+            return end;
+        }
+        let served = endpoints(eligibility.snapshot).map(|endpoint| endpoint.load.served.last());
+        let outage = saturating_add(self.start, served.max().unwrap_or_default());
+        end.max(saturating_add(outage, wait.saturating_mul(RIDDEN_OUT)))
+    }
+
     /// Returns whether an early probe of an untried endpoint is due within the wait for one, which
     /// began at `since`.
     pub(crate) fn has_probe(
         &self,
         eligibility: &Eligibility<'_>,
+        has_deadline: bool,
         since: Instant,
         now: Instant,
     ) -> bool {
-        let latest = saturating_add(since, self.config.probe_wait);
+        let latest = self.probe_wait_end(eligibility, has_deadline, since);
         let probe = earliest_probe(eligibility, &[], now).filter(|(at, _)| *at <= latest);
         probe.is_some_and(|(_, index)| {
             let endpoint = &eligibility.snapshot.active()[index].state;

@@ -158,6 +158,7 @@ impl Reservation {
             endpoint: entry.pooled.clone(),
             permit,
             tickets,
+            awaited: true,
         });
         let name = &entry.state.config.name;
         self.tier = context.position_of(name, entry.tier);
@@ -194,6 +195,7 @@ impl Reservation {
         let now = Instant::now();
         let outcome = (verdict, Some(response.status()));
         load.record((context, self.tier), outcome, None, now);
+        load.head();
         let endpoint = &*load.endpoint.state;
         let since_start = endpoint.since_start(now);
         endpoint.load.used(since_start);

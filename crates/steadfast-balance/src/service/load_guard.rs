@@ -34,9 +34,18 @@ pub(crate) struct LoadGuard {
     pub(super) permit: Option<Permit<Detached>>,
     /// The tickets of the admission by the limits.
     pub(super) tickets: Tickets,
+    /// Whether the attempt has no head yet.
+    pub(super) awaited: bool,
 }
 
 impl LoadGuard {
+    /// Records the head of the attempt, or its end without one.
+    pub(super) fn head(&mut self) {
+        if std::mem::take(&mut self.awaited) {
+            self.endpoint.state.load.head();
+        }
+    }
+
     /// Settles an attempt that did not succeed, with a response or with an error.
     pub(super) fn fail(
         mut self,
@@ -235,6 +244,7 @@ impl Drop for LoadGuard {
         if let Some(permit) = self.permit.take() {
             permit.end(&self.endpoint.state.breaker);
         }
+        self.head();
         self.endpoint.state.load.leave();
         if self.endpoint.signals.queue.len() > 0 {
             self.endpoint.signals.notify_waiters(Instant::now());

@@ -18,15 +18,17 @@ pub(crate) struct LoadStats {
     pub(crate) latency: Latency,
     /// The number of attempts in flight.
     in_flight: AtomicU32,
+    /// The number of attempts without a head.
+    awaited: AtomicU32,
     /// The number of drains that wait until nothing is in flight.
     drains: AtomicU32,
     /// Wakes the drains.
     drained: Notify,
     /// When an attempt last ended, in milliseconds since the start of the pool.
     last_used: AtomicU64,
-    /// When an endpoint without a success, or in doubt, last began to have attempts in flight, in
-    /// milliseconds since the start of the pool.
-    busy_since: AtomicU64,
+    /// When the endpoint last began to have attempts without a head, in milliseconds since the start
+    /// of the pool.
+    awaited_since: AtomicU64,
     /// The consecutive attempts that ended without any answer.
     unanswered: AtomicU32,
     /// The length of the last one of them, in milliseconds.
@@ -48,10 +50,11 @@ impl LoadStats {
         Self {
             latency: Latency::new(),
             in_flight: AtomicU32::new(0),
+            awaited: AtomicU32::new(0),
             drains: AtomicU32::new(0),
             drained: Notify::new(),
             last_used: AtomicU64::new(0),
-            busy_since: AtomicU64::new(0),
+            awaited_since: AtomicU64::new(0),
             unanswered: AtomicU32::new(0),
             silence: AtomicU64::new(0),
             in_vain: AtomicBool::new(false),
@@ -68,13 +71,26 @@ impl LoadStats {
 
     /// Counts an attempt that is sent.
     pub(crate) fn enter(&self, since_start: impl FnOnce() -> Duration) {
+        if !self.is_awaited() {
+            // Before the count, so that no thread sees an attempt with an old time.
+            let now = millis(since_start());
+            self.awaited_since.store(now, Ordering::Relaxed);
+        }
+        self.awaited.fetch_add(1, Ordering::Relaxed);
         // Sequentially consistent with the version of the endpoints: either a drain of this
         // endpoint sees the attempt, or the attempt sees the new version.
-        let is_first = self.in_flight.fetch_add(1, Ordering::SeqCst) == 0;
-        if is_first && (self.is_unproven() || self.unanswered() > 0) {
-            let now = millis(since_start());
-            self.busy_since.store(now, Ordering::Relaxed);
-        }
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Counts an attempt that has its head, or has ended without one.
+    pub(crate) fn head(&self) {
+        self.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns whether attempts are without a head.
+    #[inline]
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed) > 0
     }
 
     /// Counts an attempt that has ended, with its response body.
@@ -152,10 +168,13 @@ impl LoadStats {
         Duration::from_millis(self.silence.load(Ordering::Relaxed))
     }
 
-    /// Returns the time for which an endpoint without a success, or in doubt, has not answered.
+    /// Returns the time for which the endpoint has not answered.
     pub(crate) fn silent_for(&self, since_start: Duration) -> Duration {
         let order = Ordering::Relaxed;
-        let since = self.busy_since.load(order).max(self.last_used.load(order));
+        let since = self
+            .awaited_since
+            .load(order)
+            .max(self.last_used.load(order));
         since_start.saturating_sub(Duration::from_millis(since))
     }
 

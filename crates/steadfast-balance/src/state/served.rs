@@ -39,6 +39,11 @@ impl Served {
         self.last.store(millis(since_start), Ordering::Relaxed);
     }
 
+    /// Returns when the last success was, since the start of the pool.
+    pub(crate) fn last(&self) -> Duration {
+        Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
+
     /// Attributes a failure to its request.
     pub(crate) fn excuse(&self) {
         let last = self.last.load(Ordering::Relaxed);

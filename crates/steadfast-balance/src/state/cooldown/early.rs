@@ -21,6 +21,11 @@ const WORTH: f64 = 0.5;
 /// The latencies after which a request has waited for longer than a refusal could cost. Requests at
 /// a usual limit wait for less.
 const LONG: u32 = 8;
+/// The multiple of the long wait without a refusal after which nothing has confirmed the rate for long.
+const UNTESTED: u32 = 3;
+/// The wait of a request that tests such a rate, unless half of a latency is longer. It is below the
+/// waits that an overload rejects, so no request is rejected for an untested rate.
+const TEST_AFTER: Duration = Duration::from_millis(250);
 /// The weight of the newest latency.
 const LATENCY: f64 = 0.2;
 /// The refusals that the first success pays for, and the largest number of paid ones. An endpoint that
@@ -100,8 +105,15 @@ impl Early {
         // Each served attempt shows that the requests wait in vain.
         let long = self.usual().saturating_mul(LONG) / self.window;
         let is_long = saturating_add(since.max(self.held), long);
-        self.from
-            .max(saturating_add(last, self.worth()).min(is_long))
+        // Nothing has confirmed the rate for long.
+        let short = long.min(self.worth().max(TEST_AFTER) / self.window);
+        let is_untested = saturating_add(since, short)
+            .max(saturating_add(self.held, long.saturating_mul(UNTESTED)));
+        self.from.max(
+            saturating_add(last, self.worth())
+                .min(is_long)
+                .min(is_untested),
+        )
     }
 
     /// Returns the shortest wait that an early attempt may save. A shorter wait hardly delays an
@@ -310,6 +322,26 @@ mod tests {
             // Regular attempts in short intervals.
             let last = now + SECOND * 60;
             assert_eq!(early.next(last, arrival, PATIENCE), Some(next));
+        }
+    }
+
+    /// A limit was lifted, and an overload rejected requests for its rate before any had waited for
+    /// eight latencies.
+    #[tokio::test(start_paused = true)]
+    async fn rate_without_a_refusal_for_long_is_tested_after_a_short_wait() {
+        for (latency, wait) in [(10, 80), (100, 250), (2_000, 1_000)] {
+            let latency = latency * MILLI;
+            let mut early = Early::new(start());
+            early.earn(latency);
+            early.hold(MILLI, start());
+            let usual = early.usual();
+            // Regular attempts in short intervals.
+            let last = start() + SECOND * 600;
+            let next = |arrival| early.next(last, arrival, PATIENCE).expect("it is paid");
+            let untested = start() + usual * LONG * UNTESTED;
+            assert_eq!(next(untested) - untested, wait * MILLI);
+            let soon = start() + usual * LONG;
+            assert_eq!(next(soon) - soon, usual * LONG, "a refusal is recent");
         }
     }
 

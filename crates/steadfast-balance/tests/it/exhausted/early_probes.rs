@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Strategy};
 use steadfast_core::{BreakerState, Class};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt;
 
@@ -112,6 +113,51 @@ async fn each_endpoint_gets_at_most_one_early_probe_per_second() {
         assert!((25..=31).contains(&probes), "{name}: {probes}");
     }
     assert_eq!(handle.waiting(), 0);
+}
+
+/// All requests with 30 s to spare failed after one second, although the outage was a restart.
+#[tokio::test(start_paused = true)]
+async fn request_with_deadline_rides_out_the_first_five_seconds_of_an_outage() {
+    // When the request comes after the last success, its deadline, and the end of its wait.
+    for (age, deadline, end) in [
+        (1_500, Some(30), 5_000),
+        (1_500, Some(3), 4_400),
+        (4_500, Some(30), 5_500),
+        (1_500, None, 2_500),
+        (60_000, Some(30), 61_000),
+    ] {
+        let (net, down) = (Net::new(), Arc::new(AtomicBool::new(false)));
+        for name in ["a", "b"] {
+            server_that_may_be_down(&net, name, &down, 20 * MS);
+        }
+        let (service, handle) = balancer(pool_with_long_recovery(&["a", "b"]), &net);
+        sleep(60 * SECOND).await;
+        assert_eq!(send_for_status(&service, get()).await, 200);
+        let last = Instant::now();
+        down.store(true, Ordering::Relaxed);
+        open_all_breakers(&service, &handle).await;
+        sleep(age * MS).await;
+        // The probes have no outcome, so the request only waits.
+        let probes = ["a", "b"].map(|name| {
+            net.on(name, |_| Reply::never());
+            let service = service.clone();
+            tokio::spawn(async move { send_for_status(&service, get()).await })
+        });
+        tokio::task::yield_now().await;
+        let request = match deadline {
+            Some(seconds) => with_deadline(get(), seconds * SECOND),
+            None => get(),
+        };
+        let answer = send(&service, request).await;
+        expect_exhausted(answer);
+        let late = last.elapsed().saturating_sub(end * MS);
+        assert!(
+            last.elapsed() >= end * MS && late < 100 * MS,
+            "{age} {deadline:?}: {:?}",
+            last.elapsed()
+        );
+        probes.iter().for_each(JoinHandle::abort);
+    }
 }
 
 /// The waiters of a short outage are served by the first success instead of being rejected.

@@ -8,9 +8,10 @@ use steadfast_core::{BoxError, Class, Classified, Trail, Verdict};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::support::body::{Ending, Stream};
 use crate::support::{
     Http, MS, Net, Reply, SECOND, STRATEGIES, answer, balancer, get, ok, pool, request_only_to,
-    send_for_status,
+    send, send_for_status, streamed,
 };
 
 /// Sends 50 requests per second for `lasting`. Returns the number of requests without an answer
@@ -143,6 +144,114 @@ async fn endpoint_that_stops_answering_is_avoided_after_one_timeout() {
             assert!(net.count("a") > before, "{strategy:?}");
         }
     }
+}
+
+/// Each request of the two seconds until its first timeout went to the first endpoint.
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_falls_silent_is_avoided_before_its_first_timeout() {
+    for strategy in STRATEGIES {
+        let net = Net::new();
+        for name in ["a", "b"] {
+            net.on(name, |_| Reply::from(ok()).after(10 * MS));
+        }
+        let (service, _) = balancer(pool(&["a", "b"]).strategy(strategy), &net);
+        for _ in 0..4 {
+            assert_eq!(send_for_status(&service, request_only_to("a")).await, 200);
+            assert_eq!(send_for_status(&service, request_only_to("b")).await, 200);
+        }
+        net.on("a", |_| Reply::from(timed_out()).after(2 * SECOND));
+        // After half a second without an answer, each caller leaves, and a few others test it again.
+        let slow = slow_requests(&service, 2 * SECOND).await;
+        assert!(slow <= 12, "{strategy:?}: {slow} of 100");
+    }
+}
+
+/// Sends a request to `a`, which has served twenty others within these latencies and no longer
+/// answers. Returns whether the next request goes there as well, after `wait`.
+async fn goes_to_first(wait: Duration, latency: fn(usize) -> Duration) -> bool {
+    let net = Net::new();
+    net.on("a", move |n| match n {
+        0..20 => Reply::from(ok()).after(latency(n)),
+        _ => Reply::never(),
+    });
+    net.on("b", |_| Reply::from(ok()));
+    let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    for _ in 0..20 {
+        assert_eq!(send_for_status(&service, get()).await, 200);
+    }
+    let waits = tokio::spawn({
+        let service = service.clone();
+        async move { send_for_status(&service, get()).await }
+    });
+    sleep(wait).await;
+    let second = timeout(SECOND, send_for_status(&service, get())).await;
+    waits.abort();
+    second.is_err() && net.counts(["a", "b"]) == [22, 0]
+}
+
+/// An endpoint with answers of 20 and 180 ms seldom takes longer than 420 ms.
+#[tokio::test(start_paused = true)]
+async fn doubt_about_a_proven_endpoint_depends_on_the_spread_of_its_latency() {
+    let even = |_| 100 * MS;
+    let spread = |n: usize| if n % 2 == 0 { 20 * MS } else { 180 * MS };
+    assert!(goes_to_first(190 * MS, even).await);
+    assert!(!goes_to_first(220 * MS, even).await);
+    assert!(goes_to_first(300 * MS, spread).await);
+    assert!(!goes_to_first(600 * MS, spread).await);
+}
+
+/// A body may arrive for minutes. Its endpoint has answered.
+#[tokio::test(start_paused = true)]
+async fn open_stream_of_a_proven_endpoint_raises_no_doubt() {
+    let net = Net::new();
+    for name in ["a", "b"] {
+        net.on(name, |_| streamed(Stream::of(["one"]).end(Ending::Never)));
+    }
+    let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    let _open = send(&service, get()).await.unwrap();
+    sleep(10 * SECOND).await;
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [2, 0]);
+}
+
+/// The silence counts from the first attempt that waits, and not from the last answer.
+#[tokio::test(start_paused = true)]
+async fn idle_time_of_a_proven_endpoint_raises_no_doubt() {
+    let net = Net::new();
+    for name in ["a", "b"] {
+        net.on(name, |_| Reply::from(ok()).after(100 * MS));
+    }
+    let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    sleep(10 * SECOND).await;
+    let both = tokio::join!(
+        send_for_status(&service, get()),
+        send_for_status(&service, get())
+    );
+    assert_eq!(both, (200, 200));
+    assert_eq!(net.counts(["a", "b"]), [3, 0]);
+}
+
+/// The attempt of a caller that has left waits for nothing.
+#[tokio::test(start_paused = true)]
+async fn doubt_about_a_proven_endpoint_ends_with_its_last_attempt() {
+    let net = Net::new();
+    for name in ["a", "b"] {
+        net.on(name, |n| match n {
+            0 => Reply::from(ok()),
+            1 => Reply::never(),
+            _ => Reply::from(ok()),
+        });
+    }
+    let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    assert!(
+        timeout(SECOND, send_for_status(&service, get()))
+            .await
+            .is_err()
+    );
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    assert_eq!(net.counts(["a", "b"]), [3, 0]);
 }
 
 /// A caller that leaves is no evidence about an endpoint that serves.
