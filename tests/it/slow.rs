@@ -434,7 +434,8 @@ async fn silent_endpoint_loses_its_traffic_and_slow_one_does_not() {
             let ai = ai.clone();
             requests.spawn(async move { ai.send(chat(false)).await.expect("an answer") });
         }
-        sleep(SECOND).await;
+        // The endpoint is in doubt, and gets a request every two seconds.
+        sleep(2 * SECOND).await;
         if !silent {
             // The endpoint serves another request meanwhile.
             servers.answer_after("a", 10 * MS);
@@ -462,7 +463,8 @@ async fn rescues_stay_within_a_share_of_requests() {
         let ai = ai.clone();
         requests.spawn(async move { ai.send(chat(false)).await.expect("an answer") });
     }
-    sleep(SECOND).await;
+    // The endpoint is in doubt, and gets a request every two seconds.
+    sleep(2 * SECOND).await;
     servers.answer_after("a", 10 * MS);
     ai.send(chat(true)).await.expect("an answer");
     requests.join_all().await;

@@ -11,7 +11,8 @@
 //!
 //! An endpoint that has served requests is in doubt if attempts wait for it and it has answered none of
 //! them for longer than its answers seldom take. Otherwise all requests until its first timeout would
-//! wait for theirs. After an attempt that timed out it remains in doubt. At low traffic its breaker
+//! wait for theirs. One request every two seconds tests whether only these attempts are slow. After
+//! an attempt that timed out the endpoint remains in doubt. At low traffic its breaker
 //! would open only after several such requests.
 //!
 //! This costs a strategy a few requests of its order or of its affinity: one answer in a hundred is
@@ -30,6 +31,9 @@ pub(crate) const SHORTEST_SILENCE: Duration = Duration::from_millis(50);
 /// The factor of the usual latency, of the other endpoints if the endpoint has no success.
 const USUAL: u32 = 2;
 
+/// The interval of attempts at an endpoint in doubt that has served. The attempts that wait for it may be
+/// slow ones, and others would be answered.
+const TEST_INTERVAL: Duration = Duration::from_secs(2);
 /// The shortest interval of attempts at an endpoint that has left one attempt unanswered. It
 /// doubles with each further one.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -60,6 +64,7 @@ fn is_silent(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) ->
         return false;
     }
     let usual = snapshot.usual_latency(endpoint).unwrap_or_default();
-    let seldom = load.latency.seldom_more().unwrap_or_default();
-    silent >= usual.saturating_mul(USUAL).max(seldom)
+    let seldom = load.latency.seldom_more();
+    let is_due = seldom.is_some() && load.unsent_for(since_start) >= TEST_INTERVAL;
+    !is_due && silent >= usual.saturating_mul(USUAL).max(seldom.unwrap_or_default())
 }

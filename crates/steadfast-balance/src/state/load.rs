@@ -29,6 +29,8 @@ pub(crate) struct LoadStats {
     /// When the endpoint last began to have attempts without a head, in milliseconds since the start
     /// of the pool.
     awaited_since: AtomicU64,
+    /// When the last attempt was sent, in milliseconds since the start of the pool.
+    last_sent: AtomicU64,
     /// The consecutive attempts that ended without any answer.
     unanswered: AtomicU32,
     /// The length of the last one of them, in milliseconds.
@@ -55,6 +57,7 @@ impl LoadStats {
             drained: Notify::new(),
             last_used: AtomicU64::new(0),
             awaited_since: AtomicU64::new(0),
+            last_sent: AtomicU64::new(0),
             unanswered: AtomicU32::new(0),
             silence: AtomicU64::new(0),
             in_vain: AtomicBool::new(false),
@@ -71,9 +74,10 @@ impl LoadStats {
 
     /// Counts an attempt that is sent.
     pub(crate) fn enter(&self, since_start: impl FnOnce() -> Duration) {
+        let now = millis(since_start());
+        self.last_sent.store(now, Ordering::Relaxed);
         if !self.is_awaited() {
             // Before the count, so that no thread sees an attempt with an old time.
-            let now = millis(since_start());
             self.awaited_since.store(now, Ordering::Relaxed);
         }
         self.awaited.fetch_add(1, Ordering::Relaxed);
@@ -166,6 +170,12 @@ impl LoadStats {
     /// Returns the length of the last attempt that ended without any answer.
     pub(crate) fn silence(&self) -> Duration {
         Duration::from_millis(self.silence.load(Ordering::Relaxed))
+    }
+
+    /// Returns the time since the last attempt was sent.
+    pub(crate) fn unsent_for(&self, since_start: Duration) -> Duration {
+        let sent = self.last_sent.load(Ordering::Relaxed);
+        since_start.saturating_sub(Duration::from_millis(sent))
     }
 
     /// Returns the time for which the endpoint has not answered.

@@ -200,6 +200,37 @@ async fn doubt_about_a_proven_endpoint_depends_on_the_spread_of_its_latency() {
     assert!(!goes_to_first(600 * MS, spread).await);
 }
 
+/// Ten slow requests looked like a dead endpoint, because no other one showed that it serves.
+#[tokio::test(start_paused = true)]
+async fn proven_endpoint_in_doubt_is_tested_every_two_seconds() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        0 => Reply::from(ok()),
+        _ => Reply::never(),
+    });
+    net.on("b", |_| Reply::from(ok()));
+    let (service, _) = balancer(pool(&["a", "b"]).strategy(Strategy::Failover), &net);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    let (start, mut requests, mut at) = (Instant::now(), JoinSet::new(), Vec::new());
+    while start.elapsed() < 9 * SECOND {
+        let (before, service) = (net.count("a"), service.clone());
+        requests.spawn(async move { send_for_status(&service, get()).await });
+        sleep(100 * MS).await;
+        if net.count("a") > before {
+            at.push(start.elapsed().as_secs());
+        }
+    }
+    assert_eq!(at, [0, 2, 4, 6, 8]);
+    // One answer ends the doubt.
+    net.on("a", |_| Reply::from(ok()));
+    sleep(2 * SECOND).await;
+    let before = net.count("a");
+    for _ in 0..10 {
+        assert_eq!(send_for_status(&service, get()).await, 200);
+    }
+    assert_eq!(net.count("a"), before + 10);
+}
+
 /// A body may arrive for minutes. Its endpoint has answered.
 #[tokio::test(start_paused = true)]
 async fn open_stream_of_a_proven_endpoint_raises_no_doubt() {
