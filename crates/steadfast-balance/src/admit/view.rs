@@ -87,7 +87,7 @@ impl<'a> View<'a> {
             // A probe may show soon that an endpoint has recovered.
             Some(
                 self.shared
-                    .probe_wait_end(self.eligibility, start_by.is_some(), came),
+                    .probe_wait_end(self.eligibility, self.context, came),
             )
         } else {
             others.find(|endpoint| self.check(endpoint).is_paced())?;
@@ -184,12 +184,9 @@ impl<'a> View<'a> {
         // A probe of an untried endpoint shows soon whether the wait helps.
         if waits
             || when_exhausted == WhenExhausted::Wait
-            || self.shared.has_probe(
-                self.eligibility,
-                self.context.deadline.is_some(),
-                came,
-                self.now,
-            )
+            || self
+                .shared
+                .has_probe(self.eligibility, self.context, came, self.now)
         {
             return false;
         }

@@ -54,11 +54,7 @@ fn is_silent(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) ->
     let silent = load.silent_for(since_start);
     if let Some(doublings) = load.unanswered().checked_sub(1) {
         // One attempt at a time. Its predecessors timed out, or their callers left.
-        let first = load.silence().saturating_mul(OF_SILENCE);
-        let interval = first
-            .max(SHORTEST_INTERVAL)
-            .saturating_mul(2u32.saturating_pow(doublings));
-        return load.is_awaited() || silent < interval.min(LONGEST_INTERVAL);
+        return load.is_awaited() || silent < interval_after(load.silence(), doublings);
     }
     if silent < SHORTEST_SILENCE {
         return false;
@@ -67,4 +63,11 @@ fn is_silent(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) ->
     let seldom = load.latency.seldom_more();
     let is_due = seldom.is_some() && load.unsent_for(since_start) >= TEST_INTERVAL;
     !is_due && silent >= usual.saturating_mul(USUAL).max(seldom.unwrap_or_default())
+}
+
+/// Returns the interval of attempts after a last silence, and this number of doublings.
+fn interval_after(silence: Duration, doublings: u32) -> Duration {
+    let first = silence.saturating_mul(OF_SILENCE).max(SHORTEST_INTERVAL);
+    let interval = first.saturating_mul(2u32.saturating_pow(doublings));
+    interval.min(LONGEST_INTERVAL)
 }

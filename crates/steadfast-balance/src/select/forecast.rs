@@ -56,7 +56,7 @@ impl PoolContext {
         let has_slots = (endpoints(snapshot))
             .any(|endpoint| eligibility.check(Stage::Untried, endpoint, now).is_paced());
         if context.deadline.is_some()
-            && (has_slots || self.has_probe(&eligibility, context.deadline.is_some(), now, now))
+            && (has_slots || self.has_probe(&eligibility, context, now, now))
         {
             return Next::Now;
         }
@@ -78,12 +78,12 @@ impl PoolContext {
     pub(crate) fn probe_wait_end(
         &self,
         eligibility: &Eligibility<'_>,
-        has_deadline: bool,
+        context: &RequestContext,
         since: Instant,
     ) -> Instant {
         let wait = self.config.probe_wait;
         let end = saturating_add(since, wait);
-        if !has_deadline {
+        if context.deadline.is_none() {
             return end;
         }
         let served = endpoints(eligibility.snapshot).map(|endpoint| endpoint.load.served.last());
@@ -96,11 +96,11 @@ impl PoolContext {
     pub(crate) fn has_probe(
         &self,
         eligibility: &Eligibility<'_>,
-        has_deadline: bool,
+        context: &RequestContext,
         since: Instant,
         now: Instant,
     ) -> bool {
-        let latest = self.probe_wait_end(eligibility, has_deadline, since);
+        let latest = self.probe_wait_end(eligibility, context, since);
         let probe = earliest_probe(eligibility, &[], now).filter(|(at, _)| *at <= latest);
         probe.is_some_and(|(_, index)| {
             let endpoint = &eligibility.snapshot.active()[index].state;

@@ -195,11 +195,10 @@ impl Reservation {
         let now = Instant::now();
         let outcome = (verdict, Some(response.status()));
         load.record((context, self.tier), outcome, None, now);
-        load.head();
+        load.answered();
         let endpoint = &*load.endpoint.state;
         let since_start = endpoint.since_start(now);
         endpoint.load.used(since_start);
-        endpoint.load.was_answered();
         endpoint.load.served.record(since_start);
         endpoint.succeeded(&load.tickets, context.target.as_ref(), now, |key| {
             let endpoint = endpoint.config.name.clone();

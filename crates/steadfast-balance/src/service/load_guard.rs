@@ -39,8 +39,14 @@ pub(crate) struct LoadGuard {
 }
 
 impl LoadGuard {
+    /// Records the head of a success.
+    pub(super) fn answered(&mut self) {
+        self.head();
+        self.endpoint.state.load.was_answered();
+    }
+
     /// Records the head of the attempt, or its end without one.
-    pub(super) fn head(&mut self) {
+    fn head(&mut self) {
         if std::mem::take(&mut self.awaited) {
             self.endpoint.state.load.head();
         }

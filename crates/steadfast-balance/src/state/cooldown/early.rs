@@ -105,15 +105,17 @@ impl Early {
         // Each served attempt shows that the requests wait in vain.
         let long = self.usual().saturating_mul(LONG) / self.window;
         let is_long = saturating_add(since.max(self.held), long);
-        // Nothing has confirmed the rate for long.
-        let short = long.min(self.worth().max(TEST_AFTER) / self.window);
-        let is_untested = saturating_add(since, short)
-            .max(saturating_add(self.held, long.saturating_mul(UNTESTED)));
-        self.from.max(
-            saturating_add(last, self.worth())
-                .min(is_long)
-                .min(is_untested),
-        )
+        let worth = saturating_add(last, self.worth());
+        self.from
+            .max(worth.min(is_long).min(self.untested(since, long)))
+    }
+
+    /// Returns when a request has waited for long enough to test a rate that no refusal has
+    /// confirmed for long.
+    fn untested(&self, since: Instant, long: Duration) -> Instant {
+        let short = self.worth().max(TEST_AFTER) / self.window;
+        let unconfirmed = saturating_add(self.held, long.saturating_mul(UNTESTED));
+        saturating_add(since, short.min(long)).max(unconfirmed)
     }
 
     /// Returns the shortest wait that an early attempt may save. A shorter wait hardly delays an
