@@ -353,8 +353,8 @@ mod tests {
         Instant::now() + 1_000 * SECOND
     }
 
-    /// Half of all requests were rejected for seconds, because probes of an outage had counted one slot
-    /// per second, and the queue never lasted for a second after it.
+    /// Half of all requests were rejected for seconds, because probes of an outage had counted one
+    /// slot per second, and the queue never lasted for a second after it.
     #[tokio::test(start_paused = true)]
     async fn empty_queue_forgets_its_slots_per_second() {
         let (mut overload, start) = (Overload::default(), start());

@@ -9,8 +9,8 @@
 //! end without an answer, it gets one attempt at a time, and ever fewer of them. If all endpoints
 //! are in doubt, the strategy decides, since slow answers are no fault.
 //!
-//! An endpoint that has served requests is in doubt if attempts wait for it and it has answered none of
-//! them for longer than its answers seldom take. Otherwise all requests until its first timeout would
+//! An endpoint that has served requests is in doubt if attempts wait for it and it has answered none
+//! of them for longer than its answers seldom take. Otherwise all requests until its first timeout would
 //! wait for theirs. One request every two seconds tests whether only these attempts are slow. After
 //! an attempt that timed out the endpoint remains in doubt. At low traffic its breaker
 //! would open only after several such requests.
@@ -31,8 +31,8 @@ pub(crate) const SHORTEST_SILENCE: Duration = Duration::from_millis(50);
 /// The factor of the usual latency, of the other endpoints if the endpoint has no success.
 const USUAL: u32 = 2;
 
-/// The interval of attempts at an endpoint in doubt that has served. The attempts that wait for it may be
-/// slow ones, and others would be answered.
+/// The interval of attempts at an endpoint in doubt that has served. The attempts that wait for it
+/// may be slow ones, and others would be answered.
 const TEST_INTERVAL: Duration = Duration::from_secs(2);
 /// The shortest interval of attempts at an endpoint that has left one attempt unanswered. It
 /// doubles with each further one.

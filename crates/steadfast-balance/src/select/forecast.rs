@@ -73,8 +73,8 @@ impl PoolContext {
 
     /// Returns the end of a wait for a probe that begins at `since`.
     ///
-    /// Many outages are short, such as a restart. A request with a deadline has time, so it rides out
-    /// the first seconds of one. In a longer outage it fails as soon as any other.
+    /// Many outages are short, such as a restart. A request with a deadline has time, so it rides
+    /// out the first seconds of one. In a longer outage it fails as soon as any other.
     pub(crate) fn probe_wait_end(
         &self,
         eligibility: &Eligibility<'_>,

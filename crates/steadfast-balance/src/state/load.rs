@@ -26,8 +26,8 @@ pub(crate) struct LoadStats {
     drained: Notify,
     /// When an attempt last ended, in milliseconds since the start of the pool.
     last_used: AtomicU64,
-    /// When the endpoint last began to have attempts without a head, in milliseconds since the start
-    /// of the pool.
+    /// When the endpoint last began to have attempts without a head, in milliseconds since the
+    /// start of the pool.
     awaited_since: AtomicU64,
     /// When the last attempt was sent, in milliseconds since the start of the pool.
     last_sent: AtomicU64,

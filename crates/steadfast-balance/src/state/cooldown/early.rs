@@ -21,7 +21,8 @@ const WORTH: f64 = 0.5;
 /// The latencies after which a request has waited for longer than a refusal could cost. Requests at
 /// a usual limit wait for less.
 const LONG: u32 = 8;
-/// The multiple of the long wait without a refusal after which nothing has confirmed the rate for long.
+/// The multiple of the long wait without a refusal after which nothing has confirmed the rate for
+/// long.
 const UNTESTED: u32 = 3;
 /// The wait of a request that tests such a rate, unless half of a latency is longer. It is below the
 /// waits that an overload rejects, so no request is rejected for an untested rate.
