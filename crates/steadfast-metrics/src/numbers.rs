@@ -20,11 +20,11 @@ enum Scope {
     Attempts,
 }
 
-/// The attempts and moves before an answer.
+/// The attempts and moves before an answer. Small, as it moves with the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
-    attempts: usize,
-    failovers: usize,
+    attempts: u32,
+    failovers: u32,
 }
 
 // ===== impl Numbers =====
@@ -69,7 +69,7 @@ impl Numbers {
     }
 
     fn route(&self, route: Route) {
-        let (attempts, failovers) = (route.attempts as u64, route.failovers as u64);
+        let (attempts, failovers) = (route.attempts.into(), route.failovers.into());
         self.tally.route(attempts, failovers);
         if self.scope == Scope::Requests {
             self.handles.record_route(attempts, failovers);
@@ -80,8 +80,8 @@ impl Numbers {
     pub(crate) fn route_of(&self, trail: Option<&Trail>) -> Route {
         match trail {
             Some(trail) if self.scope == Scope::Requests => Route {
-                attempts: trail.len(),
-                failovers: trail.failovers(),
+                attempts: count(trail.len()),
+                failovers: count(trail.failovers()),
             },
             _ => Route {
                 attempts: 1,
@@ -93,4 +93,9 @@ impl Numbers {
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.tally.snapshot()
     }
+}
+
+/// Returns a number of attempts, which is far below the largest one.
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

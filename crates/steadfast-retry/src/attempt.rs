@@ -5,6 +5,7 @@ use steadfast_core::Verdict;
 use tracing::Span;
 use tracing::field::{Empty, display};
 use tracing::level_filters::LevelFilter;
+use tracing::span::Entered;
 
 /// Creates the span of attempt `number`, counted from 1. Without a subscriber it costs nothing.
 pub(crate) fn span(number: u32) -> Span {
@@ -25,6 +26,14 @@ pub(crate) fn span(number: u32) -> Span {
         span.record("http.request.resend_count", number - 1);
     }
     span
+}
+
+/// Enters the span of an attempt until the guard is dropped. Without a subscriber it costs nothing.
+///
+/// A closure for `in_scope` would move requests and responses once more.
+#[inline]
+pub(crate) fn enter(span: &Span) -> Option<Entered<'_>> {
+    (!span.is_none()).then(|| span.enter())
 }
 
 /// Records the outcome of an attempt in its span.

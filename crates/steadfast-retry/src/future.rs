@@ -15,6 +15,7 @@ use tower_service::Service;
 use tracing::Span;
 
 use crate::answer::ResponseBody;
+use crate::attempt;
 use crate::mode::BodyMode;
 use crate::retry::{Rescue, Retry, Step};
 
@@ -43,8 +44,8 @@ pin_project! {
         state: State<S::Future>,
         // Absent if the request cannot be sent again.
         retry: Option<Retry<S, M::Kept, ResBody>>,
-        // A second attempt beside the slow one in flight.
-        rescue: Option<Rescue<S::Future>>,
+        // A second attempt beside the slow one in flight. Boxed, since most requests have none.
+        rescue: Option<Box<Rescue<S::Future>>>,
     }
 }
 
@@ -103,7 +104,7 @@ where
             let StateProj::InFlight { future, span } = this.state.project() else {
                 panic!("polled after it was ready");
             };
-            let outcome = ready!(span.in_scope(|| future.poll(cx)));
+            let outcome = ready!(poll_within(span, future, cx));
             let passed = outcome.map(|response| response.map(ResponseBody::passed));
             return Poll::Ready(passed.map_err(Into::into));
         };
@@ -112,7 +113,7 @@ where
             let next = match this.state.as_mut().project() {
                 // The attempt ended: return an outcome, wait, or send the request again.
                 StateProj::InFlight { future, span } => {
-                    let Poll::Ready(outcome) = span.in_scope(|| future.poll(cx)) else {
+                    let Poll::Ready(outcome) = poll_within(span, future, cx) else {
                         let rescued = ready!(Self::poll_rescue(retry, this.rescue, cx));
                         // Dropped before the answer is returned, so that the trail is complete.
                         this.state.set(State::Done);
@@ -120,6 +121,10 @@ where
                     };
                     let outcome = outcome.map_err(Into::into);
                     let verdict = retry.judge(&outcome, span);
+                    // The usual end. A response is large to move.
+                    if verdict.is_success() && this.rescue.is_none() {
+                        return Poll::Ready(outcome.map(|response| retry.answer(response)));
+                    }
                     let ended = (outcome, verdict);
                     match Self::after_outcome(retry, this.rescue, ended, cx) {
                         Ok(next) => next,
@@ -167,7 +172,7 @@ where
     /// A rescue that fails ends, and the slow attempt continues.
     fn poll_rescue(
         retry: &mut Retry<S, M::Kept, ResBody>,
-        rescue: &mut Option<Rescue<S::Future>>,
+        rescue: &mut Option<Box<Rescue<S::Future>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<ResBody>, BoxError>> {
         let is_new = rescue.is_none();
@@ -200,7 +205,7 @@ where
     /// Polls the rescue of a slow attempt that has failed.
     fn poll_last(
         retry: &mut Retry<S, M::Kept, ResBody>,
-        rescue: &mut Option<Rescue<S::Future>>,
+        rescue: &mut Option<Box<Rescue<S::Future>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Ended<ResBody>> {
         let current = rescue.as_mut().expect("it is in flight");
@@ -218,7 +223,7 @@ where
     /// any other failure, a rescue in flight continues.
     fn after_outcome(
         retry: &mut Retry<S, M::Kept, ResBody>,
-        rescue: &mut Option<Rescue<S::Future>>,
+        rescue: &mut Option<Box<Rescue<S::Future>>>,
         (outcome, verdict): Ended<ResBody>,
         cx: &mut Context<'_>,
     ) -> Result<State<S::Future>, Result<Response<ResponseBody<ResBody>>, BoxError>> {
@@ -259,6 +264,17 @@ where
         }
         outcome
     }
+}
+
+/// Polls an attempt within its span.
+#[inline]
+fn poll_within<F: Future>(
+    span: &Span,
+    future: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    let _entered = attempt::enter(span);
+    future.poll(cx)
 }
 
 /// Returns whether an attempt beside a failed one may have another outcome.
@@ -319,7 +335,9 @@ where
     let Some((request, span)) = retry.again::<B, M>() else {
         return Poll::Ready(Err(None));
     };
-    let future = span.in_scope(|| retry.service.call(request));
+    let entered = attempt::enter(&span);
+    let future = retry.service.call(request);
+    drop(entered);
     Poll::Ready(Ok(State::InFlight { future, span }))
 }
 

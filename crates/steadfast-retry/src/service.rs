@@ -92,7 +92,9 @@ where
         let header = self.settings.attempt_header.as_ref();
         let Some(kept) = kept else {
             attempt::number(&mut head.headers, header, 1);
-            let future = span.in_scope(|| self.inner.call(Request::from_parts(head, body)));
+            let entered = attempt::enter(&span);
+            let future = self.inner.call(Request::from_parts(head, body));
+            drop(entered);
             return ResponseFuture::new(future, span, None);
         };
         // Copied before the trail is inserted, since an extension is costly to copy.
@@ -115,7 +117,9 @@ where
         // The instance that was polled ready is called, and stays with the request.
         let clone = self.inner.clone();
         let mut service = mem::replace(&mut self.inner, clone);
-        let future = span.in_scope(|| service.call(Request::from_parts(head, body)));
+        let entered = attempt::enter(&span);
+        let future = service.call(Request::from_parts(head, body));
+        drop(entered);
         let settings = self.settings.clone();
         let sent = (recorded, started);
         let retry = Retry::new(service, (template, kept, noted), settings, trail, sent);

@@ -375,8 +375,9 @@ where
         rules,
     };
     let service = metrics.layer(prepare);
-    let service = service.map_result(|outcome: Result<Response<_>, _>| {
-        into_response(outcome.map(|response| response.map(ResponseBody::new)))
+    let service = service.map_result(|outcome: Result<Response<_>, _>| match outcome {
+        Ok(response) => Ok(response.map(ResponseBody::new)),
+        Err(error) => into_response(error),
     });
     // Above the metrics: the head of a slow stream is not yet the outcome of its request.
     let service = KeepAlive {

@@ -28,7 +28,8 @@ pub(crate) fn limit_key(method: &Method, path: &str, model: Option<LimitKey>) ->
 
 /// Returns the model that a path names, as in `/models/gemini-2.5-pro:generateContent`.
 pub(crate) fn model_in_path(path: &str) -> Option<&str> {
-    let mut segments = path.split('/');
+    // A search for a byte is cheaper than the one for a character, as segments are short.
+    let mut segments = segments_of(path);
     while let Some(segment) = segments.next() {
         match segment {
             // Gemini and Vertex append the method to the model.
@@ -45,10 +46,28 @@ pub(crate) fn model_in_path(path: &str) -> Option<&str> {
     None
 }
 
+/// Returns the segments of a path, as a split by `/` does.
+fn segments_of(path: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(path);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = text.bytes().position(|byte| byte == b'/');
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::operation::BodyHints;
+
+    #[test]
+    fn segments_equal_a_split() {
+        for path in ["", "/", "a", "/a/b", "a//b/", "/é/ü"] {
+            assert!(segments_of(path).eq(path.split('/')), "{path}");
+        }
+    }
 
     fn key(method: &Method, path: &str, body: &str) -> String {
         let hints = BodyHints::of(body.as_bytes());

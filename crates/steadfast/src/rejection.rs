@@ -80,14 +80,9 @@ impl Error for Rejection {
     }
 }
 
-/// Converts a rejection to a response, as a provider would send it.
-pub(crate) fn into_response(
-    outcome: Result<Response<ResponseBody>, BoxError>,
-) -> Result<Response<ResponseBody>, BoxError> {
-    match outcome {
-        Err(error) => find_error::<Rejection>(&*error).map(respond).ok_or(error),
-        outcome => outcome,
-    }
+/// Converts a rejection to a response, as a provider would send it. Returns any other error.
+pub(crate) fn into_response(error: BoxError) -> Result<Response<ResponseBody>, BoxError> {
+    find_error::<Rejection>(&*error).map(respond).ok_or(error)
 }
 
 /// Creates the response of a rejection.

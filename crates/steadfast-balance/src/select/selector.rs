@@ -245,9 +245,11 @@ impl PoolContext {
             if !can_take(endpoint) {
                 return false;
             }
-            let in_doubt = is_in_doubt(snapshot, endpoint, request.now);
-            left_out.set(left_out.get() || in_doubt);
-            !in_doubt
+            if is_in_doubt(snapshot, endpoint, request.now) {
+                left_out.set(true);
+                return false;
+            }
+            true
         });
         let in_doubt = found.is_none() && left_out.get();
         let found = match in_doubt {

@@ -56,9 +56,18 @@ impl PoolContext {
     ) -> bool {
         let age = now.saturating_duration_since(eligibility.since(now));
         let at = || eligibility.end_of_limit(now);
-        // The queue decides about older requests.
+        // The queue decides about older requests. The limits of all endpoints come last: their
+        // check takes longer than all else.
         age < self.config.overload_wait
+            && !self.is_stated(context)
             && at().is_some_and(|at| self.is_in_vain(eligibility, context, at, now))
+    }
+
+    /// Returns whether the patience of a request is stated, or nothing is known about it.
+    fn is_stated(&self, context: &RequestContext) -> bool {
+        context.deadline.is_some()
+            || context.trail.is_none()
+            || self.config.when_exhausted == WhenExhausted::Wait
     }
 
     /// Returns whether evidence shows that the wait until `at` leads nowhere.
@@ -70,11 +79,8 @@ impl PoolContext {
         now: Instant,
     ) -> bool {
         let since = eligibility.since(now);
-        let is_stated = context.deadline.is_some()
-            || context.trail.is_none()
-            || self.config.when_exhausted == WhenExhausted::Wait;
         // The other half of the bound is left for the attempts and their jitter.
-        if is_stated || at <= saturating_add(since, self.config.overload_wait / 2) {
+        if self.is_stated(context) || at <= saturating_add(since, self.config.overload_wait / 2) {
             return false;
         }
         let correction = now.saturating_duration_since(since) / CORRECTION;

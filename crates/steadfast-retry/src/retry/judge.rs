@@ -110,7 +110,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         verdict: Verdict,
         outcome: Result<&Response<B>, &BoxError>,
     ) -> bool {
-        if self.trail.len() > self.recorded {
+        if self.is_recorded() {
             return true;
         }
         let status = match outcome {

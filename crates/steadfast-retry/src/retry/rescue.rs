@@ -74,7 +74,10 @@ impl<F: Future> Rescue<F> {
 
 impl<S, K, B: Body> Retry<S, K, B> {
     /// Sends a rescue, if the attempt in flight is slow and an endpoint takes the rescue at once.
-    pub(crate) fn rescue<ReqBody, M>(&mut self, cx: &mut Context<'_>) -> Option<Rescue<S::Future>>
+    pub(crate) fn rescue<ReqBody, M>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Option<Box<Rescue<S::Future>>>
     where
         S: Service<Request<M::Body>>,
         M: BodyMode<ReqBody, Kept = K>,
@@ -112,7 +115,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         (endpoint, is_silent): (EndpointName, bool),
         mut stake: AtStake,
         cx: &mut Context<'_>,
-    ) -> Option<Rescue<S::Future>>
+    ) -> Option<Box<Rescue<S::Future>>>
     where
         S: Service<Request<M::Body>>,
         M: BodyMode<ReqBody, Kept = K>,
@@ -130,19 +133,22 @@ impl<S, K, B: Body> Retry<S, K, B> {
         let (mut head, span) = self.next_head(2);
         head.extensions.insert(group.clone());
         let future = span.in_scope(|| self.service.call(Request::from_parts(head, body)));
-        Some(Rescue {
+        Some(Box::new(Rescue {
             future: Box::pin(future),
             span,
             group,
             _slow: slow,
             is_silent,
             stake,
-        })
+        }))
     }
 
     /// Counts a rescue that was sent as the one attempt that may follow a slow one. Refunds a
     /// rescue that no endpoint took, and returns `None`.
-    pub(crate) fn keep_sent<F: Future>(&mut self, rescue: Rescue<F>) -> Option<Rescue<F>> {
+    pub(crate) fn keep_sent<F: Future>(
+        &mut self,
+        rescue: Box<Rescue<F>>,
+    ) -> Option<Box<Rescue<F>>> {
         if !rescue.was_sent() {
             rescue.unsent();
             return None;

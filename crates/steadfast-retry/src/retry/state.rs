@@ -45,9 +45,9 @@ pub(crate) struct Retry<S, K, B: Body> {
     /// trail at that time.
     pub(super) sent: u32,
     pub(super) started: Instant,
-    pub(super) recorded: usize,
+    recorded: u32,
     /// The length of the trail before the first attempt of this layer.
-    pub(super) before: usize,
+    before: u32,
     /// Boxed, since most requests need none of it.
     pub(super) past: Option<Box<Past<B>>>,
 }
@@ -71,8 +71,8 @@ impl<S, K, B: Body> Retry<S, K, B> {
             trail,
             sent: 1,
             started,
-            recorded,
-            before: recorded,
+            recorded: count(recorded),
+            before: count(recorded),
             past: None,
         }
     }
@@ -90,7 +90,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         }
         self.sent = self.sent.saturating_add(1);
         self.started = Instant::now();
-        self.recorded = self.trail.len();
+        self.recorded = count(self.trail.len());
         // Of an earlier attempt.
         let _ = self.trail.take_slow();
         let (head, span) = self.next_head(1);
@@ -98,14 +98,19 @@ impl<S, K, B: Body> Retry<S, K, B> {
     }
 
     /// Returns the head and the span of the attempt that is `more` behind the recorded ones.
-    pub(super) fn next_head(&self, more: usize) -> (Parts, Span) {
+    pub(super) fn next_head(&self, more: u32) -> (Parts, Span) {
         let mut head = self.head.clone();
         head.extensions.insert(self.trail.clone());
-        let recorded = self.trail.len().saturating_sub(self.before);
-        let number = u32::try_from(recorded + more).unwrap_or(u32::MAX);
+        let recorded = count(self.trail.len()).saturating_sub(self.before);
+        let number = recorded.saturating_add(more);
         let header = self.settings.attempt_header.as_ref();
         attempt::number(&mut head.headers, header, number);
         (head, attempt::span(number))
+    }
+
+    /// Returns whether a layer below has recorded the last attempt.
+    pub(super) fn is_recorded(&self) -> bool {
+        count(self.trail.len()) > self.recorded
     }
 
     /// Returns the limits of the request.
@@ -158,4 +163,9 @@ impl<S, K, B: Body> Retry<S, K, B> {
             answer.read(cx);
         }
     }
+}
+
+/// Returns a number of attempts, which is far below the largest one.
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request};
+use memchr::memchr;
 use serde_json::Value;
 use steadfast_core::layer::stable_hash;
 use steadfast_core::{Class, Verdict, hint_in_text};
@@ -149,7 +150,7 @@ fn wordy(headers: &HeaderMap) -> Option<[Option<HeaderValue>; HEADERS]> {
     let mut kept = [const { None }; HEADERS];
     let mut free = kept.iter_mut();
     for value in headers.values() {
-        if value.as_bytes().contains(&b' ') {
+        if memchr(b' ', value.as_bytes()).is_some() {
             *free.next()? = Some(value.clone());
         }
     }

@@ -15,12 +15,12 @@ use pin_project_lite::pin_project;
 use steadfast_core::layer::verdict_of;
 use steadfast_core::{BoxError, Classified, Classify, DefaultClassifier, Head, Verdict};
 use steadfast_edge::{Clock, classified};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::content_type;
 use crate::dialect::Shape;
 use crate::edge::asked::Asked;
-use crate::edge::attempt_state::{Attempt, Outcome};
+use crate::edge::attempt_state::{Attempt, Outcome, Running};
 use crate::edge::body::EdgeBody;
 use crate::edge::reading::{Reading, read_answer, read_error};
 use crate::edge::unexpected::Unexpected;
@@ -46,11 +46,8 @@ pin_project! {
     {
         #[pin]
         step: Step<F, B>,
-        // Runs while the head or a whole answer is pending.
-        #[pin]
-        timer: Option<Sleep>,
         // Boxed, because the futures of the layers above contain this one. `None` after it.
-        attempt: Option<Box<Attempt>>,
+        attempt: Option<Pin<Box<Attempt>>>,
     }
 }
 
@@ -84,11 +81,11 @@ where
     type Output = Outcome<B>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<B>> {
-        // The present, as long as no part was pending since the head: it spares reads of the clock.
-        let mut now = None;
+        // Whether no part was pending since the head. This spares reads of the clock.
+        let mut with_head = false;
         loop {
-            match ready!(self.as_mut().poll_step(&mut now, cx)) {
-                Continue(step) => self.as_mut().begin(step),
+            match ready!(self.as_mut().poll_step(&mut with_head, cx)) {
+                Continue(step) => self.as_mut().project().step.set(step),
                 Break(outcome) => {
                     self.end();
                     return Poll::Ready(outcome);
@@ -105,16 +102,6 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Begins the next step.
-    fn begin(self: Pin<&mut Self>, step: Step<F, B>) {
-        let mut this = self.project();
-        this.step.set(step);
-        if this.attempt.is_none() {
-            // The reading has a timer of its own.
-            this.timer.set(None);
-        }
-    }
-
     /// Drops the future of the client and the state of the attempt, which is over.
     fn end(self: Pin<&mut Self>) {
         let mut this = self.project();
@@ -124,18 +111,20 @@ where
 
     /// Polls the present step. Returns the next step, or the outcome of the attempt.
     ///
-    /// `now` is the present, if it is known. A pending part that is late is an error.
+    /// `with_head` holds from the head until a part is pending. A pending part that is late is an
+    /// error.
     fn poll_step(
         self: Pin<&mut Self>,
-        now: &mut Option<Instant>,
+        with_head: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Next<F, B>> {
         let this = self.project();
         let is_head = match this.step.project() {
             StepProj::Sending { future } => match future.poll(cx) {
                 Poll::Ready(Ok(response)) => {
-                    let head = now.insert(Instant::now());
-                    return Poll::Ready(Step::after_head(this.attempt, response, *head));
+                    *with_head = true;
+                    let now = Instant::now();
+                    return Poll::Ready(Step::after_head(this.attempt, response, now));
                 }
                 Poll::Ready(Err(error)) => {
                     return Poll::Ready(Break(Err(classified(error.into()))));
@@ -148,7 +137,8 @@ where
                 let body = body.expect("polled after it was ready");
                 if let Poll::Ready(stop) = progress.poll_read(body, streaming, cx) {
                     let response = response.take().expect("it was read");
-                    return Poll::Ready(Step::after_whole(this.attempt, response, stop, *now));
+                    let next = Step::after_whole(this.attempt, response, stop, *with_head);
+                    return Poll::Ready(next);
                 }
                 false
             }
@@ -158,7 +148,7 @@ where
                 return Poll::Ready(Break(Err(error.into())));
             }
         };
-        let late = ready!(poll_late(this.attempt, this.timer, is_head, cx));
+        let late = ready!(poll_late(this.attempt, is_head, cx));
         Poll::Ready(Break(Err(late)))
     }
 }
@@ -169,11 +159,10 @@ where
     B::Error: Into<BoxError>,
 {
     /// Waits for the response that `future` of a client yields.
-    pub(crate) fn new(future: F, attempt: Attempt) -> Self {
+    pub(crate) fn new(future: F, attempt: Pin<Box<Attempt>>) -> Self {
         Self {
             step: Step::Sending { future },
-            timer: None,
-            attempt: Some(Box::new(attempt)),
+            attempt: Some(attempt),
         }
     }
 
@@ -182,7 +171,6 @@ where
         let error = Some(error);
         Self {
             step: Step::Late { error },
-            timer: None,
             attempt: None,
         }
     }
@@ -191,20 +179,27 @@ where
 /// Waits until a pending part is late, and reports meanwhile that it is slow. Only the head has a
 /// limit here.
 fn poll_late(
-    attempt: &mut Option<Box<Attempt>>,
-    timer: Pin<&mut Option<Sleep>>,
+    attempt: &mut Option<Pin<Box<Attempt>>>,
     is_head: bool,
     cx: &mut Context<'_>,
 ) -> Poll<BoxError> {
-    let attempt = running(attempt);
-    let limit = is_head.then_some(attempt.limits.head);
-    let late = ready!(attempt.pace.poll_late(limit, timer, cx));
+    let own = running(attempt);
+    let limit = is_head.then_some(own.limits.head);
+    let late = ready!(own.pace.poll_late(limit, own.timer, cx));
     Poll::Ready(late.into())
 }
 
 /// Returns the attempt of a future that is not complete.
-fn running(attempt: &mut Option<Box<Attempt>>) -> &mut Attempt {
-    attempt.as_deref_mut().expect("polled after it was ready")
+fn running(attempt: &mut Option<Pin<Box<Attempt>>>) -> Running<'_> {
+    let attempt = attempt.as_mut().expect("polled after it was ready");
+    attempt.as_mut().project()
+}
+
+/// Takes the attempt for a reading, which has a timer of its own.
+fn taken(attempt: &mut Option<Pin<Box<Attempt>>>) -> Pin<Box<Attempt>> {
+    let mut attempt = attempt.take().expect("it is running");
+    attempt.as_mut().project().timer.set(None);
+    attempt
 }
 
 impl<F, B> Step<F, B>
@@ -217,7 +212,7 @@ where
     /// Breaks with the outcome if the body does not count: the client has its own class, or a rule
     /// of the user holds for the head. An unexpected status of a known operation is an error.
     fn after_head(
-        attempt: &mut Option<Box<Attempt>>,
+        attempt: &mut Option<Pin<Box<Attempt>>>,
         response: Response<B>,
         now: Instant,
     ) -> Next<F, B> {
@@ -239,7 +234,7 @@ where
             }
             return Self::after_success(attempt, response, now);
         }
-        let state = attempt.take().expect("it is running");
+        let state = taken(attempt);
         let reading: Reading<B> = Box::pin(async move {
             // The pace ends with the attempt.
             let state = state;
@@ -252,7 +247,7 @@ where
     ///
     /// A plain answer is read in place. Breaks if the body is passed on unread.
     fn after_success(
-        attempt: &mut Option<Box<Attempt>>,
+        attempt: &mut Option<Pin<Box<Attempt>>>,
         mut response: Response<EdgeBody<B>>,
         now: Instant,
     ) -> Next<F, B> {
@@ -264,7 +259,7 @@ where
         }
         let is_stream = is_stream(&response);
         if !is_stream && own.asked.passes(&response) {
-            own.pace.succeeded(now);
+            own.pace.succeeded(true);
             return Break(Ok(response));
         }
         Continue(Self::read(attempt, response, is_stream))
@@ -272,23 +267,23 @@ where
 
     /// Reads an answer apart. `is_stream` holds for readable events.
     fn read(
-        attempt: &mut Option<Box<Attempt>>,
+        attempt: &mut Option<Pin<Box<Attempt>>>,
         response: Response<EdgeBody<B>>,
         is_stream: bool,
     ) -> Self {
-        let attempt = attempt.take().expect("it is running");
+        let attempt = taken(attempt);
         let reading = Box::pin(read_answer(attempt, response, is_stream));
         Self::Reading { reading }
     }
 
     /// Judges a whole answer that was read, and records its latency unless it is a failure.
     ///
-    /// `now` is the present, if it is known. The start of a stream is read further.
+    /// The answer may have come with its head. The start of a stream is read further.
     fn after_whole(
-        attempt: &mut Option<Box<Attempt>>,
+        attempt: &mut Option<Pin<Box<Attempt>>>,
         mut response: Response<EdgeBody<B>>,
         stop: Result<Stop, BoxError>,
-        now: Option<Instant>,
+        with_head: bool,
     ) -> Next<F, B> {
         let own = running(attempt);
         let is_good = match stop {
@@ -298,7 +293,7 @@ where
             Err(error) => return Break(Err(error)),
         };
         if is_good {
-            own.pace.succeeded(now.unwrap_or_else(Instant::now));
+            own.pace.succeeded(with_head);
         }
         Break(Ok(response))
     }

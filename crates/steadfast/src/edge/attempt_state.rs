@@ -1,10 +1,12 @@
 //! The state of one attempt, beside the future of its client and the response.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use pin_project_lite::pin_project;
 use steadfast_core::{BoxError, Classified, Deadline, LimitKey, Trail};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::answers::StreamMode;
 use crate::body::RequestBody;
@@ -19,22 +21,34 @@ use crate::timeouts::Timeouts;
 /// The outcome of an attempt.
 pub(super) type Outcome<B> = Result<Response<EdgeBody<B>>, BoxError>;
 
-/// The state of an attempt beside the future of its client.
-pub(crate) struct Attempt {
-    /// The instants at which its parts are late.
-    pub(crate) limits: Limits,
-    /// Compares it with the usual latencies.
-    pub(crate) pace: Pace,
-    /// Its request.
-    pub(crate) asked: Asked,
+pin_project! {
+    /// The state of an attempt beside the future of its client.
+    ///
+    /// One allocation holds it from the start of the attempt to its verdict.
+    #[project = Running]
+    pub(crate) struct Attempt {
+        // The instants at which its parts are late.
+        pub(crate) limits: Limits,
+        // Compares it with the usual latencies.
+        pub(crate) pace: Pace,
+        // Its request.
+        pub(crate) asked: Asked,
+        // Runs while the head or a whole answer is pending.
+        #[pin]
+        pub(crate) timer: Option<Sleep>,
+    }
 }
 
 impl Attempt {
-    /// Starts the attempt of a request now. Returns an error if it has no time left.
+    /// Starts the attempt of a request now.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of an attempt that has no time left.
     pub(super) fn of(
         request: &Request<RequestBody>,
         settings: &Arc<Settings>,
-    ) -> Result<Self, Classified> {
+    ) -> Result<Pin<Box<Self>>, Classified> {
         let now = Instant::now();
         // Each is searched once.
         let extensions = request.extensions();
@@ -51,10 +65,11 @@ impl Attempt {
         let model = (model, limits.streaming && streams == StreamMode::Direct);
         let times = (timeouts.rescue_after, deadline);
         let pace = Pace::new(settings.clone(), Trail::of(extensions), model, times, now);
-        Ok(Self {
+        Ok(Box::pin(Self {
             limits,
             pace,
             asked: Asked::of(request, streams, settings.clone()),
-        })
+            timer: None,
+        }))
     }
 }

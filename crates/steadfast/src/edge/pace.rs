@@ -119,9 +119,10 @@ impl Pace {
         self.settings.latencies.answered(now);
     }
 
-    /// Records the latency of a success at this instant.
-    pub(crate) fn succeeded(&mut self, now: Instant) {
-        let took = now.saturating_duration_since(self.start);
+    /// Records the latency of a success, which may have come with its head.
+    pub(crate) fn succeeded(&mut self, with_head: bool) {
+        let head = self.head.filter(|_| with_head);
+        let took = head.unwrap_or_else(|| self.start.elapsed());
         let head = self.head.unwrap_or(took);
         self.settings.latencies.record(self.key, head, took);
         self.is_slow = false;

@@ -44,7 +44,7 @@ pub(super) type Reading<B> = Pin<Box<dyn Future<Output = Outcome<B>> + Send>>;
     reason = "the block keeps its arguments in place"
 )]
 pub(super) fn read_answer<B>(
-    mut attempt: Box<Attempt>,
+    mut attempt: Pin<Box<Attempt>>,
     mut response: Response<EdgeBody<B>>,
     is_stream: bool,
 ) -> impl Future<Output = Outcome<B>>
@@ -53,16 +53,11 @@ where
     B::Error: Into<BoxError>,
 {
     async move {
-        let attempt = &mut *attempt;
-        let read = read(
-            &mut response,
-            is_stream,
-            &attempt.limits,
-            &mut attempt.asked,
-        );
-        attempt.pace.within(pin!(read)).await??;
+        let own = attempt.as_mut().project();
+        let read = read(&mut response, is_stream, own.limits, own.asked);
+        own.pace.within(pin!(read)).await??;
         if verdict_of(Ok(&response)).is_success() {
-            attempt.pace.succeeded(Instant::now());
+            own.pace.succeeded(false);
         }
         Ok(response)
     }
