@@ -173,6 +173,11 @@ where
                 }
                 Some(Ok(frame))
             }
+            // Nothing of the answer is lost. A reader that stops at its end would not see the break.
+            Some(Err(_)) if watched.stream.is_complete() => {
+                self.watched = None;
+                None
+            }
             Some(Err(error)) => {
                 let error = watched.broke(error);
                 self.watched = None;

@@ -104,6 +104,12 @@ impl Events {
         self.end_event(&mut found);
     }
 
+    /// Returns whether nothing of a further event has come.
+    pub(crate) fn is_between(&self) -> bool {
+        let parts = [&self.line, &self.name, &self.data];
+        parts.iter().all(|part| part.is_empty()) && !self.has_data && !self.long_event
+    }
+
     /// The bytes that the present event may still have.
     fn room(&self) -> usize {
         self.max

@@ -121,6 +121,11 @@ impl Stream {
         self.state.finished
     }
 
+    /// Returns whether the answer is complete, without a part of a further event behind it.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.state.finished && self.state.failed.is_none() && self.events.is_between()
+    }
+
     /// Returns whether a visible token has come.
     pub(crate) fn is_visible(&self) -> bool {
         self.state.visible

@@ -6,6 +6,7 @@ mod classification;
 #[cfg(feature = "hyper-errors")]
 mod client_errors;
 mod contract;
+mod cut_streams;
 #[cfg(feature = "decode")]
 mod encoded;
 mod endpoints;
