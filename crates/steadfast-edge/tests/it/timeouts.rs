@@ -9,8 +9,9 @@ use http_body::Frame;
 use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, StreamBody};
 use steadfast_core::{BoxError, BreakerEffect, Class, Classified, Deadline, find_error};
-use steadfast_edge::{AttemptTimeout, AttemptTimeoutLayer, TimeoutPhase};
+use steadfast_edge::{AttemptTimeout, AttemptTimeoutLayer, Clock, Limit, TimedBody, TimeoutPhase};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_stream::StreamExt;
 use tower::{Layer, ServiceExt, service_fn};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -138,4 +139,37 @@ async fn silent_body_ends_and_slow_reader_does_not() {
     let error = body.frame().await.expect("an end").expect_err("silence");
     assert_eq!(start.elapsed(), 5 * SECOND);
     assert_eq!(phase_of(&error).0, TimeoutPhase::Idle);
+}
+
+/// The time of a slow reader is not the one of the endpoint. Short times are.
+#[tokio::test(start_paused = true)]
+async fn limit_of_all_frames_moves_by_long_absence_of_reader() {
+    // Milliseconds: the absence behind each frame, and the time of each frame behind the first.
+    for (absent, takes, frames, ends, is_late) in [
+        (20_000, 0, 30, 600_000, false),
+        (20_000, 3_000, 4, 90_000, true),
+        (900, 0, 12, 10_800, true),
+    ] {
+        let stream = tokio_stream::iter(0..30_u32).then(async |at| {
+            if at > 0 && takes > 0 {
+                sleep(Duration::from_millis(takes)).await;
+            }
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"a")))
+        });
+        let start = Instant::now();
+        let limit = Limit::new(TimeoutPhase::Total, (start, 10 * SECOND), None);
+        let mut body = TimedBody::new(StreamBody::new(Box::pin(stream)), Clock::Until(limit));
+        // Only the first frame is at the present that is given.
+        body.set_now(start);
+        let mut read = 0;
+        let end = loop {
+            match body.frame().await {
+                Some(Ok(_)) => read += 1,
+                end => break end,
+            }
+            sleep(Duration::from_millis(absent)).await;
+        };
+        let outcome = (read, start.elapsed().as_millis(), end.is_some());
+        assert_eq!(outcome, (frames, ends, is_late), "{absent} {takes}");
+    }
 }

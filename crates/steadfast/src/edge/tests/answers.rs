@@ -160,3 +160,39 @@ async fn usage_of_whole_answer_is_counted() {
     counts.sort_unstable();
     assert_eq!(counts, [3, 4]);
 }
+
+/// A layer above may keep the attempt for a while. The server would work, and bill, for nothing.
+#[tokio::test(start_paused = true)]
+async fn ended_attempt_has_dropped_its_request_and_answer() {
+    for has_head in [false, true] {
+        let Attempt {
+            request,
+            mut shared,
+            ..
+        } = attempt("/v1/chat/completions", JSON);
+        shared.timeouts.total = 5 * SECOND;
+        let endpoint = Endpoint::new("a", "http://a.test").expect("an endpoint");
+        let settings = Arc::new(Settings::new(&endpoint, shared));
+        let held = Arc::new(());
+        let own = held.clone();
+        let client = service_fn(move |_: Request<RequestBody>| {
+            let own = own.clone();
+            async move {
+                if !has_head {
+                    std::future::pending::<()>().await;
+                }
+                let frames = tokio_stream::pending::<Result<Frame<Bytes>, io::Error>>();
+                let frames = frames.map(move |frame| (&own, frame).1);
+                let response = Response::builder().header("content-type", JSON);
+                let response = response.body(StreamBody::new(frames).boxed_unsync());
+                Ok::<_, Infallible>(response.expect("a response"))
+            }
+        });
+        let mut client = EdgeLayer { settings }.layer(client);
+        let mut future = Box::pin(tower::Service::call(&mut client, request));
+        assert!(future.as_mut().await.is_err());
+        drop(client);
+        assert_eq!(Arc::strong_count(&held), 1, "head: {has_head}");
+        drop(future);
+    }
+}

@@ -53,3 +53,14 @@ async fn error_read_ahead_comes_after_the_frames_before_it() {
     assert_eq!(body.frame().await.expect("an error").unwrap_err(), "reset");
     assert!(body.frame().await.is_none() && body.is_end_stream());
 }
+
+/// The place of the first frame is free again, while others wait behind it.
+#[tokio::test]
+async fn frame_read_ahead_after_a_read_is_behind_the_others() {
+    let mut body = body(vec![data("a"), data("b"), data("c")]);
+    assert!(read(&mut body) && read(&mut body));
+    let first = body.frame().await.expect("a frame").expect("no error");
+    assert_eq!(first.into_data().expect("data"), "a");
+    assert!(read(&mut body));
+    assert_eq!(body.collect().await.expect("no error").to_bytes(), "bc");
+}
