@@ -85,9 +85,11 @@ impl AnyBody {
             Repr::Ahead(ahead) => ahead,
             Repr::Boxed(_) => unreachable!("it was replaced above"),
         };
-        // A body that is pending is polled again later, with a waker that works.
-        let mut cx = Context::from_waker(Waker::noop());
-        let _ = Pin::new(&mut **ahead).poll_ahead(&mut cx);
+        if ahead.frames().next().is_none() {
+            // A body that is pending is polled again later, with a waker that works.
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut **ahead).poll_ahead(&mut cx);
+        }
         let first = ahead.frames().next()?.as_ref().ok()?;
         let whole = ahead.rest().is_none_or(Body::is_end_stream);
         first.data_ref().filter(|_| whole).cloned()
@@ -184,3 +186,6 @@ impl fmt::Debug for ResponseBody {
         f.debug_struct("ResponseBody").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
