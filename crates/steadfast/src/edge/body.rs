@@ -173,7 +173,7 @@ where
                 }
                 Some(Ok(frame))
             }
-            // Nothing of the answer is lost. A reader that stops at its end would not see the break.
+            // Nothing of the answer is lost. A reader that stops there would not see the break.
             Some(Err(_)) if watched.stream.is_complete() => {
                 self.watched = None;
                 None
