@@ -1,9 +1,9 @@
 //! The configuration of one endpoint.
 
-mod cache_padded;
 pub(crate) mod caller;
 pub(crate) mod connect_addr;
 pub(crate) mod credential;
+mod joined;
 pub(crate) mod limits;
 mod private;
 pub(crate) mod rewrite;
@@ -20,8 +20,8 @@ use steadfast_breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use steadfast_core::layer::Observers;
 use steadfast_core::{EndpointName, InvalidConfig, LimitKey, RoutingOptions};
 
-use crate::endpoint::cache_padded::apart;
 use crate::endpoint::credential::Credential;
+use crate::endpoint::joined::joined;
 use crate::endpoint::limits::Limits;
 use crate::endpoint::private::is_account;
 use crate::endpoint::rule::Rule;
@@ -397,15 +397,13 @@ impl Endpoint {
             && self.rules == other.rules
     }
 
-    /// Moves the texts of every request to a buffer apart from other endpoints.
-    ///
-    /// Otherwise, threads contend for a cache line.
-    pub(crate) fn set_apart(&mut self) {
+    /// Moves the texts of every request to one buffer, so that a request writes one reference count.
+    pub(crate) fn join_texts(&mut self) {
         let own = self.credential.iter().map(Credential::value);
         let values = self.headers.values().chain(own).map(HeaderValue::as_bytes);
         let authority = self.base.authority.as_str().as_bytes();
         let texts: Vec<&[u8]> = [authority].into_iter().chain(values).collect();
-        let mut texts = apart(&texts).into_iter();
+        let mut texts = joined(&texts).into_iter();
         let mut next = || texts.next().expect("as many as before");
         if let Ok(authority) = Authority::from_maybe_shared(next()) {
             self.base.authority = authority;
@@ -547,17 +545,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn set_apart_keeps_endpoint_same() {
+    fn joined_texts_keep_endpoint_same() {
         let endpoint = Endpoint::new("a", "https://a.test:81/v1")
             .unwrap()
             .header(HeaderName::from_static("x-org"), "7".parse().unwrap())
             .api_key(Credential::bearer("sk").unwrap());
-        let mut apart = endpoint.clone();
-        apart.set_apart();
-        assert!(apart.is_same(&endpoint));
-        let value = apart.credential.as_ref().map(Credential::value);
+        let mut joined = endpoint.clone();
+        joined.join_texts();
+        assert!(joined.is_same(&endpoint));
+        let value = joined.credential.as_ref().map(Credential::value);
         assert!(value.is_some_and(HeaderValue::is_sensitive));
-        assert!(!apart.headers["x-org"].is_sensitive());
+        assert!(!joined.headers["x-org"].is_sensitive());
     }
 
     /// A replaced endpoint kept the settings of the old one.

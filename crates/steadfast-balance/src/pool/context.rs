@@ -25,9 +25,7 @@ pub(crate) struct PoolContext {
     pub(crate) ids: AtomicU64,
 }
 
-/// The values that some selections write. On cache lines of their own, so that readers of the
-/// settings do not contend (bench `balance/ours-8-1us-apart`).
-#[repr(align(128))]
+/// The values that some selections write.
 pub(crate) struct Draws {
     /// The source of random numbers.
     pub(crate) dice: Dice,

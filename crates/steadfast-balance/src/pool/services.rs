@@ -11,9 +11,6 @@ use crate::pool::snapshot::PoolSnapshot;
 use crate::state::EndpointState;
 
 /// A pool, and a service for each of its endpoints.
-///
-/// On a cache line apart from its reference count, which each request writes.
-#[repr(align(128))]
 pub(crate) struct Services<S> {
     /// The pool of the endpoints.
     pub(crate) pool: Arc<Pool>,

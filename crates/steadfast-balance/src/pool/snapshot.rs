@@ -41,12 +41,8 @@ pub(crate) struct ActiveEndpoint {
     pub(crate) service: EndpointMode,
 }
 
-/// An endpoint with the signals of its pool, behind one reference count.
-///
-/// Each attempt writes this count, so it has a cache line of its own. Otherwise threads with
-/// different endpoints would contend (bench `balance/ours-8-1us-apart`).
+/// An endpoint with the signals of its pool, behind one reference count that each attempt writes.
 #[derive(Debug)]
-#[repr(align(128))]
 pub(crate) struct PooledEndpoint {
     pub(crate) state: Arc<EndpointState>,
     pub(crate) signals: Arc<PoolSignals>,

@@ -9,11 +9,7 @@ use crate::state::latency::Latency;
 use crate::state::served::Served;
 
 /// The load of an endpoint.
-///
-/// It has its own cache lines. A thread that reads rarely changed state does not wait for a thread
-/// that has just sent a request.
 #[derive(Debug)]
-#[repr(align(128))]
 pub(crate) struct LoadStats {
     pub(crate) latency: Latency,
     /// The number of attempts in flight.

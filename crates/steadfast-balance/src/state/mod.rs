@@ -78,7 +78,7 @@ impl EndpointState {
         observers: &Observers,
     ) -> Result<Self, InvalidConfig> {
         endpoint.validate()?;
-        endpoint.set_apart();
+        endpoint.join_texts();
         let breaker = endpoint.build_breaker(observers.clone())?;
         Ok(Self {
             id,

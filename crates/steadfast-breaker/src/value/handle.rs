@@ -7,10 +7,8 @@ use super::shared::Shared;
 
 /// The reference count that one clone of a breaker shares with its permits.
 ///
-/// Each clone has a count of its own on a cache line of its own. So threads with different clones
-/// do not contend for one count.
+/// Each clone has a count of its own, so threads with different clones do not contend for one count.
 #[derive(Debug)]
-#[repr(align(128))]
 pub(super) struct Handle(Arc<Shared>);
 
 impl Handle {

@@ -19,10 +19,8 @@ use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, now};
 ///
 /// While the breaker is closed and nothing fails, calls only read the word. An open breaker rejects
 /// without the lock. The atomics are written under the lock, the word last: a reader of a word sees
-/// the values that belong to it. The struct has cache lines of its own, so that writes to its
-/// neighbours delay no attempt.
+/// the values that belong to it.
 #[derive(Debug)]
-#[repr(align(128))]
 pub(crate) struct Shared {
     word: AtomicU64,
     /// The end of the open time, in nanoseconds since the epoch.

@@ -17,10 +17,8 @@ pub(crate) const MAX_KEYS: usize = 64;
 
 /// The state of one limit key at an endpoint.
 ///
-/// Attempts hold it while they run. It has cache lines of its own, so that different keys do not
-/// contend.
+/// Attempts hold it while they run.
 #[derive(Debug)]
-#[repr(align(128))]
 pub(crate) struct KeyedState {
     /// The hashes of the key and of the caller's credential.
     id: LimitId,
