@@ -1,8 +1,8 @@
 //! Quotas that the callers use up, over real sockets: short answers, and callers that leave.
 //!
-//! The clock is paused, so 20 s of load take a second, and a busy machine changes no time. `just
-//! soak` sets `STEADFAST_OVERLOAD_SECONDS`: then the clock is real, the load lasts that long, and only
-//! counts are checked.
+//! The clock is paused, so 20 s of load take a second, and a busy machine changes no time.
+//! `just soak` sets `STEADFAST_OVERLOAD_SECONDS`: then the clock is real, the load lasts that long,
+//! and only counts are checked.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -108,8 +108,8 @@ impl<F> EndpointBalanceBuilder<F> {
     }
 
     /// Sets the longest wait during an overload. Defaults to
-    /// [`DEFAULT_OVERLOAD_WAIT`](EndpointBalanceLayer::DEFAULT_OVERLOAD_WAIT). The bound is at least
-    /// twice the latency of the fastest endpoint, and at most [`max_wait`](Self::max_wait).
+    /// [`DEFAULT_OVERLOAD_WAIT`](EndpointBalanceLayer::DEFAULT_OVERLOAD_WAIT). The bound is at
+    /// least twice the latency of the fastest endpoint, and at most [`max_wait`](Self::max_wait).
     ///
     /// An overload has begun if each slot of a quarter of the bound comes after more than half of
     /// it, or if callers cancel while they wait. A request with a deadline is evidence only after

@@ -1,7 +1,7 @@
 /// The treatment of a request without an admissible endpoint.
 ///
-/// Each variant queues a request that needs only a slot of an endpoint with a learned send rate (see
-/// [selection](crate#selection)).
+/// Each variant queues a request that needs only a slot of an endpoint with a learned send rate
+/// (see [selection](crate#selection)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

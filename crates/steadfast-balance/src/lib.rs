@@ -1,8 +1,8 @@
 //! Selects an admissible endpoint for each HTTP request.
 //!
 //! [`EndpointBalanceLayer`] makes one service of several endpoints, each with a cooldown, a learned
-//! send rate, a breaker, a load and a latency. A request makes one attempt at an admissible endpoint
-//! of the lowest tier. A retry layer above it sends a refused request to the next endpoint at once.
+//! send rate, a breaker, a load and a latency. A request makes one attempt at an admissible
+//! endpoint of the lowest tier. A retry layer above it sends a refused request elsewhere at once.
 //!
 //! # Example
 //!

@@ -77,8 +77,8 @@ impl ChatCall {
     }
 
     /// Sets the limits of the call: [`SHORT`](Timeouts::SHORT), [`MEDIUM`](Timeouts::MEDIUM),
-    /// [`LONG`](Timeouts::LONG) or others. They end it after 10, 30 or 60 s. The time to connect is a
-    /// setting of the stack.
+    /// [`LONG`](Timeouts::LONG) or others. They end it after 10, 30 or 60 s. The time to connect is
+    /// a setting of the stack.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = Some(timeouts);
         self

@@ -31,8 +31,8 @@ impl ChatClient {
 
     /// Creates a client over the three endpoints of HolySheep AI.
     ///
-    /// If an answer takes more than 30 s, the next endpoint gets the request as well, and the first good answer
-    /// is returned.
+    /// If an answer takes more than 30 s, the next endpoint gets the request as well, and the first
+    /// good answer is returned.
     ///
     /// # Errors
     ///

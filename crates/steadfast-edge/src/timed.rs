@@ -73,13 +73,14 @@ impl<B> TimedBody<B> {
         }
     }
 
-    /// Sets the present for a read that follows at once. If that read has a frame, it needs no clock.
+    /// Sets the present for a read that follows at once. If that read has a frame, it needs no
+    /// clock.
     pub fn set_now(&mut self, now: Instant) {
         self.now = Some(now);
     }
 
-    /// Ends each read at `limit` or later, also if the reader is slow, and if the bytes of an endless
-    /// answer arrive without a pause.
+    /// Ends each read at `limit` or later, also if the reader is slow, and if the bytes of an
+    /// endless answer arrive without a pause.
     #[must_use]
     pub(crate) fn deadline(mut self, limit: Option<Limit>) -> Self {
         self.deadline = limit;

@@ -56,9 +56,9 @@
 //! that [`RoutingOptions`](steadfast_core::RoutingOptions) pin to one endpoint, and a request with
 //! a [`Deadline`](steadfast_core::Deadline) that ends within the delay.
 //!
-//! A hedge goes to an admissible endpoint: enabled, neither limited nor broken. The lowest tier with
-//! such an endpoint is used. No endpoint gets two attempts of one request. A hedge neither queues
-//! nor takes a last resort (`WhenExhausted::LeastBad`).
+//! A hedge goes to an admissible endpoint: enabled, neither limited nor broken. The lowest tier
+//! with such an endpoint is used. No endpoint gets two attempts of one request. A hedge neither
+//! queues nor takes a last resort (`WhenExhausted::LeastBad`).
 //!
 //! The [`Trail`](steadfast_core::Trail) contains all attempts. A dropped attempt is `Cancelled`: it
 //! changes neither the breaker nor the latency of its endpoint.

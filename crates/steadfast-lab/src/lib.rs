@@ -37,8 +37,8 @@
 //!   with the attempts and the deadline of the scenario and otherwise with their defaults. All
 //!   requests are safe to repeat. The edge of `AiStack` (timeouts, rescues, the check of answers)
 //!   is not simulated. The policies of others are loops with the rules of a product, and not the
-//!   product. Only tower's balancer, load, retry and buffer are tower's own code. A test of each policy
-//!   reproduces a published figure or rule.
+//!   product. Only tower's balancer, load, retry and buffer are tower's own code. A test of each
+//!   policy reproduces a published figure or rule.
 //! * The clock is tokio's paused clock, which advances while all tasks are idle. So a decision
 //!   takes no time, and no connection is made. `benches` measures the cost of decisions.
 //! * Arrivals, and the latency of the first, second and each further attempt of a request at an

@@ -10,8 +10,8 @@ use crate::names;
 /// Records events as metrics: breakers, cooldowns, failovers, hedges, retries, broken streams and
 /// exhausted pools.
 ///
-/// Set it as the observer of a layer. One observer suffices for several layers. Two observers at one
-/// layer count each event twice.
+/// Set it as the observer of a layer. One observer suffices for several layers. Two observers at
+/// one layer count each event twice.
 ///
 /// A cooldown of a limit key, usually a model, has the label `key`. Callers choose the keys, so the
 /// number of label values is bounded: the first [`MAX_KEYS`](Self::MAX_KEYS) keys that cool, or the

@@ -3,8 +3,8 @@
 //! A misspelt model costs a request, and with failover one request per endpoint. A prompt beyond
 //! the context costs one, and a second one at an endpoint with a larger context.
 //! [`Catalogue::check`] finds such a request before it is sent. `AiStackBuilder::catalogue` of
-//! `steadfast` (feature `models`, off by default) checks each request of a stack, and rejects models
-//! without a row. A [`Route`] maps a name to the names of a model at several endpoints.
+//! `steadfast` (feature `models`, off by default) checks each request of a stack, and rejects
+//! models without a row. A [`Route`] maps a name to the names of a model at several endpoints.
 //!
 //! The catalogue is data: the file `models.toml` of this crate has a date and a source per row. A
 //! file of yours adds rows. A row with a known name replaces the whole old row. The crate opens no

@@ -219,8 +219,8 @@ where
 
     /// Returns the state after an attempt, or the outcome of the request.
     ///
-    /// A success decides the request, and so does a failure that no other endpoint can improve. After
-    /// any other failure, a rescue in flight continues.
+    /// A success decides the request, and so does a failure that no other endpoint can improve.
+    /// After any other failure, a rescue in flight continues.
     fn after_outcome(
         retry: &mut Retry<S, M::Kept, ResBody>,
         rescue: &mut Option<Box<Rescue<S::Future>>>,

@@ -96,9 +96,9 @@ impl AiStackBuilder {
 
     /// Adds an endpoint with tokens that expire, such as the ones of Vertex AI.
     ///
-    /// A token is renewed before it expires and after a `401`, once at a time. The request that got the
-    /// `401` is sent again, if its body is in memory. Health checks renew nothing: they send the
-    /// present token, or none. A `401` is no evidence about health.
+    /// A token is renewed before it expires and after a `401`, once at a time. The request that got
+    /// the `401` is sent again, if its body is in memory. Health checks renew nothing: they send
+    /// the present token, or none. A `401` is no evidence about health.
     pub fn endpoint_with_tokens(mut self, endpoint: Endpoint, source: impl TokenSource) -> Self {
         let tokens = Arc::new(Tokens::new(source));
         self.tokens.insert(endpoint.name().clone(), tokens.clone());
@@ -138,8 +138,8 @@ impl AiStackBuilder {
     /// Sends slow requests to a second endpoint as well. Defaults to off.
     ///
     /// Applies to operations that generate something, unless they name stored state. Other requests
-    /// need an idempotent method, or a
-    /// [`RetryOverride`](steadfast_retry::RetryOverride) that marks them as safe. Each attempt is billed.
+    /// need an idempotent method, or a [`RetryOverride`](steadfast_retry::RetryOverride) that marks
+    /// them as safe. Each attempt is billed.
     #[cfg(feature = "hedge")]
     pub fn hedge(mut self, hedge: Hedging) -> Self {
         self.hedge = Some(hedge);

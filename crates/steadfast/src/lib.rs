@@ -66,8 +66,8 @@
 //! | limits of an attempt | see [`Timeouts`] |
 //!
 //! Error bodies are read up to 64 KiB and for 250 ms, and a preamble up to 64 events or 256 KiB.
-//! `accept-encoding` is set to `identity`, since encoded events could not be read. A server may ignore
-//! it: without the feature `decode`, encoded answers pass unchecked. Encoded streams always do.
+//! `accept-encoding` is set to `identity`, since encoded events could not be read. If a server
+//! ignores it, encoded streams pass unchecked, and without the feature `decode` encoded answers do.
 //!
 //! # Readiness, clones and dropped requests
 //!

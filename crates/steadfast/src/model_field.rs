@@ -1,7 +1,7 @@
 //! The field `model` of a body.
 //!
-//! A body is read once, and most of it is skipped. The model is copied from the body into a key of a
-//! fixed size.
+//! A body is read once, and most of it is skipped. The model is copied from the body into a key of
+//! a fixed size.
 
 use serde::de::{Deserialize, Deserializer};
 use steadfast_core::LimitKey;

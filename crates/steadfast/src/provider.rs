@@ -334,8 +334,8 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// Returns an error without the key if the key has another format than the provider documents, or if
-    /// the name or the base is invalid.
+    /// Returns an error without the key if the key has another format than the provider documents,
+    /// or if the name or the base is invalid.
     pub fn endpoint_at(self, name: &str, base: &str, key: &str) -> Result<Endpoint, BoxError> {
         let key = self.key(key)?;
         Ok(self.without_key(name, base)?.api_key(self.credential(key)))

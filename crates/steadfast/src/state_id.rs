@@ -15,7 +15,8 @@ pub(crate) enum StateId {
     /// The field is absent or null.
     #[default]
     Absent,
-    /// The field has another type, or its id is too long. The request names state that is not known.
+    /// The field has another type, or its id is too long. The request names state that is not
+    /// known.
     Unknown,
     /// The id of the object, as the caller has written it.
     Id(Box<str>),

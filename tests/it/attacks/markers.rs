@@ -1,7 +1,7 @@
 //! A search for secrets. Markers serve as keys, secret queries, tokens of a file and of commands,
-//! headers of the configuration, and credentials of callers, also at the address of the operators. All
-//! output at `RUST_LOG=trace`, the operators' routes, the answers, and the requests at the other
-//! endpoints must contain none of them.
+//! headers of the configuration, and credentials of callers, also at the address of the operators.
+//! All output at `RUST_LOG=trace`, the operators' routes, the answers, and the requests at the
+//! other endpoints must contain none of them.
 
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 //!
 //! Each waiter wants some of the endpoints. The next slot of an endpoint belongs to the first
 //! waiter that wants the endpoint and has the same limit key. Waiters with different keys compete
-//! only for the slots of limits that all keys share. If no endpoint of a waiter has a slot, the walk
-//! passes over that waiter, which keeps its position. This avoids head-of-line blocking.
+//! only for the slots of limits that all keys share. If no endpoint of a waiter has a slot, the
+//! walk passes over that waiter, which keeps its position. This avoids head-of-line blocking.
 //!
 //! The first waiter of an endpoint has a timer for the slot. The second waiter has a later timer,
 //! because the future of the first may be held without being polled. All other waiters have a timer

@@ -397,7 +397,8 @@ impl Endpoint {
             && self.rules == other.rules
     }
 
-    /// Moves the texts of every request to one buffer, so that a request writes one reference count.
+    /// Moves the texts of every request to one buffer, so that a request writes one reference
+    /// count.
     pub(crate) fn join_texts(&mut self) {
         let own = self.credential.iter().map(Credential::value);
         let values = self.headers.values().chain(own).map(HeaderValue::as_bytes);

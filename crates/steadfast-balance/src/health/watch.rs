@@ -165,8 +165,8 @@ impl Watch {
         }
     }
 
-    /// Ends benches after enough consecutive passed checks since their start. Returns whether one has
-    /// ended.
+    /// Ends benches after enough consecutive passed checks since their start. Returns whether one
+    /// has ended.
     fn check_benches(
         &self,
         schedule: &Schedule,

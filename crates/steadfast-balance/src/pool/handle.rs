@@ -138,8 +138,8 @@ impl PoolHandle {
 
     /// Replaces all endpoints.
     ///
-    /// An endpoint with the same name, base, credential, headers and breaker settings keeps its state
-    /// and connections, even if its tier or weight differs.
+    /// An endpoint with the same name, base, credential, headers and breaker settings keeps its
+    /// state and connections, even if its tier or weight differs.
     ///
     /// # Errors
     ///
@@ -227,8 +227,8 @@ impl PoolHandle {
         self.set(name, |entry| entry.tier = tier)
     }
 
-    /// Starts a cooldown of `wait`, at most a day. It replaces a present cooldown, even a longer one.
-    /// Zero ends a cooldown: the next attempt is a probe.
+    /// Starts a cooldown of `wait`, at most a day. It replaces a present cooldown, even a longer
+    /// one. Zero ends a cooldown: the next attempt is a probe.
     ///
     /// For the knowledge of another instance or of an operator.
     ///
@@ -257,8 +257,8 @@ impl PoolHandle {
         self.order(name, Some(key), wait)
     }
 
-    /// Opens the breaker of an endpoint, for example for failures that another instance has seen. The
-    /// breaker recovers as usual.
+    /// Opens the breaker of an endpoint, for example for failures that another instance has seen.
+    /// The breaker recovers as usual.
     ///
     /// # Errors
     ///
@@ -268,8 +268,8 @@ impl PoolHandle {
         Ok(())
     }
 
-    /// Ends the cooldowns and benches of an endpoint and of all its limit keys early. The next attempt
-    /// of each key is a probe.
+    /// Ends the cooldowns and benches of an endpoint and of all its limit keys early. The next
+    /// attempt of each key is a probe.
     ///
     /// For an operator that has paid a bill or replaced a revoked key. The breaker and the learned
     /// send rates stay.

@@ -63,8 +63,8 @@ pub enum EndpointMode {
 }
 
 impl PoolSnapshot {
-    /// Returns the average latency of `endpoint`. Without an answer of it, the longest one of another
-    /// endpoint.
+    /// Returns the average latency of `endpoint`. Without an answer of it, the longest one of
+    /// another endpoint.
     pub(crate) fn usual_latency(&self, endpoint: &EndpointState) -> Option<Duration> {
         let usual = |endpoint: &EndpointState| endpoint.load.latency.average();
         let others = || {

@@ -9,11 +9,11 @@
 //! end without an answer, it gets one attempt at a time, and ever fewer of them. If all endpoints
 //! are in doubt, the strategy decides, since slow answers are no fault.
 //!
-//! An endpoint that has served requests is in doubt if attempts wait for it and it has answered none
-//! of them for longer than its answers seldom take. Otherwise all requests until its first timeout would
-//! wait for theirs. One request every two seconds tests whether only these attempts are slow. After
-//! an attempt that timed out the endpoint remains in doubt. At low traffic its breaker
-//! would open only after several such requests.
+//! An endpoint that has served requests is in doubt if attempts wait for it and it has answered
+//! none of them for longer than its answers seldom take. Otherwise all requests until its first
+//! timeout would wait for theirs. One request every two seconds tests whether only these attempts
+//! are slow. After an attempt that timed out the endpoint remains in doubt. At low traffic its
+//! breaker would open only after several such requests.
 //!
 //! This costs a strategy a few requests of its order or of its affinity: one answer in a hundred is
 //! that slow.

@@ -111,8 +111,8 @@ impl PoolContext {
     /// Rejects a request that no endpoint can take. The rejection has the root cause as its class,
     /// the earliest recovery as its hint, and a reason for each endpoint.
     ///
-    /// `slot_in` is the time until its slot behind all waiters, if the request was rejected for that
-    /// time. Such a request must not return on its own.
+    /// `slot_in` is the time until its slot behind all waiters, if the request was rejected for
+    /// that time. Such a request must not return on its own.
     pub(crate) fn exhausted(
         &self,
         snapshot: &PoolSnapshot,

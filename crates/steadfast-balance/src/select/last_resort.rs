@@ -43,8 +43,8 @@ pub(crate) fn earliest_probe(
 
 /// Returns the endpoint outside `skip` with the earliest instant.
 ///
-/// `instant` returns the instant of an endpoint, if it has one. It returns `None` if the state of the
-/// endpoint rules out all of them.
+/// `instant` returns the instant of an endpoint, if it has one. It returns `None` if the state of
+/// the endpoint rules out all of them.
 fn earliest(
     eligibility: &Eligibility<'_>,
     stage: Stage,

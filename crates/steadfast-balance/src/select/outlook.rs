@@ -83,8 +83,8 @@ impl Outlook {
 }
 
 impl Root {
-    /// Keeps the least obstacle. A caller that learns of a bench gives up, although another endpoint
-    /// of the tier may serve soon.
+    /// Keeps the least obstacle. A caller that learns of a bench gives up, although another
+    /// endpoint of the tier may serve soon.
     fn add(&mut self, order: Order, class: Option<Class>) {
         let is_less = self.0.is_none_or(|(least, _)| order < least);
         if let Some(class) = class.filter(|_| is_less) {

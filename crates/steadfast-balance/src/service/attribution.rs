@@ -44,8 +44,8 @@ pub(super) fn attribute(
     }
 }
 
-/// Returns whether the request was refused alike at another endpoint that still takes such requests. A
-/// refusal for a bench reason concerns only the request then.
+/// Returns whether the request was refused alike at another endpoint that still takes such
+/// requests. A refusal for a bench reason concerns only the request then.
 pub(super) fn is_refused_elsewhere(
     context: &RequestContext,
     snapshot: &PoolSnapshot,

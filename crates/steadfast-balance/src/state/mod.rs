@@ -129,8 +129,8 @@ impl EndpointState {
         }
     }
 
-    /// Returns when an early probe is due, or the outcome of a probe may be known. `at` is the end of
-    /// the open time.
+    /// Returns when an early probe is due, or the outcome of a probe may be known. `at` is the end
+    /// of the open time.
     fn early_probe(&self, at: Instant, ready: Instant, now: Instant) -> Option<Instant> {
         let wait = self.breaker.at(now).early_retry_in(EARLY_PROBES);
         // A probe needs a slot of the send rate too.
@@ -337,9 +337,9 @@ fn is_rejection(verdict: Verdict, status: Option<StatusCode>) -> bool {
 
 /// Returns whether the status permits a text to report a spent quota.
 ///
-/// A caller may choose the words of a message, and the other statuses concern one request. A text is
-/// evidence for a `403`, a `503` or a broken stream only beside a code that names a limit. Relays send a
-/// spent quota as `500`, and Fireworks sends a suspended account as `412`.
+/// A caller may choose the words of a message, and the other statuses concern one request. A text
+/// is evidence for a `403`, a `503` or a broken stream only beside a code that names a limit.
+/// Relays send a spent quota as `500`, and Fireworks sends a suspended account as `412`.
 fn names_limit(status: Option<StatusCode>) -> bool {
     let number = status.map(|status| status.as_u16());
     number.is_none_or(|number| matches!(number, 402 | 403 | 412 | 429 | 498 | 500 | 503 | 529))
@@ -350,7 +350,8 @@ fn level(verdict: Verdict) -> Level {
     match (verdict.scope(), verdict.class()) {
         (Scope::Key, _) => Level::Key,
         (_, Class::ModelUnavailable) => Level::Key,
-        // An overload is independent of the credential. A rejection is about the endpoint's own one.
+        // An overload is independent of the credential. A rejection is about the endpoint's own
+        // one.
         (_, Class::Overloaded | Class::Unauthorized) => Level::Endpoint,
         _ => Level::Account,
     }

@@ -69,11 +69,11 @@ impl BreakerAt<'_> {
         }
     }
 
-    /// Admits a probe as soon as `every` has passed since the last opening, even if the open time is
-    /// longer.
+    /// Admits a probe as soon as `every` has passed since the last opening, even if the open time
+    /// is longer.
     ///
-    /// For callers without an alternative: if all breakers of a pool are open, a rejection serves no
-    /// request, and a probe may. A failed early probe keeps the rest of the open time. After
+    /// For callers without an alternative: if all breakers of a pool are open, a rejection serves
+    /// no request, and a probe may. A failed early probe keeps the rest of the open time. After
     /// [`trip`](CircuitBreaker::trip), [`isolate`](CircuitBreaker::isolate) and a rate limit no
     /// probe is early. A closed breaker admits the attempt as usual.
     ///

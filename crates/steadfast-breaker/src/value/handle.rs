@@ -7,7 +7,8 @@ use super::shared::Shared;
 
 /// The reference count that one clone of a breaker shares with its permits.
 ///
-/// Each clone has a count of its own, so threads with different clones do not contend for one count.
+/// Each clone has a count of its own, so threads with different clones do not contend for one
+/// count.
 #[derive(Debug)]
 pub(super) struct Handle(Arc<Shared>);
 

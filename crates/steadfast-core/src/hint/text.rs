@@ -4,9 +4,9 @@ use super::duration::{go_duration, is_digit, seconds, unit_of};
 
 /// Reads the hint in an error message, such as "Please try again in 7.66s".
 ///
-/// Recognizes "try again in", "try again after", "retry in", "retry after", "reset in", "reset after"
-/// and "wait", with endings, followed by numbers with or without units. Some providers send a hint
-/// only in the message, without a header.
+/// Recognizes "try again in", "try again after", "retry in", "retry after", "reset in", "reset
+/// after" and "wait", with endings, followed by numbers with or without units. Some providers send
+/// a hint only in the message, without a header.
 ///
 /// ```
 /// use std::time::Duration;

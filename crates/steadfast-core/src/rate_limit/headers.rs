@@ -16,12 +16,13 @@ const UNIFIED: &str = "unified";
 ///
 /// Reads `retry-after-ms`, `x-ms-retry-after-ms` and `retry-after` (whole or decimal seconds, or a
 /// date, which is compared with the `Date` of the same response). Reads the buckets of
-/// `x-ratelimit-*`, `x-rate-limit-*`, `anthropic-ratelimit-*`, `anthropic-priority-*`, `ratelimit-*`,
-/// `ratelimitbysize-*`, `x-ratelimitbysize-*` and the `ratelimit` of the IETF draft.
+/// `x-ratelimit-*`, `x-rate-limit-*`, `anthropic-ratelimit-*`, `anthropic-priority-*`,
+/// `ratelimit-*`, `ratelimitbysize-*`, `x-ratelimitbysize-*` and the `ratelimit` of the IETF draft.
 ///
-/// Of two values for one delay, the longer one applies. `never`, and an instant in the year 9999, is
-/// the longest delay, one year. Any other value that is negative, malformed or longer than a year is
-/// ignored. So is an instant that has passed, if the response has no `Date`: this clock may be wrong.
+/// Of two values for one delay, the longer one applies. `never`, and an instant in the year 9999,
+/// is the longest delay, one year. Any other value that is negative, malformed or longer than a
+/// year is ignored. So is an instant that has passed, if the response has no `Date`: this clock may
+/// be wrong.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimit<'a> {
     retry_after: Option<Duration>,

@@ -49,7 +49,8 @@ const DELAYS: [(&str, fn(&str, &Now<'_>) -> Option<Duration>); 4] = [
 
 const RETRY_AFTER: &str = "retry-after";
 
-/// Reads the first of the headers with a delay that is valid. Of doubled headers, the longest delay.
+/// Reads the first of the headers with a delay that is valid. Of doubled headers, the longest
+/// delay.
 pub(super) fn retry_after(headers: &HeaderMap, now: &Now<'_>) -> Option<Duration> {
     DELAYS.iter().find_map(|(name, read)| {
         let values = headers.get_all(*name).iter();

@@ -1,6 +1,7 @@
 //! The edge of a stack: whole answers, the chunks of a stream, and the inspection of a body.
 //!
-//! Each case of ours has a `bare-` case: the same request and the same answer, over the client alone.
+//! Each case of ours has a `bare-` case: the same request and the same answer, over the client
+//! alone.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -1,7 +1,7 @@
 //! The endpoint with the fewest requests in flight.
 //!
-//! Common in load balancers: `least_conn` of nginx, `leastconn` of `HAProxy`. An endpoint that fails
-//! fast has few requests in flight, and attracts traffic.
+//! Common in load balancers: `least_conn` of nginx, `leastconn` of `HAProxy`. An endpoint that
+//! fails fast has few requests in flight, and attracts traffic.
 
 use std::time::Duration;
 

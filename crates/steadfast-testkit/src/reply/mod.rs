@@ -133,8 +133,8 @@ impl Reply {
         self
     }
 
-    /// Sets the whole body, in place of the one that the reply would have. The reply then applies to
-    /// every path.
+    /// Sets the whole body, in place of the one that the reply would have. The reply then applies
+    /// to every path.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
         Self {
             body: Some(body.into()),

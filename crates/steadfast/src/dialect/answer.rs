@@ -1,7 +1,7 @@
 //! The interpreter of whole answers.
 //!
-//! A `200` is a claim. The top level of the answer shows whether it is the requested one: it has a field
-//! of the operation, and no field reports an error. The same pass reads its usage.
+//! A `200` is a claim. The top level of the answer shows whether it is the requested one: it has a
+//! field of the operation, and no field reports an error. The same pass reads its usage.
 
 use serde_json::Value;
 use steadfast_core::{Class, Verdict};

@@ -1,7 +1,7 @@
 //! The interpreter of error bodies and error events.
 //!
-//! The codes and texts of an error are collected from the fields of all dialects. Then the rows of the
-//! tables decide about its class, in a fixed order of classes.
+//! The codes and texts of an error are collected from the fields of all dialects. Then the rows of
+//! the tables decide about its class, in a fixed order of classes.
 
 use std::time::Duration;
 
@@ -249,7 +249,8 @@ impl<'a> ErrorBody<'a> {
 
     /// Returns how long an error of this class asks to wait, and the support of this hint.
     ///
-    /// Text counts only if a status or a code proves a limit, and the request contains no such text.
+    /// Text counts only if a status or a code proves a limit, and the request contains no such
+    /// text.
     fn hint(&self, class: Class) -> Option<(Duration, Origin)> {
         if let Some(hint) = self.evidence.hint {
             return Some((hint, Origin::Structure));

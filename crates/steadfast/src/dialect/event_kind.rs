@@ -1,6 +1,7 @@
 //! The interpreter of stream events.
 //!
-//! No event becomes a tree, except an error: a stream has many events, and each costs its reader time.
+//! No event becomes a tree, except an error: a stream has many events, and each costs its reader
+//! time.
 
 use serde_json::Value;
 use steadfast_core::{Class, Verdict};
@@ -212,8 +213,8 @@ fn choices_of(name: &[u8]) -> Option<&'static Choices> {
     all.find(|table| table.list.as_bytes() == name)
 }
 
-/// Returns whether Gemini has blocked the prompt. It sends this in place of candidates, and the endpoint
-/// is well.
+/// Returns whether Gemini has blocked the prompt. It sends this in place of candidates, and the
+/// endpoint is well.
 fn is_block(feedback: &[u8]) -> bool {
     json::field(feedback, "blockReason").is_some_and(is_something)
 }

@@ -5,7 +5,8 @@
 //! error code: 1033
 //! ```
 //!
-//! Statuses decide about most of them. The interpreter treats other 4xx with such a body as a failure.
+//! Statuses decide about most of them. The interpreter treats other 4xx with such a body as a
+//! failure.
 
 use steadfast_core::Class;
 

@@ -18,8 +18,8 @@ use crate::encoding::Encoding;
 /// The headers of a request that are kept. More of them count as unknown text.
 const HEADERS: usize = 4;
 
-/// The size of a body that is searched. A larger one counts as unknown text: its words may take many
-/// times its memory.
+/// The size of a body that is searched. A larger one counts as unknown text: its words may take
+/// many times its memory.
 const MAX_BODY: usize = 1024 * 1024;
 
 /// The start and the end of a body that its digest covers. Bodies of a chat begin alike.
@@ -27,8 +27,8 @@ const DIGESTED: usize = 32 * 1024;
 
 /// The path, the query, the body and the wordy headers of a request.
 ///
-/// A message that repeats them is no evidence: the caller chose its words. The parts are kept without
-/// a copy, and read only if the message of an error contains a phrase.
+/// A message that repeats them is no evidence: the caller chose its words. The parts are kept
+/// without a copy, and read only if the message of an error contains a phrase.
 #[derive(Default)]
 pub(crate) struct RequestText {
     /// `None` if a part of the request is unknown. Every phrase may be a repetition then.
@@ -52,7 +52,8 @@ struct Parts {
 impl RequestText {
     /// Keeps the text of a request, if its body is in memory.
     ///
-    /// The cost is a few reference counts, and a search for spaces in the headers. Nothing is copied.
+    /// The cost is a few reference counts, and a search for spaces in the headers. Nothing is
+    /// copied.
     pub(crate) fn of(request: &Request<RequestBody>) -> Self {
         Self {
             parts: Parts::of(request),
@@ -81,8 +82,8 @@ impl RequestText {
 
     /// Returns whether the request may contain `phrase`.
     ///
-    /// Case, white space and punctuation do not count: a message can quote, escape or join parts of a
-    /// request.
+    /// Case, white space and punctuation do not count: a message can quote, escape or join parts of
+    /// a request.
     pub(crate) fn may_contain(&self, phrase: &str) -> bool {
         let mut words = String::new();
         add_words(phrase, &mut words);

@@ -49,13 +49,13 @@ pub(crate) struct Dialect {
     pub(crate) failing: &'static [&'static str],
     /// The fields of an event without `type`.
     pub(crate) choices: Option<Choices>,
-    /// Ends of paths, and the fields of which a whole answer has at least one. Its value is an object
-    /// or an array.
+    /// Ends of paths, and the fields of which a whole answer has at least one. Its value is an
+    /// object or an array.
     pub(crate) answers: &'static [(&'static str, &'static [&'static str])],
     /// The fields of an answer that count its tokens.
     pub(crate) usage: Option<Usage>,
-    /// Paths below the request root, and everything below them. A `*` at the start of a stateless path
-    /// stands for any start.
+    /// Paths below the request root, and everything below them. A `*` at the start of a stateless
+    /// path stands for any start.
     pub(crate) paths: &'static [(&'static str, PathRule)],
 }
 
@@ -164,8 +164,8 @@ pub(crate) struct Choices {
     pub(crate) list: &'static str,
     /// The field of a choice with the reason of its end.
     pub(crate) reason: &'static str,
-    /// The fields of a choice that its reader shows, and the fields in them. Without the latter, the
-    /// whole field is shown.
+    /// The fields of a choice that its reader shows, and the fields in them. Without the latter,
+    /// the whole field is shown.
     pub(crate) shown: &'static [(&'static str, &'static [&'static str])],
 }
 

@@ -23,8 +23,8 @@ pub(crate) struct Stream {
 struct StreamState {
     /// The request and the rules. Its text is dropped once a visible token has come.
     context: Context,
-    /// Whether the dialects have all events of such an answer. Otherwise an unknown event is not held
-    /// back.
+    /// Whether the dialects have all events of such an answer. Otherwise an unknown event is not
+    /// held back.
     known: bool,
     /// The number of events so far.
     events: usize,
@@ -157,7 +157,8 @@ impl Stream {
 }
 
 impl StreamState {
-    /// Takes an event into account: its kind decides whether the attempt is committed or has failed.
+    /// Takes an event into account: its kind decides whether the attempt is committed or has
+    /// failed.
     fn learn(&mut self, event: SseEvent<'_>) {
         // Some relays end a stream in order after its error. The error still counts.
         if self.failed.is_some() {
@@ -213,8 +214,8 @@ impl StreamState {
     }
 }
 
-/// Returns whether clients read an event as an error. A reason in a choice is none to them, nor is a
-/// field that is unknown to them.
+/// Returns whether clients read an event as an error. A reason in a choice is none to them, nor is
+/// a field that is unknown to them.
 fn is_error(event: SseEvent<'_>) -> bool {
     matches!(event, SseEvent::Whole { name, data } if EventKind::is_error(name, data))
 }

@@ -10,8 +10,8 @@ use steadfast_core::{Class, Classified, Verdict};
 pub(crate) enum Unexpected {
     /// A stack requests no upgrade, and a client returns no other informational head.
     Informational(StatusCode),
-    /// An operation of a dialect has no redirects. A client that follows one would send the request,
-    /// and its credentials, to a place that the endpoint chooses.
+    /// An operation of a dialect has no redirects. A client that follows one would send the
+    /// request, and its credentials, to a place that the endpoint chooses.
     Redirect(StatusCode),
 }
 

@@ -1,7 +1,7 @@
 //! A whole answer, which is read to its end and checked.
 //!
-//! A `200` is a claim. A login page, a lost connection and an error in the format of an answer become
-//! failures of the endpoint, as long as nothing has reached the caller.
+//! A `200` is a claim. A login page, a lost connection and an error in the format of an answer
+//! become failures of the endpoint, as long as nothing has reached the caller.
 
 use std::borrow::Cow;
 use std::future::poll_fn;

@@ -67,9 +67,9 @@ impl AiStack {
     /// Ends a stream that breaks with an error event in the format of the API at `path`. For a
     /// server that passes `response` on.
     ///
-    /// A client behind HTTP does not see the error of a body, only a lost connection. Its SDK raises
-    /// the event as its own error, with the endpoint and the reason. The error of the body follows,
-    /// so that the stream has no clean end.
+    /// A client behind HTTP does not see the error of a body, only a lost connection. Its SDK
+    /// raises the event as its own error, with the endpoint and the reason. The error of the body
+    /// follows, so that the stream has no clean end.
     ///
     /// | Path | Event |
     /// |---|---|
@@ -78,10 +78,10 @@ impl AiStack {
     /// | messages | `{"type": "error", "error": {…}}`, as Anthropic sends it |
     /// | Google's `:streamGenerateContent?alt=sse` | `{"error": {"code": …}}`, as Google sends it |
     ///
-    /// Each event has the name `error`. Events pass whole: an event that is cut would be no JSON, so
-    /// it is held back until its end, up to 256 KiB. A cut event beyond that, an error event of the
-    /// endpoint, and other responses remain as they are: whole answers, lists, compressed streams,
-    /// streams with a `content-length`, and other paths.
+    /// Each event has the name `error`. Events pass whole: an event that is cut would be no JSON,
+    /// so it is held back until its end, up to 256 KiB. A cut event beyond that, an error event of
+    /// the endpoint, and other responses remain as they are: whole answers, lists, compressed
+    /// streams, streams with a `content-length`, and other paths.
     #[must_use]
     pub fn with_error_event(
         &self,

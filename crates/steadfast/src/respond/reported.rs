@@ -5,7 +5,8 @@ use std::fmt;
 
 use steadfast_core::{BoxError, find_error};
 
-/// The error of a body, of which an event has informed the reader. Its text is the one of the error.
+/// The error of a body, of which an event has informed the reader. Its text is the one of the
+/// error.
 #[derive(Debug)]
 pub(crate) struct Reported(pub(crate) BoxError);
 

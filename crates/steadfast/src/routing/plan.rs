@@ -78,9 +78,9 @@ impl Place {
 
 /// Returns the limit key of all requests of a route. Each endpoint has its own name for it.
 ///
-/// Two routes may have one target in common. At that endpoint their keys are aliases of the target's
-/// model, so a limit of the one holds for the other as well. Elsewhere they stay apart, because the
-/// models differ there.
+/// Two routes may have one target in common. At that endpoint their keys are aliases of the
+/// target's model, so a limit of the one holds for the other as well. Elsewhere they stay apart,
+/// because the models differ there.
 fn limit_key(found: &RouteMatch<'_>) -> LimitKey {
     match found.rest {
         "" => LimitKey::new(found.route.name()),

@@ -1,4 +1,5 @@
-//! Buffered streams: breaks fail over after visible tokens, and callers get signs of life meanwhile.
+//! Buffered streams: breaks fail over after visible tokens, and callers get signs of life
+//! meanwhile.
 
 use std::convert::Infallible;
 use std::io;

@@ -12,9 +12,9 @@ use std::time::Duration;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
-/// The refusals that one success pays for, if all early attempts are refused, and the number that is
-/// added if all are served. In between, it grows with the square of the served share: a queue that
-/// early attempts seldom shorten hardly pays for them.
+/// The refusals that one success pays for, if all early attempts are refused, and the number that
+/// is added if all are served. In between, it grows with the square of the served share: a queue
+/// that early attempts seldom shorten hardly pays for them.
 const EARNED: (f64, f64) = (1.0 / 64.0, 1.0 / 12.0);
 /// The shortest wait that an early attempt may save, in latencies of a success.
 const WORTH: f64 = 0.5;
@@ -24,13 +24,13 @@ const LONG: u32 = 8;
 /// The multiple of the long wait without a refusal after which nothing has confirmed the rate for
 /// long.
 const UNTESTED: u32 = 3;
-/// The wait of a request that tests such a rate, unless half of a latency is longer. It is below the
-/// waits that an overload rejects, so no request is rejected for an untested rate.
+/// The wait of a request that tests such a rate, unless half of a latency is longer. It is below
+/// the waits that an overload rejects, so no request is rejected for an untested rate.
 const TEST_AFTER: Duration = Duration::from_millis(250);
 /// The weight of the newest latency.
 const LATENCY: f64 = 0.2;
-/// The refusals that the first success pays for, and the largest number of paid ones. An endpoint that
-/// refuses each attempt gets no early one.
+/// The refusals that the first success pays for, and the largest number of paid ones. An endpoint
+/// that refuses each attempt gets no early one.
 const CREDIT: (f64, f64) = (2.0, 6.0);
 /// The longest delay after refusals, unless one attempt at the rate takes longer.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -189,8 +189,8 @@ impl Early {
         self.window = 1;
     }
 
-    /// Ends the delay, because the endpoint serves again after refusing everything. Such a time is no
-    /// property of its quota.
+    /// Ends the delay, because the endpoint serves again after refusing everything. Such a time is
+    /// no property of its quota.
     pub(super) fn resume(&mut self, now: Instant) {
         self.from = self.from.min(now);
     }

@@ -325,8 +325,8 @@ impl Cooldown {
         }
     }
 
-    /// Returns the number of hints that were followed in vain since the last success. Zero for a lone
-    /// request, because its own refusals show nothing about the wait that it has not tried.
+    /// Returns the number of hints that were followed in vain since the last success. Zero for a
+    /// lone request, because its own refusals show nothing about the wait that it has not tried.
     pub(crate) fn vain_hints(&self) -> u32 {
         if !self.is_busy() {
             return 0;
@@ -455,7 +455,8 @@ impl Cooldown {
         self.lock().end(now);
     }
 
-    /// Ends the present cooldown and its escalation by order, so that a probe is admissible at once.
+    /// Ends the present cooldown and its escalation by order, so that a probe is admissible at
+    /// once.
     pub(crate) fn restore(&self, now: Instant) {
         let mut state = self.lock();
         state.set_streak(0);

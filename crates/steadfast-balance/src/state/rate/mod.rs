@@ -181,8 +181,8 @@ impl Rate {
         self.early >= DISPROOF
     }
 
-    /// Returns whether a refusal is no surprise, because the rate is about as high as the known one.
-    /// An early refusal has another cause than this rate alone.
+    /// Returns whether a refusal is no surprise, because the rate is about as high as the known
+    /// one. An early refusal has another cause than this rate alone.
     pub(crate) fn is_refusal_due(&self, now: Instant) -> bool {
         self.known.is_some_and(|known| {
             seconds(self.grows_from, now) >= EARLY * self.time_to_return(known)

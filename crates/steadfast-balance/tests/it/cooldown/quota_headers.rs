@@ -88,7 +88,8 @@ async fn stream_that_breaks_with_a_refusal_starts_a_cooldown() {
             Some(9 * SECOND),
         ),
         (Verdict::new(Class::QuotaExhausted), Some(MINUTE)),
-        // A caller may choose the words of a message. One of them took an endpoint for half an hour.
+        // A caller may choose the words of a message. One of them took an endpoint for half an
+        // hour.
         (
             Verdict::new(Class::QuotaExhausted).with_text_origin(),
             Some(MINUTE),

@@ -1,7 +1,7 @@
 //! A seeded walk through the queue, against a plain list of its waiters.
 //!
-//! Like an executor, the walk polls a waiter only after its wake-up. So a lost wake-up leaves a waiter
-//! behind, and a slot of a cancelled waiter that is not passed on leaves all of them behind.
+//! Like an executor, the walk polls a waiter only after its wake-up. So a lost wake-up leaves a
+//! waiter behind, and a slot of a cancelled waiter that is not passed on leaves all of them behind.
 
 use fastrand::Rng;
 use tokio::time::{Instant, advance};
@@ -104,8 +104,8 @@ async fn walk(seed: u64) -> usize {
     most
 }
 
-/// Ends all waiters except lazy ones. Each takes one slot of 100 ms, and a lazy one delays the others by the
-/// grace of 100 ms.
+/// Ends all waiters except lazy ones. Each takes one slot of 100 ms, and a lazy one delays the
+/// others by the grace of 100 ms.
 async fn drain(waiting: &mut Vec<Waiting>, ends: &mut Ends, rng: &mut Rng) {
     let most = u32::try_from(waiting.len()).expect("few") + 5;
     let (start, bound) = (Instant::now(), most * SECOND / 10);

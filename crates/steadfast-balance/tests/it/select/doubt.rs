@@ -160,7 +160,8 @@ async fn endpoint_that_falls_silent_is_avoided_before_its_first_timeout() {
             assert_eq!(send_for_status(&service, request_only_to("b")).await, 200);
         }
         net.on("a", |_| Reply::from(timed_out()).after(2 * SECOND));
-        // After half a second without an answer, each caller leaves, and a few others test it again.
+        // After half a second without an answer, each caller leaves, and a few others test it
+        // again.
         let slow = slow_requests(&service, 2 * SECOND).await;
         assert!(slow <= 12, "{strategy:?}: {slow} of 100");
     }

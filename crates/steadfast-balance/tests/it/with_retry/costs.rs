@@ -100,8 +100,8 @@ async fn request_tries_no_endpoint_of_a_large_pool_twice() {
     assert!(names.iter().all(|name| net.count(name) <= 1));
 }
 
-/// One caller's requests break each connection. They used up the tokens, and the requests of all others
-/// were no longer repeated.
+/// One caller's requests break each connection. They used up the tokens, and the requests of all
+/// others were no longer repeated.
 #[tokio::test(start_paused = true)]
 async fn requests_of_one_caller_that_break_connections_leave_tokens_to_others() {
     let net = Net::new();

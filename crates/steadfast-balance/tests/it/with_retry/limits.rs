@@ -290,8 +290,8 @@ async fn short_answers_hardly_wait_below_their_quota() {
     }
 }
 
-/// The attempt was cancelled before its answer. At an endpoint that refuses everything, one more attempt
-/// followed for the next request.
+/// The attempt was cancelled before its answer. At an endpoint that refuses everything, one more
+/// attempt followed for the next request.
 #[tokio::test(start_paused = true)]
 async fn hint_that_leaves_no_time_for_an_answer_is_returned_at_once() {
     for (deadline, attempts, latest) in [(1_080, 1, 30), (1_100, 2, 1_100)] {

@@ -7,8 +7,8 @@ use tower::Service;
 
 use super::*;
 
-/// The bound of the future of an attempt, beside the future of its client. A whole answer is read in
-/// place.
+/// The bound of the future of an attempt, beside the future of its client. A whole answer is read
+/// in place.
 const OWN: usize = 512;
 
 /// The parts of an attempt were once kept twice, and each attempt moved 16 KiB.
