@@ -38,7 +38,7 @@ const READ_BY_PEOPLE: [(&str, &str); 4] = [
     ("docs/migrating.md", "python"),
 ];
 /// Commands that CI does not run as they are, and the check with the same effect.
-const SAME_EFFECT: [(&str, &str); 9] = [
+const SAME_EFFECT: [(&str, &str); 10] = [
     (
         "cargo test --manifest-path crates/steadfast-lab/Cargo.toml --test comparison",
         "just comparison",
@@ -61,6 +61,10 @@ const SAME_EFFECT: [(&str, &str); 9] = [
     ),
     (
         "cargo run --release --example gateway -- --config examples/gateway.toml",
+        "just gateway: without --release",
+    ),
+    (
+        "cargo run --release --example upstreams",
         "just gateway: without --release",
     ),
     ("curl --fail", "just gateway"),
