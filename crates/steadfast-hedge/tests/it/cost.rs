@@ -33,17 +33,15 @@ async fn hedges_never_exceed_their_share() {
 #[tokio::test(start_paused = true)]
 async fn missing_share_is_checked_again() {
     let net = Net::new();
-    net.on("a", |n| {
-        if n == 1 {
-            Reply::never()
-        } else {
-            Reply::from(ok())
-        }
+    net.on("a", |n| match n {
+        0 => Reply::from(ok()).after(90 * MS),
+        1 => Reply::never(),
+        _ => Reply::from(ok()),
     });
     net.on("b", |_| ok());
     let layer = hedge().max_share(share(0.34));
     let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
-    // An endpoint that has served a request is not in doubt while its next answer is late.
+    // After an answer that took 90 ms, an endpoint is not in doubt while the next one takes 150 ms.
     assert_eq!(send_for_status(&service, get()).await, 200);
     let response = tokio::spawn(service.clone().oneshot(get()));
     sleep(150 * MS).await;
