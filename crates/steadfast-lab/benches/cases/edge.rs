@@ -1,7 +1,7 @@
 //! The edge of a stack: whole answers, the chunks of a stream, and the inspection of a body.
 //!
 //! Each case of ours has a `bare-` case: the same request and the same answer, over the client
-//! alone.
+//! alone. `answer-layers` has the other layers of the stack, without its edge.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -13,7 +13,10 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use steadfast::{AiStack, Answers};
-use tower::Service;
+use steadfast_balance::EndpointBalanceLayer;
+use steadfast_metrics::MetricsLayer;
+use steadfast_retry::RetryOn429Layer;
+use tower::{Service, ServiceBuilder};
 
 use super::Case;
 use super::balance::endpoints;
@@ -66,6 +69,15 @@ pub(crate) fn cases() -> Vec<Case> {
     }
     cases.push(Case::new("edge", "answer-unchecked", || {
         Requests::new(stack(answer(), Answers::Unchecked)).body(request(64, false))
+    }));
+    cases.push(Case::new("edge", "answer-layers", || {
+        let balance = EndpointBalanceLayer::builder().endpoints(endpoints(1));
+        let service = ServiceBuilder::new()
+            .layer(MetricsLayer::requests())
+            .layer(RetryOn429Layer::new())
+            .layer(balance.build().expect("a valid configuration"))
+            .service(answer());
+        Requests::new(service).body(request(64, false))
     }));
     cases
 }
