@@ -74,8 +74,8 @@ impl PoolContext {
     /// Returns the end of a wait for a probe that begins at `since`.
     ///
     /// Many outages are short, such as a restart. A request with a deadline has time, so it rides
-    /// out the first seconds of one. In a longer outage it fails as soon as any other. A lone
-    /// endpoint may be down because of its load, and would get all of these requests at its
+    /// out the first seconds of one. In a longer outage it fails as soon as any other. The lone
+    /// endpoint of a request may be down because of its load, and would get all of these requests at its
     /// recovery: four times the requests for a second in the scenario `storm` of the lab.
     pub(crate) fn probe_wait_end(
         &self,
@@ -85,11 +85,17 @@ impl PoolContext {
     ) -> Instant {
         let wait = self.config.probe_wait;
         let end = saturating_add(since, wait);
-        if context.deadline.is_none() || eligibility.snapshot.active().len() < 2 {
+        if context.deadline.is_none() {
             return end;
         }
-        let served = endpoints(eligibility.snapshot).map(|endpoint| endpoint.load.served.last());
-        let outage = saturating_add(self.start, served.max().unwrap_or_default());
+        let mut served = endpoints(eligibility.snapshot)
+            .filter(|endpoint| eligibility.admits(Stage::Ever, endpoint))
+            .map(|endpoint| endpoint.load.served.last());
+        let (Some(first), Some(second)) = (served.next(), served.next()) else {
+            return end;
+        };
+        let last = served.fold(first.max(second), Duration::max);
+        let outage = saturating_add(self.start, last);
         end.max(saturating_add(outage, wait.saturating_mul(RIDDEN_OUT)))
     }
 

@@ -14,7 +14,7 @@ use super::Balancer;
 use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
     MS, Net, Polls, Reply, SECOND, STRATEGIES, balancer, connection_refused, endpoint,
-    expect_exhausted, get, ok, send, send_for_status, status_of, with_deadline,
+    expect_exhausted, get, ok, request_only_to, send, send_for_status, status_of, with_deadline,
 };
 
 /// Endpoints that stay open for a minute.
@@ -120,14 +120,15 @@ async fn each_endpoint_gets_at_most_one_early_probe_per_second() {
 async fn request_with_deadline_rides_out_the_first_five_seconds_of_an_outage() {
     let (two, lone) = (&["a", "b"][..], &["a"][..]);
     // When the request comes after the last success, its deadline, and the end of its wait.
-    for (names, age, deadline, end) in [
-        (two, 1_500, Some(30), 5_000),
-        (two, 1_500, Some(3), 4_400),
-        (two, 4_500, Some(30), 5_500),
-        (two, 1_500, None, 2_500),
-        (two, 60_000, Some(30), 61_000),
+    for (names, request, age, deadline, end) in [
+        (two, get(), 1_500, Some(30), 5_000),
+        (two, get(), 1_500, Some(3), 4_400),
+        (two, get(), 4_500, Some(30), 5_500),
+        (two, get(), 1_500, None, 2_500),
+        (two, get(), 60_000, Some(30), 61_000),
         // A lone endpoint would get all of them at its recovery.
-        (lone, 1_500, Some(30), 2_500),
+        (lone, get(), 1_500, Some(30), 2_500),
+        (two, request_only_to("a"), 1_500, Some(30), 2_500),
     ] {
         let (net, down) = (Net::new(), Arc::new(AtomicBool::new(false)));
         for &name in names {
@@ -149,8 +150,8 @@ async fn request_with_deadline_rides_out_the_first_five_seconds_of_an_outage() {
         let probes: Vec<_> = probes.collect();
         tokio::task::yield_now().await;
         let request = match deadline {
-            Some(seconds) => with_deadline(get(), seconds * SECOND),
-            None => get(),
+            Some(seconds) => with_deadline(request, seconds * SECOND),
+            None => request,
         };
         let answer = send(&service, request).await;
         expect_exhausted(answer);
