@@ -17,6 +17,9 @@ use steadfast_core::BoxError;
 use steadfast_core::layer::ReadAhead;
 use steadfast_retry::ReplayBody;
 
+/// The size that a frame counts beside its data. A server may send empty frames without end.
+pub(crate) const FRAME: usize = 64;
+
 /// A body of unknown type.
 type Boxed = UnsyncBoxBody<Bytes, BoxError>;
 

@@ -22,9 +22,6 @@ use crate::edge::settings::Settings;
 use crate::edge::stream::Stream;
 use crate::respond::Reported;
 
-/// The size that a frame counts beside its data. A server may send empty frames without end.
-pub(crate) const FRAME: usize = 64;
-
 /// The body of a response: the frames that were read ahead, and the rest with its limits.
 pub(crate) struct EdgeBody<B>
 where

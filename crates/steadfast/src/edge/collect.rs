@@ -8,7 +8,8 @@ use steadfast_core::{BoxError, Class};
 use steadfast_edge::Clock;
 use tokio::time::timeout_at;
 
-use crate::edge::body::{EdgeBody, FRAME};
+use crate::body::FRAME;
+use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
 use crate::edge::stream::Stream;
 

@@ -10,8 +10,9 @@ use http::Response;
 use http_body::Body;
 use steadfast_core::{BoxError, EndpointName};
 
+use crate::body::FRAME;
 use crate::content_type::is_json;
-use crate::edge::body::{EdgeBody, FRAME};
+use crate::edge::body::EdgeBody;
 use crate::homes::Homes;
 use crate::json::field;
 use crate::state_id::StateId;

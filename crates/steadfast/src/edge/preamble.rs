@@ -13,9 +13,10 @@ use steadfast_core::{BoxError, Verdict};
 use steadfast_edge::Clock;
 
 use crate::answers::StreamMode;
+use crate::body::FRAME;
 use crate::dialect::judge;
 use crate::edge::asked::Asked;
-use crate::edge::body::{EdgeBody, FRAME};
+use crate::edge::body::EdgeBody;
 use crate::edge::collect::collect;
 use crate::edge::limits::Limits;
 use crate::edge::stream::{Stream, StreamBroken};

@@ -13,11 +13,12 @@ use steadfast_core::{BoxError, Verdict};
 use steadfast_edge::Clock;
 use tokio::time::{Instant, timeout_at};
 
+use crate::body::FRAME;
 use crate::content_type;
 use crate::dialect::refine;
 use crate::edge::asked::Asked;
 use crate::edge::attempt_state::{Attempt, Outcome};
-use crate::edge::body::{EdgeBody, FRAME};
+use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
 use crate::edge::preamble::read_preamble;
 use crate::edge::whole::read_whole;

@@ -12,9 +12,10 @@ use http::Response;
 use http_body::Body;
 use steadfast_core::{BoxError, Verdict};
 
+use crate::body::FRAME;
 use crate::dialect::judge;
 use crate::edge::asked::Asked;
-use crate::edge::body::{EdgeBody, FRAME};
+use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
 use crate::edge::preamble::read_preamble;
 use crate::encoding::{Encoding, Undecoded};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use steadfast_core::BoxError;
 
-use crate::body::ResponseBody;
+use crate::body::{FRAME, ResponseBody};
 use crate::error_format::ErrorEvent;
 use crate::respond::blocks::Blocks;
 use crate::respond::event::error_event;
@@ -17,8 +17,6 @@ use crate::respond::reported::Reported;
 
 /// A longer event is passed on before its end.
 const MAX_HELD: usize = 256 * 1024;
-/// The size that a frame counts beside its data. A server may send single bytes.
-const FRAME: usize = 64;
 
 /// A stream of whole events. If it breaks, its last event is the error.
 pub(super) struct Reporting {
