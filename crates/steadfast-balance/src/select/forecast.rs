@@ -75,8 +75,8 @@ impl PoolContext {
     ///
     /// Many outages are short, such as a restart. A request with a deadline has time, so it rides
     /// out the first seconds of one. In a longer outage it fails as soon as any other. The lone
-    /// endpoint of a request may be down because of its load, and would get all of these requests at its
-    /// recovery: four times the requests for a second in the scenario `storm` of the lab.
+    /// endpoint of a request may be down because of its load, and would get all of these requests
+    /// at its recovery: four times the requests for a second in the scenario `storm` of the lab.
     pub(crate) fn probe_wait_end(
         &self,
         eligibility: &Eligibility<'_>,
