@@ -159,7 +159,7 @@ deny:
 unused:
     cargo machete
 
-# A single layer brings few crates
+# A single layer brings few crates, and the umbrella without `client` no part of hyper
 tree:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -167,3 +167,6 @@ tree:
     count=$(wc -l <<<"$crates")
     echo "steadfast-retry brings $count crates, itself included"
     test "$count" -le 16 || { echo "$crates"; exit 1; }
+    client=$(cargo tree -p steadfast --no-default-features --features config,health,hedge,discover,serde,models -e normal --prefix none \
+        | awk '{print $1}' | sort -u | grep -E '^(hyper|h2|hyper-.*|reqwest)$' || true)
+    test -z "$client" || { echo "without client: $client"; exit 1; }

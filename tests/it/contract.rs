@@ -9,8 +9,11 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use steadfast::crates::balance::EndpointBalanceLayer;
+use steadfast::crates::edge::AttemptTimeoutLayer;
+use steadfast::crates::hedge::Share;
 use steadfast::{
-    AiStack, CircuitBreaker, CircuitBreakerLayer, Endpoint, MetricsLayer, RetryOn429Layer,
+    AiStack, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, DefaultClassifier, Endpoint,
+    HedgeLayer, MetricsLayer, RetryOn429Layer,
 };
 use steadfast_testkit::{Contract, Probe};
 use tokio::task::JoinSet;
@@ -119,6 +122,25 @@ async fn random_load_finds_no_violation_in_each_layer() {
     let probe = inner.probe();
     send_and_drop_requests(MetricsLayer::requests().layer(inner)).await;
     assert_contract(&probe, "metrics");
+
+    let inner = Contract::new(faulty_client()).limit(50);
+    let probe = inner.probe();
+    send_and_drop_requests(ClassifyLayer::new(DefaultClassifier).layer(inner)).await;
+    assert_contract(&probe, "classify");
+
+    let inner = Contract::new(faulty_client()).limit(50);
+    let probe = inner.probe();
+    let timeout = AttemptTimeoutLayer::new(Duration::from_millis(10));
+    send_and_drop_requests(timeout.layer(inner)).await;
+    assert_contract(&probe, "attempt timeout");
+
+    let inner = Contract::new(faulty_client()).limit(50);
+    let probe = inner.probe();
+    let hedge = HedgeLayer::new()
+        .after(Duration::from_millis(5))
+        .max_share(Share::ALL);
+    send_and_drop_requests(hedge.layer(inner)).await;
+    assert_contract(&probe, "hedge");
 
     let inner = Contract::new(faulty_client()).limit(50);
     let probe = inner.probe();

@@ -115,7 +115,8 @@ impl ChatCall {
 
     fn request(self) -> Result<(Sender, Request<String>), ApiError> {
         let body = Value::Object(self.body).to_string();
-        let request = post("/v1/chat/completions", body)?;
+        let root = self.sender.ai.endpoints().request_root();
+        let request = post(&format!("{root}/chat/completions"), body)?;
         let mut request = match self.routing {
             Some(options) => request.routing(options),
             None => request,

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_whole_window_may_come_at_once_and_not_one_more() {
+    async fn burst_up_to_whole_window_is_admitted() {
         let mut bucket = bucket(Quota::new(10, 60 * SECOND));
         assert_eq!(drain(&mut bucket), 10);
         assert_eq!(bucket.take(1, Instant::now()), Err(6 * SECOND));
@@ -157,7 +157,7 @@ mod tests {
 
     /// Seven in a second: a token takes a seventh, which no number of nanoseconds is.
     #[tokio::test(start_paused = true)]
-    async fn the_stated_wait_is_enough_and_a_nanosecond_less_is_not() {
+    async fn stated_wait_is_exact_to_the_nanosecond() {
         let mut bucket = bucket(Quota::new(7, SECOND));
         drain(&mut bucket);
         let wait = bucket.take(1, Instant::now()).expect_err("nothing is left");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_million_windows_bring_neither_more_nor_less() {
+    async fn rate_is_exact_over_a_million_windows() {
         let mut bucket = bucket(Quota::new(7, SECOND));
         drain(&mut bucket);
         let (start, mut now, mut taken) = (Instant::now(), Instant::now(), 0);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_limits_what_a_quiet_time_saves_up() {
+    async fn quiet_time_saves_at_most_the_burst() {
         let mut bucket = bucket(Quota::new(60, 60 * SECOND).burst(3));
         assert_eq!(drain(&mut bucket), 3);
         advance(2 * SECOND).await;
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_edges_mean_all_or_nothing() {
+    async fn bucket_without_window_or_requests_admits_all_or_nothing() {
         assert_eq!(
             bucket(Quota::new(0, SECOND)).take(1, Instant::now()),
             Err(SECOND)
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_goes_back_brings_nothing() {
+    async fn clock_that_goes_back_refills_nothing() {
         let mut bucket = bucket(Quota::new(1, SECOND));
         let now = Instant::now();
         advance(10 * SECOND).await;
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn says_what_is_left_and_when_it_is_full() {
+    async fn remaining_and_reset_are_exact() {
         let mut bucket = bucket(Quota::new(60, 60 * SECOND).burst(5));
         assert!(bucket.take(1, Instant::now()).is_ok());
         assert_eq!(bucket.remaining(Instant::now()), 4);
@@ -238,7 +238,7 @@ mod tests {
 
     /// Ten a second in windows: an unused remainder is lost, and the whole quota returns at once.
     #[tokio::test(start_paused = true)]
-    async fn a_fixed_window_is_full_again_at_its_end_and_not_before() {
+    async fn fixed_window_refills_at_its_end() {
         let mut bucket = bucket(Quota::new(10, SECOND).fixed_window());
         advance(SECOND / 4).await;
         assert_eq!(drain(&mut bucket), 10);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fixed_window_without_length_or_requests_is_all_or_nothing() {
+    async fn fixed_window_without_length_or_requests_admits_all_or_nothing() {
         let mut unlimited = bucket(Quota::new(1, Duration::ZERO).fixed_window());
         assert!((0..100).all(|_| unlimited.take(1, Instant::now()).is_ok()));
         let mut shut = bucket(Quota::new(0, SECOND).fixed_window());

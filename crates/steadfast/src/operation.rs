@@ -4,7 +4,7 @@ use http::Method;
 use serde::Deserialize;
 use steadfast_core::LimitKey;
 
-use crate::dialect::{PathRule, below, path_rule};
+use crate::dialect::{PathRule, below, is_stored_by_default, path_rule};
 use crate::json;
 use crate::model_field::ModelField;
 use crate::scan::{Flag, is_deeper_than};
@@ -152,27 +152,28 @@ fn flag(value: &[u8]) -> Option<Flag> {
     }
 }
 
+/// Returns the path without [`API_ROOT`], which callers may repeat behind another request root.
+fn without_api_root(path: &str) -> &str {
+    below(path, API_ROOT).unwrap_or(path)
+}
+
 impl Operation {
     /// Returns whether the answer to a `POST` may report an object that its endpoint has stored.
     pub(crate) fn creates(self, path: &str, hints: &BodyHints) -> bool {
         match self {
             Self::Stateful => true,
-            // Completions are stored on request, responses by default.
-            Self::Stateless if path.trim_end_matches('/').ends_with("responses") => {
-                hints.store.0 != Some(false)
+            Self::Stateless => {
+                let by_default = || is_stored_by_default(without_api_root(path));
+                hints.store.0.unwrap_or_else(by_default)
             }
-            Self::Stateless => hints.store.0 == Some(true),
             Self::Other => false,
         }
     }
 
     /// Reads the method, the path below the request root, and the body.
-    ///
-    /// If callers repeat [`API_ROOT`] behind another request root, it is skipped.
     pub(crate) fn of(method: &Method, path: &str, hints: &BodyHints) -> Self {
-        let path = below(path, API_ROOT).unwrap_or(path);
-        match path_rule(method, path, hints.names_state()) {
-            Some(PathRule::Stateless | PathRule::StatelessUnlessNamed) => Self::Stateless,
+        match path_rule(method, without_api_root(path), hints.names_state()) {
+            Some(PathRule::Stateless | PathRule::StoredUnlessForbidden) => Self::Stateless,
             Some(PathRule::Stateful) => Self::Stateful,
             None => Self::Other,
         }

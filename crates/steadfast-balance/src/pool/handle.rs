@@ -107,6 +107,13 @@ impl PoolHandle {
         self.0.shared.signals.queue.len()
     }
 
+    /// Returns the request root: the start of the paths that an endpoint replaces by its own. Empty
+    /// if there is none.
+    #[must_use]
+    pub fn request_root(&self) -> &str {
+        &self.0.shared.config.request_root
+    }
+
     /// Returns `path` without the request root. Returns it unchanged if it does not begin with it.
     #[must_use]
     #[inline]

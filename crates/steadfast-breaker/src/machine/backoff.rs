@@ -1,7 +1,8 @@
 //! The open time of a breaker.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+
+use fastrand::Rng;
 
 /// The open times: the base, doubled by each step.
 #[derive(Debug)]
@@ -11,20 +12,18 @@ pub(crate) struct Backoff {
     jitter: f64,
     /// The number of doublings.
     steps: u32,
-    random: Random,
+    random: Rng,
 }
 
 impl Backoff {
     pub(crate) fn new(base: Duration, max: Duration, jitter: f64, seed: Option<u64>) -> Self {
-        // The random number of std. Breakers that fail together must not probe together, so each
-        // one has its own seed.
-        let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(()));
         Self {
             base,
             max,
             jitter,
             steps: 0,
-            random: Random(seed),
+            // Breakers that fail together must not probe together, so each one has its own seed.
+            random: seed.map_or_else(Rng::new, Rng::with_seed),
         }
     }
 
@@ -73,26 +72,9 @@ impl Backoff {
         if self.steps == 0 {
             return full;
         }
-        let share = self.jitter * self.random.unit();
+        let share = self.jitter * self.random.f64();
         let cut = Duration::try_from_secs_f64(full.as_secs_f64() * share);
         full.saturating_sub(cut.unwrap_or_default())
-    }
-}
-
-/// `SplitMix64` (Steele, Lea and Flood): sufficient for jitter, without a dependency.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    /// Returns a number in `0.0..1.0`.
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        // 53 bits, as many as a float holds exactly.
-        (z >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

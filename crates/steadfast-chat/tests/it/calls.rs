@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
+use steadfast::AiStack;
 use steadfast_chat::{ChatCall, ChatClient, Message};
 use steadfast_testkit::{Hint, Reply, Upstream};
 
-use crate::support::client;
+use crate::support::{client, client_over};
 
 fn sent(upstream: &Upstream) -> Value {
     let log = upstream.log();
@@ -30,6 +31,17 @@ async fn call_without_options_has_defaults_of_the_reference() {
         "max_tokens": 1000,
     });
     assert_eq!(sent(&upstream), expected);
+}
+
+/// The base of the endpoint has the path `/v1`, which must not come twice.
+#[tokio::test]
+async fn request_root_of_the_stack_is_no_part_of_the_path() {
+    for root in ["/v1", "/api", ""] {
+        let builder = AiStack::builder().balance(|balance| balance.request_root(root));
+        let (client, [upstream]) = client_over(builder, ["primary"]).await;
+        client.chat_completion("m", "Hi").await.expect("an answer");
+        sent(&upstream);
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,20 @@
 //! Clients over upstreams on loopback.
 
-use steadfast::{AiStack, Endpoint};
+use steadfast::{AiStack, AiStackBuilder, Endpoint};
 use steadfast_chat::ChatClient;
 use steadfast_testkit::{Reply, Upstream};
 
 /// Starts an upstream for each name, and a client over all of them.
 pub(crate) async fn client<const N: usize>(names: [&str; N]) -> (ChatClient, [Upstream; N]) {
+    client_over(AiStack::builder(), names).await
+}
+
+/// The same, with further settings of the stack.
+pub(crate) async fn client_over<const N: usize>(
+    mut builder: AiStackBuilder,
+    names: [&str; N],
+) -> (ChatClient, [Upstream; N]) {
     let mut upstreams = Vec::new();
-    let mut builder = AiStack::builder();
     for name in names {
         let upstream = Upstream::start().await.expect("a free port").named(name);
         let endpoint = Endpoint::new(name, &upstream.url()).expect("a URL");

@@ -86,7 +86,7 @@ fn receipt_is_taken_once() {
 
 /// A layer that sleeps between attempts would otherwise make an old request look new.
 #[tokio::test(start_paused = true)]
-async fn arrival_is_that_of_request_and_not_of_attempt() {
+async fn arrival_belongs_to_request_and_not_to_attempt() {
     let start = Instant::now();
     let trail = Trail::since(start);
     tokio::time::advance(std::time::Duration::from_secs(5)).await;
@@ -105,7 +105,7 @@ fn retries_are_claimed_once() {
 }
 
 #[test]
-fn tier_is_that_of_last_attempt_until_set() {
+fn tier_belongs_to_last_attempt_until_set() {
     let trail = Trail::new();
     assert_eq!(trail.tier(), 0);
     let mut first = attempt("primary", Class::RateLimited);

@@ -46,7 +46,7 @@ mod tests {
     /// Split by weight and evenly, 40 requests a second fit into the quotas that allow 40, and of
     /// 44 a second ten of eleven fit.
     #[test]
-    fn no_retry_serves_what_quotas_allow() {
+    fn no_retry_serves_as_much_as_quotas_allow() {
         let endpoint = |name, n| Endpoint::new(name).requests(Quota::new(n, SECOND));
         let scenario = [("a", 20), ("b", 10), ("c", 5), ("d", 5)]
             .map(|(name, n)| endpoint(name, n))

@@ -228,7 +228,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn load_is_relative_to_what_all_endpoints_can_serve() {
+    fn load_is_relative_to_sum_of_quotas() {
         let endpoint = |name| Endpoint::new(name).tokens(Quota::new(1_000, SECOND));
         let scenario = Scenario::new("sizes")
             .endpoint(endpoint("a"))

@@ -1,5 +1,6 @@
 //! reqwest below and above a stack, over sockets.
 
+mod contract;
 #[cfg(feature = "middleware")]
 mod middleware;
 mod request;

@@ -134,7 +134,7 @@ mod tests {
 
     /// The wait may be the last step of all: a truncated stream after a slow first token.
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_not_at_its_end_while_it_waits() {
+    async fn waiting_body_is_not_at_its_end() {
         let wait = Step::Wait {
             rest: Some(Duration::from_secs(1)),
             keep_alive: None,

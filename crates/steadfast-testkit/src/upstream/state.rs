@@ -168,7 +168,7 @@ mod tests {
     use http::{Method, Version};
 
     #[tokio::test(start_paused = true)]
-    async fn the_log_forgets_the_oldest_and_the_counts_nothing() {
+    async fn full_log_drops_oldest_requests_and_keeps_counts() {
         let state = State::new("primary");
         for number in 0..=LOG_LIMIT {
             let _ = state.receive(&Received {

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_embedding_for_each_text() {
+    fn each_text_gets_an_embedding() {
         for (input, expected) in [
             (json!("one"), 1),
             (json!(["one", "two"]), 2),

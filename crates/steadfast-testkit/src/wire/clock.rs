@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_durations_as_go_does() {
+    fn durations_have_format_of_go() {
         for (nanos, expected) in [
             (0, "0s"),
             (7, "7ns"),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_up_and_never_down() {
+    fn waits_are_rounded_up() {
         for (nanos, secs, millis) in [
             (0, 0, 0),
             (1, 1, 1),
@@ -139,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn google_writes_fractions_only_where_there_are_some() {
+    fn google_format_omits_empty_fractions() {
         assert_eq!(decimal_seconds(Duration::from_secs(46)), "46s");
         let odd = Duration::new(34, 74_824_224);
         assert_eq!(decimal_seconds(odd), "34.074824224s");
     }
 
     #[test]
-    fn sums_with_the_clock_are_never_early() {
+    fn absolute_times_are_never_early() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(10_400);
         let clock = ServerClock::at(now);
         assert_eq!(clock.after(Duration::from_secs(5)), 16);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_wait_can_be_written() {
+    fn absurd_wait_is_formatted() {
         let clock = ServerClock::at(SystemTime::now());
         assert!(clock.date_after(Duration::MAX).ends_with("GMT"));
         assert_eq!(seconds(Duration::MAX), u64::MAX);

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_before_the_first_token_is_visible() {
+    fn events_before_first_token_have_no_content() {
         let subject = subject(Value::Null);
         for shape in STREAMED {
             let events = Events {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_has_the_shape_of_its_provider() {
+    fn failure_has_format_of_its_provider() {
         let subject = subject(Value::Null);
         for (shape, expected) in [
             (Shape::Anthropic, r#"event: error"#),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_comes_once_and_in_its_own_chunk_when_asked_for() {
+    fn requested_usage_comes_once_in_its_own_chunk() {
         let asked = subject(json!({"stream_options": {"include_usage": true}}));
         let not_asked = subject(Value::Null);
         for (subject, events) in [(&asked, 3), (&not_asked, 2)] {

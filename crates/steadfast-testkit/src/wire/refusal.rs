@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn each_dialect_states_the_wait_in_its_own_notation() {
+    fn wait_has_notation_of_its_dialect() {
         let wait = Duration::from_millis(1_500);
         for (hint, name, expected) in [
             (Hint::RetryAfter(wait), "retry-after", "2"),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn absolute_times_come_with_the_clock_they_count_from() {
+    fn absolute_times_have_a_date_header() {
         let wait = Duration::from_secs(1);
         for hint in [
             Hint::RetryAfterDate(wait),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn some_dialects_speak_in_the_body() {
+    fn wait_of_some_dialects_is_in_the_body() {
         let wait = Duration::from_millis(7_660);
         for (hint, expected) in [
             (Hint::Azure(wait), "Please retry after 8 seconds."),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn no_hint_means_no_header() {
+    fn refusal_without_hint_has_no_header() {
         assert!(refusal(Hint::None, SystemTime::now()).0.is_empty());
     }
 }

@@ -62,7 +62,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn paths_decide_unless_the_reply_has_a_dialect() {
+    fn dialect_of_reply_precedes_path() {
         let chat = "/v1/chat/completions";
         for (dialect, method, path, expected) in [
             (None, Method::POST, chat, Some(Shape::Chat)),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_asked_for_in_the_body_or_in_the_path() {
+    fn stream_is_requested_by_body_or_path() {
         let yes = json!({"stream": true});
         assert!(Shape::Chat.wants_stream("/", &yes));
         assert!(!Shape::Chat.wants_stream("/", &json!({"stream": "true"})));

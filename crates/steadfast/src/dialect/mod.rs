@@ -46,7 +46,7 @@ pub(crate) use self::answer::{Shape, answer_shape, judge};
 pub(crate) use self::context::Context;
 pub(crate) use self::error_body::refine;
 pub(crate) use self::event_kind::EventKind;
-pub(crate) use self::path::{below, path_rule};
+pub(crate) use self::path::{below, is_stored_by_default, path_rule};
 pub(crate) use self::request_text::RequestText;
 pub(crate) use self::table::PathRule;
 pub use self::texts::dialect_texts;

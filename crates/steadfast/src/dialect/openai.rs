@@ -9,7 +9,7 @@
 use steadfast_core::Class;
 
 use crate::dialect::table::EventRule::{Delta, Failed, Final, Ping, Preamble};
-use crate::dialect::table::PathRule::{Stateful, Stateless, StatelessUnlessNamed};
+use crate::dialect::table::PathRule::{Stateful, Stateless, StoredUnlessForbidden};
 use crate::dialect::table::{Choices, Dialect, Given, HintFormat, Phrase, Usage};
 
 /// OpenAI, and the many servers with a compatible API.
@@ -139,7 +139,7 @@ pub(crate) static DIALECT: Dialect = Dialect {
         ("images/generations", Stateless),
         ("images/edits", Stateless),
         ("images/variations", Stateless),
-        ("responses", StatelessUnlessNamed),
+        ("responses", StoredUnlessForbidden),
         ("assistants", Stateful),
         ("batches", Stateful),
         // Stored completions.

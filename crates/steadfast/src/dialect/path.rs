@@ -14,11 +14,17 @@ pub(crate) fn path_rule(method: &Method, path: &str, names_state: bool) -> Optio
     let applies = |row: &str, rule: PathRule| match rule {
         PathRule::Stateless if row.starts_with('*') => post && exact.ends_with(&row[1..]),
         PathRule::Stateless => post && exact == row,
-        PathRule::StatelessUnlessNamed => post && !names_state && exact == row,
+        PathRule::StoredUnlessForbidden => post && !names_state && exact == row,
         PathRule::Stateful => below(relative, row).is_some(),
     };
     let row = rows(|dialect| dialect.paths).find(|&&(row, rule)| applies(row, rule))?;
     Some(row.1)
+}
+
+/// Returns whether the answer to a `POST` of this path, below the request root, is stored by default.
+pub(crate) fn is_stored_by_default(path: &str) -> bool {
+    let rule = path_rule(&Method::POST, path, false);
+    rule == Some(PathRule::StoredUnlessForbidden)
 }
 
 /// Returns the rest of a path that is `root` or below it.

@@ -362,7 +362,7 @@ async fn attempts_at_a_silent_endpoint_become_rare() {
 
 /// Each caller that left made the endpoint look idle, so the next request went there at once.
 #[tokio::test(start_paused = true)]
-async fn pause_begins_again_with_an_attempt_whose_caller_leaves() {
+async fn cancelled_attempt_begins_pause_again() {
     let net = Net::new();
     for name in ["a", "b"] {
         net.on(name, |_| Reply::from(ok()));
