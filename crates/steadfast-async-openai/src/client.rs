@@ -16,7 +16,7 @@ const API_BASE: &str = "http://stack.invalid/v1";
 /// Creates a client over a stack that has the addresses and keys of its endpoints, such as `AiStack`.
 ///
 /// The environment is not read. The requests have the path of the OpenAI API and no credential. A
-/// stack with another request root needs [`client_with_config`], with a base that ends in this root.
+/// stack with another request root needs [`client_with_config`], with a base that ends in it.
 pub fn client<S, B>(stack: S) -> Client<OpenAIConfig>
 where
     S: Service<Request<reqwest::Body>, Response = Response<B>> + Clone + Send + Sync + 'static,

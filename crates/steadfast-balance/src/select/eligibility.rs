@@ -88,8 +88,8 @@ impl Eligibility<'_> {
         }
     }
 
-    /// Returns whether [`check`](Self::check) would return `Now`, early attempts apart. The fast path
-    /// comes first.
+    /// Returns whether [`check`](Self::check) would return `Now`, early attempts apart. The fast
+    /// path comes first.
     #[inline]
     pub(crate) fn is_now(&self, stage: Stage, endpoint: &EndpointState, now: Instant) -> bool {
         endpoint.is_available(self.demand, now)

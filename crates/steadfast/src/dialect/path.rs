@@ -21,7 +21,8 @@ pub(crate) fn path_rule(method: &Method, path: &str, names_state: bool) -> Optio
     Some(row.1)
 }
 
-/// Returns whether the answer to a `POST` of this path, below the request root, is stored by default.
+/// Returns whether the answer to a `POST` of this path is stored by default. The path is below the
+/// request root.
 pub(crate) fn is_stored_by_default(path: &str) -> bool {
     let rule = path_rule(&Method::POST, path, false);
     rule == Some(PathRule::StoredUnlessForbidden)

@@ -181,8 +181,8 @@ pub(crate) struct Usage {
 pub(crate) enum PathRule {
     /// A `POST` to exactly this path generates something and stores nothing.
     Stateless,
-    /// The same, unless the body names stored state or starts a job. The answer is stored unless the
-    /// body forbids it.
+    /// The same, unless the body names stored state or starts a job. The answer is stored unless
+    /// the body forbids it.
     StoredUnlessForbidden,
     /// The path names something that is stored at one endpoint.
     Stateful,
