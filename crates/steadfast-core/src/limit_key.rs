@@ -1,4 +1,4 @@
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::num::NonZeroU64;
 use std::sync::LazyLock;
@@ -112,8 +112,12 @@ impl fmt::Debug for LimitKey {
 }
 
 impl fmt::Display for LimitKey {
+    /// Writes the name on one line. A caller chooses it, and a line break would forge a log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.as_str().chars().try_for_each(|letter| match letter {
+            '"' | '\'' | '\\' => f.write_char(letter),
+            _ => fmt::Display::fmt(&letter.escape_debug(), f),
+        })
     }
 }
 
@@ -129,6 +133,22 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(format!("{a} {b:?}"), "gpt-4o \"gpt-4o-mini\"");
         assert_eq!(LimitKey::new("").as_str(), "");
+    }
+
+    /// A caller chooses the name. It wrote lines of its own into the log.
+    #[test]
+    fn text_of_key_stays_on_its_line() {
+        for (name, expected) in [
+            ("a\nINFO b", r"a\nINFO b"),
+            ("a\r\u{1b}[31m", r"a\r\u{1b}[31m"),
+            ("\u{2028}\u{202e}\u{85}", r"\u{2028}\u{202e}\u{85}"),
+            (r#"a'b"c\d"#, r#"a'b"c\d"#),
+            ("模型 é 🦀", "模型 é 🦀"),
+        ] {
+            let key = LimitKey::new(name);
+            assert_eq!(key.to_string(), expected);
+            assert_eq!(key.as_str(), name);
+        }
     }
 
     /// A caller chooses the name, so a key must not grow with it.
