@@ -240,8 +240,9 @@ impl Endpoint {
     ///
     /// The balancer removes headers and query parameters with a word such as `key`, `token`,
     /// `secret`, `auth`, `credential`, `signature`, `session` or `cookie` in their names. It also
-    /// removes `forwarded` with its relatives, `via` and `referer`. Names are compared decoded and
-    /// without case. `idempotency-key` and page tokens stay.
+    /// removes `forwarded` with its relatives, `via`, `referer`, and headers of proxies about an
+    /// authenticated caller, such as `remote-user` and `client-cert`. Names are compared decoded
+    /// and without case. `idempotency-key` and page tokens stay.
     ///
     /// With `true` all of them pass. [`pass_headers`](Self::pass_headers) is narrower.
     pub fn pass_credentials(mut self, pass: bool) -> Self {

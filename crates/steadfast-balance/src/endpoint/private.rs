@@ -119,7 +119,7 @@ fn begins_with_word(text: &[u8], wanted: impl Fn(Word) -> bool) -> bool {
 }
 
 /// The words, and what each shows.
-const WORDS: [(&[u8], Word); 20] = [
+const WORDS: [(&[u8], Word); 27] = [
     (b"auth", Word::Credential),
     (b"key", Word::Credential),
     (b"token", Word::Credential),
@@ -127,17 +127,25 @@ const WORDS: [(&[u8], Word); 20] = [
     (b"cookie", Word::Session),
     (b"forwarded", Word::Origin),
     (b"assertion", Word::Credential),
+    (b"bearer", Word::Credential),
     (b"cf-access", Word::Credential),
+    // Proxies with authentication add such names for the servers behind them.
+    (b"client-cert", Word::Session),
     (b"client-ip", Word::Origin),
     (b"connecting-ip", Word::Origin),
     (b"credential", Word::Credential),
+    (b"dpop", Word::Session),
     (b"jwt", Word::Credential),
+    (b"oidc", Word::Session),
     // Beside the endpoint's own key they are a mismatch, and the response is a `401`.
     (b"openai-organization", Word::Credential),
     (b"openai-project", Word::Credential),
     (b"passw", Word::Credential),
+    (b"principal", Word::Session),
+    (b"pwd", Word::Credential),
     (b"referer", Word::Origin),
     (b"real-ip", Word::Origin),
+    (b"remote-", Word::Origin),
     (b"session", Word::Session),
     (b"signature", Word::Session),
     (b"x-original-", Word::Origin),
@@ -197,6 +205,13 @@ mod tests {
             "x-forwarded-for",
             "x-real-ip",
             "true-client-ip",
+            "x-bearer",
+            "x-ssl-client-cert",
+            "dpop",
+            "x-amzn-oidc-data",
+            "x-ms-client-principal",
+            "remote-user",
+            "x-pwd",
             "via",
             "referer",
         ] {
