@@ -4,6 +4,9 @@
 ///
 /// The check costs a request up to 8 MiB of memory, and the time until its whole answer has come. A
 /// caller of a whole answer waits for that time anyway.
+///
+/// All answers of a stack hold 256 MiB at most, besides 64 KiB each. Beyond that, large answers
+/// pass unread, and buffered streams as they come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use crate::answers::{Answers, StreamMode};
 use crate::body::{RequestBody, ResponseBody};
-use crate::edge::{EdgeLayer, Settings, Shared};
+use crate::edge::{EdgeLayer, Memory, Settings, Shared};
 use crate::format::Format;
 use crate::hedging::{Hedging, hedged};
 use crate::keep_alive::KeepAlive;
@@ -299,6 +299,7 @@ impl AiStackBuilder {
             answers: self.answers,
             streams: self.streams,
             observers: observers.clone(),
+            memory: Memory::default(),
         };
         let tokens = self.tokens;
         let balance = self

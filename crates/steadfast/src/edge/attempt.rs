@@ -132,10 +132,11 @@ where
                 Poll::Pending => true,
             },
             StepProj::Whole { response, progress } => {
-                let streaming = running(this.attempt).limits.streaming;
+                let own = running(this.attempt);
+                let (streaming, memory) = (own.limits.streaming, &own.asked.settings.shared.memory);
                 let body = response.as_mut().map(Response::body_mut);
                 let body = body.expect("polled after it was ready");
-                if let Poll::Ready(stop) = progress.poll_read(body, streaming, cx) {
+                if let Poll::Ready(stop) = progress.poll_read(body, streaming, memory, cx) {
                     let response = response.take().expect("it was read");
                     let next = Step::after_whole(this.attempt, response, stop, *with_head);
                     return Poll::Ready(next);

@@ -18,6 +18,7 @@ use steadfast_core::layer::{LateVerdict, ReadAhead};
 use steadfast_edge::{Clock, TimedBody};
 use tokio::time::Instant;
 
+use crate::edge::memory::{Memory, Share};
 use crate::edge::settings::Settings;
 use crate::edge::stream::Stream;
 use crate::respond::Reported;
@@ -32,6 +33,8 @@ where
     ahead: Box<ReadAhead<TimedBody<B>>>,
     /// Boxed apart: a whole answer has none.
     watched: Option<Box<Watched>>,
+    /// The memory of the frames that were read ahead. Boxed: small answers have none.
+    share: Option<Box<Share>>,
 }
 
 /// The outcome of a read.
@@ -74,7 +77,14 @@ where
         Self {
             ahead: Box::new(ReadAhead::new(TimedBody::new(body, clock))),
             watched: None,
+            share: None,
         }
+    }
+
+    /// Takes memory for the frames that were read ahead. Returns `false` if the answers of the
+    /// stack use all of it.
+    pub(super) fn hold(&mut self, memory: &Memory, size: usize) -> bool {
+        memory.hold(&mut self.share, size)
     }
 
     /// Sets the present for a read that follows at once. It spares that read the clock.
@@ -215,6 +225,7 @@ where
         if inspected {
             return Poll::Ready(item);
         }
+        self.share = None;
         Poll::Ready(self.inspect(item))
     }
 

@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 use crate::body::FRAME;
 use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
+use crate::edge::memory::Memory;
 use crate::edge::stream::Stream;
 
 /// The rest of a larger stream is passed on as it comes.
@@ -27,13 +28,14 @@ pub(super) async fn collect<B>(
     stream: &mut Stream,
     mut size: usize,
     limits: &Limits,
+    memory: &Memory,
 ) -> Result<(), BoxError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     body.set_clock(Clock::Idle(limits.idle));
-    while size <= MAX_STREAM && !stream.is_finished() {
+    while size <= MAX_STREAM && body.hold(memory, size) && !stream.is_finished() {
         if let Some(verdict) = stream.failed() {
             return match is_of_request(verdict.class()) {
                 true => Ok(()),

@@ -9,6 +9,7 @@ mod collect;
 mod created;
 mod latencies;
 mod limits;
+mod memory;
 mod pace;
 mod preamble;
 mod reading;
@@ -20,6 +21,7 @@ mod unexpected;
 mod whole;
 
 pub(crate) use self::created::Creates;
+pub(crate) use self::memory::Memory;
 pub(crate) use self::service::EdgeLayer;
 pub(crate) use self::settings::{Settings, Shared};
 pub use self::sse::{Events, SseEvent};

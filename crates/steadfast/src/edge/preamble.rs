@@ -51,6 +51,7 @@ where
     body.set_clock(Clock::Until(limits.first_token()));
     let is_answer = limits.streaming || asked.shape.is_some();
     let mut stream = Stream::new(take(&mut asked.context), asked.shape.is_some());
+    let memory = &asked.settings.shared.memory;
     let mut size = 0;
     for data in body.read_ahead() {
         size += FRAME + data.len();
@@ -62,7 +63,10 @@ where
             Some(Some(data)) => {
                 size += FRAME + data.len();
                 stream.read(&data);
-                start_of(&stream, size)
+                match body.hold(memory, size) {
+                    true => start_of(&stream, size),
+                    false => Start::Begun,
+                }
             }
             Some(None) => Start::Broken(body.take_error().expect("the item read last is an error")),
             None => {
@@ -83,7 +87,7 @@ where
                 creates.read_start(body, &asked.settings.endpoint);
             }
             if asked.streams == StreamMode::Buffered {
-                let collected = collect(body, &mut stream, size, limits).await;
+                let collected = collect(body, &mut stream, size, limits, memory).await;
                 let tokens = stream.tokens();
                 collected.map_err(|error| asked.settings.stream_broke(error, tokens))?;
             }

@@ -13,6 +13,7 @@ use steadfast_metrics::TokenUsage;
 
 use crate::answers::{Answers, StreamMode};
 use crate::edge::latencies::Latencies;
+use crate::edge::memory::Memory;
 use crate::timeouts::Timeouts;
 
 /// The settings that all attempts at one endpoint share.
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) streams: StreamMode,
     /// Notified of broken streams.
     pub(crate) observers: Observers,
+    /// The memory of the answers that are held.
+    pub(crate) memory: Memory,
 }
 
 impl Settings {

@@ -17,6 +17,7 @@ use crate::dialect::judge;
 use crate::edge::asked::Asked;
 use crate::edge::body::EdgeBody;
 use crate::edge::limits::Limits;
+use crate::edge::memory::Memory;
 use crate::edge::preamble::read_preamble;
 use crate::encoding::{Encoding, Undecoded};
 
@@ -38,7 +39,7 @@ pub(super) enum Stop {
     End,
     /// The start of a stream that has the type of an answer.
     Events,
-    /// It is larger than [`MAX_ANSWER`].
+    /// It is larger than [`MAX_ANSWER`], or the stack holds too many large answers.
     TooLarge,
 }
 
@@ -52,6 +53,7 @@ impl Progress {
         &mut self,
         body: &mut EdgeBody<B>,
         streaming: bool,
+        memory: &Memory,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Stop, BoxError>>
     where
@@ -69,7 +71,7 @@ impl Progress {
             }
             self.begun |= !data.is_empty();
             self.size += FRAME + data.len();
-            if self.size > MAX_ANSWER {
+            if self.size > MAX_ANSWER || !body.hold(memory, self.size) {
                 return Poll::Ready(Ok(Stop::TooLarge));
             }
         }
@@ -127,7 +129,8 @@ where
     B::Error: Into<BoxError>,
 {
     let (body, mut progress) = (response.body_mut(), Progress::default());
-    match poll_fn(|cx| progress.poll_read(body, limits.streaming, cx)).await? {
+    let memory = &asked.settings.shared.memory;
+    match poll_fn(|cx| progress.poll_read(body, limits.streaming, memory, cx)).await? {
         Stop::End => {}
         Stop::Events => return Box::pin(read_preamble(response, limits, asked)).await,
         Stop::TooLarge => return Ok(()),

@@ -29,7 +29,7 @@ use super::reply::{Outcome, Reply};
 use super::server::Server;
 use crate::answers::{Answers, StreamMode};
 use crate::body::{AnyBody, RequestBody, ResponseBody};
-use crate::edge::{EdgeLayer, Settings, Shared};
+use crate::edge::{EdgeLayer, Memory, Settings, Shared};
 use crate::notes::Notes;
 use crate::timeouts::Timeouts;
 use crate::{AiStack, Endpoint};
@@ -79,6 +79,7 @@ async fn classify(reply: &Reply) -> Verdict {
         answers: Answers::Checked,
         streams: StreamMode::Direct,
         observers: Observers::new(),
+        memory: Memory::default(),
     };
     let settings = Arc::new(Settings::new(&endpoint, shared));
     let client = service_fn(|_| ready(Ok::<_, BoxError>(reply.response())));

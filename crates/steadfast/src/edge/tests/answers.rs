@@ -53,6 +53,31 @@ async fn events_as_json_are_a_stream_only_at_start_and_if_requested() {
     }
 }
 
+/// Many large answers at once took all memory of a process.
+#[tokio::test(start_paused = true)]
+async fn large_answer_beyond_memory_of_all_passes_unread() {
+    const ALL: usize = (256 << 20) + (64 << 10);
+    for (size, is_full, class) in [
+        (200 << 10, false, Class::ServerError),
+        (200 << 10, true, Class::Success),
+        (1 << 10, true, Class::ServerError),
+    ] {
+        let attempt = attempt("/v1/chat/completions", JSON);
+        let memory = attempt.shared.memory.clone();
+        let mut others = None;
+        assert!(!is_full || memory.hold(&mut others, ALL));
+        let outcome = attempt.answered([text("x".repeat(size))]).await;
+        assert_eq!(class_of(&outcome), class, "{size} {is_full}");
+        // It is held until it was passed on.
+        let mut body = outcome.expect("an answer").into_body();
+        assert_eq!(memory.hold(&mut None, ALL), !is_full && size < 64 << 10);
+        body.frame().await.expect("a frame").expect("data");
+        assert!(body.frame().await.is_none());
+        drop(others);
+        assert!(memory.hold(&mut None, ALL), "{size} {is_full}");
+    }
+}
+
 /// The time until the first part is no absence of the reader.
 #[tokio::test(start_paused = true)]
 async fn pause_before_first_part_counts_toward_total() {

@@ -25,7 +25,7 @@ use crate::Endpoint;
 use crate::answers::{Answers, StreamMode};
 use crate::body::{AnyBody, RequestBody};
 use crate::edge::body::EdgeBody;
-use crate::edge::{Creates, EdgeLayer, Settings, Shared};
+use crate::edge::{Creates, EdgeLayer, Memory, Settings, Shared};
 use crate::homes::Homes;
 use crate::notes::Notes;
 use crate::timeouts::Timeouts;
@@ -98,6 +98,7 @@ fn attempt(path: &str, kind: &'static str) -> Attempt {
             answers: Answers::Checked,
             streams: StreamMode::Direct,
             observers,
+            memory: Memory::default(),
         },
         homes: Arc::default(),
         breaks,

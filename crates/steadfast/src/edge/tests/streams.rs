@@ -131,6 +131,27 @@ async fn long_preamble_is_passed_on() {
     }
 }
 
+/// The answers of other requests use all memory that a stack holds.
+#[tokio::test(start_paused = true)]
+async fn large_stream_beyond_memory_of_all_is_passed_on() {
+    let large = || text(format!(":{}\n", "x".repeat(100 * 1024)));
+    for (name, first, mode, is_full) in [
+        ("a preamble", ROLE, StreamMode::Direct, true),
+        ("a preamble", ROLE, StreamMode::Direct, false),
+        ("a buffered stream", TOKEN, StreamMode::Buffered, true),
+        ("a buffered stream", TOKEN, StreamMode::Buffered, false),
+    ] {
+        let start = Instant::now();
+        let mut attempt = chat();
+        attempt.shared.streams = mode;
+        let (memory, mut others) = (attempt.shared.memory.clone(), None);
+        assert!(!is_full || memory.hold(&mut others, (256 << 20) + (64 << 10)));
+        let outcome = attempt.answered([text(first), large(), HOUR]).await;
+        assert_eq!(outcome.is_ok(), is_full, "{name}");
+        assert_eq!(start.elapsed() == Duration::ZERO, is_full, "{name}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn last_event_without_blank_line_counts() {
     for (last, error) in [
