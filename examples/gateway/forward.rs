@@ -13,7 +13,9 @@ use steadfast::crates::core::layer::leaves_root;
 use steadfast::{AiStack, BoxError, Exhausted, ResponseBody, Trail};
 use tokio::time::timeout;
 
-use super::headers::{insert_attempts, insert_endpoint, mark_redirect, remove_private_headers};
+use super::headers::{
+    insert_attempts, insert_endpoint, mark_redirect, take_over, take_over_trailers,
+};
 use super::intake::Intake;
 use super::reject::reject;
 use super::screen::Screen;
@@ -69,7 +71,7 @@ fn discard(mut body: Body) {
 
 fn answer(response: Response<ResponseBody>) -> Response {
     let (mut head, body) = response.into_parts();
-    remove_private_headers(&mut head.headers);
+    take_over(&mut head.headers);
     mark_redirect(head.status, &mut head.headers);
     // The version describes the connection to the endpoint, which can be older than the client's.
     head.version = Version::default();
@@ -81,7 +83,7 @@ fn answer(response: Response<ResponseBody>) -> Response {
     // Trailers are headers, too.
     let body = body.map_frame(|mut frame| {
         if let Some(trailers) = frame.trailers_mut() {
-            remove_private_headers(trailers);
+            take_over_trailers(trailers);
         }
         frame
     });

@@ -1,7 +1,9 @@
-//! Headers of an answer: the headers of one connection and forged headers are removed, and the
-//! number of attempts is added.
+//! Headers of an answer: the headers of one connection, forged headers and orders to a browser or a
+//! proxy are removed, and the number of attempts is added.
 
-use axum::http::header::LOCATION;
+use axum::http::header::{
+    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use steadfast::Trail;
 use steadfast::crates::core::Attempt;
@@ -18,17 +20,67 @@ const NOT_FOLLOWED: HeaderValue = HeaderValue::from_static("not-followed");
 /// The start of the names of the gateway's own headers.
 const OWN: &str = "x-steadfast-";
 
+/// The starts of the names of headers for a proxy, of the gateway's own ones, and of orders to
+/// browsers and to nginx. A proxy in front would obey `x-accel-redirect`.
+const PRIVATE: [&str; 4] = ["proxy-", OWN, "access-control-", "x-accel-"];
+/// The only order to a proxy that streams need: it passes each event on at once.
+const UNBUFFERED: &str = "x-accel-buffering";
+
+/// Orders to a browser about all pages of this server, and to a proxy about its own files and
+/// servers. An endpoint decides about neither.
+const ORDERS: [&str; 16] = [
+    "alt-svc",
+    "clear-site-data",
+    "content-security-policy",
+    "nel",
+    "public-key-pins",
+    "refresh",
+    "report-to",
+    "reporting-endpoints",
+    "service-worker-allowed",
+    "set-cookie2",
+    "strict-transport-security",
+    "x-lighttpd-send-file",
+    "x-lighttpd-send-tempfile",
+    "x-reproxy-file",
+    "x-reproxy-url",
+    "x-sendfile",
+];
+
+/// A page of an endpoint runs no script, and is no page of this server.
+const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
+
+/// Removes the headers of an endpoint that are not for the client, and shows its pages in a
+/// sandbox.
+pub(crate) fn take_over(headers: &mut HeaderMap) {
+    // The chunks had precedence, and their sum can differ (RFC 9112, section 6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    remove_private_headers(headers);
+    headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
+}
+
+/// Removes the trailers that are not for the client. The length precedes a body.
+pub(crate) fn take_over_trailers(trailers: &mut HeaderMap) {
+    remove_private_headers(trailers);
+    trailers.remove(CONTENT_LENGTH);
+}
+
 /// Removes the headers of one connection or of one proxy, and headers that only the gateway may
 /// send.
-pub(crate) fn remove_private_headers(headers: &mut HeaderMap) {
+fn remove_private_headers(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);
-    let is_private = |name: &&HeaderName| {
-        let text = name.as_str();
-        is_hop_by_hop(name) || text.starts_with("proxy-") || text.starts_with(OWN)
-    };
-    while let Some(name) = headers.keys().find(is_private).cloned() {
+    while let Some(name) = headers.keys().find(|name| is_private(name)).cloned() {
         headers.remove(name);
     }
+}
+
+fn is_private(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    let is_named = *name == SET_COOKIE || ORDERS.contains(&text);
+    let begins = PRIVATE.iter().any(|start| text.starts_with(start));
+    is_hop_by_hop(name) || is_named || begins && text != UNBUFFERED
 }
 
 /// Inserts the number of attempts, if there were several.
@@ -132,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn hop_by_hop_and_forged_headers_are_removed() {
+    fn hop_by_hop_headers_forged_ones_and_orders_are_removed() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "keep-alive, X-Private"),
@@ -148,6 +200,11 @@ mod tests {
             ("upgrade", "h2c"),
             ("x-steadfast-endpoint", "forged"),
             ("X-Steadfast-Anything", "forged"),
+            ("set-cookie", "session=forged"),
+            ("Clear-Site-Data", "*"),
+            ("access-control-allow-origin", "*"),
+            ("x-accel-redirect", "/internal"),
+            ("x-accel-buffering", "no"),
             ("content-type", "text/plain"),
             ("x-request-id", "7"),
         ] {
@@ -157,6 +214,6 @@ mod tests {
         remove_private_headers(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["content-type", "x-request-id"]);
+        assert_eq!(left, ["content-type", "x-accel-buffering", "x-request-id"]);
     }
 }

@@ -1,5 +1,6 @@
 //! The program: arguments, logs and the exit code.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::future::pending;
 use std::io::{self, Write};
@@ -38,7 +39,7 @@ pub async fn program(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let config = match Config::read(&args.config) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("gateway: {error}");
+            report(&error);
             return ExitCode::from(2);
         }
     };
@@ -49,10 +50,16 @@ pub async fn program(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gateway: {error}");
+            report(&*error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the error that ends the program.
+fn report(error: &dyn Error) {
+    // Without a terminal, only the exit code remains.
+    let _ = writeln!(io::stderr(), "gateway: {error}");
 }
 
 async fn run(mut config: Config) -> Result<(), BoxError> {
@@ -95,5 +102,7 @@ fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // Without a terminal, this message about a lost line would end the task that logs.
+        .log_internal_errors(false)
         .init();
 }

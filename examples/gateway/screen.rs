@@ -4,13 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
-use axum::http::header::{ALLOW, HOST, ORIGIN, UPGRADE};
+use axum::http::header::{ALLOW, CONNECTION, HOST, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use steadfast::InvalidConfig;
-use tower_http::cors::{AllowHeaders, AllowMethods, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders};
 
 use super::reject::reject;
 
@@ -20,6 +20,8 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Clients such as the one of Java offer HTTP/2 in this way. A server may ignore the offer.
 const H2C: &str = "h2c";
+const CHUNKED: &str = "chunked";
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// The entry of a list that permits all values.
 const ANY: &str = "*";
 
@@ -33,6 +35,8 @@ pub(crate) struct Screen {
 /// The permitted values of a header, in lower case.
 #[derive(Clone, Debug)]
 enum Permitted {
+    /// No list on an address for other machines.
+    Unchecked,
     Any,
     /// The values of this machine, and these.
     Listed(Vec<String>),
@@ -47,26 +51,28 @@ impl Screen {
         hosts: Option<&[String]>,
         origins: Option<&[String]>,
     ) -> Result<Self, InvalidConfig> {
-        let loopback = address.ip().is_loopback();
+        let loopback = is_loopback(address.ip());
         Ok(Self {
             hosts: Permitted::new(loopback, hosts, "hosts", is_host)?,
             origins: Permitted::new(loopback, origins, "origins", is_origin)?,
         })
     }
 
-    /// Creates the layer that answers preflights of permitted origins.
+    /// Creates the layer that answers preflights of permitted origins, and lets them read answers.
     pub(crate) fn cors(&self) -> Option<CorsLayer> {
-        let Permitted::Listed(origins) = &self.origins else {
-            return None;
+        let origins = match &self.origins {
+            Permitted::Unchecked => return None,
+            Permitted::Any => AllowOrigin::any(),
+            Permitted::Listed(origins) if origins.is_empty() => return None,
+            Permitted::Listed(origins) => {
+                AllowOrigin::list(origins.iter().filter_map(|it| it.parse().ok()))
+            }
         };
-        if origins.is_empty() {
-            return None;
-        }
-        let origins: Vec<_> = origins.iter().filter_map(|it| it.parse().ok()).collect();
         let layer = CorsLayer::new()
-            .allow_origin::<Vec<HeaderValue>>(origins)
+            .allow_origin(origins)
             .allow_methods(AllowMethods::mirror_request())
-            .allow_headers(AllowHeaders::mirror_request());
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(ExposeHeaders::any());
         Some(layer)
     }
 
@@ -94,13 +100,7 @@ impl Screen {
             | Method::POST
             | Method::PUT
             | Method::PATCH
-            | Method::DELETE => has_upgrade(headers).then(|| {
-                reject(
-                    StatusCode::NOT_IMPLEMENTED,
-                    "upgrades are not passed on",
-                    "upgrade_not_supported",
-                )
-            }),
+            | Method::DELETE => not_implemented(headers),
             // Servers know further names for `TRACE`, such as `TRACK`.
             _ => {
                 let status = StatusCode::METHOD_NOT_ALLOWED;
@@ -163,7 +163,7 @@ impl Permitted {
         let Some(listed) = listed else {
             return Ok(match loopback {
                 true => Self::Listed(Vec::new()),
-                false => Self::Any,
+                false => Self::Unchecked,
             });
         };
         if listed.iter().any(|value| value == ANY) {
@@ -195,7 +195,14 @@ pub(crate) async fn screen(State(screen): State<Screen>, request: Request, next:
 /// Returns the host of `host:port` in lower case.
 fn host_of(text: &str) -> Option<String> {
     let authority: Authority = text.parse().ok()?;
-    (!text.contains('@')).then(|| authority.host().to_ascii_lowercase())
+    let host = authority.host();
+    // User information precedes the host, and some text may follow an address in brackets.
+    let port = text.strip_prefix(host)?;
+    let is_port = match port.strip_prefix(':') {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()),
+        None => port.is_empty(),
+    };
+    is_port.then(|| host.to_ascii_lowercase())
 }
 
 /// Whether a host names this machine. A page cannot rebind an address, only a name.
@@ -204,7 +211,12 @@ fn is_local(host: &str) -> bool {
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
     let address = address.unwrap_or(host).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    host == "localhost" || address.is_ok_and(is_loopback)
+}
+
+/// Whether an address is of this machine, also an IPv4 address in the form of IPv6.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 fn is_host(text: &str) -> bool {
@@ -218,8 +230,64 @@ fn is_origin(text: &str) -> bool {
     rest.is_some_and(|rest| host_of(rest).is_some() && !rest.contains('/'))
 }
 
+/// Returns the answer to a request for a protocol or a transfer coding that the gateway lacks.
+fn not_implemented(headers: &HeaderMap) -> Option<Response> {
+    let (message, code) = if has_upgrade(headers) {
+        ("upgrades are not passed on", "upgrade_not_supported")
+    } else if has_coding(headers) {
+        (
+            "the only transfer coding is `chunked`",
+            "coding_not_supported",
+        )
+    } else {
+        return None;
+    };
+    let answer = reject(StatusCode::NOT_IMPLEMENTED, message, code);
+    // The end of the body is uncertain.
+    Some(([(CONNECTION, CLOSE)], answer).into_response())
+}
+
+/// Whether the body has another transfer coding than `chunked`, once. hyper removes the last one,
+/// and the endpoint would get a compressed body without its name.
+fn has_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next();
+    first.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(CHUNKED.as_bytes()))
+        || codings.next().is_some()
+}
+
 /// Whether a request asks for another protocol than `h2c`, which clients offer unasked.
 fn has_upgrade(headers: &HeaderMap) -> bool {
     let mut offers = headers.get_all(UPGRADE).iter();
     offers.any(|offer| !offer.as_bytes().eq_ignore_ascii_case(H2C.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permits(address: &str, host: &'static str) -> bool {
+        let screen = Screen::new(address.parse().expect("an address"), None, None);
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static(host));
+        screen
+            .expect("valid")
+            .permits_hosts(&Uri::from_static("/v1"), &headers)
+    }
+
+    #[test]
+    fn any_loopback_address_permits_only_hosts_of_this_machine() {
+        for (address, expected) in [
+            ("127.0.0.1:0", false),
+            ("127.8.8.8:0", false),
+            ("[::1]:0", false),
+            ("[::ffff:127.0.0.1]:0", false),
+            ("10.0.0.1:0", true),
+            ("[::ffff:10.0.0.1]:0", true),
+            ("0.0.0.0:0", true),
+        ] {
+            assert_eq!(permits(address, "attacker.test"), expected, "{address}");
+            assert!(permits(address, "localhost:80"), "{address}");
+        }
+    }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::Request;
+use http::header::CONTENT_LENGTH;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -136,6 +137,7 @@ impl Service<Request<Incoming>> for Watching {
         let permit = self.requests.clone().try_acquire_owned().ok();
         let is_full = permit.is_none();
         let exchange = Exchange::begin(self.watch.clone(), permit);
+        let has_chunks = request.version() != Version::HTTP_10;
         let request = request.map(|body| Body::new(exchange.reading(body)));
         let router = self.router.clone();
         Box::pin(async move {
@@ -143,7 +145,8 @@ impl Service<Request<Incoming>> for Watching {
                 true => unavailable("too many requests in progress", "too_many_requests"),
                 false => router.oneshot(request).await?,
             };
-            Ok(answer.map(|body| exchange.answering(body)))
+            let until_close = !has_chunks && !answer.headers().contains_key(CONTENT_LENGTH);
+            Ok(answer.map(|body| exchange.answering(body, until_close)))
         })
     }
 }

@@ -1,4 +1,5 @@
-//! A socket that notices writes that the client does not read.
+//! A socket that notices writes that the client does not read, and resets the connection behind an
+//! answer that is cut.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -67,5 +68,14 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.watch.would_cut_answer() {
+            // A reset in place of an end. If it fails, the client has gone.
+            let _ = self.inner.set_zero_linger();
+        }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Watch {
     moved: AtomicBool,
     /// A write to the socket is pending.
     blocked: AtomicBool,
+    /// An answer has begun whose end is the end of the connection.
+    open_ended: AtomicBool,
     /// The server needs the connection for another client.
     evicted: Notify,
 }
@@ -87,6 +89,12 @@ impl Watch {
             self.blocked.store(blocked, Relaxed);
             self.moved.store(true, Relaxed);
         }
+    }
+
+    /// Whether a client without chunks would take the end of the connection for the end of an
+    /// answer that is not complete.
+    pub(crate) fn would_cut_answer(&self) -> bool {
+        self.open_ended.load(Relaxed)
     }
 
     fn work(&self) {
@@ -160,12 +168,13 @@ impl Exchange {
         body
     }
 
-    /// Wraps the body of the answer.
-    pub(crate) fn answering(self, body: Body) -> AnswerBody {
+    /// Wraps the body of the answer. `until_close` selects whether the connection ends it.
+    pub(crate) fn answering(self, body: Body, until_close: bool) -> AnswerBody {
         self.progress.read();
         AnswerBody {
             inner: body,
             exchange: self,
+            until_close,
         }
     }
 
@@ -233,6 +242,18 @@ impl HttpBody for ReadBody {
 pub(crate) struct AnswerBody {
     inner: Body,
     exchange: Exchange,
+    until_close: bool,
+}
+
+impl AnswerBody {
+    /// Returns whether the answer is incomplete after this poll.
+    fn is_open(&self, polled: &Poll<Option<Result<Frame<Bytes>, axum::Error>>>) -> bool {
+        match polled {
+            Poll::Ready(None) => false,
+            Poll::Ready(Some(Err(_))) => true,
+            _ => !self.inner.is_end_stream(),
+        }
+    }
 }
 
 impl HttpBody for AnswerBody {
@@ -246,7 +267,11 @@ impl HttpBody for AnswerBody {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         // After a frame, hyper polls again only when the client has room for the next one.
         self.exchange.set_works(polled.is_pending());
-        self.exchange.progress.watch.moved.store(true, Relaxed);
+        let watch = &self.exchange.progress.watch;
+        watch.moved.store(true, Relaxed);
+        if self.until_close {
+            watch.open_ended.store(self.is_open(&polled), Relaxed);
+        }
         polled
     }
 
@@ -256,5 +281,31 @@ impl HttpBody for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use http_body_util::BodyExt;
+
+    /// A server need not poll a body behind its last frame.
+    #[tokio::test]
+    async fn answer_is_open_until_its_last_frame() {
+        for (until_close, parts) in [(true, 2), (true, 1), (false, 2)] {
+            let watch = Arc::new(Watch::new());
+            let exchange = Exchange::begin(watch.clone(), None);
+            let last = Body::from("x");
+            let body = match parts {
+                1 => last,
+                _ => Body::new(Body::from("x").with_trailers(std::future::pending())),
+            };
+            let mut body = exchange.answering(body, until_close);
+            assert!(!watch.would_cut_answer());
+            body.frame().await.expect("a frame").expect("data");
+            let is_open = until_close && parts > 1;
+            assert_eq!(watch.would_cut_answer(), is_open, "{until_close} {parts}");
+        }
     }
 }
