@@ -60,7 +60,7 @@ const WRITTEN: usize = 64 << 20;
 async fn endless_head_is_cut_off_and_takes_no_memory() {
     let upstream = Upstream::start().await.unwrap();
     let gateway = GatewayProcess::over([&*upstream.url()]).await;
-    let others = OtherCaller::start(gateway.addr);
+    let others = OtherCaller::start(gateway.addr).await;
     let (before, _) = gateway.memory();
     for (name, start, repeated) in endless() {
         let mut stream = connect(gateway.addr).await;

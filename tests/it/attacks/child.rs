@@ -6,11 +6,14 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use examples::gateway::program;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::sleep;
 
 use crate::gateway::{endpoint_table, in_time};
 
@@ -29,6 +32,8 @@ pub(crate) struct GatewayProcess {
     /// The operators' address, if the configuration has one.
     admin: Option<SocketAddr>,
     output: Arc<Mutex<Vec<u8>>>,
+    /// The thread that reads its standard error stops at the next line.
+    deaf: Arc<AtomicBool>,
 }
 
 impl GatewayProcess {
@@ -52,8 +57,14 @@ impl GatewayProcess {
 
         let output = Arc::<Mutex<Vec<u8>>>::default();
         let (found, mut addresses) = unbounded_channel();
-        collect(child.stdout.take().expect("a pipe"), &output, &found);
-        collect(child.stderr.take().expect("a pipe"), &output, &found);
+        let (never, deaf) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        collect(child.stdout.take().expect("a pipe"), &output, &found, never);
+        collect(
+            child.stderr.take().expect("a pipe"),
+            &output,
+            &found,
+            deaf.clone(),
+        );
         drop(found);
         let Some(addr) = in_time(addresses.recv()).await else {
             panic!("{}", text_of(&output));
@@ -67,6 +78,7 @@ impl GatewayProcess {
             addr,
             admin,
             output,
+            deaf,
         }
     }
 
@@ -80,6 +92,20 @@ impl GatewayProcess {
         let mut kill = Command::new("kill");
         kill.args([&format!("-{name}"), &self.child.id().to_string()]);
         assert!(kill.status().expect("a shell command").success(), "{name}");
+    }
+
+    /// Closes the other end of its standard error, as a terminal does. It must log at `info`.
+    pub(crate) async fn close_terminal(&self) {
+        self.deaf.store(true, Relaxed);
+        // Its log line wakes the thread.
+        self.signal("HUP");
+        let closed = async {
+            // The thread of the standard output goes on.
+            while Arc::strong_count(&self.output) > 2 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        in_time(closed).await;
     }
 
     /// Lowers the limit of its descriptors.
@@ -156,6 +182,7 @@ fn collect(
     from: impl Read + Send + 'static,
     output: &Arc<Mutex<Vec<u8>>>,
     found: &UnboundedSender<SocketAddr>,
+    deaf: Arc<AtomicBool>,
 ) {
     let (output, found) = (output.clone(), found.clone());
     thread::spawn(move || {
@@ -169,6 +196,9 @@ fn collect(
                 let _ = found.send(address);
             }
             output.lock().expect("no panic").append(&mut line);
+            if deaf.load(Relaxed) {
+                break;
+            }
         }
     });
 }

@@ -45,6 +45,16 @@ pub(super) const HEADERS: &[&str] = &[
     "via",
     "referer",
     "X_API_KEY",
+    "x-bearer",
+    "x-pwd",
+    "dpop",
+    "client-cert",
+    "x-ssl-client-cert",
+    "x-amzn-oidc-data",
+    "x-amzn-oidc-identity",
+    "x-ms-client-principal",
+    "remote-user",
+    "x-remote-addr",
 ];
 
 /// Queries with a credential.

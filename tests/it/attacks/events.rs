@@ -109,7 +109,7 @@ async fn endless_events_take_bounded_memory() {
     ] {
         let server = answer.server().await;
         let gateway = GatewayProcess::over([&*server.url()]).await;
-        let others = OtherCaller::start(gateway.addr);
+        let others = OtherCaller::start(gateway.addr).await;
         let (before, _) = gateway.memory();
         let (status, size) = read_stream(&gateway).await;
         println!("{}: status {status}, {size} bytes", answer.name);

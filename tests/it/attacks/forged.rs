@@ -1,9 +1,11 @@
 //! Content that a server forges: headers of the gateway, statuses and upgrades.
 
+use http::{Request, Version};
+use http_body_util::BodyExt;
 use stack_tests::raw::{RawServer, exchange, statuses};
 
 use super::post;
-use crate::gateway::{CHAT, Gateway, REQUEST, endpoint_table, in_time};
+use crate::gateway::{CHAT, Gateway, REQUEST, body_of, endpoint_table, in_time, new_client, text};
 
 const BODY: &str = r#"{"choices":[]}"#;
 
@@ -57,18 +59,98 @@ async fn headers_of_gateway_cannot_be_forged() {
     }
 }
 
-/// A trailer is a header that follows the body.
+/// Orders to a browser about all pages of the gateway, or to a proxy in front of it.
+const ORDERS: &[&str] = &[
+    "set-cookie: session=forged; path=/",
+    "Set-Cookie2: forged",
+    "clear-site-data: \"forged\"",
+    "refresh: 0; url=http://forged.example",
+    "alt-svc: h3=\"forged.example:443\"",
+    "strict-transport-security: max-age=1; forged",
+    "public-key-pins: forged",
+    "service-worker-allowed: /forged",
+    "nel: forged",
+    "report-to: forged",
+    "reporting-endpoints: forged",
+    "access-control-allow-origin: http://forged.example",
+    "access-control-allow-credentials: forged",
+    "access-control-allow-private-network: forged",
+    "access-control-max-age: 86400, forged",
+    "content-security-policy: forged",
+    "x-accel-redirect: /forged",
+    "x-accel-expires: forged",
+    "x-sendfile: /forged",
+    "x-lighttpd-send-file: /forged",
+    "x-reproxy-url: http://forged.example",
+    "proxy-authenticate: Basic realm=forged",
+];
+
 #[tokio::test]
-async fn trailers_of_gateway_cannot_be_forged() {
-    let forged = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-steadfast-endpoint\r\n\r\n\
-                  2\r\n{}\r\n0\r\nx-steadfast-endpoint: forged\r\n\r\n";
+async fn order_of_server_to_browser_or_proxy_is_removed() {
+    let all = ORDERS.join("\r\n") + "\r\nx-accel-buffering: no\r\nx-request-id: 7\r\n";
+    for answer in [
+        with_body(&format!("200 OK\r\n{all}")),
+        with_body(&format!("404 x\r\n{all}")),
+    ] {
+        for request in [chat(), file()] {
+            let (received, _) = answer_to(&request, &answer).await;
+            assert!(!received.contains("forged"), "{received}");
+            let sandbox = "\r\ncontent-security-policy: sandbox\r\n";
+            assert_eq!(received.matches(sandbox).count(), 1, "{received}");
+            let buffering = received.contains("\r\nx-accel-buffering: no\r\n");
+            assert!(buffering, "{received}");
+        }
+    }
+}
+
+/// The chunks have precedence. With the length, the answer to HTTP/1.1 was cut, and the one to
+/// HTTP/2 was an error.
+#[tokio::test]
+async fn answer_with_two_lengths_has_one() {
+    for length in ["1", "5", "500"] {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\ntransfer-encoding: chunked\r\n\r\n\
+             2\r\n{{}}\r\n0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhidden"
+        );
+        let server = RawServer::answering(answer).await;
+        let gateway = Gateway::start(&endpoint_table("forger", &server.url())).await;
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let request = Request::get(gateway.url("/v1/files/f/content")).body(body_of(""));
+            let answer = new_client(version).request(request.unwrap());
+            let answer = in_time(answer).await.unwrap();
+            assert!(!answer.headers().contains_key("content-length"));
+            assert_eq!(text(answer).await, "{}", "{version:?} {length}");
+        }
+    }
+}
+
+/// A trailer is a header that follows the body. HTTP/2 carries each of them, and the one of a
+/// length would break the answer.
+#[tokio::test]
+async fn trailer_of_server_is_no_header_of_gateway() {
+    let orders = ORDERS.join("\r\n");
+    let forged = format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\
+         x-steadfast-endpoint: forged\r\ncontent-length: 500\r\nconnection: x-private\r\n\
+         x-private: forged\r\n{orders}\r\nx-checksum: 7\r\n\r\n"
+    );
+    let server = RawServer::answering(forged).await;
+    let gateway = Gateway::start(&endpoint_table("forger", &server.url())).await;
+    let request = Request::get(gateway.url("/v1/files/f/content")).body(body_of(""));
+    let answer = new_client(Version::HTTP_2).request(request.unwrap());
+    let body = in_time(answer).await.unwrap().into_body();
+    let body = in_time(body.collect()).await.unwrap();
+    let mut trailers = body.trailers().expect("trailers").clone();
+    assert_eq!(trailers.remove("x-checksum").unwrap(), "7");
+    assert!(trailers.is_empty(), "{trailers:?}");
+    assert_eq!(body.to_bytes(), "{}");
+
     for te in ["", "te: trailers\r\n"] {
         let request = file().replace("\r\n\r\n", &format!("\r\n{te}\r\n"));
-        let (answer, _) = answer_to(&request, forged).await;
-        assert!(
-            answer.contains("{}") && !answer.contains("forged"),
-            "{answer}"
-        );
+        let answers = in_time(exchange(gateway.addr, request.as_bytes())).await;
+        let answers = String::from_utf8_lossy(&answers);
+        let is_clean = answers.contains("{}") && !answers.contains("forged");
+        assert!(is_clean, "{answers}");
     }
 }
 

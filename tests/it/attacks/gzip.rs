@@ -87,5 +87,8 @@ async fn gzip_bomb_passes_without_decompression() {
         }
     }
     gateway.assert_memory("gzip bombs", before, 64);
-    OtherCaller::start(gateway.addr).finish("gzip bombs").await;
+    OtherCaller::start(gateway.addr)
+        .await
+        .finish("gzip bombs")
+        .await;
 }

@@ -185,7 +185,7 @@ fn rounds(frames: Frames) -> impl FnMut() -> Vec<u8> {
 async fn flood_of_frames_takes_no_memory_and_few_attempts() {
     let upstream = Upstream::start().await.unwrap();
     let gateway = GatewayProcess::over([&*upstream.url()]).await;
-    let others = OtherCaller::start(gateway.addr);
+    let others = OtherCaller::start(gateway.addr).await;
     let (before, _) = gateway.memory();
     for (name, frames, end) in FLOODS {
         upstream.clear_log();
@@ -234,6 +234,6 @@ async fn answers_without_window_take_bounded_memory() {
     tokio::time::sleep(SECOND / 2).await;
     gateway.assert_memory("100 answers of 8 MiB without a window", before, 128);
     drop(stream);
-    let others = OtherCaller::start(gateway.addr);
+    let others = OtherCaller::start(gateway.addr).await;
     others.finish("answers without a window").await;
 }

@@ -39,7 +39,7 @@ async fn incomplete_requests_leave_other_callers_unaffected() {
     }
     let upstream = Upstream::start().await.unwrap();
     let gateway = GatewayProcess::over([&*upstream.url()]).await;
-    let others = OtherCaller::start(gateway.addr);
+    let others = OtherCaller::start(gateway.addr).await;
     let (before, _) = gateway.memory();
     let count = scaled(5000, 10_000).min(descriptors().saturating_sub(200));
     let mut held = Vec::new();
@@ -52,7 +52,7 @@ async fn incomplete_requests_leave_other_callers_unaffected() {
     let attack = format!("{count} incomplete requests");
     others.finish(&attack).await;
     gateway.assert_memory(&attack, before, 512);
-    let others = OtherCaller::start(gateway.addr);
+    let others = OtherCaller::start(gateway.addr).await;
     others.finish(&attack).await;
     drop(held);
     assert!(upstream.log().iter().all(|it| it.body.len() > 2));

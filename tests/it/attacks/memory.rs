@@ -1,4 +1,4 @@
-//! The memory of request bodies, in all connections together.
+//! The memory of request bodies and of answers, in all connections together.
 
 use std::future::pending;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
 use stack_tests::SECOND;
+use stack_tests::raw::{RawServer, connect};
 use steadfast_testkit::Upstream;
 use tokio::io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,8 +16,8 @@ use tokio::time::{sleep, timeout};
 
 use super::callers::OtherCaller;
 use super::child::GatewayProcess;
-use super::{COMPLETION, scaled};
-use crate::gateway::{CHAT, REQUEST, endpoint_table, new_client};
+use super::{COMPLETION, post, scaled};
+use crate::gateway::{CHAT, REQUEST, STREAM_REQUEST, endpoint_table, new_client};
 
 const MIB: usize = 1 << 20;
 
@@ -98,7 +99,7 @@ async fn send(url: String, body: Bytes, client: Client) -> Option<(u16, bool)> {
     Some((answer.status().as_u16(), hint))
 }
 
-type Client = hyper_util::client::legacy::Client<
+pub(super) type Client = hyper_util::client::legacy::Client<
     hyper_util::client::legacy::connect::HttpConnector,
     crate::gateway::AnyBody,
 >;
@@ -120,7 +121,7 @@ async fn bodies_of_all_callers_use_bounded_memory() {
         );
         let gateway = GatewayProcess::start(&config, &[]).await;
         let beside = GatewayProcess::over([&*good.url()]).await;
-        let others = OtherCaller::start(beside.addr);
+        let others = OtherCaller::start(beside.addr).await;
         let name = format!("bodies over {version:?}, {reads}");
         let (cold, _) = gateway.memory();
         attack.warm_up(&gateway).await;
@@ -135,6 +136,55 @@ async fn bodies_of_all_callers_use_bounded_memory() {
         println!("{name}: {cold} KiB cold, {warm} KiB warm, {levels:?} KiB after each attack");
         let is_back = levels.iter().all(|level| *level <= back(warm));
         assert!(is_back, "{name}: {warm} KiB before, {levels:?} KiB after");
+    }
+}
+
+/// The endpoint sends answers without an end, and the callers read nothing. Each answer was held up
+/// to 8 MiB, so 200 of them took 1.2 GB.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_all_callers_use_bounded_memory() {
+    let spaces = format!("10000\r\n{}\r\n", " ".repeat(1 << 16)).into_bytes();
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type:";
+    for (kind, request, settings) in [
+        ("application/json", REQUEST, ""),
+        ("text/event-stream", STREAM_REQUEST, ""),
+        (
+            "text/event-stream",
+            STREAM_REQUEST,
+            "[stack]\nstream_mode = 'buffered'\n",
+        ),
+    ] {
+        let spaces = spaces.clone();
+        let server = RawServer::start(move |_, mut stream| {
+            let spaces = spaces.clone();
+            async move {
+                let head = format!("{head} {kind}\r\n\r\n");
+                stream.write_all(head.as_bytes()).await?;
+                loop {
+                    stream.write_all(&spaces).await?;
+                }
+            }
+        })
+        .await;
+        let config = settings.to_owned() + &endpoint_table("endless", &server.url());
+        let gateway = GatewayProcess::start(&config, &[]).await;
+        let (before, _) = gateway.memory();
+        let size = request.len();
+        let request = format!("{}content-length: {size}\r\n\r\n{request}", post(CHAT));
+        let mut held = Vec::new();
+        for _ in 0..scaled(80, 200) {
+            let mut stream = connect(gateway.addr).await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+        // Until the memory grows no further.
+        let mut last = 0;
+        while last != gateway.memory().0 {
+            last = gateway.memory().0;
+            sleep(SECOND).await;
+        }
+        let name = format!("endless answers of {kind} {settings:?}");
+        gateway.assert_memory(&name, before, 256 + 128);
     }
 }
 

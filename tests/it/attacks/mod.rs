@@ -18,6 +18,7 @@ mod hints;
 mod http2_floods;
 mod http2_requests;
 mod incomplete_heads;
+mod logs;
 mod markers;
 mod memory;
 mod methods;

@@ -49,7 +49,7 @@ async fn costly_body_takes_no_memory_besides_its_size() {
     let server = RawServer::keeping(COMPLETION).await;
     let gateway = GatewayProcess::over([&*server.url()]).await;
     let (before, _) = gateway.memory();
-    let others = OtherCaller::start(gateway.addr);
+    let others = OtherCaller::start(gateway.addr).await;
     for (name, body) in bodies(size) {
         let mut stream = connect(gateway.addr).await;
         let head = format!(

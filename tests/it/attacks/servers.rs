@@ -2,7 +2,7 @@
 
 use http::{Request, Version};
 use http_body_util::BodyExt;
-use stack_tests::raw::RawServer;
+use stack_tests::raw::{RawServer, exchange, statuses};
 use stack_tests::upstreams;
 
 use crate::gateway::{
@@ -102,6 +102,33 @@ async fn wrong_length_of_answer_never_looks_complete() {
             assert!(by_backup || body.is_err(), "{framing:?}: {body:?}");
         }
         gateway.until(|stack| stack.snapshot().in_flight == 0).await;
+    }
+}
+
+/// An answer to `HEAD`, and with some statuses, has no body (RFC 9112, section 6.3). Its length
+/// does not count, and the bytes behind it are no answer to the next request.
+#[tokio::test]
+async fn answer_without_body_ends_with_its_head() {
+    let hidden = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhidden";
+    for (method, status) in [("HEAD", 200), ("HEAD", 404), ("GET", 204), ("GET", 304)] {
+        for framing in [
+            "content-length: 500\r\n\r\n".to_owned(),
+            "transfer-encoding: chunked\r\n\r\n".to_owned(),
+            format!("content-length: {}\r\n\r\n{hidden}", hidden.len()),
+            format!("\r\n{hidden}"),
+        ] {
+            let server = RawServer::keeping(format!("HTTP/1.1 {status} x\r\n{framing}")).await;
+            let gateway = Gateway::start(&endpoint_table("bad", &server.url())).await;
+            let get = format!("{method} /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            let answers = in_time(exchange(gateway.addr, get.repeat(3).as_bytes())).await;
+            let found = statuses(&answers);
+            assert_eq!(found, [status, status, status, 200], "{method} {framing:?}");
+            let answers = String::from_utf8_lossy(&answers);
+            assert!(
+                !answers.contains("hidden"),
+                "{method} {framing:?}: {answers}"
+            );
+        }
     }
 }
 

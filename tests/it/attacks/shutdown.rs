@@ -45,6 +45,7 @@ async fn incomplete_requests_do_not_delay_shutdown() {
         held.push(stream);
     }
     OtherCaller::start(gateway.addr)
+        .await
         .finish("before the shutdown")
         .await;
     gateway.signal("TERM");

@@ -5,9 +5,11 @@ use std::time::Duration;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Empty};
 use stack_tests::SECOND;
+use stack_tests::raw::RawServer;
 use steadfast_testkit::{Reply, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
@@ -300,6 +302,55 @@ async fn shutdown_waits_for_complete_request_without_answer() {
     let answer = rest(&mut socket).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     gateway.server.await.unwrap();
+}
+
+/// The event passes 100 ms before the end of its stream.
+#[tokio::test]
+async fn error_event_arrives_during_shutdown() {
+    const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        for stop_at in ["content", "event: error"] {
+            let (break_off, broken) = watch::channel(false);
+            let server = RawServer::start(move |_, mut stream| {
+                let mut broken = broken.clone();
+                async move {
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                                transfer-encoding: chunked\r\n\r\n";
+                    let chunk = format!("{:x}\r\n{TOKEN}\r\n", TOKEN.len());
+                    stream
+                        .write_all((head.to_owned() + &chunk).as_bytes())
+                        .await?;
+                    let _ = broken.wait_for(|it| *it).await;
+                    Ok(None)
+                }
+            })
+            .await;
+            let gateway = Gateway::start(&endpoint_table("dying", &server.url())).await;
+            let mut body = gateway.stream(version).await.into_body();
+            if stop_at != "content" {
+                break_off.send(true).unwrap();
+            }
+            let (mut text, mut stop) = (String::new(), Some(gateway.stop));
+            while let Some(Ok(frame)) = in_time(body.frame()).await {
+                text += &String::from_utf8_lossy(frame.data_ref().unwrap());
+                if text.contains(stop_at)
+                    && let Some(stop) = stop.take()
+                {
+                    stop.send(()).unwrap();
+                    // Behind the phase of the connection.
+                    sleep(Duration::from_millis(20)).await;
+                    break_off.send(true).unwrap();
+                }
+            }
+            assert!(stop.is_none(), "{version:?} {stop_at}: {text}");
+            let event = "event: error\ndata: {\"error\":";
+            assert!(
+                text.contains(event) && text.ends_with("\n\n"),
+                "{version:?} {stop_at}: {text}"
+            );
+            in_time(gateway.server).await.unwrap();
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 mod bounds;
 mod configuration;
+mod expectations;
 mod forwarding;
+mod http10;
 mod limits;
 mod operations;
 mod screen;

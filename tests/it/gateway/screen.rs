@@ -1,7 +1,7 @@
 //! Requests that the gateway itself answers or rejects: methods, hosts and origins.
 
 use http::{Method, Request, StatusCode};
-use steadfast_testkit::Upstream;
+use steadfast_testkit::{Reply, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -136,6 +136,50 @@ async fn configured_hosts_and_origins_are_permitted() {
     let any = Gateway::with("hosts = ['*']\norigins = ['*']\n", &endpoint).await;
     let headers = "host: x.test\r\norigin: https://x.test\r\n";
     assert_eq!(status(&any, "POST", CHAT, headers).await, "200");
+}
+
+/// The configuration decides about the pages that read answers, and not the endpoint.
+#[tokio::test]
+async fn page_reads_answer_only_if_its_origin_is_listed() {
+    let upstream = Upstream::start().await.unwrap();
+    upstream.set(
+        Reply::ok()
+            .header("access-control-allow-origin", "https://endpoint.test")
+            .header("access-control-allow-credentials", "true")
+            .header("access-control-expose-headers", "x-endpoint"),
+    );
+    let endpoint = endpoint_table("a", &upstream.url());
+    for (settings, origin, permitted) in [
+        ("", None, None),
+        (
+            "origins = ['https://app.test']",
+            Some("https://app.test"),
+            Some("https://app.test"),
+        ),
+        ("origins = ['https://app.test']", None, None),
+        ("origins = ['*']", Some("https://x.test"), Some("*")),
+    ] {
+        let gateway = Gateway::with(&format!("{settings}\n"), &endpoint).await;
+        for method in [Method::POST, Method::OPTIONS] {
+            let mut request = Request::builder().method(&method).uri(gateway.url(CHAT));
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            let request = request.header("access-control-request-method", "POST");
+            let answer = gateway.send(request.body(body_of(REQUEST)).unwrap()).await;
+            let found = |name| answer.headers().get(name).map(|it| it.to_str().unwrap());
+            assert_eq!(
+                found("access-control-allow-origin"),
+                permitted,
+                "{settings} {method}"
+            );
+            assert_eq!(found("access-control-allow-credentials"), None);
+            let exposed = found("access-control-expose-headers");
+            assert_ne!(exposed, Some("x-endpoint"));
+            let reads = permitted.is_some() && method == Method::POST;
+            assert!(!reads || exposed == Some("*"), "{settings}: {exposed:?}");
+        }
+    }
 }
 
 /// `TRACE` returns the key of the endpoint, and an upgrade would become another request.

@@ -3,7 +3,7 @@
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use stack_tests::SECOND;
-use steadfast_testkit::{Reply, Upstream};
+use steadfast_testkit::{Hint, Reply, Upstream};
 use tokio::time::{Instant, sleep};
 
 use super::{CHAT, REQUEST, body_of, endpoint_table, in_time};
@@ -56,6 +56,30 @@ async fn second_stop_signal_ends_process_at_once_and_sighup_does_not() {
         assert!(start.elapsed() < 10 * SECOND, "{:?}", start.elapsed());
         pending.abort();
     }
+}
+
+/// Each log line failed, and the message about the failure ended the task: a request without an
+/// answer, or the whole process.
+#[tokio::test]
+async fn closed_terminal_ends_neither_process_nor_requests() {
+    let limited = Upstream::start().await.unwrap();
+    limited.set(Reply::rate_limited(Hint::RetryAfter(60 * SECOND)));
+    let good = Upstream::start().await.unwrap();
+    let tables = endpoint_table("limited", &limited.url()) + &endpoint_table("good", &good.url());
+    let mut gateway = GatewayProcess::start(&tables, &[("RUST_LOG", "info")]).await;
+    gateway.close_terminal().await;
+    gateway.signal("HUP");
+    for n in 0..3 {
+        // The cooldown of each model is logged.
+        let body = REQUEST.replace("\"m\"", &format!("\"m-{n}\""));
+        let request = http::Request::post(format!("http://{}{CHAT}", gateway.addr));
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let answer = in_time(client.request(request.body(body_of(&body)).unwrap()));
+        assert_eq!(answer.await.unwrap().status(), 200, "{n}");
+    }
+    assert_eq!(limited.counts().requests, 3);
+    gateway.signal("TERM");
+    assert_eq!(exit_code(&mut gateway).await, 0);
 }
 
 #[tokio::test]
