@@ -206,13 +206,14 @@ impl Queue {
 
     /// Adds a waiter behind all waiters that have waited since `since` or longer.
     pub(crate) fn join(&self, since: Instant, demand: &Demand, waker: &Waker) -> Key {
+        let waker = waker.clone();
         let mut state = self.lock();
         state.last += 1;
         let key = Key {
             since,
             number: state.last,
         };
-        state.insert(key, Waiter::new(*demand, waker.clone()));
+        state.insert(key, Waiter::new(*demand, waker));
         self.len.store(state.by_position.len(), Ordering::Release);
         key
     }
@@ -227,13 +228,16 @@ impl Queue {
         now: Instant,
     ) -> Option<Instant> {
         let mut wake = Vec::new();
+        // Dropped without the lock, like the endpoints of the last search.
+        let mut own = Some(waker.clone());
+        let _before;
         let next = {
             let mut state = self.lock();
-            state.want(key, wanted);
+            _before = state.want(key, wanted);
             if let Some(waiter) = state.by_position.get_mut(&key) {
                 waiter.due = None;
                 waiter.busy = busy;
-                waiter.waker.clone_from(waker);
+                std::mem::swap(&mut waiter.waker, &mut own);
             }
             let next = state.walk(Some(key), now, &mut wake);
             let next = next.map(|next| next.max(now + TICK));
@@ -250,14 +254,18 @@ impl Queue {
     pub(crate) fn leave(&self, key: Key, departure: Departure) {
         let mut wake = Vec::new();
         let now = Instant::now();
+        // Dropped without the lock.
+        let _waiter;
         {
             let mut state = self.lock();
-            if let Some((demand, len)) = state.remove(key) {
-                let left = (&demand, departure);
-                if let Some(stay) = state.overloads.left(left, len, now) {
-                    state.shed(&demand, stay, now, &mut wake);
+            let left = state.remove(key);
+            if let Some((waiter, len)) = &left {
+                let demand = &waiter.demand;
+                if let Some(stay) = state.overloads.left((demand, departure), *len, now) {
+                    state.shed(demand, stay, now, &mut wake);
                 }
             }
+            _waiter = left;
             self.len.store(state.by_position.len(), Ordering::Release);
             state.walk(None, now, &mut wake);
         }
@@ -274,5 +282,66 @@ fn wake_all(wakers: Vec<Waker>) {
     // Outside the lock, because a waker runs foreign code.
     for waker in wakers {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admit::overload::End;
+    use crate::pool::tests::pool;
+    use std::task::Wake;
+
+    /// Notes at its end whether the queue could be used.
+    struct Task {
+        queue: Arc<Queue>,
+        ends: Arc<Mutex<Vec<bool>>>,
+    }
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Task {
+        fn drop(&mut self) {
+            let is_free = self.queue.state.try_lock().is_ok();
+            self.ends.lock().unwrap().push(is_free);
+        }
+    }
+
+    /// The last waker of a task drops its future, and the future may hold another waiter. The queue
+    /// once waited for itself then.
+    #[tokio::test(start_paused = true)]
+    async fn wakers_end_without_the_lock() {
+        let (queue, ends) = (Arc::new(Queue::default()), Arc::default());
+        let waker = || {
+            Waker::from(Arc::new(Task {
+                queue: queue.clone(),
+                ends: Arc::clone(&ends),
+            }))
+        };
+        let ends = || std::mem::take(&mut *ends.lock().unwrap());
+        let (now, demand) = (Instant::now(), Demand::default());
+        let wanted = || Wanted::from([pool(&[0]).snapshot().active()[0].state.clone()]);
+        let departure = Departure {
+            end: End::Cancelled,
+            since: now,
+            joined: now,
+            bound: Duration::ZERO,
+            late: Duration::ZERO,
+            has_deadline: false,
+        };
+
+        let key = queue.join(now, &demand, &waker());
+        queue.wait(key, (wanted(), Vec::new()), &waker(), now);
+        assert_eq!(ends(), [true], "another task polls the request");
+        queue.leave(key, departure);
+        assert_eq!(ends(), [true], "the waiter leaves");
+
+        let key = queue.join(now, &demand, &waker());
+        queue.wake_all(now);
+        assert_eq!(ends(), [true], "no copy of the waker is left");
+        queue.leave(key, departure);
+        assert!(ends().is_empty());
     }
 }

@@ -61,7 +61,8 @@ pub(crate) struct Waiter {
     pub(crate) wanted: Wanted,
     /// The limits that apply to the request.
     pub(crate) demand: Demand,
-    pub(crate) waker: Waker,
+    /// Wakes the request. `None` after the wake-up, until the request waits again.
+    pub(crate) waker: Option<Waker>,
     /// The ids of endpoints with services that are not ready. These services wake the waiter.
     pub(crate) busy: Vec<u64>,
     /// The time of the next search, if one is due: the end of the timer, or the time of the wake-up.
@@ -86,12 +87,15 @@ impl Waiters {
     }
 
     /// Sets the wanted endpoints of a waiter, and updates the number of waiters of each endpoint.
-    pub(crate) fn want(&mut self, key: Key, wanted: Wanted) {
+    ///
+    /// Returns the endpoints that are no longer used, to be dropped without the lock.
+    #[must_use]
+    pub(crate) fn want(&mut self, key: Key, wanted: Wanted) -> Wanted {
         let Some(waiter) = self.by_position.get_mut(&key) else {
-            return;
+            return wanted;
         };
         if Arc::ptr_eq(&waiter.wanted, &wanted) {
-            return;
+            return wanted;
         }
         let before = std::mem::replace(&mut waiter.wanted, wanted);
         let (order, demand) = (Ordering::Relaxed, &waiter.demand);
@@ -111,6 +115,7 @@ impl Waiters {
             let was_last = endpoint.queue_marks.wanted_by.fetch_sub(1, order) == 1;
             self.endpoints -= usize::from(was_last);
         }
+        before
     }
 
     /// Returns the waiters before `own` that may compete with a request. It wants any of `all`.
@@ -142,18 +147,20 @@ impl Waiters {
         self.by_position.insert(key, waiter);
     }
 
-    /// Removes a waiter. Returns its limits and the number of waiters left with the same key.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<(Demand, usize)> {
-        self.want(key, Arc::default());
-        let demand = self.by_position.remove(&key)?.demand;
-        let group = demand.key_group();
+    /// Removes a waiter. Returns it, to be dropped without the lock, and the number of waiters left
+    /// with the same key.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<(Waiter, usize)> {
+        let wanted = self.want(key, Arc::default());
+        let mut waiter = self.by_position.remove(&key)?;
+        waiter.wanted = wanted;
+        let group = waiter.demand.key_group();
         let positions = self.by_key.get_mut(&group)?;
         positions.remove(&key);
         let left = positions.len();
         if left == 0 {
             self.by_key.remove(&group);
         }
-        Some((demand, left))
+        Some((waiter, left))
     }
 
     /// Ends the waits of all waiters with the same key behind the first `stay` ones, because an
@@ -247,7 +254,7 @@ impl Waiter {
         Self {
             wanted: Arc::default(),
             demand,
-            waker,
+            waker: Some(waker),
             busy: Vec::new(),
             due: None,
             shed: false,
@@ -278,10 +285,12 @@ impl Waiter {
     }
 
     /// Marks its search as due and collects its waker, unless the search is due already.
+    ///
+    /// Moves the waker, because a clone would run foreign code under the lock.
     pub(crate) fn make_due(&mut self, now: Instant, wake: &mut Vec<Waker>) {
         if self.due.is_none_or(|due| due > now) {
             self.due = Some(now);
-            wake.push(self.waker.clone());
+            wake.extend(self.waker.take());
         }
     }
 }

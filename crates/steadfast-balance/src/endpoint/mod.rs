@@ -66,6 +66,8 @@ pub struct Endpoint {
     pub(crate) pass_credentials: bool,
     /// The headers of the caller that it receives although they are private.
     pub(crate) pass_headers: Vec<HeaderName>,
+    /// In lower case.
+    pub(crate) pass_query: Vec<String>,
     /// Whether it receives `CONNECT`, `TRACE` and upgrades.
     pub(crate) dangerous_methods: bool,
     /// The formats of the requests that it takes. Empty for all.
@@ -130,6 +132,7 @@ impl Endpoint {
             larger_context: false,
             pass_credentials: false,
             pass_headers: Vec::new(),
+            pass_query: Vec::new(),
             dangerous_methods: false,
             formats: Vec::new(),
             limits: Limits::PerKey,
@@ -244,7 +247,8 @@ impl Endpoint {
     /// authenticated caller, such as `remote-user` and `client-cert`. Names are compared decoded
     /// and without case. `idempotency-key` and page tokens stay.
     ///
-    /// With `true` all of them pass. [`pass_headers`](Self::pass_headers) is narrower.
+    /// With `true` all of them pass. [`pass_headers`](Self::pass_headers) and
+    /// [`pass_query`](Self::pass_query) are narrower.
     pub fn pass_credentials(mut self, pass: bool) -> Self {
         self.pass_credentials = pass;
         self
@@ -265,6 +269,26 @@ impl Endpoint {
     /// ```
     pub fn pass_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.pass_headers.extend(names);
+        self
+    }
+
+    /// Adds query parameters that this endpoint receives although their names look like
+    /// credentials, such as `author`, `keyword` or `startkey`.
+    ///
+    /// See [`pass_credentials`](Self::pass_credentials) for the rule. Each other such parameter is
+    /// removed, and a `tracing` event of the level `debug` has its name. Names are compared decoded
+    /// and without case. The limits of callers that send different values stay shared.
+    ///
+    /// ```
+    /// # use steadfast_balance::Endpoint;
+    /// let endpoint = Endpoint::new("notes", "https://api.example.com")?
+    ///     .pass_query(["author", "keyword"]);
+    /// # Ok::<(), steadfast_core::InvalidConfig>(())
+    /// ```
+    pub fn pass_query(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let names = names.into_iter().map(Into::into);
+        self.pass_query
+            .extend(names.map(|name| name.to_ascii_lowercase()));
         self
     }
 
@@ -390,6 +414,7 @@ impl Endpoint {
             && self.larger_context == other.larger_context
             && self.pass_credentials == other.pass_credentials
             && self.pass_headers == other.pass_headers
+            && self.pass_query == other.pass_query
             && self.dangerous_methods == other.dangerous_methods
             && self.formats == other.formats
             && self.limits == other.limits
@@ -495,6 +520,7 @@ impl fmt::Debug for Endpoint {
             .field("larger_context", &self.larger_context)
             .field("pass_credentials", &self.pass_credentials)
             .field("pass_headers", &self.pass_headers)
+            .field("pass_query", &self.pass_query)
             .field("dangerous_methods", &self.dangerous_methods)
             .field("formats", &self.formats)
             .field("limits", &self.limits)

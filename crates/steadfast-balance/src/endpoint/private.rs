@@ -49,14 +49,42 @@ pub(super) fn is_account(name: &HeaderName) -> bool {
         && text != b"idempotency-key"
 }
 
-/// Returns whether a query pair is a credential. The name is compared decoded.
+/// Returns the first part of a query pair that is a credential, and whose name is not one of
+/// `passed`, which is in lower case. Names are compared decoded.
 ///
 /// Some servers separate pairs by `;`, so each part counts.
-pub(super) fn is_private_pair(pair: &str) -> bool {
-    pair.split(';').any(|part| {
-        let name = part.split('=').next().unwrap_or_default();
-        is_private_name(&decoded(name))
+pub(super) fn private_part<'a>(pair: &'a str, passed: &[String]) -> Option<&'a str> {
+    pair.split(';').find(|part| {
+        let name = decoded(name_of(part));
+        is_private_name(&name) && !passed.iter().any(|passed| passed.as_bytes() == &*name)
     })
+}
+
+/// Returns whether a query pair holds the credential of an account, as [`is_account`] does for a
+/// header.
+pub(super) fn is_account_pair(pair: &str) -> bool {
+    pair.split(';').any(|part| {
+        let name = decoded(name_of(part));
+        let is_session = *name == b"sig"[..] || has_word(&name, |word| word == Word::Session);
+        is_private_name(&name) && !is_session
+    })
+}
+
+/// Returns the name of a part of a query, as it was sent.
+fn name_of(part: &str) -> &str {
+    part.split('=').next().unwrap_or_default()
+}
+
+/// Logs the name of a query parameter that an endpoint does not get. Without a value, the name may
+/// be the secret.
+#[cold]
+pub(super) fn log_removal(part: &str) {
+    if let Some((name, _)) = part.split_once('=') {
+        tracing::debug!(
+            name,
+            "query parameter removed, because its name looks like a credential"
+        );
+    }
 }
 
 fn is_private_name(name: &[u8]) -> bool {
@@ -250,7 +278,7 @@ mod tests {
             "auth[0]=1",
             "password=1",
         ] {
-            assert!(is_private_pair(pair), "{pair}");
+            assert!(private_part(pair, &[]).is_some(), "{pair}");
         }
         for pair in [
             "",
@@ -263,7 +291,28 @@ mod tests {
             "nextPageToken=1",
             "limit=1",
         ] {
-            assert!(!is_private_pair(pair), "{pair}");
+            assert!(private_part(pair, &[]).is_none(), "{pair}");
+        }
+    }
+
+    #[test]
+    fn each_part_of_a_pair_must_be_passed() {
+        let passed = ["author".to_owned(), "startkey".to_owned()];
+        for pair in [
+            "author=a",
+            "Author=a",
+            "auth%6Fr=a",
+            "startKey=1;author=b",
+            "limit=1",
+        ] {
+            assert_eq!(private_part(pair, &passed), None, "{pair}");
+        }
+        for (pair, part) in [
+            ("author=a;key=b", "key=b"),
+            ("author[key]=a", "author[key]=a"),
+            ("authors=a", "authors=a"),
+        ] {
+            assert_eq!(private_part(pair, &passed), Some(part));
         }
     }
 

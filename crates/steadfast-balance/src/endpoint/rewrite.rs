@@ -7,10 +7,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, uri};
 use steadfast_core::layer::{is_hop_by_hop, leaves_root, remove_named_by_connection};
 
+use crate::endpoint::Endpoint;
 use crate::endpoint::connect_addr::ResolvedAddr;
 use crate::endpoint::credential::Credential;
-use crate::endpoint::private::{is_private, is_private_pair};
-use crate::endpoint::{Base, Endpoint};
+use crate::endpoint::private::{is_private, log_removal, private_part};
 
 /// Returns whether a header belongs to one connection, or names another server.
 fn is_for_another(name: &HeaderName) -> bool {
@@ -43,8 +43,7 @@ pub(crate) fn rewrite<B>(
     if !allows_tunnel && is_tunnel(request.method()) {
         return Err(InvalidTarget(()));
     }
-    let keep_key = endpoint.pass_credentials;
-    let target = target(request.uri(), &endpoint.base, root, keep_key)?;
+    let target = target(request.uri(), endpoint, root)?;
     let before = std::mem::replace(request.uri_mut(), target);
     // An HTTP/1.1 client rejects the HTTP/2 version of a server's request. The client sets its own.
     *request.version_mut() = Version::HTTP_11;
@@ -134,22 +133,30 @@ fn remove(
     Ok(())
 }
 
+/// Returns the part of a query pair for which the endpoint does not get the pair.
+fn removed_part<'a>(pair: &'a str, endpoint: &Endpoint) -> Option<&'a str> {
+    match endpoint.pass_credentials {
+        true => None,
+        false => private_part(pair, &endpoint.pass_query),
+    }
+}
+
 /// Returns the URI at the endpoint.
 ///
 /// Returns an error if the target has no path, such as `*` or `models`. It also does so if the
 /// target leaves the base with `..`, or if the URI becomes too long.
-fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, InvalidTarget> {
+fn target(uri: &Uri, endpoint: &Endpoint, root: &str) -> Result<Uri, InvalidTarget> {
     let path = strip_root(uri.path(), root);
     let has_path = uri.path().starts_with('/') && (path.is_empty() || path.starts_with('/'));
     if !has_path || leaves_root(path) {
         return Err(InvalidTarget(()));
     }
     let mut parts = uri::Parts::default();
-    parts.scheme = Some(base.scheme.clone());
-    parts.authority = Some(base.authority.clone());
-    let path_and_query = match unchanged(uri, path, base, keep_key) {
+    parts.scheme = Some(endpoint.base.scheme.clone());
+    parts.authority = Some(endpoint.base.authority.clone());
+    let path_and_query = match unchanged(uri, path, endpoint) {
         Some(same) => same,
-        None => rebuilt(uri, path, base, keep_key)?,
+        None => rebuilt(uri, path, endpoint)?,
     };
     parts.path_and_query = Some(path_and_query);
     Uri::from_parts(parts).map_err(|_| InvalidTarget(()))
@@ -160,17 +167,16 @@ fn target(uri: &Uri, base: &Base, root: &str, keep_key: bool) -> Result<Uri, Inv
 ///
 /// That is usual: the request root and the path of the base are mostly equal. No text is built
 /// then.
-fn unchanged(uri: &Uri, path: &str, base: &Base, keep_key: bool) -> Option<PathAndQuery> {
+fn unchanged(uri: &Uri, path: &str, endpoint: &Endpoint) -> Option<PathAndQuery> {
+    let base = &endpoint.base;
     let root = &uri.path()[..uri.path().len() - path.len()];
     // `memcmp` is slow for empty strings, see `strip_root`.
     let is_same_root = root.len() == base.path.len() && (root.is_empty() || root == base.path);
     let is_same_query = base.query.is_none()
         && base.default_query.is_empty()
         && uri.query().is_none_or(|own| {
-            !own.is_empty()
-                && own
-                    .split('&')
-                    .all(|pair| keep_key || !is_private_pair(pair))
+            let stays = |pair| removed_part(pair, endpoint).is_none();
+            !own.is_empty() && own.split('&').all(stays)
         });
     let same = uri
         .path_and_query()
@@ -180,12 +186,8 @@ fn unchanged(uri: &Uri, path: &str, base: &Base, keep_key: bool) -> Option<PathA
 }
 
 /// Builds the path and the query at the endpoint. `path` is the path below the request root.
-fn rebuilt(
-    uri: &Uri,
-    path: &str,
-    base: &Base,
-    keep_key: bool,
-) -> Result<PathAndQuery, InvalidTarget> {
+fn rebuilt(uri: &Uri, path: &str, endpoint: &Endpoint) -> Result<PathAndQuery, InvalidTarget> {
+    let base = &endpoint.base;
     let own = uri.query().unwrap_or_default();
     let other = base.query.as_deref().unwrap_or_default();
     let queries = [own, other].into_iter().filter(|query| !query.is_empty());
@@ -200,7 +202,7 @@ fn rebuilt(
     // Most requests have no query, and a split of nothing yields an empty pair.
     let own = Some(own).filter(|own| !own.is_empty());
     let pairs = own.into_iter().flat_map(|own| own.split('&'));
-    let pairs = pairs.filter(|pair| keep_key || !is_private_pair(pair));
+    let pairs = pairs.filter(|pair| removed_part(pair, endpoint).map(log_removal).is_none());
     let parts = [(!other.is_empty()).then_some(other)].into_iter().flatten();
     let parts = parts.chain(pairs);
     let mut separator = '?';
@@ -477,6 +479,21 @@ mod tests {
         assert_eq!(sent.uri(), "http://a.test/chat");
     }
 
+    /// A search by `author` reached the endpoint as a search for everything.
+    #[test]
+    fn listed_query_parameters_pass_and_others_do_not() {
+        for (base, expected) in [
+            ("http://a.test", "/notes?author=me&startKey=1"),
+            ("http://a.test?v=1", "/notes?v=1&author=me&startKey=1"),
+        ] {
+            let own = endpoint(base).pass_query(["author", "startKey"]);
+            let uri = "/notes?author=me&key=secret&startKey=1&a=1;token=secret";
+            let mut sent = Request::get(uri).body(()).unwrap();
+            rewrite(&mut sent, &own, "").unwrap();
+            assert_eq!(sent.uri().path_and_query().unwrap(), expected);
+        }
+    }
+
     /// A server answers `TRACE` with the request. The caller then read the key of the endpoint.
     #[test]
     fn tunnel_is_not_sent_unless_configured() {
@@ -562,8 +579,9 @@ mod tests {
         ) {
             let (uri, endpoint) = (uri.parse::<Uri>().unwrap(), endpoint(&format!("http://a.test{base}")));
             let path = strip_root(uri.path(), &root);
-            if let Some(same) = unchanged(&uri, path, &endpoint.base, keep_key) {
-                let rebuilt = rebuilt(&uri, path, &endpoint.base, keep_key).unwrap();
+            let endpoint = endpoint.pass_credentials(keep_key);
+            if let Some(same) = unchanged(&uri, path, &endpoint) {
+                let rebuilt = rebuilt(&uri, path, &endpoint).unwrap();
                 prop_assert_eq!(same.as_str(), rebuilt.as_str());
             }
         }

@@ -156,6 +156,8 @@ impl PoolHandle {
         &self,
         endpoints: impl IntoIterator<Item = Endpoint>,
     ) -> Result<(), InvalidConfig> {
+        // The iterator is code of the caller, which may use the pool.
+        let endpoints: Vec<_> = endpoints.into_iter().collect();
         self.0.edit(|all, new| {
             let before = std::mem::take(all);
             for (n, endpoint) in endpoints.into_iter().enumerate() {

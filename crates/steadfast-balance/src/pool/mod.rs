@@ -78,6 +78,9 @@ impl Pool {
 
     /// Changes the endpoints. `change` receives a function that adds an endpoint. An error changes
     /// nothing.
+    ///
+    /// `change` runs under a lock, so it calls no code of the user. The wakers and the destructors
+    /// of the old endpoints run after it, because they may change the pool.
     pub(crate) fn edit<T, E>(
         &self,
         change: impl FnOnce(
@@ -86,7 +89,7 @@ impl Pool {
         ) -> Result<T, E>,
     ) -> Result<T, E> {
         // The snapshot is replaced whole, so a panic cannot leave it inconsistent.
-        let _only = self.edit.lock().unwrap_or_else(PoisonError::into_inner);
+        let only = self.edit.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.snapshot.load().all.clone();
         let new = |entries: &mut Vec<ActiveEndpoint>, endpoint: Endpoint| {
             let known = |entry: &ActiveEndpoint| entry.state.config.name == endpoint.name;
@@ -111,8 +114,10 @@ impl Pool {
         let done = change(&mut all, &new)?;
         let version = self.version.load(Ordering::Relaxed) + 1;
         let snapshot = PoolSnapshot::new(version, all);
-        self.snapshot.store(Arc::new(snapshot));
+        let old = self.snapshot.swap(Arc::new(snapshot));
         self.version.store(version, Ordering::SeqCst);
+        drop(only);
+        drop(old);
         self.shared.signals.queue.wake_all(Instant::now());
         Ok(done)
     }

@@ -1,11 +1,15 @@
 use super::*;
 use crate::config::PoolConfig;
+use crate::pool::handle::PoolHandle;
 use crate::pool::services::Services;
 use crate::select::strategy::Strategy;
 use crate::service::EndpointBalance;
+use crate::state::limits::demand::Demand;
 use http::{Request, Response};
 
 use std::convert::Infallible;
+use std::sync::OnceLock;
+use std::task::{Wake, Waker};
 use tower::ServiceExt;
 
 /// Returns the context of a pool with a fixed seed.
@@ -43,4 +47,74 @@ async fn change_without_its_version_does_not_block_a_request() {
     let services = Services::new(pool, move |_| tower::service_fn(answer));
     let service = EndpointBalance::new(services);
     assert!(service.oneshot(Request::new(())).await.is_ok());
+}
+
+/// Whether the pool could be changed, in each call of code of the user.
+#[derive(Default)]
+struct Free {
+    pool: OnceLock<Arc<Pool>>,
+    calls: Mutex<Vec<bool>>,
+}
+
+impl Free {
+    /// A pool of endpoints whose breakers hold this value.
+    fn pool(self: &Arc<Self>) -> Arc<Pool> {
+        let pool = Pool::new(shared(Strategy::Failover), vec![self.endpoint("0")]).unwrap();
+        let pool = Arc::new(pool);
+        assert!(self.pool.set(pool.clone()).is_ok());
+        pool
+    }
+
+    fn endpoint(self: &Arc<Self>, name: &str) -> Endpoint {
+        let dropped = NoteAtDrop(self.clone());
+        let observer = steadfast_core::observer_fn(move |_: &steadfast_core::Event| {
+            let _ = &dropped;
+        });
+        let breaker = Endpoint::default_breaker().observer(observer);
+        Endpoint::new(name, "http://a.test")
+            .unwrap()
+            .breaker(breaker)
+    }
+
+    fn note(&self) {
+        let pool = self.pool.get().expect("it is built");
+        let is_free = pool.edit.try_lock().is_ok();
+        self.calls.lock().unwrap().push(is_free);
+    }
+}
+
+impl Wake for Free {
+    fn wake(self: Arc<Self>) {
+        self.note();
+    }
+}
+
+struct NoteAtDrop(Arc<Free>);
+
+impl Drop for NoteAtDrop {
+    fn drop(&mut self) {
+        self.0.note();
+    }
+}
+
+/// A waker, an iterator or a destructor that changed the pool once waited for itself.
+#[tokio::test(start_paused = true)]
+async fn code_of_the_user_runs_without_the_lock() {
+    let free = Arc::new(Free::default());
+    let pool = free.pool();
+    let handle = PoolHandle::new(pool.clone());
+    let waker = Waker::from(free.clone());
+    let queue = &pool.shared.signals.queue;
+    queue.join(Instant::now(), &Demand::default(), &waker);
+
+    let iterator = ["1", "2"].into_iter().map(|name| {
+        free.note();
+        free.endpoint(name)
+    });
+    handle.replace(iterator).unwrap();
+    let calls = std::mem::take(&mut *free.calls.lock().unwrap());
+    assert_eq!(
+        calls, [true; 4],
+        "two steps, the old endpoint, and the waker"
+    );
 }

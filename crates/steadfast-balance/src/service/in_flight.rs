@@ -1,12 +1,11 @@
 //! A request and its reservation at an endpoint, until the attempt is settled.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::Response;
 use steadfast_breaker::{Detached, Permit};
 use steadfast_core::layer::{AttemptGroup, AttemptSlot, Next, RecordAttempts, verdict_of};
-use steadfast_core::{BoxError, Class, Event, LimitKey, RateLimit, Verdict};
+use steadfast_core::{BoxError, Class, Event, LimitKey, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
@@ -149,11 +148,11 @@ impl Reservation {
     fn admit(
         &mut self,
         entry: &ActiveEndpoint,
-        (tickets, permit): (Tickets, Option<Permit<Detached>>),
+        (mut tickets, permit): (Tickets, Option<Permit<Detached>>),
         context: &RequestContext,
         now: Instant,
     ) {
-        entry.state.enter(&tickets, context.tokens(), now);
+        entry.state.enter(&mut tickets, context.tokens(), now);
         self.load = Some(LoadGuard {
             endpoint: entry.pooled.clone(),
             permit,
@@ -187,6 +186,7 @@ impl Reservation {
         if !verdict.is_success() {
             let load = self.take()?;
             let outcome = (verdict, Some(response.status()));
+            load.learn_quota_of_failure(verdict.class(), response.headers());
             load.fail((context, self.tier), pool, outcome, None);
             return None;
         }
@@ -205,10 +205,7 @@ impl Reservation {
             let observers = &load.endpoint.signals.observers;
             observers.emit(&Event::CooldownEnded { endpoint, key });
         });
-        if RateLimit::may_be_in(response.headers()) {
-            let limit = RateLimit::from_headers(response.headers(), SystemTime::now());
-            let own = endpoint.limits.own(&load.tickets);
-            own.limits.quota.learn(&limit, since_start);
+        if let Some(limit) = load.learn_quota(response.headers(), now) {
             // `remaining: 0`: the next request of this size would be refused.
             let pause = limit.pause(context.tokens());
             if let Some(wait) = pause.filter(|wait| !wait.is_zero()) {

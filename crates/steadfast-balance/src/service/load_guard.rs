@@ -69,6 +69,7 @@ impl LoadGuard {
         });
         let endpoint = &*self.endpoint.state;
         let endpoint_id = endpoint.id;
+        self.return_tokens((verdict, status));
         endpoint.load.used(endpoint.since_start(now));
         if verdict.class() == Class::Timeout {
             let failed = counted.breaker() == BreakerEffect::Failure;

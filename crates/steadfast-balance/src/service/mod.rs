@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod future;
 pub(crate) mod in_flight;
 mod load_guard;
+mod quota_report;
 
 use std::fmt;
 use std::sync::Arc;

@@ -150,7 +150,7 @@ impl EndpointState {
     }
 
     /// Counts an attempt that is sent.
-    pub(crate) fn enter(&self, tickets: &Tickets, tokens: Option<u64>, now: Instant) {
+    pub(crate) fn enter(&self, tickets: &mut Tickets, tokens: Option<u64>, now: Instant) {
         self.load.enter(|| self.since_start(now));
         self.limits.sent(tickets, tokens, now);
     }
@@ -182,7 +182,11 @@ impl EndpointState {
         }
         let limited = self.limited(tickets, (verdict, trigger), took, now);
         limited.unwrap_or_else(|| {
-            self.limits.released(tickets);
+            if is_about_request(verdict) {
+                self.limits.accepted(tickets, now);
+            } else {
+                self.limits.released(tickets);
+            }
             None
         })
     }
@@ -327,6 +331,15 @@ impl EndpointState {
         self.rejections.accepted(target);
         self.limits.succeeded(tickets, now, ended);
     }
+}
+
+/// Returns whether an endpoint has judged a request and not its limits: each of its answers is one
+/// that a healthy endpoint gives.
+fn is_about_request(verdict: Verdict) -> bool {
+    matches!(
+        verdict.class(),
+        Class::CallerFault | Class::ContentPolicy | Class::ContextTooLong
+    )
 }
 
 /// Returns whether an endpoint rejects a credential. Not every `403` does.

@@ -1,32 +1,14 @@
 //! The quotas that an endpoint reports in the headers of its responses.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod window;
+
 use std::time::Duration;
 
-use steadfast_core::{RateLimit, Reset, Unit};
+use steadfast_core::{RateLimit, Unit};
 
-/// The quota of an endpoint for one unit: the last reported value, less the usage since then.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct QuotaWindow {
-    /// The size of the whole quota, if known.
-    pub limit: Option<u64>,
-    /// The remaining amount.
-    pub remaining: u64,
-    /// The time until the reset, if known. Zero if that time has passed. Serialized in seconds.
-    #[cfg_attr(
-        feature = "serde",
-        serde(
-            rename = "reset_seconds",
-            serialize_with = "crate::state::serialize::optional_seconds"
-        )
-    )]
-    pub reset: Option<Duration>,
-    /// Whether the quota fills steadily until the reset, like a token bucket. Otherwise, nothing is
-    /// added before the reset.
-    pub fills_steadily: bool,
-}
+use self::window::{Share, Window};
+
+pub use self::window::QuotaWindow;
 
 /// The quotas of an endpoint. Times are nanoseconds since the start of the pool.
 ///
@@ -38,36 +20,11 @@ pub(crate) struct Quota {
     tokens: Window,
 }
 
-/// The quota of one unit.
-#[derive(Debug)]
-struct Window {
-    /// The size of the whole quota.
-    limit: AtomicU64,
-    /// The remaining amount at `since`.
-    remaining: AtomicU64,
-    /// The time of `remaining`.
-    since: AtomicU64,
-    /// The time of the reset, if the quota does not fill steadily.
-    reset: AtomicU64,
-    /// The amount added per second, if the quota fills steadily: the bits of an `f64`.
-    rate: AtomicU64,
-}
-
-/// The divisor of the limit: a quota with at most this part left is nearly used up.
-const NEARLY: u64 = 10;
-/// The mark of an unknown value.
-const UNKNOWN: u64 = u64::MAX;
-
-impl Default for Window {
-    fn default() -> Self {
-        Self {
-            limit: AtomicU64::new(UNKNOWN),
-            remaining: AtomicU64::new(UNKNOWN),
-            since: AtomicU64::new(0),
-            reset: AtomicU64::new(UNKNOWN),
-            rate: AtomicU64::new(0),
-        }
-    }
+/// The amounts that an attempt has taken from the quotas.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Taken {
+    requests: Share,
+    tokens: Share,
 }
 
 impl Quota {
@@ -96,11 +53,22 @@ impl Quota {
     }
 
     /// Counts a request that is sent, so that a burst between two responses is visible.
-    pub(crate) fn send(&self, tokens: Option<u64>, now: impl Fn() -> Duration) {
-        self.requests.take(1, &now);
-        if let Some(tokens) = tokens {
-            self.tokens.take(tokens, &now);
+    pub(crate) fn send(&self, tokens: Option<u64>, now: impl Fn() -> Duration) -> Taken {
+        Taken {
+            requests: self.requests.take(1, &now),
+            tokens: tokens.map_or_else(Share::default, |tokens| self.tokens.take(tokens, &now)),
         }
+    }
+
+    /// Takes back a request that was not sent.
+    pub(crate) fn unsend(&self, taken: Taken) {
+        self.requests.give_back(taken.requests);
+        self.unserved(taken);
+    }
+
+    /// Returns the tokens of a request that was not served. Servers count it as a request.
+    pub(crate) fn unserved(&self, taken: Taken) {
+        self.tokens.give_back(taken.tokens);
     }
 
     /// Returns when there are `tokens` tokens, or `None` if the quota admits them now.
@@ -137,134 +105,6 @@ impl Quota {
     }
 }
 
-impl Window {
-    /// Stores the reported values.
-    fn learn(&self, limit: Option<u64>, remaining: u64, reset: Option<Reset>, now: Duration) {
-        let missing = limit.unwrap_or_default().saturating_sub(remaining) as f64;
-        let (reset, rate) = match reset {
-            Some(Reset::UntilFull(wait)) if missing > 0.0 && !wait.is_zero() => {
-                (UNKNOWN, missing / wait.as_secs_f64())
-            }
-            Some(Reset::UntilFull(wait) | Reset::UntilWindow(wait)) => {
-                (nanos(now.saturating_add(wait)), 0.0)
-            }
-            _ => (UNKNOWN, 0.0),
-        };
-        let order = Ordering::Relaxed;
-        self.limit.store(limit.unwrap_or(UNKNOWN), order);
-        self.since.store(nanos(now), order);
-        self.reset.store(reset, order);
-        self.rate.store(rate.to_bits(), order);
-        self.remaining.store(remaining.min(UNKNOWN - 1), order);
-    }
-
-    /// Subtracts an amount that is sent.
-    fn take(&self, amount: u64, now: &impl Fn() -> Duration) {
-        // Most endpoints report no quota, so they cost only one load.
-        if self.remaining.load(Ordering::Relaxed) == UNKNOWN {
-            return;
-        }
-        let order = Ordering::Relaxed;
-        let now = now();
-        // The amount added until now is available.
-        let Some(window) = self.at(now) else {
-            return;
-        };
-        if window.reset == Some(Duration::ZERO) {
-            // The end of the new window is unknown until the next response.
-            self.reset.store(UNKNOWN, order);
-        }
-        // If the quota is not full, the fraction of a unit that has accrued is kept.
-        let (since, rate) = (
-            self.since.load(order),
-            f64::from_bits(self.rate.load(order)),
-        );
-        let come = window.remaining.saturating_sub(self.remaining.load(order));
-        let took = Duration::try_from_secs_f64(come as f64 / rate).unwrap_or(now);
-        let is_full = window.limit.is_none_or(|limit| window.remaining >= limit);
-        let since = match is_full {
-            true => nanos(now),
-            false => since.saturating_add(nanos(took)).min(nanos(now)),
-        };
-        self.since.store(since, order);
-        self.remaining
-            .store(window.remaining.saturating_sub(amount), order);
-    }
-
-    /// Returns the quota at `now`, if known.
-    fn at(&self, now: Duration) -> Option<QuotaWindow> {
-        let order = Ordering::Relaxed;
-        let remaining = self.remaining.load(order);
-        if remaining == UNKNOWN {
-            return None;
-        }
-        let known = |value: &AtomicU64| Some(value.load(order)).filter(|value| *value != UNKNOWN);
-        let limit = known(&self.limit);
-        let rate = f64::from_bits(self.rate.load(order));
-        if let Some(limit) = limit.filter(|_| rate > 0.0) {
-            let since = Duration::from_nanos(self.since.load(order));
-            let come = rate * now.saturating_sub(since).as_secs_f64();
-            // The cast saturates, and the amount does not grow beyond the limit.
-            let remaining = remaining.saturating_add(come as u64);
-            let remaining = remaining.min(limit.max(self.remaining.load(order)));
-            let missing = limit.saturating_sub(remaining) as f64;
-            return Some(QuotaWindow {
-                limit: Some(limit),
-                remaining,
-                reset: Duration::try_from_secs_f64(missing / rate).ok(),
-                fills_steadily: true,
-            });
-        }
-        let reset = known(&self.reset).map(|at| at.saturating_sub(nanos(now)));
-        let remaining = match (limit, reset) {
-            (Some(limit), Some(0)) => limit.max(remaining),
-            _ => remaining,
-        };
-        Some(QuotaWindow {
-            limit,
-            remaining,
-            reset: reset.map(Duration::from_nanos),
-            fills_steadily: false,
-        })
-    }
-
-    /// Returns when `needed` is available, or `None` if no wait is needed or known.
-    fn ready_at(&self, needed: u64, now: Duration) -> Option<Duration> {
-        let window = self.at(now)?;
-        // A request above the whole limit would wait forever, so the endpoint decides.
-        let fits = window.remaining >= needed || window.limit.is_some_and(|most| needed > most);
-        let wait = window.reset.filter(|wait| !fits && !wait.is_zero())?;
-        let part = match window.limit {
-            Some(limit) if window.fills_steadily => {
-                let missing = (needed - window.remaining) as f64;
-                missing / limit.saturating_sub(window.remaining).max(1) as f64
-            }
-            _ => 1.0,
-        };
-        Some(now.saturating_add(wait.mul_f64(part.clamp(0.0, 1.0))))
-    }
-
-    /// Returns the part of the limit that remains after `needed`, from 0 to 1.
-    fn headroom(&self, needed: u64, now: Duration) -> Option<f64> {
-        let window = self.at(now)?;
-        let limit = window.limit?.max(1) as f64;
-        Some((window.remaining.saturating_sub(needed) as f64 / limit).min(1.0))
-    }
-
-    /// Returns the amount added per second, if the quota fills steadily and is nearly used up.
-    fn rate(&self, now: Duration) -> Option<f64> {
-        let window = self.at(now)?;
-        let is_used_up = window.remaining <= window.limit? / NEARLY;
-        let rate = f64::from_bits(self.rate.load(Ordering::Relaxed));
-        (rate > 0.0 && is_used_up).then_some(rate)
-    }
-}
-
-/// Returns the time in nanoseconds, below the mark of an unknown value.
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(UNKNOWN - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,14 +113,27 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn learned(headers: &[(&'static str, &'static str)]) -> Quota {
+    /// A fixed window of a minute: 900 of 1,000 tokens and 20 requests are left for 50 s.
+    const TOKENS: [(&str, &str); 5] = [
+        ("x-ratelimit-limit-tokens-minute", "1000"),
+        ("x-ratelimit-remaining-tokens-minute", "900"),
+        ("x-ratelimit-reset-tokens-minute", "50"),
+        ("ratelimit-limit", "20"),
+        ("ratelimit-remaining", "20"),
+    ];
+
+    fn pairs(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = headers.iter().map(|(name, value)| {
             (
                 http::HeaderName::from_static(name),
                 http::HeaderValue::from_static(value),
             )
         });
-        let headers = HeaderMap::from_iter(pairs);
+        HeaderMap::from_iter(pairs)
+    }
+
+    fn learned(headers: &[(&'static str, &'static str)]) -> Quota {
+        let headers = pairs(headers);
         let quota = Quota::default();
         let limit = RateLimit::from_headers(&headers, SystemTime::now());
         quota.learn(&limit, SECOND);
@@ -436,6 +289,78 @@ mod tests {
         }
         quota.send(Some(u64::MAX), || SECOND);
         assert_eq!(quota.tokens(SECOND).expect("known").remaining, 0);
+    }
+
+    /// Ten requests that fail without a bill once used up the quota of all callers.
+    #[test]
+    fn unserved_requests_return_their_tokens() {
+        let quota = learned(&TOKENS);
+        let tokens = |quota: &Quota, now| quota.tokens(now).expect("known").remaining;
+        let taken: Vec<_> = (0..10).map(|_| quota.send(Some(90), || SECOND)).collect();
+        assert_eq!(tokens(&quota, SECOND), 0);
+        assert_eq!(quota.ready_at(1, SECOND), Some(51 * SECOND));
+        for one in taken {
+            quota.unserved(one);
+        }
+        assert_eq!(tokens(&quota, SECOND), 900);
+        assert_eq!(quota.requests(SECOND).expect("known").remaining, 10);
+    }
+
+    #[test]
+    fn unsent_request_returns_its_place() {
+        let quota = learned(&TOKENS);
+        let taken = quota.send(Some(90), || SECOND);
+        assert_eq!(quota.requests(SECOND).expect("known").remaining, 19);
+        quota.unsend(taken);
+        assert_eq!(quota.requests(SECOND).expect("known").remaining, 20);
+        assert_eq!(quota.tokens(SECOND).expect("known").remaining, 900);
+        quota.unsend(Taken::default());
+        assert_eq!(quota.requests(SECOND).expect("known").remaining, 20);
+    }
+
+    #[test]
+    fn request_above_the_limit_leaves_the_quota_to_others() {
+        let quota = learned(&TOKENS);
+        let taken = quota.send(Some(1001), || SECOND);
+        assert_eq!(quota.tokens(SECOND).expect("known").remaining, 900);
+        quota.unserved(taken);
+        assert_eq!(quota.tokens(SECOND).expect("known").remaining, 900);
+    }
+
+    /// A report counts what the server has seen, so an older amount would be returned twice.
+    #[test]
+    fn tokens_of_an_older_report_are_not_returned() {
+        let quota = learned(&TOKENS);
+        let before = quota.send(Some(90), || SECOND);
+        let headers = pairs(&TOKENS);
+        quota.learn(
+            &RateLimit::from_headers(&headers, SystemTime::now()),
+            SECOND,
+        );
+        quota.unserved(before);
+        assert_eq!(quota.tokens(SECOND).expect("known").remaining, 900);
+
+        // After the reset, the quota is whole again.
+        let old = quota.send(Some(90), || SECOND);
+        quota.send(Some(10), || 60 * SECOND);
+        quota.unserved(old);
+        assert_eq!(quota.tokens(60 * SECOND).expect("known").remaining, 990);
+    }
+
+    #[test]
+    fn returned_tokens_never_exceed_the_limit() {
+        let quota = learned(&[
+            ("x-ratelimit-limit-tokens", "1000"),
+            ("x-ratelimit-remaining-tokens", "900"),
+            ("x-ratelimit-reset-tokens", "10s"),
+        ]);
+        let taken = quota.send(Some(500), || SECOND);
+        // 55 s refill 550 tokens.
+        quota.send(Some(0), || 56 * SECOND);
+        assert_eq!(quota.tokens(56 * SECOND).expect("known").remaining, 950);
+        quota.unserved(taken);
+        let known = quota.tokens(56 * SECOND).expect("known");
+        assert_eq!((known.remaining, known.limit), (1000, Some(1000)));
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub struct EndpointConfig {
     /// The headers that it gets although their names look like credentials.
     #[serde(default)]
     pub pass_headers: Vec<String>,
+    /// The query parameters that it gets although their names look like credentials.
+    #[serde(default)]
+    pub pass_query: Vec<String>,
     /// Whether it gets `CONNECT`, `TRACE` and upgrades. Defaults to `false`.
     #[serde(default)]
     pub dangerous_methods: bool,
@@ -233,6 +236,7 @@ impl EndpointConfig {
             .larger_context(self.larger_context)
             .pass_credentials(self.pass_credentials)
             .pass_headers(self.pass_headers()?)
+            .pass_query(&self.pass_query)
             .dangerous_methods(self.dangerous_methods)
             .limits(limits)
             .set(self.formats.as_deref(), |endpoint, formats| {

@@ -376,6 +376,7 @@ fn every_setting_reaches_its_builder() {
         larger_context = true
         pass_credentials = true
         pass_headers = ["x-tenant-token"]
+        pass_query = ["author"]
         formats = ["messages"]
         dangerous_methods = true
         limits = "shared"
@@ -426,6 +427,7 @@ fn every_setting_reaches_its_builder() {
         "x-team",
         "tier: 3, weight: 64.0, cost: 65.0, degraded: true, larger_context: true",
         "x-tenant-token",
+        "pass_query: [\"author\"]",
         "dangerous_methods: true, formats: [\"messages\"], limits: Shared, learned_rate: false",
         "127.0.0.1:66",
         "consecutive_failures: 67",

@@ -522,6 +522,23 @@ impl Cooldown {
         }
     }
 
+    /// Records an answer that is neither a success nor a refusal. A probe after a limit has passed
+    /// its test, because it was not refused. A bench ends only with a success: a server may check
+    /// the request before the account.
+    pub(crate) fn accepted(&self, ticket: Ticket, now: Instant) {
+        if !matches!(ticket.pass, Pass::Probe | Pass::Early) {
+            return;
+        }
+        if let Some(mut state) = self.current(ticket) {
+            if state.is_probe(ticket) && !state.bench {
+                state.pace(now);
+                self.publish(&state);
+            } else {
+                state.release(ticket);
+            }
+        }
+    }
+
     /// Releases the slot and the token of an attempt that was not sent.
     pub(crate) fn unsent(&self, ticket: Ticket) {
         if ticket.pass == Pass::Free {

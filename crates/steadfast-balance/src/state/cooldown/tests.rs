@@ -581,3 +581,32 @@ async fn cancelled_early_attempt_keeps_its_position_for_the_patience() {
     assert!(cooldown.try_admit_early(now, freed - MILLI).is_none());
     assert!(cooldown.try_admit_early(now, freed).is_some());
 }
+
+/// An endpoint that answered only `404` after a limit got one request at a time.
+#[tokio::test(start_paused = true)]
+async fn probe_that_is_accepted_ends_the_probing() {
+    let (cooldown, now) = cooled(Instant::now());
+    let cooldown = cooldown.without_rate();
+    let first = admit(&cooldown, now);
+    assert!(!cooldown.would_admit(now), "one probe at a time");
+    cooldown.accepted(first, now);
+    assert_eq!(admits(&cooldown, now), 1_000);
+    cooldown.accepted(first, now);
+    assert!(!cooldown.is_busy());
+}
+
+/// The answers to other attempts do not show that the limit has ended.
+#[tokio::test(start_paused = true)]
+async fn accepted_attempt_of_an_older_generation_changes_nothing() {
+    let start = Instant::now();
+    let cooldown = Cooldown::new();
+    let before = admit(&cooldown, start);
+    cooldown.order(SECOND, start);
+    cooldown.accepted(before, start);
+    admit(&cooldown, start + SECOND);
+    cooldown.accepted(before, start + SECOND);
+    assert!(
+        !cooldown.would_admit(start + SECOND),
+        "the probe is in flight"
+    );
+}

@@ -13,6 +13,7 @@ use super::limit_state::LimitState;
 use super::tickets::{Admission, KeyedTicket, Level, Tickets};
 use crate::state::bench::Cause;
 use crate::state::cooldown::{Cooldown, Ticket};
+use crate::state::quota::Taken;
 
 /// A cooldown that has begun.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +75,7 @@ impl EndpointLimits {
                 sent: now,
                 wide: wide.stub(),
                 keyed: None,
+                taken: Taken::default(),
             });
         };
         let key = self.aliases.key(key);
@@ -86,6 +88,7 @@ impl EndpointLimits {
             sent: now,
             wide: wide.stub(),
             keyed: Some(keyed?),
+            taken: Taken::default(),
         })
     }
 
@@ -102,15 +105,19 @@ impl EndpointLimits {
     }
 
     /// Counts an attempt that is sent.
-    pub(crate) fn sent(&self, tickets: &Tickets, tokens: Option<u64>, now: Instant) {
-        self.own(tickets)
-            .limits
-            .quota
-            .send(tokens, || self.age(now));
+    pub(crate) fn sent(&self, tickets: &mut Tickets, tokens: Option<u64>, now: Instant) {
+        let quota = &self.own(tickets).limits.quota;
+        tickets.taken = quota.send(tokens, || self.age(now));
+    }
+
+    /// Returns the tokens of an attempt that was not served.
+    pub(crate) fn unserved(&self, tickets: &Tickets) {
+        self.own(tickets).limits.quota.unserved(tickets.taken);
     }
 
     /// Releases what an attempt has reserved, because it is not sent.
     pub(crate) fn unsent(&self, tickets: &Tickets) {
+        self.own(tickets).limits.quota.unsend(tickets.taken);
         for at in tickets.all(&self.wide) {
             at.limits.cooldown.unsent(at.ticket);
         }
@@ -127,6 +134,13 @@ impl EndpointLimits {
     pub(crate) fn released(&self, tickets: &Tickets) {
         for at in tickets.all(&self.wide) {
             at.limits.cooldown.released(at.ticket);
+        }
+    }
+
+    /// Records an answer that is neither a success nor a refusal.
+    pub(crate) fn accepted(&self, tickets: &Tickets, now: Instant) {
+        for at in tickets.all(&self.wide) {
+            self.may_end(at.limits, |cooldown| cooldown.accepted(at.ticket, now));
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::keyed::KeyedState;
 use super::limit_state::LimitState;
 use crate::state::cooldown::{Stub, Ticket};
+use crate::state::quota::Taken;
 
 /// The admission of an attempt by all limits that apply to it.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Tickets {
     pub(super) wide: Stub,
     /// The tickets of the limits of the request's key.
     pub(super) keyed: Option<KeyedTicket>,
+    /// The amounts that the attempt has taken from the quotas.
+    pub(super) taken: Taken,
 }
 
 /// The admission of an attempt by the limits of its key.

@@ -6,8 +6,8 @@ use tokio::time::advance;
 
 use super::{MINUTE, cooling};
 use crate::support::{
-    Events, MS, Net, SECOND, Stream, balancer, get, ok, pool, send, send_for_status, status_of,
-    streamed, with_headers,
+    Events, MS, Net, Reply, SECOND, Stream, answer, balancer, connection_refused, connection_reset,
+    get, ok, pool, send, send_for_status, status_of, streamed, with_headers,
 };
 
 #[tokio::test(start_paused = true)]
@@ -117,5 +117,103 @@ async fn stream_that_breaks_with_a_refusal_starts_a_cooldown() {
             read.expect_err("the body is broken");
         }
         assert_eq!(cooling(&handle, "a"), expected, "{verdict:?}");
+    }
+}
+
+/// A fixed window: 90,000 of 100,000 tokens are left for 50 s.
+const TOKENS: [(&str, &str); 3] = [
+    ("x-ratelimit-limit-tokens-minute", "100000"),
+    ("x-ratelimit-remaining-tokens-minute", "90000"),
+    ("x-ratelimit-reset-tokens-minute", "50"),
+];
+
+fn request_of(tokens: u64) -> http::Request<crate::support::Body> {
+    crate::support::request_with(RoutingOptions::new().estimated_tokens(tokens))
+}
+
+/// Ten requests that failed without a bill, or a single one above the limit, once kept all callers
+/// away until the reset.
+#[tokio::test(start_paused = true)]
+async fn requests_that_fail_leave_the_tokens_to_the_other_callers() {
+    for (status, tokens, count) in [
+        (400, 9_000, 10),
+        (404, 9_000, 10),
+        (422, 9_000, 10),
+        (429, 9_000, 1),
+        (500, 9_000, 5),
+        (400, 100_001, 1),
+        (429, 100_001, 1),
+    ] {
+        let net = Net::new();
+        net.on("a", move |n| match n {
+            0 => with_headers(ok(), &TOKENS),
+            _ if n <= count => answer(status),
+            _ => ok(),
+        });
+        let (service, _) = balancer(pool(&["a"]), &net);
+        assert_eq!(send_for_status(&service, request_of(9_000)).await, 200);
+        for _ in 0..count {
+            let failed = send_for_status(&service, request_of(tokens)).await;
+            assert_eq!(failed, status, "{status} {tokens}");
+        }
+        // The cooldown after a refusal.
+        advance(2 * SECOND).await;
+        let other = send_for_status(&service, request_of(80_000)).await;
+        assert_eq!(other, 200, "{status} {tokens}");
+    }
+}
+
+/// A server may have processed an attempt without an answer.
+#[tokio::test(start_paused = true)]
+async fn attempt_without_an_answer_keeps_its_tokens() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        0 => with_headers(ok(), &TOKENS).into(),
+        1 => Reply::from(connection_reset()),
+        2 => Reply::from(connection_refused()),
+        _ => Reply::from(ok()),
+    });
+    let (service, handle) = balancer(pool(&["a"]), &net);
+    let left = || status_of(&handle, "a").tokens.expect("known").remaining;
+    send_for_status(&service, request_of(9_000)).await;
+    send_for_status(&service, request_of(9_000)).await;
+    assert_eq!(left(), 81_000);
+    send_for_status(&service, request_of(9_000)).await;
+    assert_eq!(left(), 81_000, "nothing was sent");
+}
+
+/// A request with a target that fits no endpoint is not sent.
+#[tokio::test(start_paused = true)]
+async fn unsent_request_takes_no_tokens() {
+    let net = Net::new();
+    net.on("a", |_| with_headers(ok(), &TOKENS));
+    let (service, handle) = balancer(pool(&["a"]), &net);
+    send_for_status(&service, request_of(9_000)).await;
+    let mut request = request_of(9_000);
+    *request.uri_mut() = http::Uri::from_static("*");
+    assert_eq!(send_for_status(&service, request).await, 0);
+    let left = status_of(&handle, "a").tokens.expect("known").remaining;
+    assert_eq!((left, net.count("a")), (90_000, 1));
+}
+
+/// A `400` reports the quota as a success does. A refusal is only a hypothesis.
+#[tokio::test(start_paused = true)]
+async fn quota_headers_of_failures_count_unless_the_failure_is_a_refusal() {
+    for (status, expected) in [(400, 50_000), (500, 50_000), (429, 90_000), (401, 90_000)] {
+        let net = Net::new();
+        net.on("a", move |n| match n {
+            0 => with_headers(ok(), &TOKENS),
+            _ => {
+                let mut spent = TOKENS;
+                spent[1].1 = "50000";
+                with_headers(answer(status), &spent)
+            }
+        });
+        let (service, handle) = balancer(pool(&["a"]), &net);
+        for _ in 0..2 {
+            send_for_status(&service, request_of(9_000)).await;
+        }
+        let left = status_of(&handle, "a").tokens.expect("known").remaining;
+        assert_eq!(left, expected, "{status}");
     }
 }

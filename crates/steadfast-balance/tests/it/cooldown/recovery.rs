@@ -141,8 +141,8 @@ async fn refusal_after_recovery_starts_another_cooldown() {
     assert_eq!(admitted_at_once(&service, &net).await, 1);
 }
 
-/// An outcome other than a refusal frees the slot of the probe, and the limit of one probe stays. A
-/// cancelled attempt frees it once its refusal would have arrived.
+/// A failure of the endpoint frees the slot of the probe, as a `403` does, and the limit of one
+/// probe stays. A cancelled attempt frees it once its refusal would have arrived.
 #[tokio::test(start_paused = true)]
 async fn error_or_cancellation_of_a_probe_keeps_the_limit_of_one() {
     let net = Net::new();
@@ -153,8 +153,8 @@ async fn error_or_cancellation_of_a_probe_keeps_the_limit_of_one() {
 
     net.on("a", |_| connection_reset());
     assert_eq!(send_for_status(&service, get()).await, 0);
-    net.on("a", |_| answer(400));
-    assert_eq!(send_for_status(&service, get()).await, 400);
+    net.on("a", |_| answer(403));
+    assert_eq!(send_for_status(&service, get()).await, 403);
     net.on("a", |_| Reply::never());
     let cancelled = tokio::time::timeout(MS, send(&service, get())).await;
     assert!(cancelled.is_err());
@@ -266,4 +266,22 @@ async fn late_refusals_do_not_accumulate() {
     // 50 attempts before the first refusal, then one per 1,050 ms.
     let sent = net.count("a");
     assert!(sent <= 50 + 24, "{sent} in 20 s");
+}
+
+/// A service whose answers are `404` or `412` got one request at a time after its limit.
+#[tokio::test(start_paused = true)]
+async fn faults_of_callers_end_the_probing_after_a_limit() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        0 => refusal("1").into(),
+        _ => Reply::from(answer(404)).after(10 * MS),
+    });
+    let (service, _) = balancer(pool(&["a"]), &net);
+    assert_eq!(send_for_status(&service, get()).await, 429);
+    advance(SECOND).await;
+    for _ in 0..200 {
+        tokio::spawn(service.clone().oneshot(get()));
+        sleep(5 * MS).await;
+    }
+    assert_eq!(admitted_at_once(&service, &net).await, 100);
 }

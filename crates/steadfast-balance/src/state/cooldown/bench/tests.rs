@@ -265,3 +265,22 @@ async fn random_outcomes_keep_bounds_of_benches_and_probes() {
     }
     assert!(steps >= 200_000);
 }
+
+/// A server may check a request before the account, so a caller with bad requests must not free a
+/// benched endpoint.
+#[tokio::test(start_paused = true)]
+async fn accepted_probe_does_not_end_a_bench() {
+    let now = Instant::now();
+    let cooldown = Cooldown::new();
+    let later = now + refuse(&cooldown, 1, now).expect("a bench");
+    for _ in 0..3 {
+        let probe = admit(&cooldown, later);
+        assert!(!cooldown.would_admit(later), "one at a time");
+        cooldown.accepted(probe, later);
+    }
+    assert_eq!(
+        refuse(&cooldown, 2, later),
+        Some(2 * MINUTE),
+        "it escalates"
+    );
+}
