@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Empty};
 use stack_tests::SECOND;
-use stack_tests::raw::RawServer;
+use stack_tests::raw::{Frame, RawServer, frame, frames, header_block, preface};
 use steadfast_testkit::{Reply, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -233,6 +233,47 @@ async fn request_beyond_bound_gets_503() {
     drop(busy);
     gateway.until(|stack| stack.snapshot().in_flight == 0).await;
     in_time(async { while gateway.post(CHAT, REQUEST).await.status() != 200 {} }).await;
+}
+
+/// A client learns the bound from the settings, and the protocol refuses further streams. Streams
+/// below it still end.
+#[tokio::test]
+async fn stream_beyond_bound_is_refused() {
+    const REFUSED: [u8; 4] = [0, 0, 0, 7];
+    let upstream = Upstream::start().await.unwrap();
+    let endpoint = endpoint_table("a", &upstream.url());
+    let gateway = Gateway::with("[limits]\nmax_streams = 2\n", &endpoint).await;
+    let head = |stream| {
+        let block = header_block(&[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", CHAT),
+            (":authority", "localhost"),
+        ]);
+        frame(Frame::HEADERS, Frame::END_HEADERS, stream, &block)
+    };
+    // The settings of the server are in force when the client has acknowledged them.
+    let acknowledged = frame(Frame::SETTINGS, 1, 0, &[]);
+    let mut socket = gateway.connect([preface(), acknowledged].concat()).await;
+    sleep(Duration::from_millis(50)).await;
+    let end = frame(Frame::DATA, Frame::END_STREAM, 1, REQUEST.as_bytes());
+    let sent = [head(1), head(3), head(5), end].concat();
+    socket.write_all(&sent).await.unwrap();
+    let mut bytes = Vec::new();
+    let is_end = |frame: &Frame| frame.stream == 1 && frame.flags & Frame::END_STREAM != 0;
+    while !frames(&bytes).iter().any(is_end) {
+        assert!(in_time(socket.read_buf(&mut bytes)).await.unwrap() > 0);
+    }
+    let received = frames(&bytes);
+    // SETTINGS_MAX_CONCURRENT_STREAMS is 3.
+    let settings = received.iter().find(|it| it.kind == Frame::SETTINGS);
+    let announced = settings.expect("settings").payload.chunks(6);
+    assert!(announced.into_iter().any(|it| it == [0, 3, 0, 0, 0, 2]));
+    let reset = |it: &&Frame| it.kind == Frame::RST_STREAM;
+    let resets: Vec<_> = received.iter().filter(reset).collect();
+    assert_eq!(resets.len(), 1, "{received:?}");
+    assert_eq!((resets[0].stream, &*resets[0].payload), (5, &REFUSED[..]));
+    assert_eq!(upstream.counts().requests, 1);
 }
 
 // ===== Memory =====
