@@ -4,6 +4,7 @@ pub(crate) mod caller;
 pub(crate) mod connect_addr;
 pub(crate) mod credential;
 mod joined;
+mod known_paths;
 pub(crate) mod limits;
 mod private;
 pub(crate) mod rewrite;

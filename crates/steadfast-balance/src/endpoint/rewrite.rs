@@ -10,7 +10,8 @@ use steadfast_core::layer::{is_hop_by_hop, leaves_root, remove_named_by_connecti
 use crate::endpoint::Endpoint;
 use crate::endpoint::connect_addr::ResolvedAddr;
 use crate::endpoint::credential::Credential;
-use crate::endpoint::private::{is_private, log_removal, private_part};
+use crate::endpoint::known_paths;
+use crate::endpoint::private::{is_common, is_private, log_removal, private_part};
 
 /// Returns whether a header belongs to one connection, or names another server.
 fn is_for_another(name: &HeaderName) -> bool {
@@ -51,13 +52,20 @@ pub(crate) fn rewrite<B>(
     let headers = request.headers_mut();
     // The endpoint's own credential replaces all values of its header, so removal is not needed.
     let own = endpoint.credential.as_ref().map(Credential::name);
-    remove(headers, allows_tunnel, |name| {
+    let is_removed = |name: &HeaderName| {
         is_for_another(name)
             || !endpoint.pass_credentials
                 && own != Some(name)
                 && is_private(name)
                 && !endpoint.pass_headers.contains(name)
-    })?;
+    };
+    // Without such a header, the cost is one pass over the names.
+    if headers
+        .keys()
+        .any(|name| !is_common(name) && is_removed(name))
+    {
+        remove(headers, allows_tunnel, is_removed)?;
+    }
     for (name, value) in &endpoint.headers {
         headers.insert(name.clone(), value.clone());
     }
@@ -110,10 +118,6 @@ fn remove(
     allows_tunnel: bool,
     is_removed: impl Fn(&HeaderName) -> bool,
 ) -> Result<(), InvalidTarget> {
-    // Most requests hold one such header or none. Without one, the cost is one pass over the names.
-    let Some(first) = headers.keys().find(|name| is_removed(name)).cloned() else {
-        return Ok(());
-    };
     // `upgrade` is one of the headers that are removed.
     if !allows_tunnel && is_upgrade(headers) {
         return Err(InvalidTarget(()));
@@ -123,7 +127,6 @@ fn remove(
     if headers.contains_key(CONNECTION) {
         remove_named_by_connection(headers);
     }
-    headers.remove(first);
     while let Some(name) = headers.keys().find(|name| is_removed(name)).cloned() {
         headers.remove(name);
     }
@@ -148,18 +151,37 @@ fn removed_part<'a>(pair: &'a str, endpoint: &Endpoint) -> Option<&'a str> {
 fn target(uri: &Uri, endpoint: &Endpoint, root: &str) -> Result<Uri, InvalidTarget> {
     let path = strip_root(uri.path(), root);
     let has_path = uri.path().starts_with('/') && (path.is_empty() || path.starts_with('/'));
-    if !has_path || leaves_root(path) {
+    if !has_path {
         return Err(InvalidTarget(()));
     }
     let mut parts = uri::Parts::default();
     parts.scheme = Some(endpoint.base.scheme.clone());
     parts.authority = Some(endpoint.base.authority.clone());
-    let path_and_query = match unchanged(uri, path, endpoint) {
-        Some(same) => same,
-        None => rebuilt(uri, path, endpoint)?,
-    };
-    parts.path_and_query = Some(path_and_query);
+    parts.path_and_query = Some(path_and_query(uri, path, endpoint)?);
     Uri::from_parts(parts).map_err(|_| InvalidTarget(()))
+}
+
+/// Returns the path and the query at the endpoint. `path` is the path below the request root.
+fn path_and_query(
+    uri: &Uri,
+    path: &str,
+    endpoint: &Endpoint,
+) -> Result<PathAndQuery, InvalidTarget> {
+    let base = &endpoint.base;
+    let is_plain = uri.query().is_none() && base.query.is_none() && base.default_query.is_empty();
+    let known = is_plain.then(|| known_paths::find(&base.path, path));
+    if let Some(known) = known.flatten() {
+        return Ok(known);
+    }
+    if leaves_root(path) {
+        return Err(InvalidTarget(()));
+    }
+    let same = unchanged(uri, path, endpoint);
+    let new = same.map_or_else(|| rebuilt(uri, path, endpoint), Ok)?;
+    if is_plain {
+        known_paths::keep(&base.path, &new);
+    }
+    Ok(new)
 }
 
 /// Returns the path and the query of the request, if the endpoint gets them as they are. `path` is

@@ -49,6 +49,8 @@ pub(super) fn is_in_doubt(snapshot: &PoolSnapshot, endpoint: &EndpointState, now
     (load.is_awaited() || load.unanswered() > 0) && is_silent(snapshot, endpoint, now)
 }
 
+/// Apart, so that the check of a healthy endpoint stays in registers.
+#[inline(never)]
 fn is_silent(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) -> bool {
     let (load, since_start) = (&endpoint.load, endpoint.since_start(now));
     let silent = load.silent_for(since_start);

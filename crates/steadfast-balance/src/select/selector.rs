@@ -379,9 +379,9 @@ mod tests {
             let pool = pool(&[0, 0]);
             let snapshot = pool.snapshot();
             let [silent, paced] = [0, 1].map(|at| &*snapshot.active()[at].state);
-            silent.load.enter(|| silent.since_start(Instant::now()));
+            silent.load.enter(silent.since_start(Instant::now()));
             match both {
-                true => paced.load.enter(|| paced.since_start(Instant::now())),
+                true => paced.load.enter(paced.since_start(Instant::now())),
                 false => paced.load.latency.record(Duration::from_millis(10)),
             }
             advance(Duration::from_secs(10)).await;

@@ -152,7 +152,7 @@ impl Reservation {
         context: &RequestContext,
         now: Instant,
     ) {
-        entry.state.enter(&mut tickets, context.tokens(), now);
+        entry.state.enter(&mut tickets, context.tokens());
         self.load = Some(LoadGuard {
             endpoint: entry.pooled.clone(),
             permit,
@@ -183,9 +183,9 @@ impl Reservation {
         response: &Response<B>,
     ) -> Option<LoadGuard> {
         let verdict = verdict_of(Ok(response));
+        let outcome = (verdict, Some(response.status()));
         if !verdict.is_success() {
             let load = self.take()?;
-            let outcome = (verdict, Some(response.status()));
             load.learn_quota_of_failure(verdict.class(), response.headers());
             load.fail((context, self.tier), pool, outcome, None);
             return None;
@@ -193,14 +193,14 @@ impl Reservation {
         // The guard stays in place, because it is large. It moves once, into the response.
         let load = self.load.as_mut()?;
         let now = Instant::now();
-        let outcome = (verdict, Some(response.status()));
         load.record((context, self.tier), outcome, None, now);
         load.answered();
         let endpoint = &*load.endpoint.state;
         let since_start = endpoint.since_start(now);
         endpoint.load.used(since_start);
         endpoint.load.served.record(since_start);
-        endpoint.succeeded(&load.tickets, context.target.as_ref(), now, |key| {
+        let target = context.target.as_ref();
+        endpoint.succeeded(&load.tickets, target, (now, since_start), |key| {
             let endpoint = endpoint.config.name.clone();
             let observers = &load.endpoint.signals.observers;
             observers.emit(&Event::CooldownEnded { endpoint, key });

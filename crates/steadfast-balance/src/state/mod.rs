@@ -100,8 +100,16 @@ impl EndpointState {
     /// This is the fast path of [`availability`](Self::availability), for a healthy endpoint.
     #[inline]
     pub(crate) fn is_available(&self, demand: &Demand, now: Instant) -> bool {
+        let is_unlimited = self.limits.is_clear() && demand.tokens.is_none();
+        (is_unlimited || self.has_capacity(demand, now)) && self.breaker.at(now).would_admit()
+    }
+
+    /// Returns whether the limits and the quota would admit an attempt.
+    ///
+    /// Apart, so that the check of a healthy endpoint stays in registers.
+    #[inline(never)]
+    fn has_capacity(&self, demand: &Demand, now: Instant) -> bool {
         self.limits.would_admit(demand, now)
-            && self.breaker.at(now).would_admit()
             && (demand.tokens.is_none() || self.limits.has_tokens_at(demand, now).is_none())
     }
 
@@ -150,9 +158,9 @@ impl EndpointState {
     }
 
     /// Counts an attempt that is sent.
-    pub(crate) fn enter(&self, tickets: &mut Tickets, tokens: Option<u64>, now: Instant) {
-        self.load.enter(|| self.since_start(now));
-        self.limits.sent(tickets, tokens, now);
+    pub(crate) fn enter(&self, tickets: &mut Tickets, tokens: Option<u64>) {
+        self.load.enter(tickets.pool_age());
+        self.limits.sent(tickets, tokens);
     }
 
     /// Learns from an attempt that did not succeed. Returns the cooldown, if one begins now.
@@ -319,15 +327,17 @@ impl EndpointState {
         self.breaker.trip();
     }
 
-    /// Learns from a success. Calls `ended` with the key of each cooldown that has ended.
+    /// Learns from a success, at an instant and an age of the pool. Calls `ended` with the key of each
+    /// cooldown that has ended.
     pub(crate) fn succeeded(
         &self,
         tickets: &Tickets,
         target: Option<&Uri>,
-        now: Instant,
+        (now, since_start): (Instant, Duration),
         ended: impl FnMut(Option<LimitKey>),
     ) {
-        self.load.latency.record(tickets.age(now));
+        let latency = since_start.saturating_sub(tickets.pool_age());
+        self.load.latency.record(latency);
         self.rejections.accepted(target);
         self.limits.succeeded(tickets, now, ended);
     }

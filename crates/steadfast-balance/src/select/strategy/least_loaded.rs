@@ -76,8 +76,14 @@ impl<'a> Least<'a> {
 /// Returns the load of the endpoint with one more request.
 #[inline]
 pub(super) fn load(candidate: &Candidate<'_>) -> f64 {
+    let (busy, weight) = (f64::from(candidate.in_flight()) + 1.0, candidate.weight());
+    let health = candidate.health();
+    // The common case, without two multiplications per candidate.
+    if health >= 1.0 {
+        return busy / weight;
+    }
     // If the health divided only once, a failing endpoint would get its fair share. Squared, it
     // gets less, and still enough to show its recovery.
-    let health = candidate.health().max(LEAST_HEALTH);
-    (f64::from(candidate.in_flight()) + 1.0) / (health * health * candidate.weight())
+    let health = health.max(LEAST_HEALTH);
+    busy / (health * health * weight)
 }

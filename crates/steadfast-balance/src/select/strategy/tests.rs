@@ -46,7 +46,7 @@ fn pool(known: &[Known]) -> Pool {
     .unwrap();
     for (entry, known) in pool.snapshot().active().iter().zip(known) {
         let endpoint = &entry.state;
-        (0..known.in_flight).for_each(|_| endpoint.load.enter(|| Duration::ZERO));
+        (0..known.in_flight).for_each(|_| endpoint.load.enter(Duration::ZERO));
         if let Some(latency) = known.latency {
             endpoint
                 .load

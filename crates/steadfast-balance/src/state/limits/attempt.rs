@@ -70,22 +70,25 @@ impl EndpointLimits {
         admit_at: impl Fn(&LimitState) -> Option<Ticket>,
     ) -> Option<Tickets> {
         let wide = admit_at(&self.wide)?;
-        let Some(id) = self.id(demand) else {
+        let (age, id) = (self.age(now), self.id(demand));
+        let Some(id) = id else {
             return Some(Tickets {
                 sent: now,
+                age,
                 wide: wide.stub(),
                 keyed: None,
                 taken: Taken::default(),
             });
         };
         let key = self.aliases.key(key);
-        let state = self.keyed.enter((id, key), self.age(now), now);
+        let state = self.keyed.enter((id, key), age, now);
         let keyed = admit_by_key(state, admit_at);
         if keyed.is_none() {
             self.wide.cooldown.unsent(wide);
         }
         Some(Tickets {
             sent: now,
+            age,
             wide: wide.stub(),
             keyed: Some(keyed?),
             taken: Taken::default(),
@@ -105,9 +108,9 @@ impl EndpointLimits {
     }
 
     /// Counts an attempt that is sent.
-    pub(crate) fn sent(&self, tickets: &mut Tickets, tokens: Option<u64>, now: Instant) {
+    pub(crate) fn sent(&self, tickets: &mut Tickets, tokens: Option<u64>) {
         let quota = &self.own(tickets).limits.quota;
-        tickets.taken = quota.send(tokens, || self.age(now));
+        tickets.taken = quota.send(tokens, || tickets.age);
     }
 
     /// Returns the tokens of an attempt that was not served.

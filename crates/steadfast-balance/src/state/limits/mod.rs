@@ -64,22 +64,19 @@ impl EndpointLimits {
         }
     }
 
-    /// Returns whether an attempt would be admitted.
+    /// Returns whether no limit is known, of any request. A healthy endpoint costs one load.
     #[inline]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.word.load(Ordering::Acquire) == 0
+    }
+
+    /// Returns whether an attempt would be admitted.
     pub(crate) fn would_admit(&self, demand: &Demand, now: Instant) -> bool {
-        !self.may_limit(demand) || self.would_admit_limited(demand, now)
-    }
-
-    /// Returns whether an attempt would be admitted although a limit is known.
-    ///
-    /// Apart, so that the check of a healthy endpoint stays in registers.
-    #[inline(never)]
-    fn would_admit_limited(&self, demand: &Demand, now: Instant) -> bool {
         let admits = |limits: &LimitState| limits.cooldown.would_admit(now);
-        self.fold(demand, admits, |a, b| a && b)
+        !self.may_limit(demand) || self.fold(demand, admits, |a, b| a && b)
     }
 
-    /// Returns whether a known limit may apply. A healthy endpoint costs one load.
+    /// Returns whether a known limit may apply.
     #[inline]
     pub(crate) fn may_limit(&self, demand: &Demand) -> bool {
         self.aliases
@@ -269,11 +266,7 @@ impl EndpointLimits {
     /// one has seen all of them.
     pub(crate) fn refresh(&self) {
         let _edit = self.keyed.lock();
-        let mut word = if self.wide.cooldown.is_busy() {
-            WIDE
-        } else {
-            0
-        };
+        let mut word = WIDE * u64::from(self.wide.cooldown.is_busy());
         for state in self.keyed.all() {
             if state.limits.cooldown.is_busy() {
                 word |= bit(state.hash());

