@@ -66,7 +66,8 @@ impl Observer for EventMetrics {
                 counter!(names::RETRIES, "class" => class.as_str()).increment(1);
             }
             Event::StreamBroken { endpoint, .. } => {
-                counter!(names::STREAMS_BROKEN, "endpoint" => endpoint.to_string()).increment(1);
+                counter!(names::STREAMS_BROKEN, "endpoint" => endpoint.as_str().to_owned())
+                    .increment(1);
             }
             Event::Exhausted { .. } => counter!(names::EXHAUSTED).increment(1),
             _ => {}
@@ -82,10 +83,10 @@ fn breaker(endpoint: &EndpointName, to: BreakerState) {
     };
     // One series with the state as its value. With one series per state, a missed reset would leave
     // two states at 1.
-    gauge!(names::BREAKER_STATE, "endpoint" => endpoint.to_string()).set(state);
+    gauge!(names::BREAKER_STATE, "endpoint" => endpoint.as_str().to_owned()).set(state);
     counter!(
         names::BREAKER_TRANSITIONS,
-        "endpoint" => endpoint.to_string(),
+        "endpoint" => endpoint.as_str().to_owned(),
         "to" => to.as_str(),
     )
     .increment(1);
@@ -93,19 +94,20 @@ fn breaker(endpoint: &EndpointName, to: BreakerState) {
 
 fn cooldown(endpoint: &EndpointName, key: Option<String>, class: Class, wait: Duration) {
     // Without a key, all requests are concerned, and there is no such label.
-    let mut labels = vec![Label::new("endpoint", endpoint.to_string())];
+    let mut labels = Vec::with_capacity(3);
+    labels.push(Label::new("endpoint", endpoint.as_str().to_owned()));
     labels.extend(key.map(|key| Label::new("key", key)));
     labels.push(Label::from_static_parts("class", class.as_str()));
     counter!(names::COOLDOWNS, labels).increment(1);
     // Without the key: each series has many buckets.
-    histogram!(names::COOLDOWN_SECONDS, "endpoint" => endpoint.to_string()).record(wait);
+    histogram!(names::COOLDOWN_SECONDS, "endpoint" => endpoint.as_str().to_owned()).record(wait);
 }
 
 fn failover(from: &EndpointName, to: &EndpointName, class: Class) {
     counter!(
         names::FAILOVERS,
-        "from" => from.to_string(),
-        "to" => to.to_string(),
+        "from" => from.as_str().to_owned(),
+        "to" => to.as_str().to_owned(),
         "class" => class.as_str(),
     )
     .increment(1);
@@ -114,8 +116,8 @@ fn failover(from: &EndpointName, to: &EndpointName, class: Class) {
 fn hedge(from: &EndpointName, to: &EndpointName) {
     counter!(
         names::HEDGES,
-        "from" => from.to_string(),
-        "to" => to.to_string(),
+        "from" => from.as_str().to_owned(),
+        "to" => to.as_str().to_owned(),
     )
     .increment(1);
 }

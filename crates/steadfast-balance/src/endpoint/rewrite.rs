@@ -83,9 +83,10 @@ pub(crate) fn rewrite<B>(
             request.extensions_mut().insert(address);
         }
         // An address from another endpoint would carry the credential to another server.
-        None => {
+        None if request.extensions().get::<ResolvedAddr>().is_some() => {
             request.extensions_mut().remove::<ResolvedAddr>();
         }
+        None => {}
     }
     Ok(before)
 }

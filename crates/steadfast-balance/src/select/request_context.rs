@@ -2,7 +2,7 @@
 
 use http::{Extensions, Uri};
 use steadfast_core::layer::{AttemptGroup, Next, RecordAttempts};
-use steadfast_core::{Deadline, EndpointName, LimitKey, RoutingOptions, Trail};
+use steadfast_core::{Deadline, EndpointName, RoutingOptions, Trail};
 
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
@@ -39,10 +39,13 @@ impl RequestContext {
         if extensions.is_empty() {
             return Self::default();
         }
-        let options = RoutingOptions::of(extensions).cloned();
-        let trail = Trail::of(extensions).cloned();
-        let group: Option<AttemptGroup> = extensions.remove();
-        let demand = Demand::new(LimitKey::of(extensions), tokens_of(options.as_ref()));
+        let mut left = extensions.len();
+        let key = search(extensions, &mut left);
+        let trail: Option<Trail> = search(extensions, &mut left).cloned();
+        let options: Option<RoutingOptions> = search(extensions, &mut left).cloned();
+        let deadline: Option<Deadline> = search(extensions, &mut left).copied();
+        let demand = Demand::new(key, tokens_of(options.as_ref()));
+        let group = (left > 0).then(|| extensions.remove()).flatten();
         Self {
             demand: demand.hurry(
                 trail
@@ -51,7 +54,7 @@ impl RequestContext {
                     .map(Trail::arrived),
             ),
             trail,
-            deadline: Deadline::of(extensions),
+            deadline,
             options,
             group: group.inspect(AttemptGroup::set_balanced),
             target: None,
@@ -94,6 +97,7 @@ impl RequestContext {
     }
 
     /// Returns the endpoints that are eligible for this attempt.
+    #[inline]
     pub(crate) fn eligibility<'a>(
         &'a self,
         shared: &PoolContext,
@@ -131,6 +135,18 @@ impl RequestContext {
             ..self.eligibility(shared, snapshot)
         }
     }
+}
+
+/// Returns an extension. `left` is the number of extensions that were not found yet: without any,
+/// a search ends at once.
+#[inline]
+fn search<'a, T: Send + Sync + 'static>(
+    extensions: &'a Extensions,
+    left: &mut usize,
+) -> Option<&'a T> {
+    let found = (*left > 0).then(|| extensions.get()).flatten();
+    *left -= usize::from(found.is_some());
+    found
 }
 
 /// Returns whether the attempt is no hedge. A hedge does not wait.

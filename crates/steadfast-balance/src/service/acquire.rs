@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Extensions, Request};
-use steadfast_core::{BoxError, Class, Exhausted, LimitKey, Verdict};
+use steadfast_core::{BoxError, Class, Exhausted, Verdict};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -264,8 +264,7 @@ impl<'a, S> Search<'a, S> {
             return Answer::Other;
         };
         // Another request may have taken the last slot.
-        let key = LimitKey::of(extensions);
-        let admitted = reserved.try_admit(entry, admission, (context, key), now);
+        let admitted = reserved.try_admit(entry, admission, (context, extensions), now);
         match ready {
             Ok(()) if admitted && snapshot.version < pool.version() => {
                 reserved.give_back();

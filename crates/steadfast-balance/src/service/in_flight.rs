@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use http::Response;
+use http::{Extensions, Response};
 use steadfast_breaker::{Detached, Permit};
 use steadfast_core::layer::{AttemptGroup, AttemptSlot, Next, RecordAttempts, verdict_of};
-use steadfast_core::{BoxError, Class, Event, LimitKey, Verdict};
+use steadfast_core::{BoxError, Class, Event, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
@@ -111,18 +111,18 @@ impl Reservation {
         &mut self,
         entry: &ActiveEndpoint,
         admission: Admission,
-        (context, key): (&RequestContext, Option<&LimitKey>),
+        (context, extensions): (&RequestContext, &Extensions),
         now: Instant,
     ) -> bool {
         let endpoint = &entry.state;
         let (limits, demand) = (&endpoint.limits, &context.demand);
         let tickets = match admission {
-            Admission::Recovery => limits.try_recover(demand, key, now),
+            Admission::Recovery => limits.try_recover(demand, extensions, now),
             Admission::EarlyAttempt => {
                 let since = demand.hurries_since.unwrap_or(now);
-                limits.try_admit(demand, key, (Pace::Early(since), now))
+                limits.try_admit(demand, extensions, (Pace::Early(since), now))
             }
-            _ => limits.try_admit(demand, key, (Pace::Regular, now)),
+            _ => limits.try_admit(demand, extensions, (Pace::Regular, now)),
         };
         let Some(tickets) = tickets else {
             return false;
@@ -324,7 +324,8 @@ mod tests {
 
         let mut in_flight = InFlight::new(RequestContext::default());
         let InFlight { context, reserved } = &mut in_flight;
-        assert!(!reserved.try_admit(entry, Admission::Regular, (context, None), now));
+        let request = (&*context, &Extensions::new());
+        assert!(!reserved.try_admit(entry, Admission::Regular, request, now));
         assert!(cooldown.would_admit(now));
         assert_eq!(endpoint.load.in_flight(), 0);
     }

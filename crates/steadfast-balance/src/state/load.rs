@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::state::latency::Latency;
+use crate::state::millis::millis;
 use crate::state::served::Served;
 
 /// The load of an endpoint.
@@ -206,11 +207,6 @@ impl Drop for Drain<'_> {
     fn drop(&mut self) {
         self.0.drains.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-/// Returns whole milliseconds, and the largest number for an absurd time.
-pub(crate) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(crate) mod cooldown;
 mod latency;
 pub(crate) mod limits;
 mod load;
+mod millis;
 pub(crate) mod origin;
 pub(crate) mod queue_marks;
 pub(crate) mod quota;
@@ -109,8 +110,7 @@ impl EndpointState {
     /// Apart, so that the check of a healthy endpoint stays in registers.
     #[inline(never)]
     fn has_capacity(&self, demand: &Demand, now: Instant) -> bool {
-        self.limits.would_admit(demand, now)
-            && (demand.tokens.is_none() || self.limits.has_tokens_at(demand, now).is_none())
+        self.limits.would_admit(demand, now) && self.limits.has_tokens_at(demand, now).is_none()
     }
 
     /// Returns when an attempt would be admitted.
@@ -127,7 +127,9 @@ impl EndpointState {
                 early: (!cools).then(|| self.early_probe(at, ready, now)).flatten(),
             };
         }
-        let tokens = self.limits.has_tokens_at(demand, now);
+        let tokens = demand
+            .tokens
+            .and_then(|_| self.limits.has_tokens_at(demand, now));
         if cools || tokens.is_some_and(|at| at > ready) {
             Availability::Limited(tokens.map_or(ready, |at| at.max(ready)))
         } else if ready > now {
@@ -327,8 +329,8 @@ impl EndpointState {
         self.breaker.trip();
     }
 
-    /// Learns from a success, at an instant and an age of the pool. Calls `ended` with the key of each
-    /// cooldown that has ended.
+    /// Learns from a success at an instant, which is an age of the pool. Calls `ended` with the key
+    /// of each cooldown that has ended.
     pub(crate) fn succeeded(
         &self,
         tickets: &Tickets,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::state::load::millis;
+use crate::state::millis::millis;
 
 /// The interval of recovery probes at one endpoint and limit key. Shorter cooldowns have none.
 pub(crate) const RECOVERY_PROBES: Duration = Duration::from_secs(60);

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::state::millis::millis;
+
 /// An endpoint serves other requests if one of them succeeded within this time. A new endpoint is
 /// assumed to serve for as long.
 const RECENT: Duration = Duration::from_secs(10);
@@ -28,7 +30,7 @@ impl Served {
     /// Starts without a success, at the creation of an endpoint.
     pub(crate) fn new(since_start: Duration) -> Self {
         Self {
-            last: AtomicU64::new(millis(since_start)),
+            last: AtomicU64::new(short_millis(since_start)),
             excused: AtomicU64::new(0),
         }
     }
@@ -36,7 +38,8 @@ impl Served {
     /// Records a success.
     #[inline]
     pub(crate) fn record(&self, since_start: Duration) {
-        self.last.store(millis(since_start), Ordering::Relaxed);
+        self.last
+            .store(short_millis(since_start), Ordering::Relaxed);
     }
 
     /// Returns when the last success was, since the start of the pool.
@@ -59,7 +62,8 @@ impl Served {
     pub(crate) fn is_recent(&self, since_start: Duration) -> bool {
         let last = self.last.load(Ordering::Relaxed);
         let excused = count_since(last, self.excused.load(Ordering::Relaxed));
-        excused < MAX_EXCUSED && millis(since_start).saturating_sub(last) <= millis(RECENT)
+        excused < MAX_EXCUSED
+            && short_millis(since_start).saturating_sub(last) <= short_millis(RECENT)
     }
 }
 
@@ -72,10 +76,9 @@ fn count_since(last: u64, excused: u64) -> u64 {
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis())
-        .unwrap_or(u64::MAX)
-        .min(u64::MAX >> 9)
+/// Returns milliseconds that leave room for a count.
+fn short_millis(time: Duration) -> u64 {
+    millis(time).min(u64::MAX >> 9)
 }
 
 #[cfg(test)]

@@ -2,12 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::head::Head;
 use crate::class::Class;
 use crate::rate_limit::RateLimit;
 use crate::verdict::Verdict;
+
+/// The error type of an AWS service.
+static ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+/// The order of a server for the SDKs of OpenAI and Anthropic.
+static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 pub(super) fn classify_head(head: Head<'_>) -> Verdict {
     if head.status().is_success() {
@@ -32,11 +37,11 @@ pub(super) fn classify_head(head: Head<'_>) -> Verdict {
 /// Returns the class, which is `RateLimited` for a 403 that reports a limit, and the hint.
 fn with_hint(class: Class, head: Head<'_>) -> (Class, Option<Duration>) {
     let now = SystemTime::now();
+    if matches!(class, Class::RateLimited | Class::QuotaExhausted) {
+        return (class, RateLimit::of_refusal(head.headers(), now).hint());
+    }
     let limit = RateLimit::from_headers(head.headers(), now);
     match class {
-        Class::RateLimited | Class::QuotaExhausted => {
-            (class, RateLimit::of_refusal(head.headers(), now).hint())
-        }
         Class::Unauthorized
             if head.status() == StatusCode::FORBIDDEN
                 && (limit.retry_after().is_some() || limit.is_spent()) =>
@@ -69,7 +74,7 @@ fn status_class(status: StatusCode) -> Class {
 /// Returns the class of the error type in the header of an AWS service, such as
 /// `ThrottlingException:http://…`.
 fn aws_class(headers: &HeaderMap) -> Option<Class> {
-    let value = headers.get("x-amzn-errortype")?.to_str().ok()?;
+    let value = headers.get(&ERROR_TYPE)?.to_str().ok()?;
     match value.split(':').next()? {
         "ThrottlingException" | "TooManyRequestsException" => Some(Class::RateLimited),
         "ServiceQuotaExceededException" => Some(Class::QuotaExhausted),
@@ -78,7 +83,7 @@ fn aws_class(headers: &HeaderMap) -> Option<Class> {
 }
 
 fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match headers.get("x-should-retry")?.as_bytes() {
+    match headers.get(&SHOULD_RETRY)?.as_bytes() {
         b"true" => Some(true),
         b"false" => Some(false),
         _ => None,

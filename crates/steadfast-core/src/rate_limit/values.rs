@@ -1,5 +1,6 @@
 //! The values of the headers: counts, delays and dates.
 
+use std::cmp::Reverse;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
@@ -39,25 +40,28 @@ fn header_date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
-/// The headers of a delay, in the order of their precedence.
-const DELAYS: [(&str, fn(&str, &Now<'_>) -> Option<Duration>); 4] = [
-    ("retry-after-ms", |value, _| milliseconds(value)),
-    ("x-ms-retry-after-ms", |value, _| milliseconds(value)),
-    (RETRY_AFTER, delay),
-    ("x-retry-after", delay),
-];
+/// Reads the value of a delay.
+type ReadDelay = fn(&str, &Now<'_>) -> Option<Duration>;
 
-const RETRY_AFTER: &str = "retry-after";
+/// Returns the precedence of a header with a delay, lowest first, and its format.
+fn delay_header(name: &str) -> Option<(u8, ReadDelay)> {
+    match name {
+        "retry-after-ms" => Some((0, |value, _| milliseconds(value))),
+        "x-ms-retry-after-ms" => Some((1, |value, _| milliseconds(value))),
+        "retry-after" => Some((2, delay)),
+        "x-retry-after" => Some((3, delay)),
+        _ => None,
+    }
+}
 
 /// Reads the first of the headers with a delay that is valid. Of doubled headers, the longest
-/// delay.
+/// delay. One pass: a search by name would cost 150 instructions for each of the headers.
 pub(super) fn retry_after(headers: &HeaderMap, now: &Now<'_>) -> Option<Duration> {
-    DELAYS.iter().find_map(|(name, read)| {
-        let values = headers.get_all(*name).iter();
-        values
-            .filter_map(|value| read(value.to_str().ok()?, now))
-            .max()
-    })
+    let delays = headers.iter().filter_map(|(name, value)| {
+        let (precedence, read) = delay_header(name.as_str())?;
+        Some((precedence, Reverse(read(value.to_str().ok()?, now)?)))
+    });
+    delays.min().map(|(_, Reverse(delay))| delay)
 }
 
 /// Reads a number of seconds, a duration such as `1m30s`, or a date.

@@ -66,6 +66,11 @@ fn ours() -> Vec<Case> {
         case("ours-8-failover", 8, Strategy::Failover),
         case("ours-8-scored", 8, Strategy::Scored),
         Case::new("balance", "ours-8-hedged", move || Requests::new(hedged())),
+        // The part of the caller in `ours-8-key`: the insertion of the key.
+        Case::new("balance", "insert-key", || {
+            let key = LimitKey::new("gpt-4o-mini");
+            Requests::new(MapRequestLayer::new(with_extension(key)).layer(Upstream(Healthy)))
+        }),
         // The cost of the key beyond this is the cost of the limits per key.
         Case::new("balance", "ours-8-extension", || {
             let balance = balancer(8, Strategy::LeastLoaded).layer(Upstream(Healthy));

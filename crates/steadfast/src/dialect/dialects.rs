@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use crate::dialect::table::{Choices, Dialect, Path, Usage};
+use http::HeaderName;
+use steadfast_core::Class;
+
+use crate::dialect::table::{Choices, Details, Dialect, HintFormat, Path, Phrase, Usage};
 use crate::dialect::{
     anthropic, aws, azure, cohere, dashscope, deepseek, fireworks, gemini, github, groq,
     hugging_face, llama_cpp, minimax, mistral, moonshot, ollama, openai, openrouter, proxies,
@@ -49,19 +52,64 @@ pub(crate) fn kept<T>(list: &'static [T]) -> impl Iterator<Item = &'static T> {
     list.iter().filter(|row| !is_deleted(*row))
 }
 
-/// The rows that are read for each field of an event or an answer. A search of all tables takes ten
-/// times as long.
+/// The rows that are read for each event, answer or error.
+///
+/// A search of all tables takes ten times as long.
 pub(crate) struct FieldRows {
+    /// The headers with the code of an error.
+    pub(crate) code_headers: Vec<HeaderName>,
+    /// The fields of an error.
+    pub(crate) code_fields: Vec<Path>,
+    pub(crate) text_fields: Vec<Path>,
+    pub(crate) hint_fields: Vec<(Path, HintFormat)>,
+    pub(crate) header_fields: Vec<Path>,
+    pub(crate) details: Vec<&'static Details>,
+    pub(crate) phrases: Vec<&'static Phrase>,
+    /// The codes of all tables, by the class that they prove.
+    codes: Vec<(Class, Vec<&'static str>)>,
+    /// The fields of an answer or an error.
     pub(crate) status_fields: Vec<Path>,
+    /// The fields of events and answers.
     pub(crate) choices: Vec<&'static Choices>,
     pub(crate) usage: Vec<&'static Usage>,
 }
 
+impl FieldRows {
+    /// Returns the codes that prove a class.
+    pub(crate) fn codes_of(&self, class: Class) -> &[&'static str] {
+        let codes = self.codes.iter().find(|(of, _)| *of == class);
+        codes.map_or(&[], |(_, codes)| codes)
+    }
+}
+
 pub(crate) static FIELD_ROWS: LazyLock<FieldRows> = LazyLock::new(|| FieldRows {
+    code_headers: rows(|dialect| dialect.code_headers)
+        .map(|name| HeaderName::from_static(name))
+        .collect(),
+    code_fields: rows(|dialect| dialect.code_fields).copied().collect(),
+    text_fields: rows(|dialect| dialect.text_fields).copied().collect(),
+    hint_fields: rows(|dialect| dialect.hint_fields).copied().collect(),
+    header_fields: (rows(|dialect| dialect.header_field.as_slice()).copied()).collect(),
+    details: rows(|dialect| dialect.details.as_slice()).collect(),
+    phrases: rows(|dialect| dialect.phrases).collect(),
+    codes: codes_by_class(),
     status_fields: rows(|dialect| dialect.status_fields).copied().collect(),
     choices: rows(|dialect| dialect.choices.as_slice()).collect(),
     usage: rows(|dialect| dialect.usage.as_slice()).collect(),
 });
+
+/// Returns the codes of all tables, by the class that they prove.
+fn codes_by_class() -> Vec<(Class, Vec<&'static str>)> {
+    let mut all: Vec<(Class, Vec<&str>)> = Vec::new();
+    for (class, codes) in rows(|dialect| dialect.codes) {
+        let codes = kept(codes).copied();
+        match all.iter_mut().find(|(of, _)| of == class) {
+            Some((_, known)) => known.extend(codes),
+            None => all.push((*class, codes.collect())),
+        }
+    }
+    all
+}
 
 /// In the build of the tests, one row can be deleted: each row must be one that a test needs.
 #[cfg(not(test))]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use steadfast_core::{Class, Classify, DefaultClassifier, Head, RateLimit, Scope, Verdict};
 
 use crate::dialect::context::Context;
-use crate::dialect::dialects::{kept, rows};
+use crate::dialect::dialects::{FIELD_ROWS, rows};
 use crate::dialect::evidence::Evidence;
 use crate::dialect::table::{Codes, Given, Phrase};
 
@@ -180,8 +180,8 @@ impl<'a> ErrorBody<'a> {
 
     /// Returns the first row that matches.
     fn row(&self, given: Class, is_wanted: impl Fn(&Phrase) -> bool) -> Option<&'static Phrase> {
-        let mut all = rows(|dialect| dialect.phrases).filter(|row| is_wanted(row));
-        all.find(|row| self.matches(row, given))
+        let mut all = FIELD_ROWS.phrases.iter().filter(|row| is_wanted(row));
+        all.find(|row| self.matches(row, given)).copied()
     }
 
     /// Returns the state that the error concerns, if the body reports it.
@@ -264,10 +264,8 @@ impl<'a> ErrorBody<'a> {
 
     /// Returns whether the body has a code of this class.
     fn has_code_of(&self, class: Class) -> bool {
-        let own = &self.evidence.codes;
-        let lists = rows(|dialect| dialect.codes).filter(|(of, _)| *of == class);
-        let mut all = lists.flat_map(|(_, codes)| kept(codes));
-        all.any(|row| own.iter().any(|code| code == row))
+        let all = FIELD_ROWS.codes_of(class);
+        (self.evidence.codes.iter()).any(|own| all.contains(&&**own))
     }
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use steadfast_core::{RateLimit, hint_in_text};
 
-use crate::dialect::dialects::rows;
+use crate::dialect::dialects::FIELD_ROWS;
 use crate::dialect::request_text::RequestText;
 use crate::dialect::table::{Details, HintFormat, at};
 
@@ -32,8 +32,8 @@ impl Evidence {
     pub(crate) fn of(value: &Value, headers: &HeaderMap, request: &RequestText) -> Self {
         let value = value.get(0).unwrap_or(value);
         let mut evidence = Self::default();
-        for name in rows(|dialect| dialect.code_headers) {
-            let value = headers.get(*name).and_then(|value| value.to_str().ok());
+        for name in &FIELD_ROWS.code_headers {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
             // AWS appends a URL.
             let code = value.and_then(|value| value.split(':').next());
             evidence.add_code(code.unwrap_or_default());
@@ -72,7 +72,7 @@ impl Evidence {
 
     /// Reads the codes, the texts and the hints of one error object.
     fn read(&mut self, error: &Value, headers: &HeaderMap, request: &RequestText) {
-        for path in rows(|dialect| dialect.code_fields) {
+        for path in &FIELD_ROWS.code_fields {
             match at(error, path) {
                 // The error is a mere text, which may repeat input of the caller.
                 Value::String(text) if path.is_empty() && request.may_contain(text) => {}
@@ -81,25 +81,25 @@ impl Evidence {
                 _ => {}
             }
         }
-        for path in rows(|dialect| dialect.status_fields) {
+        for path in &FIELD_ROWS.status_fields {
             // Another provider has other numbers.
             if let (Value::Number(number), [.., name]) = (at(error, path), path) {
                 self.codes.push(format!("{name}={number}"));
             }
         }
-        for path in rows(|dialect| dialect.text_fields) {
+        for path in &FIELD_ROWS.text_fields {
             if let Some(text) = at(error, path).as_str() {
                 self.texts.push(text.to_ascii_lowercase());
             }
         }
-        for details in rows(|dialect| dialect.details.as_slice()) {
+        for details in &FIELD_ROWS.details {
             self.read_details(error, details);
         }
-        for (path, format) in rows(|dialect| dialect.hint_fields) {
+        for (path, format) in &FIELD_ROWS.hint_fields {
             let hint = hint(at(error, path), *format, headers);
             self.hint = self.hint.or(hint);
         }
-        for path in rows(|dialect| dialect.header_field.as_slice()) {
+        for path in &FIELD_ROWS.header_fields {
             self.read_copied_headers(at(error, path));
         }
     }
@@ -136,10 +136,11 @@ impl Evidence {
 
     /// Reads headers that a relay copied into the body.
     fn read_copied_headers(&mut self, copied: &Value) {
+        let Some(copied) = copied.as_object() else {
+            return;
+        };
         let headers: HeaderMap = copied
-            .as_object()
-            .into_iter()
-            .flatten()
+            .iter()
             .filter_map(|(name, value)| {
                 let name = HeaderName::try_from(name).ok()?;
                 Some((name, HeaderValue::try_from(value.as_str()?).ok()?))

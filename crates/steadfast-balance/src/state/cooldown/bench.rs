@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Cooldown, Pass, Phase, State, Ticket, millis};
+use super::{Cooldown, Pass, Phase, State, Ticket};
 use crate::state::bench::{Cause, RequestId};
+use crate::state::millis::millis;
 
 /// An endpoint serves others if one of them was sent and served within this time.
 const RECENT: Duration = Duration::from_secs(10);
@@ -172,6 +173,7 @@ impl Cooldown {
         let ends = passed >= healthy && state.generation == generation && state.end(now);
         if ends {
             state.checks.ended = Some(generation);
+            self.publish(&state);
         }
         ends
     }

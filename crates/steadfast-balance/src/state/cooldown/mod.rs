@@ -31,6 +31,7 @@ use self::evidence::Evidence;
 #[cfg(feature = "health")]
 use crate::state::bench::Checks;
 use crate::state::bench::Escalation;
+use crate::state::millis::millis;
 use crate::state::rate::Rate;
 use crate::state::trigger::{PresentCooldown, Trigger};
 
@@ -58,9 +59,14 @@ pub(crate) struct Cooldown {
     /// The generation, and in the lowest bits [`BUSY`] and [`TESTED`]. An attempt on an endpoint
     /// without a limit reads only this word.
     word: AtomicU64,
+    /// The end of the present cooldown in nanoseconds since `origin`, or 0 without one. A check of
+    /// a cooling endpoint takes no lock: 40 instructions in place of 110.
+    cools_until: AtomicU64,
     /// When the newest attempt with a success was sent, in whole milliseconds since `origin`.
     newest_success: AtomicU64,
     origin: Instant,
+    /// The age of the pool at `origin`.
+    born: Duration,
     state: Mutex<State>,
 }
 
@@ -181,10 +187,18 @@ impl Cooldown {
         let now = Instant::now();
         Self {
             word: AtomicU64::new(0),
+            cools_until: AtomicU64::new(0),
             newest_success: AtomicU64::new(0),
             origin: now,
+            born: Duration::ZERO,
             state: Mutex::new(State::new(now)),
         }
+    }
+
+    /// Sets the start of the pool, to which the ages of attempts are relative.
+    pub(crate) fn in_pool_since(mut self, start: Instant) -> Self {
+        self.born = self.origin.saturating_duration_since(start);
+        self
     }
 
     /// Disables the send rate. After a cooldown, one accepted probe ends the limit.
@@ -249,7 +263,14 @@ impl Cooldown {
         if !self.is_busy() {
             return now;
         }
-        self.lock().ready_at(now).0
+        (self.cools_until(now)).unwrap_or_else(|| self.lock().ready_at(now).0)
+    }
+
+    /// Returns the end of the present cooldown without the lock, if the endpoint cools.
+    #[inline]
+    pub(crate) fn cools_until(&self, now: Instant) -> Option<Instant> {
+        let until = Duration::from_nanos(self.cools_until.load(Ordering::Acquire));
+        self.origin.checked_add(until).filter(|until| *until > now)
     }
 
     /// Returns the earliest instant of the next attempt, which may be an early one if the request
@@ -259,6 +280,10 @@ impl Cooldown {
     pub(crate) fn readiness(&self, hurries: Option<Instant>, now: Instant) -> (Instant, bool) {
         if !self.is_busy() {
             return (now, false);
+        }
+        let until = self.cools_until(now).filter(|_| hurries.is_none());
+        if let Some(until) = until {
+            return (until, true);
         }
         let mut state = self.lock();
         let (ready, cools) = state.ready_at(now);
@@ -363,6 +388,7 @@ impl Cooldown {
         if ticket.pass == Pass::Recovery {
             if ticket.generation == state.generation {
                 state.recovery_limited(refusal.hint, now);
+                self.publish(&state);
             }
             return None;
         }
@@ -452,7 +478,9 @@ impl Cooldown {
 
     /// Ends the present cooldown, so that a probe is admissible at once.
     pub(crate) fn end(&self, now: Instant) {
-        self.lock().end(now);
+        let mut state = self.lock();
+        state.end(now);
+        self.publish(&state);
     }
 
     /// Ends the present cooldown and its escalation by order, so that a probe is admissible at
@@ -462,6 +490,7 @@ impl Cooldown {
         state.set_streak(0);
         state.escalation.reset();
         state.end(now);
+        self.publish(&state);
     }
 
     /// Forgets the limit by order. Attempts in flight change nothing afterwards.
@@ -475,23 +504,21 @@ impl Cooldown {
         self.publish(&state);
     }
 
-    /// Returns whether this success ended a cooldown, or is the first one after a cooldown.
+    /// Records a success of an attempt. `age` is the age of the pool at its admission. Returns
+    /// whether it may change the limit: a limit or a test is known.
     #[inline]
-    pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
+    pub(crate) fn served(&self, ticket: Ticket, age: Duration) -> bool {
         // Whole milliseconds keep the cache line clean. A lost race costs a millisecond or less.
-        let sent = millis(ticket.sent.saturating_duration_since(self.origin));
+        let sent = millis(age.saturating_sub(self.born));
         if self.newest_success.load(Ordering::Relaxed) < sent {
             self.newest_success.store(sent, Ordering::Relaxed);
         }
-        let is_tested = self.word.load(Ordering::Acquire) & TESTED != 0;
-        if ticket.pass == Pass::Free && !is_tested {
-            return false;
-        }
-        self.succeeded_limited(ticket, now)
+        ticket.pass != Pass::Free || self.word.load(Ordering::Acquire) & TESTED != 0
     }
 
-    /// Records a success under the lock, because a limit or a test is known.
-    fn succeeded_limited(&self, ticket: Ticket, now: Instant) -> bool {
+    /// Learns from a success for which [`served`](Self::served) returned `true`. Returns whether it
+    /// ended a cooldown, or is the first one after a cooldown.
+    pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
         let mut state = self.lock();
         let ended = state.refutes_bench(ticket, now)
             || state.tested(ticket, now)
@@ -586,6 +613,11 @@ impl Cooldown {
         let busy = if state.phase == Phase::Clear { 0 } else { BUSY };
         let is_tested = state.evidence.is_open() || state.refutable.is_some();
         let tested = if is_tested { TESTED } else { 0 };
+        let cools_until = match state.phase {
+            Phase::Cooling { until } => nanos(until.saturating_duration_since(self.origin)),
+            _ => 0,
+        };
+        self.cools_until.store(cools_until, Ordering::Release);
         self.word
             .store(state.generation << 2 | tested | busy, Ordering::Release);
     }
@@ -594,6 +626,11 @@ impl Cooldown {
         // No panic can interrupt a change, so a poisoned state is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns whole nanoseconds, and the largest number for an absurd time.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Ticket {
@@ -973,12 +1010,6 @@ fn without_hint(streak: u32) -> Duration {
     let factor = 2u32.saturating_pow(streak);
     let wait = FIRST_WITHOUT_HINT.saturating_mul(factor);
     wait.min(MAX_WITHOUT_HINT)
-}
-
-/// Returns a time in whole milliseconds.
-fn millis(time: Duration) -> u64 {
-    let seconds = time.as_secs().saturating_mul(1_000);
-    seconds.saturating_add(u64::from(time.subsec_millis()))
 }
 
 pub(crate) mod bench;

@@ -10,6 +10,14 @@ fn refusal(hint: Option<Duration>, took: Option<Duration>) -> Refusal {
     }
 }
 
+impl Cooldown {
+    /// Records a success at an age of the pool that agrees with the ticket.
+    pub(crate) fn serve(&self, ticket: Ticket, now: Instant) -> bool {
+        let age = ticket.sent.saturating_duration_since(self.origin);
+        self.served(ticket, self.born + age) && self.succeeded(ticket, now)
+    }
+}
+
 fn admit(cooldown: &Cooldown, now: Instant) -> Ticket {
     assert!(cooldown.would_admit(now));
     cooldown.try_admit(now).expect("admitted")
@@ -44,7 +52,7 @@ pub(crate) fn pace(cooldown: &Cooldown, now: Instant) {
     state.rate.pause(start, back);
     drop(state);
     let probe = admit(cooldown, back);
-    assert!(cooldown.succeeded(probe, back));
+    assert!(cooldown.serve(probe, back));
     admits(cooldown, now);
 }
 
@@ -77,7 +85,7 @@ async fn older_success_does_not_change_cooldown() {
     let cooldown = Cooldown::new();
     let (older, refused) = (admit(&cooldown, now), admit(&cooldown, now));
     cooldown.refused(refused, refusal(Some(SECOND), None), now);
-    assert!(!cooldown.succeeded(older, now));
+    assert!(!cooldown.serve(older, now));
     assert_eq!(cooldown.spent(older, 9 * SECOND, now), None);
     assert!(cooldown.try_admit(now).is_none());
 }
@@ -87,7 +95,7 @@ async fn accepted_probe_admits_attempts_at_send_rate() {
     let (cooldown, now) = learned(20.0, Instant::now());
     let probe = admit(&cooldown, now);
     assert!(cooldown.try_admit(now).is_none());
-    assert!(cooldown.succeeded(probe, now), "it is back");
+    assert!(cooldown.serve(probe, now), "it is back");
     // The pause saved one second of the send rate, 19 tokens. The probe took one.
     assert_eq!(admits(&cooldown, now), 18);
     assert_eq!(admits(&cooldown, now + SECOND), 19);
@@ -116,10 +124,10 @@ async fn probe_without_refusal_within_patience_is_accepted() {
     );
     assert!(cooldown.try_admit(accepted).is_some());
     assert!(
-        cooldown.succeeded(probe, accepted),
+        cooldown.serve(probe, accepted),
         "it was the first to succeed"
     );
-    assert!(!cooldown.succeeded(probe, accepted));
+    assert!(!cooldown.serve(probe, accepted));
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +152,7 @@ async fn patience_is_bounded() {
 async fn rate_without_refusals_is_forgotten() {
     let (cooldown, now) = learned(20.0, Instant::now());
     let probe = admit(&cooldown, now);
-    cooldown.succeeded(probe, now);
+    cooldown.serve(probe, now);
     assert_eq!(cooldown.rate(), Some(20.0));
     let now = now + 40 * SECOND;
     assert_eq!(admits(&cooldown, now), 1_000);
@@ -169,7 +177,7 @@ async fn released_or_unsent_probe_frees_slot() {
 #[tokio::test(start_paused = true)]
 async fn unsent_attempt_returns_token() {
     let (cooldown, now) = learned(2.0, Instant::now());
-    cooldown.succeeded(admit(&cooldown, now), now);
+    cooldown.serve(admit(&cooldown, now), now);
     let now = now + SECOND;
     let ticket = admit(&cooldown, now);
     assert!(cooldown.try_admit(now).is_none());
@@ -192,7 +200,7 @@ async fn attempt_of_older_generation_changes_nothing() {
     cooldown.released(older);
     cooldown.unsent(older);
     assert!(cooldown.try_admit(now).is_none());
-    assert!(!cooldown.succeeded(older, now));
+    assert!(!cooldown.serve(older, now));
     assert!(cooldown.try_admit(now).is_none());
     assert_eq!(cooldown.refused(older, refusal(None, None), now), None);
 }
@@ -207,7 +215,7 @@ async fn cooldown_without_hint_doubles_only_if_probe_is_refused() {
         assert_eq!(wait, Some(expected * SECOND));
         now += expected * SECOND;
     }
-    cooldown.succeeded(admit(&cooldown, now), now);
+    cooldown.serve(admit(&cooldown, now), now);
     now += SECOND;
     let wait = refuse(admit(&cooldown, now), now);
     assert_eq!(wait, Some(SECOND), "it had recovered");
@@ -239,7 +247,7 @@ async fn late_refusal_teaches_no_rate() {
     for known in [None, Some(20.0)] {
         let start = Instant::now();
         let (cooldown, now) = known.map_or_else(|| cooled(start), |rate| learned(rate, start));
-        cooldown.succeeded(admit(&cooldown, now), now);
+        cooldown.serve(admit(&cooldown, now), now);
         let ticket = admit(&cooldown, now);
         let late = now + 600 * SECOND;
         cooldown.refused(ticket, refusal(Some(SECOND), None), late);
@@ -255,9 +263,9 @@ async fn first_success_of_any_attempt_is_reported() {
     admit(&cooldown, now);
     let now = now + 60 * SECOND;
     let ticket = admit(&cooldown, now);
-    assert!(cooldown.succeeded(ticket, now));
+    assert!(cooldown.serve(ticket, now));
     let ticket = admit(&cooldown, now);
-    assert!(!cooldown.succeeded(ticket, now));
+    assert!(!cooldown.serve(ticket, now));
 }
 
 // ===== evidence =====
@@ -304,7 +312,7 @@ async fn success_of_later_attempt_contradicts_refusal() {
     let refused = admit(&cooldown, start);
     let later = admit(&cooldown, start + 10 * MILLI);
     let now = start + 50 * MILLI;
-    assert!(!cooldown.succeeded(later, now));
+    assert!(!cooldown.serve(later, now));
     assert_eq!(cooldown.refused(refused, limited(SECOND), now), None);
     assert!(!cooldown.is_busy());
 }
@@ -321,10 +329,7 @@ async fn later_success_revokes_provisional_cooldown() {
         Some(SECOND)
     );
     assert!(cooldown.try_admit(now).is_none());
-    assert!(
-        cooldown.succeeded(later, now + 30 * MILLI),
-        "the cooldown ends"
-    );
+    assert!(cooldown.serve(later, now + 30 * MILLI), "the cooldown ends");
     assert!(!cooldown.is_busy());
 }
 
@@ -339,7 +344,7 @@ async fn refusal_of_later_attempt_confirms_cooldown() {
         Some(SECOND)
     );
     assert_eq!(cooldown.refused(sent[1], limited(SECOND), now), None);
-    assert!(!cooldown.succeeded(sent[2], now + MILLI), "one of two");
+    assert!(!cooldown.serve(sent[2], now + MILLI), "one of two");
     assert_eq!(cooldown.until(now), Some(now + SECOND));
 }
 
@@ -360,7 +365,7 @@ async fn share_of_refused_tests_decides() {
                     .refused(ticket, limited(SECOND), now + MILLI)
                     .or(began);
             } else {
-                cooldown.succeeded(ticket, now + MILLI);
+                cooldown.serve(ticket, now + MILLI);
             }
         }
         assert_eq!(began.is_some(), begins, "one of {one_of}");
@@ -373,14 +378,14 @@ async fn first_refusal_after_successes_is_tested_by_next_attempt() {
     let start = Instant::now();
     for is_random in [true, false] {
         let cooldown = Cooldown::new();
-        cooldown.succeeded(admit(&cooldown, start + SECOND), start + SECOND);
+        cooldown.serve(admit(&cooldown, start + SECOND), start + SECOND);
         let refused = admit(&cooldown, start + 2 * SECOND);
         let now = start + 2 * SECOND + 50 * MILLI;
         assert_eq!(cooldown.refused(refused, limited(SECOND), now), None);
         let test = admit(&cooldown, now);
         assert!(cooldown.try_admit(now).is_none(), "one test at a time");
         if is_random {
-            cooldown.succeeded(test, now + MILLI);
+            cooldown.serve(test, now + MILLI);
             assert!(!cooldown.is_busy());
         } else {
             let wait = cooldown.refused(test, limited(SECOND), now + MILLI);
@@ -395,7 +400,7 @@ async fn due_refusal_lowers_rate_without_cooldown() {
     let start = Instant::now();
     let (cooldown, mut now) = learned(20.0, start);
     let probe = admit(&cooldown, now);
-    cooldown.succeeded(probe, now);
+    cooldown.serve(probe, now);
     let mut last = probe;
     for _ in 0..60 {
         now += 50 * MILLI;
@@ -424,7 +429,7 @@ async fn endpoint_without_rate_is_free_after_one_probe() {
     let now = start + SECOND;
     let probe = admit(&cooldown, now);
     assert!(cooldown.try_admit(now).is_none());
-    assert!(cooldown.succeeded(probe, now));
+    assert!(cooldown.serve(probe, now));
     assert!(!cooldown.is_busy());
     assert_eq!(cooldown.rate(), None);
 }
@@ -445,7 +450,7 @@ async fn refusal_of_attempt_before_creation_begins_cooldown() {
 fn paced() -> (Cooldown, Instant) {
     let (cooldown, now) = learned(20.0, Instant::now());
     let probe = admit(&cooldown, now);
-    assert!(cooldown.succeeded(probe, now + MILLI));
+    assert!(cooldown.serve(probe, now + MILLI));
     admits(&cooldown, now + MILLI);
     (cooldown, now + MILLI)
 }
@@ -463,7 +468,7 @@ async fn early_attempt_comes_before_the_next_token() {
         cooldown.try_admit_early(now, now + MILLI).is_none(),
         "one is in flight"
     );
-    assert!(!cooldown.succeeded(early, now + 2 * MILLI));
+    assert!(!cooldown.serve(early, now + 2 * MILLI));
     assert!(cooldown.try_admit_early(now, now + 2 * MILLI).is_some());
 }
 
@@ -473,7 +478,7 @@ async fn early_attempt_comes_before_the_next_token() {
 async fn early_attempt_depends_on_the_wait_of_its_request() {
     let (cooldown, now) = learned(20.0, Instant::now());
     let probe = admit(&cooldown, now);
-    assert!(cooldown.succeeded(probe, now + SECOND));
+    assert!(cooldown.serve(probe, now + SECOND));
     let (came, now) = (now, now + 10 * SECOND);
     admits(&cooldown, now);
     let (ready, _) = cooldown.readiness(Some(now), now);
@@ -503,7 +508,7 @@ async fn success_after_refused_probes_ends_delay_of_early_attempts() {
         delayed(&mut cooldown.lock(), now);
         now += 30 * SECOND;
         let probe = admit(&cooldown, now);
-        assert!(cooldown.succeeded(probe, now + MILLI));
+        assert!(cooldown.serve(probe, now + MILLI));
         admits(&cooldown, now + MILLI);
         let (ready, _) = cooldown.readiness(Some(now - 30 * SECOND), now + MILLI);
         assert_eq!(ready > now + MILLI, waits, "{refused} refused probes");
@@ -549,7 +554,7 @@ async fn served_early_attempt_ends_cooldown_of_rounded_hint() {
     assert!(!cools && ready > now && ready < now + 100 * MILLI);
     assert_eq!(cooldown.readiness(None, now), (now + SECOND, true));
     let early = cooldown.try_admit_early(now, ready).expect("early");
-    assert!(cooldown.succeeded(early, ready + MILLI), "it is back");
+    assert!(cooldown.serve(early, ready + MILLI), "it is back");
     assert_eq!(cooldown.until(ready + MILLI), None);
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Extensions;
 use steadfast_core::LimitKey;
 use tokio::time::Instant;
 
@@ -36,26 +37,28 @@ pub(crate) enum Pace {
 }
 
 impl EndpointLimits {
-    /// Admits an attempt of a request with this key. Returns `None` if one of the limits does not
-    /// admit it.
+    /// Admits an attempt of a request with these extensions. Returns `None` if one of the limits
+    /// does not admit it.
     #[inline]
     pub(crate) fn try_admit(
         &self,
         demand: &Demand,
-        key: Option<&LimitKey>,
+        extensions: &Extensions,
         (pace, now): (Pace, Instant),
     ) -> Option<Tickets> {
-        self.admit(demand, key, now, |limits| self.admit_at(limits, pace, now))
+        self.admit(demand, extensions, now, |limits| {
+            self.admit_at(limits, pace, now)
+        })
     }
 
-    /// Admits a recovery probe of a request with this key.
+    /// Admits a recovery probe of a request with these extensions.
     pub(crate) fn try_recover(
         &self,
         demand: &Demand,
-        key: Option<&LimitKey>,
+        extensions: &Extensions,
         now: Instant,
     ) -> Option<Tickets> {
-        self.admit(demand, key, now, |limits| {
+        self.admit(demand, extensions, now, |limits| {
             self.may_end(limits, |cooldown| cooldown.try_recover(now))
         })
     }
@@ -65,7 +68,7 @@ impl EndpointLimits {
     fn admit(
         &self,
         demand: &Demand,
-        key: Option<&LimitKey>,
+        extensions: &Extensions,
         now: Instant,
         admit_at: impl Fn(&LimitState) -> Option<Ticket>,
     ) -> Option<Tickets> {
@@ -80,8 +83,9 @@ impl EndpointLimits {
                 taken: Taken::default(),
             });
         };
-        let key = self.aliases.key(key);
-        let state = self.keyed.enter((id, key), age, now);
+        // Only the first attempt with a key reads its name.
+        let key = || self.aliases.key(LimitKey::of(extensions));
+        let state = self.keyed.enter(id, key, age, now);
         let keyed = admit_by_key(state, admit_at);
         if keyed.is_none() {
             self.wide.cooldown.unsent(wide);
@@ -156,7 +160,10 @@ impl EndpointLimits {
         mut ended: impl FnMut(Option<LimitKey>),
     ) {
         let mut learn = |at: Admission<'_>| {
-            if self.may_end(at.limits, |cooldown| cooldown.succeeded(at.ticket, now)) {
+            let (cooldown, ticket) = (&at.limits.cooldown, at.ticket);
+            if cooldown.served(ticket, tickets.age)
+                && self.may_end(at.limits, |cooldown| cooldown.succeeded(ticket, now))
+            {
                 ended(at.key.copied());
             }
         };
@@ -239,14 +246,11 @@ fn admit_by_key(
     admit_at: impl Fn(&LimitState) -> Option<Ticket>,
 ) -> Option<KeyedTicket> {
     let own = admit_at(&state.limits)?;
-    let mut account = own;
-    if let Some(shared) = &state.account {
-        let Some(ticket) = admit_at(&shared.limits) else {
-            state.limits.cooldown.unsent(own);
-            return None;
-        };
-        account = ticket;
-    }
+    let shared = state.account.as_ref();
+    let Some(account) = shared.map_or(Some(own), |account| admit_at(&account.limits)) else {
+        state.limits.cooldown.unsent(own);
+        return None;
+    };
     Some(KeyedTicket {
         state,
         own: own.stub(),

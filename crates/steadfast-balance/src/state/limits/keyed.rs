@@ -50,12 +50,12 @@ impl KeyedState {
         (id, key): (LimitId, Option<&LimitKey>),
         account: Option<Arc<Self>>,
         learns: bool,
-        time: u64,
+        (start, time): (Instant, u64),
     ) -> Self {
         Self {
             id,
             key: key.copied(),
-            limits: LimitState::new(learns),
+            limits: LimitState::new(learns, start),
             account,
             used: AtomicU64::new(time),
         }
@@ -108,9 +108,10 @@ impl KeyedStates {
 
     /// Returns the state with this identity for an attempt. `age` is the age of the pool.
     #[inline]
-    pub(super) fn enter(
+    pub(super) fn enter<'k>(
         &self,
-        (id, key): (LimitId, Option<&LimitKey>),
+        id: LimitId,
+        key: impl FnOnce() -> Option<&'k LimitKey>,
         age: Duration,
         now: Instant,
     ) -> Arc<KeyedState> {
@@ -118,7 +119,7 @@ impl KeyedStates {
         let time = age.as_secs() << 10 | u64::from(age.subsec_nanos() >> 20);
         let state = self
             .find(id)
-            .unwrap_or_else(|| self.create((id, key), time, now));
+            .unwrap_or_else(|| self.create((id, key()), (age, time), now));
         state.touch(time);
         if let Some(account) = &state.account {
             account.touch(time);
@@ -144,10 +145,11 @@ impl KeyedStates {
     fn create(
         &self,
         (id, key): (LimitId, Option<&LimitKey>),
-        time: u64,
+        (age, time): (Duration, u64),
         now: Instant,
     ) -> Arc<KeyedState> {
         let (_edit, learns) = (self.lock(), self.learns);
+        let born = (now.checked_sub(age).unwrap_or(now), time);
         let table = self.table.load();
         let mut table = table.as_deref().cloned().unwrap_or_default();
         if let Some(state) = find(&table, id) {
@@ -156,11 +158,11 @@ impl KeyedStates {
         let account = id.credential.map(|credential| {
             let account = LimitId { key: None, ..id };
             known_account(&table, credential)
-                .unwrap_or_else(|| Arc::new(KeyedState::new((account, None), None, learns, time)))
+                .unwrap_or_else(|| Arc::new(KeyedState::new((account, None), None, learns, born)))
         });
         let state = match account {
             Some(account) if id.key.is_none() => account,
-            account => Arc::new(KeyedState::new((id, key), account, learns, time)),
+            account => Arc::new(KeyedState::new((id, key), account, learns, born)),
         };
         insert(&mut table, state.clone(), now);
         self.table.store(Some(Arc::new(table)));
@@ -228,7 +230,8 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for key in &keys {
-                        states.enter(id(key), Duration::ZERO, now);
+                        let (id, key) = id(key);
+                        states.enter(id, || key, Duration::ZERO, now);
                     }
                 });
             }
@@ -238,7 +241,8 @@ mod tests {
         let mut hashes: Vec<_> = all.iter().map(|state| state.hash()).collect();
         hashes.dedup();
         assert_eq!(hashes.len(), MAX_KEYS, "each key has one state");
-        let (first, again) = (states.enter(id(&keys[0]), Duration::ZERO, now), keys[0]);
+        let again = keys[0];
+        let first = states.enter(id(&keys[0]).0, || Some(&again), Duration::ZERO, now);
         assert!(Arc::ptr_eq(
             &first,
             &states.find(id(&again).0).expect("it exists")

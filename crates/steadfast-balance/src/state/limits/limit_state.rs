@@ -13,9 +13,10 @@ pub(crate) struct LimitState {
 }
 
 impl LimitState {
-    /// Creates a state without a known limit. `learns` enables the send rate.
-    pub(super) fn new(learns: bool) -> Self {
-        let cooldown = Cooldown::new();
+    /// Creates a state without a known limit, in a pool since `start`. `learns` enables the send
+    /// rate.
+    pub(super) fn new(learns: bool, start: Instant) -> Self {
+        let cooldown = Cooldown::new().in_pool_since(start);
         Self {
             cooldown: if learns {
                 cooldown

@@ -55,7 +55,7 @@ impl EndpointLimits {
     pub(crate) fn new(endpoint: &Endpoint, learns: bool, start: Instant) -> Self {
         Self {
             word: AtomicU64::new(0),
-            wide: LimitState::new(learns),
+            wide: LimitState::new(learns, start),
             keyed: KeyedStates::new(learns),
             per_key: endpoint.limits == Limits::PerKey,
             aliases: KeyAliases::new(&endpoint.key_aliases),
@@ -81,6 +81,12 @@ impl EndpointLimits {
     pub(crate) fn may_limit(&self, demand: &Demand) -> bool {
         self.aliases
             .may_concern(self.word.load(Ordering::Acquire), demand.mask())
+    }
+
+    /// Returns whether a cooldown applies. Takes no lock.
+    pub(crate) fn cools(&self, demand: &Demand, now: Instant) -> bool {
+        let cools = |limits: &LimitState| limits.cooldown.cools_until(now).is_some();
+        self.may_limit(demand) && self.fold(demand, cools, |a, b| a || b)
     }
 
     /// Returns the earliest instant of the next admission, which may be `now`.
@@ -205,7 +211,7 @@ impl EndpointLimits {
             return (None, wait);
         };
         let mut cooled = Duration::ZERO;
-        self.keyed.enter((id, key), self.age(now), now);
+        self.keyed.enter(id, || key, self.age(now), now);
         for state in self.keyed.all() {
             // The key of every credential.
             if state.key() == key {

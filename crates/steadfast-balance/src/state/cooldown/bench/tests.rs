@@ -48,7 +48,7 @@ async fn next_bench_doubles_only_after_a_different_request() {
         now += minutes * MINUTE;
     }
     assert_eq!(cooldown.rate(), None, "a bench teaches no rate");
-    cooldown.succeeded(admit(&cooldown, now), now);
+    cooldown.serve(admit(&cooldown, now), now);
     now += 20 * SECOND;
     assert_eq!(refuse(&cooldown, 1, now), Some(MINUTE), "after a success");
 }
@@ -60,12 +60,12 @@ async fn refusal_beside_successes_concerns_only_its_request() {
     let cooldown = Cooldown::new();
     let mut now = start + MILLI;
     for request in 1..200 {
-        cooldown.succeeded(admit(&cooldown, now), now + MILLI);
+        cooldown.serve(admit(&cooldown, now), now + MILLI);
         assert_eq!(refuse(&cooldown, request, now + 10 * SECOND), None);
         assert!(!cooldown.is_busy());
         now += 10 * SECOND;
     }
-    cooldown.succeeded(admit(&cooldown, now), now);
+    cooldown.serve(admit(&cooldown, now), now);
     let late = now + 10 * SECOND + MILLI;
     assert_eq!(refuse(&cooldown, 1, late), Some(MINUTE), "a real one");
 }
@@ -75,7 +75,7 @@ async fn refusal_beside_successes_concerns_only_its_request() {
 async fn many_refusals_since_last_success_begin_bench_within_a_second() {
     let cooldown = Cooldown::new();
     let now = Instant::now() + MILLI;
-    cooldown.succeeded(admit(&cooldown, now), now);
+    cooldown.serve(admit(&cooldown, now), now);
     let refused = (0..2_000_u32).find(|n| refuse(&cooldown, 0, now + MILLI * *n).is_some());
     assert_eq!(refused, Some(1_001));
 }
@@ -85,7 +85,7 @@ async fn many_refusals_since_last_success_begin_bench_within_a_second() {
 async fn success_of_slow_endpoint_is_recent_for_longer() {
     let cooldown = Cooldown::new();
     let start = Instant::now() + MILLI;
-    cooldown.succeeded(admit(&cooldown, start), start + MINUTE);
+    cooldown.serve(admit(&cooldown, start), start + MINUTE);
     let now = start + 2 * MINUTE;
     let slow = Cause {
         latency: Some(MINUTE),
@@ -106,14 +106,11 @@ async fn success_of_later_attempt_ends_bench_of_one_request() {
         let now = now + SECOND;
         let wait = cooldown.benched(refused, &cause(1), now, || true);
         assert_eq!(wait, Some(MINUTE));
-        assert!(
-            !cooldown.succeeded(before, now),
-            "sent before the refused one"
-        );
+        assert!(!cooldown.serve(before, now), "sent before the refused one");
         let request = if confirms { 2 } else { 1 };
         cooldown.benched(other, &cause(request), now, || panic!("counted twice"));
         assert!(cooldown.until(now).is_some());
-        assert_eq!(cooldown.succeeded(later, now), !confirms);
+        assert_eq!(cooldown.serve(later, now), !confirms);
         assert_eq!(cooldown.until(now).is_none(), !confirms);
     }
 }
@@ -176,7 +173,7 @@ fn settle(cooldown: &Cooldown, ticket: Ticket, model: &mut Model, now: Instant) 
     ];
     match fastrand::u8(..12) {
         0..3 => {
-            cooldown.succeeded(ticket, now);
+            cooldown.serve(ticket, now);
             // A success of an older generation leaves the escalation.
             if !cooldown.lock().escalation.is_again(Class::QuotaExhausted) {
                 model.refused.clear();
@@ -260,7 +257,7 @@ async fn random_outcomes_keep_bounds_of_benches_and_probes() {
         now += 25 * 60 * MINUTE;
         assert_eq!(cooldown.until(now), None, "seed {seed}");
         let probe = (0..3).find_map(|n| cooldown.try_admit(now + 2 * n * MINUTE));
-        cooldown.succeeded(probe.expect("no probe is lost"), now + 4 * MINUTE);
+        cooldown.serve(probe.expect("no probe is lost"), now + 4 * MINUTE);
         assert!(cooldown.would_admit(now + 10 * MINUTE), "seed {seed}");
     }
     assert!(steps >= 200_000);
