@@ -15,7 +15,8 @@ use crate::names;
 ///
 /// A cooldown of a limit key, usually a model, has the label `key`. Callers choose the keys, so the
 /// number of label values is bounded: the first [`MAX_KEYS`](Self::MAX_KEYS) keys that cool, or the
-/// names of [`keys`](Self::keys). All further keys have the label `other`. Clones share the keys.
+/// names of [`keys`](Self::keys). All further keys have the label `other`. Clones share the keys. A
+/// cooldown that concerns one caller has the label `per_credential`.
 ///
 /// Each event looks up its series in the recorder, which costs a few allocations. A request that
 /// succeeds at its first endpoint causes no event and no such cost.
@@ -52,11 +53,12 @@ impl Observer for EventMetrics {
             Event::Cooldown {
                 endpoint,
                 key,
+                per_credential,
                 class,
                 wait,
             } => {
                 let key = key.as_ref().map(|key| self.keys.label(key));
-                cooldown(endpoint, key, *class, *wait);
+                cooldown(endpoint, (key, *per_credential), *class, *wait);
             }
             Event::Failover {
                 from, to, class, ..
@@ -92,11 +94,17 @@ fn breaker(endpoint: &EndpointName, to: BreakerState) {
     .increment(1);
 }
 
-fn cooldown(endpoint: &EndpointName, key: Option<String>, class: Class, wait: Duration) {
-    // Without a key, all requests are concerned, and there is no such label.
-    let mut labels = Vec::with_capacity(3);
+fn cooldown(
+    endpoint: &EndpointName,
+    (key, per_credential): (Option<String>, bool),
+    class: Class,
+    wait: Duration,
+) {
+    // Without a key, all keys are concerned, and there is no such label.
+    let mut labels = Vec::with_capacity(4);
     labels.push(Label::new("endpoint", endpoint.as_str().to_owned()));
     labels.extend(key.map(|key| Label::new("key", key)));
+    labels.extend(per_credential.then(|| Label::from_static_parts("per_credential", "true")));
     labels.push(Label::from_static_parts("class", class.as_str()));
     counter!(names::COOLDOWNS, labels).increment(1);
     // Without the key: each series has many buckets.

@@ -3,8 +3,10 @@
 //! The metrics of attempts also have the label `endpoint`. The labels `outcome` and `class` have
 //! the 15 values of [`Class::as_str`](steadfast_core::Class::as_str), and the label `to` of a
 //! transition has 3 values. The names of endpoints and breakers come from the configuration. If the
-//! endpoints are the addresses of a DNS name, they contain the address. No label contains a part of
-//! a request or of a response.
+//! endpoints are the addresses of a DNS name, they contain the address. The label `key` has the
+//! names of [`EventMetrics::keys`](crate::EventMetrics::keys), which are the configured models in a
+//! stack for AI APIs. Without these names, it has the first 64 keys that cool. No other label
+//! contains a part of a request, and none a part of a response or of a credential.
 //!
 //! # Requests and attempts
 //!
@@ -37,7 +39,7 @@
 //! |---|---|---|---|---|
 //! | `steadfast_breaker_state` | gauge: 0 closed, 1 open, 2 half-open | `endpoint` | the state since the last transition; no series before the first transition | a cancelled probe changes nothing |
 //! | `steadfast_breaker_transitions_total` | counter | `endpoint`, `to` | transitions | as above |
-//! | `steadfast_cooldowns_total` | counter | `endpoint`, `key`, `class` | cooldowns that began; without `key`, all requests are concerned | stays counted |
+//! | `steadfast_cooldowns_total` | counter | `endpoint`, `key`, `per_credential`, `class` | cooldowns that began; without `key`, all keys are concerned; with `per_credential="true"`, only one caller | stays counted |
 //! | `steadfast_cooldown_seconds` | histogram, s | `endpoint` | their planned length | stays counted |
 //! | `steadfast_hedges_total` | counter | `from`, `to` | hedges, when they are sent | stays counted |
 //! | `steadfast_failovers_total` | counter | `from`, `to`, `class` | moves to another endpoint, at once | stays counted |
@@ -80,7 +82,7 @@ pub const OUTPUT_TOKENS: &str = "steadfast_attempt_output_tokens_total";
 pub const BREAKER_STATE: &str = "steadfast_breaker_state";
 /// Changes of that state, by `endpoint` and `to`.
 pub const BREAKER_TRANSITIONS: &str = "steadfast_breaker_transitions_total";
-/// Cooldowns that began, by `endpoint` and `class`.
+/// Cooldowns that began, by `endpoint`, `key`, `per_credential` and `class`.
 pub const COOLDOWNS: &str = "steadfast_cooldowns_total";
 /// The length of a cooldown, as planned at its start, by `endpoint`.
 pub const COOLDOWN_SECONDS: &str = "steadfast_cooldown_seconds";

@@ -239,7 +239,8 @@ impl PoolHandle {
     /// Starts a cooldown of `wait`, at most a day. It replaces a present cooldown, even a longer
     /// one. Zero ends a cooldown: the next attempt is a probe.
     ///
-    /// For the knowledge of another instance or of an operator.
+    /// For the knowledge of another instance or of an operator. An event with `per_credential`
+    /// concerns only one caller of the other instance, and is no reason for a cooldown here.
     ///
     /// # Errors
     ///
@@ -332,6 +333,7 @@ impl PoolHandle {
             self.0.shared.signals.observers.emit(&Event::Cooldown {
                 endpoint: endpoint.config.name.clone(),
                 key,
+                per_credential: false,
                 class: Class::RateLimited,
                 wait,
             });

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use crate::pool::limit_status::LimitStatus;
 use crate::state::limits::keyed::KeyedState;
 
-/// The limits of one key at one endpoint, at one instant.
+/// The limits of one key, or of one caller, at one endpoint, at one instant.
 ///
-/// An endpoint has at most 64 of them. Callers may choose the keys, so a key is no label of a
-/// metric. With the feature `serde` it implements `Serialize`, with durations in seconds.
+/// An endpoint has at most 64 of them. Callers may choose the keys, so only configured keys should
+/// be labels of a metric. With the feature `serde` it implements `Serialize`, with durations in
+/// seconds.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -7,7 +7,7 @@
 
 use steadfast_breaker::FailureReceipt;
 use steadfast_core::layer::RecordAttempts;
-use steadfast_core::{Attempt, BreakerEffect, Class, Event, Trail, Verdict};
+use steadfast_core::{Attempt, BreakerEffect, Class, Trail, Verdict};
 use tokio::time::Instant;
 
 use crate::pool::Pool;
@@ -68,7 +68,7 @@ pub(super) fn serves_others(
     match class {
         Class::ModelUnavailable => endpoint.limits.would_admit(&context.demand, now),
         // A limit of its own key is no evidence about the others.
-        _ => endpoint.limits.wide.cooldown.would_admit(now),
+        _ => endpoint.limits.account_would_admit(&context.demand, now),
     }
 }
 
@@ -81,9 +81,8 @@ pub(super) fn take_back_benches(
     now: Instant,
 ) {
     for state in refused_alike(context, snapshot, class) {
-        for key in state.limits.take_back_benches(request, now) {
-            let endpoint = state.config.name.clone();
-            let ended = Event::CooldownEnded { endpoint, key };
+        for concerned in state.limits.take_back_benches(request, now) {
+            let ended = concerned.ended(state.config.name.clone());
             pool.shared.signals.observers.emit(&ended);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Extensions, Response};
 use steadfast_breaker::{Detached, Permit};
 use steadfast_core::layer::{AttemptGroup, AttemptSlot, Next, RecordAttempts, verdict_of};
-use steadfast_core::{BoxError, Class, Event, Verdict};
+use steadfast_core::{BoxError, Class, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
@@ -200,10 +200,9 @@ impl Reservation {
         endpoint.load.used(since_start);
         endpoint.load.served.record(since_start);
         let target = context.target.as_ref();
-        endpoint.succeeded(&load.tickets, target, (now, since_start), |key| {
-            let endpoint = endpoint.config.name.clone();
-            let observers = &load.endpoint.signals.observers;
-            observers.emit(&Event::CooldownEnded { endpoint, key });
+        endpoint.succeeded(&load.tickets, target, (now, since_start), |concerned| {
+            let ended = concerned.ended(endpoint.config.name.clone());
+            load.endpoint.signals.observers.emit(&ended);
         });
         if let Some(limit) = load.learn_quota(response.headers(), now) {
             // `remaining: 0`: the next request of this size would be refused.

@@ -190,7 +190,10 @@ impl LoadGuard {
 
     /// Emits the start of a cooldown.
     pub(super) fn emit_cooldown(&self, class: Class, cooled: Option<Cooled>) {
-        if let Some(Cooled { key, wait, .. }) = cooled {
+        if let Some(Cooled {
+            concerned, wait, ..
+        }) = cooled
+        {
             if wait > RECOVERY_PROBES {
                 let age = self.endpoint.state.since_start(Instant::now());
                 let due = age.saturating_add(RECOVERY_PROBES);
@@ -198,7 +201,8 @@ impl LoadGuard {
             }
             self.endpoint.signals.observers.emit(&Event::Cooldown {
                 endpoint: self.endpoint.state.config.name.clone(),
-                key,
+                key: concerned.key,
+                per_credential: concerned.per_credential,
                 class,
                 wait,
             });

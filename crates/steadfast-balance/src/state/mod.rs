@@ -26,7 +26,7 @@ use std::time::Duration;
 use http::{StatusCode, Uri};
 use steadfast_breaker::CircuitBreaker;
 use steadfast_core::layer::{Observers, saturating_add};
-use steadfast_core::{BreakerEffect, BreakerState, Class, InvalidConfig, LimitKey, Scope, Verdict};
+use steadfast_core::{BreakerEffect, BreakerState, Class, InvalidConfig, Scope, Verdict};
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
@@ -36,6 +36,7 @@ use crate::state::check_result::LastCheck;
 use crate::state::cooldown::Refusal;
 use crate::state::limits::EndpointLimits;
 use crate::state::limits::attempt::Cooled;
+use crate::state::limits::concerned::Concerned;
 use crate::state::limits::demand::Demand;
 use crate::state::limits::tickets::{Level, Tickets};
 use crate::state::load::LoadStats;
@@ -329,14 +330,14 @@ impl EndpointState {
         self.breaker.trip();
     }
 
-    /// Learns from a success at an instant, which is an age of the pool. Calls `ended` with the key
-    /// of each cooldown that has ended.
+    /// Learns from a success at an instant, which is an age of the pool. Calls `ended` with the
+    /// requests of each cooldown that has ended.
     pub(crate) fn succeeded(
         &self,
         tickets: &Tickets,
         target: Option<&Uri>,
         (now, since_start): (Instant, Duration),
-        ended: impl FnMut(Option<LimitKey>),
+        ended: impl FnMut(Concerned),
     ) {
         let latency = since_start.saturating_sub(tickets.pool_age());
         self.load.latency.record(latency);

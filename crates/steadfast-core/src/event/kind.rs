@@ -24,8 +24,11 @@ pub enum Event {
     Cooldown {
         /// The endpoint.
         endpoint: EndpointName,
-        /// The key that cools. `None` if all requests are concerned.
+        /// The key that cools. `None` for all keys.
         key: Option<LimitKey>,
+        /// Whether only the requests of one caller are concerned: the endpoint passes on its
+        /// credential. Such a cooldown must not be applied to other callers.
+        per_credential: bool,
         /// The class of its answer. `Success` if its headers report that nothing remains.
         class: Class,
         /// The length of the cooldown.
@@ -35,8 +38,10 @@ pub enum Event {
     CooldownEnded {
         /// The endpoint.
         endpoint: EndpointName,
-        /// The key that cooled. `None` if all requests were concerned.
+        /// The key that cooled. `None` for all keys.
         key: Option<LimitKey>,
+        /// Whether only the requests of one caller were concerned.
+        per_credential: bool,
     },
     /// A request moved to another endpoint.
     Failover {

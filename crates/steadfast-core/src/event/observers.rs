@@ -62,15 +62,20 @@ fn trace(event: &Event) {
         Event::Cooldown {
             endpoint,
             key,
+            per_credential,
             class,
             wait,
         } => {
             let key = key.as_ref().map(LimitKey::as_str);
-            tracing::info!(%endpoint, key, %class, ?wait, "endpoint cools down");
+            tracing::info!(%endpoint, key, per_credential, %class, ?wait, "endpoint cools down");
         }
-        Event::CooldownEnded { endpoint, key } => {
+        Event::CooldownEnded {
+            endpoint,
+            key,
+            per_credential,
+        } => {
             let key = key.as_ref().map(LimitKey::as_str);
-            tracing::info!(%endpoint, key, "endpoint takes requests again");
+            tracing::info!(%endpoint, key, per_credential, "endpoint takes requests again");
         }
         Event::Failover {
             from,

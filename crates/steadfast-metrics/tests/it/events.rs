@@ -70,6 +70,7 @@ fn each_other_event_has_its_counter() {
             Event::Cooldown {
                 endpoint: name(),
                 key: None,
+                per_credential: false,
                 class: Class::RateLimited,
                 wait,
             },
@@ -78,10 +79,25 @@ fn each_other_event_has_its_counter() {
                 "cooldowns_total{endpoint=primary,class=rate_limited} 1",
             ][..],
         ),
+        // An operator must not take the limit of one caller for one of all.
+        (
+            Event::Cooldown {
+                endpoint: name(),
+                key: None,
+                per_credential: true,
+                class: Class::QuotaExhausted,
+                wait,
+            },
+            &[
+                "cooldown_seconds{endpoint=primary} [2.5]",
+                "cooldowns_total{endpoint=primary,per_credential=true,class=quota_exhausted} 1",
+            ],
+        ),
         (
             Event::CooldownEnded {
                 endpoint: name(),
                 key: None,
+                per_credential: false,
             },
             &[],
         ),
@@ -124,6 +140,7 @@ fn cooldown_of(key: &str) -> Event {
     Event::Cooldown {
         endpoint: name(),
         key: Some(key.into()),
+        per_credential: false,
         class: Class::ModelUnavailable,
         wait: Duration::from_secs(60),
     }

@@ -8,6 +8,7 @@ use steadfast_core::LimitKey;
 use tokio::time::Instant;
 
 use super::EndpointLimits;
+use super::concerned::Concerned;
 use super::demand::Demand;
 use super::keyed::KeyedState;
 use super::limit_state::LimitState;
@@ -19,8 +20,8 @@ use crate::state::quota::Taken;
 /// A cooldown that has begun.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cooled {
-    /// The key that cools. `None` if all requests are concerned.
-    pub(crate) key: Option<LimitKey>,
+    /// The requests that it concerns.
+    pub(crate) concerned: Concerned,
     /// The length of the cooldown.
     pub(crate) wait: Duration,
     /// Whether a refused probe began it.
@@ -151,20 +152,20 @@ impl EndpointLimits {
         }
     }
 
-    /// Learns from a success. Calls `ended` with the key of each cooldown that has ended.
+    /// Learns from a success. Calls `ended` with the requests of each cooldown that has ended.
     #[inline]
     pub(crate) fn succeeded(
         &self,
         tickets: &Tickets,
         now: Instant,
-        mut ended: impl FnMut(Option<LimitKey>),
+        mut ended: impl FnMut(Concerned),
     ) {
         let mut learn = |at: Admission<'_>| {
             let (cooldown, ticket) = (&at.limits.cooldown, at.ticket);
             if cooldown.served(ticket, tickets.age)
                 && self.may_end(at.limits, |cooldown| cooldown.succeeded(ticket, now))
             {
-                ended(at.key.copied());
+                ended(at.concerned());
             }
         };
         // Most requests have no key of their own here, or one.
@@ -210,7 +211,7 @@ impl EndpointLimits {
         }
         let wait = wait?;
         Some(Cooled {
-            key: refused.key.copied(),
+            concerned: refused.concerned(),
             wait,
             by_probe: refused.limits.cooldown.is_refused(),
         })
@@ -239,21 +240,22 @@ impl EndpointLimits {
     }
 }
 
-/// Admits an attempt by the limits of its key and its credential.
+/// Admits an attempt by the limits of its key and its account.
 #[inline]
 fn admit_by_key(
-    state: Arc<KeyedState>,
+    (state, account): (Arc<KeyedState>, Option<Arc<KeyedState>>),
     admit_at: impl Fn(&LimitState) -> Option<Ticket>,
 ) -> Option<KeyedTicket> {
     let own = admit_at(&state.limits)?;
-    let shared = state.account.as_ref();
-    let Some(account) = shared.map_or(Some(own), |account| admit_at(&account.limits)) else {
+    let shared = account.as_ref();
+    let Some(by_account) = shared.map_or(Some(own), |account| admit_at(&account.limits)) else {
         state.limits.cooldown.unsent(own);
         return None;
     };
     Some(KeyedTicket {
         state,
         own: own.stub(),
-        account: account.stub(),
+        account,
+        by_account: by_account.stub(),
     })
 }

@@ -60,6 +60,15 @@ impl Demand {
         }
     }
 
+    /// Returns the part of the demand that is independent of the key.
+    pub(super) fn account(self) -> Self {
+        Self {
+            key: None,
+            mask: WIDE,
+            ..self
+        }
+    }
+
     /// Returns a number that requests with the same key share.
     pub(crate) fn key_group(&self) -> u64 {
         self.id(false).map_or(0, LimitId::hash)
@@ -92,6 +101,13 @@ impl Default for Demand {
 }
 
 impl LimitId {
+    /// Returns the identity of the limits of its credential that are independent of its key. These
+    /// are another state only if it has both.
+    #[inline]
+    pub(super) fn account(self) -> Option<Self> {
+        (self.key.is_some() && self.credential.is_some()).then_some(Self { key: None, ..self })
+    }
+
     /// Returns the hash by which a table finds the state.
     #[inline]
     pub(super) fn hash(self) -> u64 {

@@ -1,6 +1,5 @@
 //! The states of the limit keys of an endpoint.
 
-use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,13 +8,14 @@ use arc_swap::ArcSwapOption;
 use steadfast_core::LimitKey;
 use tokio::time::Instant;
 
+use super::concerned::Concerned;
 use super::demand::LimitId;
 use super::limit_state::LimitState;
 
-/// The maximum number of keys of an endpoint.
+/// The maximum number of states of an endpoint: of keys, and of credentials.
 pub(crate) const MAX_KEYS: usize = 64;
 
-/// The state of one limit key at an endpoint.
+/// The state of one limit key at an endpoint, or of one credential of a caller: its *account*.
 ///
 /// Attempts hold it while they run.
 #[derive(Debug)]
@@ -25,8 +25,6 @@ pub(crate) struct KeyedState {
     /// `None` for the limits of a credential that are independent of the key.
     key: Option<LimitKey>,
     pub(crate) limits: LimitState,
-    /// The limits of the credential that are independent of the key.
-    pub(super) account: Option<Arc<Self>>,
     /// The time of the last use.
     used: AtomicU64,
 }
@@ -48,7 +46,6 @@ type Table = Vec<(u64, Arc<KeyedState>)>;
 impl KeyedState {
     fn new(
         (id, key): (LimitId, Option<&LimitKey>),
-        account: Option<Arc<Self>>,
         learns: bool,
         (start, time): (Instant, u64),
     ) -> Self {
@@ -56,7 +53,6 @@ impl KeyedState {
             id,
             key: key.copied(),
             limits: LimitState::new(learns, start),
-            account,
             used: AtomicU64::new(time),
         }
     }
@@ -69,6 +65,14 @@ impl KeyedState {
     /// Returns whether the state belongs to one credential of a caller.
     pub(crate) fn is_per_credential(&self) -> bool {
         self.id.credential.is_some()
+    }
+
+    /// Returns the requests that its limits concern.
+    pub(crate) fn concerned(&self) -> Concerned {
+        Concerned {
+            key: self.key,
+            per_credential: self.is_per_credential(),
+        }
     }
 
     /// Returns the hash of its identity.
@@ -84,10 +88,17 @@ impl KeyedState {
         }
     }
 
-    /// Returns the order of eviction: a key with a cooldown after all others, then by the last use.
-    fn value(&self, now: Instant) -> (bool, u64) {
+    /// Returns the order of eviction: a state with a cooldown after all others, then by the last
+    /// use. Keys precede accounts, which concern more requests.
+    fn value(&self, now: Instant) -> (bool, u64, bool) {
         let cools = self.limits.cooldown.until(now).is_some();
-        (cools, self.used.load(Ordering::Relaxed))
+        let used = self.used.load(Ordering::Relaxed);
+        (cools, used, self.key.is_none())
+    }
+
+    /// Returns whether an attempt may use both states.
+    fn is_used_with(&self, other: &Self) -> bool {
+        self.id.account() == Some(other.id) || other.id.account() == Some(self.id)
     }
 }
 
@@ -106,7 +117,8 @@ impl KeyedStates {
         find(self.table.load().as_deref()?, id).cloned()
     }
 
-    /// Returns the state with this identity for an attempt. `age` is the age of the pool.
+    /// Returns the state with this identity for an attempt, and the one of its account. `age` is
+    /// the age of the pool.
     #[inline]
     pub(super) fn enter<'k>(
         &self,
@@ -114,17 +126,21 @@ impl KeyedStates {
         key: impl FnOnce() -> Option<&'k LimitKey>,
         age: Duration,
         now: Instant,
-    ) -> Arc<KeyedState> {
+    ) -> (Arc<KeyedState>, Option<Arc<KeyedState>>) {
         // Units of about a millisecond, without a division.
         let time = age.as_secs() << 10 | u64::from(age.subsec_nanos() >> 20);
+        let account = id.account().map(|account| {
+            let state = self
+                .find(account)
+                .unwrap_or_else(|| self.create((account, None), (age, time), now));
+            state.touch(time);
+            state
+        });
         let state = self
             .find(id)
             .unwrap_or_else(|| self.create((id, key()), (age, time), now));
         state.touch(time);
-        if let Some(account) = &state.account {
-            account.touch(time);
-        }
-        state
+        (state, account)
     }
 
     /// Returns all states.
@@ -155,26 +171,11 @@ impl KeyedStates {
         if let Some(state) = find(&table, id) {
             return state.clone();
         }
-        let account = id.credential.map(|credential| {
-            let account = LimitId { key: None, ..id };
-            known_account(&table, credential)
-                .unwrap_or_else(|| Arc::new(KeyedState::new((account, None), None, learns, born)))
-        });
-        let state = match account {
-            Some(account) if id.key.is_none() => account,
-            account => Arc::new(KeyedState::new((id, key), account, learns, born)),
-        };
+        let state = Arc::new(KeyedState::new((id, key), learns, born));
         insert(&mut table, state.clone(), now);
         self.table.store(Some(Arc::new(table)));
         state
     }
-}
-
-/// Returns the limits of a credential that one of its keys has.
-fn known_account(table: &Table, credential: NonZeroU64) -> Option<Arc<KeyedState>> {
-    let mut states = table.iter().map(|(_, state)| state);
-    let state = states.find(|state| state.id.credential == Some(credential))?;
-    Some(state.account.as_ref().unwrap_or(state).clone())
 }
 
 /// Returns the state with this identity.
@@ -189,9 +190,11 @@ fn find(table: &Table, id: LimitId) -> Option<&Arc<KeyedState>> {
     states.find(|state| state.id == id)
 }
 
-/// Inserts a state. If the table is full, it evicts the least valuable one.
+/// Inserts a state. If the table is full, it evicts the least valuable one. An account and its key
+/// do not evict each other, so that both remain if all other states cool.
 fn insert(table: &mut Table, state: Arc<KeyedState>, now: Instant) {
-    let states = (0..).zip(table.iter());
+    let others = |(_, (_, other)): &(_, &(_, Arc<KeyedState>))| !other.is_used_with(&state);
+    let states = (0..).zip(table.iter()).filter(others);
     let least = states.min_by_key(|(_, (_, state))| state.value(now));
     if let Some((at, _)) = least.filter(|_| table.len() >= MAX_KEYS) {
         table.remove(at);
@@ -203,6 +206,8 @@ fn insert(table: &mut Table, state: Arc<KeyedState>, now: Instant) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
 
     fn id(key: &LimitKey) -> (LimitId, Option<&LimitKey>) {
@@ -212,6 +217,26 @@ mod tests {
             credential: None,
         };
         (id, Some(key))
+    }
+
+    /// A burst of requests has one time. An account concerns more requests than a key.
+    #[test]
+    fn account_outlives_keys_of_the_same_time() {
+        let (states, now) = (KeyedStates::default(), Instant::now());
+        let enter = |name: &str, credential| {
+            let key = LimitKey::new(name);
+            let (id, _) = id(&key);
+            let id = LimitId { credential, ..id };
+            states.enter(id, || Some(&key), Duration::ZERO, now).1
+        };
+        for n in 1..30 {
+            let account = enter("a", NonZeroU64::new(n << 58)).expect("an account");
+            for other in 0..70 {
+                enter(&other.to_string(), None);
+            }
+            let known = states.find(account.id).expect("it is kept");
+            assert!(Arc::ptr_eq(&account, &known), "{n}");
+        }
     }
 
     /// The docs state the memory of an endpoint with 64 keys.
@@ -242,7 +267,8 @@ mod tests {
         hashes.dedup();
         assert_eq!(hashes.len(), MAX_KEYS, "each key has one state");
         let again = keys[0];
-        let first = states.enter(id(&keys[0]).0, || Some(&again), Duration::ZERO, now);
+        let enter = |key| states.enter(id(key).0, || Some(key), Duration::ZERO, now);
+        let (first, _) = enter(&again);
         assert!(Arc::ptr_eq(
             &first,
             &states.find(id(&again).0).expect("it exists")

@@ -2,6 +2,7 @@
 
 pub(crate) mod alias;
 pub(crate) mod attempt;
+pub(crate) mod concerned;
 pub(crate) mod demand;
 pub(crate) mod keyed;
 pub(crate) mod limit_state;
@@ -16,6 +17,7 @@ use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use self::alias::KeyAliases;
+use self::concerned::Concerned;
 use self::demand::{Demand, LimitId, WIDE, bit};
 use self::keyed::{KeyedState, KeyedStates};
 use self::limit_state::LimitState;
@@ -154,15 +156,17 @@ impl EndpointLimits {
         value: impl Fn(&LimitState) -> T,
         combine: impl Fn(T, T) -> T,
     ) -> T {
-        let wide = value(&self.wide);
-        let Some(state) = self.id(demand).and_then(|id| self.keyed.find(id)) else {
-            return wide;
-        };
-        let own = combine(wide, value(&state.limits));
-        match &state.account {
-            Some(account) => combine(own, value(&account.limits)),
-            None => own,
-        }
+        let id = self.id(demand);
+        let ids = id.into_iter().chain(id.and_then(LimitId::account));
+        let states = ids.filter_map(|id| self.keyed.find(id));
+        states.fold(value(&self.wide), |all, state| {
+            combine(all, value(&state.limits))
+        })
+    }
+
+    /// Returns whether the limits that are independent of the key would admit an attempt.
+    pub(crate) fn account_would_admit(&self, demand: &Demand, now: Instant) -> bool {
+        self.would_admit(&demand.account(), now)
     }
 
     /// Records that a request was refused by these limits, or rejected for them.
@@ -189,7 +193,7 @@ impl EndpointLimits {
             && self.ready_at(demand, now) <= self.wide.cooldown.ready_at(now)
     }
 
-    /// Returns the states of all keys.
+    /// Returns the states of all keys and accounts.
     pub(crate) fn keys(&self) -> Vec<Arc<KeyedState>> {
         self.keyed.all()
     }
@@ -222,20 +226,14 @@ impl EndpointLimits {
         (key.copied(), cooled)
     }
 
-    /// Ends the benches that this request alone has begun. Returns their keys, and `None` for all
-    /// requests.
-    pub(crate) fn take_back_benches(
-        &self,
-        request: RequestId,
-        now: Instant,
-    ) -> Vec<Option<LimitKey>> {
+    /// Ends the benches that this request alone has begun. Returns the requests that each of them
+    /// concerned.
+    pub(crate) fn take_back_benches(&self, request: RequestId, now: Instant) -> Vec<Concerned> {
         let ends = |limits: &LimitState| limits.cooldown.take_back_bench(request, now);
-        let wide = ends(&self.wide).then_some(None);
+        let wide = ends(&self.wide).then(Concerned::default);
         let keys = self.keyed.all().into_iter();
         let keyed = keys.filter(|state| ends(&state.limits));
-        let ended = wide
-            .into_iter()
-            .chain(keyed.map(|state| state.key().copied()));
+        let ended = wide.into_iter().chain(keyed.map(|state| state.concerned()));
         let ended = ended.collect();
         self.refresh();
         ended

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::LimitKey;
 use tokio::time::Instant;
 
+use super::concerned::Concerned;
 use super::keyed::KeyedState;
 use super::limit_state::LimitState;
 use crate::state::cooldown::{Stub, Ticket};
@@ -31,9 +31,10 @@ pub(crate) struct Tickets {
 pub(super) struct KeyedTicket {
     pub(super) state: Arc<KeyedState>,
     pub(super) own: Stub,
-    /// The ticket of the limits of the credential, if the state has such limits. Otherwise, a copy
-    /// of `own`.
-    pub(super) account: Stub,
+    /// The account of the request, if it is another state.
+    pub(super) account: Option<Arc<KeyedState>>,
+    /// The ticket of the account. Without one, a copy of `own`.
+    pub(super) by_account: Stub,
 }
 
 /// The states that a verdict concerns.
@@ -52,8 +53,15 @@ pub(crate) enum Level {
 pub(crate) struct Admission<'a> {
     pub(crate) limits: &'a LimitState,
     pub(crate) ticket: Ticket,
-    /// The key of the state, if it has one.
-    pub(crate) key: Option<&'a LimitKey>,
+    /// The state of a key or of an account, or `None` for the shared limits.
+    state: Option<&'a KeyedState>,
+}
+
+impl Admission<'_> {
+    /// Returns the requests that the limits concern.
+    pub(crate) fn concerned(&self) -> Concerned {
+        self.state.map(KeyedState::concerned).unwrap_or_default()
+    }
 }
 
 impl Tickets {
@@ -84,7 +92,7 @@ impl Tickets {
         Admission {
             limits,
             ticket: self.wide.at(self.sent),
-            key: None,
+            state: None,
         }
     }
 
@@ -124,18 +132,18 @@ impl KeyedTicket {
         Admission {
             limits: &self.state.limits,
             ticket: self.own.at(sent),
-            key: self.state.key(),
+            state: Some(&self.state),
         }
     }
 
-    /// Returns the admission by the limits of the credential, if the state has such limits.
+    /// Returns the admission by the account, if it is another state.
     #[inline]
     pub(super) fn account(&self, sent: Instant) -> Option<Admission<'_>> {
-        let account = self.state.account.as_ref()?;
+        let account = self.account.as_deref()?;
         Some(Admission {
             limits: &account.limits,
-            ticket: self.account.at(sent),
-            key: None,
+            ticket: self.by_account.at(sent),
+            state: Some(account),
         })
     }
 }

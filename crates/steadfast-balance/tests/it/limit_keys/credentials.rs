@@ -20,14 +20,14 @@ fn get_as(caller: &str) -> Request<Body> {
     request
 }
 
-fn get_model_as(caller: &str, model: &str) -> Request<Body> {
+pub(super) fn get_model_as(caller: &str, model: &str) -> Request<Body> {
     let mut request = get_as(caller);
     request.extensions_mut().insert(LimitKey::new(model));
     request
 }
 
 /// The servers refuse a greedy caller.
-fn refuse_greedy(net: &Net, reply: impl Fn() -> Reply + Send + Sync + 'static) {
+pub(super) fn refuse_greedy(net: &Net, reply: impl Fn() -> Reply + Send + Sync + 'static) {
     net.on_request("a", move |_, sent: &Sent| {
         match sent.headers.get("x-api-key") {
             Some(caller) if caller == "greedy" => reply(),

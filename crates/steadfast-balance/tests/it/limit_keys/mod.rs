@@ -1,5 +1,6 @@
 //! Limits per endpoint and limit key.
 
+mod accounts;
 mod credentials;
 mod eviction;
 mod isolation;

@@ -237,10 +237,18 @@ fn word(event: &Event) -> String {
         Event::Cooldown {
             endpoint,
             key,
+            per_credential,
             class,
             wait,
-        } => format!("{endpoint}{} cools {wait:?} {class}", suffix(key)),
-        Event::CooldownEnded { endpoint, key } => format!("{endpoint}{} is back", suffix(key)),
+        } => {
+            let suffix = suffix(key, *per_credential);
+            format!("{endpoint}{suffix} cools {wait:?} {class}")
+        }
+        Event::CooldownEnded {
+            endpoint,
+            key,
+            per_credential,
+        } => format!("{endpoint}{} is back", suffix(key, *per_credential)),
         Event::Failover {
             from, to, class, ..
         } => format!("{from} to {to} {class}"),
@@ -251,7 +259,9 @@ fn word(event: &Event) -> String {
     }
 }
 
-/// Returns the key behind a slash.
-fn suffix(key: &Option<LimitKey>) -> String {
-    key.map(|key| format!("/{key}")).unwrap_or_default()
+/// Returns the key behind a slash, and whether only one caller is concerned.
+fn suffix(key: &Option<LimitKey>, per_credential: bool) -> String {
+    let caller = if per_credential { " of a caller" } else { "" };
+    let key = key.map(|key| format!("/{key}")).unwrap_or_default();
+    key + caller
 }

@@ -17,14 +17,14 @@ use tower::{Layer, ServiceExt};
 
 use crate::support::{Body, Client, Net, Reply, Stream, balancer};
 
-type Client429 = RetryOn429<EndpointBalance<Client>>;
+pub(crate) type Client429 = RetryOn429<EndpointBalance<Client>>;
 
 /// A retry layer without random jitter: it waits 0.5 s, 1 s, 2 s, and so on.
-fn retry_without_jitter() -> RetryOn429Layer {
+pub(crate) fn retry_without_jitter() -> RetryOn429Layer {
     RetryOn429Layer::new().random(|| 1.0)
 }
 
-fn retry_stack(
+pub(crate) fn retry_stack(
     retry: &RetryOn429Layer,
     builder: EndpointBalanceBuilder,
     net: &Net,
