@@ -71,7 +71,9 @@ impl Rule {
     /// Requires this text in the body, in any case.
     ///
     /// A text that the request contains proves nothing: a server may repeat it. A spent quota that
-    /// only a text proves benches the endpoint for a minute.
+    /// only a text proves benches the endpoint for a minute, if the status is `402`, `403`, `412`,
+    /// `429` or `498`. Beside other statuses it concerns its own request, unless the rule has a
+    /// [`code`](Self::code).
     pub fn contains(mut self, text: impl Into<String>) -> Self {
         self.contains = Some(text.into().to_ascii_lowercase());
         self

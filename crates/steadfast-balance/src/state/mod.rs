@@ -187,8 +187,9 @@ impl EndpointState {
                 is_own: origin.is_own,
                 ..cause
             };
-            return self.limits.benched(tickets, (level, &cause), now, || {
-                !is_rejection || self.rejections.rejected(origin.target, origin.request)
+            return (self.limits).benched(tickets, (level, &cause), now, |is_again| {
+                let (target, request) = (origin.target, origin.request);
+                !is_rejection || self.rejections.rejected(target, request, is_again)
             });
         }
         let limited = self.limited(tickets, (verdict, trigger), took, now);
@@ -209,7 +210,7 @@ impl EndpointState {
         verdict: Verdict,
         status: Option<StatusCode>,
     ) -> Option<Level> {
-        let is_from_text = verdict.is_from_text();
+        let is_from_text = verdict.is_class_from_text();
         let can_bench = match verdict.class() {
             _ if verdict.scope() == Scope::Request => false,
             Class::QuotaExhausted => !is_from_text || names_limit(status),
@@ -239,7 +240,7 @@ impl EndpointState {
             took,
             latency: self.load.latency.average(),
             is_own: false,
-            // The rejections of different requests have counted.
+            // Rejections of different requests have counted, in a family of paths with successes.
             is_confirmed: verdict.class() == Class::Unauthorized,
         }
     }
@@ -255,7 +256,7 @@ impl EndpointState {
         let trigger = Trigger::Outcome(verdict.class(), None);
         if let Some(level) = self.bench_level(tickets, verdict, None) {
             let cause = self.cause((verdict, trigger), RequestId::Unknown, None);
-            return (self.limits).benched(tickets, (level, &cause), now, || true);
+            return (self.limits).benched(tickets, (level, &cause), now, |_| true);
         }
         self.limited(tickets, (verdict, trigger), None, now)
             .flatten()
@@ -341,7 +342,7 @@ impl EndpointState {
     ) {
         let latency = since_start.saturating_sub(tickets.pool_age());
         self.load.latency.record(latency);
-        self.rejections.accepted(target);
+        self.rejections.succeeded(target, since_start);
         self.limits.succeeded(tickets, now, ended);
     }
 }
@@ -363,12 +364,12 @@ fn is_rejection(verdict: Verdict, status: Option<StatusCode>) -> bool {
 
 /// Returns whether the status permits a text to report a spent quota.
 ///
-/// A caller may choose the words of a message, and the other statuses concern one request. A text
-/// is evidence for a `403`, a `503` or a broken stream only beside a code that names a limit.
-/// Relays send a spent quota as `500`, and Fireworks sends a suspended account as `412`.
+/// A caller may choose the words of a message. Beside any other status, and in a broken stream, a
+/// spent quota needs a code. There are two exceptions without such a code: xAI sends spent credits
+/// as `403`, and Fireworks sends a suspended account as `412`.
 fn names_limit(status: Option<StatusCode>) -> bool {
     let number = status.map(|status| status.as_u16());
-    number.is_none_or(|number| matches!(number, 402 | 403 | 412 | 429 | 498 | 500 | 503 | 529))
+    matches!(number, Some(402 | 403 | 412 | 429 | 498))
 }
 
 /// Returns the states that a verdict concerns.
@@ -390,5 +391,17 @@ impl fmt::Debug for EndpointState {
             .field("breaker", &self.breaker)
             .field("in_flight", &self.load.in_flight())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A caller chooses the words that a stream repeats.
+    #[test]
+    fn broken_stream_names_no_limit() {
+        assert!(!names_limit(None));
+        assert!(names_limit(Some(StatusCode::PAYMENT_REQUIRED)));
     }
 }

@@ -1,12 +1,13 @@
 //! The rejections of the endpoint's own credential.
 //!
 //! A rejection may concern the path: a valid key can lack the scope for it. So rejections count per
-//! family of paths, and only rejections of different requests count. Several rejected families
-//! count together. If the credential is accepted in one family, the rejections in the others
-//! concern only these families.
+//! family of paths, and only rejections of different requests count. Only a family in which the
+//! credential was accepted before is evidence, because a caller can choose a path out of scope.
+//! Exception: no family has a success yet. Then the credential may be wrong from the start.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::Uri;
 use steadfast_core::layer::stable_hash;
@@ -15,98 +16,145 @@ use crate::state::bench::RequestId;
 
 /// The number of rejected requests that starts a bench. Fewer may be an accident.
 const REJECTIONS: usize = 3;
-/// The number of families that are kept. Callers choose the paths, so it is bounded.
+/// The number of families that are kept, of each kind. Callers choose the paths, so it is bounded.
 const FAMILIES: usize = 16;
 /// The number of segments of a path that distinguish families.
 const SEGMENTS: usize = 4;
 /// A longer segment is an id.
 const LONGEST_NAME: usize = 24;
+/// The interval at which a healthy endpoint learns the family of a success. A frequent family is
+/// found soon, and the other successes read one value.
+const SAMPLES: Duration = Duration::from_secs(10);
 
 /// The rejections of the own credential of an endpoint, per family of paths.
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
-    /// Whether there is any family. A healthy endpoint reads only this value.
-    any: AtomicBool,
-    /// The latest rejection last.
-    families: Mutex<Vec<Family>>,
+    /// The age of the pool, in seconds, from which on a success is evidence. Zero while rejections
+    /// are known.
+    due: AtomicU64,
+    families: Mutex<Families>,
 }
 
-/// The paths with the same names and other ids.
+/// The paths with the same names and other ids, by their hashes.
+#[derive(Debug, Default)]
+struct Families {
+    /// The families with rejections. The latest rejection last.
+    rejected: Vec<Family>,
+    /// The families in which the credential was accepted. The newest one last.
+    accepted: Vec<u64>,
+}
+
+/// A family with rejections.
 #[derive(Debug)]
 struct Family {
     hash: u64,
     /// The first different requests that were rejected.
     requests: Vec<RequestId>,
-    /// Whether the credential was accepted in another family meanwhile.
-    lacks_scope: bool,
 }
 
 impl Rejections {
     /// Counts a rejection. Returns whether the credential as a whole is rejected.
-    pub(crate) fn rejected(&self, target: Option<&Uri>, request: RequestId) -> bool {
+    ///
+    /// If a bench for rejections has just ended, `is_again`, one rejection is enough.
+    pub(crate) fn rejected(
+        &self,
+        target: Option<&Uri>,
+        request: RequestId,
+        is_again: bool,
+    ) -> bool {
         let hash = family_of(target);
         let mut families = self.lock();
-        let mut family = match families.iter().position(|family| family.hash == hash) {
-            Some(known) => families.remove(known),
-            None => Family::new(hash),
-        };
-        let is_rejected = family.rejected(request);
-        if families.len() >= FAMILIES {
-            families.remove(0);
+        if !families.is_evidence(hash) {
+            return false;
         }
-        families.push(family);
-        let rejected = families.iter().filter(|family| !family.requests.is_empty());
-        let is_whole = is_rejected || rejected.count() >= REJECTIONS;
-        self.any.store(true, Ordering::Release);
-        is_whole
+        self.due.store(0, Ordering::Release);
+        families.rejected(hash, request) || is_again
     }
 
-    /// Records that the endpoint accepted its credential for a request.
-    #[inline]
+    /// Records that the endpoint accepted its credential for a request that did not succeed. The
+    /// server may answer some paths without a check, so other families keep their rejections.
     pub(crate) fn accepted(&self, target: Option<&Uri>) {
-        // Reads first, so that a healthy endpoint writes nothing here.
-        if self.any.load(Ordering::Acquire) {
-            self.accepted_after_rejections(target);
+        if self.due.load(Ordering::Acquire) == 0 {
+            let hash = family_of(target);
+            self.lock().rejected.retain(|family| family.hash != hash);
         }
     }
 
-    #[cold]
-    fn accepted_after_rejections(&self, target: Option<&Uri>) {
-        let hash = family_of(target);
-        let mut families = self.lock();
-        families.retain(|family| family.hash != hash);
-        for family in families.iter_mut() {
-            family.requests.clear();
-            family.lacks_scope = true;
+    /// Records a success. `age` is the age of the pool.
+    #[inline]
+    pub(crate) fn succeeded(&self, target: Option<&Uri>, age: Duration) {
+        // Reads first, so that a healthy endpoint writes nothing here.
+        let due = self.due.load(Ordering::Acquire);
+        if age.as_secs() >= due {
+            self.learn(target, (due, age));
         }
-        self.any.store(!families.is_empty(), Ordering::Release);
+    }
+
+    /// Learns the family of a success. A healthy endpoint learns from one request per interval.
+    #[cold]
+    fn learn(&self, target: Option<&Uri>, (due, age): (u64, Duration)) {
+        let next = age.saturating_add(SAMPLES).as_secs();
+        let order = (Ordering::AcqRel, Ordering::Relaxed);
+        let is_first = self.due.compare_exchange(due, next, order.0, order.1);
+        if is_first.is_ok() {
+            self.lock().succeeded(family_of(target));
+        }
     }
 
     /// Forgets all rejections, by order.
     pub(crate) fn clear(&self) {
-        self.lock().clear();
-        self.any.store(false, Ordering::Release);
+        self.lock().rejected.clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Family>> {
+    fn lock(&self) -> MutexGuard<'_, Families> {
         // No panic can interrupt a change, so a poisoned value is consistent.
         self.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Family {
-    fn new(hash: u64) -> Self {
-        Self {
-            hash,
-            requests: Vec::new(),
-            lacks_scope: false,
-        }
+impl Families {
+    /// Returns whether a rejection in this family can be about the credential as a whole.
+    fn is_evidence(&self, hash: u64) -> bool {
+        self.accepted.is_empty() || self.accepted.contains(&hash)
     }
 
     /// Counts a rejection. Returns whether enough different requests were rejected.
+    fn rejected(&mut self, hash: u64, request: RequestId) -> bool {
+        let known = self.rejected.iter().position(|family| family.hash == hash);
+        let mut family = match known {
+            Some(known) => self.rejected.remove(known),
+            None => Family {
+                hash,
+                requests: Vec::new(),
+            },
+        };
+        let is_rejected = family.rejected(request);
+        if self.rejected.len() >= FAMILIES {
+            self.rejected.remove(0);
+        }
+        self.rejected.push(family);
+        is_rejected
+    }
+
+    /// Records a success. The families with rejections lack only a permission.
+    fn succeeded(&mut self, hash: u64) {
+        let rejected = std::mem::take(&mut self.rejected);
+        let lacks_scope = |known: &u64| rejected.iter().any(|family| family.hash == *known);
+        self.accepted.retain(|known| !lacks_scope(known));
+        if !self.accepted.contains(&hash) {
+            if self.accepted.len() >= FAMILIES {
+                self.accepted.remove(0);
+            }
+            self.accepted.push(hash);
+        }
+    }
+}
+
+impl Family {
+    /// Counts a rejection. Returns whether enough different requests were rejected.
     fn rejected(&mut self, request: RequestId) -> bool {
         let is_new = (self.requests.iter()).all(|known| request.differs_from(*known));
-        if is_new && !self.lacks_scope && self.requests.len() < REJECTIONS {
+        if is_new && self.requests.len() < REJECTIONS {
             self.requests.push(request);
         }
         self.requests.len() >= REJECTIONS
@@ -131,55 +179,131 @@ mod tests {
 
     const CHAT: &str = "/v1/chat/completions";
     const FILES: &str = "/v1/files";
+    const START: Duration = Duration::ZERO;
 
     fn rejected(rejections: &Rejections, path: &str, request: u16) -> bool {
         let request = NonZeroU16::new(request).map_or(RequestId::Unknown, RequestId::Digest);
-        rejections.rejected(Some(&path.parse().unwrap()), request)
+        rejections.rejected(Some(&path.parse().unwrap()), request, false)
     }
 
     fn accepted(rejections: &Rejections, path: &str) {
         rejections.accepted(Some(&path.parse().unwrap()));
     }
 
-    #[test]
-    fn three_different_requests_of_one_family_reject_the_credential() {
-        let rejections = Rejections::default();
-        for _ in 0..9 {
-            assert!(!rejected(&rejections, CHAT, 1), "one request");
-            assert!(!rejected(&rejections, FILES, 2), "another family");
-        }
-        assert!(!rejected(&rejections, CHAT, 2));
-        assert!(rejected(&rejections, CHAT, 3));
-        assert!(rejected(&rejections, CHAT, 1), "until it is accepted");
-        accepted(&rejections, CHAT);
-        assert!(!rejected(&rejections, CHAT, 3));
+    fn succeeded(rejections: &Rejections, path: &str, age: Duration) {
+        rejections.succeeded(Some(&path.parse().unwrap()), age);
     }
 
-    /// Each caller may send one kind of request.
     #[test]
-    fn three_families_reject_the_credential() {
-        let rejections = Rejections::default();
-        assert!(!rejected(&rejections, CHAT, 1));
-        assert!(!rejected(&rejections, FILES, 1));
-        assert!(rejected(&rejections, "/v1/embeddings", 1));
-        accepted(&rejections, CHAT);
-        assert!(!rejected(&rejections, "/v1/messages", 1));
-        assert!(!rejected(&rejections, FILES, 1));
+    fn three_different_requests_of_one_family_reject_the_credential() {
+        for has_served in [false, true] {
+            let rejections = Rejections::default();
+            if has_served {
+                succeeded(&rejections, CHAT, START);
+            }
+            for _ in 0..9 {
+                assert!(!rejected(&rejections, CHAT, 1), "one request");
+                assert!(!rejected(&rejections, FILES, 2), "another family");
+            }
+            assert!(!rejected(&rejections, CHAT, 2));
+            assert!(rejected(&rejections, CHAT, 3));
+            assert!(rejected(&rejections, CHAT, 1), "until it is accepted");
+            accepted(&rejections, CHAT);
+            assert!(!rejected(&rejections, CHAT, 3));
+        }
+    }
+
+    /// One caller with three paths out of scope benched an endpoint that was idle for 10 s.
+    #[test]
+    fn families_do_not_count_together() {
+        let names = |n: u16| char::from_digit(u32::from(n) + 10, 36).expect("a letter");
+        for has_served in [false, true] {
+            let rejections = Rejections::default();
+            if has_served {
+                succeeded(&rejections, CHAT, START);
+            }
+            for n in 0..26 {
+                let path = format!("/v1/{}", names(n));
+                assert!(!rejected(&rejections, &path, n + 1), "{path}");
+            }
+        }
     }
 
     /// A valid key that lacks the scope for a path took the endpoint from all callers.
     #[test]
-    fn family_lacks_scope_after_success_of_another() {
-        let rejections = Rejections::default();
-        rejected(&rejections, "/v1/files/file-1", 1);
-        accepted(&rejections, CHAT);
-        for request in 1..100 {
-            let path = format!("/v1/files/file-{request}?a={request}");
-            assert!(!rejected(&rejections, &path, request));
+    fn family_without_success_is_no_evidence_after_success_of_another() {
+        for rejects_before in [false, true] {
+            let rejections = Rejections::default();
+            if rejects_before {
+                rejected(&rejections, FILES, 1);
+            }
+            succeeded(&rejections, CHAT, START);
+            for request in 1..100 {
+                for path in ["/v1/files", "/v1/files/file-1", "/v1/batches"] {
+                    let path = format!("{path}?a={request}");
+                    assert!(!rejected(&rejections, &path, request));
+                }
+            }
+            assert!(!rejected(&rejections, CHAT, 1));
+            assert!(!rejected(&rejections, CHAT, 2));
+            assert!(rejected(&rejections, CHAT, 3), "the key is revoked");
         }
-        assert!(!rejected(&rejections, CHAT, 1));
-        assert!(!rejected(&rejections, CHAT, 2));
-        assert!(rejected(&rejections, CHAT, 3), "the key is revoked");
+    }
+
+    /// A permission may be withdrawn.
+    #[test]
+    fn rejected_family_is_no_evidence_after_success_of_another() {
+        let rejections = Rejections::default();
+        succeeded(&rejections, FILES, START);
+        rejected(&rejections, FILES, 1);
+        succeeded(&rejections, CHAT, START);
+        for request in 1..9 {
+            assert!(!rejected(&rejections, FILES, request));
+        }
+        succeeded(&rejections, FILES, 2 * SAMPLES);
+        for request in 1..3 {
+            assert!(!rejected(&rejections, FILES, request));
+        }
+        assert!(rejected(&rejections, FILES, 3));
+    }
+
+    /// The first success names one of several families.
+    #[test]
+    fn frequent_family_is_found_within_two_samples() {
+        let rejections = Rejections::default();
+        succeeded(&rejections, FILES, START);
+        succeeded(&rejections, CHAT, SAMPLES / 2);
+        assert_eq!(rejections.lock().accepted.len(), 1, "too soon");
+        succeeded(&rejections, CHAT, SAMPLES);
+        assert_eq!(rejections.lock().accepted.len(), 2);
+        for request in 1..3 {
+            assert!(!rejected(&rejections, CHAT, request));
+        }
+        assert!(rejected(&rejections, CHAT, 3));
+    }
+
+    /// The probe after a bench may be a request out of scope.
+    #[test]
+    fn one_rejection_after_a_bench_is_enough_in_a_family_with_success() {
+        let rejections = Rejections::default();
+        succeeded(&rejections, CHAT, START);
+        let again = |path: &str| {
+            let target = path.parse().unwrap();
+            rejections.rejected(Some(&target), RequestId::Repeated, true)
+        };
+        assert!(again(CHAT));
+        assert!(!again(FILES));
+    }
+
+    /// A server may answer an unknown path without a check of the credential.
+    #[test]
+    fn refusal_for_another_reason_clears_its_own_family_only() {
+        let rejections = Rejections::default();
+        for request in 1..3 {
+            assert!(!rejected(&rejections, CHAT, request));
+        }
+        accepted(&rejections, "/unknown");
+        assert!(rejected(&rejections, CHAT, 3));
     }
 
     #[test]
@@ -187,15 +311,18 @@ mod tests {
         let rejections = Rejections::default();
         for n in 0..10_000_u16 {
             let name = n.to_string().replace(|c: char| c.is_ascii_digit(), "x");
-            rejected(
-                &rejections,
-                &format!("/{}{name}", "y".repeat(usize::from(n) % 20)),
-                n,
-            );
+            let path = format!("/{}{name}", "y".repeat(usize::from(n) % 20));
+            rejected(&rejections, &path, n);
         }
-        assert!(rejections.lock().len() <= FAMILIES);
+        assert!(rejections.lock().rejected.len() <= FAMILIES);
         rejections.clear();
-        assert!(!rejections.any.load(Ordering::Acquire));
+        assert!(rejections.lock().rejected.is_empty());
+        for n in 0..100_u32 {
+            let name = char::from_u32(0x61 + n % 26).expect("a letter");
+            let path = format!("/{name}/{}", "y".repeat(n as usize % 20));
+            succeeded(&rejections, &path, n * SAMPLES);
+        }
+        assert_eq!(rejections.lock().accepted.len(), FAMILIES);
     }
 
     #[test]

@@ -18,10 +18,19 @@ pub struct Verdict {
     may_be_processed: bool,
     /// The scope, if it differs from the scope of the class.
     scope: Option<Scope>,
-    /// Whether message text alone supports the class or the hint.
-    from_text: bool,
+    /// The part that message text alone supports.
+    from_text: FromText,
     /// The digest of the request. Two bytes keep the size of the verdict.
     request: Option<NonZeroU16>,
+}
+
+/// The part of a verdict that message text alone supports. One byte keeps the size of the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FromText {
+    Nothing,
+    Hint,
+    /// The class, and the hint.
+    Class,
 }
 
 impl Verdict {
@@ -38,7 +47,7 @@ impl Verdict {
             neutral: false,
             may_be_processed: false,
             scope: None,
-            from_text: false,
+            from_text: FromText::Nothing,
             request: None,
         }
     }
@@ -96,7 +105,17 @@ impl Verdict {
     /// strong evidence.
     #[must_use]
     pub const fn with_text_origin(mut self) -> Self {
-        self.from_text = true;
+        self.from_text = FromText::Class;
+        self
+    }
+
+    /// Marks only the hint as supported by message text alone. A status or a code supports the
+    /// class.
+    #[must_use]
+    pub const fn with_text_hint(mut self) -> Self {
+        if matches!(self.from_text, FromText::Nothing) {
+            self.from_text = FromText::Hint;
+        }
         self
     }
 
@@ -149,7 +168,13 @@ impl Verdict {
     /// Returns whether message text alone supports the class or the hint.
     #[must_use]
     pub const fn is_from_text(&self) -> bool {
-        self.from_text
+        !matches!(self.from_text, FromText::Nothing)
+    }
+
+    /// Returns whether message text alone supports the class.
+    #[must_use]
+    pub const fn is_class_from_text(&self) -> bool {
+        matches!(self.from_text, FromText::Class)
     }
 
     /// Returns whether the attempt succeeded.

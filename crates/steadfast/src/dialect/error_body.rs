@@ -145,10 +145,10 @@ impl<'a> ErrorBody<'a> {
             Some(scope) => verdict.with_scope(scope),
             None => verdict,
         };
-        if proof.origin == Origin::Text || matches!(hint, Some((_, Origin::Text))) {
-            verdict.with_text_origin()
-        } else {
-            verdict
+        match (proof.origin, hint) {
+            (Origin::Text, _) => verdict.with_text_origin(),
+            (_, Some((_, Origin::Text))) => verdict.with_text_hint(),
+            _ => verdict,
         }
     }
 

@@ -35,7 +35,8 @@ pub(crate) enum Cooling {
 
 impl Cooldown {
     /// Begins a bench after a refusal, unless the endpoint serves others. Otherwise, calls
-    /// `is_credible`, which may count refusals.
+    /// `is_credible`, which may count refusals. Its argument is whether the refused attempt was the
+    /// probe after a bench of the same class.
     ///
     /// Returns the length, or `None` if no bench begins.
     pub(crate) fn benched(
@@ -43,7 +44,7 @@ impl Cooldown {
         ticket: Ticket,
         cause: &Cause,
         now: Instant,
-        is_credible: impl FnOnce() -> bool,
+        is_credible: impl FnOnce(bool) -> bool,
     ) -> Option<Duration> {
         let mut state = self.lock();
         if ticket.generation != state.generation {
@@ -57,8 +58,8 @@ impl Cooldown {
             return None;
         }
         let is_again = ticket.pass == Pass::Probe && state.escalation.is_again(cause.class);
-        let excuses = |state: &mut State| self.excuses(state, ticket, cause) || !is_credible();
-        if cause.is_own || !is_again && excuses(&mut state) {
+        let is_excused = cause.is_own || !is_again && self.excuses(&mut state, ticket, cause);
+        if is_excused || !is_credible(is_again) {
             state.release(ticket);
             return None;
         }

@@ -182,7 +182,7 @@ impl EndpointLimits {
         tickets: &Tickets,
         (level, cause): (Level, &Cause),
         now: Instant,
-        is_credible: impl FnOnce() -> bool,
+        is_credible: impl FnOnce(bool) -> bool,
     ) -> Option<Cooled> {
         self.refused(tickets, level, |limits, ticket| {
             limits.cooldown.benched(ticket, cause, now, is_credible)

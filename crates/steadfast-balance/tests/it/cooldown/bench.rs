@@ -151,14 +151,15 @@ async fn missing_model_benches_its_key_only() {
 /// A caller chooses the words that a server repeats.
 #[tokio::test(start_paused = true)]
 async fn message_text_benches_only_if_status_names_a_limit() {
-    for (status, class, benches) in [
-        (400, Class::QuotaExhausted, false),
-        (404, Class::QuotaExhausted, false),
-        (413, Class::QuotaExhausted, false),
-        (422, Class::QuotaExhausted, false),
-        (404, Class::ModelUnavailable, false),
-        (429, Class::QuotaExhausted, true),
-    ] {
+    let spent = Class::QuotaExhausted;
+    let without_limit = [
+        200, 400, 404, 408, 409, 413, 422, 500, 502, 503, 504, 520, 529,
+    ];
+    let without_limit = without_limit.map(|status| (status, spent, false));
+    // xAI sends spent credits as `403`, and Fireworks a suspended account as `412`.
+    let with_limit = [402, 403, 412, 429, 498].map(|status| (status, spent, true));
+    let missing = [(404, Class::ModelUnavailable, false)];
+    for (status, class, benches) in [&without_limit[..], &with_limit, &missing].concat() {
         let net = Net::new();
         let hour = Some(60 * MINUTE);
         let verdict = Verdict::new(class).with_hint(hour).with_text_origin();
@@ -171,5 +172,22 @@ async fn message_text_benches_only_if_status_names_a_limit() {
         assert_eq!(found, benches.then_some(MINUTE), "{status} {class}");
         let keys = status_of(&handle, "a").keys;
         assert!(keys.iter().all(|key| key.cooling.is_none()));
+    }
+}
+
+/// A code proves the spent quota, and only the time is in the message.
+#[tokio::test(start_paused = true)]
+async fn code_benches_beside_any_status_without_the_hint_of_the_text() {
+    for status in [403, 500, 503, 529] {
+        let net = Net::new();
+        let hour = Some(60 * MINUTE);
+        let verdict = Verdict::new(Class::QuotaExhausted).with_hint(hour);
+        net.on("a", move |_| judged(status, verdict.with_text_hint()));
+        let (service, handle) = balancer(pool(&["a"]), &net);
+        for minutes in [1, 2] {
+            send_for_status(&service, get()).await;
+            assert_eq!(cooling(&handle, "a"), Some(minutes * MINUTE), "{status}");
+            advance(minutes * MINUTE).await;
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Benches after rejections of the endpoint's own credential.
 
+use http::Request;
 use steadfast_balance::{Credential, Endpoint, EndpointBalanceLayer};
 use tokio::time::advance;
 use tower::ServiceExt;
 
 use super::{MINUTE, cooling};
 use crate::support::{
-    MS, Net, Reply, SECOND, answer, balancer, endpoint, get, refusal, send_for_status, status_of,
+    Body, MS, Net, Reply, SECOND, answer, balancer, endpoint, get, refusal, send_for_status,
+    status_of,
 };
 
 fn endpoint_with_credential(name: &str) -> Endpoint {
@@ -164,4 +166,47 @@ async fn status_403_starts_no_bench() {
     }
     assert!(status_of(&handle, "a").admissible);
     assert_eq!(status_of(&handle, "a").health, 1.0);
+}
+
+fn get_path(path: &str) -> Request<Body> {
+    let mut request = get();
+    *request.uri_mut() = path.parse().expect("a path");
+    request
+}
+
+/// One caller with three paths out of scope took an endpoint that was idle for 10 s from all
+/// others, and its next requests doubled the bench.
+#[tokio::test(start_paused = true)]
+async fn paths_out_of_scope_bench_no_idle_endpoint() {
+    let net = Net::new();
+    net.on_request("a", |_, sent| {
+        let is_allowed = sent.uri.path().starts_with("/chat");
+        answer(if is_allowed { 200 } else { 401 })
+    });
+    let builder = EndpointBalanceLayer::builder().endpoint(endpoint_with_credential("a"));
+    let (service, handle) = balancer(builder, &net);
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    for n in 0..20 {
+        advance(MINUTE).await;
+        for path in ["files", "batches", "admin/keys", "files", "models"] {
+            let request = get_path(&format!("/{path}?n={n}"));
+            assert_eq!(send_for_status(&service, request).await, 401);
+            assert_eq!(cooling(&handle, "a"), None, "{n} {path}");
+        }
+    }
+
+    // The key is revoked. Three requests of the main family are enough.
+    net.on("a", |_| answer(401));
+    for _ in 0..3 {
+        assert_eq!(cooling(&handle, "a"), None);
+        assert_eq!(send_for_status(&service, get()).await, 401);
+    }
+    assert_eq!(cooling(&handle, "a"), Some(MINUTE));
+    // A request out of scope is no probe of the key.
+    advance(MINUTE).await;
+    let odd = get_path("/files");
+    assert_eq!(send_for_status(&service, odd).await, 401);
+    assert_eq!(cooling(&handle, "a"), None);
+    assert_eq!(send_for_status(&service, get()).await, 401);
+    assert_eq!(cooling(&handle, "a"), Some(2 * MINUTE));
 }

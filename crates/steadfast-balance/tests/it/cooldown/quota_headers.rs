@@ -89,9 +89,10 @@ async fn stream_that_breaks_with_a_refusal_starts_a_cooldown() {
         ),
         (Verdict::new(Class::QuotaExhausted), Some(MINUTE)),
         // A caller may choose the words of a message. One of them took an endpoint for half an
-        // hour.
+        // hour. No status names a limit here, so a code is required.
+        (Verdict::new(Class::QuotaExhausted).with_text_origin(), None),
         (
-            Verdict::new(Class::QuotaExhausted).with_text_origin(),
+            Verdict::new(Class::QuotaExhausted).with_text_hint(),
             Some(MINUTE),
         ),
         (

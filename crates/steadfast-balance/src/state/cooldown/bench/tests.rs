@@ -27,7 +27,7 @@ fn admit(cooldown: &Cooldown, now: Instant) -> Ticket {
 
 /// An attempt with this request that is refused at once.
 fn refuse(cooldown: &Cooldown, request: u16, now: Instant) -> Option<Duration> {
-    cooldown.benched(admit(cooldown, now), &cause(request), now, || true)
+    cooldown.benched(admit(cooldown, now), &cause(request), now, |_| true)
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +92,7 @@ async fn success_of_slow_endpoint_is_recent_for_longer() {
         ..cause(1)
     };
     let ticket = admit(&cooldown, now);
-    assert_eq!(cooldown.benched(ticket, &slow, now, || true), None);
+    assert_eq!(cooldown.benched(ticket, &slow, now, |_| true), None);
     assert_eq!(refuse(&cooldown, 1, now), Some(MINUTE));
 }
 
@@ -104,11 +104,11 @@ async fn success_of_later_attempt_ends_bench_of_one_request() {
         let [before, refused, other, later] =
             [0, 1, 2, 3].map(|n| admit(&cooldown, now + n * MILLI));
         let now = now + SECOND;
-        let wait = cooldown.benched(refused, &cause(1), now, || true);
+        let wait = cooldown.benched(refused, &cause(1), now, |_| true);
         assert_eq!(wait, Some(MINUTE));
         assert!(!cooldown.serve(before, now), "sent before the refused one");
         let request = if confirms { 2 } else { 1 };
-        cooldown.benched(other, &cause(request), now, || panic!("counted twice"));
+        cooldown.benched(other, &cause(request), now, |_| panic!("counted twice"));
         assert!(cooldown.until(now).is_some());
         assert_eq!(cooldown.serve(later, now), !confirms);
         assert_eq!(cooldown.until(now).is_none(), !confirms);
@@ -125,11 +125,11 @@ async fn refusal_that_is_not_credible_releases_slot() {
     };
     cooldown.refused(admit(&cooldown, now), limited, now);
     let now = now + SECOND;
-    let wait = cooldown.benched(admit(&cooldown, now), &cause(1), now, || false);
+    let wait = cooldown.benched(admit(&cooldown, now), &cause(1), now, |_| false);
     assert_eq!(wait, None);
     assert_eq!(refuse(&cooldown, 1, now), Some(MINUTE));
     let now = now + MINUTE;
-    let wait = cooldown.benched(admit(&cooldown, now), &cause(2), now, || false);
+    let wait = cooldown.benched(admit(&cooldown, now), &cause(2), now, |is_again| is_again);
     assert_eq!(wait, Some(2 * MINUTE), "again, without a new count");
 }
 
@@ -186,7 +186,7 @@ fn settle(cooldown: &Cooldown, ticket: Ticket, model: &mut Model, now: Instant) 
                 ..cause(request)
             };
             let is_credible = fastrand::bool();
-            let wait = cooldown.benched(ticket, &cause, now, || is_credible);
+            let wait = cooldown.benched(ticket, &cause, now, |is_again| is_again || is_credible);
             model.benched(request, wait);
         }
         7..9 => {
