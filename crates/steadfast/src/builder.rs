@@ -293,7 +293,8 @@ impl AiStackBuilder {
             ));
         }
         let mut observers = self.observers;
-        observers.add(EventMetrics::new());
+        // Callers choose the models of requests, so only configured ones are labels.
+        observers.add(EventMetrics::new().keys(self.routing.models()));
         let of_edge = Shared {
             timeouts: self.timeouts,
             answers: self.answers,

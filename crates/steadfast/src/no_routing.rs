@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method};
 use steadfast_balance::{Endpoint, PoolHandle};
-use steadfast_core::{BoxError, EndpointName, InvalidConfig};
+use steadfast_core::{BoxError, EndpointName, InvalidConfig, LimitKey};
 use tower_layer::{Identity, Layer};
 
 use crate::operation::Operation;
@@ -52,6 +52,11 @@ impl Routing {
     ) -> Result<(), BoxError> {
         let _ = (target.method, target.operation, target.path);
         Ok(())
+    }
+
+    /// Returns no names of models.
+    pub(crate) fn models(&self) -> [LimitKey; 0] {
+        []
     }
 
     /// Leaves a stack as it is.

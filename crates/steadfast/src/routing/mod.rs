@@ -61,14 +61,32 @@ impl Routing {
         Ok(self)
     }
 
+    /// Returns the names of all configured models: of the catalogue, of the routes, and at their
+    /// endpoints. A wildcard names no model.
+    pub(crate) fn models(&self) -> Vec<LimitKey> {
+        let catalogue = self.catalogue.iter().flat_map(|known| known.models());
+        let known = catalogue.flat_map(|model| {
+            let aliases = model.aliases().iter().map(String::as_str);
+            aliases.chain([model.name()]).map(LimitKey::new)
+        });
+        let routed = self.exact_routes().flat_map(|route| {
+            let targets = route.targets().iter().map(|target| target.model(""));
+            let targets = targets.map(|model| LimitKey::new(&model));
+            targets.chain([LimitKey::new(route.name())])
+        });
+        known.chain(routed).collect()
+    }
+
+    /// Returns the routes of one model.
+    fn exact_routes(&self) -> impl Iterator<Item = &Route> {
+        let routes = self.routes.iter();
+        routes.filter(|route| !route.name().ends_with('*'))
+    }
+
     /// Lets all names of a model share its limits at an endpoint.
     pub(crate) fn add_aliases(&self, endpoint: Endpoint) -> Endpoint {
         let name = endpoint.name().clone();
-        let exact = self
-            .routes
-            .iter()
-            .filter(|route| !route.name().ends_with('*'));
-        exact.fold(endpoint, |endpoint, route| {
+        self.exact_routes().fold(endpoint, |endpoint, route| {
             let mut targets = route.targets().iter();
             let here = targets.find(|target| target.endpoint() == name.as_ref());
             match here.map(|target| target.model("")) {
