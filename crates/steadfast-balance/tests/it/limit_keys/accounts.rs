@@ -88,7 +88,7 @@ async fn retry_layer_does_not_wait_for_spent_account() {
     for model in ["m", "other"] {
         let start = Instant::now();
         let error = send(&service, get_model_as("greedy", model)).await;
-        let error = error.err().expect("benched");
+        let error = error.expect_err("benched");
         let error = Exhausted::find(&*error).expect("typed");
         assert_eq!(error.verdict().class(), Class::QuotaExhausted);
         assert_eq!(error.retry_in(), Some(MINUTE));
