@@ -50,7 +50,7 @@ where
 
 impl<S, B, C, ResBody> ResponseFuture<S, B, C>
 where
-    S: Service<Request<B>, Response = Response<ResBody>>,
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
     S::Error: 'static,
     C: CopyBody<B>,
 {
@@ -106,7 +106,7 @@ where
 
 impl<S, B, C, ResBody> Future for ResponseFuture<S, B, C>
 where
-    S: Service<Request<B>, Response = Response<ResBody>>,
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
     S::Error: 'static,
     C: CopyBody<B>,
 {
@@ -122,13 +122,13 @@ where
     }
 }
 
-/// Waits until `due`, which may be later than at the previous call.
+/// Waits until `due`, which may differ from the one of the previous call.
 fn poll_timer(mut timer: Pin<&mut Option<Sleep>>, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
     if timer.is_none() {
         timer.set(Some(sleep_until(due)));
     }
     let mut timer = timer.as_pin_mut().expect("set above");
-    if timer.deadline() < due {
+    if timer.deadline() != due {
         timer.as_mut().reset(due);
     }
     timer.poll(cx)

@@ -58,7 +58,8 @@
 //!
 //! A hedge goes to an admissible endpoint: enabled, neither limited nor broken. The lowest tier
 //! with such an endpoint is used. No endpoint gets two attempts of one request. A hedge neither
-//! queues nor takes a last resort (`WhenExhausted::LeastBad`).
+//! queues nor takes a last resort (`WhenExhausted::LeastBad`). If no hedge can be sent, the layer
+//! tries again after the delay, then after twice the time, up to 1 s.
 //!
 //! The [`Trail`](steadfast_core::Trail) contains all attempts. A dropped attempt is `Cancelled`: it
 //! changes neither the breaker nor the latency of its endpoint.

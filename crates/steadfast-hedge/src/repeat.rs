@@ -10,14 +10,17 @@ use tower_service::Service;
 
 use crate::copy::CopyBody;
 
+/// The longest time between two checks whether a hedge can be sent, unless the delay is longer.
+const LONGEST_CHECK: Duration = Duration::from_secs(1);
+
 /// The copy of a request from which hedges are sent.
 pub(crate) struct Repeat<S, B> {
     pub(crate) service: S,
     pub(crate) head: Parts,
     body: B,
     pub(crate) delay: Duration,
-    /// The time of the next check, after a hedge could not be sent.
-    check_again: Option<Instant>,
+    /// When a hedge could not be sent, and the time of the next check.
+    check_again: Option<(Instant, Instant)>,
     /// The number of hedges that were created, and that count.
     created: u32,
     sent: u32,
@@ -47,11 +50,18 @@ impl<S, B> Repeat<S, B> {
     /// Returns the time of the next hedge after an attempt at `since`.
     pub(crate) fn due(&self, since: Instant) -> Instant {
         let due = saturating_add(since, self.delay);
-        due.max(self.check_again.unwrap_or(since))
+        match self.check_again {
+            // No attempt was sent after the check.
+            Some((checked, next)) if since < checked => due.max(next),
+            _ => due,
+        }
     }
 
-    pub(crate) fn check_again_in(&mut self, time: Duration, now: Instant) {
-        self.check_again = Some(saturating_add(now, time.max(TICK)));
+    /// Checks again after `least`, or after the time that a hedge has been missing, if that is
+    /// longer. So the checks of a request become rare.
+    pub(crate) fn check_again_in(&mut self, least: Duration, missing: Duration, now: Instant) {
+        let time = missing.min(LONGEST_CHECK).max(least).max(TICK);
+        self.check_again = Some((now, saturating_add(now, time)));
     }
 
     /// Sends no further hedge.
@@ -78,15 +88,18 @@ impl<S, B> Repeat<S, B> {
         cx: &mut Context<'_>,
     ) -> Option<S::Future>
     where
-        S: Service<Request<B>>,
+        S: Service<Request<B>> + Clone,
     {
-        let Poll::Ready(Ok(())) = self.service.poll_ready(cx) else {
+        // A service that is not ready, or has failed, is dropped: readiness that no request uses
+        // would occupy a slot of a layer below.
+        let mut service = self.service.clone();
+        let Poll::Ready(Ok(())) = service.poll_ready(cx) else {
             return None;
         };
         let body = copy.copy(&self.body)?;
         let mut head = self.head.clone();
         head.extensions.insert(group.clone());
         self.sent += 1;
-        Some(self.service.call(Request::from_parts(head, body)))
+        Some(service.call(Request::from_parts(head, body)))
     }
 }

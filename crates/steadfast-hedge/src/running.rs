@@ -15,7 +15,8 @@ use crate::copy::CopyBody;
 use crate::repeat::Repeat;
 use crate::rules::{Hedging, Stake};
 
-/// The fraction of its delay after which a request checks a used-up share again.
+/// The fraction of its delay, and of its time without a hedge, after which a request checks a
+/// used-up share again.
 const SHARE_CHECKS: u32 = 8;
 
 /// A request with a measured first attempt and its hedges.
@@ -199,7 +200,7 @@ where
 
 impl<S, B, C> Running<S, B, C>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>> + Clone,
     C: CopyBody<B>,
 {
     /// Sends a hedge, if that is allowed and the service is ready now.
@@ -208,7 +209,9 @@ where
             return;
         };
         let now = Instant::now();
-        repeat.check_again_in(repeat.delay, now);
+        let since = self.group.last_sent().unwrap_or(self.called);
+        let missing = now.saturating_duration_since(since);
+        repeat.check_again_in(repeat.delay, missing, now);
         if self.group.is_waiting() {
             // The request is still queued, and a hedge would only lengthen the queue.
             return;
@@ -220,7 +223,7 @@ where
         let Some(stake) = self.hedging.pay() else {
             // Other requests soon earn a share, and slightly slow requests end first.
             let soon = (repeat.delay / SHARE_CHECKS).max(self.hedging.rules.min_delay);
-            repeat.check_again_in(soon, now);
+            repeat.check_again_in(soon, missing / SHARE_CHECKS, now);
             return;
         };
         let group = repeat.next_group(&self.group);

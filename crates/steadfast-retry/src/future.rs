@@ -17,7 +17,8 @@ use tracing::Span;
 use crate::answer::ResponseBody;
 use crate::attempt;
 use crate::mode::BodyMode;
-use crate::retry::{Rescue, Retry, Step};
+use crate::policy::WAIT_TOO_LONG;
+use crate::retry::{NoAttempt, Rescue, Retry, Step};
 
 /// The outcome of an attempt, and the verdict on it.
 type Ended<ResBody> = (Result<Response<ResBody>, BoxError>, Verdict);
@@ -92,7 +93,7 @@ where
 
 impl<S, M, B, ResBody> ResponseFuture<S, M, B, ResBody>
 where
-    S: Service<Request<M::Body>, Response = Response<ResBody>>,
+    S: Service<Request<M::Body>, Response = Response<ResBody>> + Clone,
     S::Error: Into<BoxError>,
     M: BodyMode<B>,
     ResBody: Body,
@@ -158,7 +159,7 @@ where
                 StateProj::Readying { limit } => {
                     match ready!(send_again::<S, M, B, _>(retry, limit, cx)) {
                         Ok(in_flight) => in_flight,
-                        Err(error) => return Poll::Ready(retry.no_attempt(error)),
+                        Err(unsent) => return Poll::Ready(retry.no_attempt(unsent)),
                     }
                 }
                 StateProj::Done => panic!("polled after it was ready"),
@@ -249,7 +250,7 @@ where
 
 impl<S, M, B, ResBody> Future for ResponseFuture<S, M, B, ResBody>
 where
-    S: Service<Request<M::Body>, Response = Response<ResBody>>,
+    S: Service<Request<M::Body>, Response = Response<ResBody>> + Clone,
     S::Error: Into<BoxError>,
     M: BodyMode<B>,
     ResBody: Body,
@@ -312,7 +313,7 @@ fn send_again<S, M, B, ResBody>(
     retry: &mut Retry<S, M::Kept, ResBody>,
     mut limit: Pin<&mut Option<Sleep>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<State<S::Future>, Option<BoxError>>>
+) -> Poll<Result<State<S::Future>, NoAttempt>>
 where
     S: Service<Request<M::Body>>,
     S::Error: Into<BoxError>,
@@ -321,7 +322,9 @@ where
 {
     match retry.service.poll_ready(cx) {
         Poll::Ready(Ok(())) => {}
-        Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(error.into()))),
+        Poll::Ready(Err(error)) => {
+            return Poll::Ready(Err((Some(error.into()), "the service has failed")));
+        }
         Poll::Pending => {
             if limit.is_none() {
                 limit.set(Some(sleep(retry.time_left())));
@@ -329,11 +332,11 @@ where
             }
             let limit = limit.as_pin_mut().expect("set above");
             ready!(limit.poll(cx));
-            return Poll::Ready(Err(None));
+            return Poll::Ready(Err((None, WAIT_TOO_LONG)));
         }
     }
     let Some((request, span)) = retry.again::<B, M>() else {
-        return Poll::Ready(Err(None));
+        return Poll::Ready(Err((None, "its body can no longer be sent")));
     };
     let entered = attempt::enter(&span);
     let future = retry.service.call(request);

@@ -154,6 +154,9 @@ impl<M> RetryOn429Layer<M> {
     /// retry pays before its wait. The tokens return if the retry succeeds, or if the caller drops
     /// the request before the retry is sent. See [`RetryBudget`](steadfast_core::RetryBudget) for
     /// the costs.
+    ///
+    /// An answer about the request, such as a `404`, counts as a success: its endpoint serves. A
+    /// rejected credential, a refusal and a prompt that is too long return no token.
     pub fn budget(mut self, budget: RetryBudget) -> Self {
         self.config.budget = Some(budget);
         self

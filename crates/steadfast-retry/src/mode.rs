@@ -15,9 +15,6 @@ use crate::replay::{Kept, ReplayBody};
     note = "`RetryOn429Layer::new().clone_body()` takes bodies that are `Clone`",
     note = "`RetryOn429Layer::new().prepared_body()` takes `ReplayBody`"
 )]
-/// The way in which further attempts get a request body.
-///
-/// Implemented by [`Replay`] and [`CloneBody`] alone.
 pub trait BodyMode<B>: sealed::Sealed {
     /// The body that the inner service takes.
     type Body;

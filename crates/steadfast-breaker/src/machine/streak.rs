@@ -80,10 +80,18 @@ impl FailureStreak {
 
     /// Takes back a failure that counted in the streak with the number `counted_in`.
     pub(crate) fn take_back(&mut self, counted_in: u32) {
-        self.history.remove_newest_failure();
+        if self.may_hold(counted_in, &self.history) {
+            self.history.remove_newest_failure();
+        }
         if counted_in == self.number {
             self.length = self.length.saturating_sub(1);
         }
+    }
+
+    /// Returns whether a window may still hold a failure of the streak with the number
+    /// `counted_in`. It does not if all of its failures are of the current, other streak.
+    pub(crate) fn may_hold(&self, counted_in: u32, window: &OutcomeWindow) -> bool {
+        counted_in == self.number || window.failures() > self.length
     }
 
     /// Ends the streak, as a success does.

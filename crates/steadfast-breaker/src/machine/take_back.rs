@@ -37,7 +37,10 @@ impl Machine {
             // A success in between may have decayed the sum already. Then less evidence remains,
             // but the endpoint serves.
             self.streak.take_back(mark.streak());
-            self.window.remove_newest_failure();
+            // Later outcomes may have pushed the failure out of the window already.
+            if self.streak.may_hold(mark.streak(), &self.window) {
+                self.window.remove_newest_failure();
+            }
             self.counters.take_back();
         }
         let Some(before) = self.before else {

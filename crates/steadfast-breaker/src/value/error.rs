@@ -85,7 +85,8 @@ impl CircuitOpen {
         // Neutral, because an outer breaker must not count an attempt that was not sent.
         let verdict = Verdict::new(Class::Overloaded)
             .with_hint(self.retry_in)
-            .neutral();
+            .neutral()
+            .unsent();
         Classified::new(verdict, self).into()
     }
 }
@@ -181,17 +182,19 @@ mod tests {
     }
 
     #[test]
-    fn verdict_is_neutral_overload_with_hint() {
-        let open = CircuitOpen::new("primary".into(), Some(Duration::from_secs(3)));
-        let error = open.into_classified();
-        let verdict = Classified::find(&*error).expect("classified").verdict();
+    fn verdict_is_neutral_overload_of_an_unsent_request() {
+        // An isolated breaker knows no time.
+        for retry_in in [Some(Duration::from_secs(3)), None] {
+            let error = CircuitOpen::new("primary".into(), retry_in).into_classified();
+            let verdict = Classified::find(&*error).expect("classified").verdict();
 
-        assert_eq!(verdict.class(), Class::Overloaded);
-        assert_eq!(verdict.hint(), Some(Duration::from_secs(3)));
-        assert_eq!(verdict.breaker(), BreakerEffect::Neutral);
-        assert!(
-            verdict.proves_unprocessed(),
-            "a repeat is safe for any method"
-        );
+            assert_eq!(verdict.class(), Class::Overloaded);
+            assert_eq!(verdict.hint(), retry_in);
+            assert_eq!(verdict.breaker(), BreakerEffect::Neutral);
+            assert!(
+                verdict.proves_unprocessed(),
+                "a repeat is safe for any method"
+            );
+        }
     }
 }

@@ -232,7 +232,10 @@ impl Shared {
         let result = step(&mut machine);
         let moved = machine.generation() != before;
         let freed = machine.slots_taken() < taken;
-        if moved {
+        // Only an opening that is taken back leads to an older generation. The rates still have the
+        // other outcomes then.
+        let is_restored = machine.generation().wrapping_sub(before) > u32::MAX / 2;
+        if moved && !is_restored {
             self.begin_phase(machine.phase());
         }
         self.failures.store(machine.failures(), Ordering::Release);

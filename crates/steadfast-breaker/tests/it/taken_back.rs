@@ -95,6 +95,69 @@ async fn opening_with_enough_other_failures_stands() {
     assert_eq!(breaker.state(), OPEN, "an order is no failure");
 }
 
+/// Genuine failures beside a bad request were forgotten with the opening that it caused.
+#[tokio::test(start_paused = true)]
+async fn other_failures_stay_in_the_rate_after_an_opening_is_taken_back() {
+    let breaker = CircuitBreaker::builder().consecutive_failures(99);
+    let breaker = breaker.failure_rate(0.5, Window::calls(10));
+    let breaker = breaker.build().unwrap();
+    for _ in 0..5 {
+        attempt(&breaker, SUCCESS);
+    }
+    let receipts: Vec<_> = (0..5)
+        .map(|_| fail(&breaker, FAILURE).expect("it counts"))
+        .collect();
+    assert_eq!(breaker.state(), OPEN, "five of the last ten");
+    assert!(breaker.take_back(receipts[0]));
+    assert_eq!(breaker.state(), CLOSED);
+    attempt(&breaker, FAILURE);
+    assert_eq!(breaker.state(), OPEN, "four others and this one");
+}
+
+/// The later failure lost its place in the window, and no success ended its streak any more.
+#[tokio::test(start_paused = true)]
+async fn failure_that_has_left_the_window_takes_no_other_with_it() {
+    let breaker = CircuitBreaker::builder().consecutive_failures(3);
+    let breaker = breaker.failures_of_last(2, 4).build().unwrap();
+    let receipt = fail(&breaker, FAILURE).expect("it counts");
+    for _ in 0..70 {
+        attempt(&breaker, SUCCESS);
+    }
+    attempt(&breaker, FAILURE);
+    breaker.take_back(receipt);
+    attempt(&breaker, SUCCESS);
+    attempt(&breaker, FAILURE);
+    assert_eq!(breaker.state(), OPEN, "two of the last four");
+
+    let breaker = CircuitBreaker::builder().consecutive_failures(2);
+    let breaker = breaker.build().unwrap();
+    let receipt = fail(&breaker, FAILURE).expect("it counts");
+    for _ in 0..70 {
+        attempt(&breaker, SUCCESS);
+    }
+    attempt(&breaker, FAILURE);
+    breaker.take_back(receipt);
+    let mut body = admit(&breaker);
+    body.head(SUCCESS);
+    body.record(LOST);
+    assert_eq!(breaker.state(), OPEN, "the streak resumes");
+
+    let breaker = CircuitBreaker::builder().consecutive_failures(3);
+    let breaker = breaker.build().unwrap();
+    let receipt = fail(&breaker, FAILURE).expect("it counts");
+    for _ in 0..70 {
+        attempt(&breaker, SUCCESS);
+    }
+    attempt(&breaker, FAILURE);
+    breaker.take_back(receipt);
+    attempt(&breaker, SUCCESS);
+    for failures in 1..=3 {
+        assert_eq!(breaker.state(), CLOSED, "{failures}");
+        attempt(&breaker, FAILURE);
+    }
+    assert_eq!(breaker.state(), OPEN);
+}
+
 /// A bad request that happens to be the probe would keep an endpoint open for longer each time.
 #[tokio::test(start_paused = true)]
 async fn failed_probe_that_is_taken_back_leaves_breaker_half_open() {

@@ -1,9 +1,11 @@
+use std::fmt;
+
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
 use crate::verdict::Verdict;
 
 /// The head of a response, as a classifier reads it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Head<'a> {
     status: StatusCode,
     headers: &'a HeaderMap,
@@ -47,5 +49,32 @@ impl<'a> Head<'a> {
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
         self.extensions?.get().copied()
+    }
+}
+
+/// Values of headers are not printed: they may be secret, such as the ones of `set-cookie`.
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("verdict", &self.verdict())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_value_of_a_header() {
+        let mut headers = HeaderMap::new();
+        headers.insert("set-cookie", "secret".parse().expect("a value"));
+        let head = Head::new(StatusCode::OK, &headers);
+        assert_eq!(
+            format!("{head:?}"),
+            "Head { status: 200, headers: [\"set-cookie\"], verdict: None }"
+        );
     }
 }

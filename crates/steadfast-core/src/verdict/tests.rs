@@ -54,6 +54,15 @@ fn maybe_processed_verdict_proves_nothing() {
 }
 
 #[test]
+fn unsent_verdict_is_a_proof_for_any_class() {
+    for class in [Class::Overloaded, Class::Transport] {
+        let verdict = Verdict::new(class);
+        assert!(!verdict.proves_unprocessed());
+        assert!(verdict.unsent().proves_unprocessed());
+    }
+}
+
+#[test]
 fn classified_error_is_found_below_other_errors() {
     let inner = Classified::new(Verdict::new(Class::Connect), "refused");
     let outer = Classified::new(Verdict::new(Class::Transport), inner);

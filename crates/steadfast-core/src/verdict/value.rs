@@ -14,8 +14,8 @@ pub struct Verdict {
     hint: Option<Duration>,
     should_retry: Option<bool>,
     neutral: bool,
-    /// Whether the request may have been processed, whatever the class.
-    may_be_processed: bool,
+    /// Whether the request was certainly not processed, if that differs from the class.
+    unprocessed: Option<bool>,
     /// The scope, if it differs from the scope of the class.
     scope: Option<Scope>,
     /// The part that message text alone supports.
@@ -45,7 +45,7 @@ impl Verdict {
             hint: None,
             should_retry: None,
             neutral: false,
-            may_be_processed: false,
+            unprocessed: None,
             scope: None,
             from_text: FromText::Nothing,
             request: None,
@@ -85,7 +85,16 @@ impl Verdict {
     /// A machine without memory can lose a connection that has carried the whole request.
     #[must_use]
     pub const fn maybe_processed(mut self) -> Self {
-        self.may_be_processed = true;
+        self.unprocessed = Some(false);
+        self
+    }
+
+    /// Marks the request as not sent, for any class: a proof that it was not processed.
+    ///
+    /// A layer below may reject an attempt without a hint, as an isolated circuit breaker does.
+    #[must_use]
+    pub const fn unsent(mut self) -> Self {
+        self.unprocessed = Some(true);
         self
     }
 
@@ -214,10 +223,13 @@ impl Verdict {
     ///
     /// Such a request can be sent again with any method. Each [refusal](Class::is_refusal) is such
     /// a proof, and so is `Overloaded` with a hint, unless the verdict is
-    /// [`maybe_processed`](Self::maybe_processed).
+    /// [`maybe_processed`](Self::maybe_processed). An [`unsent`](Self::unsent) one always is.
     #[must_use]
     pub const fn proves_unprocessed(&self) -> bool {
         let is_shed = matches!(self.class, Class::Overloaded) && self.hint.is_some();
-        !self.may_be_processed && (self.class.is_refusal() || is_shed)
+        match self.unprocessed {
+            Some(unprocessed) => unprocessed,
+            None => self.class.is_refusal() || is_shed,
+        }
     }
 }

@@ -9,7 +9,7 @@ use steadfast_core::{RetryBudget, Trail};
 use steadfast_hedge::{CopyBody, HedgeLayer, Share};
 use tokio::time::{advance, sleep};
 use tokio_test::{assert_pending, task};
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
@@ -56,6 +56,70 @@ async fn missing_share_is_checked_again() {
     sleep(14 * MS).await;
     assert_eq!(net.count("b"), 1);
     response.await.expect("no panic").expect("an answer");
+}
+
+/// In an outage, each slow request once searched the balancer once per delay until its end.
+#[tokio::test(start_paused = true)]
+async fn unsent_hedges_become_rare() {
+    let net = Net::new();
+    net.on("a", |_| Reply::never());
+    let searches = Arc::new(AtomicUsize::new(0));
+    let (service, _) = balancer(pool(&["a"]), &net);
+    let counted = searches.clone();
+    let service = ServiceBuilder::new()
+        .layer(hedge())
+        .map_request(move |request: Request<Body>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            request
+        })
+        .service(service);
+    let response = tokio::time::timeout(10 * SECOND, service.oneshot(get()));
+    response.await.expect_err("it hangs");
+    // After 0.1, 0.2, 0.4, 0.8 and 1.6 s, and then each second, beside the first attempt.
+    assert_eq!(searches.load(Ordering::Relaxed), 1 + 5 + 8);
+    assert_eq!(net.count("a"), 1);
+}
+
+/// Each request that waited for a share woke eight times per delay.
+#[tokio::test(start_paused = true)]
+async fn checks_of_a_used_up_share_become_rare() {
+    let net = Net::new();
+    net.on("a", |_| Reply::never());
+    net.on("b", |_| ok());
+    let layer = hedge().max_share(share(0.05));
+    let (service, _) = stack(&layer, pool(&["a", "b"]), &net);
+    let (mut response, mut polls) = (Box::pin(service.oneshot(get())), 0);
+    let polled = std::future::poll_fn(|cx| {
+        polls += 1;
+        response.as_mut().poll(cx)
+    });
+    let response = tokio::time::timeout(10 * SECOND, polled).await;
+    assert!(response.is_err(), "the share is a twentieth of a hedge");
+    assert!((20..=60).contains(&polls), "{polls}");
+}
+
+/// A parked request for readiness once took the permit that another request had returned.
+#[tokio::test(start_paused = true)]
+async fn hedge_that_is_not_ready_holds_no_permit() {
+    let net = Net::new();
+    net.on("a", |n| match n {
+        0 => Reply::never(),
+        1 => Reply::from(ok()).after(150 * MS),
+        _ => Reply::from(ok()),
+    });
+    let (service, _) = balancer(pool(&["a"]), &net);
+    let service = ServiceBuilder::new()
+        .layer(hedge())
+        .concurrency_limit(2)
+        .service(service);
+    let hangs = tokio::spawn(service.clone().oneshot(get()));
+    let other = tokio::spawn(service.clone().oneshot(get()));
+    // Both hedges were due after 100 ms, and the next check is after 200 ms.
+    sleep(160 * MS).await;
+    assert!(other.is_finished());
+    let third = tokio::time::timeout(10 * MS, service.oneshot(get()));
+    assert!(third.await.expect("a permit is free").is_ok());
+    hangs.abort();
 }
 
 #[tokio::test(start_paused = true)]

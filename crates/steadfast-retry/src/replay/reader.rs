@@ -159,8 +159,10 @@ where
         };
         state.sending &= has_more(&polled, ended) || !in_charge;
         state.broken = broken.or(state.broken.take());
-        let read = self.progress.store(&mut state, source, polled, ended);
+        let mut source = Some(source);
+        let read = self.progress.store(&mut state, &mut source, polled, ended);
         drop(state);
+        drop(source);
         drop(before);
         if let Some(waker) = wake {
             waker.wake();
@@ -181,17 +183,18 @@ impl<B: Body> Drop for Reader<B> {
 // ===== impl Progress =====
 
 impl Progress {
-    /// Records the outcome of a poll of the body.
+    /// Records the outcome of a poll of the body. Takes the source, unless the body has ended: its
+    /// caller drops it without the lock then.
     fn store<B: Body>(
         &mut self,
         state: &mut State<B>,
-        source: B,
+        source: &mut Option<B>,
         polled: Polled,
         ended: bool,
     ) -> Poll<Read<B>> {
         let frame = match polled {
             Poll::Pending => {
-                state.source = Source::Idle(source);
+                state.source = source.take().map_or(Source::Gone, Source::Idle);
                 return Poll::Pending;
             }
             Poll::Ready(None) => {
@@ -210,7 +213,7 @@ impl Progress {
             self.trailers = frame.is_trailers();
             Source::Ended
         } else {
-            Source::Idle(source)
+            source.take().map_or(Source::Gone, Source::Idle)
         };
         self.bytes += data_len(Some(&frame));
         self.position = state.record.end();

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -715,4 +716,55 @@ proptest! {
 fn keeps_auto_traits(body: ReplayBody<Full<Bytes>>) {
     fn check<T: Send + Sync + Unpin + Body<Error = BoxError>>(_: T) {}
     check(body);
+}
+
+/// Reports at its end whether the recording could be used.
+struct Ends {
+    kept: Arc<OnceLock<Kept<Self>>>,
+    ended: mpsc::Sender<bool>,
+    frames: usize,
+}
+
+impl Body for Ends {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(left) = self.frames.checked_sub(1) else {
+            return Poll::Ready(None);
+        };
+        self.frames = left;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"data")))))
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let kept = self.kept.get().expect("it is kept");
+        self.ended.send(kept.is_whole()).expect("the test waits");
+    }
+}
+
+/// The destructor of a body may use the request. It once ran under the lock of the recording.
+#[test]
+fn body_that_has_ended_is_dropped_without_the_lock() {
+    let (ended, ends) = mpsc::channel();
+    // A thread of its own, which a lock would hold forever.
+    std::thread::spawn(move || {
+        let kept = Arc::new(OnceLock::new());
+        let body = Ends {
+            kept: kept.clone(),
+            ended,
+            frames: 2,
+        };
+        let mut body = ReplayBody::new(body, 100);
+        assert!(kept.set(body.keep().expect("it fits")).is_ok());
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(_)) = Pin::new(&mut body).poll_frame(&mut cx) {}
+    });
+    let is_whole = ends.recv_timeout(std::time::Duration::from_secs(10));
+    assert_eq!(is_whole, Ok(true));
 }

@@ -8,7 +8,8 @@ use http::Response;
 use http_body::Body;
 use steadfast_core::layer::{RecordAttempts, verdict_of};
 use steadfast_core::{
-    Attempt, BoxError, Class, Event, Exhausted, SameEndpoint, Trail, Verdict, Withdrawal,
+    Attempt, BoxError, BreakerEffect, Class, Event, Exhausted, SameEndpoint, Trail, Verdict,
+    Withdrawal,
 };
 use tokio::time::Instant;
 use tracing::Span;
@@ -96,6 +97,9 @@ impl<S, K, B: Body> Retry<S, K, B> {
             Decision::GiveUp(reason) => {
                 let (class, attempts) = (verdict.class(), self.trail.len());
                 tracing::debug!(%class, attempts, reason, "request given up");
+                if outcome.is_ok() && verdict.breaker() == BreakerEffect::Success {
+                    self.deposit();
+                }
                 let outcome = self.end(outcome, known, limits, now);
                 Step::Done(outcome.map(|answer| self.mark_final(answer, reason)))
             }
@@ -128,7 +132,8 @@ impl<S, K, B: Body> Retry<S, K, B> {
     fn end_attempt(&mut self, attempted: bool, verdict: Verdict) -> (Limits, Spent) {
         let (limits, mut spent) = match &mut self.past {
             Some(past) => {
-                past.end_attempt(attempted, self.trail.is_at_fault());
+                let is_served = verdict.breaker() == BreakerEffect::Success;
+                past.end_attempt(attempted, is_served, self.trail.is_at_fault());
                 (past.limits, past.spent)
             }
             None => (self.limits(), Spent::FIRST_ATTEMPT),

@@ -14,4 +14,5 @@ mod state;
 
 pub(crate) use self::judge::Step;
 pub(crate) use self::rescue::Rescue;
+pub(crate) use self::settle::NoAttempt;
 pub(crate) use self::state::{Retry, Settings};

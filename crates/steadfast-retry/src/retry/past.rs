@@ -93,11 +93,12 @@ impl<B: Body> Past<B> {
 
     /// Spends the cost of a failed attempt. If no endpoint was tried, the cost is reserved for the
     /// next attempt. An attempt that shows the fault of the request costs nothing, since no storm
-    /// of retries consists of such attempts.
-    pub(super) fn end_attempt(&mut self, attempted: bool, at_fault: bool) {
+    /// of retries consists of such attempts. Neither does an attempt that its endpoint has served,
+    /// such as one with the answer `404`.
+    pub(super) fn end_attempt(&mut self, attempted: bool, is_served: bool, at_fault: bool) {
         if attempted {
             let shows_fault = at_fault && !std::mem::replace(&mut self.at_fault, at_fault);
-            if shows_fault {
+            if shows_fault || is_served {
                 self.refund();
             }
             self.counted = false;

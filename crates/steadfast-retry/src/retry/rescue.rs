@@ -79,7 +79,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         cx: &mut Context<'_>,
     ) -> Option<Box<Rescue<S::Future>>>
     where
-        S: Service<Request<M::Body>>,
+        S: Service<Request<M::Body>> + Clone,
         M: BodyMode<ReqBody, Kept = K>,
     {
         let slow = self.trail.take_slow()?;
@@ -117,11 +117,13 @@ impl<S, K, B: Body> Retry<S, K, B> {
         cx: &mut Context<'_>,
     ) -> Option<Box<Rescue<S::Future>>>
     where
-        S: Service<Request<M::Body>>,
+        S: Service<Request<M::Body>> + Clone,
         M: BodyMode<ReqBody, Kept = K>,
     {
         let body = M::again(&self.body);
-        let ready = body.is_some() && matches!(self.service.poll_ready(cx), Poll::Ready(Ok(())));
+        // Of its own, because readiness that no request uses would occupy a slot of a layer below.
+        let mut service = self.service.clone();
+        let ready = body.is_some() && matches!(service.poll_ready(cx), Poll::Ready(Ok(())));
         let (Some(body), true) = (body, ready) else {
             drop(stake.0.take());
             return None;
@@ -132,7 +134,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         // The slow attempt is not recorded yet.
         let (mut head, span) = self.next_head(2);
         head.extensions.insert(group.clone());
-        let future = span.in_scope(|| self.service.call(Request::from_parts(head, body)));
+        let future = span.in_scope(|| service.call(Request::from_parts(head, body)));
         Some(Box::new(Rescue {
             future: Box::pin(future),
             span,

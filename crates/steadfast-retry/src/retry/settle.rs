@@ -13,6 +13,10 @@ use super::state::Retry;
 use crate::answer::{KeptAnswer, ResponseBody};
 use crate::policy::{Limits, Outcome, WAIT_TOO_LONG};
 
+/// The error of a service that did not become ready, if it has failed, and the reason why no
+/// further attempt is sent.
+pub(crate) type NoAttempt = (Option<BoxError>, &'static str);
+
 /// The time until the soonest recovery, if it is known.
 type Recovery = Option<Duration>;
 
@@ -25,6 +29,11 @@ impl<S, K, B: Body> Retry<S, K, B> {
         if let Some(past) = &mut self.past {
             past.refund();
         }
+        self.deposit();
+    }
+
+    /// Returns a token to the budget after a first attempt that its endpoint has served.
+    pub(super) fn deposit(&self) {
         if let Some(budget) = &self.settings.policy.budget {
             if self.trail.len() <= 1 {
                 budget.deposit(1);
@@ -86,14 +95,15 @@ impl<S, K, B: Body> Retry<S, K, B> {
     /// or the body can no longer be sent again.
     pub(crate) fn no_attempt(
         &mut self,
-        error: Option<BoxError>,
+        (error, reason): NoAttempt,
     ) -> Result<Response<ResponseBody<B>>, BoxError> {
         let mut past = self.past.take().expect("an attempt was made");
         if let Some(error) = error {
             let verdict = verdict_of::<()>(Err(&*error));
             past.best.keep_unsent(verdict, error);
         }
-        self.best(past.best, None, Instant::now())
+        let outcome = self.best(past.best, None, Instant::now());
+        outcome.map(|answer| self.mark_final(answer, reason))
     }
 
     /// Returns the kept outcome of the lowest tier.

@@ -71,3 +71,23 @@ async fn layers_share_a_budget() {
         assert_eq!(sent.len(), attempts);
     }
 }
+
+/// A legitimate `404` is an answer of an endpoint that serves. Its retries once emptied the budget.
+#[tokio::test(start_paused = true)]
+async fn retry_with_an_answer_about_the_request_is_refunded() {
+    let budget = RetryBudget::new(100);
+    budget.try_withdraw(50).expect("it is full").spend();
+    let layer = || layer().budget(budget.clone());
+    let answers = vec![Ok(answer(500)), Ok(answer(404))];
+    let (outcome, _) = send(layer(), request("GET"), answers).await;
+    assert_eq!(outcome.unwrap().status(), 404);
+    assert_eq!(budget.available(), 50);
+
+    let (outcome, _) = send(layer(), request("GET"), vec![Ok(answer(404))]).await;
+    assert_eq!(outcome.unwrap().status(), 404);
+    assert_eq!(budget.available(), 51, "a first answer returns one token");
+
+    let (outcome, _) = send(layer(), request("GET"), vec![Ok(answer(401))]).await;
+    assert_eq!(outcome.unwrap().status(), 401);
+    assert_eq!(budget.available(), 51);
+}

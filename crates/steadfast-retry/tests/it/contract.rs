@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 
 use crate::support::{Body, Handle, Mock, SECOND, answer, layer, limited, request};
 use http::{Request, Response};
-use steadfast_core::{Class, Classified, Exhausted, RetryBudget, Verdict};
+use steadfast_core::layer::RecordAttempts;
+use steadfast_core::{Class, Classified, Exhausted, RetryBudget, Trail, Verdict};
 use steadfast_retry::{ReplayBody, RetryOn429};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt};
 use tower_test::mock;
 
 /// The mock panics if an instance is called that did not report readiness itself.
@@ -55,7 +56,7 @@ async fn further_attempt_waits_for_readiness() {
 #[tokio::test(start_paused = true)]
 async fn busy_service_ends_request_after_max_wait() {
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
-        mock::spawn_layer(layer());
+        mock::spawn_layer(layer().mark_final(true));
     handle.allow(1);
     assert_ready_ok!(service.poll_ready());
     let mut response = task::spawn(service.call(request("GET")));
@@ -70,13 +71,16 @@ async fn busy_service_ends_request_after_max_wait() {
     assert_pending!(response.poll());
     advance(SECOND).await;
     assert!(response.is_woken());
-    assert_eq!(assert_ready_ok!(response.poll()).status(), 429);
+    let answer = assert_ready_ok!(response.poll());
+    assert_eq!(answer.status(), 429);
+    // A client that comes back after the hint is served.
+    assert!(!answer.headers().contains_key("x-should-retry"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn readiness_error_between_attempts_returns_last_answer() {
     let (mut service, mut handle): (mock::Spawn<RetryOn429<Mock>>, Handle) =
-        mock::spawn_layer(layer());
+        mock::spawn_layer(layer().mark_final(true));
     assert_ready_ok!(service.poll_ready());
     let mut response = task::spawn(service.call(request("GET")));
     let (_, respond) = handle.next_request().await.expect("a request");
@@ -84,7 +88,10 @@ async fn readiness_error_between_attempts_returns_last_answer() {
     assert_pending!(response.poll());
     handle.send_error("endpoint lost");
     advance(SECOND).await;
-    assert_eq!(assert_ready_ok!(response.poll()).status(), 503);
+    let answer = assert_ready_ok!(response.poll());
+    assert_eq!(answer.status(), 503);
+    // Clients would multiply the attempts of this layer.
+    assert_eq!(answer.headers()["x-should-retry"], "false");
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,6 +191,65 @@ impl Service<Request<ReplayBody<Body>>> for SlowToBeReady {
         self.1 = Some(Arc::new(std::sync::Mutex::new(pause)));
         std::future::ready(Ok(limited("1")))
     }
+}
+
+/// Reports its first attempt as slow. Counts the instances that wait for readiness.
+struct Busy {
+    is_busy: bool,
+    waiting: Arc<AtomicUsize>,
+    own: usize,
+}
+
+impl Clone for Busy {
+    fn clone(&self) -> Self {
+        Self {
+            is_busy: self.is_busy,
+            waiting: self.waiting.clone(),
+            own: 0,
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.own, Ordering::Relaxed);
+    }
+}
+
+impl Service<Request<ReplayBody<Body>>> for Busy {
+    type Response = Response<String>;
+    type Error = tower::BoxError;
+    type Future = std::future::Pending<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if !self.is_busy {
+            return Poll::Ready(Ok(()));
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.own += 1;
+        Poll::Pending
+    }
+
+    fn call(&mut self, request: Request<ReplayBody<Body>>) -> Self::Future {
+        self.is_busy = true;
+        let trail = Trail::of(request.extensions()).expect("one that may be retried");
+        trail.set_slow(&"a".into(), true);
+        std::future::pending()
+    }
+}
+
+/// A permit for a rescue that was not sent stayed with the request, which did not use it.
+#[tokio::test(start_paused = true)]
+async fn rescue_that_is_not_ready_waits_for_nothing() {
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let busy = Busy {
+        is_busy: false,
+        waiting: waiting.clone(),
+        own: 0,
+    };
+    let mut response = task::spawn(layer().layer(busy).oneshot(request("GET")));
+    assert_pending!(response.poll());
+    assert_eq!(waiting.load(Ordering::Relaxed), 0);
 }
 
 /// Slow readiness before each attempt would otherwise extend the wait beyond its maximum.
