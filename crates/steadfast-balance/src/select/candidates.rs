@@ -208,13 +208,14 @@ impl<'a> Candidate<'a> {
         self.entry.state.limits.may_limit(self.request.demand)
     }
 
-    /// Returns the saved-up part of the send rate in seconds, if the endpoint is limited.
+    /// Returns the share of the send rate that recent attempts have used, if the endpoint is
+    /// limited.
     #[inline]
-    pub(crate) fn saved(&self) -> Option<f64> {
+    pub(crate) fn used(&self) -> Option<f64> {
         if !self.is_limited() {
             return None;
         }
-        self.own_limits(|own| own.cooldown.saved(self.request.now))
+        self.own_limits(|own| own.cooldown.used(self.request.now))
     }
 
     /// Returns a value of the limits of the request's key.

@@ -36,9 +36,9 @@ pub(super) fn pick<'a>(candidates: Candidates<'a>) -> Option<Candidate<'a>> {
             .iter()
             .all(|candidate| candidate.rate().is_some())
     {
-        // Capacity is scarce, so the candidate with the most saved-up rate is first. Each
-        // candidate then gets as much as its send rate allows.
-        return candidates.min_by(|candidate| -candidate.saved().unwrap_or_default());
+        // Capacity is scarce, so the candidate that has used the least of its rate is first. Each
+        // candidate then gets its share, also while all of them have tokens.
+        return candidates.min_by(|candidate| candidate.used().unwrap_or_default());
     }
     // The unknown latency may be as good as the fastest one, so this endpoint is worth an attempt.
     if unknown.value * fastest <= known.value {

@@ -8,8 +8,12 @@ use super::*;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::tests::shared;
+use crate::state::cooldown::tests::learn;
+use crate::state::limits::attempt::Pace;
 use crate::state::limits::demand::Demand;
 use steadfast_core::RoutingOptions;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The known facts of an endpoint.
 #[derive(Clone, Copy)]
@@ -127,6 +131,36 @@ fn least_loaded_counts_work_in_flight() {
     };
     assert_eq!(choose(&[with(0, 1.0), idle]), 1, "worth a try");
     assert_eq!(choose(&[idle, idle]), 0, "the first of equals");
+}
+
+/// The endpoint with the larger burst or the later refusal had the fuller token bucket, and got the
+/// spare requests: 64 % of the requests for half of the quota.
+#[tokio::test(start_paused = true)]
+async fn least_loaded_gives_each_limited_endpoint_its_share_while_all_have_tokens() {
+    let slow = Known {
+        latency: Some(4.0),
+        ..KNOWN
+    };
+    let pool = pool(&[KNOWN, slow]);
+    let snapshot = pool.snapshot();
+    let limits = [0, 1].map(|at| &snapshot.active()[at].state.limits);
+    for (limits, rate) in limits.iter().zip([20.0, 5.0]) {
+        learn(&limits.wide.cooldown, rate, pool.shared.start + 2 * SECOND);
+        limits.refresh();
+    }
+    let mut counts = [0_u32; 2];
+    for n in 0..600 {
+        // 20 requests/s for 25/s.
+        let after = 2 * SECOND + n * SECOND / 20;
+        let chosen = choose_after(&pool, &Strategy::LeastLoaded, None, after);
+        let demand = Demand::default();
+        let now = (Pace::Regular, pool.shared.start + after);
+        let tickets = limits[chosen].try_admit(&demand, None, now);
+        limits[chosen].succeeded(&tickets.expect("a token"), now.1, |_| {});
+        counts[chosen] += 1;
+    }
+    // The rates grow until a refusal, and the larger one grows sooner.
+    assert!((102..=120).contains(&counts[1]), "{counts:?}");
 }
 
 #[test]

@@ -322,12 +322,12 @@ impl Cooldown {
         self.lock().rate.known()
     }
 
-    /// Returns the saved tokens of a limited endpoint, in seconds of its send rate.
-    pub(crate) fn saved(&self, now: Instant) -> Option<f64> {
+    /// Returns the share of its send rate that recent attempts at a limited endpoint have used.
+    pub(crate) fn used(&self, now: Instant) -> Option<f64> {
         if !self.is_busy() {
             return None;
         }
-        self.lock().rate.saved(now)
+        self.lock().rate.used(now)
     }
 
     /// Returns the learned send rate in attempts per second, if a second measurement confirmed it.

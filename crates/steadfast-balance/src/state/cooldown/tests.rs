@@ -44,16 +44,21 @@ fn learned(per_second: f64, start: Instant) -> (Cooldown, Instant) {
 
 /// Gives a cooldown without a limit a measured send rate of 1/s, and no token at `now`.
 pub(crate) fn pace(cooldown: &Cooldown, now: Instant) {
+    learn(cooldown, 1.0, now);
+    admits(cooldown, now);
+}
+
+/// Gives a cooldown without a limit a measured send rate, and the tokens of a second at `now`.
+pub(crate) fn learn(cooldown: &Cooldown, per_second: f64, now: Instant) {
     let (start, back) = (now - 2 * SECOND, now - SECOND);
     let first = admit(cooldown, start);
     cooldown.refused(first, refusal(Some(SECOND), Some(Duration::ZERO)), start);
     let mut state = cooldown.lock();
-    state.rate = Rate::knowing(1.0, start);
+    state.rate = Rate::knowing(per_second, start);
     state.rate.pause(start, back);
     drop(state);
     let probe = admit(cooldown, back);
     assert!(cooldown.serve(probe, back));
-    admits(cooldown, now);
 }
 
 fn admits(cooldown: &Cooldown, now: Instant) -> usize {

@@ -57,8 +57,9 @@ const NO_LIMIT_FACTOR: f64 = 8.0;
 /// The relative difference below which a measurement confirms the known rate.
 const SAME: f64 = 0.1;
 /// A rate is forgotten if an overdue refusal is missing for this number of seconds, or of
-/// attempts, if these take longer.
-const FORGOTTEN: f64 = 30.0;
+/// attempts, if these take longer. The second number holds for a rate in use: a quota that is
+/// nearly used up may refuse nothing for minutes, and the next refusals would cost cooldowns.
+const FORGOTTEN: (f64, f64) = (30.0, 300.0);
 /// A refusal is early if it comes before this part of the return.
 const EARLY: f64 = 0.8;
 /// A refusal of a rate below this part of the known rate is early too.
@@ -72,6 +73,14 @@ const CONFIRMED: u32 = 2;
 const LONGEST_BURST: f64 = 1.0;
 /// A burst of this size explains no refusal, in seconds of the rate.
 const SMALL_BURST: f64 = 0.25;
+/// The time constant of recent attempts: a number of seconds, or of attempts if these take longer.
+/// An endpoint gets back within it what it has missed, such as the requests of a cooldown.
+const RECENT: (f64, f64) = (20.0, 20.0);
+/// The part of its growth with which a confirmed rate gets attempts. A small part suffices to find
+/// rates that are a little too low, and hardly changes the shares of the endpoints.
+const GROWTH_IN_SHARES: f64 = 0.3;
+/// A rate is in use from this share of recent attempts on.
+const IN_USE: f64 = 0.7;
 /// The lower bound of the burst, in seconds of the rate.
 const SHORTEST_BURST: f64 = 0.05;
 
@@ -94,6 +103,8 @@ pub(crate) struct Rate {
     filled: Instant,
     /// The instant of the last attempt.
     sent: Instant,
+    /// The recent attempts at the instant `sent`. Older ones fade.
+    recent: f64,
     /// The seconds without a missing token.
     idle: f64,
     /// The size of the token bucket, in seconds of the rate.
@@ -134,6 +145,7 @@ impl Rate {
             tokens: 0.0,
             filled: now,
             sent: now,
+            recent: 0.0,
             idle: 0.0,
             burst: LONGEST_BURST,
             confirmed: false,
@@ -168,11 +180,25 @@ impl Rate {
         self.known.filter(|_| self.confirmed)
     }
 
-    /// Returns the present tokens in seconds of the known rate, if the rate is known.
-    pub(crate) fn saved(&mut self, now: Instant) -> Option<f64> {
+    /// Returns the share of the rate that recent attempts have used, if the rate is known. A rate
+    /// that may be too low counts with its growth, so that it gets the attempts that correct it.
+    pub(crate) fn used(&self, now: Instant) -> Option<f64> {
         let known = self.known?;
-        self.refill(now);
-        Some(self.tokens / known)
+        let growth = self.at(now) / known - 1.0;
+        let part = if self.confirmed {
+            GROWTH_IN_SHARES
+        } else {
+            1.0
+        };
+        // Half of the next attempt counts. With all of it, small rates would get less than their
+        // share, and more without it.
+        Some((self.recent(now) + 0.5) / (most_recent(known) * (1.0 + part * growth)))
+    }
+
+    /// Returns the recent attempts.
+    fn recent(&self, now: Instant) -> f64 {
+        let rate = self.known.unwrap_or(FIRST);
+        self.recent * (-seconds(self.sent, now) * rate / most_recent(rate)).exp()
     }
 
     /// Returns whether the refusals are independent of the rate. A quota does not refuse attempts
@@ -264,6 +290,10 @@ impl Rate {
     /// Sets the known rate to a measurement.
     fn learn(&mut self, found: f64) {
         let known = self.known;
+        if known.is_none() {
+            // The quota was used up at its first refusal.
+            self.recent = self.recent.max(most_recent(found));
+        }
         self.confirmed = known.is_some_and(|known| (found / known - 1.0).abs() < SAME);
         self.known = Some(found);
         self.seeded = false;
@@ -302,6 +332,7 @@ impl Rate {
     pub(crate) fn send(&mut self, now: Instant) {
         self.refill(now);
         self.tokens = (self.tokens - 1.0).max(0.0);
+        self.recent = self.recent(now) + 1.0;
         self.sent = now;
         self.idle = 0.0;
         self.measured.sent += 1.0;
@@ -332,6 +363,7 @@ impl Rate {
     /// Returns the token of an unsent attempt to the token bucket.
     pub(crate) fn unsend(&mut self) {
         self.tokens += 1.0;
+        self.recent = (self.recent - 1.0).max(0.0);
         self.measured.sent = (self.measured.sent - 1.0).max(0.0);
     }
 
@@ -373,12 +405,14 @@ impl Rate {
         match self.known {
             Some(known) => {
                 let overdue = OVERDUE * self.time_to_return(known);
-                let forgotten = FORGOTTEN.max(FORGOTTEN / known);
+                let in_use = self.recent(now) >= IN_USE * most_recent(known);
+                let forgotten = if in_use { FORGOTTEN.1 } else { FORGOTTEN.0 };
+                let forgotten = forgotten.max(forgotten / known);
                 seconds(self.refused, now) >= overdue + forgotten
                     || self.at(now).max(self.measured.exceeded(now)) >= NO_LIMIT_FACTOR * known
             }
             // Counts attempts for a while, so that the next refusal finds a rate.
-            None => seconds(self.resumed, now) >= FORGOTTEN && self.at(now) >= NO_LIMIT,
+            None => seconds(self.resumed, now) >= FORGOTTEN.0 && self.at(now) >= NO_LIMIT,
         }
     }
 
@@ -501,6 +535,12 @@ impl Measured {
         self.mean(now)
             .clamp(rate * (1.0 - MOST_TAKEN * confidence), rate)
     }
+}
+
+/// Returns the recent attempts at an endpoint that gets exactly this rate.
+fn most_recent(rate: f64) -> f64 {
+    let (seconds, attempts) = RECENT;
+    (rate * seconds).max(attempts)
 }
 
 /// Returns the seconds between two instants, or zero if `to` is earlier.

@@ -90,8 +90,10 @@ async fn unsent_attempt_returns_token() {
     let start = Instant::now();
     let mut rate = Rate::knowing(1.0, start);
     let now = start + 2 * SECOND;
+    let used = rate.used(now);
     assert!(rate.try_send(now) && !rate.try_send(now));
     rate.unsend();
+    assert_eq!(rate.used(now), used);
     assert!(rate.try_send(now) && !rate.try_send(now));
 }
 
@@ -413,4 +415,60 @@ async fn early_refusals_disprove_the_rate_and_due_refusals_do_not() {
         }
         assert_eq!(rate.is_disproved(), disproves, "{millis}");
     }
+}
+
+/// The rate of a quota that is nearly used up refuses nothing for a minute. Without the rate, the
+/// strategies took the endpoint for unlimited, until its next refusals.
+#[tokio::test(start_paused = true)]
+async fn rate_in_use_is_kept_for_five_minutes() {
+    for (interval, kept) in [(55, 300), (200, 30)] {
+        let start = Instant::now();
+        let mut rate = Rate::knowing(20.0, start);
+        let (mut now, mut forgotten) = (start, None);
+        while now < start + 400 * SECOND {
+            now += interval * MILLI;
+            assert!(rate.try_send(now), "18 or 5 of 20 attempts/s");
+            forgotten = forgotten.or_else(|| rate.is_over(now).then_some(now));
+        }
+        let after = forgotten.expect("forgotten") - start;
+        let expected = Duration::from_millis(3_750) + kept * SECOND;
+        assert!(after >= expected && after < expected + SECOND, "{after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn recent_attempts_are_a_share_of_the_rate_and_fade() {
+    let start = Instant::now();
+    for known in [0.1, 5.0, 50.0] {
+        let mut rate = Rate::knowing(known, start);
+        rate.confirmed = true;
+        let gap = Duration::from_secs_f64(1.0 / known);
+        let mut now = start;
+        for _ in 0..4_000 {
+            now += gap;
+            rate.send(now);
+            rate.grows_from = now;
+        }
+        // The rate after a refusal is 5 % lower, and half of the next attempt counts.
+        let used = rate.used(now).expect("known") * (1.0 - 0.3 * 0.05);
+        assert!((used - 1.0).abs() < 0.06, "{used} of {known}");
+        let later = now + 100 * gap.max(SECOND);
+        assert!(rate.used(later).expect("known") < 0.1, "{known}");
+    }
+    assert_eq!(Rate::new(start).used(start), None);
+    let unused = |known| Rate::knowing(known, start).used(start);
+    assert!(unused(50.0) < unused(5.0), "the larger rate is first");
+}
+
+/// An endpoint with its first rate would get all requests, until it had used as much as the others.
+#[tokio::test(start_paused = true)]
+async fn first_measured_rate_is_used_up() {
+    let start = Instant::now();
+    let mut rate = Rate::new(start);
+    for n in 0..20_u32 {
+        rate.send(start + n * SECOND / 20);
+    }
+    let now = start + SECOND;
+    rate.refused(false, now);
+    assert!(rate.used(now).expect("known") >= 0.95);
 }
