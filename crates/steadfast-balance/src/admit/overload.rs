@@ -52,7 +52,7 @@ pub(crate) struct Departure {
     pub(crate) end: End,
     /// The start of the request.
     pub(crate) since: Instant,
-    /// The start of this wait.
+    /// The start of this wait, or of the request if limits delayed it.
     pub(crate) joined: Instant,
     /// The longest wait during an overload.
     pub(crate) bound: Duration,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_core::Class;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
@@ -96,6 +97,17 @@ impl<'a> View<'a> {
             };
             others.find(is_paced)?;
             Some(start_by.unwrap_or(longest))
+        }
+    }
+
+    /// Returns the start of the wait for a limit, of a request that came at `since` and joins the
+    /// queue now. A request that was only refused has waited for its slot outside the queue too.
+    pub(crate) fn waits_since(self, since: Instant) -> Instant {
+        let mut tried = self.eligibility.tried.iter();
+        if tried.all(|attempt| attempt.verdict.class() == Class::RateLimited) {
+            since
+        } else {
+            self.now
         }
     }
 

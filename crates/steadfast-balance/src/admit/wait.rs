@@ -204,7 +204,7 @@ impl<S> Waiting<S> {
             let departure = Departure {
                 end: End::Cancelled,
                 since,
-                joined: view.now,
+                joined: view.waits_since(since),
                 bound: patience.bound,
                 late: patience.late,
                 has_deadline: patience.has_deadline,

@@ -23,6 +23,9 @@ use crate::state::limits::limit_state::LimitState;
 const UNKNOWN_RATE: f64 = 1_000.0;
 /// The first part of an outage that requests with a deadline ride out, in waits for a probe.
 const RIDDEN_OUT: u32 = 5;
+/// The hint of a request that was rejected for its wait, if no wait is left. Clients read whole
+/// seconds.
+const SOONEST_RETURN: Duration = Duration::from_secs(1);
 
 impl PoolContext {
     /// Returns when the next attempt can start, after an attempt without success.
@@ -132,11 +135,16 @@ impl PoolContext {
         turn_away(&eligibility, context);
         let trail = context.trail.clone().unwrap_or_default();
         let outlook = Outlook::of(snapshot, context, &trail.attempts(), now);
-        // A wait of zero is no hint, because another request was faster.
-        let retry_in = (outlook.recovery)
-            .map(|at| at.saturating_duration_since(now))
-            .map(|wait| wait.max(slot_in.unwrap_or_default()))
-            .filter(|wait| !wait.is_zero());
+        let retry_in = outlook.recovery.and_then(|at| {
+            let wait = at.saturating_duration_since(now);
+            match slot_in {
+                // The caller was probably about to cancel. The slot of this instant is another's.
+                Some(slot_in) if wait.max(slot_in).is_zero() => Some(SOONEST_RETURN),
+                // A wait of zero is no hint, because another request was faster.
+                None if wait.is_zero() => None,
+                _ => Some(wait.max(slot_in.unwrap_or_default())),
+            }
+        });
         // The breakers have already counted the failures.
         let verdict = Verdict::new(outlook.class).neutral().with_hint(retry_in);
         if let Some(reasons) = outlook.reasons {
@@ -240,6 +248,29 @@ fn seconds_until(slots: f64, mut endpoints: Vec<(f64, f64)>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::tests::pool;
+
+    /// A waiter that was too old for its slot was rejected at the instant of the slot. Without a
+    /// hint, its caller returned at once, during the overload.
+    #[test]
+    fn rejection_at_the_instant_of_a_slot_has_a_hint() {
+        let pool = pool(&[0]);
+        let context = RequestContext::default();
+        for (slot_in, hint) in [
+            (None, None),
+            (Some(Duration::ZERO), Some(Duration::from_secs(1))),
+            (
+                Some(Duration::from_millis(30)),
+                Some(Duration::from_millis(30)),
+            ),
+        ] {
+            let snapshot = pool.snapshot();
+            let rejected = pool
+                .shared
+                .exhausted(&snapshot, &context, slot_in, Instant::now());
+            assert_eq!(rejected.retry_in(), hint, "{slot_in:?}");
+        }
+    }
 
     #[test]
     fn wait_ends_with_enough_slots() {

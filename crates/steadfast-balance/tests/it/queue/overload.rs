@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use steadfast_core::Exhausted;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Balancer, learn_rate, server_with_limit, spawn_request};
@@ -77,6 +78,8 @@ struct Ends {
     served: Vec<Duration>,
     /// The waits until a rejection.
     rejected: Vec<Duration>,
+    /// The number of rejections without a hint.
+    unhinted: usize,
     cancelled: usize,
 }
 
@@ -100,7 +103,12 @@ async fn load_with_patience(
             let mut ends = ends.lock().unwrap();
             match answer {
                 Ok(Ok(response)) if response.status() == 200 => ends.served.push(came.elapsed()),
-                Ok(_) => ends.rejected.push(came.elapsed()),
+                Ok(answer) => {
+                    ends.rejected.push(came.elapsed());
+                    let exhausted = answer.as_ref().err().map(|error| Exhausted::find(&**error));
+                    let hint = exhausted.flatten().and_then(Exhausted::retry_in);
+                    ends.unhinted += usize::from(answer.is_err() && hint.is_none());
+                }
                 Err(_) => ends.cancelled += 1,
             }
         });
@@ -128,6 +136,8 @@ async fn impatient_callers_use_the_whole_quota() {
             // In half a minute the quota admits 600 requests.
             assert!(served >= 570, "{served} at {per_second}/s, callers {n}");
             assert!(ends.cancelled <= 20, "{} cancelled", ends.cancelled);
+            let (unhinted, rejected) = (ends.unhinted, ends.rejected.len());
+            assert_eq!(unhinted, 0, "of {rejected} rejections");
             assert_eq!(handle.waiting(), 0);
         }
     }
