@@ -162,6 +162,9 @@ impl Policy for Ours {
 }
 
 #[cfg(test)]
+mod send_rates;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::world::{Arrivals, Scenario};

@@ -12,7 +12,7 @@ use super::at;
 use crate::catalog::entry::{Entry, MINUTE, SECOND};
 use crate::world::{Arrivals, Caller, Endpoint, Latency, Scenario, Trouble, generator};
 
-/// The loads of `poison`, in thousands of good requests per second for each endpoint.
+/// The loads of `poison`, in thousands of good requests per second at all endpoints together.
 const GOOD: &[f64] = &[0.001, 0.01, 0.05];
 /// The names of the endpoints.
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -65,7 +65,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 
 /// Creates a scenario in which each request of one caller fails with `500` at every endpoint.
 ///
-/// The load counts the good requests, in thousands per second for each endpoint.
+/// The load counts the good requests, in thousands per second at all endpoints together.
 fn poison(name: &str, load: f64, bad: f64, endpoints: usize) -> Scenario {
     let endpoint = |name| {
         Endpoint::new(name)
