@@ -2,7 +2,7 @@
 //!
 //! The clock is paused, so 20 s of load take a second, and a busy machine changes no time.
 //! `just soak` sets `STEADFAST_OVERLOAD_SECONDS`: then the clock is real, the load lasts that long,
-//! and only counts are checked.
+//! and beside counts only the median of short answers is checked.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -143,7 +143,7 @@ fn short_answers_within_quota_are_not_delayed() {
 
             assert_eq!(count(&ends, |end| matches!(end, End::Served)), sent);
             assert!(refused as usize <= sent / 10, "{refused} of {sent} refused");
-            assert!(length.is_real || median <= 25 * MS, "{median:?}");
+            assert!(median <= 25 * MS, "{median:?}");
             assert_idle(&ai);
         });
     }
