@@ -7,7 +7,8 @@
 //! * **A standing queue** (as in `CoDel`, RFC 8289): for a quarter of the bound, each waiter with a
 //!   slot had waited for longer than half of it, and the queue did not shrink. With deadlines it is
 //!   the bound, and waits of up to four latencies are chance delays.
-//! * **Cancelled waits**: a share of the waiters gave up after the bound.
+//! * **Cancelled requests**: a share of the callers left after an age at which an answer was due,
+//!   during the wait or during the attempt after it.
 //!
 //! During an overload a request waits at most for the bound. At its start, the waiters that would
 //! wait for longer are rejected (load shedding). A later request is rejected on arrival, if its
@@ -27,7 +28,8 @@ use tokio::time::Instant;
 const LASTING: Duration = Duration::from_secs(5);
 /// The time for which the patience of callers is remembered after an overload.
 const REMEMBERED: Duration = Duration::from_secs(30);
-/// The time in which cancelled waits are compared with slots.
+/// The shortest time in which cancelled requests are compared with slots. It is half of the bound if
+/// that is longer, because slow answers have few slots.
 const WINDOW: Duration = Duration::from_secs(1);
 /// The part of the waiters that must have cancelled: one of this number.
 const CANCELLED_OF: u32 = 10;
@@ -58,6 +60,8 @@ pub(crate) struct Departure {
     pub(crate) bound: Duration,
     /// The wait from which a slot is late.
     pub(crate) late: Duration,
+    /// The age from which a cancellation shows the patience of callers.
+    pub(crate) due: Duration,
     /// Whether the request had a deadline.
     pub(crate) has_deadline: bool,
 }
@@ -71,6 +75,8 @@ pub(crate) enum End {
     GaveUp,
     /// The caller dropped the request.
     Cancelled,
+    /// The caller dropped the request after it had received a slot.
+    Abandoned,
 }
 
 /// The evidence of an overload at one queue. Callers pass the time.
@@ -119,7 +125,7 @@ struct Window {
     since: Instant,
     /// The number of waiters with a slot.
     served: u32,
-    /// The number of waiters that cancelled after more than the bound.
+    /// The number of requests that were cancelled when an answer was due.
     cancelled: u32,
 }
 
@@ -148,8 +154,10 @@ impl Overload {
         let age = now.saturating_duration_since(departure.since);
         match departure.end {
             End::Served => self.served(departure, len, now),
-            End::Cancelled if age >= bound => self.cancelled(age, departure.has_deadline, now),
-            End::Cancelled | End::GaveUp => {}
+            End::Cancelled | End::Abandoned if age >= departure.due => {
+                self.cancelled(age, departure, now);
+            }
+            End::Cancelled | End::Abandoned | End::GaveUp => {}
         }
         // An empty queue does not stand.
         if len == 0 {
@@ -164,7 +172,7 @@ impl Overload {
     /// Records that a waiter received a slot.
     fn served(&mut self, departure: Departure, len: usize, now: Instant) {
         let Departure { bound, late, .. } = departure;
-        self.window(now).served += 1;
+        self.window(bound, now).served += 1;
         // The waiters of an outage waited for its end, and not for each other.
         let last = self.slot.replace(now);
         if last.is_none_or(|last| now.saturating_duration_since(last) >= bound) {
@@ -212,11 +220,12 @@ impl Overload {
         Duration::try_from_secs_f64(seconds).ok()
     }
 
-    /// Records that the caller of a waiter cancelled the request at the age `age`, after the bound.
+    /// Records that a caller cancelled its request at the age `age`, when an answer was due.
     ///
     /// A caller that leaves earlier has its own reason. Its requests do not shorten any wait.
-    fn cancelled(&mut self, age: Duration, has_deadline: bool, now: Instant) {
-        let window = self.window(now);
+    fn cancelled(&mut self, age: Duration, departure: Departure, now: Instant) {
+        let has_deadline = departure.has_deadline;
+        let window = self.window(departure.bound, now);
         window.cancelled += 1;
         // Without slots the endpoints cool, and the queue cannot move.
         let moves = window.served >= FEWEST && window.cancelled >= FEWEST;
@@ -262,15 +271,15 @@ impl Overload {
         self.until = Some(saturating_add(now, LASTING));
     }
 
-    /// Returns the present window, or begins one.
-    fn window(&mut self, now: Instant) -> &mut Window {
+    /// Returns the present window of waits with this bound, or begins one.
+    fn window(&mut self, bound: Duration, now: Instant) -> &mut Window {
         let start = Window {
             since: now,
             served: 0,
             cancelled: 0,
         };
         let window = self.window.get_or_insert(start);
-        if now.saturating_duration_since(window.since) >= WINDOW {
+        if now.saturating_duration_since(window.since) >= WINDOW.max(bound / 2) {
             *window = start;
         }
         window
@@ -344,6 +353,7 @@ mod tests {
             joined: now - waited,
             bound: SECOND,
             late: SECOND / 2,
+            due: SECOND,
             has_deadline: false,
         };
         overload.left(departure, len, now)
@@ -379,6 +389,7 @@ mod tests {
                     joined: since,
                     bound: SECOND,
                     late: SECOND / 2,
+                    due: SECOND,
                     has_deadline,
                 };
                 overload.left(departure, 50, now);
@@ -451,6 +462,7 @@ mod tests {
             joined: now - waited,
             bound: SECOND,
             late: SECOND / 2,
+            due: SECOND,
             has_deadline: false,
         }
     }
@@ -563,5 +575,37 @@ mod tests {
             Some(3 * SECOND)
         );
         assert_eq!(overload.pressure(false, now + 35 * SECOND).patience, None);
+    }
+
+    /// Callers with less patience than two answers of 10 s left during their attempts, and each slot
+    /// served none of them.
+    #[tokio::test(start_paused = true)]
+    async fn abandoned_attempts_show_the_patience_of_callers() {
+        for (age, slots_within, is_known) in [(11, 9, true), (10, 9, false), (15, 12, false)] {
+            let (mut overload, start) = (Overload::default(), start());
+            let departure = |end, age: u32, now: Instant| Departure {
+                end,
+                since: now - age * SECOND,
+                joined: now - age * SECOND,
+                bound: 20 * SECOND,
+                late: 10 * SECOND,
+                due: 11 * SECOND,
+                has_deadline: false,
+            };
+            let now = start + slots_within * SECOND;
+            for slot in [start, start + SECOND, start + 2 * SECOND] {
+                overload.left(departure(End::Served, 3, slot), 50, slot);
+            }
+            for _ in 0..3 {
+                overload.left(departure(End::Abandoned, age, now), 50, now);
+            }
+            let patience = overload.pressure(false, now).patience;
+            assert_eq!(
+                patience,
+                is_known.then_some(age * SECOND),
+                "{age} {slots_within}"
+            );
+            assert_eq!(overload.is_present(now), is_known);
+        }
     }
 }

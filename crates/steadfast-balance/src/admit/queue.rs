@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::admit::overload::{Departure, Pressure};
+use crate::admit::overload::{Departure, End, Pressure};
 use crate::admit::waiters::{Key, TICK, Waiter, Waiters, Wanted};
 use crate::state::EndpointState;
 use crate::state::limits::demand::Demand;
@@ -222,7 +222,7 @@ impl Queue {
     /// needs a timer. The services of the endpoints in `busy` wake the waiter.
     pub(crate) fn wait(
         &self,
-        key: Key,
+        (key, demand): (Key, &Demand),
         (wanted, busy): (Wanted, Vec<u64>),
         waker: &Waker,
         now: Instant,
@@ -233,7 +233,7 @@ impl Queue {
         let _before;
         let next = {
             let mut state = self.lock();
-            _before = state.want(key, wanted);
+            _before = (state.set_demand(key, demand), state.want(key, wanted));
             if let Some(waiter) = state.by_position.get_mut(&key) {
                 waiter.due = None;
                 waiter.busy = busy;
@@ -272,6 +272,21 @@ impl Queue {
         wake_all(wake);
     }
 
+    /// Records that the caller of a request with a slot cancelled it before the answer.
+    pub(crate) fn abandoned(&self, demand: &Demand, wait: Departure, now: Instant) {
+        let mut wake = Vec::new();
+        {
+            let mut state = self.lock();
+            let len = state.len_of(demand);
+            let end = End::Abandoned;
+            let left = (demand, Departure { end, ..wait });
+            if let Some(stay) = state.overloads.left(left, len, now) {
+                state.shed(demand, stay, now, &mut wake);
+            }
+        }
+        wake_all(wake);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiters> {
         // Each change is complete before any code can panic, so a poisoned state is valid.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -288,7 +303,6 @@ fn wake_all(wakers: Vec<Waker>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admit::overload::End;
     use crate::pool::tests::pool;
     use std::task::Wake;
 

@@ -86,8 +86,9 @@ impl QueuePosition {
     }
 
     /// Leaves the queue. If the position is dropped instead, the caller has cancelled the request.
-    pub(crate) fn leave(mut self, end: End) {
+    pub(crate) fn leave(mut self, end: End) -> Departure {
         self.departure.end = end;
+        self.departure
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -98,14 +99,13 @@ impl QueuePosition {
     /// needs a timer. The services of the endpoints in `busy` wake the waiter.
     pub(crate) fn wait(
         &self,
-        wanted: Wanted,
-        busy: Vec<u64>,
+        demand: &Demand,
+        (wanted, busy): (Wanted, Vec<u64>),
         waker: &Waker,
         now: Instant,
     ) -> Option<Instant> {
-        self.signals
-            .queue
-            .wait(self.key, (wanted, busy), waker, now)
+        let queue = &self.signals.queue;
+        queue.wait((self.key, demand), (wanted, busy), waker, now)
     }
 }
 

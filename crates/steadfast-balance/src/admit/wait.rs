@@ -67,11 +67,11 @@ impl<S> Default for Waiting<S> {
 }
 
 impl<S> Waiting<S> {
-    /// Leaves the queue, because an endpoint has admitted the request.
-    pub(crate) fn serve(&mut self) {
-        if let Some((place, _)) = self.place.take() {
-            place.leave(End::Served);
-        }
+    /// Leaves the queue, because an endpoint has admitted the request. Returns its wait, if it had a
+    /// position.
+    pub(crate) fn serve(&mut self) -> Option<Departure> {
+        let (place, _) = self.place.take()?;
+        Some(place.leave(End::Served))
     }
 
     /// Returns whether the caller of a request in the queue is probably about to cancel it. The
@@ -207,13 +207,16 @@ impl<S> Waiting<S> {
                 joined: view.waits_since(since),
                 bound: patience.bound,
                 late: patience.late,
+                due: patience.due,
                 has_deadline: patience.has_deadline,
             };
             let signals = &view.shared.signals;
             let place = QueuePosition::join(signals, since, demand, departure, cx.waker());
             (place, patience)
         });
-        let next = place.wait(view.wanted(selection), busy, cx.waker(), view.now);
+        let wanted = view.wanted(selection);
+        let demand = view.eligibility.demand;
+        let next = place.wait(demand, (wanted, busy), cx.waker(), view.now);
         let next = next.max(next.and(view.held_until(selection)));
         let next = probe.into_iter().chain(next).min();
         next.map_or(patience.until, |next| next.min(patience.until))

@@ -118,6 +118,24 @@ impl Waiters {
         before
     }
 
+    /// Sets the limits of a waiter. An endpoint that is added later may pass the credential of its
+    /// caller on. If they differ, the waiter wants no endpoint until the next call of
+    /// [`want`](Self::want).
+    ///
+    /// Returns the endpoints that are no longer used, to be dropped without the lock.
+    #[must_use]
+    pub(crate) fn set_demand(&mut self, key: Key, demand: &Demand) -> Wanted {
+        let known = self.by_position.get(&key);
+        if known.is_none_or(|waiter| waiter.demand.group() == demand.group()) {
+            return Arc::default();
+        }
+        let before = self.want(key, Arc::default());
+        if let Some(waiter) = self.by_position.get_mut(&key) {
+            waiter.demand = *demand;
+        }
+        before
+    }
+
     /// Returns the waiters before `own` that may compete with a request. It wants any of `all`.
     pub(crate) fn rivals<'a>(
         &'a self,
@@ -161,6 +179,12 @@ impl Waiters {
             self.by_key.remove(&group);
         }
         Some((waiter, left))
+    }
+
+    /// Returns the number of waiters with this key.
+    pub(crate) fn len_of(&self, demand: &Demand) -> usize {
+        let positions = self.by_key.get(&demand.key_group());
+        positions.map_or(0, BTreeSet::len)
     }
 
     /// Ends the waits of all waiters with the same key behind the first `stay` ones, because an

@@ -3,6 +3,8 @@
 //! A hint may be wrong, and a bill may be paid. Each endpoint and limit key gets at most one probe
 //! per minute, also while other endpoints serve. A failed probe costs its request one failover. So
 //! only a request that is safe to repeat is a probe.
+//!
+//! Exception: a bench that one request supports is tested by any request that no endpoint takes.
 
 use steadfast_core::layer::RecordAttempts;
 use tokio::time::Instant;
@@ -55,15 +57,38 @@ impl PoolContext {
             Selection::Endpoint(at) => end_of_group(active, at),
             _ => active.len(),
         };
-        active[..end].iter().position(|entry| {
-            let endpoint = &*entry.state;
-            let recovery = endpoint.limits.recovery(eligibility.demand, now);
-            matches!(recovery, Recovery::At(due) if due <= now)
-                && endpoint.breaker.at(now).would_admit()
-                && !skip.contains(&endpoint.id)
-                && eligibility.admits(Stage::Untried, endpoint)
-        })
+        let all = active[..end].iter();
+        due(all, (eligibility, false), skip, now)
     }
+}
+
+/// Returns an endpoint that this request can test at once, because one request supports its bench.
+/// No other endpoint takes the request.
+pub(crate) fn doubtful_bench(
+    eligibility: &Eligibility<'_>,
+    skip: &[u64],
+    now: Instant,
+) -> Option<usize> {
+    let all = eligibility.snapshot.active().iter();
+    due(all, (eligibility, true), skip, now)
+}
+
+/// Returns the first untried endpoint with a due probe. `alone` if no other endpoint takes the
+/// request.
+fn due<'a>(
+    mut all: impl Iterator<Item = &'a ActiveEndpoint>,
+    (eligibility, alone): (&Eligibility<'_>, bool),
+    skip: &[u64],
+    now: Instant,
+) -> Option<usize> {
+    all.position(|entry| {
+        let endpoint = &*entry.state;
+        let recovery = endpoint.limits.recovery(eligibility.demand, alone, now);
+        matches!(recovery, Recovery::At(due) if due <= now)
+            && endpoint.breaker.at(now).would_admit()
+            && !skip.contains(&endpoint.id)
+            && eligibility.admits(Stage::Untried, endpoint)
+    })
 }
 
 /// Returns whether the request can move to another endpoint, whatever the outcome of its first

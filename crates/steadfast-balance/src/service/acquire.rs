@@ -19,6 +19,7 @@ use crate::pool::context::PoolContext;
 use crate::pool::services::{Reachable, Services};
 use crate::select::eligibility::Eligibility;
 use crate::select::last_resort::earliest_probe;
+use crate::select::recovery::doubtful_bench;
 use crate::select::request_context::RequestContext;
 use crate::select::selector::{Exclusions, Selection};
 use crate::service::announce::emit_failover;
@@ -97,7 +98,7 @@ where
         let own = search.resume(waiting.as_deref_mut());
         let claims =
             (shared.signals.queue).claims((own, &context.demand), snapshot.all_active(), now);
-        let attempt = (context, reserved);
+        let attempt = (context, &mut *reserved);
         let is_stale = (waiting.as_mut())
             .is_some_and(|waiting| waiting.expire(&shared.signals.queue, &search.eligibility, now));
         let selection = if is_stale {
@@ -107,7 +108,7 @@ where
                 Ok(selection) => selection,
                 Err(step) => {
                     if let (Step::Done(Ok(_)), Some(waiting)) = (&step, waiting) {
-                        waiting.serve();
+                        reserved.waited = waiting.serve().map(Box::new);
                     }
                     return step;
                 }
@@ -292,8 +293,8 @@ impl<'a, S> Search<'a, S> {
     }
 }
 
-/// Selects an endpoint although no endpoint is admissible: for an early probe, or as the least bad
-/// one if the configuration allows it.
+/// Selects an endpoint although no endpoint is admissible: for the test of a doubtful bench, for an
+/// early probe, or as the least bad one if the configuration allows it.
 fn broken(
     shared: &PoolContext,
     context: &RequestContext,
@@ -304,6 +305,9 @@ fn broken(
     let config = &shared.config;
     if context.is_hedge() {
         return None;
+    }
+    if let Some(at) = doubtful_bench(eligibility, skip, now) {
+        return Some((at, Admission::Test));
     }
     if !config.probe_wait.is_zero() {
         let probe = earliest_probe(eligibility, skip, now);

@@ -8,6 +8,7 @@ use steadfast_core::layer::{AttemptGroup, AttemptSlot, Next, RecordAttempts, ver
 use steadfast_core::{BoxError, Class, Verdict};
 use tokio::time::Instant;
 
+use crate::admit::overload::Departure;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::snapshot::ActiveEndpoint;
@@ -40,6 +41,8 @@ pub(crate) struct Reservation {
     load: Option<LoadGuard>,
     /// Keeps the other attempts of the request away from this endpoint.
     slot: Option<AttemptSlot>,
+    /// The wait for a slot, if the request waited in the queue.
+    pub(crate) waited: Option<Box<Departure>>,
     /// The tier of the endpoint. Apart from the load, which moves with the response.
     tier: u16,
 }
@@ -57,6 +60,8 @@ pub(crate) enum Admission {
     LastResort,
     /// The endpoint is in a long cooldown, and a recovery probe is due.
     Recovery,
+    /// One request supports the bench of the endpoint, and no other endpoint admits the attempt.
+    Test,
 }
 
 // ===== impl InFlight =====
@@ -117,7 +122,8 @@ impl Reservation {
         let endpoint = &entry.state;
         let (limits, demand) = (&endpoint.limits, &context.demand);
         let tickets = match admission {
-            Admission::Recovery => limits.try_recover(demand, extensions, now),
+            Admission::Recovery => limits.try_recover(demand, extensions, (false, now)),
+            Admission::Test => limits.try_recover(demand, extensions, (true, now)),
             Admission::EarlyAttempt => {
                 let since = demand.hurries_since.unwrap_or(now);
                 limits.try_admit(demand, extensions, (Pace::Early(since), now))
@@ -129,9 +135,10 @@ impl Reservation {
         };
         let breaker = endpoint.breaker.at(now);
         let permit = match admission {
-            Admission::Regular | Admission::Recovery | Admission::EarlyAttempt => {
-                breaker.try_acquire_detached().map(Some)
-            }
+            Admission::Regular
+            | Admission::Recovery
+            | Admission::Test
+            | Admission::EarlyAttempt => breaker.try_acquire_detached().map(Some),
             Admission::EarlyProbe => breaker.try_acquire_early(EARLY_PROBES).map(Some),
             Admission::LastResort => Ok(None),
         };
@@ -249,6 +256,10 @@ impl Reservation {
         // An attempt that loses was only later than another one. A caller that leaves at once does
         // not make an endpoint silent.
         let stats = &load.endpoint.state.load;
+        if let (Some(wait), false) = (self.waited.take(), has_lost(context)) {
+            let queue = &load.endpoint.signals.queue;
+            queue.abandoned(&context.demand, *wait, now);
+        }
         if has_lost(context) || load.tickets.age(now) < SHORTEST_SILENCE {
             stats.was_in_vain();
         } else {

@@ -69,7 +69,11 @@ impl Cooldown {
         let wait = state.escalation.next(cause);
         let wait = self.cool(&mut state, wait, cause.trigger, now);
         state.bench = true;
-        state.refutable = state.escalation.is_single().then_some(ticket.sent);
+        let is_single = state.escalation.is_single();
+        state.refutable = is_single.then_some(ticket.sent);
+        // An endpoint that has never served gives no reason for a doubt.
+        let is_doubtful = is_single && self.has_served();
+        state.test_due = is_doubtful.then_some(now);
         self.publish(&state);
         Some(wait)
     }

@@ -103,6 +103,9 @@ struct State {
     lowered: Instant,
     /// When the next recovery probe is due, if the last cooldown is long.
     probe_due: Option<Instant>,
+    /// When a request without another endpoint may test the last cooldown, if it is a bench that
+    /// one request supports and the endpoint has served before.
+    test_due: Option<Instant>,
     /// Whether the hint of the last cooldown is a rounded one. Early attempts test it.
     rounded: bool,
     /// The attempts before the send rate allows them.
@@ -598,6 +601,7 @@ impl Cooldown {
         state.back = false;
         state.bench = false;
         state.refutable = None;
+        state.test_due = None;
         state.provisional = false;
         state.rounded = false;
         state.early.restart();
@@ -678,6 +682,7 @@ impl State {
             provisional: false,
             lowered: now,
             probe_due: None,
+            test_due: None,
             rounded: false,
             early: Early::new(now),
             evidence: Evidence::new(now),

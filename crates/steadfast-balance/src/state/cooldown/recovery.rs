@@ -2,6 +2,9 @@
 //!
 //! A hint may be wrong, and a bill may be paid. A refused recovery probe begins no cooldown and
 //! leaves the present one, except for a sooner hint.
+//!
+//! A bench that one request supports may concern only that request. A request without another
+//! endpoint tests such a bench at once, so one caller takes no endpoint from the others.
 
 use std::time::Duration;
 
@@ -11,6 +14,9 @@ use tokio::time::Instant;
 use super::{Cooldown, Pass, Phase, State, Ticket};
 use crate::state::bench::Cause;
 use crate::state::recovery::RECOVERY_PROBES;
+
+/// The interval of the tests of a bench that one request supports.
+const TESTS: Duration = Duration::from_secs(1);
 
 /// Whether a cooldown admits a recovery probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,23 +41,24 @@ impl Recovery {
 }
 
 impl Cooldown {
-    /// Returns whether a recovery probe is admitted.
-    pub(crate) fn recovery(&self, now: Instant) -> Recovery {
+    /// Returns whether a recovery probe of a request is admitted. `alone` if no other endpoint
+    /// takes the request.
+    pub(crate) fn recovery(&self, alone: bool, now: Instant) -> Recovery {
         if self.would_admit(now) {
             return Recovery::Unneeded;
         }
         let state = self.lock();
-        match (state.phase, state.probe_due) {
+        match (state.phase, state.recovery_due(alone)) {
             (Phase::Cooling { .. }, Some(due)) => Recovery::At(due),
             _ => Recovery::Never,
         }
     }
 
     /// Admits a recovery probe, or an attempt without a limit. The next probe is due a minute
-    /// later.
-    pub(crate) fn try_recover(&self, now: Instant) -> Option<Ticket> {
+    /// later. `alone` if no other endpoint takes the request.
+    pub(crate) fn try_recover(&self, alone: bool, now: Instant) -> Option<Ticket> {
         let mut state = self.lock();
-        let is_due = state.probe_due.is_some_and(|due| due <= now);
+        let is_due = state.recovery_due(alone).is_some_and(|due| due <= now);
         if !matches!(state.phase, Phase::Cooling { until } if until > now) {
             drop(state);
             return self.try_admit(now);
@@ -60,6 +67,7 @@ impl Cooldown {
             return None;
         }
         state.probe_due = Some(saturating_add(now, RECOVERY_PROBES));
+        state.test_due = state.test_due.map(|_| saturating_add(now, TESTS));
         Some(Ticket {
             generation: state.generation,
             pass: Pass::Recovery,
@@ -69,6 +77,12 @@ impl Cooldown {
 }
 
 impl State {
+    /// Returns when a recovery probe is due. `alone` if no other endpoint takes its request.
+    fn recovery_due(&self, alone: bool) -> Option<Instant> {
+        let test_due = self.test_due.filter(|_| alone);
+        test_due.into_iter().chain(self.probe_due).min()
+    }
+
     /// Sets the first recovery probe of a cooldown that begins.
     pub(super) fn schedule_recovery(&mut self, wait: Duration, now: Instant) {
         let is_long = wait > RECOVERY_PROBES;
@@ -93,6 +107,7 @@ impl State {
         self.escalation.confirm(cause);
         if !self.escalation.is_single() {
             self.refutable = None;
+            self.test_due = None;
         }
     }
 }

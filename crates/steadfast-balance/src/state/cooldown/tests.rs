@@ -620,3 +620,5 @@ async fn accepted_attempt_of_an_older_generation_changes_nothing() {
         "the probe is in flight"
     );
 }
+
+mod dropped_rate;

@@ -52,15 +52,16 @@ impl EndpointLimits {
         })
     }
 
-    /// Admits a recovery probe of a request with these extensions.
+    /// Admits a recovery probe of a request with these extensions. `alone` if no other endpoint takes
+    /// the request.
     pub(crate) fn try_recover(
         &self,
         demand: &Demand,
         extensions: &Extensions,
-        now: Instant,
+        (alone, now): (bool, Instant),
     ) -> Option<Tickets> {
         self.admit(demand, extensions, now, |limits| {
-            self.may_end(limits, |cooldown| cooldown.try_recover(now))
+            self.may_end(limits, |cooldown| cooldown.try_recover(alone, now))
         })
     }
 

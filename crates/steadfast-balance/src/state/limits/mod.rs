@@ -104,15 +104,16 @@ impl EndpointLimits {
         self.fold(demand, readiness, |a, b| (a.0.max(b.0), a.1 || b.1))
     }
 
-    /// Returns whether a recovery probe of a request is admitted.
-    pub(crate) fn recovery(&self, demand: &Demand, now: Instant) -> Recovery {
-        let recovery = |limits: &LimitState| limits.cooldown.recovery(now);
+    /// Returns whether a recovery probe of a request is admitted. `alone` if no other endpoint
+    /// takes the request.
+    pub(crate) fn recovery(&self, demand: &Demand, alone: bool, now: Instant) -> Recovery {
+        let recovery = |limits: &LimitState| limits.cooldown.recovery(alone, now);
         self.fold(demand, recovery, Recovery::and)
     }
 
     /// Returns when the next recovery probe of any key is due.
     pub(crate) fn next_recovery(&self, now: Instant) -> Option<Instant> {
-        let due = |limits: &LimitState| match limits.cooldown.recovery(now) {
+        let due = |limits: &LimitState| match limits.cooldown.recovery(false, now) {
             Recovery::At(due) => Some(due),
             _ => None,
         };

@@ -3,6 +3,7 @@
 mod bench;
 mod burst;
 mod credential_bench;
+mod doubtful_bench;
 mod duration;
 mod quota_headers;
 mod recovery;

@@ -5,10 +5,12 @@ mod model;
 mod order;
 mod overload;
 mod rejection;
+mod send_rate;
 mod wakeups;
 
 use std::sync::Mutex;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::Request;
 use steadfast_balance::{EndpointBalance, EndpointBalanceBuilder, PoolHandle, ResponseFuture};
@@ -94,6 +96,14 @@ fn is_served(waiter: &mut Waiter) -> bool {
 
 /// A server that enforces a limit per second, with a burst of the same size.
 fn server_with_limit(per_second: f64) -> impl Fn(usize) -> Reply + Send + Sync + 'static {
+    limited_server(per_second, 20 * MS)
+}
+
+/// The same with answers that take `latency`.
+fn limited_server(
+    per_second: f64,
+    latency: Duration,
+) -> impl Fn(usize) -> Reply + Send + Sync + 'static {
     let bucket = Mutex::new((per_second, Instant::now()));
     move |_| {
         let mut bucket = bucket.lock().unwrap();
@@ -104,7 +114,7 @@ fn server_with_limit(per_second: f64) -> impl Fn(usize) -> Reply + Send + Sync +
             return Reply::from(refusal("1")).after(5 * MS);
         }
         bucket.0 -= 1.0;
-        Reply::from(ok()).after(20 * MS)
+        Reply::from(ok()).after(latency)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadfast_core::Exhausted;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Balancer, learn_rate, server_with_limit, spawn_request};
+use super::{Balancer, learn_rate, limited_server, server_with_limit, spawn_request};
 use crate::support::{MS, Net, Reply, SECOND, balancer, get, pool, refusal, send, send_for_status};
 
 /// Sends `per_second` requests for the duration `lasts`. Returns the waits of the requests that
@@ -178,5 +178,27 @@ async fn endpoint_that_always_refuses_rejects_waiters_within_two_seconds() {
     for name in ["a", "b"] {
         let sent = net.sent(name).len();
         assert!(sent <= 72, "{sent} in a minute");
+    }
+}
+
+/// Callers with less patience than two answers left during their attempts, which no queue noticed.
+/// A twentieth of the quota served a caller.
+#[tokio::test(start_paused = true)]
+async fn callers_with_less_patience_than_two_answers_use_the_quota() {
+    for (latency, patience, per_second) in [(10, 12, 6), (10, 15, 20), (4, 5, 10), (4, 6, 6)] {
+        let net = Net::new();
+        net.on("a", limited_server(5.0, latency * SECOND));
+        let (service, handle) = balancer(pool(&["a"]), &net);
+        let patience = patience * SECOND;
+        let ends = load_with_patience(&service, per_second, 200 * SECOND, |_| patience).await;
+        let (served, sent) = (ends.served.len(), net.count("a"));
+        let case = (latency, patience, per_second);
+        println!(
+            "{case:?}: {served} of {sent} sent, {} cancelled",
+            ends.cancelled
+        );
+        // The quota of 200 s. The first callers leave before the queue knows their patience.
+        assert!(sent >= 990 && served >= 850, "{case:?}: {served} of {sent}");
+        assert_eq!(handle.waiting(), 0);
     }
 }

@@ -26,13 +26,19 @@ async fn without_preference_next_tier_serves_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn cooldown_up_to_bound_is_waited_out() {
-    for (cools, expected, waits) in [
-        (1500 * MS, [1, 0], 1500 * MS),
-        (1501 * MS, [0, 1], Duration::ZERO),
+    for (bound, cools, expected, waits) in [
+        (Some(1500 * MS), 1500 * MS, [1, 0], 1500 * MS),
+        (Some(1500 * MS), 1501 * MS, [0, 1], Duration::ZERO),
+        // The default.
+        (None, 3 * SECOND, [1, 0], 3 * SECOND),
+        (None, 3001 * MS, [0, 1], Duration::ZERO),
     ] {
         let net = Net::new();
         all_healthy(&net);
-        let builder = degraded_tiers(&["a", "c"]).prefer_wait(1500 * MS);
+        let mut builder = degraded_tiers(&["a", "c"]);
+        if let Some(bound) = bound {
+            builder = builder.prefer_wait(bound);
+        }
         let (_, service, handle) = retrying_stack(builder, &net);
         handle.cool("a", cools).unwrap();
         let (polls, start) = (Polls::default(), Instant::now());

@@ -225,7 +225,7 @@ async fn random_outcomes_keep_bounds_of_benches_and_probes() {
                     let recovers = fastrand::bool();
                     let cools = cooldown.until(now).is_some();
                     let ticket = match recovers {
-                        true => cooldown.try_recover(now),
+                        true => cooldown.try_recover(false, now),
                         false => cooldown.try_admit(now),
                     };
                     assert!(
