@@ -13,22 +13,21 @@ const CHANCE: f64 = 0.002;
 const STRATEGIES: [Strategy; 3] = [Strategy::Failover, Strategy::LeastLoaded, Strategy::Scored];
 /// Scenarios with a quota as the cause of refusals, and without one: the name, the load and the
 /// seconds of a run.
-const SCENARIOS: [(&str, f64, u64); 15] = [
-    ("random-5", 0.1, 60),
-    ("random-0.5", 0.1, 60),
-    ("random-5-no-hint", 0.1, 60),
-    ("random-5-of-3", 0.1, 60),
-    ("neighbour", 0.45, 120),
-    ("neighbour", 0.55, 120),
-    ("lifted-15", LIFTED, 60),
+const SCENARIOS: [(&str, f64, u64); 14] = [
+    ("random-5", 0.01, 60),
+    ("random-5", 0.1, 10),
+    ("random-0.5-no-hint", 0.1, 10),
+    ("random-5-of-3", 0.01, 60),
+    ("neighbour", 0.45, 60),
+    ("neighbour", 0.55, 60),
+    ("lifted-15", LIFTED, 30),
     ("burst", BURST, 60),
-    ("quota", 0.95, 120),
-    ("quota", 1.1, 120),
-    ("quota-no-hint", 0.95, 120),
-    ("short", 0.8, 60),
-    ("short", 0.95, 60),
-    ("short", 1.6, 60),
-    ("minute", 0.95, 240),
+    ("quota", 0.95, 40),
+    ("quota", 1.1, 40),
+    ("short", 0.8, 20),
+    ("short", 0.95, 20),
+    ("short", 1.6, 20),
+    ("minute", 0.95, 180),
 ];
 
 fn entry(name: &str) -> &'static Entry {
@@ -59,8 +58,8 @@ fn send_rate_serves_no_less_than_stack_without_it() {
                 ..ours(strategy)
             };
             let [with, without] = [ours(strategy), without].map(|policy| {
-                let reports = [1, 2, 3].map(|seed| run(&policy, at, seed));
-                let mean = |of: fn(&Report) -> f64| reports.iter().map(of).sum::<f64>() / 3.0;
+                let reports = [1, 2].map(|seed| run(&policy, at, seed));
+                let mean = |of: fn(&Report) -> f64| reports.iter().map(of).sum::<f64>() / 2.0;
                 let limited = mean(|report| report.rate_limited_per_request);
                 let p99 = mean(|report| report.p99_s.unwrap_or(f64::INFINITY));
                 (mean(|report| report.success), limited, p99)
@@ -78,7 +77,7 @@ fn send_rate_serves_no_less_than_stack_without_it() {
 /// A share of the requests is refused at random, so no rate would have fewer refusals.
 #[test]
 fn random_refusals_cost_as_little_as_with_retries_alone() {
-    for at in [("random-5", 0.1, 60), ("random-0.5-no-hint", 0.1, 60)] {
+    for at in [("random-5", 0.1, 20), ("random-0.5-no-hint", 0.1, 30)] {
         let reference = run(&*alone(), at, 1);
         for strategy in STRATEGIES {
             let report = run(&ours(strategy), at, 1);
@@ -109,7 +108,7 @@ fn quota_beside_neighbour_is_served() {
 #[test]
 fn lifted_limit_is_used_within_five_seconds() {
     for strategy in STRATEGIES {
-        let report = run(&ours(strategy), ("lifted-15", LIFTED, 60), 1);
+        let report = run(&ours(strategy), ("lifted-15", LIFTED, 40), 1);
         let full = report.details.full_s.expect("full service");
         assert!(full <= 5.0, "{strategy:?}: {full}");
     }
