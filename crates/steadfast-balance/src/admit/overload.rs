@@ -28,8 +28,8 @@ use tokio::time::Instant;
 const LASTING: Duration = Duration::from_secs(5);
 /// The time for which the patience of callers is remembered after an overload.
 const REMEMBERED: Duration = Duration::from_secs(30);
-/// The shortest time in which cancelled requests are compared with slots. It is half of the bound if
-/// that is longer, because slow answers have few slots.
+/// The shortest time in which cancelled requests are compared with slots. Half of the bound counts
+/// if it is longer, because slow answers have few slots.
 const WINDOW: Duration = Duration::from_secs(1);
 /// The part of the waiters that must have cancelled: one of this number.
 const CANCELLED_OF: u32 = 10;
@@ -577,8 +577,8 @@ mod tests {
         assert_eq!(overload.pressure(false, now + 35 * SECOND).patience, None);
     }
 
-    /// Callers with less patience than two answers of 10 s left during their attempts, and each slot
-    /// served none of them.
+    /// Callers with less patience than two answers of 10 s left during their attempts. Their slots
+    /// served no caller.
     #[tokio::test(start_paused = true)]
     async fn abandoned_attempts_show_the_patience_of_callers() {
         for (age, slots_within, is_known) in [(11, 9, true), (10, 9, false), (15, 12, false)] {

@@ -165,6 +165,12 @@ mod tests {
                 let mut waiting = limits;
                 assert_eq!(waiting.expire(ms(wait), pressure, now), !fits);
                 assert_eq!(waiting.until == now, !fits, "{patience} {latency} {wait}");
+                // The overload of such callers lasts.
+                let lasting = Pressure {
+                    overloaded: true,
+                    ..pressure
+                };
+                assert!(limits.is_evidence(ms(wait), lasting) || fits);
             }
             let preferring = Patience {
                 prefers: true,

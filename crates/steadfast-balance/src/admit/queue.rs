@@ -343,11 +343,12 @@ mod tests {
             joined: now,
             bound: Duration::ZERO,
             late: Duration::ZERO,
+            due: Duration::ZERO,
             has_deadline: false,
         };
 
         let key = queue.join(now, &demand, &waker());
-        queue.wait(key, (wanted(), Vec::new()), &waker(), now);
+        queue.wait((key, &demand), (wanted(), Vec::new()), &waker(), now);
         assert_eq!(ends(), [true], "another task polls the request");
         queue.leave(key, departure);
         assert_eq!(ends(), [true], "the waiter leaves");

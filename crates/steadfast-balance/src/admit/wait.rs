@@ -67,8 +67,8 @@ impl<S> Default for Waiting<S> {
 }
 
 impl<S> Waiting<S> {
-    /// Leaves the queue, because an endpoint has admitted the request. Returns its wait, if it had a
-    /// position.
+    /// Leaves the queue, because an endpoint has admitted the request. Returns its wait, if it had
+    /// a position.
     pub(crate) fn serve(&mut self) -> Option<Departure> {
         let (place, _) = self.place.take()?;
         Some(place.leave(End::Served))

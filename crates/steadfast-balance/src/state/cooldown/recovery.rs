@@ -77,10 +77,12 @@ impl Cooldown {
 }
 
 impl State {
-    /// Returns when a recovery probe is due. `alone` if no other endpoint takes its request.
+    /// Returns when a recovery probe is due, or if `alone`, the test of a bench.
     fn recovery_due(&self, alone: bool) -> Option<Instant> {
-        let test_due = self.test_due.filter(|_| alone);
-        test_due.into_iter().chain(self.probe_due).min()
+        match alone {
+            true => self.test_due,
+            false => self.probe_due,
+        }
     }
 
     /// Sets the first recovery probe of a cooldown that begins.

@@ -1,14 +1,16 @@
 //! A seeded walk through the queue: several endpoints and limit keys, callers with and without
 //! deadlines, callers that cancel, and waiters that are not polled.
 //!
-//! Like an executor, the walk polls a waiter only after its wake-up. After each poll it compares the
-//! requests that reached a server with its own list of waiters:
+//! Like an executor, the walk polls a waiter only after its wake-up. After each poll it compares
+//! the requests that reached a server with its own list of waiters:
 //!
 //! * No request reaches a server after its cancellation or its rejection, and none twice.
 //! * A slot goes to the first waiter that wants the endpoint and has the same limits there. Waiters
 //!   with other limits, for other endpoints, and waiters that are not polled are passed over.
-//! * While a waiter waits, each endpoint that it wants and that does not cool gets requests with its
-//!   key at the send rate. So a lost wake-up fails, and no key starves.
+//! * While a waiter waits, each endpoint that it wants and that does not cool gets requests with
+//!   its key at the send rate. So a lost wake-up fails, and no key starves.
+//!
+//! A waiter learns of a changed endpoint at its next poll, and claims no new slot before it.
 
 mod servers;
 mod walk;

@@ -227,8 +227,8 @@ impl Walk {
             self.poll_woken();
             advance(10 * MS).await;
             self.poll_woken();
-            self.check_progress();
         }
+        self.check_progress();
     }
 
     /// Checks the requests that reached a server, and the number of waiters.
