@@ -420,6 +420,43 @@ async fn rescue_starts_at_half_of_a_deadline() {
 
 // ===== Cost and evidence =====
 
+/// A caller with short limits opened the breaker of the only endpoint, which served all others.
+#[tokio::test(start_paused = true)]
+async fn limits_of_one_caller_are_no_evidence_about_its_endpoint() {
+    let mut own = Timeouts::DEFAULT;
+    (own.head, own.first_token, own.total) = (SECOND, SECOND, SECOND);
+    for (stream, (head, token)) in [(false, (2, 0)), (true, (2, 0)), (true, (0, 2))] {
+        let servers = Servers::default();
+        servers.change("a", |a| (a.head, a.token) = (head * SECOND, token * SECOND));
+        let ai = servers.build(servers.stack(&["a"]));
+        ai.send(chat(stream)).await.expect("an answer");
+        for _ in 0..10 {
+            let mut requests = JoinSet::new();
+            for _ in 0..3 {
+                let (ai, request) = (ai.clone(), chat(stream).timeouts(own));
+                requests.spawn(async move { ai.send(request).await.is_ok() });
+            }
+            ai.send(chat(stream)).await.expect("an answer");
+            assert_eq!(requests.join_all().await, [false; 3]);
+        }
+        assert_eq!(
+            ai.status()[0].breaker,
+            BreakerState::Closed,
+            "{head} {token}"
+        );
+        assert_eq!(ai.status()[0].health, 1.0);
+    }
+    // A limit that is no shorter than the one of the stack is not the caller's.
+    let servers = Servers::default();
+    servers.answer_after("a", 4 * SECOND);
+    (own.head, own.total) = (3 * SECOND, 3 * SECOND);
+    let ai = servers.build(servers.stack(&["a"]).timeouts(own));
+    for _ in 0..7 {
+        assert!(ai.send(chat(false).timeouts(own)).await.is_err());
+    }
+    assert_eq!(ai.status()[0].breaker, BreakerState::Open);
+}
+
 /// Each caller waits for 30 s at a silent endpoint. Its breaker ends that.
 #[tokio::test(start_paused = true)]
 async fn silent_endpoint_loses_its_traffic_and_slow_one_does_not() {

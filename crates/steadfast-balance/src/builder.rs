@@ -128,9 +128,10 @@ impl<F> EndpointBalanceBuilder<F> {
     /// Defaults to [`DEFAULT_PROBE_WAIT`](EndpointBalanceLayer::DEFAULT_PROBE_WAIT).
     ///
     /// Each such endpoint gets a probe at most once per second, before the end of its open time.
-    /// The first success serves the waiters. A request with a deadline that several endpoints may
-    /// serve waits until five times this time after the last success, if that is longer. With zero,
-    /// no probe is early and no request waits for one.
+    /// The first success serves the waiters: it extends their waits, and each success doubles the
+    /// number of probes in flight, until the breaker is closed. A request with a deadline that
+    /// several endpoints may serve waits until five times this time after the last success, if that
+    /// is longer. With zero, no probe is early and no request waits for one.
     pub fn probe_wait(mut self, wait: Duration) -> Self {
         self.config.probe_wait = wait;
         self

@@ -1,11 +1,13 @@
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+mod accounts;
 mod withdrawal;
 
+use self::accounts::{Accounts, Loss};
 pub use self::withdrawal::Withdrawal;
 
 /// A token bucket that pays for retries, so that they cannot become a retry storm.
@@ -29,16 +31,16 @@ pub use self::withdrawal::Withdrawal;
 /// unprocessed attempt costs less, since it has cost its endpoint almost nothing. Tokens are whole
 /// numbers, so no fraction is lost. Clones share one bucket.
 ///
-/// A full bucket pays for 35 retries at once. At 320 requests/s that is a ninth of one second's
-/// requests, at 30 requests/s more than all of them. The buckets of many clients add up: if there
-/// are many small clients, give each of them fewer tokens.
+/// A full bucket pays for 26 retries of one caller at once. At 320 requests/s that is a twelfth of
+/// one second's requests, at 20 requests/s more than all of them. The buckets of many clients add
+/// up: if there are many small clients, give each of them fewer tokens.
 ///
 /// # Requests that make servers fail
 ///
-/// The failing requests of one caller must not use up the tokens of all others. So a request that
-/// may be at fault leaves a part of the [capacity](Self::capacity) to other requests: a quarter
-/// after a server error, and half if it fails alike at two endpoints that serve others. The attempt
-/// that shows the fault of the request costs nothing.
+/// The failing requests of one caller must not use up the tokens of all others, whose requests may
+/// fail in the same way. So [`try_withdraw_for`](Self::try_withdraw_for) bounds the part of each
+/// caller, and a request that fails alike at two endpoints that serve others leaves half of the
+/// [capacity](Self::capacity). The attempt that shows the fault of the request costs nothing.
 ///
 /// ```
 /// use steadfast_core::RetryBudget;
@@ -56,8 +58,8 @@ pub struct RetryBudget(Arc<Bucket>);
 struct Bucket {
     capacity: u32,
     tokens: AtomicU32,
-    /// When a lost connection was last billed. Locked only after a failure.
-    lost: Mutex<Option<Instant>>,
+    /// What callers have spent. Locked only after a failure.
+    accounts: Mutex<Accounts>,
 }
 
 // ===== impl RetryBudget =====
@@ -74,7 +76,7 @@ impl RetryBudget {
     /// The cost of a retry at the same endpoint after a refusal.
     pub const UNPROCESSED_COST: u32 = 1;
     /// The time within which the attempts of one lost connection fail.
-    pub const LOST_TOGETHER: Duration = Duration::from_secs(1);
+    pub const LOST_TOGETHER: Duration = accounts::LOST_TOGETHER;
 
     /// Creates a full bucket of `capacity` tokens.
     #[must_use]
@@ -82,7 +84,7 @@ impl RetryBudget {
         Self(Arc::new(Bucket {
             capacity,
             tokens: AtomicU32::new(capacity),
-            lost: Mutex::new(None),
+            accounts: Mutex::default(),
         }))
     }
 
@@ -106,8 +108,51 @@ impl RetryBudget {
         Some(Withdrawal::new(self.clone(), tokens))
     }
 
-    /// Withdraws `tokens` after a lost connection. Returns `None`, and withdraws nothing, if there
-    /// are fewer.
+    /// Withdraws `tokens` for a request of one caller that may have been processed. Returns `None`,
+    /// and withdraws nothing, unless `rest` tokens are left.
+    ///
+    /// The first number of `caller` stands for the caller, such as a hash of its credential, and
+    /// the second one for the kind of its request. A third of the tokens that requests of this kind
+    /// have spent must be left, and a seventh of all tokens that this caller has spent. So one kind
+    /// leaves a quarter of a full bucket, one caller an eighth, and each further caller gets a part
+    /// of the rest. Successes reduce all accounts alike. Some callers share an account.
+    ///
+    /// ```
+    /// use steadfast_core::RetryBudget;
+    ///
+    /// let budget = RetryBudget::new(100);
+    /// while let Some(failed) = budget.try_withdraw_for((1, 1), 0, 14) {
+    ///     failed.spend();
+    /// }
+    /// assert_eq!(budget.available(), 30);
+    /// assert!(budget.try_withdraw_for((2, 1), 0, 14).is_some());
+    /// ```
+    #[must_use]
+    pub fn try_withdraw_for(
+        &self,
+        caller: (u64, u64),
+        rest: u32,
+        tokens: u32,
+    ) -> Option<Withdrawal> {
+        self.charge(&mut self.accounts(), caller, rest, tokens)
+    }
+
+    fn charge(
+        &self,
+        accounts: &mut Accounts,
+        caller: (u64, u64),
+        rest: u32,
+        tokens: u32,
+    ) -> Option<Withdrawal> {
+        let withdrawn = self.0.capacity.saturating_sub(self.available());
+        let (account, left) = accounts.bill(caller, tokens, withdrawn);
+        let withdrawal = self.try_withdraw_leaving(rest.max(left), tokens)?;
+        accounts.add(account, tokens);
+        Some(withdrawal.charged_to(account))
+    }
+
+    /// Withdraws `tokens` after a lost connection, as [`try_withdraw_for`](Self::try_withdraw_for)
+    /// does.
     ///
     /// A lost HTTP/2 connection fails all its attempts at once, and is billed once: the others cost
     /// nothing. An attempt belongs to a billed loss if it `started` before it and is lost within
@@ -115,22 +160,52 @@ impl RetryBudget {
     #[must_use]
     pub fn try_withdraw_lost(
         &self,
+        caller: (u64, u64),
         tokens: u32,
-        started: Instant,
-        now: Instant,
+        (started, now): (Instant, Instant),
     ) -> Option<Withdrawal> {
-        // The guarded value is written whole, so a panic cannot leave it inconsistent.
-        let mut billed = self.0.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < Self::LOST_TOGETHER;
-        let recent = billed.filter(is_recent);
-        if recent.is_some_and(|at| started <= at) {
+        self.once(&[Loss::Lost], (started, now), |accounts| {
+            self.charge(accounts, caller, 0, tokens)
+        })
+    }
+
+    /// Withdraws `tokens` after a lost connection has refused the attempt, which was not processed.
+    ///
+    /// It costs nothing if another attempt of the same loss was billed.
+    #[must_use]
+    pub fn try_withdraw_refused(
+        &self,
+        tokens: u32,
+        (started, now): (Instant, Instant),
+    ) -> Option<Withdrawal> {
+        // An attempt that may have been processed costs more, so only such a one pays for both.
+        self.once(&[Loss::Refused, Loss::Lost], (started, now), |_| {
+            self.try_withdraw(tokens)
+        })
+    }
+
+    /// Withdraws once for the attempts of one loss. The first kind of loss is billed, and all of
+    /// `kinds` have paid for it.
+    fn once(
+        &self,
+        kinds: &[Loss],
+        (started, now): (Instant, Instant),
+        withdraw: impl FnOnce(&mut Accounts) -> Option<Withdrawal>,
+    ) -> Option<Withdrawal> {
+        let mut accounts = self.accounts();
+        let is_billed = |kind: &Loss| accounts.is_billed(*kind, started, now);
+        if kinds.iter().any(is_billed) {
             return self.try_withdraw(0);
         }
-        let withdrawal = self.try_withdraw(tokens)?;
-        // Later losses within the time are billed one by one. A server that ends each connection
-        // would otherwise get most retries for free.
-        *billed = recent.or(Some(now));
+        let withdrawal = withdraw(&mut accounts)?;
+        accounts.billed(kinds[0], now);
         Some(withdrawal)
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        // Each change is complete before any code can panic, so a poisoned state is valid.
+        let accounts = &self.0.accounts;
+        accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds `tokens`, up to the capacity.

@@ -13,6 +13,8 @@ use crate::attempt_timeout::{AttemptTimeout, TimeoutPhase};
 pub struct Limit {
     pub(crate) at: Instant,
     late: AttemptTimeout,
+    /// Whether the caller has set it for its request.
+    of_caller: bool,
 }
 
 impl Limit {
@@ -27,6 +29,7 @@ impl Limit {
         let limit = Self {
             at: saturating_add(start, after),
             late: AttemptTimeout::new(phase, after),
+            of_caller: false,
         };
         limit.or_sooner(deadline.map(|deadline| Self::deadline(deadline, start)))
     }
@@ -36,6 +39,7 @@ impl Limit {
         Self {
             at: deadline.instant(),
             late: AttemptTimeout::new(TimeoutPhase::Deadline, deadline.remaining(start)),
+            of_caller: true,
         }
     }
 
@@ -45,11 +49,21 @@ impl Limit {
     }
 
     /// Creates the limit for the next part of a stream: `left` of the time `idle`.
-    pub(crate) fn idle(left: Duration, idle: Duration) -> Self {
+    pub(crate) fn idle(left: Duration, idle: Duration, of_caller: bool) -> Self {
         Self {
             at: saturating_add(Instant::now(), left),
             late: AttemptTimeout::new(TimeoutPhase::Idle, idle),
+            of_caller,
         }
+    }
+
+    /// Sets whether the caller has set this limit for its request. Defaults to `false`.
+    ///
+    /// A part that is late is then no failure of its endpoint, as after a deadline.
+    #[must_use]
+    pub fn of_caller(mut self, of_caller: bool) -> Self {
+        self.of_caller |= of_caller;
+        self
     }
 
     /// Returns the instant.
@@ -63,10 +77,10 @@ impl Limit {
     #[must_use]
     pub fn error(&self) -> Classified {
         let verdict = Verdict::new(Class::Timeout);
-        // The deadline of the request has passed. The endpoint is not at fault.
-        let verdict = match self.late.phase() {
-            TimeoutPhase::Deadline => verdict.neutral(),
-            _ => verdict,
+        // The caller has chosen the time, and the endpoint is not at fault.
+        let verdict = match self.of_caller {
+            true => verdict.neutral(),
+            false => verdict,
         };
         Classified::new(verdict, self.late).with_reason(&self.late.to_string())
     }

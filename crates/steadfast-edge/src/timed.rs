@@ -55,6 +55,9 @@ pub enum Clock {
     Until(Limit),
     /// For this time, again for each frame, and at most for the rest of a stream's alive bound.
     Idle(Duration),
+    /// The same, with bounds that the caller has set for its request. A late frame is then no
+    /// failure of the endpoint.
+    IdleOfCaller(Duration),
 }
 
 impl<B> TimedBody<B> {
@@ -137,7 +140,8 @@ impl<B> TimedBody<B> {
     /// Returns the limit or the deadline of all frames, if a frame that arrives now is late.
     fn passed(&mut self) -> Option<Limit> {
         let now = self.now.take();
-        if let (Clock::Idle(_), None) = (self.clock, self.deadline) {
+        let moves = !matches!(self.clock, Clock::Until(_));
+        if moves && self.deadline.is_none() {
             return None;
         }
         let now = now.unwrap_or_else(Instant::now);
@@ -145,19 +149,25 @@ impl<B> TimedBody<B> {
         self.last = Some(now);
         let limit = match self.clock {
             Clock::Until(limit) => limit.or_sooner(self.deadline),
-            Clock::Idle(_) => self.deadline?,
+            Clock::Idle(_) | Clock::IdleOfCaller(_) => self.deadline?,
         };
         (limit.at <= now).then_some(limit)
     }
 
+    /// Returns the limit of a pause that begins now.
+    fn idle(&self, idle: Duration, of_caller: bool) -> Limit {
+        match &self.alive {
+            Some(alive) if alive.left < idle => Limit::idle(alive.left, alive.bound, of_caller),
+            _ => Limit::idle(idle, idle, of_caller),
+        }
+    }
+
     /// Starts the limit of a read that is pending now.
     fn start_timer(&mut self, now: Instant) -> Limit {
-        let limit = match (self.clock, &self.alive) {
-            (Clock::Until(limit), _) => limit,
-            (Clock::Idle(idle), Some(alive)) if alive.left < idle => {
-                Limit::idle(alive.left, alive.bound)
-            }
-            (Clock::Idle(idle), _) => Limit::idle(idle, idle),
+        let limit = match self.clock {
+            Clock::Until(limit) => limit,
+            Clock::Idle(idle) => self.idle(idle, false),
+            Clock::IdleOfCaller(idle) => self.idle(idle, true),
         };
         let limit = limit.or_sooner(self.deadline);
         match &mut self.timer {

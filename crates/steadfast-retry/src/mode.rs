@@ -38,6 +38,13 @@ pub trait BodyMode<B>: sealed::Sealed {
         false
     }
 
+    /// Returns the size of a body in memory, or zero.
+    #[doc(hidden)]
+    #[must_use]
+    fn size(_: &Self::Kept) -> u64 {
+        0
+    }
+
     /// Whether the body can still be sent again.
     #[doc(hidden)]
     fn is_whole(kept: &Self::Kept) -> bool;
@@ -81,6 +88,10 @@ where
 
     fn keep(body: &mut ReplayBody<B>) -> Option<Kept<B>> {
         body.keep()
+    }
+
+    fn size(kept: &Kept<B>) -> u64 {
+        kept.size()
     }
 
     fn is_whole(kept: &Kept<B>) -> bool {
@@ -138,6 +149,10 @@ where
 
     fn is_safe(kept: &Kept<B>) -> bool {
         kept.is_safe()
+    }
+
+    fn size(kept: &Kept<B>) -> u64 {
+        kept.size()
     }
 
     fn is_whole(kept: &Kept<B>) -> bool {

@@ -118,7 +118,8 @@ pub trait RequestExt: Sized + sealed::Sealed {
     #[must_use]
     fn routing(self, options: RoutingOptions) -> Self;
 
-    /// Sets its [limits](Timeouts::of) in place of the ones of the stack.
+    /// Sets its [limits](Timeouts::of) in place of the ones of the stack. Shorter ones open no
+    /// breaker of an endpoint that serves others.
     #[must_use]
     fn timeouts(self, timeouts: Timeouts) -> Self;
 

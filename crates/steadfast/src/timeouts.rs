@@ -114,6 +114,10 @@ impl Timeouts {
 
     /// Returns the limits in the extensions of a request. They replace the ones of the stack,
     /// except for `connect`. Without a `deadline`, the one of the stack stays.
+    ///
+    /// A limit that is shorter than the one of the stack is the patience of its caller, as a
+    /// deadline is. An answer that exceeds it is a failure only at an endpoint that answers no
+    /// request.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()

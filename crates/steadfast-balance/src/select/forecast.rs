@@ -76,6 +76,9 @@ impl PoolContext {
 
     /// Returns the end of a wait for a probe that begins at `since`.
     ///
+    /// The first success releases the waiters step by step, so each success extends their waits by
+    /// the time of the next one.
+    ///
     /// Many outages are short, such as a restart. A request with a deadline has time, so it rides
     /// out the first seconds of one. In a longer outage it fails as soon as any other. The lone
     /// endpoint of a request may be down because of its load, and would get all of these requests
@@ -87,7 +90,10 @@ impl PoolContext {
         since: Instant,
     ) -> Instant {
         let wait = self.config.probe_wait;
-        let end = saturating_add(since, wait);
+        let recovery = endpoints(eligibility.snapshot)
+            .filter(|endpoint| eligibility.admits(Stage::Ever, endpoint))
+            .filter_map(|endpoint| endpoint.recovery_wait_end(wait));
+        let end = recovery.fold(saturating_add(since, wait), Instant::max);
         if context.deadline.is_none() {
             return end;
         }

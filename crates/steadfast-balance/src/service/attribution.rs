@@ -27,7 +27,10 @@ pub(super) fn attribute(
     if trail.len() < 2 || !can_be_caused_by_request(verdict) {
         return;
     }
-    let is_alike = |attempt: &Attempt| attempt.verdict.class() == verdict.class();
+    let is_alike = |attempt: &Attempt| {
+        let other = attempt.verdict;
+        other.class() == verdict.class() && can_be_caused_by_request(other)
+    };
     let failed = endpoints_of(trail, snapshot, &is_alike);
     let is_elsewhere = |other: &&EndpointState| other.id != endpoint.id;
     let serves = |endpoint: &&EndpointState| endpoint.serves(now);
@@ -100,13 +103,17 @@ fn refused_alike<'a>(
 }
 
 /// Returns whether a request can cause this failure at any endpoint. A failed connect never depends
-/// on the request.
+/// on the request, and a server that names a time knows that it is overloaded.
+///
+/// A true overload of both endpoints is excused as well, while one of them serves other requests. A
+/// breaker would take away what it still serves.
 fn can_be_caused_by_request(verdict: Verdict) -> bool {
-    let class = verdict.class();
-    matches!(
-        class,
-        Class::ServerError | Class::Timeout | Class::Transport
-    ) && verdict.breaker() == BreakerEffect::Failure
+    let can_be = match verdict.class() {
+        Class::ServerError | Class::Timeout | Class::Transport => true,
+        Class::Overloaded => verdict.hint().is_none(),
+        _ => false,
+    };
+    can_be && verdict.breaker() == BreakerEffect::Failure
 }
 
 /// Returns the endpoints of the attempts that match `wanted`.

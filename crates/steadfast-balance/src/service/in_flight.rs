@@ -160,12 +160,7 @@ impl Reservation {
         now: Instant,
     ) {
         entry.state.enter(&mut tickets, context.tokens());
-        self.load = Some(LoadGuard {
-            endpoint: entry.pooled.clone(),
-            permit,
-            tickets,
-            awaited: true,
-        });
+        self.load = Some(LoadGuard::new(entry.pooled.clone(), permit, tickets));
         let name = &entry.state.config.name;
         self.tier = context.position_of(name, entry.tier);
         self.slot = context.group.as_ref().map(|group| group.enter(name, now));
@@ -222,6 +217,10 @@ impl Reservation {
         }
         if let Some(permit) = &mut load.permit {
             permit.head(&load.endpoint.state.breaker, verdict);
+        }
+        if load.probes {
+            // A recovery releases more than one waiter.
+            load.endpoint.signals.queue.wake_all(now);
         }
         load.endpoint.signals.notify_waiters(now);
         self.take()

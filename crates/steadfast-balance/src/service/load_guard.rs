@@ -36,9 +36,31 @@ pub(crate) struct LoadGuard {
     pub(super) tickets: Tickets,
     /// Whether the attempt has no head yet.
     pub(super) awaited: bool,
+    /// Whether it is a probe.
+    pub(super) probes: bool,
 }
 
 impl LoadGuard {
+    /// Holds the load of an attempt that its endpoint has counted.
+    #[inline]
+    pub(super) fn new(
+        endpoint: Arc<PooledEndpoint>,
+        permit: Option<Permit<Detached>>,
+        tickets: Tickets,
+    ) -> Self {
+        let probes = permit.as_ref().is_some_and(Permit::is_probe);
+        if probes {
+            endpoint.state.load.enter_probe();
+        }
+        Self {
+            endpoint,
+            permit,
+            tickets,
+            awaited: true,
+            probes,
+        }
+    }
+
     /// Records the head of a success.
     pub(super) fn answered(&mut self) {
         self.head();
@@ -48,7 +70,11 @@ impl LoadGuard {
     /// Records the head of the attempt, or its end without one.
     fn head(&mut self) {
         if std::mem::take(&mut self.awaited) {
-            self.endpoint.state.load.head();
+            let load = &self.endpoint.state.load;
+            load.head();
+            if self.probes {
+                load.probed();
+            }
         }
     }
 

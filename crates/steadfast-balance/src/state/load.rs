@@ -17,6 +17,8 @@ pub(crate) struct LoadStats {
     in_flight: AtomicU32,
     /// The number of attempts without a head.
     awaited: AtomicU32,
+    /// The number of probes without a head.
+    probes: AtomicU32,
     /// The number of drains that wait until nothing is in flight.
     drains: AtomicU32,
     /// Wakes the drains.
@@ -50,6 +52,7 @@ impl LoadStats {
             latency: Latency::new(),
             in_flight: AtomicU32::new(0),
             awaited: AtomicU32::new(0),
+            probes: AtomicU32::new(0),
             drains: AtomicU32::new(0),
             drained: Notify::new(),
             last_used: AtomicU64::new(0),
@@ -86,6 +89,21 @@ impl LoadStats {
     /// Counts an attempt that has its head, or has ended without one.
     pub(crate) fn head(&self) {
         self.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a probe that is sent.
+    pub(crate) fn enter_probe(&self) {
+        self.probes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a probe that has its head, or has ended without one.
+    pub(crate) fn probed(&self) {
+        self.probes.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns the number of probes without a head.
+    pub(crate) fn probes(&self) -> u32 {
+        self.probes.load(Ordering::Relaxed)
     }
 
     /// Returns whether attempts are without a head.

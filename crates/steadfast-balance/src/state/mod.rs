@@ -49,6 +49,9 @@ use steadfast_core::layer::stable_hash;
 
 /// The interval of the early probes at an endpoint of a pool without a closed breaker.
 pub(crate) const EARLY_PROBES: Duration = Duration::from_secs(1);
+/// The number of unanswered probes of an endpoint from which no probe is early. An endpoint that
+/// hangs then has as many attempts as in the first half minute of one per second.
+const MAX_UNANSWERED: u32 = 30;
 
 /// An endpoint with its breaker, cooldown, quota and load.
 pub(crate) struct EndpointState {
@@ -143,11 +146,25 @@ impl EndpointState {
     /// Returns when an early probe is due, or the outcome of a probe may be known. `at` is the end
     /// of the open time.
     fn early_probe(&self, at: Instant, ready: Instant, now: Instant) -> Option<Instant> {
-        let wait = self.breaker.at(now).early_retry_in(EARLY_PROBES);
+        let wait = match self.load.probes() < MAX_UNANSWERED {
+            true => self.breaker.at(now).early_retry_in(EARLY_PROBES),
+            false => self.breaker.at(now).retry_in(),
+        };
         // A probe needs a slot of the send rate too.
         let early = saturating_add(now, wait.unwrap_or_default()).max(ready);
         let is_early = early < at || self.breaker.state() == BreakerState::HalfOpen;
         is_early.then_some(early)
+    }
+
+    /// Returns the end of the waits for the next success, if a probe has succeeded and the breaker
+    /// is not closed yet. `shortest` is the shortest wait.
+    pub(crate) fn recovery_wait_end(&self, shortest: Duration) -> Option<Instant> {
+        if !self.breaker.is_recovering() {
+            return None;
+        }
+        let seldom = self.load.latency.seldom_more().unwrap_or_default();
+        let last = saturating_add(self.start, self.load.served.last());
+        Some(saturating_add(last, seldom.max(shortest)))
     }
 
     /// Returns whether the endpoint serves other requests than the failing ones.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use steadfast_core::BreakerState;
 use steadfast_core::layer::saturating_add;
+use steadfast_core::{BreakerState, Class};
 use tokio::time::Instant;
 
 use super::admission::{Admission, Mark, Timing};
@@ -123,15 +123,19 @@ impl Machine {
             self.enter(Phase::HalfOpen { successes: 0 }, None);
         }
         let slot = self.reserve(now).map_err(Some)?;
-        Ok(Admission {
+        Ok(self.admission(slot, now))
+    }
+
+    fn admission(&self, slot: Option<SlotId>, now: Instant) -> Admission {
+        Admission {
             mark: Mark::new(self.generation, self.streak.number()),
             slot,
             timing: Timing::Since(now),
-        })
+        }
     }
 
-    /// Admits a probe before the end of the open time, `every` after the last opening. Returns the
-    /// time until one may be admitted otherwise.
+    /// Admits a probe before the end of the open time, `every` after the last opening or probe.
+    /// Returns the time until one may be admitted otherwise.
     pub(crate) fn admit_early(
         &mut self,
         every: Duration,
@@ -146,6 +150,10 @@ impl Machine {
             }
             self.enter(Phase::HalfOpen { successes: 0 }, None);
         }
+        if let Phase::HalfOpen { .. } = self.phase {
+            let slot = self.slots.take_early(now);
+            return Ok(self.admission(Some(slot), now));
+        }
         self.admit(now)
     }
 
@@ -154,19 +162,26 @@ impl Machine {
         let Wait::For(wait) = self.wait(now) else {
             return None;
         };
-        match (self.phase, self.reason, self.opened_at) {
+        let early = match (self.phase, self.reason, self.opened_at) {
             // An order and a limit of the server stand until their end.
-            (_, Some(TripReason::Manual | TripReason::RateLimited), _) | (_, _, None) => {}
-            (Phase::Open { .. }, _, Some(at)) => {
-                let early = saturating_add(at, every).saturating_duration_since(now);
-                if early.is_zero() {
-                    return None;
-                }
-                return Some(Wait::For(Some(wait.map_or(early, |wait| wait.min(early)))));
+            (_, Some(TripReason::Manual | TripReason::RateLimited), _) | (_, _, None) => {
+                return Some(Wait::For(wait));
             }
-            _ => {}
+            (Phase::Open { .. }, _, Some(at)) => {
+                saturating_add(at, every).saturating_duration_since(now)
+            }
+            (Phase::HalfOpen { successes }, ..) => self.slots.early_wait(successes, every, now)?,
+            _ => return Some(Wait::For(wait)),
+        };
+        if early.is_zero() {
+            return None;
         }
-        Some(Wait::For(wait))
+        Some(Wait::For(Some(wait.map_or(early, |wait| wait.min(early)))))
+    }
+
+    /// Returns whether a probe has succeeded, and the breaker has not closed yet.
+    pub(crate) fn is_recovering(&self) -> bool {
+        matches!(self.phase, Phase::HalfOpen { successes: 1.. })
     }
 
     /// Takes a probe slot if the breaker is half-open, or a share of the ramp.
@@ -201,6 +216,12 @@ impl Machine {
     pub(crate) fn renew(&mut self, admission: &Admission, now: Instant) -> bool {
         let renewed = |slot| self.slots.renew(slot, now);
         admission.slot.is_none_or(renewed)
+    }
+
+    /// Returns whether a later probe shows more than the loss or the timeout of this one.
+    pub(super) fn is_overtaken(&self, admission: &Admission, class: Class) -> bool {
+        matches!(class, Class::Timeout | Class::Transport)
+            && (admission.slot).is_some_and(|slot| self.slots.is_overtaken(slot))
     }
 
     /// Releases the slot of a probe.

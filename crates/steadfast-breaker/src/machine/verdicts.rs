@@ -44,8 +44,14 @@ impl Machine {
 
     /// Counts a failure of an attempt of the current generation. Returns whether it counts.
     pub(crate) fn fail(&mut self, admission: &Admission, verdict: Verdict, now: Instant) -> bool {
-        admission.generation() == self.generation
-            && self.count_failure(admission, Head::Unknown, verdict, now)
+        if admission.generation() != self.generation {
+            return false;
+        }
+        if self.is_overtaken(admission, verdict.class()) {
+            self.release(admission);
+            return false;
+        }
+        self.count_failure(admission, Head::Unknown, verdict, now)
     }
 
     /// Returns whether the breaker opened or got an order since the attempt was admitted.

@@ -77,9 +77,15 @@ impl BreakerAt<'_> {
     /// [`trip`](CircuitBreaker::trip), [`isolate`](CircuitBreaker::isolate) and a rate limit no
     /// probe is early. A closed breaker admits the attempt as usual.
     ///
+    /// A probe that hangs does not stop the next one: `every` after the last probe another one is
+    /// admitted, beyond the probe slots. The loss or the timeout of such an overtaken probe then
+    /// counts no longer. The caller bounds the number of unanswered probes. With each success the
+    /// probe slots for early probes double, so that the requests that wait for the recovery are
+    /// sent within the time of two answers.
+    ///
     /// # Errors
     ///
-    /// Returns an error if no probe is due, or if all probe slots are taken.
+    /// Returns an error if no probe is due.
     pub fn try_acquire_early(self, every: Duration) -> Result<Permit<Detached>, CircuitOpen> {
         let handle = self.breaker.handle();
         match handle.admit_early(every, self.now) {

@@ -232,6 +232,12 @@ impl CircuitBreaker {
         self.handle.is_isolated()
     }
 
+    /// Returns whether the breaker is half-open and a probe has succeeded.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        self.handle.is_recovering()
+    }
+
     /// Returns a receiver of the state, which is notified of each transition.
     ///
     /// A slow receiver sees only the last state. An

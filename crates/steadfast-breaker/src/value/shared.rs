@@ -152,7 +152,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Admits a probe before the end of the open time, `every` after the last opening.
+    /// Admits a probe before the end of the open time, `every` after the last opening or probe.
     pub(crate) fn admit_early(
         &self,
         every: Duration,
@@ -167,6 +167,11 @@ impl Shared {
             return None;
         }
         self.lock().early_wait(every, now)
+    }
+
+    /// Returns whether a probe has succeeded, and the breaker has not closed yet.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.state() == BreakerState::HalfOpen && self.lock().is_recovering()
     }
 
     /// Returns when an attempt may be admitted.

@@ -60,7 +60,7 @@ fn withdrawal_leaves_the_rest() {
 async fn attempts_of_one_lost_connection_are_billed_once() {
     let budget = RetryBudget::new(100);
     let lost = |started, now| {
-        let withdrawal = budget.try_withdraw_lost(14, started, now);
+        let withdrawal = budget.try_withdraw_lost((0, 0), 14, (started, now));
         withdrawal.map(|withdrawal| {
             let tokens = withdrawal.tokens();
             withdrawal.spend();
@@ -95,6 +95,89 @@ async fn attempts_of_one_lost_connection_are_billed_once() {
         "too few tokens"
     );
     assert_eq!(lost(at, at + 5 * second), None, "no loss was billed");
+}
+
+/// 500 refused streams of one lost connection emptied the bucket.
+#[tokio::test(start_paused = true)]
+async fn refused_streams_of_one_lost_connection_are_billed_once() {
+    let budget = RetryBudget::new(100);
+    let (start, millis) = (Instant::now(), Duration::from_millis(1));
+    let at = start + 5 * millis;
+    let refused = |started, now| {
+        let withdrawal = budget.try_withdraw_refused(1, (started, now))?;
+        let tokens = withdrawal.tokens();
+        withdrawal.spend();
+        Some(tokens)
+    };
+    assert_eq!(refused(start, at), Some(1));
+    for n in 0..999 {
+        assert_eq!(refused(start, at + n * millis), Some(0), "{n}");
+    }
+    assert_eq!(
+        refused(at + millis, at + 2 * millis),
+        Some(1),
+        "of another one"
+    );
+    // It costs too little to pay for attempts that may have been processed. They pay for it.
+    let lost = budget.try_withdraw_lost((0, 0), 14, (start, at + millis));
+    assert_eq!(lost.map(|lost| lost.tokens()), Some(14));
+    let later = at + 5 * RetryBudget::LOST_TOGETHER;
+    drop(budget.try_withdraw_lost((0, 0), 14, (start, later)));
+    assert_eq!(refused(start, later + millis), Some(0), "it was billed");
+}
+
+/// Takes `tokens` until the budget refuses. Returns their number.
+fn drain(budget: &RetryBudget, caller: (u64, u64), tokens: u32) -> u32 {
+    let take = || budget.try_withdraw_for(caller, 0, tokens);
+    let all = std::iter::from_fn(take).map(|taken| {
+        let tokens = taken.tokens();
+        taken.spend();
+        tokens
+    });
+    all.sum()
+}
+
+#[test]
+fn each_caller_leaves_tokens_to_others() {
+    let budget = RetryBudget::default();
+    assert_eq!(drain(&budget, (1, 1), 14), 26 * 14, "a quarter is left");
+    assert_eq!(drain(&budget, (2, 1), 14), 7 * 14, "and of that again");
+    assert!(drain(&budget, (3, 1), 14) >= 14);
+    assert!(drain(&budget, (4, 1), 2) >= 2, "a move");
+}
+
+/// A caller can change its requests, but not its credential.
+#[test]
+fn caller_with_many_kinds_of_requests_leaves_an_eighth() {
+    let budget = RetryBudget::default();
+    let all: u32 = (0..1000).map(|kind| drain(&budget, (1, kind), 14)).sum();
+    assert!((375..=437).contains(&all), "{all}");
+    assert!(drain(&budget, (2, 1), 14) >= 14);
+}
+
+#[test]
+fn returned_and_deposited_tokens_leave_accounts() {
+    let budget = RetryBudget::new(100);
+    for _ in 0..100 {
+        let taken = budget.try_withdraw_for((1, 1), 0, 14);
+        drop(taken.expect("all were returned"));
+    }
+    assert_eq!(drain(&budget, (1, 1), 14), 70);
+    assert_eq!(drain(&budget, (1, 1), 14), 0);
+    budget.deposit(28);
+    assert_eq!(drain(&budget, (1, 1), 14), 28);
+    budget.deposit(100);
+    assert_eq!(drain(&budget, (1, 1), 14), 70, "successes have cleared it");
+    for _ in 0..50 {
+        drop(budget.try_withdraw_for((2, 1), 0, 14));
+    }
+    assert_eq!(
+        drain(&budget, (1, 1), 14),
+        0,
+        "only the other account was used"
+    );
+    let half = budget.capacity() / 2;
+    assert!(budget.try_withdraw_for((2, 1), half, 2).is_none());
 }
 
 #[derive(Clone, Copy, Debug)]

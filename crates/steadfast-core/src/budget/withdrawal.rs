@@ -1,4 +1,5 @@
 use super::RetryBudget;
+use super::accounts::Account;
 
 /// Tokens that were withdrawn from a [`RetryBudget`]. Dropping it returns them.
 #[derive(Debug)]
@@ -6,11 +7,22 @@ use super::RetryBudget;
 pub struct Withdrawal {
     budget: RetryBudget,
     tokens: u32,
+    /// The account that they are charged to.
+    account: Option<Account>,
 }
 
 impl Withdrawal {
     pub(super) fn new(budget: RetryBudget, tokens: u32) -> Self {
-        Self { budget, tokens }
+        Self {
+            budget,
+            tokens,
+            account: None,
+        }
+    }
+
+    pub(super) fn charged_to(mut self, account: Account) -> Self {
+        self.account = Some(account);
+        self
     }
 
     /// Returns the number of withdrawn tokens.
@@ -26,6 +38,7 @@ impl Withdrawal {
             self.tokens = self
                 .tokens
                 .saturating_add(std::mem::take(&mut other.tokens));
+            self.account = self.account.or(other.account);
         }
         self
     }
@@ -38,8 +51,12 @@ impl Withdrawal {
 
 impl Drop for Withdrawal {
     fn drop(&mut self) {
-        if self.tokens > 0 {
-            self.budget.deposit(self.tokens);
+        if self.tokens == 0 {
+            return;
         }
+        if let Some(account) = self.account {
+            self.budget.accounts().remove(account, self.tokens);
+        }
+        self.budget.deposit(self.tokens);
     }
 }

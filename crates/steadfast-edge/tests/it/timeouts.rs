@@ -141,6 +141,34 @@ async fn silent_body_ends_and_slow_reader_does_not() {
     assert_eq!(phase_of(&error).0, TimeoutPhase::Idle);
 }
 
+/// A caller with a short limit opened the breaker of a healthy endpoint.
+#[tokio::test(start_paused = true)]
+async fn limit_of_caller_is_no_failure_of_endpoint() {
+    for (of_caller, effect) in [
+        (true, BreakerEffect::Neutral),
+        (false, BreakerEffect::Failure),
+    ] {
+        let limit = Limit::new(TimeoutPhase::Total, (Instant::now(), SECOND), None);
+        let late = limit.of_caller(of_caller).error();
+        assert_eq!(late.verdict().breaker(), effect);
+        assert_eq!(late.verdict().class(), Class::Timeout);
+
+        let clock = match of_caller {
+            true => Clock::IdleOfCaller(SECOND),
+            false => Clock::Idle(SECOND),
+        };
+        for alive in [None, Some(SECOND / 2)] {
+            let silent = tokio_stream::pending::<Result<Frame<Bytes>, Infallible>>();
+            let mut body = TimedBody::new(StreamBody::new(Box::pin(silent)), clock);
+            if let Some(alive) = alive {
+                body.set_alive(alive);
+            }
+            let error = body.frame().await.expect("an error").unwrap_err();
+            assert_eq!(phase_of(&error).2, effect, "{alive:?}");
+        }
+    }
+}
+
 /// The time of a slow reader is not the one of the endpoint. Short times are.
 #[tokio::test(start_paused = true)]
 async fn limit_of_all_frames_moves_by_long_absence_of_reader() {

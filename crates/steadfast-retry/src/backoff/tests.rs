@@ -63,8 +63,9 @@ fn hints_in_vain_spread_clients() {
         backoff.draw_for_hint(retry, lone, Duration::ZERO, || chance)
     };
     let longest = |retry| draw(&backoff, retry, 1.0).random;
-    let expected = [SECOND / 2, SECOND / 4, 16 * SECOND, 8 * SECOND];
-    assert_eq!([0, 1, 2, 3].map(longest), expected);
+    let quarter = SECOND / 4;
+    let expected = [2 * quarter, quarter, quarter, 24 * SECOND, 16 * SECOND];
+    assert_eq!([0, 1, 2, 3, 4].map(longest), expected);
     let list = Backoff::list([1, 2, 4].map(Duration::from_secs)).unwrap();
     let wait = draw(&list, 1, 1.0);
     assert_eq!(wait.fixed, 2 * SECOND, "a list is exact");

@@ -30,6 +30,8 @@ pub(crate) struct Outcome {
     pub(crate) others: u32,
     /// Whether the request fails alike at endpoints that serve other requests.
     pub(crate) at_fault: bool,
+    /// The caller and the kind of the request, which pay for a request that may be at fault.
+    pub(crate) caller: (u64, u64),
 }
 
 /// The decision after an attempt.

@@ -1,6 +1,6 @@
 //! The price of the next attempt.
 
-use steadfast_core::{Class, RetryBudget, Withdrawal};
+use steadfast_core::{BreakerEffect, Class, RetryBudget, Withdrawal};
 use tokio::time::Instant;
 
 use super::outcome::Outcome;
@@ -27,19 +27,36 @@ impl Outcome {
     }
 
     /// Reserves the part of `price` that is not reserved yet. Returns `None` if it cannot be paid.
-    ///
-    /// A request that may be at fault leaves tokens to other requests.
     pub(super) fn pay(&self, budget: &RetryBudget, price: u32, now: Instant) -> Option<Withdrawal> {
         let price = if self.first { 0 } else { price };
         let cost = price.saturating_sub(self.paid);
-        match self.verdict.class() {
-            _ if !self.attempted => budget.try_withdraw(cost),
-            _ if self.at_fault => budget.try_withdraw_leaving(budget.capacity() / 2, cost),
-            Class::ServerError if price >= RetryBudget::RETRY_COST => {
-                budget.try_withdraw_leaving(budget.capacity() / 4, cost)
-            }
-            Class::Transport => budget.try_withdraw_lost(cost, self.started, now),
-            _ => budget.try_withdraw(cost),
+        match self.attempted {
+            true => self.charge(budget, cost, now),
+            false => budget.try_withdraw(cost),
         }
+    }
+
+    /// Withdraws the cost of an attempt after another one.
+    ///
+    /// A request that may be at fault leaves tokens to other requests: if it may have been
+    /// processed, its caller pays, and if it fails alike elsewhere, half of the budget stays.
+    fn charge(&self, budget: &RetryBudget, cost: u32, now: Instant) -> Option<Withdrawal> {
+        let rest = budget.capacity() / 2 * u32::from(self.at_fault);
+        let times = (self.started, now);
+        match self.verdict.class() {
+            Class::Transport if rest == 0 => budget.try_withdraw_lost(self.caller, cost, times),
+            _ if !self.verdict.proves_unprocessed() => {
+                budget.try_withdraw_for(self.caller, rest, cost)
+            }
+            _ if self.is_refused_stream() => budget.try_withdraw_refused(cost, times),
+            _ => budget.try_withdraw_leaving(rest, cost),
+        }
+    }
+
+    /// Returns whether a lost connection has refused the attempt. The connection is at fault, and
+    /// not its endpoint.
+    fn is_refused_stream(&self) -> bool {
+        let is_neutral = self.verdict.breaker() == BreakerEffect::Neutral;
+        self.verdict.class() == Class::Connect && is_neutral
     }
 }

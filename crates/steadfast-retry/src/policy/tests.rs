@@ -46,6 +46,7 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         started: Instant::now(),
         others: 0,
         at_fault: false,
+        caller: (0, 0),
     }
 }
 
@@ -133,8 +134,15 @@ async fn hint_in_vain_spreads_wait_by_evidence_of_crowd() {
         (Class::RateLimited, Some(SECOND), (1, 31), 9 * SECOND),
         (Class::RateLimited, Some(SECOND), (1, u32::MAX), 9 * SECOND),
         (Class::RateLimited, Some(20 * SECOND), (1, 0), 25 * SECOND),
-        (Class::RateLimited, Some(SECOND), (2, 0), 17 * SECOND),
-        (Class::RateLimited, Some(SECOND), (3, 0), 9 * SECOND),
+        (Class::RateLimited, Some(SECOND), (2, 1), 17 * SECOND),
+        (Class::RateLimited, Some(SECOND), (3, 1), 9 * SECOND),
+        // It waited 8 s on average after its third hint of 1 s.
+        (Class::RateLimited, Some(SECOND), (2, 0), SECOND + quarter),
+        (Class::RateLimited, Some(20 * SECOND), (2, 0), 25 * SECOND),
+        (Class::RateLimited, Some(SECOND), (3, 0), 25 * SECOND),
+        (Class::RateLimited, Some(quarter), (3, 0), 25 * quarter),
+        (Class::RateLimited, Some(Duration::ZERO), (3, 0), 4 * SECOND),
+        (Class::RateLimited, Some(SECOND), (4, 0), 17 * SECOND),
         (Class::RateLimited, Some(Duration::ZERO), (1, 0), SECOND),
         (Class::RateLimited, None, (1, 99), SECOND),
         (Class::Overloaded, Some(SECOND), (1, 99), 2 * SECOND),

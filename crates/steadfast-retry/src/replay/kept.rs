@@ -56,6 +56,14 @@ impl<B: Body + Unpin> Kept<B> {
         }
     }
 
+    /// Returns the size of a body in memory. The size of a recorded one is not known yet.
+    pub(crate) fn size(&self) -> u64 {
+        match &self.repr {
+            KeptRepr::Held(held) => held.data.len() as u64,
+            KeptRepr::Recorded(_) => 0,
+        }
+    }
+
     /// Whether an attempt may still be sending the body.
     pub(crate) fn is_open(&self) -> bool {
         match &self.repr {

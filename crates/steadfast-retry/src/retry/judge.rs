@@ -19,7 +19,7 @@ use super::state::Retry;
 use crate::answer::ResponseBody;
 use crate::attempt;
 use crate::mode::BodyMode;
-use crate::policy::{Decision, Limits, Outcome, Spent};
+use crate::policy::{Decision, Limits, Outcome, Spent, caller_of};
 
 /// The next step of a request.
 pub(crate) enum Step<Res> {
@@ -71,7 +71,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
     {
         let attempted = self.record(verdict, outcome.as_ref());
         let (limits, spent) = self.end_attempt(attempted, verdict);
-        let mut known = self.known(attempted, verdict);
+        let mut known = self.known::<ReqBody, M>(attempted, verdict);
         let refused = self.count_refusal(&mut known);
         let now = Instant::now();
         // The oldest attempts beyond this number are forgotten. Their endpoints look untried, and
@@ -144,7 +144,15 @@ impl<S, K, B: Body> Retry<S, K, B> {
     }
 
     /// Collects the facts that the policy decides on.
-    fn known(&self, attempted: bool, verdict: Verdict) -> Outcome {
+    fn known<ReqBody, M>(&self, attempted: bool, verdict: Verdict) -> Outcome
+    where
+        M: BodyMode<ReqBody, Kept = K>,
+    {
+        // Only a request that may have been processed is charged to its caller.
+        let caller = match verdict.proves_unprocessed() {
+            true => (0, 0),
+            false => caller_of(&self.head, M::size(&self.body)),
+        };
         let past = self.past.as_ref();
         let counted = past.is_some_and(|past| past.counted);
         let first = self.trail.is_empty();
@@ -158,6 +166,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
             started: self.started,
             others: 0,
             at_fault: self.trail.is_at_fault(),
+            caller,
         }
     }
 

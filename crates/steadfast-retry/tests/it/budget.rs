@@ -2,8 +2,9 @@
 
 use steadfast_core::RetryBudget;
 use steadfast_retry::RetryOn429Layer;
+use tokio::time::sleep;
 
-use crate::support::{answer, layer, limited, request, reset, send};
+use crate::support::{Answer, answer, layer, limited, request, reset, send};
 
 #[tokio::test(start_paused = true)]
 async fn successes_fill_budget_and_failures_empty_it() {
@@ -45,19 +46,36 @@ async fn successful_retry_refunds_exactly_its_cost() {
     assert_eq!(budget.available(), 50);
 }
 
-/// The retries of requests that make the server fail leave tokens to requests that do not.
+/// The retries of one caller's failing requests leave tokens to another caller, whose request fails
+/// in the same way. Only other failures had a rest, and lost connections and overloads left none.
 #[tokio::test(start_paused = true)]
-async fn server_errors_leave_a_quarter_of_the_budget() {
-    let budget = RetryBudget::new(100);
-    let layer = || layer().budget(budget.clone());
-    for expected in [86, 72, 58, 44, 30, 30] {
-        let answers = vec![Ok(answer(500)), Ok(answer(500))];
-        send(layer(), request("GET"), answers).await.0.unwrap();
-        assert_eq!(budget.available(), expected);
+async fn failing_requests_of_one_caller_leave_tokens_to_another() {
+    let failures: [fn() -> Answer; 3] = [|| Ok(answer(500)), || Ok(answer(503)), || Err(reset())];
+    let of = |key: &str| {
+        let mut request = request("GET");
+        let headers = request.headers_mut();
+        headers.insert("authorization", key.parse().expect("a value"));
+        request
+    };
+    let kind = |path: &str| {
+        let mut request = request("GET");
+        *request.uri_mut() = path.parse().expect("a path");
+        request
+    };
+    for failure in failures {
+        for (bad, good) in [(of("bad"), of("good")), (kind("/bad"), kind("/good"))] {
+            let budget = RetryBudget::new(100);
+            let layer = || layer().max_attempts(2).budget(budget.clone());
+            for _ in 0..20 {
+                sleep(2 * RetryBudget::LOST_TOGETHER).await;
+                let _ = send(layer(), bad.clone(), vec![failure(), failure()]).await;
+            }
+            assert_eq!(budget.available(), 30);
+            let answers = vec![failure(), Ok(answer(200))];
+            let (outcome, _) = send(layer(), good, answers).await;
+            assert_eq!(outcome.unwrap().status(), 200, "it is repeated");
+        }
     }
-    let answers = vec![Err(reset()), Ok(answer(200))];
-    let (outcome, _) = send(layer(), request("GET"), answers).await;
-    assert_eq!(outcome.unwrap().status(), 200, "another request is retried");
 }
 
 /// Clones of a layer and all layers with the same budget share its tokens.

@@ -52,18 +52,18 @@ impl Attempt {
         let now = Instant::now();
         // Each is searched once.
         let extensions = request.extensions();
-        let timeouts = Timeouts::of(extensions).unwrap_or(&settings.shared.timeouts);
+        let (own, shared) = (Timeouts::of(extensions), &settings.shared.timeouts);
         let deadline = Deadline::of(extensions);
         let streams = extensions.get().copied();
         let streams = streams.unwrap_or(settings.shared.streams);
-        let limits = Limits::new(timeouts, deadline, Notes::of(request.body()), now);
+        let limits = Limits::new((own, shared), deadline, Notes::of(request.body()), now);
         if let Some(late) = limits.passed() {
             return Err(late);
         }
         let model = LimitKey::of(extensions).map_or(0, LimitKey::hash_value);
         // A buffered stream takes as long as a whole answer.
         let model = (model, limits.streaming && streams == StreamMode::Direct);
-        let times = (timeouts.rescue_after, deadline);
+        let times = (own.unwrap_or(shared).rescue_after, deadline);
         let pace = Pace::new(settings.clone(), Trail::of(extensions), model, times, now);
         Ok(Box::pin(Self {
             limits,

@@ -5,7 +5,6 @@
 use bytes::Bytes;
 use http_body::Body;
 use steadfast_core::{BoxError, Class};
-use steadfast_edge::Clock;
 use tokio::time::timeout_at;
 
 use crate::body::FRAME;
@@ -34,7 +33,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    body.set_clock(Clock::Idle(limits.idle));
+    body.set_clock(limits.idle);
     while size <= MAX_STREAM && body.hold(memory, size) && !stream.is_finished() {
         if let Some(verdict) = stream.failed() {
             return match is_of_request(verdict.class()) {

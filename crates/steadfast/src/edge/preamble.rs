@@ -91,7 +91,7 @@ where
                 let tokens = stream.tokens();
                 collected.map_err(|error| asked.settings.stream_broke(error, tokens))?;
             }
-            body.set_clock(Clock::Idle(limits.idle));
+            body.set_clock(limits.idle);
             let late = LateVerdict::new();
             let failed = stream.failed();
             body.watch(stream, late.clone(), asked.settings.clone(), limits.alive);

@@ -10,7 +10,6 @@ use http::Response;
 use http_body::Body;
 use steadfast_core::layer::verdict_of;
 use steadfast_core::{BoxError, Verdict};
-use steadfast_edge::Clock;
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::FRAME;
@@ -89,7 +88,7 @@ where
         }
         _ => {
             if events {
-                response.body_mut().set_clock(Clock::Idle(limits.idle));
+                response.body_mut().set_clock(limits.idle);
             } else if let Some(creates) = &asked.creates {
                 creates
                     .read_object(response, &asked.settings.endpoint)

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fastrand::Rng;
 use steadfast_balance::{Endpoint, EndpointBalanceBuilder, EndpointBalanceLayer, Strategy};
 use steadfast_core::{BreakerState, Class};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, advance, sleep};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, advance, sleep, sleep_until, timeout};
 use tower::ServiceExt;
 
 use super::Balancer;
@@ -115,6 +116,19 @@ async fn each_endpoint_gets_at_most_one_early_probe_per_second() {
     assert_eq!(handle.waiting(), 0);
 }
 
+/// Sends a request each second, and keeps its attempt in flight.
+async fn probe_each_second(service: Balancer) {
+    let mut sent = Vec::new();
+    loop {
+        let service = service.clone();
+        let mut request =
+            tokio_test::task::spawn(async move { send(&service, get()).await.is_ok() });
+        assert!(request.poll().is_pending());
+        sent.push(request);
+        sleep(SECOND).await;
+    }
+}
+
 /// All requests with 30 s to spare failed after one second, although the outage was a restart.
 #[tokio::test(start_paused = true)]
 async fn request_with_deadline_rides_out_the_first_five_seconds_of_an_outage() {
@@ -141,11 +155,10 @@ async fn request_with_deadline_rides_out_the_first_five_seconds_of_an_outage() {
         down.store(true, Ordering::Relaxed);
         open_all_breakers(&service, &handle).await;
         sleep(age * MS).await;
-        // The probes have no outcome, so the request only waits.
+        // The probes of other requests have no outcome, so the request only waits.
         let probes = names.iter().map(|&name| {
             net.on(name, |_| Reply::never());
-            let service = service.clone();
-            tokio::spawn(async move { send_for_status(&service, get()).await })
+            tokio::spawn(probe_each_second(service.clone()))
         });
         let probes: Vec<_> = probes.collect();
         tokio::task::yield_now().await;
@@ -153,8 +166,10 @@ async fn request_with_deadline_rides_out_the_first_five_seconds_of_an_outage() {
             Some(seconds) => with_deadline(request, seconds * SECOND),
             None => request,
         };
-        let answer = send(&service, request).await;
-        expect_exhausted(answer);
+        // A task of its own, behind the probes of the same instant.
+        let sent = async move { send(&service, request).await };
+        let answer = timeout(30 * SECOND, tokio::spawn(sent)).await;
+        expect_exhausted(answer.expect("it was no probe").unwrap());
         let late = last.elapsed().saturating_sub(end * MS);
         assert!(
             last.elapsed() >= end * MS && late < 100 * MS,
@@ -165,29 +180,142 @@ async fn request_with_deadline_rides_out_the_first_five_seconds_of_an_outage() {
     }
 }
 
-/// The waiters of a short outage are served by the first success instead of being rejected.
+/// Of 20 waiters of a short outage, 15 were rejected although the server had recovered: after the
+/// first success, one probe at a time passed.
 #[tokio::test(start_paused = true)]
 async fn first_success_serves_the_waiters() {
+    // The time of an answer, the arrival of the waiters after the opening, and the end of all.
+    for (answer, arrival, end) in [(20, 300, 1_100), (5_000, 5_500, 16_000)] {
+        let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
+        server_that_may_be_down(&net, "a", &down, answer * MS);
+        let (service, handle) = balancer(pool_with_long_recovery(&["a"]), &net);
+        open_all_breakers(&service, &handle).await;
+        down.store(false, Ordering::Relaxed);
+        let opened = Instant::now();
+        let request = |service: Balancer| async move { send_for_status(&service, get()).await };
+        sleep(300 * MS).await;
+        let mut requests = JoinSet::new();
+        requests.spawn(request(service.clone()));
+        sleep((arrival - 300) * MS).await;
+        for _ in 0..19 {
+            requests.spawn(request(service.clone()));
+        }
+        assert_eq!(requests.join_all().await, [200; 20], "{answer} ms");
+        assert!(opened.elapsed() <= end * MS, "{:?}", opened.elapsed());
+        assert_eq!(handle.waiting(), 0);
+    }
+}
+
+/// A server that can work on one request at a time gets no burst before it has served some.
+#[tokio::test(start_paused = true)]
+async fn waiters_are_released_step_by_step() {
+    let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
+    server_that_may_be_down(&net, "a", &down, 100 * MS);
+    let (service, handle) = balancer(pool_with_long_recovery(&["a"]), &net);
+    open_all_breakers(&service, &handle).await;
+    down.store(false, Ordering::Relaxed);
+    advance(300 * MS).await;
+    let mut requests = JoinSet::new();
+    for _ in 0..20 {
+        let service = service.clone();
+        requests.spawn(async move { send_for_status(&service, get()).await });
+    }
+    sleep(700 * MS).await;
+    for expected in [1, 2, 17] {
+        sleep(50 * MS).await;
+        assert_eq!(status_of(&handle, "a").in_flight, expected);
+        sleep(50 * MS).await;
+    }
+    assert_eq!(requests.join_all().await, [200; 20]);
+}
+
+/// A probe that hung kept the only slot for 30 s, so the pool answered `503` to all others.
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_hung_serves_within_two_seconds_after_its_recovery() {
+    for (seed, answer) in (0..40).zip([20 * MS, 500 * MS].into_iter().cycle()) {
+        let mut rng = Rng::with_seed(seed);
+        let recovery = Duration::from_millis(rng.u64(3_000..25_000));
+        let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
+        server_that_may_be_down(&net, "a", &down, 20 * MS);
+        let (service, handle) = balancer(pool_with_long_recovery(&["a"]), &net);
+        open_all_breakers(&service, &handle).await;
+        let start = Instant::now();
+        let hangs_until = start + recovery;
+        net.on("a", move |_| match Instant::now() < hangs_until {
+            true => Reply::never(),
+            false => Reply::from(ok()).after(answer),
+        });
+        // One request per second. No caller gives up.
+        let mut requests = JoinSet::new();
+        for second in 0..40 {
+            let (service, came) = (service.clone(), start + second * SECOND);
+            requests.spawn(async move {
+                sleep_until(came).await;
+                let status = send_for_status(&service, get()).await;
+                (came, status, came.elapsed())
+            });
+        }
+        let ends = async {
+            let mut served = 0;
+            while let Some(end) = requests.join_next().await {
+                let (came, status, took) = end.unwrap();
+                if came >= hangs_until {
+                    assert_eq!(status, 200, "{seed}: {recovery:?}, {:?}", came - start);
+                    assert!(took <= 2 * SECOND, "{seed}: {recovery:?}, {took:?}");
+                    served += 1;
+                }
+            }
+            unreachable!("the hanging ones never end, {served} were served");
+        };
+        assert!(timeout(60 * SECOND, ends).await.is_err());
+        assert_eq!(status_of(&handle, "a").breaker, BreakerState::Closed);
+        let stuck = status_of(&handle, "a").in_flight;
+        assert!(f64::from(stuck) <= recovery.as_secs_f64() + 1.0, "{stuck}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoint_that_hangs_forever_holds_few_requests() {
     let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
     server_that_may_be_down(&net, "a", &down, 20 * MS);
     let (service, handle) = balancer(pool_with_long_recovery(&["a"]), &net);
     open_all_breakers(&service, &handle).await;
-    down.store(false, Ordering::Relaxed);
-    // The probe is due after 700 ms of their wait of a second.
-    advance(300 * MS).await;
-    let waiters: Vec<_> = (0..20)
-        .map(|_| {
+    net.on("a", |_| Reply::never());
+    let mut requests = JoinSet::new();
+    let mut stuck = Vec::new();
+    for n in 0..600 {
+        for _ in 0..5 {
             let service = service.clone();
-            tokio::spawn(async move { send_for_status(&service, get()).await })
-        })
-        .collect();
-    let mut served = 0;
-    for waiter in waiters {
-        served += u32::from(waiter.await.unwrap() == 200);
+            requests.spawn(async move { send(&service, get()).await.is_ok() });
+        }
+        sleep(SECOND).await;
+        if [29, 59, 599].contains(&n) {
+            stuck.push(status_of(&handle, "a").in_flight);
+        }
     }
-    // The ramp after the recovery admits a part of the traffic at first.
-    assert!(served >= 5, "{served}");
-    assert_eq!(handle.waiting(), 0);
+    assert!((28..=30).contains(&stuck[0]), "{stuck:?}");
+    // Then as many as ever: one in the time of a probe slot.
+    assert!(stuck[1] <= 31 && stuck[2] <= 50, "{stuck:?}");
+    requests.abort_all();
+    for _ in 0..20 {
+        sleep(SECOND).await;
+        let service = service.clone();
+        requests.spawn(async move { send(&service, get()).await.is_ok() });
+    }
+    let stuck = status_of(&handle, "a").in_flight;
+    assert!(
+        stuck >= 18,
+        "the count has forgotten the aborted ones: {stuck}"
+    );
+    requests.abort_all();
+    sleep(SECOND).await;
+    down.store(false, Ordering::Relaxed);
+    server_that_may_be_down(&net, "a", &down, 20 * MS);
+    assert_eq!(
+        send_for_status(&service, get()).await,
+        200,
+        "nothing is left"
+    );
 }
 
 #[tokio::test(start_paused = true)]

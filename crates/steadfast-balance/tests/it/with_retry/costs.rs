@@ -2,8 +2,8 @@
 
 use steadfast_balance::EndpointBalanceLayer;
 use steadfast_core::{
-    BoxError, Class, Classify, ClassifyLayer, DefaultClassifier, RetryBudget, Trail, Verdict,
-    classify_fn,
+    BoxError, Class, Classified, Classify, ClassifyLayer, DefaultClassifier, RetryBudget, Trail,
+    Verdict, classify_fn,
 };
 use steadfast_retry::RetryOn429Layer;
 use tokio::task::JoinSet;
@@ -100,38 +100,63 @@ async fn request_tries_no_endpoint_of_a_large_pool_twice() {
     assert!(names.iter().all(|name| net.count(name) <= 1));
 }
 
-/// One caller's requests break each connection. They used up the tokens, and the requests of all
-/// others were no longer repeated.
+/// One caller's requests break each connection, or cause an overload. They used up the tokens, and
+/// the requests of all others were no longer repeated.
 #[tokio::test(start_paused = true)]
-async fn requests_of_one_caller_that_break_connections_leave_tokens_to_others() {
-    let net = Net::new();
-    for name in ["a", "b"] {
-        net.on_request(name, |n, sent| {
-            let breaks = sent.headers.contains_key("x-bad") || n % 40 == 39;
-            let reply = if breaks {
-                Reply::from(connection_reset())
-            } else {
-                Reply::from(ok())
-            };
-            reply.after(5 * MS)
-        });
-    }
-    let budget = RetryBudget::default();
-    let retry = RetryOn429Layer::new().seed(1).budget(budget.clone());
-    let (service, _) = retry_stack(&retry, pool(&["a", "b"]), &net);
-    let mut good = JoinSet::new();
-    for _ in 0..600 {
-        let mut bad = get();
-        bad.headers_mut().insert("x-bad", 1.into());
-        for _ in 0..2 {
-            tokio::spawn(service.clone().oneshot(bad.clone()));
+async fn failing_requests_of_one_caller_leave_tokens_to_others() {
+    let failures: [fn() -> Reply; 2] = [|| connection_reset().into(), || answer(503).into()];
+    for failure in failures {
+        let net = Net::new();
+        for name in ["a", "b"] {
+            net.on_request(name, move |n, sent| {
+                let fails = sent.headers.contains_key("x-bad") || n % 40 == 39;
+                let reply = if fails { failure() } else { Reply::from(ok()) };
+                reply.after(5 * MS)
+            });
         }
-        let service = service.clone();
-        good.spawn(async move { send_for_status(&service, get()).await });
-        sleep(50 * MS).await;
-        let left = budget.available();
-        assert!(left * 5 >= budget.capacity() * 2, "{left} tokens are left");
+        let budget = RetryBudget::default();
+        let retry = RetryOn429Layer::new().seed(1).budget(budget.clone());
+        let (service, _) = retry_stack(&retry, pool(&["a", "b"]), &net);
+        let mut good = JoinSet::new();
+        for _ in 0..600 {
+            let mut bad = get();
+            bad.headers_mut().insert("x-bad", 1.into());
+            for _ in 0..2 {
+                tokio::spawn(service.clone().oneshot(bad.clone()));
+            }
+            let service = service.clone();
+            good.spawn(async move { send_for_status(&service, get()).await });
+            sleep(50 * MS).await;
+            let left = budget.available();
+            assert!(left * 5 >= budget.capacity() * 2, "{left} tokens are left");
+        }
+        let good = good.join_all().await;
+        assert_eq!(good, [200; 600]);
     }
-    let good = good.join_all().await;
-    assert_eq!(good, [200; 600]);
+}
+
+/// 500 refused streams of one lost connection emptied the bucket.
+#[tokio::test(start_paused = true)]
+async fn refused_streams_of_a_lost_connection_cost_one_token() {
+    let net = Net::new();
+    net.on("a", |n| match n < 200 {
+        true => {
+            let refused = Verdict::new(Class::Connect).neutral();
+            let error: BoxError = Classified::new(refused, "refused stream").into();
+            Reply::from(error).after(5 * MS)
+        }
+        false => Reply::from(connection_reset()),
+    });
+    let budget = RetryBudget::default();
+    let retry = retry_without_jitter()
+        .max_attempts(2)
+        .budget(budget.clone());
+    let (service, _) = retry_stack(&retry, pool(&["a"]), &net);
+    let mut sent = JoinSet::new();
+    for _ in 0..200 {
+        sent.spawn(service.clone().oneshot(get()));
+    }
+    sleep(10 * MS).await;
+    assert_eq!(budget.available(), budget.capacity() - 1);
+    drop(sent);
 }

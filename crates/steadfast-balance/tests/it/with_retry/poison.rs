@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::{
     Body, Events, Http, MS, SECOND, Stream, answer, connection_refused, connection_reset, get, ok,
-    pool, send_for_status, status_of,
+    pool, send_for_status, status_of, with_headers,
 };
 
 /// The name of the header of a request that makes each server fail.
@@ -68,6 +68,11 @@ fn server_error() -> Outcome {
     Ok(answer(500))
 }
 
+/// An overload without a hint, which a request can cause as well.
+fn overloaded() -> Outcome {
+    Ok(answer(503))
+}
+
 async fn status_of_answer(service: impl Http + Send, request: Request<Body>) -> u16 {
     match service.oneshot(request).await {
         Ok(response) => response.status().as_u16(),
@@ -109,11 +114,17 @@ async fn send_at_random(
 /// the breakers of all healthy endpoints opened.
 #[tokio::test(start_paused = true)]
 async fn bad_requests_fail_no_good_request() {
-    for names in [&["a", "b"][..], &["a", "b", "c"]] {
+    let two = &["a", "b"][..];
+    for (names, failure) in [
+        (two, server_error as fn() -> Outcome),
+        (two, overloaded),
+        (&["a", "b", "c"], server_error),
+        (&["a", "b", "c"], overloaded),
+    ] {
         for strategy in [Strategy::Failover, Strategy::LeastLoaded] {
             for (bad_rate, good_rate) in [(1.0, 1.0), (3.0, 10.0), (5.0, 1.0), (5.0, 50.0)] {
                 let events = Events::default();
-                let (service, _) = stack(names, strategy, &events, failing_bad(server_error));
+                let (service, _) = stack(names, strategy, &events, failing_bad(failure));
                 let bad_ones = tokio::spawn(send_at_random(service.clone(), bad, bad_rate));
                 let failed = send_at_random(service, get, good_rate).await;
                 let case = format!("{strategy:?} of {names:?}, {bad_rate} beside {good_rate}");
@@ -134,7 +145,12 @@ async fn bad_requests_fail_no_good_request() {
 #[tokio::test(start_paused = true)]
 async fn burst_of_bad_requests_leaves_breakers_closed() {
     let timeout = || Err(Classified::new(Verdict::new(Class::Timeout), "late").into());
-    for failure in [server_error, || Err(connection_reset()), timeout] {
+    for failure in [
+        server_error,
+        overloaded,
+        || Err(connection_reset()),
+        timeout,
+    ] {
         let events = Events::default();
         let names = &["a", "b", "c"];
         let (service, handle) = stack(names, Strategy::Failover, &events, failing_bad(failure));
@@ -154,10 +170,15 @@ async fn burst_of_bad_requests_leaves_breakers_closed() {
 /// Both have just served a request, and each request fails at both.
 #[tokio::test(start_paused = true)]
 async fn endpoints_that_serve_no_request_open() {
-    for gap in [10 * MS, 100 * MS, SECOND, 10 * SECOND] {
+    let gaps = [10 * MS, 100 * MS, SECOND, 10 * SECOND];
+    let failures: [fn() -> Outcome; 2] = [server_error, overloaded];
+    for (gap, failure) in failures
+        .into_iter()
+        .flat_map(|failure| gaps.map(|gap| (gap, failure)))
+    {
         let events = Events::default();
         let names = &["a", "b"];
-        let serve = failing_bad(server_error);
+        let serve = failing_bad(failure);
         let (service, handle) = stack(names, Strategy::RoundRobin, &events, serve);
         for _ in names {
             assert_eq!(send_for_status(&service, get()).await, 200);
@@ -208,20 +229,31 @@ async fn failed_connects_count_at_each_endpoint() {
     }
 }
 
-/// Different failures are no evidence that the request causes them.
+/// Different failures are no evidence that the request causes them. Statuses of one class are
+/// alike, and an overload with a hint is a limit of its server.
 #[tokio::test(start_paused = true)]
 async fn different_failures_count_at_each_endpoint() {
-    let events = Events::default();
-    let serve = |host: &str, is_bad: bool| match host {
-        _ if !is_bad => Ok(ok()),
-        "a.test" => server_error(),
-        _ => Err(connection_reset()),
-    };
-    let (service, handle) = stack(&["a", "b"], Strategy::Failover, &events, serve);
-    assert_eq!(send_for_status(&service, get()).await, 200);
-    send_for_status(&service, bad()).await;
-    for status in handle.status() {
-        assert!(status.health < 1.0, "{}", status.name);
+    let hinted = || Ok(with_headers(answer(503), &[("retry-after", "1")]));
+    let outcomes: [(fn() -> Outcome, fn() -> Outcome, bool); 5] = [
+        (server_error, || Err(connection_reset()), true),
+        (server_error, overloaded, true),
+        (hinted, hinted, true),
+        (server_error, || Ok(answer(502)), false),
+        (overloaded, || Ok(answer(529)), false),
+    ];
+    for (n, (first, second, counts)) in outcomes.into_iter().enumerate() {
+        let events = Events::default();
+        let serve = move |host: &str, is_bad: bool| match host {
+            _ if !is_bad => Ok(ok()),
+            "a.test" => first(),
+            _ => second(),
+        };
+        let (service, handle) = stack(&["a", "b"], Strategy::Failover, &events, serve);
+        assert_eq!(send_for_status(&service, get()).await, 200);
+        send_for_status(&service, bad()).await;
+        for status in handle.status() {
+            assert_eq!(status.health < 1.0, counts, "{n}: {}", status.name);
+        }
     }
 }
 

@@ -26,11 +26,11 @@ impl Contestant for Ours {
          error bodies: \
          `AiStack` with one endpoint and its defaults, as the layer alone reads no bodies. The header \
          with the attempt's number is set with `attempt_header`. A budget set by hand is `RetryBudget::new(100)`, of \
-         which a retry after a `503` takes 14."
+         which one caller takes at most three quarters, and a retry after a `503` takes 14."
     }
 
     fn promise(&self) -> Option<usize> {
-        Some((BUDGET / RetryBudget::RETRY_COST) as usize)
+        Some((BUDGET * 3 / 4 / RetryBudget::RETRY_COST) as usize)
     }
 
     fn client(&self, shape: Shape, origin: &str) -> Result<Box<dyn Client>, NotAsked> {
