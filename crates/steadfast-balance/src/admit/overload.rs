@@ -71,6 +71,8 @@ pub(crate) struct Departure {
 pub(crate) enum End {
     /// The request received a slot.
     Served,
+    /// The request tests an endpoint of a broken pool. It received no slot.
+    Probe,
     /// The balancer rejected the request, or it no longer waits for a slot.
     GaveUp,
     /// The caller dropped the request.
@@ -90,6 +92,8 @@ pub(crate) struct Overload {
     slot: Option<Instant>,
     /// The instant of the first slot after a bound without one.
     resumed: Option<Instant>,
+    /// Whether waiters of the time without slots are left, or newcomers that waited behind them.
+    backlog: bool,
     /// The present window.
     window: Option<Window>,
     /// The end of the overload, unless more evidence follows.
@@ -157,11 +161,12 @@ impl Overload {
             End::Cancelled | End::Abandoned if age >= departure.due => {
                 self.cancelled(age, departure, now);
             }
-            End::Cancelled | End::Abandoned | End::GaveUp => {}
+            End::Cancelled | End::Abandoned | End::GaveUp | End::Probe => {}
         }
         // An empty queue does not stand.
         if len == 0 {
             self.interval = None;
+            self.backlog = false;
             // Its slots were as few as its waiters, so they measure nothing.
             self.flow = Flow::default();
         }
@@ -177,6 +182,7 @@ impl Overload {
         let last = self.slot.replace(now);
         if last.is_none_or(|last| now.saturating_duration_since(last) >= bound) {
             self.resumed = Some(now);
+            self.backlog = true;
             self.flow = Flow::default();
         }
         self.flow.count(now);
@@ -189,6 +195,7 @@ impl Overload {
             // nothing. A newcomer waits longer.
             if !departure.returns() {
                 self.interval = None;
+                self.backlog &= waited > bound / 2;
             }
         } else if waited > late && self.stands(departure.shortest_stand(), len, now) {
             self.extend(now);
@@ -209,7 +216,9 @@ impl Overload {
             return false;
         }
         // The queue drains if an arrival follows fewer than half of the slots.
-        let drains = len + interval.slots / 2 < interval.len;
+        // After an outage it is enough if the queue shrinks, because it was long at the start.
+        let spare = if self.backlog { 0 } else { interval.slots / 2 };
+        let drains = len + spare < interval.len;
         self.interval = Some(start);
         !drains
     }
@@ -524,6 +533,41 @@ mod tests {
             let now = start + SECOND / 10 * tenth;
             end(&mut overload, End::Served, now, 4 * SECOND, 50);
             assert!(!overload.is_present(now));
+        }
+    }
+
+    /// An outage looked like an overload: three endpoints had three early probes per second.
+    #[tokio::test(start_paused = true)]
+    async fn probes_of_an_outage_are_no_slots() {
+        for (kind, expected) in [(End::Probe, false), (End::Served, true)] {
+            let (mut overload, start) = (Overload::default(), start());
+            for tenth in 0..100 {
+                let now = start + SECOND / 10 * tenth;
+                end(&mut overload, kind, now, 3 * SECOND, 50);
+            }
+            assert_eq!(overload.is_present(start + 10 * SECOND), expected);
+        }
+    }
+
+    /// The queue of an outage takes seconds to drain, and its waiters were rejected meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn queue_of_an_outage_is_no_overload_while_it_shrinks() {
+        for (outage, shrinks, expected) in [
+            (true, true, false),
+            (true, false, true),
+            // Three of five slots are needed for the arrivals.
+            (false, true, true),
+        ] {
+            let (mut overload, start) = (Overload::default(), start());
+            serve(&mut overload, start, (0, 1), SECOND / 10);
+            let from = if outage { 60 } else { 10 };
+            for tenth in 0..40_u32 {
+                let now = start + SECOND / 10 * (from + tenth);
+                let len = 50 - if shrinks { tenth as usize * 2 / 5 } else { 0 };
+                end(&mut overload, End::Served, now, 4 * SECOND, len);
+            }
+            let now = start + SECOND / 10 * (from + 40);
+            assert_eq!(overload.is_present(now), expected, "{outage} {shrinks}");
         }
     }
 

@@ -7,6 +7,7 @@ use steadfast_core::Class;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
+use crate::admit::overload::Pressure;
 use crate::admit::patience::Patience;
 use crate::admit::waiters::{Key, Wanted};
 use crate::exhausted::WhenExhausted;
@@ -53,19 +54,35 @@ impl<'a> View<'a> {
             _ => self.waits_until(skip, came, start_by)?,
         };
         let until = start_by.map_or(until, |start_by| until.min(start_by));
-        let (queue, demand) = (&self.shared.signals.queue, self.eligibility.demand);
         let patience = Patience::new(
             until,
             (came, start_by),
             self.expected_latency(),
             config.overload_wait,
-            queue.pressure(demand, start_by.is_some(), self.now),
+            self.pressure(start_by.is_some()),
         );
         Some(Patience {
             prefers: matches!(selection, Selection::WorthWaiting(_)),
             probes: self.next_probe(&[]).is_some(),
             ..patience
         })
+    }
+
+    /// Returns the effect of an overload on the wait of a request with or without a deadline.
+    ///
+    /// A pool without a closed breaker gives no slots, so a wait for its probes has no rivals.
+    pub(super) fn pressure(self, has_deadline: bool) -> Pressure {
+        let (queue, demand) = (&self.shared.signals.queue, self.eligibility.demand);
+        let pressure = queue.pressure(demand, has_deadline, self.now);
+        let is_outage = || {
+            let shared = self.shared;
+            self.next_probe(&[]).is_some()
+                && shared.rides_out(self.eligibility, self.context, self.now)
+        };
+        Pressure {
+            overloaded: pressure.overloaded && !is_outage(),
+            ..pressure
+        }
     }
 
     /// Returns when a request gives up its wait for any endpoint, or `None` if it does not wait.
@@ -210,6 +227,7 @@ impl<'a> View<'a> {
             || self
                 .shared
                 .has_probe(self.eligibility, self.context, came, self.now)
+            || (self.shared).rides_out(self.eligibility, self.context, self.now)
         {
             return false;
         }

@@ -69,9 +69,9 @@ impl<S> Default for Waiting<S> {
 impl<S> Waiting<S> {
     /// Leaves the queue, because an endpoint has admitted the request. Returns its wait, if it had
     /// a position.
-    pub(crate) fn serve(&mut self) -> Option<Departure> {
+    pub(crate) fn serve(&mut self, is_probe: bool) -> Option<Departure> {
         let (place, _) = self.place.take()?;
-        Some(place.leave(End::Served))
+        Some(place.leave(if is_probe { End::Probe } else { End::Served }))
     }
 
     /// Returns whether the caller of a request in the queue is probably about to cancel it. The
@@ -179,7 +179,7 @@ impl<S> Waiting<S> {
         if self.place.is_some() {
             return now < patience.until;
         }
-        let pressure = queue.pressure(demand, patience.has_deadline, now);
+        let pressure = view.pressure(patience.has_deadline);
         let wait = view.wait_for_slot(selection, view.eligibility.since(came));
         let is_worth_it = patience.admits(wait, pressure, now);
         if !is_worth_it && patience.is_evidence(wait, pressure) {

@@ -24,6 +24,7 @@ pub(crate) struct Eligibility<'a> {
     pub(crate) demand: &'a Demand,
     /// The time for which a better endpoint is preferred to a degraded one.
     pub(crate) prefer_wait: Duration,
+    pub(crate) has_deadline: bool,
     /// The request does not wait for one endpoint while another can take it.
     pub(crate) hurries: bool,
     /// When the request arrived, if a layer above has recorded it.
@@ -64,7 +65,7 @@ pub(crate) enum Stage {
 pub(crate) struct Order {
     /// The maximum number of attempts at the endpoint.
     pub(crate) attempts: usize,
-    /// The last attempt at the endpoint found no connection. Such endpoints come last.
+    /// The last attempt there found no connection, or no answer. Such endpoints come last.
     pub(crate) dead: bool,
 }
 
@@ -197,13 +198,13 @@ impl Eligibility<'_> {
         all.flat_map(move |dead| (1..=most).map(move |attempts| Order { attempts, dead }))
     }
 
-    /// Returns the number of attempts at `endpoint`, and whether the last one found no connection.
+    /// Returns the number of attempts at `endpoint`, and whether the last one found nothing there.
     pub(crate) fn history(&self, endpoint: &EndpointState) -> (usize, bool) {
         let mut here = self.tried.iter().filter(|attempt| is_at(attempt, endpoint));
         let (mut attempts, mut dead) = (0, false);
         for attempt in &mut here {
             attempts += 1;
-            dead = attempt.verdict.class() == Class::Connect;
+            dead = attempt.verdict.class() == Class::Connect || attempt.silent;
         }
         (attempts, dead)
     }
@@ -233,6 +234,8 @@ impl Eligibility<'_> {
                         once += 1;
                         once <= 1
                     }
+                    // The endpoint was silent, and may have recovered.
+                    SameEndpoint::Never => attempt.silent && self.has_deadline,
                     _ => false,
                 }
             })
@@ -259,7 +262,7 @@ impl Eligibility<'_> {
     }
 
     /// Returns whether the routing options and the other attempts permit `endpoint`.
-    fn is_permitted(&self, endpoint: &EndpointState) -> bool {
+    pub(crate) fn is_permitted(&self, endpoint: &EndpointState) -> bool {
         let name = &endpoint.config.name;
         (self.options).is_none_or(|options| endpoint.config.is_allowed_by(options))
             && !self.excluded.contains(name)

@@ -21,8 +21,6 @@ use crate::state::limits::limit_state::LimitState;
 /// The assumed send rate of an endpoint without a confirmed one, in requests per second. It is
 /// high, so that no request is refused for a guess.
 const UNKNOWN_RATE: f64 = 1_000.0;
-/// The first part of an outage that requests with a deadline ride out, in waits for a probe.
-const RIDDEN_OUT: u32 = 5;
 /// The hint of a request that was rejected for its wait, if no wait is left. Clients read whole
 /// seconds.
 const SOONEST_RETURN: Duration = Duration::from_secs(1);
@@ -69,20 +67,17 @@ impl PoolContext {
             |deadline| deadline.instant(),
         );
         let at = known_end(&eligibility, until, now).or_else(|| eligibility.end_of_limit(now));
-        at.map_or(Next::Never, |at| {
-            self.after_limit(&eligibility, context, at, now)
-        })
+        match at {
+            Some(at) => self.after_limit(&eligibility, context, at, now),
+            None if self.rides_out(&eligibility, context, now) => Next::At(now),
+            None => Next::Never,
+        }
     }
 
     /// Returns the end of a wait for a probe that begins at `since`.
     ///
     /// The first success releases the waiters step by step, so each success extends their waits by
     /// the time of the next one.
-    ///
-    /// Many outages are short, such as a restart. A request with a deadline has time, so it rides
-    /// out the first seconds of one. In a longer outage it fails as soon as any other. The lone
-    /// endpoint of a request may be down because of its load, and would get all of these requests
-    /// at its recovery: four times the requests for a second in the scenario `storm` of the lab.
     pub(crate) fn probe_wait_end(
         &self,
         eligibility: &Eligibility<'_>,
@@ -94,18 +89,41 @@ impl PoolContext {
             .filter(|endpoint| eligibility.admits(Stage::Ever, endpoint))
             .filter_map(|endpoint| endpoint.recovery_wait_end(wait));
         let end = recovery.fold(saturating_add(since, wait), Instant::max);
-        if context.deadline.is_none() {
-            return end;
-        }
-        let mut served = endpoints(eligibility.snapshot)
-            .filter(|endpoint| eligibility.admits(Stage::Ever, endpoint))
+        let ridden_out = self.ridden_out_until(eligibility, context, eligibility.since(since));
+        ridden_out.map_or(end, |until| end.max(until))
+    }
+
+    /// Returns when a request gives up an outage, if it rides the outage out.
+    ///
+    /// An outage of unknown length lasts about as long again as it has lasted (Lindy's law). So a
+    /// request waits until its deadline if it arrived with more time than the outage had lasted. A
+    /// later request fails as soon as one without a deadline.
+    fn ridden_out_until(
+        &self,
+        eligibility: &Eligibility<'_>,
+        context: &RequestContext,
+        since: Instant,
+    ) -> Option<Instant> {
+        let deadline = context.deadline?;
+        let served = endpoints(eligibility.snapshot)
+            .filter(|endpoint| eligibility.is_permitted(endpoint))
             .map(|endpoint| endpoint.load.served.last());
-        let (Some(first), Some(second)) = (served.next(), served.next()) else {
-            return end;
-        };
-        let last = served.fold(first.max(second), Duration::max);
-        let outage = saturating_add(self.start, last);
-        end.max(saturating_add(outage, wait.saturating_mul(RIDDEN_OUT)))
+        let age = since.saturating_duration_since(saturating_add(self.start, served.max()?));
+        (age < deadline.remaining(since)).then(|| deadline.instant())
+    }
+
+    /// Returns whether a request waits for the end of an outage, at one of its endpoints.
+    pub(crate) fn rides_out(
+        &self,
+        eligibility: &Eligibility<'_>,
+        context: &RequestContext,
+        now: Instant,
+    ) -> bool {
+        let until = self.ridden_out_until(eligibility, context, eligibility.since(now));
+        !self.config.probe_wait.is_zero()
+            && until.is_some_and(|until| now < until)
+            && endpoints(eligibility.snapshot)
+                .any(|endpoint| eligibility.admits(Stage::Ever, endpoint))
     }
 
     /// Returns whether an early probe of an untried endpoint is due within the wait for one, which

@@ -33,7 +33,11 @@ pub(super) fn attribute(
     };
     let failed = endpoints_of(trail, snapshot, &is_alike);
     let is_elsewhere = |other: &&EndpointState| other.id != endpoint.id;
-    let serves = |endpoint: &&EndpointState| endpoint.serves(now);
+    // A timeout takes long. An endpoint that served others before it may be silent since.
+    let serves = |endpoint: &&EndpointState| {
+        endpoint.serves(now)
+            && (verdict.class() != Class::Timeout || has_served_beside(trail, endpoint))
+    };
     if !failed.iter().any(is_elsewhere) || !failed.iter().any(serves) {
         return;
     }
@@ -100,6 +104,17 @@ fn refused_alike<'a>(
     let is_alike = |attempt: &Attempt| attempt.verdict.class() == class;
     let trail = context.trail.as_ref().filter(|trail| !trail.is_empty());
     trail.map_or_else(Vec::new, |trail| endpoints_of(trail, snapshot, &is_alike))
+}
+
+/// Returns whether `endpoint` has served another request since an attempt of this one began there.
+fn has_served_beside(trail: &Trail, endpoint: &EndpointState) -> bool {
+    trail.with_attempts(|attempts| {
+        let here = attempts.filter(|attempt| {
+            attempt.endpoint.as_ref() == Some(&endpoint.config.name)
+                && endpoint.has_served_since(attempt.started)
+        });
+        here.count() > 0
+    })
 }
 
 /// Returns whether a request can cause this failure at any endpoint. A failed connect never depends

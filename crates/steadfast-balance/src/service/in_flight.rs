@@ -150,6 +150,11 @@ impl Reservation {
         true
     }
 
+    /// Returns whether the attempt tests an endpoint without a closed breaker.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.load.as_ref().is_some_and(LoadGuard::is_probe)
+    }
+
     /// Stores the reservation of an admitted attempt, and counts its load.
     #[inline]
     fn admit(
@@ -194,13 +199,13 @@ impl Reservation {
         }
         // The guard stays in place, because it is large. It moves once, into the response.
         let load = self.load.as_mut()?;
+        let was_broken = load.is_probe();
         let now = Instant::now();
         load.record((context, self.tier), outcome, None, now);
         load.answered();
         let endpoint = &*load.endpoint.state;
         let since_start = endpoint.since_start(now);
-        endpoint.load.used(since_start);
-        endpoint.load.served.record(since_start);
+        endpoint.load.has_served(since_start);
         let target = context.target.as_ref();
         endpoint.succeeded(&load.tickets, target, (now, since_start), |concerned| {
             let ended = concerned.ended(endpoint.config.name.clone());
@@ -222,7 +227,7 @@ impl Reservation {
             // A recovery releases more than one waiter.
             load.endpoint.signals.queue.wake_all(now);
         }
-        load.endpoint.signals.notify_waiters(now);
+        load.continue_slow_start(was_broken, now);
         self.take()
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use http::StatusCode;
 use steadfast_breaker::{Detached, FailureReceipt, Permit};
 use steadfast_core::layer::{End, OnEnd, RecordAttempts};
-use steadfast_core::{Attempt, BoxError, BreakerEffect, Class, Event, Trail, Verdict};
+use steadfast_core::{
+    Attempt, BoxError, BreakerEffect, BreakerState, Class, Event, Trail, Verdict,
+};
 use tokio::time::Instant;
 
 use crate::pool::Pool;
@@ -65,6 +67,23 @@ impl LoadGuard {
     pub(super) fn answered(&mut self) {
         self.head();
         self.endpoint.state.load.was_answered();
+    }
+
+    /// Returns whether the breaker of the endpoint is not closed.
+    pub(super) fn is_probe(&self) -> bool {
+        self.endpoint.state.breaker.state() != BreakerState::Closed
+    }
+
+    /// Begins or continues the slow start of the endpoint, after a success, and notifies the
+    /// waiters.
+    pub(super) fn continue_slow_start(&self, was_broken: bool, now: Instant) {
+        let (stats, queue) = (&self.endpoint.state.load, &self.endpoint.signals.queue);
+        let has_waiters = || queue.len() > 0;
+        if was_broken && has_waiters() {
+            stats.begin_slow_start();
+        }
+        stats.succeeded(self.tickets.age(now), has_waiters);
+        self.endpoint.signals.notify_waiters(now);
     }
 
     /// Records the head of the attempt, or its end without one.
@@ -189,6 +208,8 @@ impl LoadGuard {
             attempt.tier = tier;
             attempt.status = status;
             attempt.hedge = context.is_hedge();
+            attempt.silent = verdict.class() == Class::Timeout
+                && !self.endpoint.state.has_served_since(self.tickets.sent());
             trail.record(attempt.with_receipt(receipt));
         }
     }

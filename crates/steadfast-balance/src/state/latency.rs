@@ -1,18 +1,25 @@
 //! The latency of an endpoint as an EWMA.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The weight of the newest sample in the EWMA.
 const ALPHA: f32 = 0.2;
 /// The number of mean deviations above the average that few responses exceed.
 const MARGIN: f32 = 4.0;
+/// The weight of the newest sample in the slow average. An overload that lasts for less than a
+/// hundred answers hardly changes it.
+const SLOW_ALPHA: f32 = 1.0 / 256.0;
 
 /// The EWMA of the latencies of successes, and the EWMA of their deviations from it.
 ///
 /// Failures are left out, because an endpoint that fails fast must not appear fast.
 #[derive(Debug)]
-pub(crate) struct Latency(AtomicU64);
+pub(crate) struct Latency {
+    averages: AtomicU64,
+    /// An EWMA of the latencies that follows slowly, or NaN without a sample.
+    slow: AtomicU32,
+}
 
 /// Both averages in seconds. They fit into one atomic word.
 #[derive(Clone, Copy)]
@@ -30,7 +37,10 @@ impl Latency {
             mean: f32::NAN,
             deviation: 0.0,
         };
-        Self(AtomicU64::new(nothing.to_bits()))
+        Self {
+            averages: AtomicU64::new(nothing.to_bits()),
+            slow: AtomicU32::new(f32::NAN.to_bits()),
+        }
     }
 
     /// Adds the latency of a success.
@@ -38,7 +48,18 @@ impl Latency {
         let sample = sample.as_secs_f32();
         let mix = |bits| Some(Averages::from_bits(bits).with(sample).to_bits());
         let order = Ordering::Relaxed;
-        let _ = self.0.fetch_update(order, order, mix);
+        let _ = self.averages.fetch_update(order, order, mix);
+        let slow = f32::from_bits(self.slow.load(order));
+        let next = match slow.is_nan() {
+            true => sample,
+            false => slow + SLOW_ALPHA * (sample - slow),
+        };
+        self.slow.store(next.to_bits(), order);
+    }
+
+    /// Returns the slow average in seconds, or NaN without a success.
+    pub(crate) fn long_run(&self) -> f32 {
+        f32::from_bits(self.slow.load(Ordering::Relaxed))
     }
 
     /// Returns the average in seconds, if there was a success.
@@ -61,7 +82,7 @@ impl Latency {
 
     /// Returns both averages, if there was a success.
     fn known(&self) -> Option<Averages> {
-        let averages = Averages::from_bits(self.0.load(Ordering::Relaxed));
+        let averages = Averages::from_bits(self.averages.load(Ordering::Relaxed));
         (!averages.mean.is_nan()).then_some(averages)
     }
 }

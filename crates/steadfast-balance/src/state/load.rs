@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use crate::state::latency::Latency;
 use crate::state::millis::millis;
 use crate::state::served::Served;
+use crate::state::slow_start::SlowStart;
 
 /// The load of an endpoint.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct LoadStats {
     in_vain: AtomicBool,
     /// The last success.
     pub(crate) served: Served,
+    /// The bound of the attempts in flight after an outage.
+    slow_start: SlowStart,
     /// The position of the endpoint in a round of round robin.
     pub(crate) round_position: AtomicU64,
 }
@@ -62,6 +65,7 @@ impl LoadStats {
             silence: AtomicU64::new(0),
             in_vain: AtomicBool::new(false),
             served: Served::new(since_start),
+            slow_start: SlowStart::default(),
             round_position: AtomicU64::new(0),
         }
     }
@@ -70,6 +74,24 @@ impl LoadStats {
     #[inline]
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether a further attempt may be sent after an outage.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.slow_start.admits(|| self.in_flight())
+    }
+
+    /// Bounds the attempts in flight, because requests waited for the end of an outage.
+    pub(crate) fn begin_slow_start(&self) {
+        self.slow_start.begin(self.latency.long_run());
+    }
+
+    /// Records a success that took `latency`.
+    #[inline]
+    pub(crate) fn succeeded(&self, latency: Duration, has_waiters: impl FnOnce() -> bool) {
+        let usual = || self.latency.long_run();
+        (self.slow_start).succeeded((latency, self.in_flight()), usual, has_waiters);
     }
 
     /// Counts an attempt that is sent.
@@ -140,6 +162,13 @@ impl LoadStats {
     pub(crate) fn used(&self, since_start: Duration) {
         let now = millis(since_start);
         self.last_used.store(now, Ordering::Relaxed);
+    }
+
+    /// Records the head of a success.
+    #[inline]
+    pub(crate) fn has_served(&self, since_start: Duration) {
+        self.used(since_start);
+        self.served.record(since_start);
     }
 
     /// Records an attempt that did not succeed.

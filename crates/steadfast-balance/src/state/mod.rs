@@ -18,6 +18,7 @@ mod rejections;
 #[cfg(feature = "serde")]
 pub(crate) mod serialize;
 pub(crate) mod served;
+mod slow_start;
 pub(crate) mod trigger;
 
 use std::fmt;
@@ -40,6 +41,7 @@ use crate::state::limits::concerned::Concerned;
 use crate::state::limits::demand::Demand;
 use crate::state::limits::tickets::{Level, Tickets};
 use crate::state::load::LoadStats;
+use crate::state::millis::millis;
 use crate::state::origin::Origin;
 use crate::state::queue_marks::QueueMarks;
 use crate::state::reason::{LastFailure, Reason};
@@ -47,6 +49,8 @@ use crate::state::rejections::Rejections;
 use crate::state::trigger::Trigger;
 use steadfast_core::layer::stable_hash;
 
+/// The longest time until a waiter looks again at an endpoint in its slow start.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The interval of the early probes at an endpoint of a pool without a closed breaker.
 pub(crate) const EARLY_PROBES: Duration = Duration::from_secs(1);
 /// The number of unanswered probes of an endpoint from which no probe is early. An endpoint that
@@ -106,7 +110,9 @@ impl EndpointState {
     #[inline]
     pub(crate) fn is_available(&self, demand: &Demand, now: Instant) -> bool {
         let is_unlimited = self.limits.is_clear() && demand.tokens.is_none();
-        (is_unlimited || self.has_capacity(demand, now)) && self.breaker.at(now).would_admit()
+        (is_unlimited || self.has_capacity(demand, now))
+            && self.breaker.at(now).would_admit()
+            && self.load.has_room()
     }
 
     /// Returns whether the limits and the quota would admit an attempt.
@@ -138,6 +144,9 @@ impl EndpointState {
             Availability::Limited(tokens.map_or(ready, |at| at.max(ready)))
         } else if ready > now {
             Availability::Paced(ready)
+        } else if !self.load.has_room() {
+            // The end of an attempt notifies the waiters earlier.
+            Availability::Paced(saturating_add(now, LOOK_AGAIN))
         } else {
             Availability::Now
         }
@@ -170,6 +179,12 @@ impl EndpointState {
     /// Returns whether the endpoint serves other requests than the failing ones.
     pub(crate) fn serves(&self, now: Instant) -> bool {
         self.load.served.is_recent(self.since_start(now))
+    }
+
+    /// Returns whether the endpoint has served a request since `begin`.
+    pub(crate) fn has_served_since(&self, begin: Instant) -> bool {
+        // Both are whole milliseconds, so a success of the same instant is an earlier one.
+        millis(self.load.served.last()) > millis(self.since_start(begin))
     }
 
     /// Returns the time since the pool was built.

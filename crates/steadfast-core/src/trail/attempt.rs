@@ -25,6 +25,9 @@ pub struct Attempt {
     pub verdict: Verdict,
     /// Whether it was sent while another attempt of the request was in flight.
     pub hedge: bool,
+    /// Whether it timed out at an endpoint that served no request meanwhile. Otherwise the request
+    /// itself may be slow.
+    pub silent: bool,
     /// The receipt of a failure that its layer can still take back.
     pub(crate) receipt: Option<(u64, u64)>,
 }
@@ -47,6 +50,7 @@ impl Attempt {
             status: None,
             verdict,
             hedge: false,
+            silent: false,
             receipt: None,
         }
     }

@@ -24,6 +24,10 @@ pub(crate) struct Outcome {
     pub(crate) paid: u32,
     /// Whether the next attempt is the first one, since no endpoint was tried yet.
     pub(crate) first: bool,
+    /// Whether the attempt timed out, and the request itself may be slow.
+    pub(crate) late: bool,
+    /// Whether less time has passed since the arrival than is left until the deadline.
+    pub(crate) patient: bool,
     /// When the last attempt was sent.
     pub(crate) started: Instant,
     /// The number of other requests that were refused since the last refusal of this one.
@@ -54,6 +58,13 @@ impl Outcome {
         self.verdict.class().is_refusal() && self.verdict.proves_unprocessed()
     }
 
+    /// Returns whether the attempt found no connection, below a balancer. It has cost nothing, so
+    /// the deadline, the waits between attempts and the breakers are its bounds.
+    pub(super) fn is_free(&self) -> bool {
+        let unconnected = self.attempted && self.verdict.class() == Class::Connect;
+        unconnected && self.patient && self.next.is_some()
+    }
+
     /// Returns whether a repeat could process the request twice.
     pub(super) fn must_not_be_repeated(&self, limits: Limits) -> bool {
         self.attempted && !limits.safe && !self.verdict.proves_unprocessed()
@@ -62,7 +73,7 @@ impl Outcome {
     /// Returns whether the attempt was the one that may follow a timeout or be sent beside a slow
     /// attempt. Each attempt that runs for minutes is billed. A refusal is not.
     pub(super) fn has_followed_timeout(&self, spent: Spent) -> bool {
-        let own = u32::from(self.verdict.class() == Class::Timeout);
+        let own = u32::from(self.late);
         self.attempted && !self.is_refused() && spent.late > own
     }
 

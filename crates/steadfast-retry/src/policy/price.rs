@@ -17,6 +17,13 @@ impl Outcome {
 
     /// Returns the price of a retry after a wait.
     pub(super) fn price_of_retry(&self) -> u32 {
+        if self.is_free() {
+            return 0;
+        }
+        // The endpoint was silent, so a further attempt there is a lone test.
+        if self.verdict.class() == Class::Timeout && !self.late {
+            return RetryBudget::MOVE_COST;
+        }
         let is_shed = self.verdict.class() == Class::Overloaded;
         // A request that a balancer rejected was not sent at all.
         match self.verdict.proves_unprocessed() || !self.attempted {

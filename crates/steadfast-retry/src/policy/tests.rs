@@ -43,6 +43,8 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         owed: true,
         paid: 0,
         first: false,
+        late: class == Class::Timeout,
+        patient: false,
         started: Instant::now(),
         others: 0,
         at_fault: false,
@@ -266,6 +268,59 @@ async fn unprocessed_attempt_costs_less() {
         assert_eq!(budget.capacity() - budget.available(), cost, "{class}");
         drop(decision);
         assert_eq!(budget.available(), budget.capacity(), "not used");
+    }
+}
+
+/// A caller with 30 s to spare got the failure of a restart after two seconds.
+#[tokio::test(start_paused = true)]
+async fn failed_connect_is_free_below_a_balancer_in_first_half_of_deadline() {
+    let now = Instant::now();
+    let next = Some(Next::At(now));
+    for (class, next, patient, is_free) in [
+        (Class::Connect, next, true, true),
+        (Class::Connect, next, false, false),
+        // Without a balancer, the attempts at the only endpoint are limited.
+        (Class::Connect, None, true, false),
+        (Class::RateLimited, next, true, false),
+        (Class::Transport, next, true, false),
+    ] {
+        let policy = policy();
+        let failed = Outcome {
+            patient,
+            ..outcome(class, next)
+        };
+        let last = policy.decide(failed, limits(), spent(3), now);
+        assert_eq!(wait(&last).is_some(), is_free, "{class} {patient}");
+        let decision = policy.decide(failed, limits(), spent(1), now);
+        let Decision::Again { counts, .. } = decision else {
+            panic!("{decision:?}");
+        };
+        assert_eq!(counts, !is_free, "{class} {patient}");
+        let budget = policy.budget.as_ref().expect("there is one");
+        let is_paid = budget.available() < budget.capacity();
+        assert_eq!(is_paid, !is_free, "{class} {patient}");
+    }
+}
+
+/// The endpoint was silent, so nothing shows that the request itself is slow.
+#[tokio::test(start_paused = true)]
+async fn silent_timeout_is_no_late_attempt_and_costs_as_much_as_a_move() {
+    let now = Instant::now();
+    for (late, expected, cost) in [(false, true, 2), (true, false, 0)] {
+        let policy = policy();
+        let silent = Outcome {
+            late,
+            patient: true,
+            ..outcome(Class::Timeout, Some(Next::At(now)))
+        };
+        let spent = Spent {
+            late: 2 * u32::from(late),
+            ..spent(2)
+        };
+        let decision = policy.decide(silent, limits(), spent, now);
+        assert_eq!(wait(&decision).is_some(), expected, "{late}");
+        let budget = policy.budget.as_ref().expect("there is one");
+        assert_eq!(budget.capacity() - budget.available(), cost, "{late}");
     }
 }
 

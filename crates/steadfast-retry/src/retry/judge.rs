@@ -8,8 +8,8 @@ use http::Response;
 use http_body::Body;
 use steadfast_core::layer::{RecordAttempts, verdict_of};
 use steadfast_core::{
-    Attempt, BoxError, BreakerEffect, Class, Event, Exhausted, SameEndpoint, Trail, Verdict,
-    Withdrawal,
+    Attempt, BoxError, BreakerEffect, Class, Deadline, Event, Exhausted, SameEndpoint, Trail,
+    Verdict, Withdrawal,
 };
 use tokio::time::Instant;
 use tracing::Span;
@@ -34,6 +34,8 @@ struct Planned {
     wait: Duration,
     /// Whether the next attempt counts against the limit of attempts.
     counts: bool,
+    /// Whether an endpoint was tried since the last wait.
+    attempted: bool,
     /// The tokens that the next attempt costs.
     cost: Option<Withdrawal>,
     /// The number of the last refusal.
@@ -70,10 +72,11 @@ impl<S, K, B: Body> Retry<S, K, B> {
         M: BodyMode<ReqBody, Kept = K>,
     {
         let attempted = self.record(verdict, outcome.as_ref());
-        let (limits, spent) = self.end_attempt(attempted, verdict);
-        let mut known = self.known::<ReqBody, M>(attempted, verdict);
-        let refused = self.count_refusal(&mut known);
         let now = Instant::now();
+        let late = verdict.class() == Class::Timeout && !self.is_excused(now);
+        let (limits, spent) = self.end_attempt(attempted, (verdict, late));
+        let mut known = self.known::<ReqBody, M>(attempted, (verdict, late), now);
+        let refused = self.count_refusal(&mut known);
         // The oldest attempts beyond this number are forgotten. Their endpoints look untried, and
         // a move to an untried endpoint is free.
         let decision = if self.trail.len() >= Trail::MAX_ATTEMPTS {
@@ -88,6 +91,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
                 let planned = Planned {
                     wait,
                     counts,
+                    attempted,
                     cost,
                     refused,
                 };
@@ -129,7 +133,11 @@ impl<S, K, B: Body> Retry<S, K, B> {
     }
 
     /// Ends the account of an attempt. Returns the limits and the use of the request.
-    fn end_attempt(&mut self, attempted: bool, verdict: Verdict) -> (Limits, Spent) {
+    fn end_attempt(
+        &mut self,
+        attempted: bool,
+        (verdict, late): (Verdict, bool),
+    ) -> (Limits, Spent) {
         let (limits, mut spent) = match &mut self.past {
             Some(past) => {
                 let is_served = verdict.breaker() == BreakerEffect::Success;
@@ -139,12 +147,33 @@ impl<S, K, B: Body> Retry<S, K, B> {
             None => (self.limits(), Spent::FIRST_ATTEMPT),
         };
         spent.once += u32::from(verdict.same_endpoint() == SameEndpoint::OnceAfterBackoff);
-        spent.late += u32::from(verdict.class() == Class::Timeout);
+        spent.late += u32::from(late);
         (limits, spent)
     }
 
+    /// Returns whether more time is left until the deadline than has passed since the arrival.
+    fn has_half(&self, now: Instant) -> bool {
+        let age = now.saturating_duration_since(self.trail.arrived());
+        let deadline = Deadline::of(&self.head.extensions);
+        deadline.is_some_and(|deadline| deadline.remaining(now) > age)
+    }
+
+    /// Returns whether the endpoint of the last attempt was silent, and the caller has time for
+    /// another one.
+    fn is_excused(&self, now: Instant) -> bool {
+        let was_silent = |attempts: &mut dyn Iterator<Item = &Attempt>| {
+            attempts.last().is_some_and(|attempt| attempt.silent)
+        };
+        self.has_half(now) && self.trail.with_attempts(was_silent)
+    }
+
     /// Collects the facts that the policy decides on.
-    fn known<ReqBody, M>(&self, attempted: bool, verdict: Verdict) -> Outcome
+    fn known<ReqBody, M>(
+        &self,
+        attempted: bool,
+        (verdict, late): (Verdict, bool),
+        now: Instant,
+    ) -> Outcome
     where
         M: BodyMode<ReqBody, Kept = K>,
     {
@@ -154,15 +183,16 @@ impl<S, K, B: Body> Retry<S, K, B> {
             false => caller_of(&self.head, M::size(&self.body)),
         };
         let past = self.past.as_ref();
-        let counted = past.is_some_and(|past| past.counted);
         let first = self.trail.is_empty();
         Outcome {
             verdict,
             next: self.trail.take_next(),
             attempted,
-            owed: !counted && !first,
+            owed: !first && past.is_none_or(|past| !past.counted),
             paid: past.map_or(0, |past| past.reserved_tokens()),
             first,
+            late,
+            patient: self.has_half(now),
             started: self.started,
             others: 0,
             at_fault: self.trail.is_at_fault(),
@@ -192,6 +222,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         let Planned {
             wait,
             counts,
+            attempted,
             cost,
             refused,
         } = planned;
@@ -201,13 +232,14 @@ impl<S, K, B: Body> Retry<S, K, B> {
         past.refused = refused;
         past.best.keep(tier, verdict, outcome);
         past.reserve(cost);
-        past.counted |= counts;
+        // A wait settles the account of the next attempt, also of one that does not count.
+        past.counted |= counts || !wait.is_zero();
         past.spent.attempts = past.spent.attempts.saturating_add(u32::from(counts));
         if wait.is_zero() {
             return;
         }
         past.begin_wait(now);
-        if counts {
+        if attempted || counts {
             // Only an answer of an endpoint makes the next wait longer.
             past.spent.waits = past.spent.waits.saturating_add(1);
             past.spent.last_wait = wait;

@@ -2,14 +2,14 @@
 
 use steadfast_balance::{Credential, EndpointBalanceLayer, Strategy};
 use steadfast_core::{BoxError, Class, Classified, Exhausted, RoutingOptions, Trail, Verdict};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tower::Layer;
 
 use super::{expect_response, retry_stack, retry_without_jitter, set_rule, trail_text};
 use crate::support::gate::{Gates, gated_balancer};
 use crate::support::{
     MS, Net, Reply, SECOND, answer, connection_refused, endpoint, get, ok, pool, post, refusal,
-    request_with, send, with_deadline,
+    request_only_to, request_with, send, with_deadline,
 };
 
 #[tokio::test(start_paused = true)]
@@ -82,6 +82,61 @@ async fn timeout_fails_over_and_is_not_retried_at_same_endpoint() {
     let answer = send(&service, get()).await;
     assert_eq!(trail_text(&answer), "a: timeout, b: timeout");
     answer.expect_err("no answer");
+}
+
+/// A request with time to spare ended after two silent endpoints, although one of them had
+/// recovered by then. A slow request would time out at each endpoint, so it is not sent again.
+#[tokio::test(start_paused = true)]
+async fn silent_endpoint_gets_a_further_attempt_within_the_first_half_of_a_deadline() {
+    let trails = [
+        "a: timeout, b: timeout, a: success (200)",
+        "a: timeout, b: timeout",
+    ];
+    for (deadline, serves_others, expected) in [
+        (Some(60), false, trails[0]),
+        (Some(4), false, trails[1]),
+        (None, false, trails[1]),
+        (Some(60), true, trails[1]),
+    ] {
+        let net = Net::new();
+        set_rule(&net, &["a", "b"], |n| match n {
+            1 => {
+                let late = Classified::new(Verdict::new(Class::Timeout), "too slow");
+                Reply::from(BoxError::from(late)).after(SECOND)
+            }
+            _ => ok().into(),
+        });
+        let builder = pool(&["a", "b"]).strategy(Strategy::Failover);
+        let (service, _) = retry_stack(&retry_without_jitter(), builder, &net);
+        for name in ["a", "b"] {
+            send(&service, request_only_to(name)).await.expect("served");
+        }
+        sleep(10 * SECOND).await;
+        let others = serves_others.then(|| {
+            let service = service.clone();
+            tokio::spawn(async move {
+                for name in ["a", "b"] {
+                    sleep(SECOND / 2).await;
+                    let served = send(&service, request_only_to(name)).await;
+                    served.expect("served");
+                    sleep(SECOND / 2).await;
+                }
+            })
+        });
+        let request = match deadline {
+            Some(seconds) => with_deadline(get(), seconds * SECOND),
+            None => get(),
+        };
+        let answer = send(&service, request).await;
+        assert_eq!(
+            trail_text(&answer),
+            expected,
+            "{deadline:?} {serves_others}"
+        );
+        if let Some(others) = others {
+            others.await.unwrap();
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -177,7 +177,7 @@ impl Walk {
             0 => {
                 let wait = 100 * MS * self.rng.u32(1..12);
                 let key = LimitKey::new(model);
-                drop(self.handle.cool_key(name, &key, wait).expect(known));
+                self.handle.cool_key(name, &key, wait).expect(known);
             }
             1 => self.handle.restore(name).expect(known),
             2 => {
