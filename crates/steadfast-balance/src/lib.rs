@@ -75,8 +75,7 @@
 //! | Setting | Default |
 //! |---|---|
 //! | [`strategy`](EndpointBalanceBuilder::strategy) | [`Strategy::Failover`] |
-//! | [`max_wait`](EndpointBalanceBuilder::max_wait) | 30 s |
-//! | [`overload_wait`](EndpointBalanceBuilder::overload_wait) | 1 s |
+//! | [`max_wait`](EndpointBalanceBuilder::max_wait), in an [overload](EndpointBalanceBuilder::overload_wait) | 30 s, 1 s |
 //! | [`prefer_wait`](EndpointBalanceBuilder::prefer_wait) | 3 s |
 //! | [`probe_wait`](EndpointBalanceBuilder::probe_wait) | 1 s |
 //! | breaker of an endpoint | 7 consecutive failures, or 6 failures in excess of 22 % of the calls |

@@ -1,10 +1,12 @@
 //! Requests that wait for a slot.
 
+pub(crate) mod departure;
 pub(crate) mod marks;
 pub(crate) mod overload;
 pub(crate) mod overloads;
 pub(crate) mod patience;
 pub(crate) mod queue;
+mod shed;
 pub(crate) mod signals;
 pub(crate) mod view;
 pub(crate) mod wait;

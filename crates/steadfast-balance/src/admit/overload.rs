@@ -21,8 +21,10 @@
 
 use std::time::Duration;
 
-use steadfast_core::layer::{TICK, saturating_add};
+use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
+
+use crate::admit::departure::{Departure, End};
 
 /// An overload ends after this time without evidence.
 const LASTING: Duration = Duration::from_secs(5);
@@ -35,9 +37,6 @@ const WINDOW: Duration = Duration::from_secs(1);
 const CANCELLED_OF: u32 = 10;
 /// The number of ends of waits, or of slots, from which they count.
 const FEWEST: u32 = 3;
-/// The shortest time of late slots that shows an overload, as a part of the bound: one of this
-/// number. A caller with a deadline stays for the whole bound, and any other may leave soon.
-const STAND_PART: u32 = 4;
 
 /// The effect of an overload on the waits of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,39 +45,6 @@ pub(crate) struct Pressure {
     pub(crate) overloaded: bool,
     /// The shortest recent time after which such a caller cancelled its wait.
     pub(crate) patience: Option<Duration>,
-}
-
-/// The end of a wait.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Departure {
-    pub(crate) end: End,
-    /// The start of the request.
-    pub(crate) since: Instant,
-    /// The start of this wait, or of the request if limits delayed it.
-    pub(crate) joined: Instant,
-    /// The longest wait during an overload.
-    pub(crate) bound: Duration,
-    /// The wait from which a slot is late.
-    pub(crate) late: Duration,
-    /// The age from which a cancellation shows the patience of callers.
-    pub(crate) due: Duration,
-    /// Whether the request had a deadline.
-    pub(crate) has_deadline: bool,
-}
-
-/// The reason for the end of a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The request received a slot.
-    Served,
-    /// The request tests an endpoint of a broken pool. It received no slot.
-    Probe,
-    /// The balancer rejected the request, or it no longer waits for a slot.
-    GaveUp,
-    /// The caller dropped the request.
-    Cancelled,
-    /// The caller dropped the request after it had received a slot.
-    Abandoned,
 }
 
 /// The evidence of an overload at one queue. Callers pass the time.
@@ -133,28 +99,12 @@ struct Window {
     cancelled: u32,
 }
 
-impl Departure {
-    /// Returns the shortest time of late slots that shows an overload.
-    fn shortest_stand(&self) -> Duration {
-        match self.has_deadline {
-            true => self.bound,
-            false => self.bound / STAND_PART,
-        }
-    }
-
-    /// Returns whether the request had left the queue before.
-    fn returns(&self) -> bool {
-        self.joined.saturating_duration_since(self.since) > TICK
-    }
-}
-
 impl Overload {
     /// Records the end of a wait. `len` waiters remain.
     ///
     /// Returns the number of waiters that may stay, if an overload begins.
     pub(crate) fn left(&mut self, departure: Departure, len: usize, now: Instant) -> Option<usize> {
         let was_present = self.is_present(now);
-        let Departure { bound, .. } = departure;
         let age = now.saturating_duration_since(departure.since);
         match departure.end {
             End::Served => self.served(departure, len, now),
@@ -170,8 +120,7 @@ impl Overload {
             // Its slots were as few as its waiters, so they measure nothing.
             self.flow = Flow::default();
         }
-        let begins = self.is_present(now) && !was_present;
-        begins.then(|| self.flow.slots_in(bound / 2, now))
+        (self.is_present(now) && !was_present).then(|| self.flow.slots_in(departure.bound / 2, now))
     }
 
     /// Records that a waiter received a slot.

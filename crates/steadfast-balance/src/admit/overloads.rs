@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::admit::overload::{Departure, Overload, Pressure};
+use crate::admit::departure::Departure;
+use crate::admit::overload::{Overload, Pressure};
 use crate::state::limits::demand::Demand;
 
 /// The maximum number of keys with evidence. Callers choose the keys.

@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::admit::overload::{Departure, End, Pressure};
+use crate::admit::departure::Departure;
+use crate::admit::overload::Pressure;
 use crate::admit::waiters::{Key, TICK, Waiter, Waiters, Wanted};
 use crate::state::EndpointState;
 use crate::state::limits::demand::Demand;
@@ -272,28 +273,13 @@ impl Queue {
         wake_all(wake);
     }
 
-    /// Records that the caller of a request with a slot cancelled it before the answer.
-    pub(crate) fn abandoned(&self, demand: &Demand, wait: Departure, now: Instant) {
-        let mut wake = Vec::new();
-        {
-            let mut state = self.lock();
-            let len = state.len_of(demand);
-            let end = End::Abandoned;
-            let left = (demand, Departure { end, ..wait });
-            if let Some(stay) = state.overloads.left(left, len, now) {
-                state.shed(demand, stay, now, &mut wake);
-            }
-        }
-        wake_all(wake);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiters> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Waiters> {
         // Each change is complete before any code can panic, so a poisoned state is valid.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn wake_all(wakers: Vec<Waker>) {
+pub(super) fn wake_all(wakers: Vec<Waker>) {
     // Outside the lock, because a waker runs foreign code.
     for waker in wakers {
         waker.wake();
@@ -303,6 +289,7 @@ fn wake_all(wakers: Vec<Waker>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admit::departure::End;
     use crate::pool::tests::pool;
     use std::task::Wake;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use steadfast_core::layer::Observers;
 use tokio::time::Instant;
 
-use crate::admit::overload::{Departure, End};
+use crate::admit::departure::{Departure, End};
 use crate::admit::queue::Queue;
 use crate::admit::waiters::{Key, Wanted};
 use crate::state::limits::demand::Demand;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use steadfast_core::BoxError;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::admit::overload::{Departure, End};
+use crate::admit::departure::{Departure, End};
 use crate::admit::patience::Patience;
 use crate::admit::queue::Queue;
 use crate::admit::signals::QueuePosition;

@@ -181,32 +181,6 @@ impl Waiters {
         Some((waiter, left))
     }
 
-    /// Returns the number of waiters with this key.
-    pub(crate) fn len_of(&self, demand: &Demand) -> usize {
-        let positions = self.by_key.get(&demand.key_group());
-        positions.map_or(0, BTreeSet::len)
-    }
-
-    /// Ends the waits of all waiters with the same key behind the first `stay` ones, because an
-    /// overload begins.
-    pub(crate) fn shed(
-        &mut self,
-        demand: &Demand,
-        stay: usize,
-        now: Instant,
-        wake: &mut Vec<Waker>,
-    ) {
-        let Some(keys) = self.by_key.get(&demand.key_group()) else {
-            return;
-        };
-        for key in keys.iter().skip(stay) {
-            if let Some(waiter) = self.by_position.get_mut(key) {
-                waiter.shed = true;
-                waiter.make_due(now, wake);
-            }
-        }
-    }
-
     /// Finds the first two waiters of each endpoint. Collects the wakers of the waiters with a due
     /// slot or a late timer.
     ///

@@ -8,7 +8,7 @@ use steadfast_core::layer::{AttemptGroup, AttemptSlot, Next, RecordAttempts, ver
 use steadfast_core::{BoxError, Class, Verdict};
 use tokio::time::Instant;
 
-use crate::admit::overload::Departure;
+use crate::admit::departure::Departure;
 use crate::endpoint::Endpoint;
 use crate::pool::Pool;
 use crate::pool::snapshot::ActiveEndpoint;
@@ -135,12 +135,9 @@ impl Reservation {
         };
         let breaker = endpoint.breaker.at(now);
         let permit = match admission {
-            Admission::Regular
-            | Admission::Recovery
-            | Admission::Test
-            | Admission::EarlyAttempt => breaker.try_acquire_detached().map(Some),
             Admission::EarlyProbe => breaker.try_acquire_early(EARLY_PROBES).map(Some),
             Admission::LastResort => Ok(None),
+            _ => breaker.try_acquire_detached().map(Some),
         };
         let Ok(permit) = permit else {
             endpoint.limits.unsent(&tickets);

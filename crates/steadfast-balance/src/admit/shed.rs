@@ -1,0 +1,56 @@
+//! The end of the waits of a key, because an overload begins.
+
+use std::collections::BTreeSet;
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use crate::admit::departure::{Departure, End};
+use crate::admit::queue::{Queue, wake_all};
+use crate::admit::waiters::Waiters;
+use crate::state::limits::demand::Demand;
+
+impl Waiters {
+    /// Returns the number of waiters with this key.
+    pub(crate) fn len_of(&self, demand: &Demand) -> usize {
+        let positions = self.by_key.get(&demand.key_group());
+        positions.map_or(0, BTreeSet::len)
+    }
+
+    /// Ends the waits of all waiters with the same key behind the first `stay` ones, because an
+    /// overload begins.
+    pub(crate) fn shed(
+        &mut self,
+        demand: &Demand,
+        stay: usize,
+        now: Instant,
+        wake: &mut Vec<Waker>,
+    ) {
+        let Some(keys) = self.by_key.get(&demand.key_group()) else {
+            return;
+        };
+        for key in keys.iter().skip(stay) {
+            if let Some(waiter) = self.by_position.get_mut(key) {
+                waiter.shed = true;
+                waiter.make_due(now, wake);
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// Records that the caller of a request with a slot cancelled it before the answer.
+    pub(crate) fn abandoned(&self, demand: &Demand, wait: Departure, now: Instant) {
+        let mut wake = Vec::new();
+        {
+            let mut state = self.lock();
+            let len = state.len_of(demand);
+            let end = End::Abandoned;
+            let left = (demand, Departure { end, ..wait });
+            if let Some(stay) = state.overloads.left(left, len, now) {
+                state.shed(demand, stay, now, &mut wake);
+            }
+        }
+        wake_all(wake);
+    }
+}
