@@ -1,37 +1,17 @@
-//! The learned send rate beside the same stack without it, in short runs.
+//! The learned send rate at refusals with and without a quota as their cause, in short runs.
 
 use std::time::Duration;
 
 use super::*;
-use crate::catalog::{BURST, Entry, LIFTED, NEIGHBOUR, catalog, evidence, limits};
+use crate::catalog::{BURST, Entry, LIFTED, NEIGHBOUR, evidence};
 use crate::policy::retry_only::alone;
 use crate::report::Report;
 
-/// The served share that chance may take: two requests of a thousand.
-const CHANCE: f64 = 0.002;
 /// The strategies without hedges.
 const STRATEGIES: [Strategy; 3] = [Strategy::Failover, Strategy::LeastLoaded, Strategy::Scored];
-/// Scenarios with a quota as the cause of refusals, and without one: the name, the load and the
-/// seconds of a run.
-const SCENARIOS: [(&str, f64, u64); 14] = [
-    ("random-5", 0.01, 60),
-    ("random-5", 0.1, 10),
-    ("random-0.5-no-hint", 0.1, 10),
-    ("random-5-of-3", 0.01, 60),
-    ("neighbour", 0.45, 60),
-    ("neighbour", 0.55, 60),
-    ("lifted-15", LIFTED, 30),
-    ("burst", BURST, 60),
-    ("quota", 0.95, 40),
-    ("quota", 1.1, 40),
-    ("short", 0.8, 20),
-    ("short", 0.95, 20),
-    ("short", 1.6, 20),
-    ("minute", 0.95, 180),
-];
 
 fn entry(name: &str) -> &'static Entry {
-    let mut all = catalog().iter().chain(evidence()).chain(limits());
+    let mut all = evidence().iter();
     all.find(|entry| entry.name() == name).expect("a scenario")
 }
 
@@ -48,36 +28,10 @@ fn ours(strategy: Strategy) -> Ours {
     }
 }
 
-#[test]
-fn send_rate_serves_no_less_than_stack_without_it() {
-    let mut failures = Vec::new();
-    for at in SCENARIOS {
-        for strategy in STRATEGIES {
-            let without = Ours {
-                balance: |balance| balance.learned_rates(false),
-                ..ours(strategy)
-            };
-            let [with, without] = [ours(strategy), without].map(|policy| {
-                let reports = [1, 2].map(|seed| run(&policy, at, seed));
-                let mean = |of: fn(&Report) -> f64| reports.iter().map(of).sum::<f64>() / 2.0;
-                let limited = mean(|report| report.rate_limited_per_request);
-                let p99 = mean(|report| report.p99_s.unwrap_or(f64::INFINITY));
-                (mean(|report| report.success), limited, p99)
-            });
-            let text = format!("{at:?} {strategy:?}: with {with:.4?}, without {without:.4?}");
-            println!("{text}");
-            if with.0 < without.0 - CHANCE {
-                failures.push(text);
-            }
-        }
-    }
-    assert!(failures.is_empty(), "{failures:#?}");
-}
-
 /// A share of the requests is refused at random, so no rate would have fewer refusals.
 #[test]
 fn random_refusals_cost_as_little_as_with_retries_alone() {
-    for at in [("random-5", 0.1, 20), ("random-0.5-no-hint", 0.1, 30)] {
+    for at in [("random-5", 0.1, 60), ("random-0.5-no-hint", 0.1, 60)] {
         let reference = run(&*alone(), at, 1);
         for strategy in STRATEGIES {
             let report = run(&ours(strategy), at, 1);
@@ -108,7 +62,7 @@ fn quota_beside_neighbour_is_served() {
 #[test]
 fn lifted_limit_is_used_within_five_seconds() {
     for strategy in STRATEGIES {
-        let report = run(&ours(strategy), ("lifted-15", LIFTED, 40), 1);
+        let report = run(&ours(strategy), ("lifted-15", LIFTED, 60), 1);
         let full = report.details.full_s.expect("full service");
         assert!(full <= 5.0, "{strategy:?}: {full}");
     }
