@@ -52,8 +52,8 @@ impl EndpointLimits {
         })
     }
 
-    /// Admits a recovery probe of a request with these extensions. `alone` if no other endpoint takes
-    /// the request.
+    /// Admits a recovery probe of a request with these extensions. `alone` if no other endpoint
+    /// takes the request.
     pub(crate) fn try_recover(
         &self,
         demand: &Demand,

@@ -104,7 +104,7 @@ impl EndpointLimits {
         self.fold(demand, readiness, |a, b| (a.0.max(b.0), a.1 || b.1))
     }
 
-    /// Returns whether a recovery probe is admitted, `alone` if no other endpoint takes the request.
+    /// Returns whether a recovery probe is admitted. `alone` if no other endpoint takes it.
     pub(crate) fn recovery(&self, demand: &Demand, alone: bool, now: Instant) -> Recovery {
         let recovery = |limits: &LimitState| limits.cooldown.recovery(alone, now);
         self.fold(demand, recovery, Recovery::and)
