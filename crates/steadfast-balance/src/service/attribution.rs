@@ -33,11 +33,7 @@ pub(super) fn attribute(
     };
     let failed = endpoints_of(trail, snapshot, &is_alike);
     let is_elsewhere = |other: &&EndpointState| other.id != endpoint.id;
-    // A timeout takes long. An endpoint that served others before it may be silent since.
-    let serves = |endpoint: &&EndpointState| {
-        endpoint.serves(now)
-            && (verdict.class() != Class::Timeout || has_served_beside(trail, endpoint))
-    };
+    let serves = |endpoint: &&EndpointState| endpoint.serves(now) && was_beside(trail, endpoint);
     if !failed.iter().any(is_elsewhere) || !failed.iter().any(serves) {
         return;
     }
@@ -106,14 +102,15 @@ fn refused_alike<'a>(
     trail.map_or_else(Vec::new, |trail| endpoints_of(trail, snapshot, &is_alike))
 }
 
-/// Returns whether `endpoint` has served another request since an attempt of this one began there.
-fn has_served_beside(trail: &Trail, endpoint: &EndpointState) -> bool {
+/// Returns whether `endpoint` answered other requests beside an attempt of this one. An endpoint that
+/// served others before it may be silent since.
+fn was_beside(trail: &Trail, endpoint: &EndpointState) -> bool {
     trail.with_attempts(|attempts| {
-        let here = attempts.filter(|attempt| {
+        let beside = attempts.filter(|attempt| {
             attempt.endpoint.as_ref() == Some(&endpoint.config.name)
-                && endpoint.has_served_since(attempt.started)
+                && (!attempt.silent || endpoint.has_served_since(attempt.started))
         });
-        here.count() > 0
+        beside.count() > 0
     })
 }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::pool::Pool;
 use crate::pool::snapshot::PooledEndpoint;
+use crate::select::doubt::SHORTEST_SILENCE;
 use crate::select::outlook::Outlook;
 use crate::select::request_context::RequestContext;
 use crate::service::attribution;
@@ -208,7 +209,10 @@ impl LoadGuard {
             attempt.tier = tier;
             attempt.status = status;
             attempt.hedge = context.is_hedge();
+            // A server that answers with a timeout is not silent, and neither is a fast failure.
             attempt.silent = verdict.class() == Class::Timeout
+                && status.is_none()
+                && attempt.elapsed >= SHORTEST_SILENCE
                 && !self.endpoint.state.has_served_since(self.tickets.sent());
             trail.record(attempt.with_receipt(receipt));
         }

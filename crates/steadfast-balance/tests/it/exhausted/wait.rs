@@ -53,8 +53,8 @@ async fn waiters_are_served_once_probes_close_the_breaker() {
     for request in crowd {
         assert_eq!(request.await.unwrap().expect("an answer").status(), 200);
     }
-    // Three probes, then all others at once.
-    assert_eq!(start.elapsed(), 5 * SECOND + 400 * MS);
+    // Three probes, then 10, 20, 40 and the others at once.
+    assert_eq!(start.elapsed(), 5 * SECOND + 700 * MS);
     assert!(polls.get() <= 1_000, "{} polls", polls.get());
     assert_eq!(handle.waiting(), 0);
 }
