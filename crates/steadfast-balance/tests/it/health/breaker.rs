@@ -180,20 +180,23 @@ async fn probe_with_unknown_outcome_releases_its_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn running_check_holds_the_only_probe_slot() {
-    let setup = pool_with_checks(pool(&["a"]), &["a"]);
-    setup.open_breaker("a").await;
-    setup.requests.on("a", |_| ok());
-    setup.checks.on("a", |_| Reply::never());
-    let checks = setup.start(&every_ten_seconds().interval(6 * SECOND));
-    sleep(7 * SECOND).await;
-    assert_eq!(setup.checks.running("a"), 1);
-    assert_eq!(setup.status().await, 0, "the only slot is taken");
-    drop(checks);
-    sleep(MS).await;
-    assert_eq!(
-        setup.status().await,
-        200,
-        "a dropped check releases the slot"
-    );
+async fn running_check_holds_the_only_probe_slot_for_a_second() {
+    for is_dropped in [false, true] {
+        let setup = pool_with_checks(pool(&["a"]), &["a"]);
+        setup.open_breaker("a").await;
+        setup.requests.on("a", |_| ok());
+        setup.checks.on("a", |_| Reply::never());
+        let mut checks = Some(setup.start(&every_ten_seconds().interval(6 * SECOND)));
+        sleep(6 * SECOND + 500 * MS).await;
+        assert_eq!(setup.checks.running("a"), 1);
+        if is_dropped {
+            checks = None;
+            sleep(MS).await;
+        }
+        let start = Instant::now();
+        assert_eq!(setup.status().await, 200);
+        // A dropped check releases the slot.
+        assert_eq!(start.elapsed() < MS, is_dropped, "{:?}", start.elapsed());
+        drop(checks);
+    }
 }

@@ -94,7 +94,7 @@ async fn silent_endpoint_gets_a_further_attempt_within_the_first_half_of_a_deadl
     ];
     for (deadline, serves_others, expected) in [
         (Some(60), false, trails[0]),
-        (Some(3), false, trails[1]),
+        (Some(2), false, trails[1]),
         (None, false, trails[1]),
         (Some(60), true, trails[1]),
     ] {

@@ -57,7 +57,8 @@ async fn retry_that_waits_again_is_charged_once() {
     net.on("a", |n| match n {
         0 => refusal("2").into(),
         1 => Reply::from(ok()).after(3 * SECOND),
-        _ => Reply::from(answer(400)),
+        // A caller's fault would be refunded.
+        _ => Reply::from(answer(500)),
     });
     let (balancer, _) = balancer(pool(&["a"]), &net);
     let budget = RetryBudget::default();
@@ -70,7 +71,7 @@ async fn retry_that_waits_again_is_charged_once() {
     let answer = retried.await.unwrap();
     assert_eq!(
         trail_text(&answer),
-        "a: rate_limited (429), a: caller_fault (400)"
+        "a: rate_limited (429), a: server_error (500)"
     );
     assert_eq!(budget.capacity() - budget.available(), 1);
 }
