@@ -91,13 +91,15 @@ async fn rejected_credential_stays_401_for_all_callers() {
         .endpoint(endpoint(&primary).api_key(steadfast::ApiKey::new("own-key").unwrap()))
         .build()
         .unwrap();
-    let mut paths = [CHAT, MESSAGES, "/v1/embeddings", "/v1/responses"]
-        .iter()
-        .cycle();
+    // Only different requests of one family count.
+    let paths = [CHAT, MESSAGES, "/v1/embeddings", "/v1/responses"];
+    let mut numbered = (0..).zip(paths.iter().cycle());
     let error = loop {
-        let path = paths.next().expect("endless");
+        let (n, path) = numbered.next().expect("endless");
         let before = primary.counts().requests;
-        let result = ai.send(post(path)).await;
+        let body = format!(r#"{{"model":"m","messages":[],"seed":{n}}}"#);
+        let request = Request::post(*path).body(Full::from(body)).expect("valid");
+        let result = ai.send(request).await;
         match result {
             Ok(response) => {
                 assert_eq!(response.status(), 401);
