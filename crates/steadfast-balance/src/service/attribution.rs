@@ -102,8 +102,8 @@ fn refused_alike<'a>(
     trail.map_or_else(Vec::new, |trail| endpoints_of(trail, snapshot, &is_alike))
 }
 
-/// Returns whether `endpoint` answered other requests beside an attempt of this one. An endpoint that
-/// served others before it may be silent since.
+/// Returns whether `endpoint` answered other requests beside an attempt of this one. It may be
+/// silent since it served others before.
 fn was_beside(trail: &Trail, endpoint: &EndpointState) -> bool {
     trail.with_attempts(|attempts| {
         let beside = attempts.filter(|attempt| {

@@ -207,8 +207,8 @@ async fn first_success_serves_the_waiters() {
     }
 }
 
-/// A server that can work on one request at a time gets no burst before it has served some. The slow
-/// start adds one to ten attempts for each success.
+/// A server that can work on one request at a time gets no burst before it has served some. The
+/// slow start adds one to ten attempts for each success.
 #[tokio::test(start_paused = true)]
 async fn waiters_are_released_step_by_step() {
     let (net, down) = (Net::new(), Arc::new(AtomicBool::new(true)));
