@@ -15,9 +15,11 @@ use crate::copy::CopyBody;
 use crate::repeat::Repeat;
 use crate::rules::{Hedging, Stake};
 
-/// The fraction of its delay, and of its time without a hedge, after which a request checks a
-/// used-up share again.
+/// The fraction of its delay after which a request checks a used-up share again.
 const SHARE_CHECKS: u32 = 8;
+/// The fraction of its time without a hedge after which it checks again, if that is longer. Eight
+/// delays pass before its checks become rarer, so stragglers hardly wait for one.
+const RARE_CHECKS: u32 = 64;
 
 /// A request with a measured first attempt and its hedges.
 pub(crate) struct Running<S: Service<Request<B>>, B, C> {
@@ -223,7 +225,7 @@ where
         let Some(stake) = self.hedging.pay() else {
             // Other requests soon earn a share, and slightly slow requests end first.
             let soon = (repeat.delay / SHARE_CHECKS).max(self.hedging.rules.min_delay);
-            repeat.check_again_in(soon, missing / SHARE_CHECKS, now);
+            repeat.check_again_in(soon, missing / RARE_CHECKS, now);
             return;
         };
         let group = repeat.next_group(&self.group);

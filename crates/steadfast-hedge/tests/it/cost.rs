@@ -95,7 +95,8 @@ async fn checks_of_a_used_up_share_become_rare() {
     });
     let response = tokio::time::timeout(10 * SECOND, polled).await;
     assert!(response.is_err(), "the share is a twentieth of a hedge");
-    assert!((20..=60).contains(&polls), "{polls}");
+    // At most 12.5 ms apart in the first 0.8 s, then a sixty-fourth of the time. Not 800.
+    assert!((150..=250).contains(&polls), "{polls}");
 }
 
 /// A parked request for readiness once took the permit that another request had returned.
