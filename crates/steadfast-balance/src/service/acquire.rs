@@ -108,7 +108,7 @@ where
                 Ok(selection) => selection,
                 Err(step) => {
                     if let (Step::Done(Ok(_)), Some(waiting)) = (&step, waiting) {
-                        reserved.waited = waiting.serve(reserved.is_probe()).map(Box::new);
+                        reserved.waited = waiting.serve(reserved.is_test()).map(Box::new);
                     }
                     return step;
                 }

@@ -147,9 +147,9 @@ impl Reservation {
         true
     }
 
-    /// Returns whether the attempt tests an endpoint without a closed breaker.
-    pub(crate) fn is_probe(&self) -> bool {
-        self.load.as_ref().is_some_and(LoadGuard::is_probe)
+    /// Returns whether the attempt tests an endpoint with an open breaker.
+    pub(crate) fn is_test(&self) -> bool {
+        self.load.as_ref().is_some_and(LoadGuard::is_test)
     }
 
     /// Stores the reservation of an admitted attempt, and counts its load.
@@ -196,7 +196,6 @@ impl Reservation {
         }
         // The guard stays in place, because it is large. It moves once, into the response.
         let load = self.load.as_mut()?;
-        let was_broken = load.is_probe();
         let now = Instant::now();
         load.record((context, self.tier), outcome, None, now);
         load.answered();
@@ -220,11 +219,7 @@ impl Reservation {
         if let Some(permit) = &mut load.permit {
             permit.head(&load.endpoint.state.breaker, verdict);
         }
-        if load.probes {
-            // A recovery releases more than one waiter.
-            load.endpoint.signals.queue.wake_all(now);
-        }
-        load.continue_slow_start(was_broken, now);
+        load.continue_slow_start(now);
         self.take()
     }
 

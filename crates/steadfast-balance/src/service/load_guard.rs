@@ -6,9 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use steadfast_breaker::{Detached, FailureReceipt, Permit};
 use steadfast_core::layer::{End, OnEnd, RecordAttempts};
-use steadfast_core::{
-    Attempt, BoxError, BreakerEffect, BreakerState, Class, Event, Trail, Verdict,
-};
+use steadfast_core::{Attempt, BoxError, BreakerEffect, Class, Event, Trail, Verdict};
 use tokio::time::Instant;
 
 use crate::pool::Pool;
@@ -70,18 +68,21 @@ impl LoadGuard {
         self.endpoint.state.load.was_answered();
     }
 
-    /// Returns whether the breaker of the endpoint is not closed.
-    pub(super) fn is_probe(&self) -> bool {
-        self.endpoint.state.breaker.state() != BreakerState::Closed
+    /// Returns whether the attempt tests an endpoint with an open breaker: as a probe, or as the
+    /// last resort.
+    pub(super) fn is_test(&self) -> bool {
+        self.probes || self.permit.is_none()
     }
 
     /// Begins or continues the slow start of the endpoint, after a success, and notifies the
     /// waiters.
-    pub(super) fn continue_slow_start(&self, was_broken: bool, now: Instant) {
+    pub(super) fn continue_slow_start(&self, now: Instant) {
         let (stats, queue) = (&self.endpoint.state.load, &self.endpoint.signals.queue);
         let has_waiters = || queue.len() > 0;
-        if was_broken && has_waiters() {
+        if self.is_test() && has_waiters() {
             stats.begin_slow_start();
+            // A recovery releases more than one waiter.
+            queue.wake_all(now);
         }
         stats.succeeded(self.tickets.age(now), has_waiters);
         self.endpoint.signals.notify_waiters(now);
