@@ -114,29 +114,29 @@ async fn other_failures_stay_in_the_rate_after_an_opening_is_taken_back() {
     assert_eq!(breaker.state(), OPEN, "four others and this one");
 }
 
+/// Counts a failure, and takes back another one that 70 successes have moved out of all windows.
+fn fail_and_take_back_an_older_failure(breaker: &CircuitBreaker) {
+    let receipt = fail(breaker, FAILURE).expect("it counts");
+    for _ in 0..70 {
+        attempt(breaker, SUCCESS);
+    }
+    attempt(breaker, FAILURE);
+    breaker.take_back(receipt);
+}
+
 /// The later failure lost its place in the window, and no success ended its streak any more.
 #[tokio::test(start_paused = true)]
 async fn failure_that_has_left_the_window_takes_no_other_with_it() {
     let breaker = CircuitBreaker::builder().consecutive_failures(3);
     let breaker = breaker.failures_of_last(2, 4).build().unwrap();
-    let receipt = fail(&breaker, FAILURE).expect("it counts");
-    for _ in 0..70 {
-        attempt(&breaker, SUCCESS);
-    }
-    attempt(&breaker, FAILURE);
-    breaker.take_back(receipt);
+    fail_and_take_back_an_older_failure(&breaker);
     attempt(&breaker, SUCCESS);
     attempt(&breaker, FAILURE);
     assert_eq!(breaker.state(), OPEN, "two of the last four");
 
     let breaker = CircuitBreaker::builder().consecutive_failures(2);
     let breaker = breaker.build().unwrap();
-    let receipt = fail(&breaker, FAILURE).expect("it counts");
-    for _ in 0..70 {
-        attempt(&breaker, SUCCESS);
-    }
-    attempt(&breaker, FAILURE);
-    breaker.take_back(receipt);
+    fail_and_take_back_an_older_failure(&breaker);
     let mut body = admit(&breaker);
     body.head(SUCCESS);
     body.record(LOST);
@@ -144,12 +144,7 @@ async fn failure_that_has_left_the_window_takes_no_other_with_it() {
 
     let breaker = CircuitBreaker::builder().consecutive_failures(3);
     let breaker = breaker.build().unwrap();
-    let receipt = fail(&breaker, FAILURE).expect("it counts");
-    for _ in 0..70 {
-        attempt(&breaker, SUCCESS);
-    }
-    attempt(&breaker, FAILURE);
-    breaker.take_back(receipt);
+    fail_and_take_back_an_older_failure(&breaker);
     attempt(&breaker, SUCCESS);
     for failures in 1..=3 {
         assert_eq!(breaker.state(), CLOSED, "{failures}");
