@@ -97,15 +97,21 @@ impl Queue {
     }
 
     /// Returns the endpoints claimed by waiters before `own`. The request wants any of `all`.
-    pub(crate) fn claims(
+    #[inline]
+    pub(crate) fn claims(&self, own: (Key, &Demand), all: &Wanted, now: Instant) -> Claims {
+        match self.len() {
+            0 => Claims::None,
+            _ => self.claims_of_waiters(own, all, now),
+        }
+    }
+
+    #[inline(never)]
+    fn claims_of_waiters(
         &self,
         (own, demand): (Key, &Demand),
         all: &Wanted,
         now: Instant,
     ) -> Claims {
-        if self.len() == 0 {
-            return Claims::None;
-        }
         let mut state = self.lock();
         let walk = state.begin_walk();
         let mut ids = Vec::new();
@@ -164,10 +170,15 @@ impl Queue {
     }
 
     /// Wakes the waiters with a due slot after a change.
+    #[inline]
     pub(crate) fn pass_on(&self, now: Instant) {
-        if self.len() == 0 {
-            return;
+        if self.len() > 0 {
+            self.pass_on_to_waiters(now);
         }
+    }
+
+    #[inline(never)]
+    fn pass_on_to_waiters(&self, now: Instant) {
         let mut wake = Vec::new();
         self.lock().walk(None, now, &mut wake);
         wake_all(wake);

@@ -58,6 +58,7 @@ impl PoolSignals {
     }
 
     /// Notifies the waiters with a due slot after a change at an endpoint.
+    #[inline]
     pub(crate) fn notify_waiters(&self, now: Instant) {
         self.queue.pass_on(now);
     }

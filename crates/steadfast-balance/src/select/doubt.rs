@@ -20,9 +20,8 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::pool::snapshot::PoolSnapshot;
+use crate::select::pick_context::PickContext;
 use crate::state::EndpointState;
 
 /// The shortest time after which an unanswered attempt raises doubt. Many APIs answer sooner, and a
@@ -44,15 +43,19 @@ const OF_SILENCE: u32 = 4;
 
 /// Returns whether `endpoint` leaves attempts unanswered.
 #[inline]
-pub(super) fn is_in_doubt(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) -> bool {
+pub(super) fn is_in_doubt(
+    snapshot: &PoolSnapshot,
+    endpoint: &EndpointState,
+    request: &PickContext<'_>,
+) -> bool {
     let load = &endpoint.load;
-    (load.is_awaited() || load.unanswered() > 0) && is_silent(snapshot, endpoint, now)
+    (load.is_awaited() || load.unanswered() > 0) && is_silent(snapshot, endpoint, request)
 }
 
 /// Apart, so that the check of a healthy endpoint stays in registers.
 #[inline(never)]
-fn is_silent(snapshot: &PoolSnapshot, endpoint: &EndpointState, now: Instant) -> bool {
-    let (load, since_start) = (&endpoint.load, endpoint.since_start(now));
+fn is_silent(snapshot: &PoolSnapshot, endpoint: &EndpointState, request: &PickContext<'_>) -> bool {
+    let (load, since_start) = (&endpoint.load, endpoint.since_start(request.now));
     let silent = load.silent_for(since_start);
     if let Some(doublings) = load.unanswered().checked_sub(1) {
         // One attempt at a time. Its predecessors timed out, or their callers left.

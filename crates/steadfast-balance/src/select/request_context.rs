@@ -1,6 +1,6 @@
 //! The trail, the deadline and the routing options of a request.
 
-use http::{Extensions, Uri};
+use http::Extensions;
 use steadfast_core::layer::{AttemptGroup, Next, RecordAttempts};
 use steadfast_core::{Deadline, EndpointName, RoutingOptions, Trail};
 
@@ -25,8 +25,6 @@ pub(crate) struct RequestContext {
     pub(crate) group: Option<AttemptGroup>,
     /// The limits that apply to the request.
     pub(crate) demand: Demand,
-    /// The target that the caller has sent. `None` before an endpoint admits the request.
-    pub(crate) target: Option<Uri>,
 }
 
 impl RequestContext {
@@ -57,7 +55,6 @@ impl RequestContext {
             deadline,
             options,
             group: group.inspect(AttemptGroup::set_balanced),
-            target: None,
         }
     }
 

@@ -162,7 +162,8 @@ impl PoolContext {
         let is_whole = exclusions.skip.is_empty() && matches!(exclusions.claims, Claims::None);
         if is_whole && eligibility.is_unrestricted() {
             // The common case: every endpoint is eligible, none was tried, and the queue is empty.
-            let is_free = |endpoint: &EndpointState| endpoint.is_available(eligibility.demand, now);
+            let demand = eligibility.demand;
+            let is_free = move |endpoint: &EndpointState| endpoint.is_available(demand, now);
             let mut tiers = snapshot.tiers();
             let first = tiers.next();
             let found = first.and_then(|tier| self.pick(snapshot, tier, request, is_free));
@@ -224,10 +225,10 @@ impl PoolContext {
         eligibility: &Eligibility<'_>,
         tier: Range<usize>,
         request: &PickContext<'_>,
-        can_take: impl Fn(&EndpointState) -> bool,
+        can_take: impl Fn(&EndpointState) -> bool + Copy,
     ) -> Option<Picked> {
-        self.pick(eligibility.snapshot, tier, request, |endpoint| {
-            can_take(endpoint) && eligibility.is_lowest_rank(endpoint, &can_take)
+        self.pick(eligibility.snapshot, tier, request, move |endpoint| {
+            can_take(endpoint) && eligibility.is_lowest_rank(endpoint, can_take)
         })
     }
 
@@ -238,14 +239,15 @@ impl PoolContext {
         snapshot: &PoolSnapshot,
         tier: Range<usize>,
         request: &PickContext<'_>,
-        can_take: impl Fn(&EndpointState) -> bool,
+        can_take: impl Fn(&EndpointState) -> bool + Copy,
     ) -> Option<Picked> {
         let left_out = Cell::new(false);
-        let found = self.pick_among(snapshot, tier.clone(), request, |endpoint| {
+        let left_out = &left_out;
+        let found = self.pick_among(snapshot, tier.clone(), request, move |endpoint| {
             if !can_take(endpoint) {
                 return false;
             }
-            if is_in_doubt(snapshot, endpoint, request.now) {
+            if is_in_doubt(snapshot, endpoint, request) {
                 left_out.set(true);
                 return false;
             }
@@ -265,10 +267,10 @@ impl PoolContext {
         snapshot: &PoolSnapshot,
         tier: Range<usize>,
         request: &PickContext<'_>,
-        can_take: impl Fn(&EndpointState) -> bool,
+        can_take: impl Fn(&EndpointState) -> bool + Copy,
     ) -> Option<usize> {
         let (start, entries) = (tier.start, &snapshot.active()[tier]);
-        let can_take = |entry: &ActiveEndpoint| can_take(&entry.state);
+        let can_take = move |entry: &ActiveEndpoint| can_take(&entry.state);
         let sample = self.config.strategy.sample();
         if sample == Sample::First && !request.has_weights() {
             return entries.iter().position(can_take).map(|at| start + at);

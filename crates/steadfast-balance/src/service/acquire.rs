@@ -94,13 +94,14 @@ where
         let shared = &pool.shared;
         // Read before the search: a later change makes the search outdated.
         let epoch = shared.signals.queue.epoch();
-        let mut search = Search::new(&reachable, context.eligibility(shared, snapshot), now);
+        let mut eligibility = context.eligibility(shared, snapshot);
+        let mut search = Search::new(&reachable, &mut eligibility, now);
         let own = search.resume(waiting.as_deref_mut());
         let claims =
             (shared.signals.queue).claims((own, &context.demand), snapshot.all_active(), now);
         let attempt = (context, &mut *reserved);
         let is_stale = (waiting.as_mut())
-            .is_some_and(|waiting| waiting.expire(&shared.signals.queue, &search.eligibility, now));
+            .is_some_and(|waiting| waiting.expire(&shared.signals.queue, search.eligibility, now));
         let selection = if is_stale {
             Selection::NoneAdmissible
         } else {
@@ -119,7 +120,7 @@ where
             let error = waiting.as_mut().and_then(|waiting| waiting.error.take());
             return Step::Done(Err(error.unwrap_or_else(|| no_other(context))));
         }
-        if shared.leaves_in_vain(&search.eligibility, context, now) {
+        if shared.leaves_in_vain(search.eligibility, context, now) {
             let error = waiting.as_mut().and_then(|waiting| waiting.error.take());
             let exhausted = || shared.exhausted(snapshot, context, None, now).into();
             return Step::Done(Err(error.unwrap_or_else(exhausted)));
@@ -129,7 +130,7 @@ where
             shared,
             snapshot,
             context,
-            eligibility: &search.eligibility,
+            eligibility: search.eligibility,
             epoch,
             now,
         };
@@ -147,7 +148,7 @@ struct Search<'a, S> {
     /// The endpoints and their services.
     reachable: &'a Reachable<S>,
     /// The permissions of the request.
-    eligibility: Eligibility<'a>,
+    eligibility: &'a mut Eligibility<'a>,
     /// Services that were busy at the last search, by the id of their endpoint.
     waited: Vec<(u64, S)>,
     /// Ids of endpoints that cannot take the request.
@@ -168,7 +169,11 @@ enum Answer<S> {
 
 impl<'a, S> Search<'a, S> {
     #[inline]
-    fn new(reachable: &'a Reachable<S>, eligibility: Eligibility<'a>, now: Instant) -> Self {
+    fn new(
+        reachable: &'a Reachable<S>,
+        eligibility: &'a mut Eligibility<'a>,
+        now: Instant,
+    ) -> Self {
         Self {
             reachable,
             eligibility,
@@ -212,13 +217,13 @@ impl<'a, S> Search<'a, S> {
         loop {
             let skip = &*self.skip;
             let exclusions = Exclusions { skip, claims };
-            let selection = shared.choose(&self.eligibility, extensions, exclusions, now);
-            let probe = shared.recovery_probe(context, &self.eligibility, (skip, selection), now);
+            let selection = shared.choose(self.eligibility, extensions, exclusions, now);
+            let probe = shared.recovery_probe(context, self.eligibility, (skip, selection), now);
             let chosen = match (probe, selection) {
                 (Some(at), _) => (at, Admission::Recovery),
                 (None, Selection::Endpoint(at)) => (at, Admission::Regular),
                 (None, Selection::Early(at)) => (at, Admission::EarlyAttempt),
-                _ => match broken(shared, context, &self.eligibility, skip, now) {
+                _ => match broken(shared, context, self.eligibility, skip, now) {
                     Some(chosen) => chosen,
                     None => return Ok(selection),
                 },
@@ -280,7 +285,7 @@ impl<'a, S> Search<'a, S> {
             Err(error) => {
                 let error = error.into();
                 if admitted {
-                    reserved.error(context, pool, &error);
+                    reserved.error((context, None), pool, &error);
                 }
                 let waiting = waiting.get_or_insert_default();
                 waiting.error = Some(error);

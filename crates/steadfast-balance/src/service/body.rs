@@ -92,3 +92,17 @@ impl<B: fmt::Debug> fmt::Debug for ResponseBody<B> {
         f.debug_tuple("ResponseBody").field(self.get_ref()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    /// A larger response costs 52 instructions per move in place of 29, and it moves four times.
+    #[test]
+    fn response_with_a_small_body_has_256_bytes() {
+        let size = size_of::<Response<ResponseBody<Full<Bytes>>>>();
+        assert!(size <= 256, "{size}");
+    }
+}

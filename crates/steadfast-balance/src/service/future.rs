@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use pin_project_lite::pin_project;
 use steadfast_core::{BoxError, Class, Classified, Verdict};
 use tower_service::Service;
@@ -34,7 +34,14 @@ pin_project! {
     #[project = StateProj]
     enum State<F, B, S> {
         Selecting { selecting: Selecting<S, B> },
-        Calling { #[pin] future: F },
+        Calling {
+            // `None` after it was ready. It is dropped before the attempt is settled, because it
+            // may hold what a waiter needs.
+            #[pin]
+            future: Option<F>,
+            // The target that the caller has sent. Only a rejection reads it.
+            target: Uri,
+        },
         Done,
     }
 }
@@ -87,29 +94,26 @@ where
                 }
             };
             tracing::trace!(endpoint = %endpoint.name, "endpoint chosen");
-            // Moved, not copied: only a rejection reads it.
-            this.in_flight.context.target = Some(target);
             let future = service.call(selecting.take_request());
-            this.state.set(State::Calling { future });
+            let future = Some(future);
+            this.state.set(State::Calling { future, target });
         }
-        let StateProj::Calling { future } = this.state.as_mut().project() else {
+        let StateProj::Calling { mut future, target } = this.state.project() else {
             panic!("polled after it was ready");
         };
-        match future.poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => {
-                this.state.set(State::Done);
+        let call = future.as_mut().as_pin_mut();
+        let result = ready!(call.expect("polled after it was ready").poll(cx));
+        future.set(None);
+        match result {
+            Err(error) => {
                 let error = error.into();
-                this.in_flight.error(pool, &error);
+                this.in_flight.error(pool, &error, target);
                 Poll::Ready(Err(error))
             }
-            Poll::Ready(Ok(response)) => {
-                this.state.set(State::Done);
-                match this.in_flight.respond(pool, &response) {
-                    Some(load) => Poll::Ready(Ok(ResponseBody::watched(response, load))),
-                    None => Poll::Ready(Ok(response.map(ResponseBody::settled))),
-                }
-            }
+            Ok(response) => match this.in_flight.respond(pool, &response, target) {
+                Some(load) => Poll::Ready(Ok(ResponseBody::watched(response, load))),
+                None => Poll::Ready(Ok(response.map(ResponseBody::settled))),
+            },
         }
     }
 }

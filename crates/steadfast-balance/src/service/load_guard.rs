@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use steadfast_breaker::{Detached, FailureReceipt, Permit};
 use steadfast_core::layer::{End, OnEnd, RecordAttempts};
 use steadfast_core::{Attempt, BoxError, BreakerEffect, Class, Event, Trail, Verdict};
@@ -74,9 +75,15 @@ impl LoadGuard {
         self.probes || self.permit.is_none()
     }
 
-    /// Begins or continues the slow start of the endpoint, after a success, and notifies the
-    /// waiters.
-    pub(super) fn continue_slow_start(&self, now: Instant) {
+    /// Returns the time since the admission.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        self.endpoint.state.time_of(&self.tickets, now)
+    }
+
+    /// Begins or continues the slow start of the endpoint, after a success that took `latency`, and
+    /// notifies the waiters.
+    #[inline]
+    pub(super) fn continue_slow_start(&self, latency: Duration, now: Instant) {
         let (stats, queue) = (&self.endpoint.state.load, &self.endpoint.signals.queue);
         let has_waiters = || queue.len() > 0;
         if self.is_test() && has_waiters() {
@@ -84,7 +91,7 @@ impl LoadGuard {
             // A recovery releases more than one waiter.
             queue.wake_all(now);
         }
-        stats.succeeded(self.tickets.age(now), has_waiters);
+        stats.succeeded(latency, has_waiters);
         self.endpoint.signals.notify_waiters(now);
     }
 
@@ -103,7 +110,7 @@ impl LoadGuard {
     pub(super) fn fail(
         mut self,
         (context, tier): (&RequestContext, u16),
-        pool: &Arc<Pool>,
+        (pool, target): (&Arc<Pool>, Option<&Uri>),
         (verdict, status): AttemptOutcome,
         error: Option<&BoxError>,
     ) {
@@ -120,18 +127,18 @@ impl LoadGuard {
         endpoint.load.used(endpoint.since_start(now));
         if verdict.class() == Class::Timeout {
             let failed = counted.breaker() == BreakerEffect::Failure;
-            endpoint.load.was_silent(self.tickets.age(now), failed);
+            endpoint.load.was_silent(self.age(now), failed);
         } else {
             endpoint.load.was_in_vain();
             endpoint.load.was_answered();
         }
-        let cooled = self.learn((context, pool), (verdict, status), now);
+        let cooled = self.learn((context, pool), target, (verdict, status), now);
         if let Some(request) = context.identity() {
             endpoint.limits.turn_away(&context.demand, request);
         }
         let receipt = self.settle(counted, cooled);
         let receipt = receipt.map(|receipt| (endpoint_id, receipt.to_bits()));
-        self.record((context, tier), (verdict, status), receipt, now);
+        self.record((context, tier), (verdict, status), receipt, self.age(now));
         if cooled.is_some_and(|cooled| cooled.by_probe) {
             self.endpoint.signals.probe_refused(now);
         }
@@ -146,18 +153,19 @@ impl LoadGuard {
     fn learn(
         &self,
         (context, pool): (&RequestContext, &Pool),
+        target: Option<&Uri>,
         (verdict, status): AttemptOutcome,
         now: Instant,
     ) -> Option<Cooled> {
         let (endpoint, class) = (&*self.endpoint.state, verdict.class());
         let outcome = (verdict, status);
         if !can_bench(class) {
-            let origin = Origin::new(None, context.target.as_ref());
+            let origin = Origin::new(None, target);
             return endpoint.refused(&self.tickets, outcome, &origin, now);
         }
         let snapshot = pool.snapshot();
         let request = self.request_id(context, verdict);
-        let mut origin = Origin::new(Some(request), context.target.as_ref());
+        let mut origin = Origin::new(Some(request), target);
         origin.is_own = attribution::is_refused_elsewhere(context, &snapshot, endpoint, class, now);
         let cooled = endpoint.refused(&self.tickets, outcome, &origin, now);
         if cooled.is_none() && attribution::serves_others(endpoint, context, class, now) {
@@ -191,7 +199,7 @@ impl LoadGuard {
         }
         let usual = pool.snapshot().usual_latency(&self.endpoint.state);
         match usual {
-            Some(usual) if self.tickets.age(now) >= usual => Verdict::new(Class::Timeout),
+            Some(usual) if self.age(now) >= usual => Verdict::new(Class::Timeout),
             _ => verdict,
         }
     }
@@ -202,10 +210,11 @@ impl LoadGuard {
         (context, tier): (&RequestContext, u16),
         (verdict, status): AttemptOutcome,
         receipt: Option<(u64, u64)>,
-        now: Instant,
+        elapsed: Duration,
     ) {
         if let Some(trail) = &context.trail {
-            let mut attempt = Attempt::until(self.tickets.sent(), now, verdict);
+            let sent = self.endpoint.state.sent_at(&self.tickets);
+            let mut attempt = Attempt::lasting(sent, elapsed, verdict);
             attempt.endpoint = Some(self.endpoint.state.config.name.clone());
             attempt.tier = tier;
             attempt.status = status;
@@ -214,7 +223,7 @@ impl LoadGuard {
             attempt.silent = verdict.class() == Class::Timeout
                 && status.is_none()
                 && attempt.elapsed >= SHORTEST_SILENCE
-                && !self.endpoint.state.has_served_since(self.tickets.sent());
+                && !self.endpoint.state.has_served_since(sent);
             trail.record(attempt.with_receipt(receipt));
         }
     }

@@ -76,6 +76,12 @@ impl LoadStats {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Returns whether there is no bound of the attempts in flight, which is the common case.
+    #[inline]
+    pub(crate) fn is_unbounded(&self) -> bool {
+        !self.slow_start.is_active()
+    }
+
     /// Returns whether a further attempt may be sent after an outage.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod window;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use steadfast_core::{RateLimit, Unit};
@@ -23,7 +24,8 @@ pub(crate) struct Quota {
 /// The amounts that an attempt has taken from the quotas.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Taken {
-    requests: Share,
+    /// The epoch of the quota from which one request was taken.
+    requests: Option<NonZeroU32>,
     tokens: Share,
 }
 
@@ -55,14 +57,16 @@ impl Quota {
     /// Counts a request that is sent, so that a burst between two responses is visible.
     pub(crate) fn send(&self, tokens: Option<u64>, now: impl Fn() -> Duration) -> Taken {
         Taken {
-            requests: self.requests.take(1, &now),
+            requests: self.requests.take(1, &now).epoch_of_one(),
             tokens: tokens.map_or_else(Share::default, |tokens| self.tokens.take(tokens, &now)),
         }
     }
 
     /// Takes back a request that was not sent.
     pub(crate) fn unsend(&self, taken: Taken) {
-        self.requests.give_back(taken.requests);
+        if let Some(epoch) = taken.requests {
+            self.requests.give_back(Share::one(epoch));
+        }
         self.unserved(taken);
     }
 

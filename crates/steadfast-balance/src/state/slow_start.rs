@@ -31,6 +31,12 @@ pub(crate) struct SlowStart {
 }
 
 impl SlowStart {
+    /// Returns whether there is a bound.
+    #[inline]
+    pub(crate) fn is_active(&self) -> bool {
+        self.window.load(Ordering::Relaxed) != 0
+    }
+
     /// Returns whether a further attempt may be sent beside the ones in flight.
     #[inline]
     pub(crate) fn admits(&self, in_flight: impl FnOnce() -> u32) -> bool {

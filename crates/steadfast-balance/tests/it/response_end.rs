@@ -1,8 +1,15 @@
 //! The end of a request: the end of its body, or a cancellation.
 
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll};
+
+use http::Response;
 use http_body_util::BodyExt;
-use steadfast_core::{BreakerState, Trail};
+use steadfast_balance::PoolHandle;
+use steadfast_core::{BoxError, BreakerState, Trail};
 use tokio::time::{advance, timeout};
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::body::Ending;
 use crate::support::{
@@ -31,6 +38,33 @@ async fn request_is_in_flight_until_its_body_ends() {
         assert!(body.frame().await.is_none());
         assert_eq!(status_of(&handle, "a").in_flight, 0);
     }
+}
+
+/// A future that keeps something until its end, such as a permit of `ConcurrencyLimit`.
+struct Held(PoolHandle, mpsc::Sender<u32>);
+
+impl Future for Held {
+    type Output = Result<Response<Stream>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(answer(500)))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.1.send(status_of(&self.0, "a").in_flight);
+    }
+}
+
+/// A waiter that is notified of the end of an attempt needs what its future keeps.
+#[tokio::test(start_paused = true)]
+async fn future_of_an_attempt_ends_before_its_load() {
+    let layer = pool(&["a"]).build().expect("valid");
+    let (handle, (ended, in_flight)) = (layer.handle(), mpsc::channel());
+    let service = layer.layer(service_fn(move |_| Held(handle.clone(), ended.clone())));
+    let _response = service.oneshot(get()).await.unwrap();
+    assert_eq!(in_flight.try_recv(), Ok(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::breaker::CircuitBreaker;
 use super::detached::Detached;
 use super::error::CircuitOpen;
-use super::handle::Handle;
 use super::permit::Permit;
+use super::shared::Shared;
 use crate::machine::Wait;
 
 /// A [`CircuitBreaker`] at a given instant. Created by [`CircuitBreaker::at`].
@@ -62,10 +62,9 @@ impl BreakerAt<'_> {
     /// Returns an error if the breaker is open, or half-open with all probe slots taken.
     #[inline]
     pub fn try_acquire_detached(self) -> Result<Permit<Detached>, CircuitOpen> {
-        let handle = self.breaker.handle();
-        match handle.admit(|| self.now) {
+        match self.breaker.shared().admit(|| self.now) {
             Ok(admission) => Ok(Permit::new(Detached::new(), admission)),
-            Err(wait) => Err(CircuitOpen::of(handle.clone(), wait)),
+            Err(wait) => Err(CircuitOpen::of(self.breaker.handle().clone(), wait)),
         }
     }
 
@@ -87,10 +86,9 @@ impl BreakerAt<'_> {
     ///
     /// Returns an error if no probe is due.
     pub fn try_acquire_early(self, every: Duration) -> Result<Permit<Detached>, CircuitOpen> {
-        let handle = self.breaker.handle();
-        match handle.admit_early(every, self.now) {
+        match self.breaker.shared().admit_early(every, self.now) {
             Ok(admission) => Ok(Permit::new(Detached::new(), admission)),
-            Err(wait) => Err(CircuitOpen::of(handle.clone(), wait)),
+            Err(wait) => Err(CircuitOpen::of(self.breaker.handle().clone(), wait)),
         }
     }
 
@@ -98,7 +96,7 @@ impl BreakerAt<'_> {
     /// `None` if it would now.
     #[must_use]
     pub fn early_retry_in(self, every: Duration) -> Option<Duration> {
-        let wait = self.breaker.handle().early_wait(every, self.now)?;
+        let wait = self.breaker.shared().early_wait(every, self.now)?;
         wait.into_time()
     }
 
@@ -106,14 +104,14 @@ impl BreakerAt<'_> {
     #[must_use]
     #[inline]
     pub fn would_admit(self) -> bool {
-        let handle = self.breaker.handle();
-        handle.is_closed() || would_admit_open(handle, self.now)
+        let shared = self.breaker.shared();
+        shared.is_closed() || would_admit_open(shared, self.now)
     }
 
     /// Returns the time until an attempt may be admitted, as [`CircuitBreaker::retry_in`] does.
     #[must_use]
     pub fn retry_in(self) -> Option<Duration> {
-        self.breaker.handle().wait(|| self.now).into_time()
+        self.breaker.shared().wait(|| self.now).into_time()
     }
 }
 
@@ -121,6 +119,6 @@ impl BreakerAt<'_> {
 ///
 /// Apart, so that the check of a closed breaker stays in registers.
 #[inline(never)]
-fn would_admit_open(handle: &Handle, now: Instant) -> bool {
-    handle.wait(|| now) == Wait::Nothing
+fn would_admit_open(shared: &Shared, now: Instant) -> bool {
+    shared.wait(|| now) == Wait::Nothing
 }

@@ -49,6 +49,8 @@ use crate::sync::now;
 /// lock once per tenth of its window. An open breaker rejects without a lock and without an
 /// allocation. Other steps take a short lock, which is never held while user code runs.
 pub struct CircuitBreaker {
+    /// Without the handle in between, a check of many breakers reads one cache line less for each.
+    shared: Arc<Shared>,
     handle: Arc<Handle>,
 }
 
@@ -72,14 +74,15 @@ impl CircuitBreaker {
 
     fn of(shared: Arc<Shared>) -> Self {
         Self {
-            handle: Arc::new(Handle::new(shared)),
+            handle: Arc::new(Handle::new(shared.clone())),
+            shared,
         }
     }
 
     /// Returns the name in events, logs and errors.
     #[must_use]
     pub fn name(&self) -> &EndpointName {
-        self.handle.announcer().name()
+        self.shared.announcer().name()
     }
 
     /// Admits an attempt.
@@ -97,7 +100,7 @@ impl CircuitBreaker {
 
     #[inline]
     pub(super) fn acquire(&self, now: impl Fn() -> Instant) -> Result<Permit, CircuitOpen> {
-        match self.handle.admit(now) {
+        match self.shared.admit(now) {
             Ok(admission) => Ok(Permit::attached(self.handle.clone(), admission)),
             Err(wait) => Err(CircuitOpen::of(self.handle.clone(), wait)),
         }
@@ -145,7 +148,17 @@ impl CircuitBreaker {
     /// [grows](crate::CircuitBreakerBuilder::ramp) only a share of the attempts is admitted.
     #[must_use]
     pub fn would_admit(&self) -> bool {
-        self.handle.wait(now) == Wait::Nothing
+        self.shared.wait(now) == Wait::Nothing
+    }
+
+    /// Returns whether every attempt is admitted: the breaker is closed, and traffic does not
+    /// [grow](crate::CircuitBreakerBuilder::ramp).
+    ///
+    /// A single load, so a caller with several breakers can check it first.
+    #[must_use]
+    #[inline]
+    pub fn admits_all(&self) -> bool {
+        self.shared.is_closed()
     }
 
     /// Returns the state.
@@ -153,7 +166,7 @@ impl CircuitBreaker {
     /// Reads only: after the open time, a breaker stays open until an attempt is admitted.
     #[must_use]
     pub fn state(&self) -> BreakerState {
-        self.handle.state()
+        self.shared.state()
     }
 
     /// Returns the share of successes among the last outcomes, from 0 to 1.
@@ -167,7 +180,7 @@ impl CircuitBreaker {
     #[must_use]
     #[inline]
     pub fn health(&self) -> f64 {
-        self.handle.health()
+        self.shared.health()
     }
 
     /// Returns the time until an attempt may be admitted, or `None` if one would be now.
@@ -177,65 +190,65 @@ impl CircuitBreaker {
     /// time and returns [`Duration::MAX`].
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {
-        self.handle.wait(now).into_time()
+        self.shared.wait(now).into_time()
     }
 
     /// Returns the reason of the last opening, even if the breaker has closed since.
     #[must_use]
     pub fn last_trip(&self) -> Option<TripReason> {
-        self.handle.reason()
+        self.shared.reason()
     }
 
     /// Returns the number of verdicts without effect: verdicts on attempts from before the last
     /// transition.
     #[must_use]
     pub fn late_verdicts(&self) -> u64 {
-        self.handle.late_verdicts()
+        self.shared.late_verdicts()
     }
 
     /// Opens the breaker as too many failures would. It recovers as usual.
     ///
     /// Does nothing if the breaker is open, disabled or isolated.
     pub fn trip(&self) {
-        self.handle.order(Order::Trip);
+        self.shared.order(Order::Trip);
     }
 
     /// Closes the breaker and clears all outcomes. Also ends [`disable`](Self::disable) and
     /// [`isolate`](Self::isolate).
     pub fn reset(&self) {
-        self.handle.order(Order::Reset);
+        self.shared.order(Order::Reset);
     }
 
     /// Admits every attempt and counts none, until [`reset`](Self::reset).
     ///
     /// Meanwhile the state is closed.
     pub fn disable(&self) {
-        self.handle.order(Order::Disable);
+        self.shared.order(Order::Disable);
     }
 
     /// Rejects every attempt until [`reset`](Self::reset).
     ///
     /// Meanwhile the state is open. Attempts in flight continue, and their verdicts change nothing.
     pub fn isolate(&self) {
-        self.handle.order(Order::Isolate);
+        self.shared.order(Order::Isolate);
     }
 
     /// Returns whether the breaker is [disabled](Self::disable).
     #[must_use]
     pub fn is_disabled(&self) -> bool {
-        self.handle.is_disabled()
+        self.shared.is_disabled()
     }
 
     /// Returns whether the breaker is [isolated](Self::isolate).
     #[must_use]
     pub fn is_isolated(&self) -> bool {
-        self.handle.is_isolated()
+        self.shared.is_isolated()
     }
 
     /// Returns whether the breaker is half-open and a probe has succeeded.
     #[must_use]
     pub fn is_recovering(&self) -> bool {
-        self.handle.is_recovering()
+        self.shared.is_recovering()
     }
 
     /// Returns a receiver of the state, which is notified of each transition.
@@ -244,7 +257,7 @@ impl CircuitBreaker {
     /// [observer](crate::CircuitBreakerBuilder::observer) gets every transition.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<BreakerState> {
-        self.handle.announcer().subscribe()
+        self.shared.announcer().subscribe()
     }
 
     #[inline]
@@ -252,14 +265,15 @@ impl CircuitBreaker {
         &self.handle
     }
 
+    #[inline]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        self.handle.shared()
+        &self.shared
     }
 }
 
 impl Clone for CircuitBreaker {
     fn clone(&self) -> Self {
-        Self::of(self.handle.shared().clone())
+        Self::of(self.shared.clone())
     }
 }
 

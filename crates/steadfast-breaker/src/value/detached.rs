@@ -70,26 +70,26 @@ impl Permit<Detached> {
     /// Records the verdict on the head of a response before the end of its body.
     #[inline]
     pub fn head(&mut self, breaker: &CircuitBreaker, verdict: Verdict) {
-        self.progress.head(breaker.handle(), verdict);
+        self.progress.head(breaker.shared(), verdict);
     }
 
     /// Records the verdict on the attempt.
     #[inline]
     pub fn record(self, breaker: &CircuitBreaker, verdict: Verdict) {
-        self.progress.record(breaker.handle(), verdict);
+        self.progress.record(breaker.shared(), verdict);
     }
 
     /// Records a verdict that is no success. Returns a receipt if it counts as a failure.
     ///
     /// See [`CircuitBreaker::take_back`].
     pub fn fail(self, breaker: &CircuitBreaker, verdict: Verdict) -> Option<FailureReceipt> {
-        let mark = self.progress.fail(breaker.handle(), verdict);
+        let mark = self.progress.fail(breaker.shared(), verdict);
         mark.map(FailureReceipt::new)
     }
 
     /// Ends the attempt as dropping an attached permit does: as cancelled, unless its head arrived.
     #[inline]
     pub fn end(self, breaker: &CircuitBreaker) {
-        self.progress.end(breaker.handle());
+        self.progress.end(breaker.shared());
     }
 }

@@ -16,10 +16,6 @@ impl Handle {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self(shared)
     }
-
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.0
-    }
 }
 
 impl Deref for Handle {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use steadfast_core::{BreakerEffect, Verdict};
 
 use super::handle::Handle;
+use super::shared::Shared;
 use crate::machine::{Admission, Mark};
 use crate::sync::now;
 
@@ -152,14 +153,14 @@ impl Progress {
     }
 
     #[inline]
-    pub(super) fn head(&mut self, handle: &Handle, verdict: Verdict) {
+    pub(super) fn head(&mut self, shared: &Shared, verdict: Verdict) {
         if !matches!(self.stage, Stage::Waiting) {
             return;
         }
         self.admission.stop(now);
         // The common case comes first, and inline.
-        let succeeded = handle.has_nothing_to_learn(&self.admission, verdict)
-            || handle.settle(&self.admission, verdict);
+        let succeeded = shared.has_nothing_to_learn(&self.admission, verdict)
+            || shared.settle(&self.admission, verdict);
         self.stage = if succeeded {
             Stage::Succeeded
         } else {
@@ -168,39 +169,39 @@ impl Progress {
     }
 
     #[inline]
-    pub(super) fn record(self, handle: &Handle, verdict: Verdict) {
+    pub(super) fn record(self, shared: &Shared, verdict: Verdict) {
         let waits = matches!(self.stage, Stage::Waiting);
         // The common case comes first, and inline.
-        if !waits || !handle.has_nothing_to_learn(&self.admission, verdict) {
-            settle(handle, self, verdict);
+        if !waits || !shared.has_nothing_to_learn(&self.admission, verdict) {
+            settle(shared, self, verdict);
         }
     }
 
     /// Records a failure of an attempt without a head. Returns the mark of a failure that counts.
-    pub(super) fn fail(self, handle: &Handle, verdict: Verdict) -> Option<Mark> {
+    pub(super) fn fail(self, shared: &Shared, verdict: Verdict) -> Option<Mark> {
         let fails = matches!(verdict.breaker(), BreakerEffect::Failure);
         if matches!(self.stage, Stage::Waiting) && fails {
-            return handle.fail(&self.admission, verdict);
+            return shared.fail(&self.admission, verdict);
         }
-        self.record(handle, verdict);
+        self.record(shared, verdict);
         None
     }
 
     #[inline]
-    pub(super) fn end(self, handle: &Handle) {
+    pub(super) fn end(self, shared: &Shared) {
         if let Stage::Waiting = self.stage {
-            handle.release(&self.admission);
+            shared.release(&self.admission);
         }
     }
 }
 
 #[inline(never)]
-fn settle(handle: &Handle, Progress { admission, stage }: Progress, verdict: Verdict) {
+fn settle(shared: &Shared, Progress { admission, stage }: Progress, verdict: Verdict) {
     match stage {
         Stage::Waiting => {
-            handle.settle(&admission, verdict);
+            shared.settle(&admission, verdict);
         }
-        Stage::Succeeded => handle.settle_late(&admission, verdict),
+        Stage::Succeeded => shared.settle_late(&admission, verdict),
         Stage::Settled => {}
     }
 }

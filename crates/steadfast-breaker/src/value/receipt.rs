@@ -51,6 +51,6 @@ impl CircuitBreaker {
     /// ```
     #[expect(clippy::must_use_candidate, reason = "most callers need no answer")]
     pub fn take_back(&self, receipt: FailureReceipt) -> bool {
-        self.handle().take_back(Mark::of_word(receipt.0))
+        self.shared().take_back(Mark::of_word(receipt.0))
     }
 }

@@ -324,15 +324,17 @@ async fn ramp_limits_traffic_after_close() {
         .unwrap();
     let admitted = || (0..100).filter_map(|_| breaker.try_acquire().ok()).count();
     assert_eq!(admitted(), 100, "it was never open");
+    assert!(breaker.admits_all());
     breaker.trip();
     advance(60 * SECOND).await;
     record(&breaker, SUCCESS);
     assert_eq!(breaker.state(), CLOSED);
     for expected in [11, 50, 100] {
+        assert!(!breaker.admits_all());
         assert_eq!(admitted(), expected);
         advance(5 * SECOND).await;
     }
-    assert!(breaker.would_admit());
+    assert!(breaker.would_admit() && breaker.admits_all());
 
     breaker.trip();
     advance(60 * SECOND).await;

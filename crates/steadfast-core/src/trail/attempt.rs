@@ -36,17 +36,18 @@ impl Attempt {
     /// Creates the record of an attempt that was sent at `started` and ends now.
     #[must_use]
     pub fn new(started: Instant, verdict: Verdict) -> Self {
-        Self::until(started, Instant::now(), verdict)
+        let elapsed = Instant::now().saturating_duration_since(started);
+        Self::lasting(started, elapsed, verdict)
     }
 
-    /// Creates the record of an attempt that was sent at `started` and ended at `ended`.
+    /// Creates the record of an attempt that was sent at `started` and took `elapsed`.
     #[must_use]
-    pub fn until(started: Instant, ended: Instant, verdict: Verdict) -> Self {
+    pub fn lasting(started: Instant, elapsed: Duration, verdict: Verdict) -> Self {
         Self {
             endpoint: None,
             tier: 0,
             started,
-            elapsed: ended.saturating_duration_since(started),
+            elapsed,
             status: None,
             verdict,
             hedge: false,

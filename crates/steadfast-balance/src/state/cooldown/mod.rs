@@ -510,13 +510,13 @@ impl Cooldown {
     /// Records a success of an attempt. `age` is the age of the pool at its admission. Returns
     /// whether it may change the limit: a limit or a test is known.
     #[inline]
-    pub(crate) fn served(&self, ticket: Ticket, age: Duration) -> bool {
+    pub(crate) fn served(&self, ticket: Stub, age: Duration) -> bool {
         // Whole milliseconds keep the cache line clean. A lost race costs a millisecond or less.
         let sent = millis(age.saturating_sub(self.born));
         if self.newest_success.load(Ordering::Relaxed) < sent {
             self.newest_success.store(sent, Ordering::Relaxed);
         }
-        ticket.pass != Pass::Free || self.word.load(Ordering::Acquire) & TESTED != 0
+        !ticket.is_free() || self.word.load(Ordering::Acquire) & TESTED != 0
     }
 
     /// Learns from a success for which [`served`](Self::served) returned `true`. Returns whether it
@@ -646,6 +646,12 @@ impl Ticket {
 }
 
 impl Stub {
+    /// Returns whether no limit was known at the admission.
+    #[inline]
+    fn is_free(self) -> bool {
+        self.0 & ((1 << PASS_BITS) - 1) == Pass::Free as u32
+    }
+
     /// Returns the ticket of an attempt that was admitted at `sent`.
     #[inline]
     pub(crate) fn at(self, sent: Instant) -> Ticket {

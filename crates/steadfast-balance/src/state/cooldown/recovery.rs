@@ -44,12 +44,17 @@ impl Cooldown {
     /// Returns whether a recovery probe of a request is admitted. `alone` if no other endpoint
     /// takes the request.
     pub(crate) fn recovery(&self, alone: bool, now: Instant) -> Recovery {
-        if self.would_admit(now) {
+        if !self.is_busy() {
             return Recovery::Unneeded;
         }
-        let state = self.lock();
-        match (state.phase, state.recovery_due(alone)) {
-            (Phase::Cooling { .. }, Some(due)) => Recovery::At(due),
+        let mut state = self.lock();
+        let phase = state.phase;
+        match phase {
+            Phase::Cooling { until } if until > now => {
+                let due = state.recovery_due(alone);
+                due.map_or(Recovery::Never, Recovery::At)
+            }
+            _ if state.ready_at(now).0 <= now => Recovery::Unneeded,
             _ => Recovery::Never,
         }
     }

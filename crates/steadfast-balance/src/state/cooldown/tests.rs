@@ -14,7 +14,7 @@ impl Cooldown {
     /// Records a success at an age of the pool that agrees with the ticket.
     pub(crate) fn serve(&self, ticket: Ticket, now: Instant) -> bool {
         let age = ticket.sent.saturating_duration_since(self.origin);
-        self.served(ticket, self.born + age) && self.succeeded(ticket, now)
+        self.served(ticket.stub(), self.born + age) && self.succeeded(ticket, now)
     }
 }
 

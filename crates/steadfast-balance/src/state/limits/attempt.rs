@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Extensions;
 use steadfast_core::LimitKey;
+use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use super::EndpointLimits;
@@ -15,7 +16,6 @@ use super::limit_state::LimitState;
 use super::tickets::{Admission, KeyedTicket, Level, Tickets};
 use crate::state::bench::Cause;
 use crate::state::cooldown::{Cooldown, Ticket};
-use crate::state::quota::Taken;
 
 /// A cooldown that has begun.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,13 +77,7 @@ impl EndpointLimits {
         let wide = admit_at(&self.wide)?;
         let (age, id) = (self.age(now), self.id(demand));
         let Some(id) = id else {
-            return Some(Tickets {
-                sent: now,
-                age,
-                wide: wide.stub(),
-                keyed: None,
-                taken: Taken::default(),
-            });
+            return Some(Tickets::new(age, wide, None));
         };
         // Only the first attempt with a key reads its name.
         let key = || self.aliases.key(LimitKey::of(extensions));
@@ -92,13 +86,7 @@ impl EndpointLimits {
         if keyed.is_none() {
             self.wide.cooldown.unsent(wide);
         }
-        Some(Tickets {
-            sent: now,
-            age,
-            wide: wide.stub(),
-            keyed: Some(keyed?),
-            taken: Taken::default(),
-        })
+        Some(Tickets::new(age, wide, Some(keyed?)))
     }
 
     /// Admits an attempt by one set of limits.
@@ -116,7 +104,7 @@ impl EndpointLimits {
     /// Counts an attempt that is sent.
     pub(crate) fn sent(&self, tickets: &mut Tickets, tokens: Option<u64>) {
         let quota = &self.own(tickets).limits.quota;
-        tickets.taken = quota.send(tokens, || tickets.age);
+        tickets.taken = quota.send(tokens, || tickets.pool_age());
     }
 
     /// Returns the tokens of an attempt that was not served.
@@ -127,29 +115,26 @@ impl EndpointLimits {
     /// Releases what an attempt has reserved, because it is not sent.
     pub(crate) fn unsent(&self, tickets: &Tickets) {
         self.own(tickets).limits.quota.unsend(tickets.taken);
-        for at in tickets.all(&self.wide) {
-            at.limits.cooldown.unsent(at.ticket);
-        }
+        self.for_each(tickets, |cooldown, ticket| cooldown.unsent(ticket));
     }
 
     /// Records that the caller cancelled an attempt.
     pub(crate) fn cancelled(&self, tickets: &Tickets) {
-        for at in tickets.all(&self.wide) {
-            at.limits.cooldown.cancelled(at.ticket);
-        }
+        self.for_each(tickets, |cooldown, ticket| cooldown.cancelled(ticket));
     }
 
     /// Releases the slots of an attempt without a verdict on the limits.
     pub(crate) fn released(&self, tickets: &Tickets) {
-        for at in tickets.all(&self.wide) {
-            at.limits.cooldown.released(at.ticket);
-        }
+        self.for_each(tickets, |cooldown, ticket| cooldown.released(ticket));
     }
 
     /// Records an answer that is neither a success nor a refusal.
     pub(crate) fn accepted(&self, tickets: &Tickets, now: Instant) {
+        let sent = self.sent_at(tickets);
         for at in tickets.all(&self.wide) {
-            self.may_end(at.limits, |cooldown| cooldown.accepted(at.ticket, now));
+            self.may_end(at.limits, |cooldown| {
+                cooldown.accepted(at.stub.at(sent), now);
+            });
         }
     }
 
@@ -161,20 +146,27 @@ impl EndpointLimits {
         now: Instant,
         mut ended: impl FnMut(Concerned),
     ) {
+        let age = tickets.pool_age();
         let mut learn = |at: Admission<'_>| {
-            let (cooldown, ticket) = (&at.limits.cooldown, at.ticket);
-            if cooldown.served(ticket, tickets.age)
-                && self.may_end(at.limits, |cooldown| cooldown.succeeded(ticket, now))
-            {
+            if at.limits.cooldown.served(at.stub, age) && self.ends(tickets, at, now) {
                 ended(at.concerned());
             }
         };
         // Most requests have no key of their own here, or one.
         learn(tickets.wide(&self.wide));
         if let Some(keyed) = &tickets.keyed {
-            learn(keyed.own(tickets.sent));
-            keyed.account(tickets.sent).into_iter().for_each(learn);
+            learn(keyed.own());
+            keyed.account().into_iter().for_each(learn);
         }
+    }
+
+    /// Returns whether a success ends a cooldown, or is the first one after it.
+    ///
+    /// Apart, so that the success of an attempt without a limit stays in registers.
+    #[inline(never)]
+    fn ends(&self, tickets: &Tickets, at: Admission<'_>, now: Instant) -> bool {
+        let ticket = at.stub.at(self.sent_at(tickets));
+        self.may_end(at.limits, |cooldown| cooldown.succeeded(ticket, now))
     }
 
     /// Begins a bench of the limits at one level, if the refusal is credible.
@@ -198,14 +190,14 @@ impl EndpointLimits {
         level: Level,
         begin: impl FnOnce(&LimitState, Ticket) -> Option<Duration>,
     ) -> Option<Cooled> {
-        let refused = self.at(tickets, level);
+        let (refused, sent) = (self.at(tickets, level), self.sent_at(tickets));
         for other in tickets.all(&self.wide) {
             if !std::ptr::eq(other.limits, refused.limits) {
-                other.limits.cooldown.released(other.ticket);
+                other.limits.cooldown.released(other.stub.at(sent));
             }
         }
         let was_busy = refused.limits.cooldown.is_busy();
-        let wait = begin(refused.limits, refused.ticket);
+        let wait = begin(refused.limits, refused.stub.at(sent));
         // Evidence may end a limit, or begin a test of one.
         if wait.is_some() || was_busy != refused.limits.cooldown.is_busy() {
             self.refresh();
@@ -228,6 +220,19 @@ impl EndpointLimits {
     fn at<'a>(&'a self, tickets: &'a Tickets, level: Level) -> Admission<'a> {
         let keyed = tickets.keyed_at(level);
         keyed.unwrap_or_else(|| tickets.wide(&self.wide))
+    }
+
+    /// Returns the instant of the admission of an attempt.
+    fn sent_at(&self, tickets: &Tickets) -> Instant {
+        saturating_add(self.start, tickets.pool_age())
+    }
+
+    /// Calls `change` with each cooldown that admitted an attempt, and the ticket there.
+    fn for_each(&self, tickets: &Tickets, change: impl Fn(&Cooldown, Ticket)) {
+        let sent = self.sent_at(tickets);
+        for at in tickets.all(&self.wide) {
+            change(&at.limits.cooldown, at.stub.at(sent));
+        }
     }
 
     /// Changes a state. If its limit has ended, the word loses its bit.

@@ -1,5 +1,6 @@
 //! The quota of one unit: requests or tokens.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -34,6 +35,23 @@ pub(super) struct Share {
     amount: u32,
     /// The epoch of the quota.
     epoch: u32,
+}
+
+impl Share {
+    /// One unit, taken in this epoch.
+    pub(super) fn one(epoch: NonZeroU32) -> Self {
+        Self {
+            amount: 1,
+            epoch: epoch.get(),
+        }
+    }
+
+    /// Returns the epoch, if one unit was taken. A quota is known from its first epoch on, which is
+    /// 1.
+    #[inline]
+    pub(super) fn epoch_of_one(self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.epoch).filter(|_| self.amount == 1)
+    }
 }
 
 /// The quota of one unit.

@@ -144,6 +144,7 @@ impl<B: fmt::Debug, G> fmt::Debug for Watched<B, G> {
     }
 }
 
+#[inline]
 fn end<G: OnEnd>(guard: &mut Option<G>, end: End) {
     if let Some(active) = guard {
         active.on_end(end);
