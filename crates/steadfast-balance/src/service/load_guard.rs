@@ -124,10 +124,12 @@ impl LoadGuard {
         let endpoint = &*self.endpoint.state;
         let endpoint_id = endpoint.id;
         self.return_tokens((verdict, status));
-        endpoint.load.used(endpoint.since_start(now));
+        let since_start = endpoint.since_start(now);
+        let age = since_start.saturating_sub(self.tickets.pool_age());
+        endpoint.load.used(since_start);
         if verdict.class() == Class::Timeout {
             let failed = counted.breaker() == BreakerEffect::Failure;
-            endpoint.load.was_silent(self.age(now), failed);
+            endpoint.load.was_silent(age, failed);
         } else {
             endpoint.load.was_in_vain();
             endpoint.load.was_answered();
@@ -138,7 +140,7 @@ impl LoadGuard {
         }
         let receipt = self.settle(counted, cooled);
         let receipt = receipt.map(|receipt| (endpoint_id, receipt.to_bits()));
-        self.record((context, tier), (verdict, status), receipt, self.age(now));
+        self.record((context, tier), (verdict, status), receipt, age);
         if cooled.is_some_and(|cooled| cooled.by_probe) {
             self.endpoint.signals.probe_refused(now);
         }

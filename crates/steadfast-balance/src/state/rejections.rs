@@ -74,9 +74,14 @@ impl Rejections {
     /// Records that the endpoint accepted its credential for a request that did not succeed. The
     /// server may answer some paths without a check, so other families keep their rejections.
     pub(crate) fn accepted(&self, target: Option<&Uri>) {
-        if self.due.load(Ordering::Acquire) == 0 {
+        if self.due.load(Ordering::Acquire) > 0 {
+            return;
+        }
+        let mut families = self.lock();
+        // Without a success yet, no family is known. A hash costs 450 instructions.
+        if !families.rejected.is_empty() {
             let hash = family_of(target);
-            self.lock().rejected.retain(|family| family.hash != hash);
+            families.rejected.retain(|family| family.hash != hash);
         }
     }
 
