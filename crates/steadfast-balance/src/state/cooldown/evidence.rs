@@ -50,6 +50,8 @@ pub(super) struct Evidence {
     /// When the tests of the present refusals were sent: from the first instant to the second. The
     /// other attempts of a burst are tests too.
     tests: Option<(Instant, Instant)>,
+    /// When the refusal arrived that set the end of `tests`.
+    claimed: Instant,
     /// When the last outcome of a test may arrive.
     ends: Instant,
 }
@@ -62,6 +64,7 @@ impl Evidence {
             served: 0.0,
             decayed: now,
             tests: None,
+            claimed: now,
             ends: now,
         }
     }
@@ -97,8 +100,16 @@ impl Evidence {
         }
         let until = saturating_add(now, wait.min(LONGEST));
         self.tests = Some(match self.tests {
-            Some((from, to)) if sent <= to => (from.min(sent), to.max(until)),
-            _ => (sent, until),
+            // The refusals of a burst make one claim. The first attempt after its end is no test.
+            Some((from, to)) if sent <= self.claimed => (from.min(sent), to),
+            Some((from, to)) if sent <= to => {
+                self.claimed = now;
+                (from.min(sent), to.max(until))
+            }
+            _ => {
+                self.claimed = now;
+                (sent, until)
+            }
         });
         // An outcome may be late: successes take longer than refusals.
         let patience = now.saturating_duration_since(sent).saturating_mul(10);
@@ -123,7 +134,7 @@ impl Evidence {
     }
 
     fn is_test(&self, sent: Instant) -> bool {
-        (self.tests).is_some_and(|(from, to)| from <= sent && sent <= to)
+        (self.tests).is_some_and(|(from, to)| from <= sent && sent < to)
     }
 
     fn add(&mut self, refused: f64, served: f64) {

@@ -754,7 +754,7 @@ impl State {
     /// may have passed.
     fn early_at(&self, since: Instant) -> Option<Instant> {
         let is_possible = match self.phase {
-            Phase::Paced => self.back && self.rate.is_measured(),
+            Phase::Paced => self.back && !self.rate.is_claimed(),
             Phase::Cooling { .. } => self.rounded,
             Phase::Clear | Phase::Probing { .. } => false,
         };

@@ -451,6 +451,45 @@ async fn refusal_of_attempt_before_creation_begins_cooldown() {
     assert_eq!(wait, Some(60 * SECOND));
 }
 
+/// A claim of one second held for the attempt that ended its cooldown. The success of this attempt
+/// counted against the quota, which then had no send rate for seconds.
+#[tokio::test(start_paused = true)]
+async fn attempt_after_cooldown_of_burst_is_no_test_of_its_refusals() {
+    for gap in [Duration::ZERO, 20 * MILLI] {
+        let start = Instant::now();
+        let cooldown = Cooldown::new();
+        let burst = [(); 2].map(|()| admit(&cooldown, start));
+        cooldown.refused(burst[0], limited(SECOND), start + MILLI);
+        cooldown.refused(burst[1], limited(SECOND), start + MILLI + gap);
+        let mut now = start + SECOND + MILLI;
+        for _ in 0..10 {
+            let ticket = admit(&cooldown, now);
+            cooldown.serve(ticket, now + MILLI);
+            now += 250 * MILLI;
+        }
+        let refused = admit(&cooldown, now);
+        cooldown.refused(refused, limited(SECOND), now + MILLI);
+        assert!(cooldown.rate().is_some(), "{gap:?}");
+    }
+}
+
+/// The waiters of an endpoint waited for half a second after each cooldown, because a rate without
+/// a measurement grows from a few attempts per second.
+#[tokio::test(start_paused = true)]
+async fn early_attempts_test_unknown_rate_but_no_claimed_one() {
+    for is_claimed in [false, true] {
+        let (cooldown, now) = cooled(Instant::now());
+        if is_claimed {
+            cooldown.lock().rate.seed(4.0);
+        }
+        let probe = admit(&cooldown, now);
+        assert!(cooldown.serve(probe, now + MILLI));
+        admits(&cooldown, now + MILLI);
+        let early = cooldown.try_admit_early(now, now + 2 * MILLI);
+        assert_eq!(early.is_none(), is_claimed);
+    }
+}
+
 /// Returns a cooldown in the phase `Paced` with a measured rate of 20/s and no token, and its time.
 fn paced() -> (Cooldown, Instant) {
     let (cooldown, now) = learned(20.0, Instant::now());

@@ -170,9 +170,14 @@ impl Rate {
         self.known
     }
 
-    /// Returns whether the known rate is a measurement. A claim of the endpoint needs no test.
+    /// Returns whether the known rate is a measurement.
     pub(crate) fn is_measured(&self) -> bool {
         self.known.is_some() && !self.seeded
+    }
+
+    /// Returns whether the known rate is a claim of the endpoint, which needs no test.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.seeded
     }
 
     /// Returns the known rate, if the last measurement confirmed it.
