@@ -143,9 +143,11 @@ async fn refusals_without_hint_double_the_cooldown() {
     assert_eq!(send_for_status(&service, get()).await, 200);
     net.on("a", |_| answer(429));
     assert_eq!(send_for_status(&service, get()).await, 429);
+    assert_eq!(cooling(&handle, "a"), None, "the next attempt is the test");
+    assert_eq!(send_for_status(&service, get()).await, 429);
     assert_eq!(
         cooling(&handle, "a"),
-        Some(SECOND),
+        Some(2 * SECOND),
         "the success reset the doubling"
     );
 }
