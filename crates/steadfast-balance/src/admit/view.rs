@@ -271,3 +271,6 @@ impl<'a> View<'a> {
         deadline.instant().checked_sub(slowest.min(at_most))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,6 +153,8 @@ struct Search<'a, S> {
     waited: Vec<(u64, S)>,
     /// Ids of endpoints that cannot take the request.
     skip: Vec<u64>,
+    /// Those of them with a slot that another request took first. The request waits for the next.
+    taken: Vec<u64>,
     /// The instant of the search.
     now: Instant,
 }
@@ -179,6 +181,7 @@ impl<'a, S> Search<'a, S> {
             eligibility,
             waited: Vec::new(),
             skip: Vec::new(),
+            taken: Vec::new(),
             now,
         }
     }
@@ -225,7 +228,10 @@ impl<'a, S> Search<'a, S> {
                 (None, Selection::Early(at)) => (at, Admission::EarlyAttempt),
                 _ => match broken(shared, context, self.eligibility, skip, now) {
                     Some(chosen) => chosen,
-                    None => return Ok(selection),
+                    None => {
+                        self.skip.retain(|id| !self.taken.contains(id));
+                        return Ok(selection);
+                    }
                 },
             };
             match self.try_reserve(
@@ -280,7 +286,7 @@ impl<'a, S> Search<'a, S> {
                 emit_failover(&pool.shared, context, &entry.state.config.name, now);
                 return Answer::Ready(service);
             }
-            Ok(()) => {}
+            Ok(()) => self.taken.push(id),
             // The service failed. The error is returned if no other endpoint serves.
             Err(error) => {
                 let error = error.into();

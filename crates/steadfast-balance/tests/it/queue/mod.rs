@@ -1,6 +1,7 @@
 //! The queue of a pool: waiters for a slot at a limited endpoint.
 
 mod blocking;
+mod lost_slot;
 mod model;
 mod order;
 mod overload;

@@ -117,7 +117,10 @@ impl Walk {
     pub(super) async fn step(&mut self) {
         match self.rng.u32(..100) {
             0..55 if self.waiting.len() < MOST => self.arrive(),
-            55..65 if !self.waiting.is_empty() => self.cancel(),
+            55..65 if !self.waiting.is_empty() => {
+                let at = self.rng.usize(..self.waiting.len());
+                self.cancel(at);
+            }
             65..67 => self.operate(),
             _ => {
                 let hundredths = self.rng.u32(1..6);
@@ -159,8 +162,7 @@ impl Walk {
         self.poll(self.waiting.len() - 1);
     }
 
-    fn cancel(&mut self) {
-        let at = self.rng.usize(..self.waiting.len());
+    fn cancel(&mut self, at: usize) {
         let cancelled = self.waiting.remove(at);
         match cancelled.sent {
             true => self.late += 1,
@@ -298,6 +300,18 @@ impl Walk {
                     "seed {seed}: {name} waited {waited:?} for {endpoint}: {status:?}"
                 );
             }
+        }
+    }
+
+    /// Passes time without an arrival, whose search would wake the other waiters. Only the first
+    /// waiters have timers, and their callers cancel them.
+    pub(super) async fn be_quiet(&mut self) {
+        for _ in 0..12 {
+            for _ in 0..2.min(self.waiting.len()) {
+                self.cancel(0);
+            }
+            self.look();
+            self.pass(30).await;
         }
     }
 
