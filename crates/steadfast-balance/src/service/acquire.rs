@@ -153,7 +153,8 @@ struct Search<'a, S> {
     waited: Vec<(u64, S)>,
     /// Ids of endpoints that cannot take the request.
     skip: Vec<u64>,
-    /// Those of them with a slot that another request took first. The request waits for the next.
+    /// The skipped endpoints with a slot that another request took first. The request waits for the
+    /// next slot.
     taken: Vec<u64>,
     /// The instant of the search.
     now: Instant,

@@ -45,6 +45,9 @@ pub struct Rejections {
     /// second after the hinted time is served. Rejections with a later hint than the last arrival
     /// do not count.
     pub hints_hold: Option<f64>,
+    /// The share of rejections after which a caller that returns at the hinted time is served: the
+    /// first request that arrives from then on is served. It is rejected or cancelled otherwise.
+    pub returns_served: Option<f64>,
 }
 
 /// The reports of all callers, in the order of the scenario.
@@ -76,27 +79,33 @@ impl Rejections {
     /// Computes the numbers of all rejections from the records of a run.
     pub(super) fn new(records: &[Record]) -> Self {
         let rejected = || records.iter().filter(|record| record.is_rejected());
-        let served = records.iter().filter(|record| record.served_by.is_some());
-        let mut served: Vec<_> = served.map(|record| record.arrived).collect();
-        served.sort_unstable();
-        let last = records.iter().map(|record| record.arrived).max();
-        let last = last.unwrap_or_default();
-        let holds = |record: &Record| {
-            let Some(hint) = record.hint else {
-                return Some(0.0);
+        let mut arrivals: Vec<_> = records.iter().collect();
+        arrivals.sort_by_key(|record| record.arrived);
+        let share = |holds: &dyn Fn(Duration, &[&Record]) -> bool| {
+            let hold = |record: &Record| {
+                let Some(hint) = record.hint else {
+                    return Some(0.0);
+                };
+                let back = record.arrived + record.took + hint;
+                let later = arrivals.partition_point(|record| record.arrived < back);
+                let later = &arrivals[later..];
+                (!later.is_empty()).then(|| f64::from(u8::from(holds(back, later))))
             };
-            let back = record.arrived + record.took + hint;
-            let next = served.get(served.partition_point(|arrived| *arrived < back));
-            let holds = next.is_some_and(|arrived| *arrived <= back + RETURN);
-            (back <= last).then_some(f64::from(u8::from(holds)))
+            mean(&rejected().filter_map(hold).collect::<Vec<_>>())
         };
+        let is_served = |record: &Record| record.served_by.is_some();
         let hints: Vec<_> = rejected().filter_map(|record| record.hint).collect();
-        let holds: Vec<_> = rejected().filter_map(holds).collect();
         Self {
             share: rejected().count() as f64 / records.len().max(1) as f64,
             p99_s: quantile(&sorted(rejected().map(|record| record.took)), 0.99),
             hint_s: mean(&sorted(hints.into_iter())),
-            hints_hold: mean(&holds),
+            hints_hold: share(&|back, later| {
+                let mut soon = later
+                    .iter()
+                    .take_while(|record| record.arrived <= back + RETURN);
+                soon.any(|record| is_served(record))
+            }),
+            returns_served: share(&|_, later| is_served(later[0])),
         }
     }
 }

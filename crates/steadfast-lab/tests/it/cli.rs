@@ -132,7 +132,10 @@ fn limits_scenario_prints_columns_of_callers() {
     }
     let text = stdout("impatient-2 --load 0.05 --seeds 1 --policy no-retry");
     assert!(text.contains("| of quota % |"), "{text}");
-    assert!(text.contains("| hints hold % |"), "{text}");
+    assert!(
+        text.contains("| hints hold % | returns served % |"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -32,6 +32,9 @@ fn patience() -> Vec<Column> {
         share("hints hold %", |report| {
             report.details.rejections.hints_hold
         }),
+        share("returns served %", |report| {
+            report.details.rejections.returns_served
+        }),
     ]
 }
 

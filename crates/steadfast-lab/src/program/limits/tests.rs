@@ -42,6 +42,7 @@ fn perfect(study: &Study, policy: &str) -> Report {
                 p99_s: Some(1.0),
                 hint_s: Some(1.0),
                 hints_hold: Some(0.99),
+                returns_served: None,
             },
             with_healthy_endpoint: Some(0.995),
             ended_max_s: 2.0,

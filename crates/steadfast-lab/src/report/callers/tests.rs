@@ -89,6 +89,22 @@ fn hint_holds_if_request_is_served_within_second_after_it() {
     );
 }
 
+/// A hint holds for one of many requests, and a caller that returns is only one of them.
+#[test]
+fn returning_caller_is_served_if_next_request_is_served() {
+    let share = |hint, others: [Record; 2]| {
+        let [first, second] = others;
+        Rejections::new(&[served(0, 3), rejected(0, hint), second, first]).returns_served
+    };
+    // Its own hint is later than the last arrival.
+    let lost = |at| rejected(at, Some(9));
+    assert_eq!(share(Some(3), [served(0, 4), lost(5)]), Some(1.0));
+    assert_eq!(share(Some(3), [lost(4), served(0, 5)]), Some(0.0));
+    assert_eq!(share(Some(3), [cancelled(4), served(0, 5)]), Some(0.0));
+    assert_eq!(share(None, [served(0, 4), served(0, 5)]), Some(0.0));
+    assert_eq!(share(Some(20), [served(0, 4), served(0, 5)]), None);
+}
+
 #[test]
 fn cancelled_request_is_no_rejection() {
     let found = Rejections::new(&[served(0, 0), cancelled(1), rejected(2, Some(4))]);
