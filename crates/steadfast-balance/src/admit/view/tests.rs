@@ -17,7 +17,7 @@ async fn only_refused_attempts_count_as_a_wait_for_a_slot() {
         let (pool, context) = (pool(&[0]), RequestContext::default());
         let (snapshot, now) = (pool.snapshot(), Instant::now());
         let came = now - Duration::from_secs(1);
-        let attempt = |class: &Class| Attempt::until(came, now, Verdict::new(*class));
+        let attempt = |class: &Class| Attempt::new(came, Verdict::new(*class));
         let eligibility = Eligibility {
             tried: classes.iter().map(attempt).collect(),
             ..context.eligibility(&pool.shared, &snapshot)
