@@ -157,7 +157,7 @@ impl EndpointLimits {
         combine: impl Fn(T, T) -> T,
     ) -> T {
         let wide = value(&self.wide);
-        // Without a key, a chain of nothing would cost 28 instructions.
+        // Without a key, a chain of nothing would cost 40 instructions.
         let Some(id) = self.id(demand) else {
             return wide;
         };
