@@ -2,8 +2,11 @@
 //! status.
 //!
 //! The words are every code and phrase of the dialect tables, and known tricks. The hostile caller
-//! puts them into the model, the prompt, a field name, the path and the query. No request of
-//! another caller is refused, and none is delayed by more than one failover.
+//! puts them into the model, the prompt, a field name, the path and the query, or it names the
+//! model of the others. No request of another caller is refused, and none is delayed by more than
+//! one failover.
+//!
+//! A wait of the stack repeats, and a delay by a busy machine does not. So a slow case runs again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,15 +15,16 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use stack_tests::{SECOND, chat, endpoint, read, upstreams};
-use steadfast::{AiStack, ApiKey, RetryOverride, Trail, dialect_texts};
+use steadfast::{AiStack, ApiKey, RequestExt, RetryOverride, RoutingOptions, Trail, dialect_texts};
 use steadfast_testkit::{Behavior, Received, Reply, Upstream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, advance, pause, resume, sleep};
 
 /// The status that the servers return to the hostile caller.
 const STATUS: &str = "x-test-status";
 /// The shape of the error.
 const SHAPE: &str = "x-test-shape";
 const STATUSES: [u16; 9] = [400, 401, 402, 403, 404, 413, 422, 429, 500];
+const SHAPES: [&str; 4] = ["whole", "start", "typed", "text"];
 /// Tricks beside the words of the tables.
 const TRICKS: [&str; 8] = [
     "x, try again in 86400s",
@@ -34,8 +38,41 @@ const TRICKS: [&str; 8] = [
 ];
 /// Requests of the hostile caller at the same time.
 const CONCURRENT: usize = 4;
-/// Far more than a failover takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A failover takes milliseconds. The shortest cooldown without a hint takes a second.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// The runs of a slow case.
+const RUNS: usize = 3;
+/// The time without a request after which an endpoint is idle.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The path of a hostile request.
+#[derive(Clone, Copy, Debug)]
+enum Path {
+    /// The path of the others.
+    Chat,
+    /// The credential of the endpoint lacks the scope.
+    Files,
+    /// The words are in the path.
+    Words,
+}
+
+/// The kinds of hostile requests: the path, and whether the words are the model. Otherwise it is
+/// the model of the others.
+const KINDS: [(Path, bool); 4] = [
+    (Path::Words, true),
+    (Path::Chat, true),
+    (Path::Chat, false),
+    (Path::Files, false),
+];
+
+/// A hostile request.
+#[derive(Clone, Copy, Debug)]
+struct Trick {
+    words: &'static str,
+    status: u16,
+    shape: &'static str,
+    kind: (Path, bool),
+}
 
 /// Returns an error that repeats all words of a hostile request. Others are served.
 fn repeat(received: &Received) -> Reply {
@@ -53,7 +90,8 @@ fn repeat(received: &Received) -> Reply {
     let error = match received.header(SHAPE) {
         Some("start") => json!({ "error": { "message": prompt, "type": "invalid_request_error" } }),
         Some("typed") => {
-            let error = json!({ "type": "invalid_request_error", "message": model });
+            let words = if model == "m" { prompt } else { model };
+            let error = json!({ "type": "invalid_request_error", "message": words });
             json!({ "type": "error", "error": error })
         }
         Some("text") => json!({ "error": whole }),
@@ -62,82 +100,150 @@ fn repeat(received: &Received) -> Reply {
     Reply::status(status).body(error.to_string())
 }
 
-/// A request with the same words in all places.
-fn hostile(words: &str, status: u16, shape: &str, number: usize) -> Request<String> {
-    let encoded: String = words.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let path = match number % 3 {
-        0 => format!("/v1/{encoded}/{number}?a={encoded}"),
-        // The credential of the endpoint lacks the scope.
-        1 => format!("/v1/files/{number}?a={encoded}"),
-        _ => format!("/v1/chat/completions?a={encoded}"),
-    };
-    let body = json!({
-        "model": words,
-        "messages": [{ "role": "user", "content": words }],
-        words: number,
-    });
-    let mut request = Request::post(path)
-        .header("content-type", "application/json")
-        .header(STATUS, status)
-        .header(SHAPE, shape)
-        .body(body.to_string())
-        .expect("valid");
-    // The hostile caller does not wait for its own hints.
-    let impatient = RetryOverride::new().max_wait(Duration::ZERO);
-    request.extensions_mut().insert(impatient);
-    request
+impl Trick {
+    /// Returns a request with the words in all places. Requests with other numbers differ.
+    fn request(self, number: usize) -> Request<String> {
+        let Self { words, status, .. } = self;
+        let encoded: String = words.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let (path, is_model) = self.kind;
+        let path = match path {
+            Path::Words => format!("/v1/{encoded}/{number}?a={encoded}"),
+            Path::Files => format!("/v1/files/{number}?a={encoded}"),
+            Path::Chat => format!("/v1/chat/completions?a={encoded}"),
+        };
+        let body = json!({
+            "model": if is_model { words } else { "m" },
+            "messages": [{ "role": "user", "content": words }],
+            words: number,
+        });
+        let mut request = Request::post(path)
+            .header("content-type", "application/json")
+            .header(STATUS, status)
+            .header(SHAPE, self.shape)
+            .body(body.to_string())
+            .expect("valid");
+        // The hostile caller does not wait for its own hints.
+        let impatient = RetryOverride::new().max_wait(Duration::ZERO);
+        request.extensions_mut().insert(impatient);
+        request
+    }
 }
 
-/// Sends a request of another caller. It must be served by its first or second attempt.
-async fn serve(ai: &AiStack) {
-    let answer = timeout(PATIENCE, ai.send(chat(false))).await;
-    let response = answer.expect("an answer in time").expect("an answer");
-    assert_eq!(response.status(), StatusCode::OK);
+/// Sends a request of another caller. It must be served by its first or second attempt. Returns
+/// whether this was fast.
+async fn serve(ai: &AiStack, after: impl std::fmt::Debug) -> bool {
+    let start = Instant::now();
+    let answer = ai.send(chat(false)).await;
+    let response = answer.unwrap_or_else(|error| panic!("{after:?}: {error}"));
+    assert_eq!(response.status(), StatusCode::OK, "{after:?}");
     let attempts = Trail::of(response.extensions()).map_or(1, Trail::len);
-    assert!(attempts <= 2, "{attempts} attempts");
+    assert!(attempts <= 2, "{after:?}: {attempts} attempts");
     read(response).await.expect("a body");
+    start.elapsed() < PATIENCE
 }
 
-async fn stack_of_two() -> ([Upstream; 2], AiStack) {
+/// Sends a hostile request. It gets the answer of a server, or a rejection.
+async fn attack(ai: &AiStack, trick: Trick, number: usize) {
+    if let Ok(response) = ai.send(trick.request(number)).await {
+        assert_eq!(response.status().as_u16(), trick.status, "{trick:?}");
+        drop(read(response).await);
+    }
+}
+
+/// Sends hostile requests to a pool that was idle, and then a request of another caller.
+async fn serve_after(tricks: &[Trick], ai: &AiStack) {
+    for _ in 0..RUNS {
+        serve_at_each(ai).await;
+        pause();
+        advance(IDLE).await;
+        resume();
+        for (number, trick) in tricks.iter().enumerate() {
+            attack(ai, *trick, number).await;
+        }
+        if serve(ai, tricks).await {
+            return;
+        }
+    }
+    panic!("{tricks:?}: a wait");
+}
+
+async fn hostile_upstreams() -> [Upstream; 2] {
     let upstreams = upstreams(["a", "b"]).await;
-    let mut builder = AiStack::builder();
     for upstream in &upstreams {
         upstream.set(Behavior::by(repeat));
-        let key = ApiKey::new("own-key").expect("valid");
-        builder = builder.endpoint(endpoint(upstream).api_key(key));
     }
-    let ai = builder.build().expect("valid");
-    // Successes are kept in whole milliseconds since the start.
-    sleep(SECOND / 200).await;
-    serve(&ai).await;
-    (upstreams, ai)
+    upstreams
 }
 
-fn all_words() -> Vec<&'static str> {
+/// Makes a stack that has served a request at each endpoint.
+async fn stack_over(upstreams: &[Upstream; 2]) -> AiStack {
+    let key = ApiKey::new("own-key").expect("valid");
+    let endpoints = upstreams.iter().map(|it| endpoint(it).api_key(key.clone()));
+    let ai = AiStack::builder().endpoints(endpoints).build();
+    let ai = ai.expect("valid");
+    // Successes are kept in whole milliseconds since the start.
+    sleep(SECOND / 200).await;
+    serve_at_each(&ai).await;
+    ai
+}
+
+/// Sends a request to each endpoint, without the limits of an earlier case.
+async fn serve_at_each(ai: &AiStack) {
+    for name in ["a", "b"] {
+        ai.endpoints().reset(name).expect("known");
+        let request = chat(false).routing(RoutingOptions::new().only(name));
+        let response = ai.send(request).await.expect("an answer");
+        read(response).await.expect("a body");
+    }
+}
+
+/// Every word under every status, in a changing shape. A status that names a limit comes with every
+/// kind of request, and so does each known trick.
+fn all_tricks() -> Vec<Trick> {
     let words: Vec<_> = dialect_texts().into_iter().chain(TRICKS).collect();
     assert!(words.len() > 60, "the tables are read");
-    words
+    let mut tricks = Vec::new();
+    for (n, words) in words.into_iter().enumerate() {
+        for (m, status) in STATUSES.into_iter().enumerate() {
+            let all = matches!(status, 402 | 403 | 429) || TRICKS.contains(&words);
+            for (k, kind) in KINDS.into_iter().enumerate() {
+                if all || k == (n + m) % KINDS.len() {
+                    let shape = SHAPES[(n + m + k) % SHAPES.len()];
+                    tricks.push(Trick {
+                        words,
+                        status,
+                        shape,
+                        kind,
+                    });
+                }
+            }
+        }
+    }
+    tricks
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn words_of_a_hostile_caller_leave_others_served() {
-    let (_upstreams, ai) = stack_of_two().await;
+    let upstreams = hostile_upstreams().await;
+    let ai = stack_over(&upstreams).await;
     let (next, is_done) = (
         Arc::new(AtomicUsize::new(0)),
         Arc::new(AtomicBool::new(false)),
     );
-    let requests: Arc<Vec<_>> = Arc::new(all_requests());
+    // Four of five requests for a model that are refused with a `429` are evidence for its limit.
+    let is_evidence = |trick: &Trick| trick.status == 429 && !trick.kind.1;
+    let mut tricks = all_tricks();
+    tricks.retain(|trick| !is_evidence(trick));
+    let tricks = Arc::new(tricks);
     let attackers: Vec<_> = (0..CONCURRENT)
         .map(|_| {
-            let (ai, next, requests) = (ai.clone(), next.clone(), requests.clone());
+            let (ai, next, tricks) = (ai.clone(), next.clone(), tricks.clone());
             tokio::spawn(async move {
-                while let Some(&(words, status, shape)) =
-                    requests.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    let number = next.load(Ordering::Relaxed);
-                    let request = hostile(words, status, shape, number);
-                    if let Ok(response) = ai.send(request).await {
-                        let _ = read(response).await;
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    match tricks.get(number) {
+                        Some(trick) => attack(&ai, *trick, number).await,
+                        None => return,
                     }
                 }
             })
@@ -146,47 +252,58 @@ async fn words_of_a_hostile_caller_leave_others_served() {
     let other = tokio::spawn({
         let (ai, is_done) = (ai.clone(), is_done.clone());
         async move {
-            let mut served = 0;
+            let (mut served, mut slow) = (0, 0);
             while !is_done.load(Ordering::Relaxed) {
-                serve(&ai).await;
+                slow += usize::from(!serve(&ai, "others").await);
                 served += 1;
             }
-            served
+            (served, slow)
         }
     });
     for attacker in attackers {
         attacker.await.expect("no panic");
     }
     is_done.store(true, Ordering::Relaxed);
-    let served: usize = other.await.expect("each request is served");
+    let (served, slow) = other.await.expect("each request is served");
     assert!(served > 100, "{served} requests of the other caller");
+    // A wait of the stack would concern many requests, and a busy machine delays few.
+    assert!(slow * 100 <= served, "{slow} of {served}");
     // Failures of the hostile caller may open the breaker of an endpoint that serves no others.
     let taken = ai.status();
     assert!(taken.iter().any(|status| status.admissible), "{taken:?}");
-    serve(&ai).await;
+    serve(&ai, "the end").await;
 }
 
-/// Every word under every status, in a changing shape.
-fn all_requests() -> Vec<(&'static str, u16, &'static str)> {
-    let shapes = ["whole", "start", "typed", "text"];
-    let mut requests = Vec::new();
-    for (n, words) in all_words().into_iter().enumerate() {
-        for (m, status) in STATUSES.into_iter().enumerate() {
-            requests.push((words, status, shapes[(n + m) % shapes.len()]));
-        }
-    }
-    requests
-}
-
-/// The other caller sends few requests. Each trick follows a pause, so that it may be believed.
+/// No recent success shows that a refusal concerns only its own request.
 #[tokio::test]
-async fn rare_requests_beside_each_trick_are_served() {
+async fn hostile_request_to_idle_pool_leaves_others_served() {
+    let upstreams = hostile_upstreams().await;
+    let ai = stack_over(&upstreams).await;
+    for trick in all_tricks() {
+        serve_after(&[trick], &ai).await;
+    }
+}
+
+/// Different requests of one caller look like requests of several callers.
+#[tokio::test]
+async fn several_hostile_requests_to_idle_pool_leave_others_served() {
+    let upstreams = hostile_upstreams().await;
+    let ai = stack_over(&upstreams).await;
     for status in STATUSES {
-        let (_upstreams, ai) = stack_of_two().await;
-        for (n, words) in TRICKS.into_iter().enumerate() {
-            for shape in ["start", "text"] {
-                let _ = timeout(SECOND, ai.send(hostile(words, status, shape, n))).await;
-                serve(&ai).await;
+        for kinds in [[0, 0, 0], [2, 2, 2], [3, 3, 3], [0, 1, 3], [3, 0, 2]] {
+            for words in TRICKS {
+                // More failures open the breakers.
+                let rounds = if status == 500 { 1 } else { 3 };
+                let kinds = (0..rounds).flat_map(|_| kinds);
+                let tricks: Vec<_> = (kinds.zip(SHAPES.iter().cycle()))
+                    .map(|(kind, shape)| Trick {
+                        words,
+                        status,
+                        shape,
+                        kind: KINDS[kind],
+                    })
+                    .collect();
+                serve_after(&tricks, &ai).await;
             }
         }
     }

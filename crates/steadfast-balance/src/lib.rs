@@ -49,10 +49,10 @@
 //! If a request fails alike at two endpoints and one of them serves other requests, the request is
 //! at fault. Its failures are taken back, so that it opens no breaker. The refusals of one burst
 //! start one cooldown. A cooldown ends with one probe, a bench only with its success. If other
-//! attempts succeed meanwhile, the refusal concerns only its own request.
-//!
-//! A refusal benches the endpoint only if it serves no other requests. A bench of more than 1 min
-//! requires a second, different request. [`PoolHandle::restore`] and passed health checks end it.
+//! attempts succeed meanwhile, the refusal concerns only its own request. A refusal benches the
+//! endpoint only if it serves no other requests. A bench of more than 1 min requires a second,
+//! different request. A request without another endpoint tests a bench.
+//! [`PoolHandle::restore`] and passed health checks end it.
 //!
 //! # Selection
 //!

@@ -12,6 +12,7 @@ use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::{Eligibility, Order, Stage};
 use crate::select::last_resort::earliest_probe;
 use crate::select::outlook::Outlook;
+use crate::select::recovery::doubtful;
 use crate::select::request_context::RequestContext;
 use crate::select::vain::turn_away;
 use crate::state::EndpointState;
@@ -51,6 +52,7 @@ impl PoolContext {
             Ok(Stage::BeforeDegraded) => return Next::RetrySameNow,
             Ok(Stage::Again(Order { dead: true, .. })) => {}
             Ok(_) => return Next::At(now),
+            Err(_) if doubtful(&eligibility, &[], now).is_some() => return Next::Now,
             Err(_) => {}
         }
         // A deadline bounds the wait for a slot of another endpoint, in the queue.

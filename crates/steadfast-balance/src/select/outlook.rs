@@ -10,8 +10,9 @@ use crate::pool::snapshot::{EndpointMode, PoolSnapshot};
 use crate::select::obstacle::Obstacle;
 use crate::select::request_context::RequestContext;
 
-/// The number of endpoints with a clause of their own.
-const NAMED: usize = 8;
+/// The number of endpoints with a clause of their own. A clause has about 60 characters, so a
+/// message of larger pools would exceed 4 KB.
+const NAMED: usize = 64;
 
 /// The outlook of a request that no endpoint serves.
 #[derive(Debug)]

@@ -4,7 +4,8 @@
 //! per minute, also while other endpoints serve. A failed probe costs its request one failover. So
 //! only a request that is safe to repeat is a probe.
 //!
-//! Exception: a bench that one request supports is tested by any request that no endpoint takes.
+//! Exception: a cooldown that one caller may have caused is tested by any request that no endpoint
+//! takes.
 
 use steadfast_core::layer::RecordAttempts;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::pool::snapshot::ActiveEndpoint;
 use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::request_context::RequestContext;
 use crate::select::selector::Selection;
-use crate::state::cooldown::recovery::Recovery;
+use crate::state::cooldown::recovery::{Occasion, Recovery};
 
 impl PoolContext {
     /// Returns the endpoint that this request can test, if a recovery probe is due there.
@@ -58,32 +59,41 @@ impl PoolContext {
             _ => active.len(),
         };
         let all = active[..end].iter();
-        due(all, (eligibility, false), skip, now)
+        due(all, (eligibility, Occasion::Probe), skip, now)
     }
 }
 
-/// Returns an endpoint that this request can test at once, because one request supports its bench.
-/// No other endpoint takes the request.
-pub(crate) fn doubtful_bench(
+/// Returns an endpoint that this request can test at once, because one caller may have caused its
+/// cooldown. No other endpoint takes the request.
+pub(crate) fn doubtful(
     eligibility: &Eligibility<'_>,
     skip: &[u64],
     now: Instant,
-) -> Option<usize> {
-    let all = eligibility.snapshot.active().iter();
-    due(all, (eligibility, true), skip, now)
+) -> Option<(usize, Occasion)> {
+    let all = eligibility.snapshot.active();
+    let serves = |entry: &ActiveEndpoint| {
+        entry
+            .state
+            .load
+            .has_just_served(entry.state.since_start(now))
+    };
+    let occasion = match all.iter().any(serves) {
+        true => Occasion::AloneInService,
+        false => Occasion::Alone,
+    };
+    due(all.iter(), (eligibility, occasion), skip, now).map(|at| (at, occasion))
 }
 
-/// Returns the first untried endpoint with a due probe. `alone` if no other endpoint takes the
-/// request.
+/// Returns the first untried endpoint with a due probe.
 fn due<'a>(
     mut all: impl Iterator<Item = &'a ActiveEndpoint>,
-    (eligibility, alone): (&Eligibility<'_>, bool),
+    (eligibility, occasion): (&Eligibility<'_>, Occasion),
     skip: &[u64],
     now: Instant,
 ) -> Option<usize> {
     all.position(|entry| {
         let endpoint = &*entry.state;
-        let recovery = endpoint.limits.recovery(eligibility.demand, alone, now);
+        let recovery = endpoint.limits.recovery(eligibility.demand, occasion, now);
         matches!(recovery, Recovery::At(due) if due <= now)
             && endpoint.breaker.at(now).would_admit()
             && !skip.contains(&endpoint.id)

@@ -19,11 +19,12 @@ use crate::pool::context::PoolContext;
 use crate::pool::services::{Reachable, Services};
 use crate::select::eligibility::Eligibility;
 use crate::select::last_resort::earliest_probe;
-use crate::select::recovery::doubtful_bench;
+use crate::select::recovery::doubtful;
 use crate::select::request_context::RequestContext;
 use crate::select::selector::{Exclusions, Selection};
 use crate::service::announce::emit_failover;
 use crate::service::in_flight::{Admission, InFlight, Reservation};
+use crate::state::cooldown::recovery::Occasion;
 
 /// A request that has no endpoint yet.
 pub(crate) struct Selecting<S, B> {
@@ -224,7 +225,7 @@ impl<'a, S> Search<'a, S> {
             let selection = shared.choose(self.eligibility, extensions, exclusions, now);
             let probe = shared.recovery_probe(context, self.eligibility, (skip, selection), now);
             let chosen = match (probe, selection) {
-                (Some(at), _) => (at, Admission::Recovery),
+                (Some(at), _) => (at, Admission::Recovery(Occasion::Probe)),
                 (None, Selection::Endpoint(at)) => (at, Admission::Regular),
                 (None, Selection::Early(at)) => (at, Admission::EarlyAttempt),
                 _ => match broken(shared, context, self.eligibility, skip, now) {
@@ -305,8 +306,8 @@ impl<'a, S> Search<'a, S> {
     }
 }
 
-/// Selects an endpoint although no endpoint is admissible: for the test of a doubtful bench, for an
-/// early probe, or as the least bad one if the configuration allows it.
+/// Selects an endpoint although no endpoint is admissible: for the test of a doubtful
+/// cooldown, for an early probe, or as the least bad one if the configuration allows it.
 fn broken(
     shared: &PoolContext,
     context: &RequestContext,
@@ -318,8 +319,8 @@ fn broken(
     if context.is_hedge() {
         return None;
     }
-    if let Some(at) = doubtful_bench(eligibility, skip, now) {
-        return Some((at, Admission::Test));
+    if let Some((at, occasion)) = doubtful(eligibility, skip, now) {
+        return Some((at, Admission::Recovery(occasion)));
     }
     if !config.probe_wait.is_zero() {
         let probe = earliest_probe(eligibility, skip, now);

@@ -16,6 +16,7 @@ use crate::select::doubt::SHORTEST_SILENCE;
 use crate::select::request_context::RequestContext;
 use crate::service::load_guard::LoadGuard;
 use crate::state::EARLY_PROBES;
+use crate::state::cooldown::recovery::Occasion;
 use crate::state::limits::attempt::Pace;
 use crate::state::limits::limit_state::LimitState;
 use crate::state::limits::tickets::{Level, Tickets};
@@ -58,10 +59,8 @@ pub(crate) enum Admission {
     EarlyProbe,
     /// All breakers are open, and the configuration takes the least bad endpoint.
     LastResort,
-    /// The endpoint is in a long cooldown, and a recovery probe is due.
-    Recovery,
-    /// One request supports the bench of the endpoint, and no other endpoint admits the attempt.
-    Test,
+    /// The endpoint cools, and a recovery probe or a test is due.
+    Recovery(Occasion),
 }
 
 // ===== impl InFlight =====
@@ -125,8 +124,9 @@ impl Reservation {
         let endpoint = &entry.state;
         let (limits, demand) = (&endpoint.limits, &context.demand);
         let tickets = match admission {
-            Admission::Recovery => limits.try_recover(demand, extensions, (false, now)),
-            Admission::Test => limits.try_recover(demand, extensions, (true, now)),
+            Admission::Recovery(occasion) => {
+                limits.try_recover(demand, extensions, (occasion, now))
+            }
             Admission::EarlyAttempt => {
                 let since = demand.hurries_since.unwrap_or(now);
                 limits.try_admit(demand, extensions, (Pace::Early(since), now))

@@ -206,6 +206,12 @@ impl LoadStats {
         }
     }
 
+    /// Returns whether the endpoint has served a request within the last second.
+    pub(crate) fn has_just_served(&self, since_start: Duration) -> bool {
+        let is_recent = since_start.saturating_sub(self.served.last()) <= Duration::from_secs(1);
+        is_recent && self.latency.average().is_some()
+    }
+
     /// Returns whether the endpoint has never served a request.
     #[inline]
     pub(crate) fn is_unproven(&self) -> bool {

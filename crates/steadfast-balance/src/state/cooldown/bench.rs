@@ -71,9 +71,9 @@ impl Cooldown {
         state.bench = true;
         let is_single = state.escalation.is_single();
         state.refutable = is_single.then_some(ticket.sent);
-        // An endpoint that has never served gives no reason for a doubt.
-        let is_doubtful = is_single && self.has_served();
-        state.test_due = is_doubtful.then_some(now);
+        // Different requests may be of one caller. Its own limits need a doubt only about a lone
+        // request, at an endpoint that has served the caller.
+        state.doubtful = !state.of_one_caller || is_single && self.has_served();
         self.publish(&state);
         Some(wait)
     }

@@ -26,6 +26,7 @@ use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use self::crowd::Crowd;
+use self::doubt::Tests;
 use self::early::Early;
 use self::evidence::Evidence;
 #[cfg(feature = "health")]
@@ -103,9 +104,10 @@ struct State {
     lowered: Instant,
     /// When the next recovery probe is due, if the last cooldown is long.
     probe_due: Option<Instant>,
-    /// When a request without another endpoint may test the last cooldown, if it is a bench that
-    /// one request supports and the endpoint has served before.
-    test_due: Option<Instant>,
+    /// Whether the last cooldown is in doubt: requests of one caller may have caused it.
+    doubtful: bool,
+    /// The tests by requests without another endpoint.
+    tests: Tests,
     /// Whether the hint of the last cooldown is a rounded one. Early attempts test it.
     rounded: bool,
     /// The attempts before the send rate allows them.
@@ -114,6 +116,8 @@ struct State {
     evidence: Evidence,
     /// Whether the endpoint has a send rate.
     learns: bool,
+    /// Whether all requests have the credential of one caller.
+    of_one_caller: bool,
     /// The trigger of the last cooldown.
     trigger: Trigger,
     /// The time after which a probe without a refusal counts as accepted.
@@ -207,6 +211,12 @@ impl Cooldown {
     /// Disables the send rate. After a cooldown, one accepted probe ends the limit.
     pub(crate) fn without_rate(self) -> Self {
         self.lock().learns = false;
+        self
+    }
+
+    /// Marks the requests as the ones with the credential of one caller.
+    pub(crate) fn of_one_caller(self) -> Self {
+        self.lock().of_one_caller = true;
         self
     }
 
@@ -390,6 +400,9 @@ impl Cooldown {
         let mut state = self.lock();
         if ticket.pass == Pass::Recovery {
             if ticket.generation == state.generation {
+                if refusal.testable && !state.bench && state.rate.known().is_none() {
+                    self.test(&mut state, ticket, refusal, now);
+                }
                 state.recovery_limited(refusal.hint, now);
                 self.publish(&state);
             }
@@ -418,12 +431,16 @@ impl Cooldown {
             return None;
         };
         let is_tested = refusal.testable && ticket.pass != Pass::Probe;
-        let cooled = if is_tested && is_short && is_unknown && self.has_served() {
+        let begins_test = is_tested && is_short && is_unknown && self.has_served();
+        let cooled = if begins_test {
             self.begin_test(&mut state, refusal.trigger, now);
             None
         } else {
             Some(self.cool(&mut state, wait, refusal.trigger, now))
         };
+        // The end of a cooldown without a hint is a guess.
+        let is_guess = refusal.testable && refusal.hint.is_none_or(|hint| hint.is_zero());
+        state.doubtful = (is_guess || begins_test) && !state.of_one_caller;
         state.provisional = is_tested;
         state.rounded = is_tested && is_short && state.rate.is_measured();
         state.hold_early(refusal.took, now);
@@ -502,6 +519,7 @@ impl Cooldown {
         *state = State {
             generation: (state.generation + 1) % GENERATIONS,
             learns: state.learns,
+            of_one_caller: state.of_one_caller,
             ..State::new(now)
         };
         self.publish(&state);
@@ -544,7 +562,7 @@ impl Cooldown {
 
     /// Releases the slot of an attempt without a verdict on the limit.
     pub(crate) fn released(&self, ticket: Ticket) {
-        if !matches!(ticket.pass, Pass::Probe | Pass::Early) {
+        if matches!(ticket.pass, Pass::Free | Pass::Paced) {
             return;
         }
         if let Some(mut state) = self.current(ticket) {
@@ -556,7 +574,7 @@ impl Cooldown {
     /// its test, because it was not refused. A bench ends only with a success: a server may check
     /// the request before the account.
     pub(crate) fn accepted(&self, ticket: Ticket, now: Instant) {
-        if !matches!(ticket.pass, Pass::Probe | Pass::Early) {
+        if matches!(ticket.pass, Pass::Free | Pass::Paced) {
             return;
         }
         if let Some(mut state) = self.current(ticket) {
@@ -601,7 +619,7 @@ impl Cooldown {
         state.back = false;
         state.bench = false;
         state.refutable = None;
-        state.test_due = None;
+        state.doubtful = false;
         state.provisional = false;
         state.rounded = false;
         state.early.restart();
@@ -688,11 +706,13 @@ impl State {
             provisional: false,
             lowered: now,
             probe_due: None,
-            test_due: None,
+            doubtful: false,
+            tests: Tests::new(now),
             rounded: false,
             early: Early::new(now),
             evidence: Evidence::new(now),
             learns: true,
+            of_one_caller: false,
             trigger: Trigger::default(),
             patience: PATIENCE.0,
             rate: Rate::new(now),
@@ -712,6 +732,8 @@ impl State {
         let known = saturating_add(sent, self.patience);
         if self.trusts_rate() {
             known.min(self.rate.next_at_rate(now))
+        } else if self.doubtful {
+            known.min(self.tests.due_beside(sent))
         } else {
             known
         }
@@ -725,6 +747,12 @@ impl State {
             // At a confirmed send rate, few attempts besides the probe are at risk.
             Phase::Probing { sent: Some(_) } if self.trusts_rate() => {
                 self.rate.try_send_at_rate(now).then_some(Pass::Paced)
+            }
+            Phase::Probing { sent: Some(sent) }
+                if self.doubtful && self.tests.due_beside(sent) <= now =>
+            {
+                self.tests.send(now);
+                Some(Pass::Recovery)
             }
             Phase::Cooling { .. } | Phase::Probing { sent: Some(_) } => None,
             Phase::Probing { sent: None } => {
@@ -993,8 +1021,11 @@ impl State {
 
     /// Frees the slot, if the attempt is the present probe.
     fn release(&mut self, ticket: Ticket) {
-        if ticket.pass == Pass::Early {
-            self.early.left();
+        match ticket.pass {
+            Pass::Early => self.early.left(),
+            // Only a refusal for a limit counts as a test.
+            Pass::Recovery => self.tests.unsend(),
+            Pass::Free | Pass::Paced | Pass::Probe => {}
         }
         if self.is_probe(ticket) {
             self.phase = Phase::Probing { sent: None };
@@ -1025,6 +1056,7 @@ fn without_hint(streak: u32) -> Duration {
 
 pub(crate) mod bench;
 mod crowd;
+mod doubt;
 mod early;
 mod evidence;
 pub(crate) mod recovery;

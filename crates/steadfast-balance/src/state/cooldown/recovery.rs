@@ -3,8 +3,9 @@
 //! A hint may be wrong, and a bill may be paid. A refused recovery probe begins no cooldown and
 //! leaves the present one, except for a sooner hint.
 //!
-//! A bench that one request supports may concern only that request. A request without another
-//! endpoint tests such a bench at once, so one caller takes no endpoint from the others.
+//! A bench may concern only the refused requests, and so may a cooldown without a hint. A request
+//! without another endpoint [tests](super::doubt) it at once, so one caller takes no endpoint from
+//! the others.
 
 use std::time::Duration;
 
@@ -15,8 +16,16 @@ use super::{Cooldown, Pass, Phase, State, Ticket};
 use crate::state::bench::Cause;
 use crate::state::recovery::RECOVERY_PROBES;
 
-/// The interval of the tests of a bench that one request supports.
-const TESTS: Duration = Duration::from_secs(1);
+/// Why a request tests a cooldown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// A recovery probe is due, whether or not other endpoints take the request.
+    Probe,
+    /// No other endpoint takes the request.
+    Alone,
+    /// No other endpoint takes the request, and the pool serves other requests.
+    AloneInService,
+}
 
 /// Whether a cooldown admits a recovery probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,38 +50,36 @@ impl Recovery {
 }
 
 impl Cooldown {
-    /// Returns whether a recovery probe of a request is admitted. `alone` if no other endpoint
-    /// takes the request.
-    pub(crate) fn recovery(&self, alone: bool, now: Instant) -> Recovery {
+    /// Returns whether a recovery probe of a request is admitted.
+    pub(crate) fn recovery(&self, occasion: Occasion, now: Instant) -> Recovery {
         if !self.is_busy() {
             return Recovery::Unneeded;
         }
         let mut state = self.lock();
-        let phase = state.phase;
-        match phase {
-            Phase::Cooling { until } if until > now => {
-                let due = state.recovery_due(alone);
-                due.map_or(Recovery::Never, Recovery::At)
-            }
-            _ if state.ready_at(now).0 <= now => Recovery::Unneeded,
-            _ => Recovery::Never,
+        if state.cools(now) {
+            let due = state.recovery_due(occasion, now);
+            return due.map_or(Recovery::Never, Recovery::At);
+        }
+        match state.ready_at(now).0 <= now {
+            true => Recovery::Unneeded,
+            false => Recovery::Never,
         }
     }
 
     /// Admits a recovery probe, or an attempt without a limit. The next probe is due a minute
-    /// later. `alone` if no other endpoint takes the request.
-    pub(crate) fn try_recover(&self, alone: bool, now: Instant) -> Option<Ticket> {
+    /// later.
+    pub(crate) fn try_recover(&self, occasion: Occasion, now: Instant) -> Option<Ticket> {
         let mut state = self.lock();
-        let is_due = state.recovery_due(alone).is_some_and(|due| due <= now);
-        if !matches!(state.phase, Phase::Cooling { until } if until > now) {
+        let due = state.recovery_due(occasion, now);
+        if !state.cools(now) {
             drop(state);
             return self.try_admit(now);
         }
-        if !is_due {
+        if due.is_none_or(|due| due > now) {
             return None;
         }
         state.probe_due = Some(saturating_add(now, RECOVERY_PROBES));
-        state.test_due = state.test_due.map(|_| saturating_add(now, TESTS));
+        state.tests.send(now);
         Some(Ticket {
             generation: state.generation,
             pass: Pass::Recovery,
@@ -82,11 +89,19 @@ impl Cooldown {
 }
 
 impl State {
-    /// Returns when a recovery probe is due, or if `alone`, the test of a bench.
-    fn recovery_due(&self, alone: bool) -> Option<Instant> {
-        match alone {
-            true => self.test_due,
-            false => self.probe_due,
+    /// Returns whether the endpoint cools.
+    fn cools(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Cooling { until } if until > now)
+    }
+
+    /// Returns when a recovery probe is due, or the test of a doubtful cooldown.
+    fn recovery_due(&self, occasion: Occasion, now: Instant) -> Option<Instant> {
+        match occasion {
+            Occasion::Probe => self.probe_due.filter(|_| self.cools(now)),
+            _ if !self.doubtful || !self.cools(now) => None,
+            // A pool at its quota serves until the next refusal, so only a bench is contradicted.
+            Occasion::AloneInService if self.bench => Some(now),
+            _ => Some(self.tests.due()),
         }
     }
 
@@ -114,7 +129,7 @@ impl State {
         self.escalation.confirm(cause);
         if !self.escalation.is_single() {
             self.refutable = None;
-            self.test_due = None;
+            self.doubtful &= !self.of_one_caller;
         }
     }
 }

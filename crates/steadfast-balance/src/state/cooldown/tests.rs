@@ -712,6 +712,53 @@ async fn refusals_well_below_rate_drop_it() {
     assert_eq!(cooldown.rate(), None);
 }
 
+/// Sends 40 attempts per second, as far as the rate allows. Returns the refusals until the rate is
+/// dropped.
+fn refusals_until_drop(mut refuses: impl FnMut(Instant) -> bool) -> Option<u32> {
+    let (cooldown, mut now) = with_rate();
+    let mut refusals = 0;
+    for _ in 0..40_000 {
+        now += SECOND / 40;
+        let Some(ticket) = cooldown.try_admit(now) else {
+            continue;
+        };
+        if !refuses(now) {
+            cooldown.succeeded(ticket, now);
+            continue;
+        }
+        refusals += 1;
+        cooldown.refused(ticket, limited(2 * SECOND), now);
+        if cooldown.rate().is_none() {
+            return Some(refusals);
+        }
+    }
+    assert!(refusals > 100, "{refusals}");
+    None
+}
+
+/// A lower rate has as many refusals for each attempt, so the rate costs waits and saves nothing.
+/// Beside them, a quota is used up only if much is sent.
+#[tokio::test(start_paused = true)]
+async fn refusals_independent_of_the_traffic_drop_rate() {
+    for seed in 0..10 {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let dropped = refusals_until_drop(|_| chance.u8(..20) == 0);
+        assert!(
+            dropped.is_some_and(|refusals| refusals < 100),
+            "{dropped:?}"
+        );
+    }
+    let mut quota = (20.0, Instant::now());
+    let of_quota = refusals_until_drop(|now| {
+        let filled = quota.0 + 20.0 * (now - quota.1).as_secs_f64();
+        quota = (f64::min(filled, 20.0), now);
+        let refuses = quota.0 < 1.0;
+        quota.0 -= f64::from(u8::from(!refuses));
+        refuses
+    });
+    assert_eq!(of_quota, None);
+}
+
 /// A used-up quota does not serve the next attempt before the end of the hint.
 #[tokio::test(start_paused = true)]
 async fn attempts_served_during_rounded_hints_drop_rate() {

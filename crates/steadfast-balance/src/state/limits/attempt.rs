@@ -15,6 +15,7 @@ use super::keyed::KeyedState;
 use super::limit_state::LimitState;
 use super::tickets::{Admission, KeyedTicket, Level, Tickets};
 use crate::state::bench::Cause;
+use crate::state::cooldown::recovery::Occasion;
 use crate::state::cooldown::{Cooldown, Ticket};
 
 /// A cooldown that has begun.
@@ -52,16 +53,15 @@ impl EndpointLimits {
         })
     }
 
-    /// Admits a recovery probe of a request with these extensions. `alone` if no other endpoint
-    /// takes the request.
+    /// Admits a recovery probe of a request with these extensions.
     pub(crate) fn try_recover(
         &self,
         demand: &Demand,
         extensions: &Extensions,
-        (alone, now): (bool, Instant),
+        (occasion, now): (Occasion, Instant),
     ) -> Option<Tickets> {
         self.admit(demand, extensions, now, |limits| {
-            self.may_end(limits, |cooldown| cooldown.try_recover(alone, now))
+            self.may_end(limits, |cooldown| cooldown.try_recover(occasion, now))
         })
     }
 

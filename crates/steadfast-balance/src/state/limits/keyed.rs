@@ -49,10 +49,14 @@ impl KeyedState {
         learns: bool,
         (start, time): (Instant, u64),
     ) -> Self {
+        let limits = LimitState::new(learns, start);
         Self {
             id,
             key: key.copied(),
-            limits: LimitState::new(learns, start),
+            limits: match id.credential {
+                Some(_) => limits.of_one_caller(),
+                None => limits,
+            },
             used: AtomicU64::new(time),
         }
     }

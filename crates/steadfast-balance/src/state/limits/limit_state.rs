@@ -27,6 +27,14 @@ impl LimitState {
         }
     }
 
+    /// Marks the requests as the ones with the credential of one caller.
+    pub(super) fn of_one_caller(self) -> Self {
+        Self {
+            cooldown: self.cooldown.of_one_caller(),
+            ..self
+        }
+    }
+
     /// Begins a cooldown by order. Zero ends the present one. Returns its length.
     pub(super) fn order(&self, wait: Duration, now: Instant) -> Duration {
         if wait.is_zero() {

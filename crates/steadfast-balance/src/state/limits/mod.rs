@@ -27,7 +27,7 @@ use crate::state::bench::RequestId;
 use crate::state::cooldown::Cooldown;
 #[cfg(feature = "health")]
 use crate::state::cooldown::bench::Cooling;
-use crate::state::cooldown::recovery::Recovery;
+use crate::state::cooldown::recovery::{Occasion, Recovery};
 
 /// The state of a key, or `None` for the state that all requests share.
 #[cfg(feature = "health")]
@@ -104,15 +104,15 @@ impl EndpointLimits {
         self.fold(demand, readiness, |a, b| (a.0.max(b.0), a.1 || b.1))
     }
 
-    /// Returns whether a recovery probe is admitted. `alone` if no other endpoint takes it.
-    pub(crate) fn recovery(&self, demand: &Demand, alone: bool, now: Instant) -> Recovery {
-        let recovery = |limits: &LimitState| limits.cooldown.recovery(alone, now);
+    /// Returns whether a recovery probe is admitted.
+    pub(crate) fn recovery(&self, demand: &Demand, occasion: Occasion, now: Instant) -> Recovery {
+        let recovery = |limits: &LimitState| limits.cooldown.recovery(occasion, now);
         self.fold(demand, recovery, Recovery::and)
     }
 
     /// Returns when the next recovery probe of any key is due.
     pub(crate) fn next_recovery(&self, now: Instant) -> Option<Instant> {
-        let due = |limits: &LimitState| match limits.cooldown.recovery(false, now) {
+        let due = |limits: &LimitState| match limits.cooldown.recovery(Occasion::Probe, now) {
             Recovery::At(due) => Some(due),
             _ => None,
         };

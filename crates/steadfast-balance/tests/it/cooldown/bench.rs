@@ -6,8 +6,8 @@ use tokio::time::advance;
 
 use super::{MINUTE, cooling};
 use crate::support::{
-    Body, MS, Net, Reply, SECOND, Stream, answer, balancer, get, ok, pool, send_for_status,
-    status_of, with_headers,
+    Body, MS, Net, Reply, SECOND, Stream, TESTS, answer, balancer, get, ok, pool, send_for_status,
+    spend_tests, status_of, with_headers,
 };
 
 /// An answer with a verdict, as the classifier of a stack returns it.
@@ -32,15 +32,17 @@ fn get_model(model: &str) -> Request<Body> {
 #[tokio::test(start_paused = true)]
 async fn bench_doubles_while_probes_are_refused_and_success_resets_it() {
     let net = Net::new();
-    net.on("a", |n| if n == 7 { ok() } else { answer(402) });
+    net.on("a", |_| answer(402));
     let (service, handle) = balancer(pool(&["a"]), &net);
     for minutes in [1, 2, 4, 8, 16, 30, 30] {
         assert_eq!(send_for_status(&service, get()).await, 402);
+        assert_eq!(spend_tests(&service, &net, "a", get).await, TESTS);
         assert_eq!(cooling(&handle, "a"), Some(minutes * MINUTE));
-        assert_eq!(send_for_status(&service, get()).await, 0);
         advance(minutes * MINUTE).await;
     }
+    net.on("a", |_| ok());
     assert_eq!(send_for_status(&service, get()).await, 200);
+    net.on("a", |_| answer(402));
     advance(MINUTE).await;
     assert_eq!(send_for_status(&service, get()).await, 402);
     assert_eq!(cooling(&handle, "a"), Some(MINUTE));
@@ -138,7 +140,8 @@ async fn missing_model_benches_its_key_only() {
         assert!(status.admissible && !status.benched);
         assert!(status.keys[0].benched);
         assert_eq!(status.keys[0].cooling, Some(minutes * MINUTE));
-        assert_eq!(send_for_status(&service, get_model("x")).await, 0);
+        let tests = spend_tests(&service, &net, "a", || get_model("x")).await;
+        assert_eq!(tests, TESTS);
         advance(minutes * MINUTE).await;
     }
     // Without a key, all models share one state.

@@ -7,8 +7,8 @@ use tower::ServiceExt;
 
 use super::{MINUTE, cooling};
 use crate::support::{
-    Body, MS, Net, Reply, SECOND, answer, balancer, endpoint, get, refusal, send_for_status,
-    status_of,
+    Body, MS, Net, Reply, SECOND, TESTS, answer, balancer, endpoint, get, refusal, send_for_status,
+    spend_tests, status_of,
 };
 
 fn endpoint_with_credential(name: &str) -> Endpoint {
@@ -30,7 +30,7 @@ async fn three_consecutive_rejections_of_own_credential_start_a_bench() {
         let bench = minutes * MINUTE;
         assert_eq!(cooling(&handle, "a"), Some(bench));
         advance(bench - MS).await;
-        assert_eq!(send_for_status(&service, get()).await, 0);
+        assert_eq!(spend_tests(&service, &net, "a", get).await, TESTS);
         advance(MS).await;
     }
 }

@@ -58,6 +58,11 @@ async fn hint_sets_the_cooldown() {
 
         assert!(send_for_status(&service, get()).await >= 400);
         assert_eq!(cooling(&handle, "a"), Some(wait), "{what}");
+        if class == Class::QuotaExhausted {
+            // The next request tests a bench.
+            assert_eq!(send_for_status(&service, get()).await, 200, "{what}");
+            continue;
+        }
         advance(wait - MS).await;
         assert_eq!(
             expect_exhausted(send(&service, get()).await),

@@ -3,7 +3,7 @@
 mod bench;
 mod burst;
 mod credential_bench;
-mod doubtful_bench;
+mod doubtful;
 mod duration;
 mod quota_headers;
 mod recovery;

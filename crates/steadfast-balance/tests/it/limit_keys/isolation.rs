@@ -10,7 +10,7 @@ use tokio::time::{Instant, advance};
 use super::{get_model, key_status, refuse_limited};
 use crate::support::{
     Events, Net, SECOND, STRATEGIES, answer, balancer, endpoint, get, ok, pool, refusal,
-    send_for_status, status_of, with_headers,
+    send_for_status, spend_tests, status_of, with_headers,
 };
 
 /// With two endpoints and one model that is limited for a minute, each request for another model
@@ -91,10 +91,18 @@ async fn verdict_for_endpoint_limits_all_keys() {
         });
         let (service, handle) = balancer(pool(&["a"]).max_wait(Duration::ZERO), &net);
         assert_eq!(send_for_status(&service, get_model("limited")).await, 429);
+        assert_eq!(status_of(&handle, "a").admissible, expected == 200);
+        // A request without another endpoint tests a bench.
+        net.on("a", move |_| {
+            let mut response = answer(429);
+            response.extensions_mut().insert(verdict);
+            response
+        });
+        let tests = spend_tests(&service, &net, "a", || get_model("limited")).await;
+        assert_eq!(tests > 0, verdict.class() == Class::QuotaExhausted);
+        net.on("a", |_| ok());
         let status = send_for_status(&service, get_model("other")).await;
         assert_eq!(status, expected, "{verdict:?}");
-        assert_eq!(send_for_status(&service, get_model("limited")).await, 0);
-        assert_eq!(status_of(&handle, "a").admissible, expected == 200);
     }
 }
 

@@ -194,6 +194,29 @@ pub(crate) async fn send_for_status<S: Http>(service: &S, request: Request<Body>
     }
 }
 
+/// The tests of a doubtful cooldown that are due at once.
+pub(crate) const TESTS: usize = 10;
+
+/// Sends requests without another endpoint until a cooldown of the endpoint `name` admits no test.
+/// Returns the number of attempts there.
+pub(crate) async fn spend_tests<S: Http>(
+    service: &S,
+    net: &Net,
+    name: &str,
+    request: impl Fn() -> Request<Body>,
+) -> usize {
+    let first = net.count(name);
+    loop {
+        let before = net.count(name);
+        let status = send_for_status(service, request()).await;
+        assert!(before < first + 100, "{name} is not limited");
+        if net.count(name) == before {
+            assert_eq!(status, 0, "without an attempt");
+            return before - first;
+        }
+    }
+}
+
 pub(crate) fn status_of(handle: &PoolHandle, name: &str) -> EndpointStatus {
     let mut all = handle.status().into_iter();
     all.find(|status| status.name == name)

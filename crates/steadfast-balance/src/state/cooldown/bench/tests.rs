@@ -1,5 +1,6 @@
 use super::*;
 use crate::state::cooldown::Refusal;
+use crate::state::cooldown::recovery::{Occasion, Recovery};
 use crate::state::trigger::Trigger;
 use std::num::NonZeroU16;
 use steadfast_core::Class;
@@ -225,7 +226,7 @@ async fn random_outcomes_keep_bounds_of_benches_and_probes() {
                     let recovers = fastrand::bool();
                     let cools = cooldown.until(now).is_some();
                     let ticket = match recovers {
-                        true => cooldown.try_recover(false, now),
+                        true => cooldown.try_recover(Occasion::Probe, now),
                         false => cooldown.try_admit(now),
                     };
                     assert!(
@@ -280,4 +281,132 @@ async fn accepted_probe_does_not_end_a_bench() {
         Some(2 * MINUTE),
         "it escalates"
     );
+}
+
+/// Returns whether a request without another endpoint is admitted as a test.
+fn is_tested(cooldown: &Cooldown, now: Instant) -> bool {
+    matches!(cooldown.recovery(Occasion::Alone, now), Recovery::At(due) if due <= now)
+}
+
+/// A caller with a credential of its own is told apart from the others.
+#[tokio::test(start_paused = true)]
+async fn limits_of_one_caller_are_tested_only_after_a_lone_request() {
+    let now = Instant::now();
+    for (of_one_caller, requests, expected) in [
+        (false, [1, 1], true),
+        (false, [1, 2], true),
+        (true, [1, 1], true),
+        (true, [1, 2], false),
+    ] {
+        let cooldown = Cooldown::new();
+        let cooldown = match of_one_caller {
+            true => cooldown.of_one_caller(),
+            false => cooldown,
+        };
+        cooldown.forget(now);
+        let now = now + SECOND;
+        cooldown.serve(admit(&cooldown, now), now);
+        let now = now + MINUTE;
+        let flying = admit(&cooldown, now);
+        refuse(&cooldown, requests[0], now);
+        cooldown.benched(flying, &cause(requests[1]), now, |_| true);
+        assert_eq!(is_tested(&cooldown, now), expected, "{requests:?}");
+
+        let limited = Refusal {
+            testable: true,
+            ..Refusal::default()
+        };
+        let now = now + 2 * MINUTE;
+        let wait = cooldown.refused(admit(&cooldown, now), limited, now);
+        assert!(wait.is_some());
+        assert_eq!(is_tested(&cooldown, now), !of_one_caller, "a guess");
+    }
+}
+
+/// A caller with a slow request body could delay all others by the longest patience.
+#[tokio::test(start_paused = true)]
+async fn slow_probe_of_a_doubtful_limit_leaves_others_served() {
+    let now = Instant::now();
+    for (hint, took, expected) in [
+        (None, 30, true),
+        (Some(SECOND), 30, true),
+        (Some(MINUTE), 30, false),
+    ] {
+        let cooldown = Cooldown::new();
+        let now = now + SECOND;
+        cooldown.serve(admit(&cooldown, now), now);
+        let refusal = Refusal {
+            hint,
+            took: Some(took * SECOND),
+            testable: true,
+            ..Refusal::default()
+        };
+        let mut now = now + MINUTE;
+        let wait = cooldown.refused(admit(&cooldown, now), refusal, now);
+        now += wait.unwrap_or_default();
+        let probe = admit(&cooldown, now);
+        assert!(cooldown.ready_at(now) > now, "one probe at a time");
+        now += SECOND / 4;
+        assert_eq!(cooldown.would_admit(now), expected, "{hint:?}");
+        let test = cooldown.try_admit(now);
+        assert_eq!(test.is_some(), expected, "{hint:?}");
+        if let Some(test) = test {
+            cooldown.serve(test, now + MILLI);
+            assert!(
+                cooldown.would_admit(now + MILLI),
+                "the probe is no longer awaited"
+            );
+        }
+        cooldown.released(probe);
+    }
+}
+
+/// An order holds, whatever came before.
+#[tokio::test(start_paused = true)]
+async fn order_after_a_bench_is_not_tested() {
+    let now = Instant::now();
+    let cooldown = Cooldown::new();
+    refuse(&cooldown, 1, now);
+    assert!(is_tested(&cooldown, now));
+    cooldown.order(MINUTE, now);
+    assert!(!is_tested(&cooldown, now));
+    assert_eq!(
+        cooldown.recovery(Occasion::AloneInService, now),
+        Recovery::Never
+    );
+}
+
+/// Requests that an endpoint rejects for their content used up the tests.
+#[tokio::test(start_paused = true)]
+async fn only_a_refusal_for_a_limit_uses_up_a_test() {
+    let now = Instant::now();
+    let cooldown = Cooldown::new();
+    refuse(&cooldown, 1, now);
+    let test = || cooldown.try_recover(Occasion::Alone, now);
+    for n in 0..100 {
+        let ticket = test().expect("a test");
+        match n % 3 {
+            0 => cooldown.released(ticket),
+            1 => cooldown.accepted(ticket, now),
+            _ => cooldown.unsent(ticket),
+        }
+    }
+    let mut refused = 0;
+    while let Some(ticket) = test() {
+        cooldown.benched(ticket, &cause(2), now, |_| true);
+        refused += 1;
+    }
+    assert_eq!(refused, 10);
+    let in_service = || cooldown.try_recover(Occasion::AloneInService, now);
+    assert!((0..100).all(|_| in_service().is_some()), "of a bench");
+
+    // A pool at its quota serves until the next refusal.
+    let cooldown = Cooldown::new();
+    let limited = Refusal {
+        testable: true,
+        ..Refusal::default()
+    };
+    cooldown.refused(admit(&cooldown, now), limited, now);
+    let in_service = || cooldown.try_recover(Occasion::AloneInService, now);
+    assert_eq!(std::iter::from_fn(in_service).take(100).count(), 10);
 }

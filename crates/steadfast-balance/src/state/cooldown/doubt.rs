@@ -1,0 +1,103 @@
+//! The tests of a cooldown that one caller may have caused. Callers pass the time.
+//!
+//! A bench, and a cooldown without a hint, conclude from some refused requests that the next ones
+//! will be refused too. Nothing distinguishes the requests of one caller from the requests of
+//! several callers. So a request without another endpoint tests such a cooldown. Without the
+//! cooldown it would be sent as well, so a test never serves less.
+//!
+//! While the pool serves other requests, each request without another endpoint tests a bench. A
+//! pool at its quota serves until the next refusal, so this shows nothing about a rate limit. All
+//! other tests are limited by a token bucket (GCRA). A burst of [`BURST`] leaves the other callers
+//! served after a few refused requests of one caller. Afterwards, one test per second bounds the
+//! attempts at an endpoint that refuses each request. Tests that are not refused for a limit do not
+//! count.
+//!
+//! Limit: a caller with more than one refused request per second uses up the tests of a pool that
+//! serves no other request. Nothing distinguishes its requests from requests of several callers.
+
+use std::time::Duration;
+
+use steadfast_core::layer::saturating_add;
+use tokio::time::Instant;
+
+/// The interval of the tests.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The largest number of tests at once.
+pub(super) const BURST: u32 = 10;
+
+/// The time of a probe after which tests are due beside it. The caller of a probe may delay its
+/// outcome, and so the patience, by a slow request body.
+const SLOW_PROBE: Duration = Duration::from_millis(250);
+
+/// The tests of the cooldowns of one state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tests {
+    /// When all tests of a burst are due again.
+    full: Instant,
+}
+
+impl Tests {
+    /// Starts with a whole burst.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { full: now }
+    }
+
+    /// Returns when the next test is due, which may have passed.
+    pub(super) fn due(self) -> Instant {
+        let burst = INTERVAL * (BURST - 1);
+        self.full.checked_sub(burst).unwrap_or(self.full)
+    }
+
+    /// Returns when the next test is due beside a probe without an answer, sent at `probe`.
+    pub(super) fn due_beside(self, probe: Instant) -> Instant {
+        self.due().max(saturating_add(probe, SLOW_PROBE))
+    }
+
+    /// Counts a test.
+    pub(super) fn send(&mut self, now: Instant) {
+        self.full = saturating_add(self.full.max(now), INTERVAL);
+    }
+
+    /// Returns a test that was not sent.
+    pub(super) fn unsend(&mut self) {
+        self.full = self.full.checked_sub(INTERVAL).unwrap_or(self.full);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends as many tests as are due at `now`. Returns their number.
+    fn send_all(tests: &mut Tests, now: Instant) -> u32 {
+        let mut sent = 0;
+        while tests.due() <= now {
+            tests.send(now);
+            sent += 1;
+        }
+        sent
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_test_per_second_follows_a_burst() {
+        let start = Instant::now() + Duration::from_secs(1_000);
+        let mut tests = Tests::new(start);
+        assert_eq!(send_all(&mut tests, start), BURST);
+        let mut sent = 0;
+        for tenth in 1..=600 {
+            sent += send_all(&mut tests, start + tenth * INTERVAL / 10);
+        }
+        assert_eq!(sent, 60);
+        let later = start + 1_000 * INTERVAL;
+        assert_eq!(send_all(&mut tests, later), BURST, "no more after a pause");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unsent_test_is_due_again() {
+        let start = Instant::now() + Duration::from_secs(1_000);
+        let mut tests = Tests::new(start);
+        send_all(&mut tests, start);
+        tests.unsend();
+        assert_eq!(send_all(&mut tests, start), 1);
+    }
+}
