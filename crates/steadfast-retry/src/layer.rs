@@ -104,7 +104,10 @@ impl<M> RetryOn429Layer<M> {
     /// Sets the total number of attempts of a request. Defaults to 3.
     ///
     /// The first attempt is always made, so 0 equals 1 and disables retries. A move to an untried
-    /// endpoint after a refusal does not count, but a request makes at most
+    /// endpoint after a refusal does not count. Neither does a `429` or a failed connect of a
+    /// request with a [`Deadline`](steadfast_core::Deadline), below a balancer and within
+    /// [`max_wait`](Self::max_wait) of its arrival: the balancer decides when the endpoint is tried
+    /// again. A request makes at most
     /// [`Trail::MAX_ATTEMPTS`](steadfast_core::Trail::MAX_ATTEMPTS) attempts.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.config.max_attempts = attempts;
@@ -115,7 +118,8 @@ impl<M> RetryOn429Layer<M> {
     /// wait. Defaults to 30 s.
     ///
     /// A request that may wait no longer can still move to another endpoint. A retry at the same
-    /// endpoint needs a wait.
+    /// endpoint needs a wait. With a deadline, it is the time in which attempts that cost their
+    /// endpoint nothing do [not count](Self::max_attempts).
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.config.max_wait = wait;
         self

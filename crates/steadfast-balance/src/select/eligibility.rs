@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use steadfast_core::{
-    Attempt, Class, EndpointName, OtherEndpoint, RoutingOptions, SameEndpoint, Verdict,
+    Attempt, Class, Deadline, EndpointName, OtherEndpoint, RoutingOptions, SameEndpoint, Verdict,
 };
 
 use steadfast_core::layer::saturating_add;
@@ -24,7 +24,8 @@ pub(crate) struct Eligibility<'a> {
     pub(crate) demand: &'a Demand,
     /// The time for which a better endpoint is preferred to a degraded one.
     pub(crate) prefer_wait: Duration,
-    pub(crate) has_deadline: bool,
+    /// The deadline of the request.
+    pub(crate) deadline: Option<Deadline>,
     /// The request does not wait for one endpoint while another can take it.
     pub(crate) hurries: bool,
     /// When the request arrived, if a layer above has recorded it.
@@ -112,10 +113,18 @@ impl Eligibility<'_> {
             && self.check(stage, endpoint, now) == Availability::Now
     }
 
-    /// Returns the end of the hint that `endpoint` gave to this request, unless it has passed.
-    ///
-    /// The endpoint may serve other requests meanwhile, if the evidence contradicts the refusal.
+    /// Returns until when `endpoint` does not take this request although it may take others, unless
+    /// that time has passed: until the end of the hint that it gave to this request, or while the
+    /// request spares its last attempts.
     pub(crate) fn held_until(&self, endpoint: &EndpointState, now: Instant) -> Option<Instant> {
+        let hinted = self.hinted_until(endpoint);
+        let spared = || self.spared_until(endpoint);
+        hinted.max(spared()).filter(|end| *end > now)
+    }
+
+    /// Returns the end of the hint that `endpoint` gave to this request. The endpoint may serve
+    /// other requests meanwhile, if the evidence contradicts the refusal.
+    fn hinted_until(&self, endpoint: &EndpointState) -> Option<Instant> {
         let refused = self.tried.iter().filter(|attempt| {
             attempt.verdict.class() == Class::RateLimited && is_at(attempt, endpoint)
         });
@@ -123,7 +132,7 @@ impl Eligibility<'_> {
             let answered = saturating_add(attempt.started, attempt.elapsed);
             Some(saturating_add(answered, attempt.verdict.hint()?))
         });
-        ends.max().filter(|end| *end > now)
+        ends.max()
     }
 
     /// Returns whether the request may go to `endpoint` in this stage. The state of the endpoint
@@ -235,7 +244,7 @@ impl Eligibility<'_> {
                         once <= 1
                     }
                     // The endpoint was silent, and may have recovered.
-                    SameEndpoint::Never => attempt.silent && self.has_deadline,
+                    SameEndpoint::Never => attempt.silent && self.deadline.is_some(),
                     _ => false,
                 }
             })

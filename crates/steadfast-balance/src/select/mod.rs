@@ -13,5 +13,6 @@ pub(crate) mod random;
 pub(crate) mod recovery;
 pub(crate) mod request_context;
 pub(crate) mod selector;
+mod spare;
 pub(crate) mod strategy;
 mod vain;

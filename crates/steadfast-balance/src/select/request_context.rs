@@ -108,7 +108,7 @@ impl RequestContext {
             options: self.options.as_ref(),
             demand: &self.demand,
             prefer_wait: shared.config.prefer_wait,
-            has_deadline: self.deadline.is_some(),
+            deadline: self.deadline,
             hurries: false,
             arrived: self.trail.as_ref().map(Trail::arrived),
             tried: trail.map(Trail::attempts).unwrap_or_default(),

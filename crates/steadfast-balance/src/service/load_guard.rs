@@ -127,8 +127,11 @@ impl LoadGuard {
         let since_start = endpoint.since_start(now);
         let age = since_start.saturating_sub(self.tickets.pool_age());
         endpoint.load.used(since_start);
+        let failed = counted.breaker() == BreakerEffect::Failure;
+        if failed {
+            endpoint.load.has_failed(since_start);
+        }
         if verdict.class() == Class::Timeout {
-            let failed = counted.breaker() == BreakerEffect::Failure;
             endpoint.load.was_silent(age, failed);
         } else {
             endpoint.load.was_in_vain();

@@ -35,6 +35,9 @@ pub(crate) struct LoadStats {
     unanswered: AtomicU32,
     /// The length of the last one of them, in milliseconds.
     silence: AtomicU64,
+    /// When an attempt last failed, in milliseconds since the start of the pool. Zero before the
+    /// first failure.
+    last_failed: AtomicU64,
     /// Whether an attempt has ended without a success.
     in_vain: AtomicBool,
     /// The last success.
@@ -63,6 +66,7 @@ impl LoadStats {
             last_sent: AtomicU64::new(0),
             unanswered: AtomicU32::new(0),
             silence: AtomicU64::new(0),
+            last_failed: AtomicU64::new(0),
             in_vain: AtomicBool::new(false),
             served: Served::new(since_start),
             slow_start: SlowStart::default(),
@@ -180,6 +184,19 @@ impl LoadStats {
     /// Records an attempt that did not succeed.
     pub(crate) fn was_in_vain(&self) {
         self.in_vain.store(true, Ordering::Relaxed);
+    }
+
+    /// Records a failure of the endpoint.
+    pub(crate) fn has_failed(&self, since_start: Duration) {
+        let now = millis(since_start).max(1);
+        self.last_failed.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns when the endpoint last failed, since the start of the pool, unless it has served a
+    /// request since.
+    pub(crate) fn fails_since(&self) -> Option<Duration> {
+        let failed = Duration::from_millis(self.last_failed.load(Ordering::Relaxed));
+        (self.served.last() < failed).then_some(failed)
     }
 
     /// Returns whether no attempt has ended yet.

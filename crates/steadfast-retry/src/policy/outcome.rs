@@ -28,6 +28,9 @@ pub(crate) struct Outcome {
     pub(crate) late: bool,
     /// Whether less time has passed since the arrival than is left until the deadline.
     pub(crate) patient: bool,
+    /// Whether the request has a deadline, and less time has passed since the arrival than the
+    /// longest wait of a request without one.
+    pub(crate) young: bool,
     /// When the last attempt was sent.
     pub(crate) started: Instant,
     /// The number of other requests that were refused since the last refusal of this one.
@@ -58,11 +61,16 @@ impl Outcome {
         self.verdict.class().is_refusal() && self.verdict.proves_unprocessed()
     }
 
-    /// Returns whether the attempt found no connection, below a balancer. It has cost nothing, so
-    /// the deadline, the waits between attempts and the breakers are its bounds.
+    /// Returns whether the attempt has cost its endpoint nothing, below a balancer: it found no
+    /// connection, or a limit refused it. Its bounds are the deadline, the waits between attempts,
+    /// and the breaker or the cooldown of the endpoint.
     pub(super) fn is_free(&self) -> bool {
-        let unconnected = self.attempted && self.verdict.class() == Class::Connect;
-        unconnected && self.patient && self.next.is_some()
+        let is_free = match self.verdict.class() {
+            Class::Connect => self.young || self.patient,
+            Class::RateLimited => self.young && self.verdict.proves_unprocessed(),
+            _ => false,
+        };
+        self.attempted && is_free && self.next.is_some()
     }
 
     /// Returns whether a repeat could process the request twice.

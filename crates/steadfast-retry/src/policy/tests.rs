@@ -45,6 +45,7 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         first: false,
         late: class == Class::Timeout,
         patient: false,
+        young: false,
         started: Instant::now(),
         others: 0,
         at_fault: false,
@@ -271,34 +272,42 @@ async fn unprocessed_attempt_costs_less() {
     }
 }
 
-/// A caller with 30 s to spare got the failure of a restart after two seconds.
+/// A caller with 30 s to spare got the failure of a restart after two seconds, and the `429` of
+/// its last attempt after four.
 #[tokio::test(start_paused = true)]
-async fn failed_connect_is_free_below_a_balancer_in_first_half_of_deadline() {
+async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
     let now = Instant::now();
     let next = Some(Next::At(now));
-    for (class, next, patient, is_free) in [
-        (Class::Connect, next, true, true),
-        (Class::Connect, next, false, false),
+    for (class, next, young, patient, is_free) in [
+        (Class::Connect, next, true, false, true),
+        (Class::Connect, next, false, true, true),
+        (Class::Connect, next, false, false, false),
+        (Class::RateLimited, next, true, false, true),
+        // A deadline of ten minutes is no reason to repeat a refusal for five.
+        (Class::RateLimited, next, false, true, false),
         // Without a balancer, the attempts at the only endpoint are limited.
-        (Class::Connect, None, true, false),
-        (Class::RateLimited, next, true, false),
-        (Class::Transport, next, true, false),
+        (Class::Connect, None, true, true, false),
+        (Class::RateLimited, None, true, true, false),
+        (Class::Transport, next, true, true, false),
+        (Class::Overloaded, next, true, true, false),
     ] {
+        let case = format!("{class} {next:?} {young} {patient}");
         let policy = policy();
         let failed = Outcome {
+            young,
             patient,
             ..outcome(class, next)
         };
         let last = policy.decide(failed, limits(), spent(3), now);
-        assert_eq!(wait(&last).is_some(), is_free, "{class} {patient}");
+        assert_eq!(wait(&last).is_some(), is_free, "{case}");
         let decision = policy.decide(failed, limits(), spent(1), now);
         let Decision::Again { counts, .. } = decision else {
-            panic!("{decision:?}");
+            panic!("{case}: {decision:?}");
         };
-        assert_eq!(counts, !is_free, "{class} {patient}");
+        assert_eq!(counts, !is_free, "{case}");
         let budget = policy.budget.as_ref().expect("there is one");
         let is_paid = budget.available() < budget.capacity();
-        assert_eq!(is_paid, !is_free, "{class} {patient}");
+        assert_eq!(is_paid, !is_free, "{case}");
     }
 }
 

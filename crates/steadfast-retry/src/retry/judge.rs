@@ -75,7 +75,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         let now = Instant::now();
         let late = verdict.class() == Class::Timeout && !self.is_excused(now);
         let (limits, spent) = self.end_attempt(attempted, (verdict, late));
-        let mut known = self.known::<ReqBody, M>(attempted, (verdict, late), now);
+        let mut known = self.known::<ReqBody, M>(attempted, (verdict, late), (limits, now));
         let refused = self.count_refusal(&mut known);
         // The oldest attempts beyond this number are forgotten. Their endpoints look untried, and
         // a move to an untried endpoint is free.
@@ -172,7 +172,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         &self,
         attempted: bool,
         (verdict, late): (Verdict, bool),
-        now: Instant,
+        (limits, now): (Limits, Instant),
     ) -> Outcome
     where
         M: BodyMode<ReqBody, Kept = K>,
@@ -184,6 +184,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
         };
         let past = self.past.as_ref();
         let first = self.trail.is_empty();
+        let age = now.saturating_duration_since(self.trail.arrived());
         Outcome {
             verdict,
             next: self.trail.take_next(),
@@ -193,6 +194,7 @@ impl<S, K, B: Body> Retry<S, K, B> {
             first,
             late,
             patient: self.has_half(now),
+            young: limits.deadline.is_some() && age < limits.max_wait,
             started: self.started,
             others: 0,
             at_fault: self.trail.is_at_fault(),
