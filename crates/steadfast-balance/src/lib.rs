@@ -127,7 +127,7 @@ pub use self::endpoint::rule::Rule;
 pub use self::endpoint::weight::Weight;
 pub use self::exhausted::WhenExhausted;
 #[cfg(feature = "health")]
-pub use self::health::{HealthCheck, HealthChecks};
+pub use self::health::settings::{HealthCheck, HealthChecks};
 pub use self::layer::EndpointBalanceLayer;
 pub use self::make_layer::{MakeEndpointLayer, MakeLayerFn, NoEndpointLayer};
 pub use self::pool::handle::PoolHandle;

@@ -52,7 +52,6 @@
 
 mod breaker_state;
 mod budget;
-mod chain;
 mod class;
 mod classify;
 mod classify_layer;
@@ -80,7 +79,6 @@ mod verdict;
 
 pub use self::breaker_state::BreakerState;
 pub use self::budget::{RetryBudget, Withdrawal};
-pub use self::chain::find_error;
 pub use self::class::{BreakerEffect, Class, OtherEndpoint, SameEndpoint};
 pub use self::classify::{Classify, ClassifyFn, DefaultClassifier, Head, classify_fn};
 pub use self::classify_layer::{ClassifyFuture, ClassifyLayer, ClassifyService};
@@ -90,6 +88,7 @@ pub use self::event::{Event, Observer, observer_fn};
 pub use self::exhausted::Exhausted;
 pub use self::hint::hint_in_text;
 pub use self::invalid::InvalidConfig;
+pub use self::layer::chain::find_error;
 pub use self::limit_key::LimitKey;
 pub use self::rate_limit::{Bucket, RateLimit, Reset, Unit};
 pub use self::routing::RoutingOptions;

@@ -1,8 +1,8 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::chain::find_error;
 use crate::endpoint::EndpointName;
+use crate::layer::chain::find_error;
 
 /// No endpoint of a pool has this name.
 ///

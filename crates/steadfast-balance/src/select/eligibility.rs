@@ -5,7 +5,6 @@ use steadfast_core::{
     Attempt, Class, Deadline, EndpointName, OtherEndpoint, RoutingOptions, SameEndpoint, Verdict,
 };
 
-use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
 use crate::pool::snapshot::PoolSnapshot;
@@ -111,28 +110,6 @@ impl Eligibility<'_> {
         self.demand.hurries_since.is_some()
             && endpoint.limits.may_limit(self.demand)
             && self.check(stage, endpoint, now) == Availability::Now
-    }
-
-    /// Returns until when `endpoint` does not take this request although it may take others, unless
-    /// that time has passed: until the end of the hint that it gave to this request, or while the
-    /// request spares its last attempts.
-    pub(crate) fn held_until(&self, endpoint: &EndpointState, now: Instant) -> Option<Instant> {
-        let hinted = self.hinted_until(endpoint);
-        let spared = || self.spared_until(endpoint);
-        hinted.max(spared()).filter(|end| *end > now)
-    }
-
-    /// Returns the end of the hint that `endpoint` gave to this request. The endpoint may serve
-    /// other requests meanwhile, if the evidence contradicts the refusal.
-    fn hinted_until(&self, endpoint: &EndpointState) -> Option<Instant> {
-        let refused = self.tried.iter().filter(|attempt| {
-            attempt.verdict.class() == Class::RateLimited && is_at(attempt, endpoint)
-        });
-        let ends = refused.filter_map(|attempt| {
-            let answered = saturating_add(attempt.started, attempt.elapsed);
-            Some(saturating_add(answered, attempt.verdict.hint()?))
-        });
-        ends.max()
     }
 
     /// Returns whether the request may go to `endpoint` in this stage. The state of the endpoint
@@ -304,6 +281,6 @@ fn is_lone_failure(verdict: Verdict) -> bool {
 }
 
 /// Returns whether `attempt` was sent to `endpoint`.
-fn is_at(attempt: &Attempt, endpoint: &EndpointState) -> bool {
+pub(super) fn is_at(attempt: &Attempt, endpoint: &EndpointState) -> bool {
     attempt.endpoint.as_ref() == Some(&endpoint.config.name)
 }

@@ -6,9 +6,9 @@ use std::io;
 use tokio::time::error::Elapsed;
 
 use super::local::local_verdict;
-use crate::chain::chain;
 use crate::class::Class;
 use crate::exhausted::Exhausted;
+use crate::layer::chain::chain;
 use crate::verdict::{Classified, Verdict};
 
 pub(super) fn classify_error(error: &(dyn Error + 'static)) -> Verdict {

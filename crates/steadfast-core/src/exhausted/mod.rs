@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 
 use crate::BoxError;
-use crate::chain::find_error;
 use crate::class::Class;
+use crate::layer::chain::find_error;
 use crate::retry_after::set_retry_after;
 use crate::rounded::rounded;
 use crate::trail::Trail;

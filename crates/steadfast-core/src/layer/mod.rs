@@ -4,6 +4,7 @@
 
 mod attempt_group;
 mod body;
+pub(crate) mod chain;
 mod classified_outcome;
 mod hop_by_hop;
 mod leaves_root;

@@ -3,7 +3,7 @@ use std::fmt;
 
 use super::value::Verdict;
 use crate::BoxError;
-use crate::chain::find_error;
+use crate::layer::chain::find_error;
 
 /// An error together with its verdict.
 ///

@@ -1,3 +1,5 @@
+//! The sources of an error.
+
 use std::error::Error;
 use std::io;
 

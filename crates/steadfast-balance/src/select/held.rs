@@ -1,4 +1,9 @@
-//! The last attempts of a request that other attempts have cost much time.
+//! Endpoints that do not take one request although they may take others.
+//!
+//! An endpoint that gave a hint to the request does not take it before the end of the hint. It may
+//! serve other requests meanwhile, if the evidence contradicts the refusal.
+//!
+//! # Spared attempts
 //!
 //! Each attempt at a silent endpoint takes its whole timeout, and only a few of them fit into the
 //! limit of attempts. After two of them, a request with a deadline does not test an endpoint that
@@ -12,10 +17,11 @@
 
 use std::time::Duration;
 
+use steadfast_core::Class;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
-use crate::select::eligibility::Eligibility;
+use crate::select::eligibility::{Eligibility, is_at};
 use crate::state::EndpointState;
 
 /// The number of silent attempts after which a request spares the others.
@@ -25,8 +31,27 @@ const SILENT: usize = 2;
 const UNTESTED: Duration = Duration::from_secs(3);
 
 impl Eligibility<'_> {
+    /// Returns until when `endpoint` does not take this request, unless that time has passed: until
+    /// the end of its hint, or while the request spares its last attempts.
+    pub(crate) fn held_until(&self, endpoint: &EndpointState, now: Instant) -> Option<Instant> {
+        let held = self.hinted_until(endpoint).max(self.spared_until(endpoint));
+        held.filter(|end| *end > now)
+    }
+
+    /// Returns the end of the hint that `endpoint` gave to this request.
+    fn hinted_until(&self, endpoint: &EndpointState) -> Option<Instant> {
+        let refused = self.tried.iter().filter(|attempt| {
+            attempt.verdict.class() == Class::RateLimited && is_at(attempt, endpoint)
+        });
+        let ends = refused.filter_map(|attempt| {
+            let answered = saturating_add(attempt.started, attempt.elapsed);
+            Some(saturating_add(answered, attempt.verdict.hint()?))
+        });
+        ends.max()
+    }
+
     /// Returns until when the request spares `endpoint`.
-    pub(super) fn spared_until(&self, endpoint: &EndpointState) -> Option<Instant> {
+    fn spared_until(&self, endpoint: &EndpointState) -> Option<Instant> {
         let deadline = self.deadline?;
         let silent = self.tried.iter().filter(|attempt| attempt.silent);
         if silent.clone().count() < SILENT {
