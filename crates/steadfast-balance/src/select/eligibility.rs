@@ -284,3 +284,6 @@ fn is_lone_failure(verdict: Verdict) -> bool {
 pub(super) fn is_at(attempt: &Attempt, endpoint: &EndpointState) -> bool {
     attempt.endpoint.as_ref() == Some(&endpoint.config.name)
 }
+
+#[cfg(test)]
+mod tests;
