@@ -8,6 +8,7 @@ pub(crate) mod patience;
 pub(crate) mod queue;
 mod shed;
 pub(crate) mod signals;
+mod sweep;
 pub(crate) mod view;
 pub(crate) mod wait;
 pub(crate) mod waiters;

@@ -15,12 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use steadfast_core::layer::TICK;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::admit::departure::Departure;
 use crate::admit::overload::Pressure;
-use crate::admit::waiters::{Key, TICK, Waiter, Waiters, Wanted};
+use crate::admit::waiters::{Key, Waiter, Waiters, Wanted};
 use crate::state::EndpointState;
 use crate::state::limits::demand::Demand;
 

@@ -5,6 +5,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use steadfast_core::BoxError;
+use steadfast_core::layer::TICK;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::admit::departure::{Departure, End};
@@ -12,7 +13,7 @@ use crate::admit::patience::Patience;
 use crate::admit::queue::Queue;
 use crate::admit::signals::QueuePosition;
 use crate::admit::view::View;
-use crate::admit::waiters::{Key, TICK};
+use crate::admit::waiters::Key;
 use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::forecast::soonest;
 use crate::select::selector::Selection;
