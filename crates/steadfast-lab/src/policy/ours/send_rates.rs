@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::catalog::{BURST, Entry, LIFTED, NEIGHBOUR, evidence};
+use crate::catalog::{BURST, Entry, LIFTED, NEIGHBOUR, catalog, evidence, limits};
 use crate::policy::retry_only::alone;
 use crate::report::Report;
 
@@ -76,4 +76,77 @@ fn bursts_are_served_with_few_attempts() {
         let sends = report.attempts_per_request;
         assert!(sends <= 1.4, "{strategy:?}: {sends}");
     }
+}
+
+/// The deviations of a binomial share that chance may take. With 100 cells, a rate without any
+/// effect exceeds them once in 300 runs of the test.
+const DEVIATIONS: f64 = 4.0;
+/// Overloads with an end, at least at the end of the run. Without send rates, requests wait for it.
+/// With them, an overload rejects within seconds what it cannot serve.
+const OVERLOADS: [&str; 5] = [
+    "greedy",
+    "impatient-10",
+    "impatient-mixed",
+    "lifted-15",
+    "lifted-60",
+];
+/// The longest p99 of served requests in an overload with send rates, in seconds.
+const SOON: f64 = 5.0;
+/// The time of a short run. Whole runs take three minutes in an optimized build.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// The requests of a run, the served ones and the 99th percentile of their latencies, in seconds.
+struct Served(f64, f64, f64);
+
+impl Served {
+    /// Runs our policy with send rates, if it `learns`, or without them.
+    fn of(entry: &Entry, load: f64, learns: bool) -> Self {
+        let policy = Ours {
+            balance: match learns {
+                true => |balance| balance,
+                false => |balance| balance.learned_rates(false),
+            },
+            ..LEAST_LOADED
+        };
+        let scenario = match whole_runs() {
+            true => entry.at(load),
+            false => entry.at(load).lasting(SHORT),
+        };
+        let report = scenario.run(&policy, 1);
+        let requests = report.requests as f64;
+        Self(requests, report.success, report.p99_s.unwrap_or_default())
+    }
+}
+
+fn whole_runs() -> bool {
+    std::env::var("STEADFAST_SEND_RATES").is_ok_and(|runs| runs == "whole")
+}
+
+/// All scenarios with served requests. Short runs leave out the largest ones.
+fn cells() -> impl Iterator<Item = (&'static Entry, f64)> {
+    let all = catalog().iter().chain(limits()).chain(evidence());
+    let cells = all.flat_map(|entry| entry.loads().iter().map(move |load| (entry, *load)));
+    cells.filter(|(entry, load)| {
+        let is_large = entry.name().starts_with("random") || entry.name() == "ramp";
+        whole_runs() || !is_large || *load < 0.05
+    })
+}
+
+#[test]
+fn send_rate_serves_no_less_than_the_stack_without_it() {
+    let mut failures = Vec::new();
+    for (entry, load) in cells() {
+        let [with, without] = [true, false].map(|learns| Served::of(entry, load, learns));
+        let mean = (with.1 + without.1) / 2.0;
+        let noise = (mean * (1.0 - mean) * (1.0 / with.0 + 1.0 / without.0)).sqrt();
+        let is_less = with.1 < without.1 - DEVIATIONS * noise - 1.0 / with.0;
+        let name = entry.name();
+        let is_overload = OVERLOADS.contains(&name) || name == "short" && load > 1.0;
+        let rejects = is_overload && with.2 <= SOON.min(without.2);
+        if is_less && !rejects {
+            let (with, without) = ((with.1, with.2), (without.1, without.2));
+            failures.push(format!("{name} at {load}: {with:.4?}, {without:.4?}"));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
 }
