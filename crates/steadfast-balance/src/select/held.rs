@@ -7,12 +7,13 @@
 //!
 //! Each attempt at a silent endpoint takes its whole timeout, and only a few of them fit into the
 //! limit of attempts. After two of them, a request with a deadline does not test an endpoint that
-//! has just failed: it leaves the test to other requests, and takes the endpoint as soon as one of
-//! them succeeded, or once its last failure is a few seconds old.
+//! has just failed: it leaves the test to other requests. It looks again three seconds after the last
+//! failure, and takes the endpoint if another request has succeeded there, or none has failed since.
 //!
 //! **Premise:** other requests test the endpoint meanwhile, and the deadline leaves time for a
 //! later attempt. **It saves** requests that would meet a third endpoint that does not answer. **It
-//! costs** a lone request up to three seconds, and nothing if an endpoint has not failed lately.
+//! costs** a lone request up to three seconds, and nothing if an endpoint has not failed lately. It
+//! costs more only while other requests fail at all of the endpoints.
 //! The time of another silent attempt is always left, so a short deadline waits for nothing.
 
 use std::time::Duration;

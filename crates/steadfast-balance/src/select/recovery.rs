@@ -7,7 +7,9 @@
 //! Exception: a cooldown that one caller may have caused is tested by any request that no endpoint
 //! takes.
 
-use steadfast_core::layer::RecordAttempts;
+use std::time::Duration;
+
+use steadfast_core::layer::{RecordAttempts, saturating_add};
 use tokio::time::Instant;
 
 use crate::pool::context::PoolContext;
@@ -15,7 +17,13 @@ use crate::pool::snapshot::ActiveEndpoint;
 use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::request_context::RequestContext;
 use crate::select::selector::Selection;
+use crate::state::EndpointState;
+use crate::state::availability::Availability;
 use crate::state::cooldown::recovery::{Occasion, Recovery};
+use crate::state::limits::limit_state::LimitState;
+
+/// The longest wait for another endpoint that is preferred to tests of benches.
+const SOON: Duration = Duration::from_secs(3);
 
 impl PoolContext {
     /// Returns the endpoint that this request can test, if a recovery probe is due there.
@@ -71,17 +79,32 @@ pub(crate) fn doubtful(
     now: Instant,
 ) -> Option<(usize, Occasion)> {
     let all = eligibility.snapshot.active();
-    let serves = |entry: &ActiveEndpoint| {
-        entry
-            .state
-            .load
-            .has_just_served(entry.state.since_start(now))
-    };
-    let occasion = match all.iter().any(serves) {
+    let occasion = match is_in_service(eligibility, now) {
         true => Occasion::AloneInService,
         false => Occasion::Alone,
     };
     due(all.iter(), (eligibility, occasion), skip, now).map(|at| (at, occasion))
+}
+
+/// Returns whether the pool has just served another request with the limits of this one, and no
+/// endpoint takes this one soon.
+fn is_in_service(eligibility: &Eligibility<'_>, now: Instant) -> bool {
+    let demand = eligibility.demand;
+    let serves = |endpoint: &EndpointState| {
+        let Some(time) = endpoint.load.serves_within(endpoint.since_start(now)) else {
+            return false;
+        };
+        let has_served = |limits: &LimitState| limits.cooldown.has_served_within(time, now);
+        endpoint.limits.fold(demand, has_served, |a, b| a && b)
+    };
+    let is_soon = |endpoint: &EndpointState| match eligibility.check(Stage::Next, endpoint, now) {
+        Availability::Now | Availability::Paced(_) => true,
+        Availability::Limited(at) => at <= saturating_add(now, SOON),
+        Availability::Broken { .. } | Availability::Never => false,
+    };
+    let mut all = eligibility.snapshot.active().iter();
+    let mut states = all.clone().map(|entry| &*entry.state);
+    states.any(serves) && !all.any(|entry| is_soon(&entry.state))
 }
 
 /// Returns the first untried endpoint with a due probe.
@@ -93,11 +116,14 @@ fn due<'a>(
 ) -> Option<usize> {
     all.position(|entry| {
         let endpoint = &*entry.state;
-        let recovery = endpoint.limits.recovery(eligibility.demand, occasion, now);
-        matches!(recovery, Recovery::At(due) if due <= now)
-            && endpoint.breaker.at(now).would_admit()
-            && !skip.contains(&endpoint.id)
+        let is_due = || {
+            let recovery = (endpoint.limits).recovery(eligibility.demand, occasion, now);
+            matches!(recovery, Recovery::At(due) if due <= now)
+        };
+        !skip.contains(&endpoint.id)
             && eligibility.admits(Stage::Untried, endpoint)
+            && endpoint.breaker.at(now).would_admit()
+            && is_due()
     })
 }
 

@@ -23,7 +23,7 @@ use crate::select::recovery::doubtful;
 use crate::select::request_context::RequestContext;
 use crate::select::selector::{Exclusions, Selection};
 use crate::service::announce::emit_failover;
-use crate::service::in_flight::{Admission, InFlight, Reservation};
+use crate::service::in_flight::{Admission, InFlight, Reservation, Reserved};
 use crate::state::cooldown::recovery::Occasion;
 
 /// A request that has no endpoint yet.
@@ -278,7 +278,8 @@ impl<'a, S> Search<'a, S> {
             return Answer::Other;
         };
         // Another request may have taken the last slot.
-        let admitted = reserved.try_admit(entry, admission, (context, extensions), now);
+        let reservation = reserved.try_admit(entry, admission, (context, extensions), now);
+        let admitted = reservation == Reserved::Admitted;
         match ready {
             Ok(()) if admitted && snapshot.version < pool.version() => {
                 reserved.give_back();
@@ -288,7 +289,8 @@ impl<'a, S> Search<'a, S> {
                 emit_failover(&pool.shared, context, &entry.state.config.name, now);
                 return Answer::Ready(service);
             }
-            Ok(()) => self.taken.push(id),
+            Ok(()) if reservation == Reserved::Taken => self.taken.push(id),
+            Ok(()) => {}
             // The service failed. The error is returned if no other endpoint serves.
             Err(error) => {
                 let error = error.into();

@@ -63,6 +63,16 @@ pub(crate) enum Admission {
     Recovery(Occasion),
 }
 
+/// Whether an endpoint has admitted an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reserved {
+    Admitted,
+    /// Another request was faster. The request can wait for the next slot.
+    Taken,
+    /// The breaker admits only a share of the attempts after an outage, and not this one.
+    NotNow,
+}
+
 // ===== impl InFlight =====
 
 impl InFlight {
@@ -120,7 +130,7 @@ impl Reservation {
         admission: Admission,
         (context, extensions): (&RequestContext, &Extensions),
         now: Instant,
-    ) -> bool {
+    ) -> Reserved {
         let endpoint = &entry.state;
         let (limits, demand) = (&endpoint.limits, &context.demand);
         let tickets = match admission {
@@ -134,7 +144,7 @@ impl Reservation {
             _ => limits.try_admit(demand, extensions, (Pace::Regular, now)),
         };
         let Some(tickets) = tickets else {
-            return false;
+            return Reserved::Taken;
         };
         let breaker = endpoint.breaker.at(now);
         let permit = match admission {
@@ -144,10 +154,13 @@ impl Reservation {
         };
         let Ok(permit) = permit else {
             endpoint.limits.unsent(&tickets);
-            return false;
+            return match breaker.would_admit() {
+                true => Reserved::NotNow,
+                false => Reserved::Taken,
+            };
         };
         self.admit(entry, (tickets, permit), context, now);
-        true
+        Reserved::Admitted
     }
 
     /// Returns whether the attempt tests an endpoint with an open breaker.
@@ -273,6 +286,9 @@ impl Reservation {
             queue.abandoned(&context.demand, *wait, now);
         }
         let age = load.age(now);
+        if verdict.class() == Class::Timeout {
+            stats.has_failed(load.endpoint.state.since_start(now));
+        }
         if has_lost(context) || age < SHORTEST_SILENCE {
             stats.was_in_vain();
         } else {
@@ -348,7 +364,8 @@ mod tests {
         let mut in_flight = InFlight::new(RequestContext::default());
         let InFlight { context, reserved } = &mut in_flight;
         let request = (&*context, &Extensions::new());
-        assert!(!reserved.try_admit(entry, Admission::Regular, request, now));
+        let reservation = reserved.try_admit(entry, Admission::Regular, request, now);
+        assert_eq!(reservation, Reserved::Taken);
         assert!(cooldown.would_admit(now));
         assert_eq!(endpoint.load.in_flight(), 0);
     }

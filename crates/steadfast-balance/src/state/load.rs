@@ -223,10 +223,13 @@ impl LoadStats {
         }
     }
 
-    /// Returns whether the endpoint has served a request within the last second.
-    pub(crate) fn has_just_served(&self, since_start: Duration) -> bool {
-        let is_recent = since_start.saturating_sub(self.served.last()) <= Duration::from_secs(1);
-        is_recent && self.latency.average().is_some()
+    /// Returns the age of a request whose success is a recent one. `None` if the endpoint has served
+    /// no request within the last second.
+    pub(crate) fn serves_within(&self, since_start: Duration) -> Option<Duration> {
+        let second = Duration::from_secs(1);
+        let is_recent = since_start.saturating_sub(self.served.last()) <= second;
+        let latency = self.latency.seldom_more().filter(|_| is_recent)?;
+        Some(second.saturating_add(latency))
     }
 
     /// Returns whether the endpoint has never served a request.

@@ -151,14 +151,14 @@ impl CircuitBreaker {
         self.shared.wait(now) == Wait::Nothing
     }
 
-    /// Returns whether every attempt is admitted: the breaker is closed, and traffic does not
-    /// [grow](crate::CircuitBreakerBuilder::ramp).
+    /// Returns whether every attempt is admitted: the breaker is disabled, or it is closed and
+    /// traffic does not [grow](crate::CircuitBreakerBuilder::ramp).
     ///
     /// A single load, so a caller with several breakers can check it first.
     #[must_use]
     #[inline]
     pub fn admits_all(&self) -> bool {
-        self.shared.is_closed()
+        self.shared.is_closed() || self.shared.is_disabled()
     }
 
     /// Returns the state.

@@ -61,16 +61,19 @@ impl Outcome {
         self.verdict.class().is_refusal() && self.verdict.proves_unprocessed()
     }
 
-    /// Returns whether the attempt has cost its endpoint nothing, below a balancer: it found no
-    /// connection, or a limit refused it. Its bounds are the deadline, the waits between attempts,
-    /// and the breaker or the cooldown of the endpoint.
-    pub(super) fn is_free(&self) -> bool {
+    /// Returns whether the attempt has cost its endpoint nothing, below a balancer that reports the
+    /// wait `floor`: it found no connection, a limit refused it, or it was not sent. Its bounds are
+    /// the deadline, the waits between attempts, and the breaker or the cooldown of the endpoint.
+    /// Without a floor, a refusal has begun no cooldown.
+    pub(super) fn is_free(&self, floor: Duration) -> bool {
+        let is_bounded = self.young && !floor.is_zero();
         let is_free = match self.verdict.class() {
+            _ if !self.attempted => is_bounded,
             Class::Connect => self.young || self.patient,
-            Class::RateLimited => self.young && self.verdict.proves_unprocessed(),
+            Class::RateLimited => is_bounded && self.verdict.proves_unprocessed(),
             _ => false,
         };
-        self.attempted && is_free && self.next.is_some()
+        is_free && self.next.is_some()
     }
 
     /// Returns whether a repeat could process the request twice.

@@ -1,5 +1,7 @@
 //! The price of the next attempt.
 
+use std::time::Duration;
+
 use steadfast_core::{BreakerEffect, Class, RetryBudget, Withdrawal};
 use tokio::time::Instant;
 
@@ -15,9 +17,9 @@ impl Outcome {
         }
     }
 
-    /// Returns the price of a retry after a wait.
-    pub(super) fn price_of_retry(&self) -> u32 {
-        if self.is_free() {
+    /// Returns the price of a retry after a wait of `floor` at least.
+    pub(super) fn price_of_retry(&self, floor: Duration) -> u32 {
+        if self.is_free(floor) {
             return 0;
         }
         // The endpoint was silent, so a further attempt there is a lone test.

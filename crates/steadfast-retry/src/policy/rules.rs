@@ -155,7 +155,7 @@ impl Policy {
         now: Instant,
     ) -> Decision {
         let owed = outcome.owed;
-        let counts = owed && !outcome.is_free();
+        let counts = owed && !outcome.is_free(floor);
         if counts && spent.attempts >= limits.max_attempts {
             return Decision::GiveUp("no attempt is left");
         }
@@ -172,7 +172,7 @@ impl Policy {
         if wait > left || deadline.is_some() && wait == left {
             return Decision::GiveUp(WAIT_TOO_LONG);
         }
-        self.pay(outcome, outcome.price_of_retry(), (wait, counts), now)
+        self.pay(outcome, outcome.price_of_retry(floor), (wait, counts), now)
     }
 
     /// Pays for the next attempt, which starts after `wait` and may count.

@@ -277,8 +277,12 @@ async fn unprocessed_attempt_costs_less() {
 #[tokio::test(start_paused = true)]
 async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
     let now = Instant::now();
-    let next = Some(Next::At(now));
+    let next = Some(Next::At(now + SECOND));
+    let at_once = Some(Next::At(now));
     for (class, next, young, patient, is_free) in [
+        (Class::Connect, at_once, true, false, true),
+        // The refusal has begun no cooldown, so nothing else bounds its repeats.
+        (Class::RateLimited, at_once, true, false, false),
         (Class::Connect, next, true, false, true),
         (Class::Connect, next, false, true, true),
         (Class::Connect, next, false, false, false),
@@ -308,6 +312,26 @@ async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
         let budget = policy.budget.as_ref().expect("there is one");
         let is_paid = budget.available() < budget.capacity();
         assert_eq!(is_paid, !is_free, "{case}");
+    }
+}
+
+/// After a free move, a request without a slot lost one of its attempts.
+#[tokio::test(start_paused = true)]
+async fn rejection_with_a_time_is_free_with_a_deadline() {
+    let now = Instant::now();
+    for (wait_for, young, is_free) in [
+        (SECOND, true, true),
+        (SECOND, false, false),
+        (Duration::ZERO, true, false),
+    ] {
+        let policy = policy();
+        let rejected = Outcome {
+            attempted: false,
+            young,
+            ..outcome(Class::RateLimited, Some(Next::At(now + wait_for)))
+        };
+        let last = policy.decide(rejected, limits(), spent(3), now);
+        assert_eq!(wait(&last).is_some(), is_free, "{wait_for:?} {young}");
     }
 }
 

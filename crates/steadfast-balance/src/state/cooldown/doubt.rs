@@ -5,15 +5,14 @@
 //! several callers. So a request without another endpoint tests such a cooldown. Without the
 //! cooldown it would be sent as well, so a test never serves less.
 //!
-//! While the pool serves other requests, each request without another endpoint tests a bench. A
-//! pool at its quota serves until the next refusal, so this shows nothing about a rate limit. All
-//! other tests are limited by a token bucket (GCRA). A burst of [`BURST`] leaves the other callers
+//! While the pool serves other requests with the same limits, each request that no endpoint takes
+//! within seconds tests a bench. A pool at its quota serves until the next refusal, so this shows
+//! nothing about a rate limit. All other tests are limited by a token bucket (GCRA). A burst of [`BURST`] leaves the other callers
 //! served after a few refused requests of one caller. Afterwards, one test per second bounds the
-//! attempts at an endpoint that refuses each request. Tests that are not refused for a limit do not
-//! count.
+//! attempts at an endpoint that refuses each request. Only refused and cancelled tests count.
 //!
-//! Limit: a caller with more than one refused request per second uses up the tests of a pool that
-//! serves no other request. Nothing distinguishes its requests from requests of several callers.
+//! Limit: a caller with more than one refused request per second uses up the tests of limits under
+//! which no other request was just served. Nothing distinguishes its requests from requests of several callers.
 
 use std::time::Duration;
 
@@ -53,9 +52,10 @@ impl Tests {
         self.due().max(saturating_add(probe, SLOW_PROBE))
     }
 
-    /// Counts a test.
+    /// Counts a test. Tests that need not be due leave no debt beyond a burst.
     pub(super) fn send(&mut self, now: Instant) {
-        self.full = saturating_add(self.full.max(now), INTERVAL);
+        let latest = saturating_add(now, INTERVAL * BURST);
+        self.full = saturating_add(self.full.max(now), INTERVAL).min(latest);
     }
 
     /// Returns a test that was not sent.

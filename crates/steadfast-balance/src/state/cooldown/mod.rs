@@ -595,7 +595,7 @@ impl Cooldown {
         if let Some(mut state) = self.current(ticket) {
             state.release(ticket);
             match ticket.pass {
-                Pass::Recovery => state.probe_due = Some(ticket.sent),
+                Pass::Recovery => state.unsend_recovery(ticket.sent),
                 // It took no token.
                 Pass::Early => state.rate.unserved(),
                 _ => state.rate.unsend(),
@@ -941,6 +941,7 @@ impl State {
         self.end_streak(ticket, now);
         self.escalation.reset();
         if ticket.pass == Pass::Recovery {
+            self.tests.unsend();
             self.end(now);
         }
         self.early.earn(now.saturating_duration_since(ticket.sent));

@@ -23,7 +23,8 @@ pub(crate) enum Occasion {
     Probe,
     /// No other endpoint takes the request.
     Alone,
-    /// No other endpoint takes the request, and the pool serves other requests.
+    /// No other endpoint takes the request within seconds, and the pool has just served another
+    /// request with the same limits.
     AloneInService,
 }
 
@@ -78,13 +79,22 @@ impl Cooldown {
         if due.is_none_or(|due| due > now) {
             return None;
         }
-        state.probe_due = Some(saturating_add(now, RECOVERY_PROBES));
+        if occasion == Occasion::Probe {
+            state.probe_due = Some(saturating_add(now, RECOVERY_PROBES));
+        }
         state.tests.send(now);
         Some(Ticket {
             generation: state.generation,
             pass: Pass::Recovery,
             sent: now,
         })
+    }
+
+    /// Returns whether a request that was sent within this time has succeeded.
+    pub(crate) fn has_served_within(&self, time: Duration, now: Instant) -> bool {
+        let newest = Duration::from_millis(self.newest_success());
+        let age = now.saturating_duration_since(self.origin);
+        self.has_served() && age.saturating_sub(newest) <= time
     }
 }
 
@@ -105,6 +115,15 @@ impl State {
         }
     }
 
+    /// Makes a recovery probe due again that was not sent. A test has not moved the next probe.
+    pub(super) fn unsend_recovery(&mut self, sent: Instant) {
+        let next = saturating_add(sent, RECOVERY_PROBES);
+        self.probe_due = match self.probe_due {
+            Some(due) if due == next => Some(sent),
+            other => other,
+        };
+    }
+
     /// Sets the first recovery probe of a cooldown that begins.
     pub(super) fn schedule_recovery(&mut self, wait: Duration, now: Instant) {
         let is_long = wait > RECOVERY_PROBES;
@@ -114,6 +133,7 @@ impl State {
     /// Learns from a recovery probe that was refused for a rate limit. A sooner hint is a newer
     /// one.
     pub(super) fn recovery_limited(&mut self, hint: Option<Duration>, now: Instant) {
+        let hint = hint.filter(|hint| !hint.is_zero());
         if let (Phase::Cooling { until }, Some(hint)) = (&mut self.phase, hint) {
             let sooner = saturating_add(now, hint);
             if sooner < *until {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use steadfast_balance::{EndpointBalance, PoolHandle};
 use steadfast_core::layer::{Next, RecordAttempts};
-use steadfast_core::{Class, Trail, Verdict};
+use steadfast_core::{Class, LimitKey, Trail, Verdict};
 use tokio::time::{Instant, advance};
 
 use super::{MINUTE, cooling};
@@ -186,4 +186,48 @@ async fn bench_is_not_tested_while_another_endpoint_serves() {
     }
     assert_eq!(net.counts(["a", "b"]), [2, 11]);
     assert_eq!(cooling(&handle, "a"), Some(50 * SECOND));
+}
+
+/// Returns a request for a model.
+fn of_model(model: &str, mut request: Request<Body>) -> Request<Body> {
+    request.extensions_mut().insert(LimitKey::new(model));
+    request
+}
+
+/// A missing model got every request for it, as long as the pool served other models.
+#[tokio::test(start_paused = true)]
+async fn missing_model_is_tested_ten_times_at_once_beside_another_model() {
+    let net = Net::new();
+    let (service, _) = balancer(pool(&["a"]), &net);
+    net.on_request("a", |_, sent| {
+        let Some(number) = sent.headers.get("spent") else {
+            return ok();
+        };
+        let number = number.to_str().expect("ASCII").parse().expect("a number");
+        let verdict = Verdict::new(Class::ModelUnavailable).with_request_digest(number);
+        let mut response = answer(404);
+        response.extensions_mut().insert(verdict);
+        response
+    });
+    let mut sent = 0;
+    for number in 1..100 {
+        assert_eq!(send_for_status(&service, of_model("y", get())).await, 200);
+        let request = of_model("x", refused(number));
+        sent += usize::from(send_for_status(&service, request).await == 404);
+    }
+    assert!((TESTS..TESTS + 3).contains(&sent), "{sent}");
+}
+
+/// Each request beyond the quota of one endpoint was sent to all endpoints with a spent account.
+#[tokio::test(start_paused = true)]
+async fn spent_account_is_tested_ten_times_at_once_beside_a_short_limit() {
+    let net = Net::new();
+    let (service, _) = idle_pool(&["a", "b"], &net).await;
+    net.on("a", |n| if n < 20 { ok() } else { refusal("1") });
+    net.on("b", |_| answer(402));
+    for _ in 0..200 {
+        send_for_status(&service, refused(1)).await;
+    }
+    let sent = net.count("b") - 1;
+    assert!((TESTS..TESTS + 3).contains(&sent), "{sent}");
 }

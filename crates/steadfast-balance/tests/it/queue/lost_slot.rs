@@ -10,7 +10,8 @@ use tokio::time::{Instant, advance};
 use tower::{Layer, Service};
 
 use super::{server_with_limit_of_ten, use_all_slots};
-use crate::support::{Body, Client, MS, Net, SECOND, get, pool, send};
+use crate::support::{Body, Client, MS, Net, SECOND, balancer, endpoint, get, ok, pool, send};
+use steadfast_balance::Endpoint;
 
 /// Such a request was rejected without a wait, although it had arrived at a free slot.
 #[tokio::test(start_paused = true)]
@@ -70,4 +71,23 @@ impl Service<Request<Body>> for Interrupted {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.client.call(request)
     }
+}
+
+/// Such requests tried again each millisecond, which let nearly all of them pass at once.
+#[tokio::test(start_paused = true)]
+async fn request_beyond_the_share_of_a_ramp_does_not_wait() {
+    let net = Net::new();
+    net.on("a", |_| ok());
+    let ramp = Endpoint::default_breaker().jitter(0.0).ramp(100 * SECOND);
+    let (service, handle) = balancer(pool(&[]).endpoint(endpoint("a").breaker(ramp)), &net);
+    handle.trip("a").expect("known");
+    advance(5 * SECOND).await;
+    assert_eq!(send(&service, get()).await.expect("a probe").status(), 200);
+    let start = Instant::now();
+    let mut served = 0;
+    for _ in 0..100 {
+        served += usize::from(send(&service, get()).await.is_ok());
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO, "none waits");
+    assert!((5..20).contains(&served), "{served}");
 }

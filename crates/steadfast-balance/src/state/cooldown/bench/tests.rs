@@ -381,6 +381,9 @@ async fn order_after_a_bench_is_not_tested() {
 async fn only_a_refusal_for_a_limit_uses_up_a_test() {
     let now = Instant::now();
     let cooldown = Cooldown::new();
+    let served = now + SECOND;
+    cooldown.serve(admit(&cooldown, served), served);
+    let now = served + MINUTE;
     refuse(&cooldown, 1, now);
     let test = || cooldown.try_recover(Occasion::Alone, now);
     for n in 0..100 {
@@ -399,6 +402,9 @@ async fn only_a_refusal_for_a_limit_uses_up_a_test() {
     assert_eq!(refused, 10);
     let in_service = || cooldown.try_recover(Occasion::AloneInService, now);
     assert!((0..100).all(|_| in_service().is_some()), "of a bench");
+    let later = now + 10 * SECOND;
+    let tests = (0..100).filter_map(|_| cooldown.try_recover(Occasion::Alone, later));
+    assert_eq!(tests.count(), 10, "no debt");
 
     // A pool at its quota serves until the next refusal.
     let cooldown = Cooldown::new();
