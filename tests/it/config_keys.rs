@@ -64,7 +64,7 @@ const SETTERS: [(&str, &str, &[(&str, &str)]); 7] = [
         ],
     ),
     (
-        include_str!("../../crates/steadfast-balance/src/health/mod.rs"),
+        include_str!("../../crates/steadfast-balance/src/health/settings.rs"),
         "HealthConfig",
         &[],
     ),

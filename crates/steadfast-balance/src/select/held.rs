@@ -7,8 +7,9 @@
 //!
 //! Each attempt at a silent endpoint takes its whole timeout, and only a few of them fit into the
 //! limit of attempts. After two of them, a request with a deadline does not test an endpoint that
-//! has just failed: it leaves the test to other requests. It looks again three seconds after the last
-//! failure, and takes the endpoint if another request has succeeded there, or none has failed since.
+//! has just failed: it leaves the test to other requests. It looks again three seconds after the
+//! last failure, and takes the endpoint if another request has succeeded there, or none has failed
+//! since.
 //!
 //! **Premise:** other requests test the endpoint meanwhile, and the deadline leaves time for a
 //! later attempt. **It saves** requests that would meet a third endpoint that does not answer. **It

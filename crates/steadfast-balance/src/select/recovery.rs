@@ -97,14 +97,18 @@ fn is_in_service(eligibility: &Eligibility<'_>, now: Instant) -> bool {
         let has_served = |limits: &LimitState| limits.cooldown.has_served_within(time, now);
         endpoint.limits.fold(demand, has_served, |a, b| a && b)
     };
-    let is_soon = |endpoint: &EndpointState| match eligibility.check(Stage::Next, endpoint, now) {
+    let mut all = eligibility.snapshot.active().iter();
+    let mut states = all.clone().map(|entry| &*entry.state);
+    states.any(serves) && !all.any(|entry| is_soon(eligibility, &entry.state, now))
+}
+
+/// Returns whether `endpoint` takes the request soon.
+fn is_soon(eligibility: &Eligibility<'_>, endpoint: &EndpointState, now: Instant) -> bool {
+    match eligibility.check(Stage::Next, endpoint, now) {
         Availability::Now | Availability::Paced(_) => true,
         Availability::Limited(at) => at <= saturating_add(now, SOON),
         Availability::Broken { .. } | Availability::Never => false,
-    };
-    let mut all = eligibility.snapshot.active().iter();
-    let mut states = all.clone().map(|entry| &*entry.state);
-    states.any(serves) && !all.any(|entry| is_soon(&entry.state))
+    }
 }
 
 /// Returns the first untried endpoint with a due probe.

@@ -71,9 +71,8 @@ fn request(rng: &mut fastrand::Rng, now: Instant) -> RequestContext {
     for _ in 0..rng.usize(..4) {
         trail.record(attempt(rng, now));
     }
-    let next = [None, Some(Next::Now), Some(Next::At(now))][rng.usize(..3)];
-    if let Some(next) = next {
-        trail.set_next(next);
+    if rng.bool() {
+        trail.set_next([Next::Now, Next::At(now)][rng.usize(..2)]);
     }
     let key = [None, Some("m"), Some("n")][rng.usize(..3)].map(LimitKey::new);
     let tokens = rng.bool().then(|| rng.u64(1..100));

@@ -7,12 +7,14 @@
 //!
 //! While the pool serves other requests with the same limits, each request that no endpoint takes
 //! within seconds tests a bench. A pool at its quota serves until the next refusal, so this shows
-//! nothing about a rate limit. All other tests are limited by a token bucket (GCRA). A burst of [`BURST`] leaves the other callers
-//! served after a few refused requests of one caller. Afterwards, one test per second bounds the
-//! attempts at an endpoint that refuses each request. Only refused and cancelled tests count.
+//! nothing about a rate limit. All other tests are limited by a token bucket (GCRA). A burst of
+//! [`BURST`] leaves the other callers served after a few refused requests of one caller. Afterwards
+//! one test per second bounds the attempts at an endpoint that refuses each request. Only refused
+//! and cancelled tests count.
 //!
 //! Limit: a caller with more than one refused request per second uses up the tests of limits under
-//! which no other request was just served. Nothing distinguishes its requests from requests of several callers.
+//! which the pool has just served no other request. Nothing distinguishes its requests from
+//! requests of several callers.
 
 use std::time::Duration;
 

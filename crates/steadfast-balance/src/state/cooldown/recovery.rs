@@ -79,15 +79,7 @@ impl Cooldown {
         if due.is_none_or(|due| due > now) {
             return None;
         }
-        if occasion == Occasion::Probe {
-            state.probe_due = Some(saturating_add(now, RECOVERY_PROBES));
-        }
-        state.tests.send(now);
-        Some(Ticket {
-            generation: state.generation,
-            pass: Pass::Recovery,
-            sent: now,
-        })
+        Some(state.send_recovery(occasion, now))
     }
 
     /// Returns whether a request that was sent within this time has succeeded.
@@ -115,7 +107,20 @@ impl State {
         }
     }
 
-    /// Makes a recovery probe due again that was not sent. A test has not moved the next probe.
+    /// Counts a recovery probe or a test. A test does not move the next probe.
+    fn send_recovery(&mut self, occasion: Occasion, now: Instant) -> Ticket {
+        if occasion == Occasion::Probe {
+            self.probe_due = Some(saturating_add(now, RECOVERY_PROBES));
+        }
+        self.tests.send(now);
+        Ticket {
+            generation: self.generation,
+            pass: Pass::Recovery,
+            sent: now,
+        }
+    }
+
+    /// Makes a recovery probe due again that was not sent.
     pub(super) fn unsend_recovery(&mut self, sent: Instant) {
         let next = saturating_add(sent, RECOVERY_PROBES);
         self.probe_due = match self.probe_due {
