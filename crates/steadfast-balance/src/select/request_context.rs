@@ -9,7 +9,7 @@ use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::Eligibility;
 use crate::state::limits::demand::Demand;
 
-/// The tiers of each rank that are told apart.
+/// The number of distinct tiers per rank.
 const TIERS_OF_RANK: u16 = 256;
 
 /// The trail, the deadline and the routing options of a request.

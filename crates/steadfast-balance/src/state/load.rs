@@ -223,8 +223,8 @@ impl LoadStats {
         }
     }
 
-    /// Returns the age of a request whose success is a recent one. `None` if the endpoint has
-    /// served no request within the last second.
+    /// Returns the age up to which a request with a success counts as a recent one. `None` if the
+    /// endpoint has served no request within the last second.
     pub(crate) fn serves_within(&self, since_start: Duration) -> Option<Duration> {
         let second = Duration::from_secs(1);
         let is_recent = since_start.saturating_sub(self.served.last()) <= second;

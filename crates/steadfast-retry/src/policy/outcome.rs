@@ -64,9 +64,10 @@ impl Outcome {
     /// Returns whether the attempt has cost its endpoint nothing, below a balancer that reports the
     /// wait `floor`: it found no connection, a limit refused it, or it was not sent. Its bounds are
     /// the deadline, the waits between attempts, and the breaker or the cooldown of the endpoint.
-    /// Without a floor, a refusal has begun no cooldown.
+    /// A refusal without a floor and without a hint has begun no cooldown.
     pub(super) fn is_free(&self, floor: Duration) -> bool {
-        let is_bounded = self.young && !floor.is_zero();
+        let hint = self.verdict.hint().filter(|_| self.attempted);
+        let is_bounded = self.young && !floor.max(hint.unwrap_or_default()).is_zero();
         let is_free = match self.verdict.class() {
             _ if !self.attempted => is_bounded,
             Class::Connect => self.young || self.patient,

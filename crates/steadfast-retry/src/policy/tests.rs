@@ -304,6 +304,15 @@ async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
         };
         let last = policy.decide(failed, limits(), spent(3), now);
         assert_eq!(wait(&last).is_some(), is_free, "{case}");
+        if class == Class::RateLimited && next.is_some() {
+            // The endpoint does not take the request before the end of its hint.
+            let hinted = Outcome {
+                verdict: failed.verdict.with_hint(Some(SECOND)),
+                ..failed
+            };
+            let last = policy.decide(hinted, limits(), spent(3), now);
+            assert_eq!(wait(&last).is_some(), young, "{case} with a hint");
+        }
         let decision = policy.decide(failed, limits(), spent(1), now);
         let Decision::Again { counts, .. } = decision else {
             panic!("{case}: {decision:?}");

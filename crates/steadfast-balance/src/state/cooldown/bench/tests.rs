@@ -288,7 +288,7 @@ fn is_tested(cooldown: &Cooldown, now: Instant) -> bool {
     matches!(cooldown.recovery(Occasion::Alone, now), Recovery::At(due) if due <= now)
 }
 
-/// A caller with a credential of its own is told apart from the others.
+/// A caller with a credential of its own has limits of its own.
 #[tokio::test(start_paused = true)]
 async fn limits_of_one_caller_are_tested_only_after_a_lone_request() {
     let now = Instant::now();
