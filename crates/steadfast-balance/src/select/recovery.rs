@@ -18,7 +18,6 @@ use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::request_context::RequestContext;
 use crate::select::selector::Selection;
 use crate::state::EndpointState;
-use crate::state::availability::Availability;
 use crate::state::cooldown::recovery::{Occasion, Recovery};
 use crate::state::limits::limit_state::LimitState;
 
@@ -78,16 +77,27 @@ pub(crate) fn doubtful(
     skip: &[u64],
     now: Instant,
 ) -> Option<(usize, Occasion)> {
-    let all = eligibility.snapshot.active();
-    let occasion = match is_in_service(eligibility, now) {
-        true => Occasion::AloneInService,
-        false => Occasion::Alone,
+    let find = |occasion| {
+        let all = eligibility.snapshot.active().iter();
+        due(all, (eligibility, occasion), skip, now).map(|at| (at, occasion))
     };
-    due(all.iter(), (eligibility, occasion), skip, now).map(|at| (at, occasion))
+    // Most rejections are for limits without a doubt.
+    let in_service = find(Occasion::AloneInService)?;
+    if has_slots(eligibility, now) {
+        return find(Occasion::BesideSlots);
+    }
+    find(Occasion::Alone).or_else(|| is_in_service(eligibility, now).then_some(in_service))
+}
+
+/// Returns whether an endpoint takes the request at its send rate. So limits are known, and the
+/// request waits for a slot.
+fn has_slots(eligibility: &Eligibility<'_>, now: Instant) -> bool {
+    let mut all = eligibility.snapshot.active().iter();
+    all.any(|entry| eligibility.check(Stage::Next, &entry.state, now).is_paced())
 }
 
 /// Returns whether the pool has just served another request with the limits of this one, and no
-/// endpoint takes this one soon.
+/// limit ends soon.
 fn is_in_service(eligibility: &Eligibility<'_>, now: Instant) -> bool {
     let demand = eligibility.demand;
     let serves = |endpoint: &EndpointState| {
@@ -97,18 +107,13 @@ fn is_in_service(eligibility: &Eligibility<'_>, now: Instant) -> bool {
         let has_served = |limits: &LimitState| limits.cooldown.has_served_within(time, now);
         endpoint.limits.fold(demand, has_served, |a, b| a && b)
     };
-    let mut all = eligibility.snapshot.active().iter();
-    let mut states = all.clone().map(|entry| &*entry.state);
-    states.any(serves) && !all.any(|entry| is_soon(eligibility, &entry.state, now))
-}
-
-/// Returns whether `endpoint` takes the request soon.
-fn is_soon(eligibility: &Eligibility<'_>, endpoint: &EndpointState, now: Instant) -> bool {
-    match eligibility.check(Stage::Next, endpoint, now) {
-        Availability::Now | Availability::Paced(_) => true,
-        Availability::Limited(at) => at <= saturating_add(now, SOON),
-        Availability::Broken { .. } | Availability::Never => false,
-    }
+    let soon = saturating_add(now, SOON);
+    let is_soon = |endpoint: &EndpointState| {
+        let end = (eligibility.check(Stage::Next, endpoint, now)).end_of_limit(now);
+        end.is_some_and(|end| end <= soon)
+    };
+    let mut states = (eligibility.snapshot.active().iter()).map(|entry| &*entry.state);
+    states.clone().any(serves) && !states.any(is_soon)
 }
 
 /// Returns the first untried endpoint with a due probe.

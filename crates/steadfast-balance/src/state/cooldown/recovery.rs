@@ -23,6 +23,8 @@ pub(crate) enum Occasion {
     Probe,
     /// No other endpoint takes the request.
     Alone,
+    /// No other endpoint takes the request now, and one of them does at its send rate.
+    BesideSlots,
     /// No other endpoint takes the request within seconds, and the pool has just served another
     /// request with the same limits.
     AloneInService,
@@ -103,6 +105,8 @@ impl State {
             _ if !self.doubtful || !self.cools(now) => None,
             // A pool at its quota serves until the next refusal, so only a bench is contradicted.
             Occasion::AloneInService if self.bench => Some(now),
+            // The request waits for a slot, which costs no refusal.
+            Occasion::BesideSlots if !self.bench => None,
             _ => Some(self.tests.due()),
         }
     }

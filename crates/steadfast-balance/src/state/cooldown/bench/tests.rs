@@ -413,6 +413,8 @@ async fn only_a_refusal_for_a_limit_uses_up_a_test() {
         ..Refusal::default()
     };
     cooldown.refused(admit(&cooldown, now), limited, now);
+    let beside_slots = cooldown.try_recover(Occasion::BesideSlots, now);
+    assert!(beside_slots.is_none(), "a slot costs no refusal");
     let in_service = || cooldown.try_recover(Occasion::AloneInService, now);
     assert_eq!(std::iter::from_fn(in_service).take(100).count(), 10);
 }
