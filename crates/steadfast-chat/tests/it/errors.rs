@@ -107,12 +107,16 @@ async fn users_of_send_check_both_kinds_of_failures() {
         (Class::QuotaExhausted, Some("insufficient_quota"))
     );
 
-    let error = check(ai.send(request()).await).await.expect_err("benched");
-    assert_eq!(error.class(), Class::QuotaExhausted);
-    assert!(
-        error.retry_in().is_some() && error.source().is_some(),
-        "{error:?}"
-    );
+    // The first requests test the bench, because one request has caused it.
+    for _ in 0..20 {
+        let error = check(ai.send(request()).await).await.expect_err("benched");
+        assert_eq!(error.class(), Class::QuotaExhausted);
+        if error.source().is_some() {
+            assert!(error.retry_in().is_some(), "{error:?}");
+            return;
+        }
+    }
+    panic!("each request was sent");
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ impl Outcome {
         let is_bounded = self.young && !floor.max(hint.unwrap_or_default()).is_zero();
         let is_free = match self.verdict.class() {
             _ if !self.attempted => is_bounded,
-            Class::Connect => self.young || self.patient,
+            Class::Connect => self.patient,
             Class::RateLimited => is_bounded && self.verdict.proves_unprocessed(),
             _ => false,
         };

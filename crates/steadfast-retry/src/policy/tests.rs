@@ -280,10 +280,11 @@ async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
     let next = Some(Next::At(now + SECOND));
     let at_once = Some(Next::At(now));
     for (class, next, young, patient, is_free) in [
-        (Class::Connect, at_once, true, false, true),
+        (Class::Connect, at_once, true, true, true),
         // The refusal has begun no cooldown, so nothing else bounds its repeats.
         (Class::RateLimited, at_once, true, false, false),
-        (Class::Connect, next, true, false, true),
+        // Later, the caller would get a timeout in place of the failed connect.
+        (Class::Connect, next, true, false, false),
         (Class::Connect, next, false, true, true),
         (Class::Connect, next, false, false, false),
         (Class::RateLimited, next, true, false, true),
