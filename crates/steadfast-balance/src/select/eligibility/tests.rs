@@ -22,21 +22,20 @@ fn change(pool: &Arc<Pool>, rng: &mut fastrand::Rng, now: Instant) {
         0 => handle.cool(name, wait),
         1 => handle.cool_key(name, &LimitKey::new(["m", "n"][rng.usize(..2)]), wait),
         2 => handle.trip(name),
-        3 => handle.reset(name),
-        4 => handle.restore(name),
-        5 => {
-            // Enough for the bound of a slow start, at most.
+        3 => handle.restore(name),
+        4 => {
+            // Up to twice the smallest bound of a slow start.
             match endpoint.load.in_flight() {
                 20.. => (0..20).for_each(|_| endpoint.load.leave()),
                 _ => (0..10).for_each(|_| endpoint.load.enter(endpoint.since_start(now))),
             }
             Ok(())
         }
-        6 => {
+        5 => {
             endpoint.load.begin_slow_start();
             Ok(())
         }
-        7 => {
+        6 => {
             endpoint.load.has_failed(endpoint.since_start(now));
             Ok(())
         }

@@ -73,15 +73,13 @@ impl Cooldown {
     /// later.
     pub(crate) fn try_recover(&self, occasion: Occasion, now: Instant) -> Option<Ticket> {
         let mut state = self.lock();
-        let due = state.recovery_due(occasion, now);
         if !state.cools(now) {
             drop(state);
             return self.try_admit(now);
         }
-        if due.is_none_or(|due| due > now) {
-            return None;
-        }
-        Some(state.send_recovery(occasion, now))
+        let due = state.recovery_due(occasion, now);
+        let is_due = due.is_some_and(|due| due <= now);
+        is_due.then(|| state.send_recovery(occasion, now))
     }
 
     /// Returns whether a request that was sent within this time has succeeded.
@@ -98,11 +96,11 @@ impl State {
         matches!(self.phase, Phase::Cooling { until } if until > now)
     }
 
-    /// Returns when a recovery probe is due, or the test of a doubtful cooldown.
+    /// Returns when a recovery probe is due, or the test of a doubtful cooldown that has not ended.
     fn recovery_due(&self, occasion: Occasion, now: Instant) -> Option<Instant> {
         match occasion {
-            Occasion::Probe => self.probe_due.filter(|_| self.cools(now)),
-            _ if !self.doubtful || !self.cools(now) => None,
+            Occasion::Probe => self.probe_due,
+            _ if !self.doubtful => None,
             // A pool at its quota serves until the next refusal, so only a bench is contradicted.
             Occasion::AloneInService if self.bench => Some(now),
             // The request waits for a slot, which costs no refusal.
