@@ -418,3 +418,48 @@ async fn only_a_refusal_for_a_limit_uses_up_a_test() {
     let in_service = || cooldown.try_recover(Occasion::AloneInService, now);
     assert_eq!(std::iter::from_fn(in_service).take(100).count(), 10);
 }
+
+/// A caller with a refused request every 50 s kept the endpoint from each recovery probe.
+#[tokio::test(start_paused = true)]
+async fn recovery_probe_is_not_moved_by_a_test() {
+    let cooldown = Cooldown::new();
+    let start = Instant::now() + MINUTE;
+    assert_eq!(refuse(&cooldown, 1, start - MINUTE), Some(MINUTE));
+    assert_eq!(refuse(&cooldown, 2, start), Some(2 * MINUTE));
+    let probe = Recovery::At(start + MINUTE);
+    for (seconds, is_sent) in [(10, false), (50, true)] {
+        let now = start + seconds * SECOND;
+        let test = cooldown.try_recover(Occasion::Alone, now).expect("due");
+        match is_sent {
+            true => drop(cooldown.benched(test, &cause(3), now, |_| true)),
+            false => cooldown.unsent(test),
+        }
+        assert_eq!(cooldown.recovery(Occasion::Probe, now), probe, "{seconds}");
+    }
+    let now = start + MINUTE;
+    let unsent = cooldown.try_recover(Occasion::Probe, now).expect("due");
+    cooldown.unsent(unsent);
+    assert_eq!(
+        cooldown.recovery(Occasion::Probe, now),
+        Recovery::At(now),
+        "a probe that was not sent is still due"
+    );
+}
+
+/// Each test with such an answer would have let a probe follow.
+#[tokio::test(start_paused = true)]
+async fn hint_of_zero_in_a_test_does_not_end_the_cooldown() {
+    let now = Instant::now();
+    let limited = |hint| Refusal {
+        hint,
+        testable: true,
+        ..Refusal::default()
+    };
+    for (hint, ends) in [(Duration::ZERO, false), (MILLI, true)] {
+        let cooldown = Cooldown::new();
+        cooldown.refused(admit(&cooldown, now), limited(None), now);
+        let test = cooldown.try_recover(Occasion::Alone, now).expect("due");
+        cooldown.refused(test, limited(Some(hint)), now);
+        assert_eq!(cooldown.would_admit(now + MILLI), ends, "{hint:?}");
+    }
+}
