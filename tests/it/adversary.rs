@@ -4,7 +4,8 @@
 //! The words are every code and phrase of the dialect tables, and known tricks. The hostile caller
 //! puts them into the model, the prompt, a field name, the path and the query, or it names the
 //! model of the others. No request of another caller is refused, and none is delayed by more than
-//! one failover.
+//! one failover. Exception: many refusals with a `429` for the model of the others are evidence for
+//! its limit.
 //!
 //! A wait of the stack repeats, and a delay by a busy machine does not. So a slow case runs again.
 
@@ -17,7 +18,8 @@ use serde_json::{Value, json};
 use stack_tests::{SECOND, chat, endpoint, read, upstreams};
 use steadfast::{AiStack, ApiKey, RequestExt, RetryOverride, RoutingOptions, Trail, dialect_texts};
 use steadfast_testkit::{Behavior, Received, Reply, Upstream};
-use tokio::time::{Instant, advance, pause, resume, sleep};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, advance, interval, pause, resume, sleep};
 
 /// The status that the servers return to the hostile caller.
 const STATUS: &str = "x-test-status";
@@ -42,6 +44,8 @@ const CONCURRENT: usize = 4;
 const PATIENCE: Duration = Duration::from_millis(250);
 /// The runs of a slow case.
 const RUNS: usize = 3;
+/// The time of an answer, where the clock is paused.
+const LATENCY: Duration = Duration::from_millis(20);
 /// The time without a request after which an endpoint is idle.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -101,6 +105,12 @@ fn repeat(received: &Received) -> Reply {
 }
 
 impl Trick {
+    /// Returns whether its refusal is evidence for a limit of the model of the others.
+    fn is_evidence(self) -> bool {
+        let (_, is_model) = self.kind;
+        self.status == 429 && !is_model
+    }
+
     /// Returns a request with the words in all places. Requests with other numbers differ.
     fn request(self, number: usize) -> Request<String> {
         let Self { words, status, .. } = self;
@@ -153,7 +163,7 @@ async fn attack(ai: &AiStack, trick: Trick, number: usize) {
 /// Sends hostile requests to a pool that was idle, and then a request of another caller.
 async fn serve_after(tricks: &[Trick], ai: &AiStack) {
     for _ in 0..RUNS {
-        serve_at_each(ai).await;
+        reset(ai);
         pause();
         advance(IDLE).await;
         resume();
@@ -187,10 +197,16 @@ async fn stack_over(upstreams: &[Upstream; 2]) -> AiStack {
     ai
 }
 
-/// Sends a request to each endpoint, without the limits of an earlier case.
-async fn serve_at_each(ai: &AiStack) {
+/// Ends the limits of an earlier case.
+fn reset(ai: &AiStack) {
     for name in ["a", "b"] {
         ai.endpoints().reset(name).expect("known");
+    }
+}
+
+/// Sends a request to each endpoint.
+async fn serve_at_each(ai: &AiStack) {
+    for name in ["a", "b"] {
         let request = chat(false).routing(RoutingOptions::new().only(name));
         let response = ai.send(request).await.expect("an answer");
         read(response).await.expect("a body");
@@ -230,10 +246,9 @@ async fn words_of_a_hostile_caller_leave_others_served() {
         Arc::new(AtomicUsize::new(0)),
         Arc::new(AtomicBool::new(false)),
     );
-    // Four of five requests for a model that are refused with a `429` are evidence for its limit.
-    let is_evidence = |trick: &Trick| trick.status == 429 && !trick.kind.1;
+    // Four of five requests would be refused, as by a used-up quota.
     let mut tricks = all_tricks();
-    tricks.retain(|trick| !is_evidence(trick));
+    tricks.retain(|trick| !trick.is_evidence());
     let tricks = Arc::new(tricks);
     let attackers: Vec<_> = (0..CONCURRENT)
         .map(|_| {
@@ -272,6 +287,32 @@ async fn words_of_a_hostile_caller_leave_others_served() {
     let taken = ai.status();
     assert!(taken.iter().any(|status| status.admissible), "{taken:?}");
     serve(&ai, "the end").await;
+}
+
+/// A used-up quota of the model refuses a share of its requests, too, at the same times. So more
+/// refusals of one caller limit the model for all: see docs/balancer.md, "Tests of doubtful
+/// cooldowns".
+#[tokio::test(start_paused = true)]
+async fn refusals_of_one_request_in_eight_leave_others_served() {
+    let upstreams = hostile_upstreams().await;
+    for upstream in &upstreams {
+        upstream.set(Behavior::by(|received| repeat(received).latency(LATENCY)));
+    }
+    let ai = stack_over(&upstreams).await;
+    let tricks = all_tricks().into_iter().filter(|it| it.is_evidence());
+    let mut ticks = interval(SECOND / 25);
+    let mut requests = JoinSet::new();
+    for (number, trick) in tricks.enumerate() {
+        ticks.tick().await;
+        let attacker = ai.clone();
+        requests.spawn(async move { attack(&attacker, trick, number).await });
+        for _ in 0..7 {
+            ticks.tick().await;
+            let other = ai.clone();
+            requests.spawn(async move { assert!(serve(&other, trick).await, "{trick:?}: a wait") });
+        }
+    }
+    requests.join_all().await;
 }
 
 /// No recent success shows that a refusal concerns only its own request.

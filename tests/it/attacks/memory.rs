@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::callers::OtherCaller;
 use super::child::GatewayProcess;
-use super::{COMPLETION, post, scaled};
+use super::{COMPLETION, post, run_all, scaled};
 use crate::gateway::{CHAT, REQUEST, STREAM_REQUEST, endpoint_table, new_client};
 
 const MIB: usize = 1 << 20;
@@ -106,46 +106,48 @@ pub(super) type Client = hyper_util::client::legacy::Client<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_of_all_callers_use_bounded_memory() {
-    let good = Upstream::start().await.unwrap();
-    for (version, reads) in [
+    let cases = [
         (Version::HTTP_11, false),
         (Version::HTTP_11, true),
         (Version::HTTP_2, false),
-    ] {
-        let attack = Attack::new(version);
-        let config = format!(
-            "[limits]\nbody_memory = {}\nmax_body = {}\n{}",
-            attack.bound,
-            attack.body + MIB,
-            endpoint_table("silent", &server_silent_about_large_bodies(reads).await)
-        );
-        let gateway = GatewayProcess::start(&config, &[]).await;
-        let beside = GatewayProcess::over([&*good.url()]).await;
-        let others = OtherCaller::start(beside.addr).await;
-        let name = format!("bodies over {version:?}, {reads}");
-        let (cold, _) = gateway.memory();
-        attack.warm_up(&gateway).await;
-        let (warm, _) = gateway.memory();
-        let mut levels = Vec::new();
-        for _ in 0..2 {
-            attack.run(attack.callers, &gateway).await;
-            gateway.assert_memory(&name, warm, (attack.bound / MIB + 64) as u64);
-            levels.push(returned(&gateway, warm).await);
-        }
-        others.finish(&name).await;
-        println!("{name}: {cold} KiB cold, {warm} KiB warm, {levels:?} KiB after each attack");
-        let is_back = levels.iter().all(|level| *level <= back(warm));
-        assert!(is_back, "{name}: {warm} KiB before, {levels:?} KiB after");
+    ];
+    run_all(cases.map(|(version, reads)| send_bodies(version, reads))).await;
+}
+
+/// Attacks a gateway over a server that reads large bodies or does not.
+async fn send_bodies(version: Version, reads: bool) {
+    let good = Upstream::start().await.unwrap();
+    let attack = Attack::new(version);
+    let config = format!(
+        "[limits]\nbody_memory = {}\nmax_body = {}\n{}",
+        attack.bound,
+        attack.body + MIB,
+        endpoint_table("silent", &server_silent_about_large_bodies(reads).await)
+    );
+    let gateway = GatewayProcess::start(&config, &[]).await;
+    let beside = GatewayProcess::over([&*good.url()]).await;
+    let others = OtherCaller::start(beside.addr).await;
+    let name = format!("bodies over {version:?}, {reads}");
+    let (cold, _) = gateway.memory();
+    attack.warm_up(&gateway).await;
+    let (warm, _) = gateway.memory();
+    let mut levels = Vec::new();
+    for _ in 0..2 {
+        attack.run(attack.callers, &gateway).await;
+        gateway.assert_memory(&name, warm, (attack.bound / MIB + 64) as u64);
+        levels.push(returned(&gateway, warm).await);
     }
+    others.finish(&name).await;
+    println!("{name}: {cold} KiB cold, {warm} KiB warm, {levels:?} KiB after each attack");
+    let is_back = levels.iter().all(|level| *level <= back(warm));
+    assert!(is_back, "{name}: {warm} KiB before, {levels:?} KiB after");
 }
 
 /// The endpoint sends answers without an end, and the callers read nothing. Each answer was held up
 /// to 8 MiB, so 200 of them took 1.2 GB.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_of_all_callers_use_bounded_memory() {
-    let spaces = format!("10000\r\n{}\r\n", " ".repeat(1 << 16)).into_bytes();
-    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type:";
-    for (kind, request, settings) in [
+    let cases = [
         ("application/json", REQUEST, ""),
         ("text/event-stream", STREAM_REQUEST, ""),
         (
@@ -153,40 +155,52 @@ async fn answers_of_all_callers_use_bounded_memory() {
             STREAM_REQUEST,
             "[stack]\nstream_mode = 'buffered'\n",
         ),
-    ] {
-        let spaces = spaces.clone();
-        let server = RawServer::start(move |_, mut stream| {
-            let spaces = spaces.clone();
-            async move {
-                let head = format!("{head} {kind}\r\n\r\n");
-                stream.write_all(head.as_bytes()).await?;
-                loop {
-                    stream.write_all(&spaces).await?;
-                }
-            }
-        })
-        .await;
-        let config = settings.to_owned() + &endpoint_table("endless", &server.url());
-        let gateway = GatewayProcess::start(&config, &[]).await;
-        let (before, _) = gateway.memory();
-        let size = request.len();
-        let request = format!("{}content-length: {size}\r\n\r\n{request}", post(CHAT));
-        let (callers, mut held) = (scaled(80, 200), Vec::new());
-        for _ in 0..callers {
-            let mut stream = connect(gateway.addr).await;
-            stream.write_all(request.as_bytes()).await.unwrap();
-            held.push(stream);
-        }
-        // Until the memory grows no further.
-        let mut last = 0;
-        while last != gateway.memory().0 {
-            last = gateway.memory().0;
-            sleep(SECOND).await;
-        }
-        let name = format!("endless answers of {kind} {settings:?}");
-        // Each connection has its free part, and buffers of some 100 KiB on both sides.
-        gateway.assert_memory(&name, before, 256 + callers as u64);
+    ];
+    run_all(cases.map(hold_answers)).await;
+}
+
+/// Requests endless answers of a content type, and reads none of them.
+async fn hold_answers((kind, request, settings): (&str, &str, &str)) {
+    let server = server_of_spaces(kind).await;
+    let config = settings.to_owned() + &endpoint_table("endless", &server.url());
+    let gateway = GatewayProcess::start(&config, &[]).await;
+    let (before, _) = gateway.memory();
+    let size = request.len();
+    let request = format!("{}content-length: {size}\r\n\r\n{request}", post(CHAT));
+    let (callers, mut held) = (scaled(80, 200), Vec::new());
+    for _ in 0..callers {
+        let mut stream = connect(gateway.addr).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        held.push(stream);
     }
+    // Until the memory has not grown for a second.
+    let (mut most, mut quiet) = (0, 0);
+    while quiet < 2 {
+        let (now, _) = gateway.memory();
+        quiet = if now > most { 0 } else { quiet + 1 };
+        most = most.max(now);
+        sleep(SECOND / 2).await;
+    }
+    let name = format!("endless answers of {kind} {settings:?}");
+    // Each connection has its free part, and buffers of some 100 KiB on both sides.
+    gateway.assert_memory(&name, before, 256 + callers as u64);
+}
+
+/// Starts a server that answers with spaces, without an end.
+async fn server_of_spaces(kind: &str) -> RawServer {
+    let spaces = format!("10000\r\n{}\r\n", " ".repeat(1 << 16)).into_bytes();
+    let head =
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: {kind}\r\n\r\n");
+    RawServer::start(move |_, mut stream| {
+        let (head, spaces) = (head.clone(), spaces.clone());
+        async move {
+            stream.write_all(head.as_bytes()).await?;
+            loop {
+                stream.write_all(&spaces).await?;
+            }
+        }
+    })
+    .await
 }
 
 /// Returns the highest memory that counts as back: 10 % more than before. In the smaller size, the

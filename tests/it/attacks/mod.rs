@@ -31,14 +31,29 @@ mod total;
 
 use std::env;
 
+use futures_util::future::join_all;
+
 use self::child::GatewayProcess;
 use crate::gateway::endpoint_table;
 
 /// Returns `full` if the attacks run in full size, and otherwise `ci`.
 fn scaled(ci: usize, full: usize) -> usize {
-    match env::var("STEADFAST_ATTACKS").as_deref() {
-        Ok("full") => full,
-        _ => ci,
+    if is_full() { full } else { ci }
+}
+
+fn is_full() -> bool {
+    env::var("STEADFAST_ATTACKS").is_ok_and(|size| size == "full")
+}
+
+/// Runs cases that mostly wait at the same time. In full size, they run one after another, because
+/// their figures are compared.
+async fn run_all<F: Future<Output = ()>>(cases: impl IntoIterator<Item = F>) {
+    if !is_full() {
+        join_all(cases).await;
+        return;
+    }
+    for case in cases {
+        case.await;
     }
 }
 

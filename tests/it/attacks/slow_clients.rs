@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use stack_tests::raw::{Frame, connect, frame, header_block, preface, read_to_end};
 use stack_tests::upstreams;
 use tokio::io::AsyncWriteExt;
@@ -101,11 +102,15 @@ async fn unfinished_request_is_closed() {
         endpoint_table("upstream", &upstream.url())
     ))
     .await;
-    for (name, start, repeated) in clients() {
-        let closed = until_closed(&gateway, &start, repeated);
-        let closed = timeout(Duration::from_secs(20), closed).await;
-        assert!(closed.is_ok(), "{name}: the connection stays open");
-    }
+    let gateway = &gateway;
+    let clients = clients()
+        .into_iter()
+        .map(|(name, start, repeated)| async move {
+            let closed = until_closed(gateway, &start, repeated);
+            let closed = timeout(Duration::from_secs(20), closed).await;
+            assert!(closed.is_ok(), "{name}: the connection stays open");
+        });
+    join_all(clients).await;
     assert_eq!(upstream.counts().requests, 0);
 }
 

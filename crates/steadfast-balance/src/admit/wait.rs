@@ -16,6 +16,7 @@ use crate::admit::view::View;
 use crate::admit::waiters::Key;
 use crate::select::eligibility::{Eligibility, Stage};
 use crate::select::forecast::soonest;
+use crate::select::recovery::next_test;
 use crate::select::selector::Selection;
 
 /// The delay before a request that waits for a busy service tries an available endpoint again.
@@ -200,6 +201,7 @@ impl<S> Waiting<S> {
     ) -> Instant {
         let busy: Vec<_> = self.busy.iter().map(|(id, _)| *id).collect();
         let probe = view.next_probe(&busy);
+        let test = next_test(view.eligibility, &busy, view.now);
         let (place, patience) = self.place.get_or_insert_with(|| {
             let (since, demand) = (view.eligibility.since(came), view.eligibility.demand);
             let departure = Departure {
@@ -219,7 +221,7 @@ impl<S> Waiting<S> {
         let demand = view.eligibility.demand;
         let next = place.wait(demand, (wanted, busy), cx.waker(), view.now);
         let next = next.max(next.and(view.held_until(selection)));
-        let next = probe.into_iter().chain(next).min();
+        let next = probe.into_iter().chain(test).chain(next).min();
         next.map_or(patience.until, |next| next.min(patience.until))
     }
 

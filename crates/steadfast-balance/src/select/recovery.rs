@@ -5,7 +5,7 @@
 //! only a request that is safe to repeat is a probe.
 //!
 //! Exception: a cooldown that one caller may have caused is tested by any request that no endpoint
-//! takes.
+//! takes, also by one in the queue.
 
 use std::time::Duration;
 
@@ -116,24 +116,50 @@ fn is_in_service(eligibility: &Eligibility<'_>, now: Instant) -> bool {
     states.clone().any(serves) && !states.any(is_soon)
 }
 
+/// Returns when a request in the queue tests a bench that began while it waits.
+///
+/// Cooldowns for a rate limit are short, and their ends wake the request.
+pub(crate) fn next_test(
+    eligibility: &Eligibility<'_>,
+    skip: &[u64],
+    now: Instant,
+) -> Option<Instant> {
+    let occasion = (eligibility, Occasion::BesideSlots);
+    // Most requests wait for a send rate, so the cheap check is first.
+    (eligibility.snapshot.active().iter())
+        .map(|entry| &*entry.state)
+        .filter(|endpoint| endpoint.limits.cools(eligibility.demand, now))
+        .filter_map(|endpoint| due_at(endpoint, occasion, skip, now))
+        .min()
+}
+
 /// Returns the first untried endpoint with a due probe.
 fn due<'a>(
     mut all: impl Iterator<Item = &'a ActiveEndpoint>,
-    (eligibility, occasion): (&Eligibility<'_>, Occasion),
+    occasion: (&Eligibility<'_>, Occasion),
     skip: &[u64],
     now: Instant,
 ) -> Option<usize> {
-    all.position(|entry| {
-        let endpoint = &*entry.state;
-        let is_due = || {
-            let recovery = (endpoint.limits).recovery(eligibility.demand, occasion, now);
-            matches!(recovery, Recovery::At(due) if due <= now)
-        };
-        !skip.contains(&endpoint.id)
-            && eligibility.admits(Stage::Untried, endpoint)
-            && endpoint.breaker.at(now).would_admit()
-            && is_due()
-    })
+    all.position(|entry| due_at(&entry.state, occasion, skip, now).is_some_and(|due| due <= now))
+}
+
+/// Returns when a probe of an untried endpoint is due.
+fn due_at(
+    endpoint: &EndpointState,
+    (eligibility, occasion): (&Eligibility<'_>, Occasion),
+    skip: &[u64],
+    now: Instant,
+) -> Option<Instant> {
+    let is_possible = !skip.contains(&endpoint.id)
+        && eligibility.admits(Stage::Untried, endpoint)
+        && endpoint.breaker.at(now).would_admit();
+    if !is_possible {
+        return None;
+    }
+    match (endpoint.limits).recovery(eligibility.demand, occasion, now) {
+        Recovery::At(due) => Some(due),
+        _ => None,
+    }
 }
 
 /// Returns whether the request can move to another endpoint, whatever the outcome of its first

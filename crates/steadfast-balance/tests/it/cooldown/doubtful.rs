@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http::{Request, Response};
-use steadfast_balance::{EndpointBalance, PoolHandle};
+use steadfast_balance::{EndpointBalance, PoolHandle, WhenExhausted};
 use steadfast_core::layer::{Next, RecordAttempts};
 use steadfast_core::{Class, LimitKey, Trail, Verdict};
 use tokio::time::{Instant, advance};
@@ -120,6 +120,24 @@ async fn bench_of_new_endpoint_is_tested() {
         assert_eq!(send_for_status(&service, refused(number)).await, 402);
     }
     assert_eq!(send_for_status(&service, get()).await, 200);
+}
+
+/// The caller spent the tests, and the requests in the queue waited until the end of the bench.
+#[tokio::test(start_paused = true)]
+async fn request_in_queue_tests_bench_within_a_second() {
+    let net = Net::new();
+    net.on_request("a", |_, sent| reply(sent));
+    let builder = pool(&["a"]).when_exhausted(WhenExhausted::Wait);
+    let (service, handle) = balancer(builder.max_wait(2 * MINUTE), &net);
+    for number in 0..1 + TESTS as u64 {
+        assert_eq!(send_for_status(&service, refused(number)).await, 402);
+    }
+    assert_eq!(cooling(&handle, "a"), Some(MINUTE));
+    let start = Instant::now();
+    assert_eq!(send_for_status(&service, get()).await, 200);
+    let took = start.elapsed();
+    assert!((SECOND..SECOND + 10 * MS).contains(&took), "{took:?}");
+    assert_eq!(cooling(&handle, "a"), None);
 }
 
 /// An endpoint without a quota is not worth an attempt of each request.
