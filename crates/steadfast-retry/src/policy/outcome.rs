@@ -26,8 +26,8 @@ pub(crate) struct Outcome {
     pub(crate) first: bool,
     /// Whether the attempt timed out, and the request itself may be slow.
     pub(crate) late: bool,
-    /// Whether less time has passed since the arrival than is left until the deadline.
-    pub(crate) patient: bool,
+    /// Whether the request has a deadline.
+    pub(crate) has_deadline: bool,
     /// Whether the request has a deadline, and less time has passed since the arrival than the
     /// longest wait of a request without one.
     pub(crate) young: bool,
@@ -70,7 +70,7 @@ impl Outcome {
         let is_bounded = self.young && !floor.max(hint.unwrap_or_default()).is_zero();
         let is_free = match self.verdict.class() {
             _ if !self.attempted => is_bounded,
-            Class::Connect => self.patient,
+            Class::Connect => self.has_deadline,
             Class::RateLimited => is_bounded && self.verdict.proves_unprocessed(),
             _ => false,
         };

@@ -154,12 +154,12 @@ impl Policy {
         spent: Spent,
         now: Instant,
     ) -> Decision {
-        let owed = outcome.owed;
-        let counts = owed && !outcome.is_free(floor);
-        if counts && spent.attempts >= limits.max_attempts {
+        let (owed, deadline) = (outcome.owed, limits.deadline);
+        let has_left = spent.attempts < limits.max_attempts;
+        let is_free = outcome.is_free(floor);
+        if owed && !is_free && !has_left {
             return Decision::GiveUp("no attempt is left");
         }
-        let deadline = limits.deadline;
         let left = limits.time_left(spent, now);
         let Some(spare) = left.checked_sub(floor) else {
             return Decision::GiveUp(WAIT_TOO_LONG);
@@ -168,6 +168,12 @@ impl Policy {
         let drawn = self.draw(outcome, if owed { spent.waits } else { 0 }, spent);
         let more = drawn.with_floor(floor).saturating_sub(floor).min(spare);
         let wait = whole_millis(floor, more).max(TICK);
+        // The deadline would cut an attempt shortly before it. The timeout would hide this failure.
+        let is_late = left.saturating_sub(wait) < self.backoff.bound(0);
+        let counts = owed && (is_late || !is_free);
+        if counts && !has_left {
+            return Decision::GiveUp("no attempt is left");
+        }
         // A wait that ends with the deadline would leave no time for the attempt.
         if wait > left || deadline.is_some() && wait == left {
             return Decision::GiveUp(WAIT_TOO_LONG);

@@ -44,7 +44,7 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         paid: 0,
         first: false,
         late: class == Class::Timeout,
-        patient: false,
+        has_deadline: false,
         young: false,
         started: Instant::now(),
         others: 0,
@@ -279,28 +279,26 @@ async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
     let now = Instant::now();
     let next = Some(Next::At(now + SECOND));
     let at_once = Some(Next::At(now));
-    for (class, next, young, patient, is_free) in [
-        (Class::Connect, at_once, true, true, true),
+    for (class, next, young, is_free) in [
+        (Class::Connect, at_once, true, true),
         // The refusal has begun no cooldown, so nothing else bounds its repeats.
-        (Class::RateLimited, at_once, true, false, false),
-        // Later, the caller would get a timeout in place of the failed connect.
-        (Class::Connect, next, true, false, false),
-        (Class::Connect, next, false, true, true),
-        (Class::Connect, next, false, false, false),
-        (Class::RateLimited, next, true, false, true),
+        (Class::RateLimited, at_once, true, false),
+        (Class::Connect, next, true, true),
+        (Class::Connect, next, false, true),
+        (Class::RateLimited, next, true, true),
         // A deadline of ten minutes is no reason to repeat a refusal for five.
-        (Class::RateLimited, next, false, true, false),
+        (Class::RateLimited, next, false, false),
         // Without a balancer, the attempts at the only endpoint are limited.
-        (Class::Connect, None, true, true, false),
-        (Class::RateLimited, None, true, true, false),
-        (Class::Transport, next, true, true, false),
-        (Class::Overloaded, next, true, true, false),
+        (Class::Connect, None, true, false),
+        (Class::RateLimited, None, true, false),
+        (Class::Transport, next, true, false),
+        (Class::Overloaded, next, true, false),
     ] {
-        let case = format!("{class} {next:?} {young} {patient}");
+        let case = format!("{class} {next:?} {young}");
         let policy = policy();
         let failed = Outcome {
             young,
-            patient,
+            has_deadline: true,
             ..outcome(class, next)
         };
         let last = policy.decide(failed, limits(), spent(3), now);
@@ -322,6 +320,28 @@ async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
         let budget = policy.budget.as_ref().expect("there is one");
         let is_paid = budget.available() < budget.capacity();
         assert_eq!(is_paid, !is_free, "{case}");
+    }
+}
+
+/// The deadline cut a further attempt, and the caller got a timeout in place of the failed connect.
+#[tokio::test(start_paused = true)]
+async fn attempt_counts_shortly_before_the_deadline() {
+    let now = Instant::now();
+    let policy = policy();
+    let backoff = policy.backoff.bound(0);
+    for (left, is_free) in [(backoff, false), (10 * backoff, true)] {
+        let limits = Limits {
+            deadline: Some(Deadline::after(left)),
+            ..limits()
+        };
+        let failed = Outcome {
+            has_deadline: true,
+            ..outcome(Class::Connect, Some(Next::At(now)))
+        };
+        let last = policy.decide(failed, limits, spent(3), now);
+        assert_eq!(wait(&last).is_some(), is_free, "{left:?}");
+        let other = policy.decide(failed, limits, spent(1), now);
+        assert!(wait(&other).is_some(), "{left:?}: an attempt is left");
     }
 }
 
@@ -353,7 +373,7 @@ async fn silent_timeout_is_no_late_attempt_and_costs_as_much_as_a_move() {
         let policy = policy();
         let silent = Outcome {
             late,
-            patient: true,
+            has_deadline: true,
             ..outcome(Class::Timeout, Some(Next::At(now)))
         };
         let spent = Spent {
