@@ -86,10 +86,14 @@ impl LoadGuard {
     pub(super) fn continue_slow_start(&self, latency: Duration, now: Instant) {
         let (stats, queue) = (&self.endpoint.state.load, &self.endpoint.signals.queue);
         let has_waiters = || queue.len() > 0;
-        if self.is_test() && has_waiters() {
-            stats.begin_slow_start();
-            // A recovery releases more than one waiter.
-            queue.wake_all(now);
+        if self.is_test() {
+            let limits = &self.endpoint.state.limits;
+            limits.for_all(|cooldown| cooldown.forget_rate(now));
+            if has_waiters() {
+                stats.begin_slow_start();
+                // A recovery releases more than one waiter.
+                queue.wake_all(now);
+            }
         }
         stats.succeeded(latency, has_waiters);
         self.endpoint.signals.notify_waiters(now);

@@ -525,6 +525,16 @@ impl Cooldown {
         self.publish(&state);
     }
 
+    /// Forgets the send rate, because the endpoint has just recovered from an outage. Its quota has
+    /// refilled meanwhile, and may be another one. The slow start bounds the first attempts.
+    pub(crate) fn forget_rate(&self, now: Instant) {
+        let mut state = self.lock();
+        if state.phase == Phase::Paced {
+            state.clear(now);
+            self.publish(&state);
+        }
+    }
+
     /// Records a success of an attempt. `age` is the age of the pool at its admission. Returns
     /// whether it may change the limit: a limit or a test is known.
     #[inline]

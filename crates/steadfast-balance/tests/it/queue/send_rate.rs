@@ -1,13 +1,14 @@
-//! Pools and endpoints without learned send rates.
+//! Pools and endpoints without learned send rates, and a rate from before an outage.
 
 use std::time::Duration;
 
 use steadfast_balance::EndpointBalanceBuilder;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{server_with_limit, spawn_request};
 use crate::support::{
-    MS, Net, balancer, endpoint, pool, request_only_to, status_of, with_deadline,
+    MS, Net, SECOND, balancer, connection_refused, endpoint, get, ok, pool, request_only_to,
+    send_for_status, status_of, with_deadline,
 };
 
 /// Sends 100 requests per second to each of `a` and `b`, which allow 20. Returns whether a rate was
@@ -48,4 +49,32 @@ async fn pool_without_learned_rates_has_neither_rates_nor_queue() {
     let found = overload(pool(&["a", "b"]).learned_rates(false)).await;
     println!("{found:?}");
     assert!(found.iter().all(|found| !found.0), "{found:?}");
+}
+
+/// The rate of an endpoint that had refused nearly everything was kept through its outage. After
+/// the recovery, one request per several seconds was served, and the others were rejected.
+#[tokio::test(start_paused = true)]
+async fn send_rate_from_before_an_outage_delays_no_request_after_it() {
+    let net = Net::new();
+    net.on("a", server_with_limit(1.0));
+    let (service, handle) = balancer(pool(&["a"]), &net);
+    for _ in 0..60 {
+        drop(spawn_request(&service, with_deadline(get(), SECOND)));
+        sleep(SECOND / 2).await;
+    }
+    assert!(status_of(&handle, "a").rate.is_some_and(|rate| rate < 2.0));
+    net.on("a", |_| connection_refused());
+    for _ in 0..20 {
+        assert_ne!(send_for_status(&service, get()).await, 200);
+        sleep(SECOND).await;
+    }
+    net.on("a", |_| ok());
+    sleep(SECOND).await;
+    let start = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(send_for_status(&service, get()).await, 200);
+    }
+    let took = start.elapsed();
+    assert!(took <= 2 * SECOND, "{took:?}");
+    assert_eq!(status_of(&handle, "a").rate, None);
 }
