@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "X", value_parser = load, allow_negative_numbers = true)]
     load: Option<f64>,
 
-    /// How many seeds to run with, from 1 on [default: 3, and 1 for loads above 1]
+    /// How many seeds to run with, from 1 on [default: 3, 1 for loads above 1, and 6 for `limits`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000), allow_negative_numbers = true)]
     seeds: Option<u64>,
 
@@ -152,7 +152,10 @@ impl Args {
     pub(super) fn sheet(&self) -> Option<(Sheet, Vec<Study>)> {
         match self.scenario.as_deref() {
             Some("goals") => Some((goals::SHEET, self.goals())),
-            Some("limits") => Some((limits::SHEET, limits::studies(|load| self.seeds_at(load)))),
+            Some("limits") => {
+                let seeds = self.seeds.unwrap_or(limits::SEEDS);
+                Some((limits::SHEET, limits::studies(seeds)))
+            }
             _ => None,
         }
     }
