@@ -22,7 +22,8 @@ use self::callers::{Counted, pass_random_time, run_caller};
 use self::operators::{change_random_endpoint, enable_all, random_endpoint};
 use self::servers::{Dice, Mood, reply_in_mood};
 use crate::support::{
-    Body, Events, Http, MS, Net, Reply, SECOND, STRATEGIES, ok, request_only_to, send,
+    Body, Events, Http, MS, Net, Reply, SECOND, STRATEGIES, ok, paused_runtime, request_only_to,
+    send,
 };
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -244,13 +245,26 @@ async fn assert_full_recovery(
 }
 
 /// Runs each seed with each strategy.
-#[tokio::test(start_paused = true)]
-async fn random_outcomes_lose_no_reservation() {
-    let mut steps = 0;
-    for seed in 0..5 {
-        for strategy in STRATEGIES {
-            steps += run_random_requests(seed, strategy, 2_200).await;
-        }
-    }
+#[test]
+fn random_outcomes_lose_no_reservation() {
+    let run = |strategies: &[Strategy]| {
+        paused_runtime().block_on(async {
+            let mut steps = 0;
+            for seed in 0..5 {
+                for strategy in strategies {
+                    steps += run_random_requests(seed, *strategy, 2_050).await;
+                }
+            }
+            steps
+        })
+    };
+    let steps = std::thread::scope(|scope| {
+        let runs = STRATEGIES
+            .chunks(3)
+            .map(|part| scope.spawn(move || run(part)));
+        let runs: Vec<_> = runs.collect();
+        runs.into_iter().map(|it| it.join().unwrap()).sum::<usize>()
+    });
+    println!("{steps} steps");
     assert!(steps >= 100_000, "{steps} steps");
 }

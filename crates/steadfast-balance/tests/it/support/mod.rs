@@ -21,6 +21,7 @@ use steadfast_core::{
     observer_fn,
 };
 use steadfast_testkit::net;
+use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, Service, ServiceExt};
 
 pub(crate) use self::body::Stream;
@@ -44,6 +45,13 @@ pub(crate) type Client = net::Client<Stream>;
 pub(crate) type Net = net::Net<Stream>;
 pub(crate) type Reply = net::Reply<Stream>;
 pub(crate) type Answer = Result<Response<ResponseBody<Stream>>, BoxError>;
+
+/// Makes a runtime with a paused clock, for a part of a test in its own thread.
+pub(crate) fn paused_runtime() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build();
+    runtime.expect("a runtime")
+}
 
 // ===== requests and answers =====
 

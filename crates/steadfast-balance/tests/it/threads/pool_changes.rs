@@ -59,14 +59,16 @@ fn completed_drain_admits_no_request() {
                 }
             });
         }
-        let late = (0..3_000).find(|_| {
+        let late = (0..10_000).find(|_| {
             let mut drain = task::spawn(handle.drain("a").unwrap());
+            // On a busy machine, a thread with a request waits for its turn.
             while drain.poll().is_pending() {
-                std::hint::spin_loop();
+                std::thread::yield_now();
             }
             let ended = net.count("a");
-            for _ in 0..20 {
-                std::thread::yield_now();
+            // About the time of a request. To yield would take milliseconds on a busy machine.
+            for _ in 0..1_000 {
+                std::hint::spin_loop();
             }
             let late = net.count("a") - ended;
             handle.enable("a").unwrap();
@@ -107,7 +109,7 @@ fn change_during_enqueue_wakes_the_waiter() {
                 });
                 // A barrier would wake one thread much later than the other.
                 while !start.load(Ordering::Acquire) {
-                    std::hint::spin_loop();
+                    std::thread::yield_now();
                 }
                 handle.add(endpoint("b")).unwrap();
                 let (mut request, first) = waits.join().unwrap();
