@@ -29,7 +29,8 @@ async fn large_body_does_not_stall_other_requests_of_its_thread() {
     let ai = stack_in_process();
     for body in [
         format!(r#"{{"stream":[{}1]}}"#, "1,".repeat(SIZE / 2)),
-        format!(r#"{{"x":"{}"}}"#, "a".repeat(SIZE)),
+        // Vector instructions read text without quotes within milliseconds.
+        format!(r#"{{"x":"{}"}}"#, r#"\""#.repeat(SIZE / 2)),
         format!(r#"{{"x":[{}0]}}"#, "{},".repeat(SIZE / 3)),
     ] {
         let served = Arc::new(AtomicUsize::new(0));
@@ -49,6 +50,7 @@ async fn large_body_does_not_stall_other_requests_of_its_thread() {
         let answer = ai.send(request.unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200);
         let meanwhile = served.load(Ordering::Relaxed) - before;
+        println!("{meanwhile} requests meanwhile");
         assert!(meanwhile >= 10, "{meanwhile} requests meanwhile");
         others.abort();
     }

@@ -1,5 +1,6 @@
 //! Many connections with incomplete requests beside the requests of other callers.
 
+use futures_util::{StreamExt, stream};
 use stack_tests::raw::connect;
 use stack_tests::{rerun, rerun_input};
 use steadfast_testkit::Upstream;
@@ -9,6 +10,9 @@ use super::callers::OtherCaller;
 use super::child::GatewayProcess;
 use super::{post, scaled};
 use crate::gateway::CHAT;
+
+/// The connections that open at the same time. Each needs a round trip.
+const AT_ONCE: usize = 16;
 
 /// The beginnings of requests that never end.
 pub(super) fn beginnings() -> [String; 4] {
@@ -42,13 +46,21 @@ async fn incomplete_requests_leave_other_callers_unaffected() {
     let others = OtherCaller::start(gateway.addr).await;
     let (before, _) = gateway.memory();
     let count = scaled(5000, 10_000).min(descriptors().saturating_sub(200));
-    let mut held = Vec::new();
-    for beginning in beginnings().iter().cycle().take(count) {
-        let mut stream = connect(gateway.addr).await;
-        // The gateway may reject a connection above its bound.
-        let _ = stream.write_all(beginning.as_bytes()).await;
-        held.push(stream);
-    }
+    let beginnings = beginnings();
+    let opening = beginnings
+        .iter()
+        .cycle()
+        .take(count)
+        .map(async |beginning| {
+            let mut stream = connect(gateway.addr).await;
+            // The gateway may reject a connection above its bound.
+            let _ = stream.write_all(beginning.as_bytes()).await;
+            stream
+        });
+    let held: Vec<_> = stream::iter(opening)
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
     let attack = format!("{count} incomplete requests");
     others.finish(&attack).await;
     gateway.assert_memory(&attack, before, 512);

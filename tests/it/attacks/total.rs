@@ -100,10 +100,14 @@ async fn read_endless(head: &'static str, chunk: &'static str, pause: Duration) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_answer_ends_at_total() {
-    for (head, chunk) in ENDLESS {
-        read_endless(head, chunk, Duration::ZERO).await;
+    // Fast servers need the processors, so few of them run at the same time.
+    for (pause, at_once) in [
+        (Duration::ZERO, 4),
+        (Duration::from_millis(5), ENDLESS.len()),
+    ] {
+        for part in ENDLESS.chunks(at_once) {
+            let answers = part.iter();
+            join_all(answers.map(|(head, chunk)| read_endless(head, chunk, pause))).await;
+        }
     }
-    let pause = Duration::from_millis(5);
-    let slow = ENDLESS.iter();
-    join_all(slow.map(|(head, chunk)| read_endless(head, chunk, pause))).await;
 }
