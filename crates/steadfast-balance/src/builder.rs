@@ -111,6 +111,11 @@ impl<F> EndpointBalanceBuilder<F> {
     /// [`DEFAULT_OVERLOAD_WAIT`](EndpointBalanceLayer::DEFAULT_OVERLOAD_WAIT). The bound is at
     /// least twice the latency of the fastest endpoint, and at most [`max_wait`](Self::max_wait).
     ///
+    /// With [`max_wait`](Self::max_wait) or more, no load is shed: each request waits until
+    /// `max_wait` or its deadline, whatever its expected wait. That serves the most requests of
+    /// patient callers, also if a limit is lifted meanwhile. The quota of impatient callers is spent
+    /// on requests that they cancel.
+    ///
     /// An overload has begun if each slot of a quarter of the bound comes after more than half of
     /// it, or if callers cancel while they wait. A request with a deadline is evidence only after
     /// the whole bound.

@@ -47,6 +47,14 @@ pub(crate) struct PoolConfig {
     pub(crate) seed: Option<u64>,
 }
 
+impl PoolConfig {
+    /// Returns whether load is shed: an overload shortens waits, and a request is rejected on arrival
+    /// if its expected wait is too long.
+    pub(crate) fn sheds(&self) -> bool {
+        self.overload_wait < self.max_wait
+    }
+}
+
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {

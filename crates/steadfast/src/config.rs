@@ -102,7 +102,7 @@ pub struct StackConfig {
     #[serde(deserialize_with = "deserialize_some")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     pub max_wait: Option<Duration>,
-    /// The shortest bound of a wait during an overload.
+    /// The shortest bound of a wait during an overload. With `max_wait` or more, no load is shed.
     #[serde(deserialize_with = "deserialize_some")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     pub overload_wait: Option<Duration>,

@@ -73,6 +73,9 @@ impl<'a> View<'a> {
     /// A pool without a closed breaker gives no slots, so a wait for its probes has no rivals.
     pub(super) fn pressure(self, has_deadline: bool) -> Pressure {
         let (queue, demand) = (&self.shared.signals.queue, self.eligibility.demand);
+        if !self.shared.config.sheds() {
+            return Pressure::default();
+        }
         let pressure = queue.pressure(demand, has_deadline, self.now);
         let is_outage = || {
             let shared = self.shared;

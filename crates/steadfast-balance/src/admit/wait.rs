@@ -182,7 +182,10 @@ impl<S> Waiting<S> {
             return now < patience.until;
         }
         let pressure = view.pressure(patience.has_deadline);
-        let wait = view.wait_for_slot(selection, view.eligibility.since(came));
+        let wait = match view.shared.config.sheds() {
+            true => view.wait_for_slot(selection, view.eligibility.since(came)),
+            false => Duration::ZERO,
+        };
         let is_worth_it = patience.admits(wait, pressure, now);
         if !is_worth_it && patience.is_evidence(wait, pressure) {
             queue.rejected(demand, now);

@@ -7,7 +7,9 @@ use steadfast_core::Exhausted;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Balancer, learn_rate, limited_server, server_with_limit, spawn_request};
-use crate::support::{MS, Net, Reply, SECOND, balancer, get, pool, refusal, send, send_for_status};
+use crate::support::{
+    MS, Net, Reply, SECOND, balancer, get, ok, pool, refusal, send, send_for_status, with_deadline,
+};
 
 /// Sends `per_second` requests for the duration `lasts`. Returns the waits of the requests that
 /// arrived in the last five seconds and were served.
@@ -29,6 +31,37 @@ async fn waits_under_load(service: &Balancer, per_second: u32, lasts: Duration) 
     let waits = waits.lock().unwrap();
     let late = waits.iter().filter(|(came, _)| *came >= last);
     late.map(|(_, wait)| *wait).collect()
+}
+
+/// Patient callers were rejected although the limit was lifted before their deadlines.
+#[tokio::test(start_paused = true)]
+async fn overload_without_load_shedding_rejects_no_request() {
+    for has_deadline in [false, true] {
+        let net = Net::new();
+        net.on("a", server_with_limit(20.0));
+        let builder = pool(&["a"]).max_wait(20 * SECOND);
+        let (service, handle) = balancer(builder.overload_wait(20 * SECOND), &net);
+        learn_rate(&service, &handle, "a").await;
+        let mut requests = Vec::new();
+        for _ in 0..1_280 {
+            let request = match has_deadline {
+                true => with_deadline(get(), 20 * SECOND),
+                false => get(),
+            };
+            requests.push(spawn_request(&service, request));
+            sleep(SECOND / 40).await;
+        }
+        // They have waited for more than half of the bound.
+        assert!(handle.waiting() > 400, "{} wait", handle.waiting());
+        net.on("a", |_| ok());
+        let mut served = 0;
+        for request in requests {
+            let answer = request.await.unwrap();
+            // The endpoint may refuse a request, but the balancer rejects none.
+            served += usize::from(answer.expect("an answer").status() == 200);
+        }
+        assert!(served >= 1_220, "{served} with a deadline: {has_deadline}");
+    }
 }
 
 /// Sends 60 requests at once. Returns the longest wait. All are served.
