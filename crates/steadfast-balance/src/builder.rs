@@ -111,10 +111,10 @@ impl<F> EndpointBalanceBuilder<F> {
     /// [`DEFAULT_OVERLOAD_WAIT`](EndpointBalanceLayer::DEFAULT_OVERLOAD_WAIT). The bound is at
     /// least twice the latency of the fastest endpoint, and at most [`max_wait`](Self::max_wait).
     ///
-    /// With [`max_wait`](Self::max_wait) or more, no load is shed: each request waits until
+    /// If it is set to [`max_wait`](Self::max_wait) or more, no load is shed: a request waits until
     /// `max_wait` or its deadline, whatever its expected wait. That serves the most requests of
-    /// patient callers, also if a limit is lifted meanwhile. The quota of impatient callers is spent
-    /// on requests that they cancel.
+    /// patient callers, also if a limit is lifted meanwhile. The quota of impatient callers is
+    /// spent on requests that they cancel.
     ///
     /// An overload has begun if each slot of a quarter of the bound comes after more than half of
     /// it, or if callers cancel while they wait. A request with a deadline is evidence only after
@@ -125,7 +125,7 @@ impl<F> EndpointBalanceBuilder<F> {
     /// was served since. A retry layer above then returns the true time at once. A request with a
     /// deadline waits for any hint that fits.
     pub fn overload_wait(mut self, wait: Duration) -> Self {
-        self.config.overload_wait = wait;
+        self.config.overload_wait = Some(wait);
         self
     }
 
@@ -248,7 +248,7 @@ impl<F> fmt::Debug for EndpointBalanceBuilder<F> {
             .field("endpoints", &self.endpoints)
             .field("when_exhausted", &self.config.when_exhausted)
             .field("max_wait", &self.config.max_wait)
-            .field("overload_wait", &self.config.overload_wait)
+            .field("overload_wait", &self.config.overload_wait())
             .field("probe_wait", &self.config.probe_wait)
             .field("prefer_wait", &self.config.prefer_wait)
             .field("abandoned_after", &self.config.abandoned_after)

@@ -35,8 +35,8 @@ pub(crate) struct PoolConfig {
     pub(crate) when_exhausted: WhenExhausted,
     /// The longest wait of a request without a deadline.
     pub(crate) max_wait: Duration,
-    /// The shortest bound of a wait during an overload.
-    pub(crate) overload_wait: Duration,
+    /// The shortest bound of a wait during an overload, if it is set.
+    pub(crate) overload_wait: Option<Duration>,
     /// The longest wait for a probe while all breakers are open.
     pub(crate) probe_wait: Duration,
     /// The longest wait for a better endpoint than a degraded one.
@@ -48,10 +48,15 @@ pub(crate) struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// Returns whether load is shed: an overload shortens waits, and a request is rejected on arrival
-    /// if its expected wait is too long.
+    /// Returns whether load is shed: an overload shortens waits, and a request is rejected on
+    /// arrival if its expected wait is too long.
     pub(crate) fn sheds(&self) -> bool {
-        self.overload_wait < self.max_wait
+        self.overload_wait.is_none_or(|wait| wait < self.max_wait)
+    }
+
+    /// Returns the shortest bound of a wait during an overload.
+    pub(crate) fn overload_wait(&self) -> Duration {
+        self.overload_wait.unwrap_or(DEFAULT_OVERLOAD_WAIT)
     }
 }
 
@@ -64,7 +69,7 @@ impl Default for PoolConfig {
             abandoned_after: None,
             when_exhausted: WhenExhausted::default(),
             max_wait: DEFAULT_MAX_WAIT,
-            overload_wait: DEFAULT_OVERLOAD_WAIT,
+            overload_wait: None,
             probe_wait: DEFAULT_PROBE_WAIT,
             prefer_wait: DEFAULT_PREFER_WAIT,
             learned_rates: true,

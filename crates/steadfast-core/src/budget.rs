@@ -22,7 +22,7 @@ pub use self::withdrawal::Withdrawal;
 /// | failover to an untried endpoint after a refusal | 0 |
 /// | failover to an untried endpoint after another failure | −2, [`MOVE_COST`](Self::MOVE_COST) |
 /// | retry after a failed connect, below a balancer and within the deadline | 0 |
-/// | the same after a timeout at a [silent](crate::Attempt::silent) endpoint | −2, [`MOVE_COST`](Self::MOVE_COST) |
+/// | retry after a timeout at a [silent](crate::Attempt::silent) endpoint, below a balancer and in the first half of the deadline | −2, [`MOVE_COST`](Self::MOVE_COST) |
 /// | retry after a `429` with a hint, below a balancer, within `max_wait` and the deadline | 0 |
 /// | retry at the same endpoint after a [refusal](crate::Class::is_refusal) | −1, [`UNPROCESSED_COST`](Self::UNPROCESSED_COST) |
 /// | retry at the same endpoint after an overload with a hint | −5, [`THROTTLED_COST`](Self::THROTTLED_COST) |

@@ -107,9 +107,9 @@ impl<M> RetryOn429Layer<M> {
     /// endpoint after a refusal does not count. Below a balancer and with a
     /// [`Deadline`](steadfast_core::Deadline), neither does a `429` within
     /// [`max_wait`](Self::max_wait) of the arrival, nor a rejection by the balancer, nor a failed
-    /// connect: the balancer decides when the endpoint is tried again. Shortly before the deadline,
-    /// in the time of the first [backoff](Self::backoff), all of them count. A request makes at
-    /// most [`Trail::MAX_ATTEMPTS`](steadfast_core::Trail::MAX_ATTEMPTS) attempts.
+    /// connect: the balancer decides when the endpoint is tried again. All of them count if the
+    /// deadline leaves less time than the first [backoff](Self::backoff) or the last attempt. A
+    /// request makes at most [`Trail::MAX_ATTEMPTS`](steadfast_core::Trail::MAX_ATTEMPTS) attempts.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.config.max_attempts = attempts;
         self

@@ -58,7 +58,7 @@ impl<'a> View<'a> {
             until,
             (came, start_by),
             self.expected_latency(),
-            config.overload_wait,
+            config.overload_wait(),
             self.pressure(start_by.is_some()),
         );
         Some(Patience {

@@ -182,7 +182,7 @@ impl<S> Waiting<S> {
             return now < patience.until;
         }
         let pressure = view.pressure(patience.has_deadline);
-        let wait = match view.shared.config.sheds() {
+        let wait = match view.shared.config.sheds() || patience.prefers {
             true => view.wait_for_slot(selection, view.eligibility.since(came)),
             false => Duration::ZERO,
         };
@@ -224,7 +224,8 @@ impl<S> Waiting<S> {
         let demand = view.eligibility.demand;
         let next = place.wait(demand, (wanted, busy), cx.waker(), view.now);
         let next = next.max(next.and(view.held_until(selection)));
-        let next = probe.into_iter().chain(test).chain(next).min();
+        // The first two waiters of an endpoint have a timer.
+        let next = probe.into_iter().chain(next.and(test)).chain(next).min();
         next.map_or(patience.until, |next| next.min(patience.until))
     }
 

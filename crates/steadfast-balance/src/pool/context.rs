@@ -42,7 +42,7 @@ impl PoolContext {
     pub(crate) fn new(mut config: PoolConfig) -> Self {
         let observers = std::mem::take(&mut config.observers);
         // The age from which a waiter stops if a refused probe shows that its wait is in vain.
-        let vain_from = config.overload_wait / 2;
+        let vain_from = config.overload_wait() / 2;
         let signals = PoolSignals::new(observers, config.abandoned_after, vain_from);
         Self {
             draws: Draws {

@@ -58,7 +58,7 @@ impl PoolContext {
         let at = || eligibility.end_of_limit(now);
         // The queue decides about older requests. The limits of all endpoints come last: their
         // check takes longer than all else.
-        age < self.config.overload_wait
+        age < self.config.overload_wait()
             && !self.is_stated(context)
             && at().is_some_and(|at| self.is_in_vain(eligibility, context, at, now))
     }
@@ -80,7 +80,7 @@ impl PoolContext {
     ) -> bool {
         let since = eligibility.since(now);
         // The other half of the bound is left for the attempts and their jitter.
-        if self.is_stated(context) || at <= saturating_add(since, self.config.overload_wait / 2) {
+        if self.is_stated(context) || at <= saturating_add(since, self.config.overload_wait() / 2) {
             return false;
         }
         let correction = now.saturating_duration_since(since) / CORRECTION;

@@ -88,7 +88,8 @@ impl LoadGuard {
         let has_waiters = || queue.len() > 0;
         if self.is_test() {
             let limits = &self.endpoint.state.limits;
-            limits.for_all(|cooldown| cooldown.forget_rate(now));
+            let sent = now.checked_sub(self.age(now)).unwrap_or(now);
+            limits.for_all(|cooldown| cooldown.forget_rate(sent, now));
             if has_waiters() {
                 stats.begin_slow_start();
                 // A recovery releases more than one waiter.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_core::layer::Next;
-use steadfast_core::{Class, SameEndpoint, Verdict, Withdrawal};
+use steadfast_core::{BreakerEffect, Class, SameEndpoint, Verdict, Withdrawal};
 use tokio::time::Instant;
 
 use super::limits::{Limits, Spent};
@@ -70,7 +70,8 @@ impl Outcome {
         let is_bounded = self.young && !floor.max(hint.unwrap_or_default()).is_zero();
         let is_free = match self.verdict.class() {
             _ if !self.attempted => is_bounded,
-            Class::Connect => self.has_deadline,
+            // A neutral one, such as a refused stream, opens no breaker.
+            Class::Connect => self.has_deadline && self.verdict.breaker() == BreakerEffect::Failure,
             Class::RateLimited => is_bounded && self.verdict.proves_unprocessed(),
             _ => false,
         };

@@ -169,7 +169,11 @@ impl Policy {
         let more = drawn.with_floor(floor).saturating_sub(floor).min(spare);
         let wait = whole_millis(floor, more).max(TICK);
         // The deadline would cut an attempt shortly before it. The timeout would hide this failure.
-        let is_late = left.saturating_sub(wait) < self.backoff.bound(0);
+        let took = match outcome.attempted {
+            true => now.saturating_duration_since(outcome.started),
+            false => Duration::ZERO,
+        };
+        let is_late = left.saturating_sub(wait) < self.backoff.bound(0).max(took);
         let counts = owed && (is_late || !is_free);
         if counts && !has_left {
             return Decision::GiveUp("no attempt is left");

@@ -323,23 +323,47 @@ async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
     }
 }
 
+/// No breaker bounds the repeats of a refused stream.
+#[tokio::test(start_paused = true)]
+async fn neutral_connect_counts() {
+    let now = Instant::now();
+    for (verdict, is_free) in [
+        (Verdict::new(Class::Connect), true),
+        (Verdict::new(Class::Connect).neutral(), false),
+    ] {
+        let failed = Outcome {
+            verdict,
+            has_deadline: true,
+            ..outcome(Class::Connect, Some(Next::At(now)))
+        };
+        let last = policy().decide(failed, limits(), spent(3), now);
+        assert_eq!(wait(&last).is_some(), is_free, "{verdict:?}");
+    }
+}
+
 /// The deadline cut a further attempt, and the caller got a timeout in place of the failed connect.
 #[tokio::test(start_paused = true)]
 async fn attempt_counts_shortly_before_the_deadline() {
     let now = Instant::now();
     let policy = policy();
     let backoff = policy.backoff.bound(0);
-    for (left, is_free) in [(backoff, false), (10 * backoff, true)] {
+    // A connect that took long would take as long again.
+    for (left, took, is_free) in [
+        (backoff, Duration::ZERO, false),
+        (10 * backoff, Duration::ZERO, true),
+        (10 * backoff, 10 * backoff, false),
+    ] {
         let limits = Limits {
             deadline: Some(Deadline::after(left)),
             ..limits()
         };
         let failed = Outcome {
             has_deadline: true,
+            started: now - took,
             ..outcome(Class::Connect, Some(Next::At(now)))
         };
         let last = policy.decide(failed, limits, spent(3), now);
-        assert_eq!(wait(&last).is_some(), is_free, "{left:?}");
+        assert_eq!(wait(&last).is_some(), is_free, "{left:?} {took:?}");
         let other = policy.decide(failed, limits, spent(1), now);
         assert!(wait(&other).is_some(), "{left:?}: an attempt is left");
     }

@@ -525,11 +525,12 @@ impl Cooldown {
         self.publish(&state);
     }
 
-    /// Forgets the send rate, because the endpoint has just recovered from an outage. Its quota has
-    /// refilled meanwhile, and may be another one. The slow start bounds the first attempts.
-    pub(crate) fn forget_rate(&self, now: Instant) {
+    /// Forgets a send rate without a refusal since `sent`, when the endpoint got the attempt that
+    /// shows the end of an outage. Its quota has refilled meanwhile, and may be another one. A slow
+    /// start bounds the attempts of the waiters.
+    pub(crate) fn forget_rate(&self, sent: Instant, now: Instant) {
         let mut state = self.lock();
-        if state.phase == Phase::Paced {
+        if state.phase == Phase::Paced && state.back && state.rate.last_refusal() <= sent {
             state.clear(now);
             self.publish(&state);
         }

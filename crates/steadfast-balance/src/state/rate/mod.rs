@@ -372,6 +372,11 @@ impl Rate {
         self.measured.sent = (self.measured.sent - 1.0).max(0.0);
     }
 
+    /// Returns the instant of the last refusal, later by each pause since.
+    pub(crate) fn last_refusal(&self) -> Instant {
+        self.refused
+    }
+
     /// Returns the instant of the last attempt.
     pub(crate) fn sent(&self) -> Instant {
         self.sent

@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Balancer, learn_rate, limited_server, server_with_limit, spawn_request};
 use crate::support::{
-    MS, Net, Reply, SECOND, balancer, get, ok, pool, refusal, send, send_for_status, with_deadline,
+    MS, Net, Reply, SECOND, balancer, endpoint, get, ok, pool, refusal, send, send_for_status,
+    with_deadline,
 };
 
 /// Sends `per_second` requests for the duration `lasts`. Returns the waits of the requests that
@@ -61,6 +62,25 @@ async fn overload_without_load_shedding_rejects_no_request() {
             served += usize::from(answer.expect("an answer").status() == 200);
         }
         assert!(served >= 1_220, "{served} with a deadline: {has_deadline}");
+    }
+}
+
+/// The expected wait decides about a degraded endpoint, with and without load shedding.
+#[tokio::test(start_paused = true)]
+async fn waiters_beyond_the_preferred_wait_move_to_a_degraded_endpoint_at_once() {
+    for overload_wait in [SECOND, 30 * SECOND] {
+        let net = Net::new();
+        net.on("a", server_with_limit(20.0));
+        net.on("c", |_| ok());
+        let builder = pool(&["a"]).endpoint(endpoint("c").degraded(true));
+        let (service, handle) = balancer(builder.overload_wait(overload_wait), &net);
+        learn_rate(&service, &handle, "a").await;
+        for _ in 0..200 {
+            spawn_request(&service, get());
+        }
+        sleep(100 * MS).await;
+        let moved = net.count("c");
+        assert!(moved >= 100, "{moved} of 200, {overload_wait:?}");
     }
 }
 

@@ -303,7 +303,7 @@ fn medians(results: &Results<'_>, policy: &str, all: &[At]) -> Measure {
     );
     Measure {
         text: format!("{}, × {ratio:.2}", texts.join(", ")),
-        holds: least <= 1.01,
+        holds: ratio.is_finite() && least <= 1.01,
         rank: -ratio,
     }
 }
