@@ -101,10 +101,10 @@ where
         let claims =
             (shared.signals.queue).claims((own, &context.demand), snapshot.all_active(), now);
         let attempt = (context, &mut *reserved);
-        let is_stale = shared.config.sheds()
-            && (waiting.as_mut()).is_some_and(|waiting| {
-                waiting.expire(&shared.signals.queue, search.eligibility, now)
-            });
+        let is_stale = (waiting.as_mut()).is_some_and(|waiting| {
+            let queue = &shared.signals.queue;
+            shared.config.sheds() && waiting.expire(queue, search.eligibility, now)
+        });
         let selection = if is_stale {
             Selection::NoneAdmissible
         } else {
