@@ -15,6 +15,7 @@ use crate::pool::snapshot::PoolSnapshot;
 use crate::select::request_context::RequestContext;
 use crate::state::EndpointState;
 use crate::state::bench::RequestId;
+use crate::state::origin::Earlier;
 
 /// Attributes the last failure of a request, at `endpoint`, to the endpoint or to the request.
 pub(super) fn attribute(
@@ -100,6 +101,25 @@ fn refused_alike<'a>(
     let is_alike = |attempt: &Attempt| attempt.verdict.class() == class;
     let trail = context.trail.as_ref().filter(|trail| !trail.is_empty());
     trail.map_or_else(Vec::new, |trail| endpoints_of(trail, snapshot, &is_alike))
+}
+
+/// Returns the refusals of the request for a rate limit before this one, at `endpoint`.
+pub(super) fn earlier_refusals(
+    context: &RequestContext,
+    endpoint: &EndpointState,
+    class: Class,
+) -> Option<Earlier> {
+    let trail = (context.trail.as_ref()).filter(|_| class == Class::RateLimited)?;
+    let name = Some(&endpoint.config.name);
+    trail.with_attempts(|attempts| {
+        let mut here = attempts.filter(|attempt| {
+            attempt.endpoint.as_ref() == name && attempt.verdict.class() == Class::RateLimited
+        });
+        let first = here.next()?;
+        let last = here.last();
+        let (since, is_only) = (last.unwrap_or(first).started, last.is_none());
+        Some(Earlier { since, is_only })
+    })
 }
 
 /// Returns whether `endpoint` answered other requests beside an attempt of this one. It may be

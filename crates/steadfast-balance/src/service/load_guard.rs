@@ -170,7 +170,8 @@ impl LoadGuard {
         let (endpoint, class) = (&*self.endpoint.state, verdict.class());
         let outcome = (verdict, status);
         if !can_bench(class) {
-            let origin = Origin::new(None, target);
+            let mut origin = Origin::new(None, target);
+            origin.earlier = attribution::earlier_refusals(context, endpoint, class);
             return endpoint.refused(&self.tickets, outcome, &origin, now);
         }
         let snapshot = pool.snapshot();

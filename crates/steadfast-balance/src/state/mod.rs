@@ -42,7 +42,7 @@ use crate::state::limits::demand::Demand;
 use crate::state::limits::tickets::{Level, Tickets};
 use crate::state::load::LoadStats;
 use crate::state::millis::millis;
-use crate::state::origin::Origin;
+use crate::state::origin::{Earlier, Origin};
 use crate::state::queue_marks::QueueMarks;
 use crate::state::reason::{LastFailure, Reason};
 use crate::state::rejections::Rejections;
@@ -235,7 +235,7 @@ impl EndpointState {
                 !is_rejection || self.rejections.rejected(target, request, is_again)
             });
         }
-        let limited = self.limited(tickets, (verdict, trigger), took, now);
+        let limited = self.limited(tickets, (verdict, trigger), (took, origin.earlier), now);
         limited.unwrap_or_else(|| {
             if is_about_request(verdict) {
                 self.limits.accepted(tickets, now);
@@ -301,7 +301,7 @@ impl EndpointState {
             let cause = self.cause((verdict, trigger), RequestId::Unknown, None);
             return (self.limits).benched(tickets, (level, &cause), now, |_| true);
         }
-        self.limited(tickets, (verdict, trigger), None, now)
+        self.limited(tickets, (verdict, trigger), (None, None), now)
             .flatten()
     }
 
@@ -310,7 +310,7 @@ impl EndpointState {
         &self,
         tickets: &Tickets,
         (verdict, trigger): (Verdict, Trigger),
-        took: Option<Duration>,
+        (took, earlier): (Option<Duration>, Option<Earlier>),
         now: Instant,
     ) -> Option<Option<Cooled>> {
         if verdict.scope() == Scope::Request {
@@ -336,7 +336,11 @@ impl EndpointState {
                 Class::RateLimited => limits.quota.rate(since_start),
                 _ => None,
             };
-            limits.cooldown.refused(ticket, refusal(seed), now)
+            let cooldown = &limits.cooldown;
+            if earlier.is_some_and(|earlier| cooldown.refused_own(ticket, earlier, now)) {
+                return None;
+            }
+            cooldown.refused(ticket, refusal(seed), now)
         }))
     }
 

@@ -1,4 +1,5 @@
 use http::Uri;
+use tokio::time::Instant;
 
 use crate::state::bench::RequestId;
 
@@ -10,6 +11,17 @@ pub(crate) struct Origin<'a> {
     pub(crate) target: Option<&'a Uri>,
     /// Whether another endpoint refuses the request alike and takes others.
     pub(crate) is_own: bool,
+    /// The refusals of the request for a rate limit before this one, at the same endpoint.
+    pub(crate) earlier: Option<Earlier>,
+}
+
+/// Earlier refusals of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Earlier {
+    /// When the last of the refused attempts was sent.
+    pub(crate) since: Instant,
+    /// Whether there is only one.
+    pub(crate) is_only: bool,
 }
 
 impl<'a> Origin<'a> {
@@ -19,6 +31,7 @@ impl<'a> Origin<'a> {
             request: request.unwrap_or(RequestId::Unknown),
             target,
             is_own: false,
+            earlier: None,
         }
     }
 }

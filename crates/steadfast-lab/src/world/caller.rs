@@ -40,6 +40,8 @@ pub(crate) struct Sender {
     pub(crate) credential: Option<&'static str>,
     /// Whether each endpoint fails on its requests.
     pub(crate) poison: bool,
+    /// Whether each endpoint refuses its requests.
+    pub(crate) refused: bool,
 }
 
 impl Caller {
@@ -76,6 +78,12 @@ impl Caller {
     /// Makes every endpoint fail with `500` on its requests.
     pub fn poison(mut self) -> Self {
         self.sender.poison = true;
+        self
+    }
+
+    /// Makes every endpoint refuse its requests with `429` and a hint of a second, at any time.
+    pub fn refused(mut self) -> Self {
+        self.sender.refused = true;
         self
     }
 

@@ -1,8 +1,8 @@
 //! The endpoints at work: the client that all policies send through.
 //!
-//! The steps of an attempt have a fixed order: troubles, random refusals, quotas, poison, random
-//! failures, then the work. So a refused request uses neither a quota nor a slot, as at real
-//! providers.
+//! The steps of an attempt have a fixed order: troubles, random refusals, quotas, refused callers,
+//! poison, random failures, then the work. So a request that a trouble or chance refuses uses
+//! neither a quota nor a slot, as at real providers.
 
 use std::future::{Future, pending};
 use std::io;
@@ -163,6 +163,10 @@ impl World {
         if let Err(wait) = place.admit(call.tokens, call.sender.name) {
             sleep(endpoint.refusal).await;
             return Ok(refusal(endpoint.hint, wait));
+        }
+        if call.sender.refused {
+            sleep(endpoint.refusal).await;
+            return Ok(refusal(endpoint.hint, Duration::from_secs(1)));
         }
         if call.sender.poison {
             sleep(endpoint.refusal).await;

@@ -133,6 +133,11 @@ impl Evidence {
         (self.refused, self.served) = (0.0, DISPROVED);
     }
 
+    /// Takes a refusal back, because it concerned only its own request.
+    pub(super) fn take_back(&mut self) {
+        self.refused = (self.refused - 1.0).max(0.0);
+    }
+
     fn is_test(&self, sent: Instant) -> bool {
         (self.tests).is_some_and(|(from, to)| from <= sent && sent < to)
     }

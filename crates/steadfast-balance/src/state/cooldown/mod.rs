@@ -1071,6 +1071,7 @@ mod crowd;
 mod doubt;
 mod early;
 mod evidence;
+mod own;
 pub(crate) mod recovery;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -24,7 +24,7 @@ fn admit(cooldown: &Cooldown, now: Instant) -> Ticket {
 }
 
 /// Creates a cooldown of one second. Returns it with the instant at which it ends.
-fn cooled(start: Instant) -> (Cooldown, Instant) {
+pub(crate) fn cooled(start: Instant) -> (Cooldown, Instant) {
     let cooldown = Cooldown::new();
     let ticket = admit(&cooldown, start);
     let wait = cooldown.refused(ticket, refusal(Some(SECOND), Some(Duration::ZERO)), start);

@@ -402,6 +402,13 @@ impl Rate {
         self.is_disproved()
     }
 
+    /// Counts a refusal that concerned only its own request as an early one. Returns whether the
+    /// rate is disproved.
+    pub(crate) fn refused_own(&mut self) -> bool {
+        self.early += 1;
+        self.is_disproved()
+    }
+
     /// Returns the instant of the next token.
     pub(crate) fn next(&mut self, now: Instant) -> Instant {
         self.refill(now);

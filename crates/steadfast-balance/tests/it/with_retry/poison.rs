@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::{
     Body, Events, Http, MS, SECOND, Stream, answer, connection_refused, connection_reset, get, ok,
-    pool, send_for_status, status_of, with_headers,
+    pool, refusal, send_for_status, status_of, with_deadline, with_headers,
 };
 
 /// The name of the header of a request that makes each server fail.
@@ -66,6 +66,14 @@ fn failing_bad(failure: fn() -> Outcome) -> impl Fn(&str, bool) -> Outcome {
 
 fn server_error() -> Outcome {
     Ok(answer(500))
+}
+
+fn refused() -> Outcome {
+    Ok(refusal("1"))
+}
+
+fn refused_without_hint() -> Outcome {
+    Ok(answer(429))
 }
 
 /// An overload without a hint, which a request can cause as well.
@@ -281,6 +289,39 @@ async fn missed_deadlines_count_only_if_no_request_is_served() {
                 opens && !serves,
                 "{bound} ms, serves others: {serves}"
             );
+        }
+    }
+}
+
+/// The repeats of such a request were the probes of the cooldown that it had begun, so the other
+/// requests waited for them.
+#[tokio::test(start_paused = true)]
+async fn requests_that_are_always_refused_delay_no_good_request() {
+    for refuse in [refused, refused_without_hint] {
+        let (service, _) = stack(
+            &["a", "b"],
+            Strategy::LeastLoaded,
+            &Events::default(),
+            failing_bad(refuse),
+        );
+        let service = Arc::new(service);
+        let mut requests = JoinSet::new();
+        // Ten good requests and a bad one per second.
+        for number in 0..660 {
+            let is_bad = number % 11 == 5;
+            let request = if is_bad { bad() } else { get() };
+            let request = with_deadline(request, 30 * SECOND);
+            let service = service.clone();
+            requests.spawn(async move {
+                let start = Instant::now();
+                let status = send_for_status(&*service, request).await;
+                (is_bad, status, start.elapsed())
+            });
+            sleep(SECOND / 11).await;
+        }
+        for (is_bad, status, took) in requests.join_all().await {
+            assert_eq!(status, if is_bad { 429 } else { 200 });
+            assert!(is_bad || took <= SECOND, "{took:?}");
         }
     }
 }

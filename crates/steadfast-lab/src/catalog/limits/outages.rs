@@ -1,7 +1,9 @@
 //! Requests that make servers fail, and endpoints that change all the time.
 //!
 //! A request that makes servers fail (`poison`) is a common fault: one body that a model cannot
-//! process, sent again and again. It must not take endpoints from other callers.
+//! process, sent again and again. It must not take endpoints from other callers. Neither must a
+//! request that servers refuse at any time (`refused`), such as one with more tokens than a minute
+//! allows.
 
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use steadfast_testkit::Quota;
 
 use super::at;
 use crate::catalog::entry::{Entry, MINUTE, SECOND};
-use crate::world::{Arrivals, Caller, Endpoint, Latency, Scenario, Trouble, generator};
+use crate::world::{Arrivals, Caller, Endpoint, Hint, Latency, Scenario, Trouble, generator};
 
 /// The loads of `poison`, in thousands of good requests per second at all endpoints together.
 const GOOD: &[f64] = &[0.001, 0.01, 0.05];
@@ -28,6 +30,21 @@ macro_rules! poison {
             about: $about,
             loads: GOOD,
             make: |load| poison($name, load, $bad, $endpoints),
+        }
+    };
+}
+
+/// The loads of `refused`, in thousands of good requests per second at all endpoints together.
+const BESIDE_REFUSED: &[f64] = &[0.01, 0.05];
+
+/// An entry of `refused`: its name, its description, the bad requests per second and the hint.
+macro_rules! refused {
+    ($name:literal, $about:literal, $bad:literal, $hint:expr $(,)?) => {
+        Entry {
+            name: $name,
+            about: $about,
+            loads: BESIDE_REFUSED,
+            make: |load| refused($name, load, $bad, $hint),
         }
     };
 }
@@ -52,6 +69,32 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     poison!("poison-3-of-3", "The same with 3 bad requests/s.", 3.0, 3),
     poison!("poison-5-of-3", "The same with 5 bad requests/s.", 5.0, 3),
+    refused!(
+        "refused-1",
+        "Two endpoints refuse each request of the caller `bad`, which sends 1/s, with 429 and \
+                `Retry-After: 1`. They serve the caller `good` as in `poison`. A load of 0.01 is 10 \
+                good requests/s.",
+        1.0,
+        Hint::Seconds
+    ),
+    refused!(
+        "refused-3",
+        "The same with 3 bad requests/s.",
+        3.0,
+        Hint::Seconds
+    ),
+    refused!(
+        "refused-1-no-hint",
+        "1 bad request/s, and refusals without a hint.",
+        1.0,
+        Hint::Absent
+    ),
+    refused!(
+        "refused-3-no-hint",
+        "The same with 3 bad requests/s.",
+        3.0,
+        Hint::Absent
+    ),
     Entry {
         name: "flapping",
         about: "Three endpoints are limited (`Retry-After: 1`), dead, silent or healthy, \
@@ -67,9 +110,22 @@ pub(super) const ENTRIES: &[Entry] = &[
 ///
 /// The load counts the good requests, in thousands per second at all endpoints together.
 fn poison(name: &str, load: f64, bad: f64, endpoints: usize) -> Scenario {
+    let bad = Caller::new("bad", Arrivals::Poisson(bad)).poison();
+    beside(bad, name, load, (endpoints, Hint::Seconds))
+}
+
+/// Creates a scenario in which each request of one caller is refused with `429` at every endpoint.
+fn refused(name: &str, load: f64, bad: f64, hint: Hint) -> Scenario {
+    let bad = Caller::new("bad", Arrivals::Poisson(bad)).refused();
+    beside(bad, name, load, (2, hint))
+}
+
+/// Creates a scenario in which the endpoints serve another caller than `bad`.
+fn beside(bad: Caller, name: &str, load: f64, (endpoints, hint): (usize, Hint)) -> Scenario {
     let endpoint = |name| {
         Endpoint::new(name)
             .requests(Quota::new(1_000, SECOND))
+            .hint(hint)
             .latency(Latency::LogNormal(SECOND / 20, 0.5))
     };
     let scenario = NAMES[..endpoints]
@@ -77,7 +133,7 @@ fn poison(name: &str, load: f64, bad: f64, endpoints: usize) -> Scenario {
         .map(|name| endpoint(*name))
         .fold(Scenario::new(name), Scenario::endpoint)
         .caller(Caller::new("good", Arrivals::Poisson(1_000.0 * load)))
-        .caller(Caller::new("bad", Arrivals::Poisson(bad)).poison())
+        .caller(bad)
         .lasting(2 * MINUTE);
     at(load, scenario)
 }

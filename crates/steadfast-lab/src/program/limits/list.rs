@@ -18,6 +18,14 @@ const OVERLOADS: &[f64] = &[1.2, 2.0, 5.0];
 const FOREVER: &[f64] = &[0.05, 1.0, 5.0];
 /// The loads of `short`.
 const SHORT: &[f64] = &[0.8, 0.95, 1.6];
+/// The scenarios of `refused`, and their loads.
+const REFUSED: [&str; 4] = [
+    "refused-1",
+    "refused-3",
+    "refused-1-no-hint",
+    "refused-3-no-hint",
+];
+const BESIDE_REFUSED: &[f64] = &[0.01, 0.05];
 /// The loads of `poison` and of `flapping`.
 const RATES: &[f64] = &[0.001, 0.01, 0.05];
 
@@ -115,6 +123,7 @@ fn outage_goals() -> Vec<Goal> {
     vec![
         poison("poison, two endpoints", two),
         poison("poison, three endpoints", three),
+        Goal::new("refused", "≥ 98 % of the good requests", refused),
         over("flapping", served, ("flapping", RATES), flapping),
     ]
 }
@@ -335,6 +344,29 @@ fn good(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) -> M
         text: format!("{failed} of {all}"),
         holds: failed == 0,
         rank: -(failed as f64),
+    }
+}
+
+/// Requires that nearly no request of the first caller fails, in each scenario of `refused`.
+fn refused(results: &Results<'_>, policy: &str) -> Measure {
+    let served = |name: &'static str| {
+        let all = BESIDE_REFUSED.iter().map(move |load| (name, *load));
+        let shares = all.map(|at| {
+            let reports = reports(results, policy, [at].into_iter());
+            let good = reports.iter().map(|one| &one.details.callers[0]);
+            let (failed, all) = good.fold((0, 0), |(failed, all), caller| {
+                (failed + caller.failed, all + caller.requests)
+            });
+            1.0 - failed as f64 / all as f64
+        });
+        worst(shares, f64::min)
+    };
+    let shares = REFUSED.map(served);
+    let least = worst(shares.into_iter(), f64::min);
+    Measure {
+        text: format!("{} %", shares.map(percent).join("/")),
+        holds: least >= 0.98,
+        rank: least,
     }
 }
 

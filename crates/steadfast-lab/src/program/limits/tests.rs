@@ -94,7 +94,7 @@ fn hedge_that_raises_the_median_is_marked() {
 
 #[test]
 fn value_beyond_bound_misses_only_its_goal() {
-    let cases: [(&str, f64, fn(&mut Report), &str); 21] = [
+    let cases: [(&str, f64, fn(&mut Report), &str); 22] = [
         (
             "models",
             0.5,
@@ -189,6 +189,12 @@ fn value_beyond_bound_misses_only_its_goal() {
             0.001,
             |one| one.details.callers[0].failed = 1,
             "poison, three endpoints",
+        ),
+        (
+            "refused-3",
+            0.01,
+            |one| one.details.callers[0].failed = 3,
+            "refused",
         ),
         (
             "flapping",
