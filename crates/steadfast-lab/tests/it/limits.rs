@@ -118,6 +118,17 @@ fn endpoints_fail_every_bad_request_and_no_good_one() {
     }
 }
 
+/// The repeats of such requests were the probes of the cooldowns that they had begun.
+#[test]
+fn always_refused_requests_fail_no_good_request() {
+    for name in UNHEDGED {
+        for scenario in ["refused-1", "refused-1-no-hint"] {
+            let report = run(scenario, 0.01, name, 60);
+            assert_eq!(first_caller(&report).failed, 0, "{name} {scenario}");
+        }
+    }
+}
+
 /// A policy without queues uses the whole quota.
 #[test]
 fn quota_of_impatient_callers_can_be_used_up() {
