@@ -352,7 +352,7 @@ fn refused(results: &Results<'_>, policy: &str) -> Measure {
     let served = |name: &'static str| {
         let all = BESIDE_REFUSED.iter().map(move |load| (name, *load));
         let shares = all.map(|at| {
-            let reports = reports(results, policy, [at].into_iter());
+            let reports = reports(results, policy, [at]);
             let good = reports.iter().map(|one| &one.details.callers[0]);
             let (failed, all) = good.fold((0, 0), |(failed, all), caller| {
                 (failed + caller.failed, all + caller.requests)
