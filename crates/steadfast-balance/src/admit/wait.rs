@@ -204,7 +204,6 @@ impl<S> Waiting<S> {
     ) -> Instant {
         let busy: Vec<_> = self.busy.iter().map(|(id, _)| *id).collect();
         let probe = view.next_probe(&busy);
-        let test = next_test(view.eligibility, &busy, view.now);
         let (place, patience) = self.place.get_or_insert_with(|| {
             let (since, demand) = (view.eligibility.since(came), view.eligibility.demand);
             let departure = Departure {
@@ -222,10 +221,11 @@ impl<S> Waiting<S> {
         });
         let wanted = view.wanted(selection);
         let demand = view.eligibility.demand;
-        let next = place.wait(demand, (wanted, busy), cx.waker(), view.now);
+        let next = place.wait(demand, (wanted, busy.clone()), cx.waker(), view.now);
         let next = next.max(next.and(view.held_until(selection)));
         // The first two waiters of an endpoint have a timer.
-        let next = probe.into_iter().chain(next.and(test)).chain(next).min();
+        let test = next.and_then(|_| next_test(view.eligibility, &busy, view.now));
+        let next = probe.into_iter().chain(test).chain(next).min();
         next.map_or(patience.until, |next| next.min(patience.until))
     }
 

@@ -26,8 +26,6 @@ pub(crate) struct Outcome {
     pub(crate) first: bool,
     /// Whether the attempt timed out, and the request itself may be slow.
     pub(crate) late: bool,
-    /// Whether the request has a deadline.
-    pub(crate) has_deadline: bool,
     /// Whether the request has a deadline, and less time has passed since the arrival than the
     /// longest wait of a request without one.
     pub(crate) young: bool,
@@ -65,13 +63,15 @@ impl Outcome {
     /// wait `floor`: it found no connection, a limit refused it, or it was not sent. Its bounds are
     /// the deadline, the waits between attempts, and the breaker or the cooldown of the endpoint.
     /// A refusal without a floor and without a hint has begun no cooldown.
-    pub(super) fn is_free(&self, floor: Duration) -> bool {
+    pub(super) fn is_free(&self, floor: Duration, limits: Limits) -> bool {
         let hint = self.verdict.hint().filter(|_| self.attempted);
         let is_bounded = self.young && !floor.max(hint.unwrap_or_default()).is_zero();
         let is_free = match self.verdict.class() {
             _ if !self.attempted => is_bounded,
             // A neutral one, such as a refused stream, opens no breaker.
-            Class::Connect => self.has_deadline && self.verdict.breaker() == BreakerEffect::Failure,
+            Class::Connect => {
+                limits.deadline.is_some() && self.verdict.breaker() == BreakerEffect::Failure
+            }
             Class::RateLimited => is_bounded && self.verdict.proves_unprocessed(),
             _ => false,
         };

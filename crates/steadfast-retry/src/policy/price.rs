@@ -1,7 +1,5 @@
 //! The price of the next attempt.
 
-use std::time::Duration;
-
 use steadfast_core::{BreakerEffect, Class, RetryBudget, Withdrawal};
 use tokio::time::Instant;
 
@@ -17,11 +15,8 @@ impl Outcome {
         }
     }
 
-    /// Returns the price of a retry after a wait of `floor` at least.
-    pub(super) fn price_of_retry(&self, floor: Duration) -> u32 {
-        if self.is_free(floor) {
-            return 0;
-        }
+    /// Returns the price of a retry that is not free.
+    pub(super) fn price_of_retry(&self) -> u32 {
         // The endpoint was silent, so a further attempt there is a lone test.
         if self.verdict.class() == Class::Timeout && !self.late {
             return RetryBudget::MOVE_COST;

@@ -156,7 +156,7 @@ impl Policy {
     ) -> Decision {
         let (owed, deadline) = (outcome.owed, limits.deadline);
         let has_left = spent.attempts < limits.max_attempts;
-        let is_free = outcome.is_free(floor);
+        let is_free = outcome.is_free(floor, limits);
         if owed && !is_free && !has_left {
             return Decision::GiveUp("no attempt is left");
         }
@@ -182,7 +182,8 @@ impl Policy {
         if wait > left || deadline.is_some() && wait == left {
             return Decision::GiveUp(WAIT_TOO_LONG);
         }
-        self.pay(outcome, outcome.price_of_retry(floor), (wait, counts), now)
+        let price = if is_free { 0 } else { outcome.price_of_retry() };
+        self.pay(outcome, price, (wait, counts), now)
     }
 
     /// Pays for the next attempt, which starts after `wait` and may count.

@@ -35,6 +35,13 @@ fn limits() -> Limits {
     }
 }
 
+fn limits_with_deadline() -> Limits {
+    Limits {
+        deadline: Some(Deadline::after(60 * SECOND)),
+        ..limits()
+    }
+}
+
 fn outcome(class: Class, next: Option<Next>) -> Outcome {
     Outcome {
         verdict: Verdict::new(class),
@@ -44,7 +51,6 @@ fn outcome(class: Class, next: Option<Next>) -> Outcome {
         paid: 0,
         first: false,
         late: class == Class::Timeout,
-        has_deadline: false,
         young: false,
         started: Instant::now(),
         others: 0,
@@ -298,10 +304,9 @@ async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
         let policy = policy();
         let failed = Outcome {
             young,
-            has_deadline: true,
             ..outcome(class, next)
         };
-        let last = policy.decide(failed, limits(), spent(3), now);
+        let last = policy.decide(failed, limits_with_deadline(), spent(3), now);
         assert_eq!(wait(&last).is_some(), is_free, "{case}");
         if class == Class::RateLimited && next.is_some() {
             // The endpoint does not take the request before the end of its hint.
@@ -309,10 +314,10 @@ async fn attempt_that_cost_nothing_is_free_below_a_balancer_with_a_deadline() {
                 verdict: failed.verdict.with_hint(Some(SECOND)),
                 ..failed
             };
-            let last = policy.decide(hinted, limits(), spent(3), now);
+            let last = policy.decide(hinted, limits_with_deadline(), spent(3), now);
             assert_eq!(wait(&last).is_some(), young, "{case} with a hint");
         }
-        let decision = policy.decide(failed, limits(), spent(1), now);
+        let decision = policy.decide(failed, limits_with_deadline(), spent(1), now);
         let Decision::Again { counts, .. } = decision else {
             panic!("{case}: {decision:?}");
         };
@@ -333,10 +338,9 @@ async fn neutral_connect_counts() {
     ] {
         let failed = Outcome {
             verdict,
-            has_deadline: true,
             ..outcome(Class::Connect, Some(Next::At(now)))
         };
-        let last = policy().decide(failed, limits(), spent(3), now);
+        let last = policy().decide(failed, limits_with_deadline(), spent(3), now);
         assert_eq!(wait(&last).is_some(), is_free, "{verdict:?}");
     }
 }
@@ -358,7 +362,6 @@ async fn attempt_counts_shortly_before_the_deadline() {
             ..limits()
         };
         let failed = Outcome {
-            has_deadline: true,
             started: now - took,
             ..outcome(Class::Connect, Some(Next::At(now)))
         };
@@ -397,7 +400,6 @@ async fn silent_timeout_is_no_late_attempt_and_costs_as_much_as_a_move() {
         let policy = policy();
         let silent = Outcome {
             late,
-            has_deadline: true,
             ..outcome(Class::Timeout, Some(Next::At(now)))
         };
         let spent = Spent {

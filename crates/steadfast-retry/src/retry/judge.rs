@@ -193,7 +193,6 @@ impl<S, K, B: Body> Retry<S, K, B> {
             paid: past.map_or(0, |past| past.reserved_tokens()),
             first,
             late,
-            has_deadline: limits.deadline.is_some(),
             young: limits.deadline.is_some() && age < limits.max_wait,
             started: self.started,
             others: 0,

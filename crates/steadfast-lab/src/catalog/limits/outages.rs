@@ -21,79 +21,87 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 /// The length of `flapping`, in seconds.
 const LASTING: u64 = 600;
 
-/// An entry of `poison`: its name, its description, the bad requests per second and the number of
-/// endpoints.
-macro_rules! poison {
-    ($name:literal, $about:literal, $bad:literal, $endpoints:literal $(,)?) => {
-        Entry {
-            name: $name,
-            about: $about,
-            loads: GOOD,
-            make: |load| poison($name, load, $bad, $endpoints),
-        }
-    };
-}
-
 /// The loads of `refused`, in thousands of good requests per second at all endpoints together.
 const BESIDE_REFUSED: &[f64] = &[0.01, 0.05];
 
-/// An entry of `refused`: its name, its description, the bad requests per second and the hint.
-macro_rules! refused {
-    ($name:literal, $about:literal, $bad:literal, $hint:expr $(,)?) => {
+/// An entry of `poison` or `refused`: its name, its description, its loads and the scenario with
+/// the bad requests per second.
+macro_rules! beside {
+    ($name:literal, $about:literal, $loads:expr, $make:ident($bad:literal, $more:expr)) => {
         Entry {
             name: $name,
             about: $about,
-            loads: BESIDE_REFUSED,
-            make: |load| refused($name, load, $bad, $hint),
+            loads: $loads,
+            make: |load| $make($name, load, $bad, $more),
         }
     };
 }
 
 /// The scenarios in the order of the page.
 pub(super) const ENTRIES: &[Entry] = &[
-    poison!(
+    beside!(
         "poison-1-of-2",
         "Two endpoints fail with 500 after 30 ms on each request of the caller `bad`, \
                 which sends 1/s. They serve the caller `good` after 50 ms (median, lognormal, \
                 sigma 0.5). A load of 0.001 is 1 good request/s.",
-        1.0,
-        2
+        GOOD,
+        poison(1.0, 2)
     ),
-    poison!("poison-3-of-2", "The same with 3 bad requests/s.", 3.0, 2),
-    poison!("poison-5-of-2", "The same with 5 bad requests/s.", 5.0, 2),
-    poison!(
+    beside!(
+        "poison-3-of-2",
+        "The same with 3 bad requests/s.",
+        GOOD,
+        poison(3.0, 2)
+    ),
+    beside!(
+        "poison-5-of-2",
+        "The same with 5 bad requests/s.",
+        GOOD,
+        poison(5.0, 2)
+    ),
+    beside!(
         "poison-1-of-3",
         "Three such endpoints, and 1 bad request/s.",
-        1.0,
-        3
+        GOOD,
+        poison(1.0, 3)
     ),
-    poison!("poison-3-of-3", "The same with 3 bad requests/s.", 3.0, 3),
-    poison!("poison-5-of-3", "The same with 5 bad requests/s.", 5.0, 3),
-    refused!(
+    beside!(
+        "poison-3-of-3",
+        "The same with 3 bad requests/s.",
+        GOOD,
+        poison(3.0, 3)
+    ),
+    beside!(
+        "poison-5-of-3",
+        "The same with 5 bad requests/s.",
+        GOOD,
+        poison(5.0, 3)
+    ),
+    beside!(
         "refused-1",
         "Two endpoints refuse each request of the caller `bad`, which sends 1/s, with 429 and \
                 `Retry-After: 1`. They serve the caller `good` as in `poison`. A load of 0.01 is 10 \
                 good requests/s.",
-        1.0,
-        Hint::Seconds
+        BESIDE_REFUSED,
+        refused(1.0, Hint::Seconds)
     ),
-    refused!(
+    beside!(
         "refused-3",
         "The same with 3 bad requests/s.",
-        3.0,
-        Hint::Seconds
+        BESIDE_REFUSED,
+        refused(3.0, Hint::Seconds)
     ),
-    refused!(
+    beside!(
         "refused-1-no-hint",
         "1 bad request/s, and refusals without a hint.",
-        1.0,
-        Hint::Absent
+        BESIDE_REFUSED,
+        refused(1.0, Hint::Absent)
     ),
-    refused!(
+    beside!(
         "refused-3-no-hint",
         "The same with 3 bad requests/s.",
-        3.0,
-        Hint::Absent
+        BESIDE_REFUSED,
+        refused(3.0, Hint::Absent)
     ),
     Entry {
         name: "flapping",
