@@ -13,6 +13,11 @@
 //! ```
 //!
 //! Without any test a refusal is credible, and its hint holds.
+//!
+//! A send rate tests a share of refusals as well: with a quota as their cause, it reduces them. If
+//! it does not, the share is **tolerated**. Such refusals are then credible only if half as many
+//! more are refused. As long as the endpoint refuses a share, it stays tolerated. Otherwise half of
+//! it is forgotten after five minutes.
 
 use std::time::Duration;
 
@@ -37,6 +42,18 @@ const LONGEST: Duration = Duration::from_secs(60);
 const SEVERAL: f64 = 1.5;
 /// The weight of a disproved send rate, in tests.
 const DISPROVED: f64 = 20.0;
+/// How much larger than a tolerated share a credible one is: by this factor, and by this part of
+/// all tests.
+const TOLERANCE: (f64, f64) = (1.5, 0.1);
+/// A tolerated share that is above [`CREDIBLE`] by less than this part is forgotten.
+const FORGOTTEN: f64 = 0.03;
+/// The largest credible share. A used-up quota refuses nearly all tests.
+const MOST_CREDIBLE: f64 = 0.8;
+/// The share of refused tests from which a used-up quota is likely beside requests that are always
+/// refused.
+const LIKELY_QUOTA: f64 = 0.6;
+/// The largest share of refused tests beside such requests. They explain the others.
+const MOST_BESIDE_OWN: f64 = 0.4;
 
 /// The tests of the refusals of one endpoint.
 #[derive(Debug)]
@@ -54,6 +71,8 @@ pub(super) struct Evidence {
     claimed: Instant,
     /// When the last outcome of a test may arrive.
     ends: Instant,
+    /// The share of refused tests from which a refusal is credible.
+    credible: f64,
 }
 
 impl Evidence {
@@ -66,6 +85,7 @@ impl Evidence {
             tests: None,
             claimed: now,
             ends: now,
+            credible: CREDIBLE,
         }
     }
 
@@ -79,17 +99,22 @@ impl Evidence {
         self.refused + self.served < LEAST
     }
 
+    /// Returns whether no test was served.
+    pub(super) fn is_unanimous(&self) -> bool {
+        self.served < LEAST
+    }
+
     /// Returns whether a first send rate may follow. A rate stays for longer than a cooldown, so
     /// it requires several refused tests if another test was served.
     pub(super) fn supports_rate(&self) -> bool {
-        self.served < LEAST || self.refused >= SEVERAL
+        self.is_unanimous() || self.refused >= SEVERAL
     }
 
     /// Returns whether the endpoint served nearly all tests.
     pub(super) fn contradicts(&self) -> bool {
         let tests = self.refused + self.served;
         let chance = (tests * CHANCE.0).min(CHANCE.1);
-        self.served >= LEAST && self.refused < CREDIBLE * tests + chance
+        self.served >= LEAST && self.refused < self.credible * tests + chance
     }
 
     /// Records a refusal at `now` of an attempt sent at `sent`. Its claim ends after `wait`.
@@ -97,6 +122,7 @@ impl Evidence {
         self.decay(now);
         if self.is_test(sent) {
             self.add(1.0, 0.0);
+            self.keep_tolerance();
         }
         let until = saturating_add(now, wait.min(LONGEST));
         self.tests = Some(match self.tests {
@@ -128,9 +154,52 @@ impl Evidence {
         is_test
     }
 
-    /// Records that a send rate did not reduce the refusals.
+    /// Records that the refusals come before a send rate has returned to its known value.
     pub(super) fn disprove_rate(&mut self) {
         (self.refused, self.served) = (0.0, DISPROVED);
+    }
+
+    /// Records that a send rate did not reduce the refusals, with the refused and the served
+    /// attempts within it. The endpoint refuses such a share for another reason than a quota.
+    pub(super) fn tolerate(&mut self, (refused, served): (f64, f64)) {
+        self.refused += refused;
+        self.served += served;
+        let kept = (DISPROVED / (self.refused + self.served)).min(1.0);
+        self.refused *= kept;
+        self.served *= kept;
+        self.tolerate_share(TOLERANCE.1);
+    }
+
+    /// Records the same because of requests that are always refused, which say nothing about the
+    /// others.
+    pub(super) fn tolerate_own(&mut self, outcomes: (f64, f64)) {
+        if self.share() >= LIKELY_QUOTA {
+            self.disprove_rate();
+            return;
+        }
+        self.tolerate(outcomes);
+        let tests = self.refused + self.served;
+        self.refused = self.refused.min(MOST_BESIDE_OWN * tests);
+        self.served = tests - self.refused;
+    }
+
+    /// Tolerates the present share of refused tests. A credible share is larger by a factor, and by
+    /// `more`.
+    fn tolerate_share(&mut self, more: f64) {
+        let credible = (self.share() * TOLERANCE.0 + more).min(MOST_CREDIBLE);
+        self.credible = self.credible.max(credible);
+    }
+
+    /// Keeps a tolerated share while the endpoint refuses it.
+    fn keep_tolerance(&mut self) {
+        if self.credible > CREDIBLE + FORGOTTEN && self.share() > CREDIBLE {
+            self.tolerate_share(0.0);
+        }
+    }
+
+    /// Returns the share of refused tests.
+    fn share(&self) -> f64 {
+        self.refused / (self.refused + self.served).max(1.0)
     }
 
     /// Takes a refusal back, because it concerned only its own request.
@@ -154,6 +223,7 @@ impl Evidence {
         let kept = (-time / HALF_LIFE).exp2();
         self.refused *= kept;
         self.served *= kept;
+        self.credible = CREDIBLE + (self.credible - CREDIBLE) * kept;
         self.decayed = now;
     }
 }

@@ -859,7 +859,8 @@ impl State {
         }
         let streak = self.streak_with(ticket);
         let is_tested = refusal.testable && ticket.pass != Pass::Probe;
-        let is_expected = is_tested && self.lowers_rate_only(ticket, refusal, now);
+        let is_expected = is_tested
+            && (self.ends_futile_limit(ticket, now) || self.lowers_rate_only(ticket, refusal, now));
         if is_expected || is_tested && self.evidence.contradicts() {
             return None;
         }
@@ -885,11 +886,30 @@ impl State {
         // A refused probe came too early. It does not measure the send rate.
         let is_measured = self.rate.known().is_some() || self.evidence.supports_rate();
         if ticket.pass != Pass::Probe && is_measured {
-            self.rate.refused(is_tested, now);
+            let certain = self.evidence.is_unanimous();
+            self.rate.refused((is_tested, certain), now);
         }
         if let Some(seed) = seed {
             self.rate.seed(seed);
         }
+    }
+
+    /// Ends the limit of an endpoint that refuses as many attempts with it as without it. Returns
+    /// whether this refusal shows that.
+    fn ends_futile_limit(&mut self, ticket: Ticket, now: Instant) -> bool {
+        let is_limited = match self.rate.known() {
+            Some(_) => self.phase == Phase::Paced,
+            // Each refusal begins a cooldown, and none of them measures a rate.
+            None => !self.evidence.contradicts() && !self.evidence.is_unanimous(),
+        };
+        // An older attempt was in flight when the rate was lowered.
+        let is_within = is_limited && ticket.pass == Pass::Paced && ticket.sent > self.lowered;
+        let is_futile = is_within && self.rate.is_futile_after_refusal();
+        if is_futile {
+            self.evidence.tolerate(self.rate.outcomes());
+            self.rate = Rate::new(now);
+        }
+        is_futile
     }
 
     /// Handles a refusal at a known send rate, which is no surprise. Returns whether no cooldown
@@ -905,7 +925,7 @@ impl State {
         let is_due = self.back && self.rate.is_refusal_due(now);
         let mut rate = self.rate;
         let is_short = refusal.hint.unwrap_or(ROUNDED) <= ROUNDED;
-        rate.refused(is_short, now);
+        rate.refused((is_short, true), now);
         if rate.is_disproved() {
             self.drop_rate(now);
             return true;
@@ -920,7 +940,7 @@ impl State {
         true
     }
 
-    /// Drops a rate that does not reduce the refusals.
+    /// Drops a rate because refusals come early. They need evidence again.
     fn drop_rate(&mut self, now: Instant) {
         self.evidence.disprove_rate();
         // Grows within a second, so that the waiters do not start all at once.

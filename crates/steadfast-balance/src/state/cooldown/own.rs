@@ -8,7 +8,7 @@
 //!   request, serves another one that was sent after it, and refuses the first one again has no
 //!   used-up quota. Exception: at its send rate a refusal is due, and shows that the rate is
 //!   correct.
-//! * **Effect.** The repeat begins no cooldown. It counts as an early refusal at a known send rate.
+//! * **Effect.** The repeat begins no cooldown. It is a refusal in spite of a known send rate.
 //!   Without one, it takes the refusal before it back as evidence for a used-up quota.
 //! * **Saving.** Two endpoints refuse one request per second with `Retry-After: 1`, beside 10 or 50
 //!   good ones. Its repeats were the probes of the cooldown that it had begun, and 30 or 59 % of
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::{Cooldown, State, Ticket};
 use crate::state::millis::millis;
 use crate::state::origin::Earlier;
+use crate::state::rate::Rate;
 
 impl Cooldown {
     /// Learns from a repeated refusal of a request, if it concerns only this request. Returns
@@ -49,7 +50,10 @@ impl State {
         self.release(ticket);
         self.rate.unserved();
         match self.rate.known() {
-            Some(_) if self.rate.refused_own() => self.drop_rate(now),
+            Some(_) if self.rate.is_futile_after_refusal() => {
+                self.evidence.tolerate_own(self.rate.outcomes());
+                self.rate = Rate::new(now);
+            }
             Some(_) => {}
             // Each further repeat has nothing more to take back.
             None if earlier.is_only => self.evidence.take_back(),

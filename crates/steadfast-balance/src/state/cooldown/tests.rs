@@ -759,6 +759,70 @@ async fn refusals_independent_of_the_traffic_drop_rate() {
     assert_eq!(of_quota, None);
 }
 
+/// Sends up to 40 attempts per second from `start` on, of which a share is refused at random.
+/// Returns how many of them were sent and how many cooldowns began.
+fn refuse_share(
+    cooldown: &Cooldown,
+    (start, seconds): (Instant, u32),
+    percent: u8,
+    chance: &mut fastrand::Rng,
+) -> (usize, usize) {
+    let (mut sent, mut cooldowns) = (0, 0);
+    for n in 1..=seconds * 40 {
+        let now = start + n * SECOND / 40;
+        let Some(ticket) = cooldown.try_admit(now) else {
+            continue;
+        };
+        sent += 1;
+        if chance.u8(..100) < percent {
+            let wait = cooldown.refused(ticket, limited(SECOND), now);
+            cooldowns += usize::from(wait.is_some());
+        } else {
+            cooldown.serve(ticket, now);
+        }
+    }
+    (sent, cooldowns)
+}
+
+/// The rate fell with each of these refusals, down to a twentieth of the requests. As soon as it
+/// was dropped, the next refusals led to another one.
+#[tokio::test(start_paused = true)]
+async fn share_of_refusals_that_no_rate_reduces_is_tolerated() {
+    for (seed, percent) in (0..8).zip([20, 30, 40, 50].into_iter().cycle()) {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let (cooldown, start) = (Cooldown::new(), Instant::now());
+        refuse_share(&cooldown, (start, 60), percent, &mut chance);
+        let later = start + 60 * SECOND;
+        let (sent, cooldowns) = refuse_share(&cooldown, (later, 60), percent, &mut chance);
+        assert!(sent >= 2_300, "{percent} %: {sent} of 2400, {cooldowns}");
+    }
+}
+
+/// A used-up quota refuses nearly all attempts.
+#[tokio::test(start_paused = true)]
+async fn used_up_quota_cools_in_spite_of_a_tolerated_share() {
+    let mut chance = fastrand::Rng::with_seed(7);
+    let (cooldown, start) = (Cooldown::new(), Instant::now());
+    refuse_share(&cooldown, (start, 120), 40, &mut chance);
+    let later = start + 120 * SECOND;
+    let (sent, cooldowns) = refuse_share(&cooldown, (later, 60), 100, &mut chance);
+    assert!(cooldowns > 20 && sent < 240, "{sent} sent, {cooldowns}");
+}
+
+/// An endpoint may have a quota later.
+#[tokio::test(start_paused = true)]
+async fn tolerated_share_is_forgotten_without_refusals() {
+    let mut chance = fastrand::Rng::with_seed(7);
+    let (cooldown, start) = (Cooldown::new(), Instant::now());
+    refuse_share(&cooldown, (start, 60), 40, &mut chance);
+    let cooldowns_after = |minutes: u32, chance: &mut fastrand::Rng| {
+        let later = start + minutes * 60 * SECOND;
+        refuse_share(&cooldown, (later, 5), 40, chance).1
+    };
+    assert_eq!(cooldowns_after(2, &mut chance), 0);
+    assert!(cooldowns_after(60, &mut chance) > 0);
+}
+
 /// A used-up quota does not serve the next attempt before the end of the hint.
 #[tokio::test(start_paused = true)]
 async fn attempts_served_during_rounded_hints_drop_rate() {

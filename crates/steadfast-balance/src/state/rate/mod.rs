@@ -7,12 +7,15 @@
 //! grown. A refusal that is overdue while requests queue lets the rate double.
 //!
 //! The premise is that a quota causes the refusals. It fails if they come before the rate has
-//! returned to the known value, again and again: then the rate is disproved.
+//! returned to the known value, again and again: then the rate is disproved. It also fails if the
+//! rate does not reduce the refusals: see [`futility`].
 
 use std::time::Duration;
 
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
+
+use self::futility::Futility;
 
 /// The start of an unknown rate, in attempts per second.
 const FIRST: f64 = 4.0;
@@ -115,6 +118,8 @@ pub(crate) struct Rate {
     early: u32,
     /// Whether the next attempt will show if the last refusal was an early one.
     suspect: bool,
+    /// The attempts within the known rate.
+    futility: Futility,
     /// The response time of the last refusal, in seconds.
     took: f64,
     /// The measurement in progress.
@@ -151,6 +156,7 @@ impl Rate {
             confirmed: false,
             early: 0,
             suspect: false,
+            futility: Futility::default(),
             took: 0.0,
             measured: Measured::from(now, 0.0),
         }
@@ -209,7 +215,18 @@ impl Rate {
     /// Returns whether the refusals are independent of the rate. A quota does not refuse attempts
     /// below its own rate.
     pub(crate) fn is_disproved(&self) -> bool {
-        self.early >= DISPROOF
+        self.early >= DISPROOF && !self.futility.is_likely()
+    }
+
+    /// Counts the refusal of an attempt within the rate. Returns whether the rate is futile: it does
+    /// not reduce the refusals.
+    pub(crate) fn is_futile_after_refusal(&mut self) -> bool {
+        self.futility.refused()
+    }
+
+    /// Returns the refused and the served attempts within the rate since a time with few refusals.
+    pub(crate) fn outcomes(&self) -> (f64, f64) {
+        self.futility.outcomes()
     }
 
     /// Returns whether a refusal is no surprise, because the rate is about as high as the known
@@ -230,12 +247,12 @@ impl Rate {
     /// Learns from a refusal. The first one teaches nothing, because no attempt was counted before
     /// it.
     ///
-    /// If the next attempt tests it before its hint ends, an early refusal does not count yet.
-    pub(crate) fn refused(&mut self, is_tested: bool, now: Instant) {
+    /// If the next attempt tests it before its hint ends, an early refusal does not count yet. If
+    /// its cause is not `certain`, a few attempts measure no first rate.
+    pub(crate) fn refused(&mut self, (is_tested, certain): (bool, bool), now: Instant) {
         if self.measured.sent > 0.0 {
             self.count_early(is_tested, now);
-            let found = self.measure(now);
-            if let Some(found) = found {
+            if let Some(found) = self.measure(certain, now) {
                 self.learn(found.max(LEAST));
             }
             self.learn_burst(now);
@@ -245,18 +262,19 @@ impl Rate {
     }
 
     /// Returns the measured rate at a refusal, if the measurement suffices.
-    fn measure(&self, now: Instant) -> Option<f64> {
+    fn measure(&self, certain: bool, now: Instant) -> Option<f64> {
         match self.known {
             // Beyond the known rate, the growth was a guess.
             Some(known) if !self.seeded => {
                 let most = self.measured.raise(self.at(now), now);
-                Some(
-                    self.measured
-                        .correct(most.min(known / (1.0 - MOST_TAKEN)), now),
-                )
+                let most = most.min(known / (1.0 - MOST_TAKEN));
+                Some(self.measured.correct(most, now))
             }
             // The first measurement replaces the claim of the endpoint, at any difference.
-            _ => self.measured.first(seconds(self.resumed, now) < SOON, now),
+            _ => {
+                let soon = certain && seconds(self.resumed, now) < SOON;
+                self.measured.first(soon, now)
+            }
         }
     }
 
@@ -349,6 +367,7 @@ impl Rate {
         let sends = self.tokens >= 1.0;
         if sends {
             self.send(now);
+            self.futility.sent();
         }
         sends
     }
@@ -399,13 +418,6 @@ impl Rate {
     /// Returns whether the rate is disproved.
     pub(crate) fn contradict(&mut self) -> bool {
         self.early += u32::from(std::mem::take(&mut self.suspect));
-        self.is_disproved()
-    }
-
-    /// Counts a refusal that concerned only its own request as an early one. Returns whether the
-    /// rate is disproved.
-    pub(crate) fn refused_own(&mut self) -> bool {
-        self.early += 1;
         self.is_disproved()
     }
 
@@ -565,5 +577,6 @@ fn seconds(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64()
 }
 
+mod futility;
 #[cfg(test)]
 mod tests;
