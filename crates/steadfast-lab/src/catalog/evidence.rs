@@ -156,7 +156,11 @@ const EVIDENCE: &[Entry] = &[
 ];
 
 /// Creates a scenario with refusals at random. The quota is so large that it never refuses.
-fn random(name: &str, load: f64, (share, endpoints, hint): (f64, usize, Hint)) -> Scenario {
+pub(super) fn random(
+    name: &str,
+    load: f64,
+    (share, endpoints, hint): (f64, usize, Hint),
+) -> Scenario {
     // The load counts all endpoints together.
     let quota = Quota::new(1_000, SECOND * endpoints as u32).burst(1_000_000_000);
     let endpoint = |name| {

@@ -8,7 +8,7 @@ mod measure;
 mod sheet;
 mod studies;
 
-pub(super) use self::list::{At, Goal, busiest};
+pub(super) use self::list::{ALONE, At, Goal, busiest};
 pub(super) use self::measure::{Measure, Results, time};
 pub(super) use self::sheet::{Scores, Sheet};
 pub(super) use self::studies::studies;

@@ -48,9 +48,8 @@ const TOLERANCE: (f64, f64) = (1.5, 0.1);
 /// A tolerated share that is above [`CREDIBLE`] by less than this part is forgotten.
 const FORGOTTEN: f64 = 0.03;
 /// The largest credible share. A used-up quota refuses nearly all tests.
-const MOST_CREDIBLE: f64 = 0.8;
-/// The share of refused tests from which a used-up quota is likely beside requests that are always
-/// refused.
+const MOST_CREDIBLE: f64 = 0.7;
+/// The share of refused tests from which a quota is likely, although its rate was futile.
 const LIKELY_QUOTA: f64 = 0.6;
 /// The largest share of refused tests beside such requests. They explain the others.
 const MOST_BESIDE_OWN: f64 = 0.4;
@@ -160,8 +159,13 @@ impl Evidence {
     }
 
     /// Records that a send rate did not reduce the refusals, with the refused and the served
-    /// attempts within it. The endpoint refuses such a share for another reason than a quota.
+    /// attempts within it. The endpoint refuses such a share for another reason than a quota, unless
+    /// it has refused most tests.
     pub(super) fn tolerate(&mut self, (refused, served): (f64, f64)) {
+        if self.share() >= LIKELY_QUOTA {
+            self.disprove_rate();
+            return;
+        }
         self.refused += refused;
         self.served += served;
         let kept = (DISPROVED / (self.refused + self.served)).min(1.0);
@@ -173,10 +177,6 @@ impl Evidence {
     /// Records the same because of requests that are always refused, which say nothing about the
     /// others.
     pub(super) fn tolerate_own(&mut self, outcomes: (f64, f64)) {
-        if self.share() >= LIKELY_QUOTA {
-            self.disprove_rate();
-            return;
-        }
         self.tolerate(outcomes);
         let tests = self.refused + self.served;
         self.refused = self.refused.min(MOST_BESIDE_OWN * tests);

@@ -1,9 +1,7 @@
 //! Requests that make servers fail, and endpoints that change all the time.
 //!
 //! A request that makes servers fail (`poison`) is a common fault: one body that a model cannot
-//! process, sent again and again. It must not take endpoints from other callers. Neither must a
-//! request that servers refuse at any time (`refused`), such as one with more tokens than a minute
-//! allows.
+//! process, sent again and again. It must not take endpoints from other callers.
 
 use std::time::Duration;
 
@@ -20,22 +18,6 @@ const GOOD: &[f64] = &[0.001, 0.01, 0.05];
 const NAMES: [&str; 3] = ["a", "b", "c"];
 /// The length of `flapping`, in seconds.
 const LASTING: u64 = 600;
-
-/// The loads of `refused`, in thousands of good requests per second at all endpoints together.
-const BESIDE_REFUSED: &[f64] = &[0.01, 0.05];
-
-/// An entry of `poison` or `refused`: its name, its description, its loads and the scenario with
-/// the bad requests per second.
-macro_rules! beside {
-    ($name:literal, $about:literal, $loads:expr, $make:ident($bad:literal, $more:expr)) => {
-        Entry {
-            name: $name,
-            about: $about,
-            loads: $loads,
-            make: |load| $make($name, load, $bad, $more),
-        }
-    };
-}
 
 /// The scenarios in the order of the page.
 pub(super) const ENTRIES: &[Entry] = &[
@@ -77,32 +59,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         GOOD,
         poison(5.0, 3)
     ),
-    beside!(
-        "refused-1",
-        "Two endpoints refuse each request of the caller `bad`, which sends 1/s, with 429 and \
-                `Retry-After: 1`. They serve the caller `good` as in `poison`. A load of 0.01 is 10 \
-                good requests/s.",
-        BESIDE_REFUSED,
-        refused(1.0, Hint::Seconds)
-    ),
-    beside!(
-        "refused-3",
-        "The same with 3 bad requests/s.",
-        BESIDE_REFUSED,
-        refused(3.0, Hint::Seconds)
-    ),
-    beside!(
-        "refused-1-no-hint",
-        "1 bad request/s, and refusals without a hint.",
-        BESIDE_REFUSED,
-        refused(1.0, Hint::Absent)
-    ),
-    beside!(
-        "refused-3-no-hint",
-        "The same with 3 bad requests/s.",
-        BESIDE_REFUSED,
-        refused(3.0, Hint::Absent)
-    ),
     Entry {
         name: "flapping",
         about: "Three endpoints are limited (`Retry-After: 1`), dead, silent or healthy, \
@@ -122,14 +78,13 @@ fn poison(name: &str, load: f64, bad: f64, endpoints: usize) -> Scenario {
     beside(bad, name, load, (endpoints, Hint::Seconds))
 }
 
-/// Creates a scenario in which each request of one caller is refused with `429` at every endpoint.
-fn refused(name: &str, load: f64, bad: f64, hint: Hint) -> Scenario {
-    let bad = Caller::new("bad", Arrivals::Poisson(bad)).refused();
-    beside(bad, name, load, (2, hint))
-}
-
 /// Creates a scenario in which the endpoints serve another caller than `bad`.
-fn beside(bad: Caller, name: &str, load: f64, (endpoints, hint): (usize, Hint)) -> Scenario {
+pub(super) fn beside(
+    bad: Caller,
+    name: &str,
+    load: f64,
+    (endpoints, hint): (usize, Hint),
+) -> Scenario {
     let endpoint = |name| {
         Endpoint::new(name)
             .requests(Quota::new(1_000, SECOND))

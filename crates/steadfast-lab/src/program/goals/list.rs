@@ -17,6 +17,7 @@ mod evidence;
 
 use std::ops::Range;
 
+pub(in crate::program) use self::evidence::ALONE;
 use super::measure::{Measure, Results, time};
 use super::studies::{OVER, REFUSING};
 use crate::catalog::STEPS;

@@ -2,7 +2,7 @@
 //!
 //! Each goal is a bound on a number of one scenario. A test checks both sides of each bound.
 
-use crate::program::goals::{At, Goal, Measure, Results, busiest, time};
+use crate::program::goals::{ALONE, At, Goal, Measure, Results, busiest, time};
 use crate::program::numbers::percent;
 use crate::report::{CallerReport, Report};
 
@@ -25,7 +25,11 @@ const REFUSED: [&str; 4] = [
     "refused-1-no-hint",
     "refused-3-no-hint",
 ];
+const REFUSED_ONCE: [&str; 3] = ["refused-once-1", "refused-once-5", "refused-once-5-no-hint"];
 const BESIDE_REFUSED: &[f64] = &[0.01, 0.05];
+/// The scenarios with a large share of refusals at random, and their loads.
+const REFUSING: [&str; 3] = ["random-20", "random-20-of-3", "random-50-of-3"];
+const RANDOM: &[f64] = &[0.01, 0.1];
 /// The loads of `poison` and of `flapping`.
 const RATES: &[f64] = &[0.001, 0.01, 0.05];
 
@@ -36,6 +40,7 @@ pub(super) fn goals() -> Vec<Goal> {
         patience_goals(),
         short_goals(),
         outage_goals(),
+        refusal_goals(),
     ];
     all.into_iter().flatten().collect()
 }
@@ -123,8 +128,25 @@ fn outage_goals() -> Vec<Goal> {
     vec![
         poison("poison, two endpoints", two),
         poison("poison, three endpoints", three),
-        Goal::new("refused", "≥ 98 % of the good requests", refused),
         over("flapping", served, ("flapping", RATES), flapping),
+    ]
+}
+
+/// Refusals that no quota causes.
+fn refusal_goals() -> Vec<Goal> {
+    let good = "≥ 98 % of the good requests";
+    vec![
+        Goal::new("refused", good, |results, policy| {
+            beside_refused(results, policy, REFUSED)
+        }),
+        Goal::new("refused, not repeated", good, |results, policy| {
+            beside_refused(results, policy, REFUSED_ONCE)
+        }),
+        Goal::new(
+            "many random 429s",
+            "≥ 97 % of what retries alone serve",
+            refusing,
+        ),
     ]
 }
 
@@ -347,8 +369,12 @@ fn good(results: &Results<'_>, policy: &str, all: impl Iterator<Item = At>) -> M
     }
 }
 
-/// Requires that nearly no request of the first caller fails, in each scenario of `refused`.
-fn refused(results: &Results<'_>, policy: &str) -> Measure {
+/// Requires that nearly no request of the first caller fails, in each scenario.
+fn beside_refused<const N: usize>(
+    results: &Results<'_>,
+    policy: &str,
+    scenarios: [&'static str; N],
+) -> Measure {
     let served = |name: &'static str| {
         let all = BESIDE_REFUSED.iter().map(move |load| (name, *load));
         let shares = all.map(|at| {
@@ -361,11 +387,28 @@ fn refused(results: &Results<'_>, policy: &str) -> Measure {
         });
         worst(shares, f64::min)
     };
-    let shares = REFUSED.map(served);
+    shares(scenarios.map(served), 0.98)
+}
+
+/// Requires nearly the success of the retry layer alone, in each scenario with random refusals.
+fn refusing(results: &Results<'_>, policy: &str) -> Measure {
+    let served = |name: &'static str| {
+        let all = RANDOM.iter().map(move |load| (name, *load));
+        let success = |at, policy| results.mean(at, policy, |report: &Report| report.success);
+        worst(
+            all.map(|at| success(at, policy) / success(at, ALONE)),
+            f64::min,
+        )
+    };
+    shares(REFUSING.map(served), 0.97)
+}
+
+/// Requires that each share is at least `bound`.
+fn shares<const N: usize>(shares: [f64; N], bound: f64) -> Measure {
     let least = worst(shares.into_iter(), f64::min);
     Measure {
         text: format!("{} %", shares.map(percent).join("/")),
-        holds: least >= 0.98,
+        holds: least >= bound,
         rank: least,
     }
 }

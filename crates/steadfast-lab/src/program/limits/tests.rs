@@ -2,7 +2,12 @@ use super::*;
 use crate::program::goals::tests::{at, scores_of};
 use crate::report::{CallerReport, Details, Rejections, Report};
 
-const POLICIES: [&str; 3] = ["steadfast-least-loaded", "steadfast-hedged", "round-robin"];
+const POLICIES: [&str; 4] = [
+    "steadfast-least-loaded",
+    "steadfast-hedged",
+    "round-robin",
+    "retry-alone",
+];
 
 /// A report that reaches each goal, just so.
 fn perfect(study: &Study, policy: &str) -> Report {
@@ -94,7 +99,7 @@ fn hedge_that_raises_the_median_is_marked() {
 
 #[test]
 fn value_beyond_bound_misses_only_its_goal() {
-    let cases: [(&str, f64, fn(&mut Report), &str); 22] = [
+    let cases: [(&str, f64, fn(&mut Report), &str); 24] = [
         (
             "models",
             0.5,
@@ -195,6 +200,18 @@ fn value_beyond_bound_misses_only_its_goal() {
             0.01,
             |one| one.details.callers[0].failed = 3,
             "refused",
+        ),
+        (
+            "refused-once-5",
+            0.01,
+            |one| one.details.callers[0].failed = 3,
+            "refused, not repeated",
+        ),
+        (
+            "random-50-of-3",
+            0.1,
+            |one| one.success = 0.96,
+            "many random 429s",
         ),
         (
             "flapping",

@@ -7,7 +7,7 @@ use crate::program::numbers::percent;
 use crate::report::Report;
 
 /// The reference of random refusals: the retry layer without a balancer.
-pub(in crate::program::goals) const ALONE: &str = "retry-alone";
+pub(in crate::program) const ALONE: &str = "retry-alone";
 /// The longest mean latency, relative to the reference.
 const LATENCY: f64 = 1.5;
 /// The largest distance of success from the reference.
