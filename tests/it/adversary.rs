@@ -4,8 +4,8 @@
 //! The words are every code and phrase of the dialect tables, and known tricks. The hostile caller
 //! puts them into the model, the prompt, a field name, the path and the query, or it names the
 //! model of the others. No request of another caller is refused, and none is delayed by more than
-//! one failover. Exception: many refusals with a `429` for the model of the others are evidence for
-//! its limit.
+//! one failover. Exception: a large share of refusals with a `429` for the model of the others
+//! limits it for some seconds.
 //!
 //! A wait of the stack repeats, and a delay by a busy machine does not. So a slow case runs again.
 
@@ -152,6 +152,14 @@ async fn serve(ai: &AiStack, after: impl std::fmt::Debug) -> bool {
     start.elapsed() < PATIENCE
 }
 
+/// Returns whether a request of another caller is served, without a wait.
+async fn is_served(ai: &AiStack) -> bool {
+    let start = Instant::now();
+    let answer = ai.send(chat(false)).await;
+    let is_ok = answer.is_ok_and(|response| response.status() == StatusCode::OK);
+    is_ok && start.elapsed() < PATIENCE
+}
+
 /// Sends a hostile request. It gets the answer of a server, or a rejection.
 async fn attack(ai: &AiStack, trick: Trick, number: usize) {
     if let Ok(response) = ai.send(trick.request(number)).await {
@@ -289,11 +297,9 @@ async fn words_of_a_hostile_caller_leave_others_served() {
     serve(&ai, "the end").await;
 }
 
-/// A used-up quota of the model refuses a share of its requests, too, at the same times. So more
-/// refusals of one caller limit the model for all: see docs/balancer.md, "Tests of doubtful
-/// cooldowns".
-#[tokio::test(start_paused = true)]
-async fn refusals_of_one_request_in_eight_leave_others_served() {
+/// Sends every refusal for the model of the others, each with this number of requests of the
+/// others. Returns how many of these were served at once, and how many were delayed or refused.
+async fn serve_beside_refusals(others: usize) -> (usize, usize) {
     let upstreams = hostile_upstreams().await;
     for upstream in &upstreams {
         upstream.set(Behavior::by(|received| repeat(received).latency(LATENCY)));
@@ -305,22 +311,38 @@ async fn refusals_of_one_request_in_eight_leave_others_served() {
     for (number, trick) in tricks.enumerate() {
         ticks.tick().await;
         let attacker = ai.clone();
-        requests.spawn(async move { attack(&attacker, trick, number).await });
-        for _ in 0..7 {
+        requests.spawn(async move {
+            attack(&attacker, trick, number).await;
+            None
+        });
+        for _ in 0..others {
             ticks.tick().await;
             let other = ai.clone();
-            requests.spawn(async move { assert!(serve(&other, trick).await, "{trick:?}: a wait") });
+            requests.spawn(async move { Some(is_served(&other).await) });
         }
     }
+    let (mut served, mut delayed) = (0, 0);
     // Without ticks, the clock would jump to a timeout while the sockets are slow.
     loop {
         tokio::select! {
-            done = requests.join_next() => match done {
-                Some(request) => request.expect("no panic"),
-                None => return,
+            done = requests.join_next() => match done.map(|done| done.expect("no panic")) {
+                Some(Some(true)) => served += 1,
+                Some(Some(false)) => delayed += 1,
+                Some(None) => {}
+                None => return (served, delayed),
             },
             _ = ticks.tick() => {}
         }
+    }
+}
+
+/// A used-up quota of the model refuses a share of its requests, too, at the same times. So a large
+/// share limits the model until a send rate has shown that it does not reduce the refusals.
+#[tokio::test(start_paused = true)]
+async fn refusals_of_a_share_of_a_model_leave_others_served() {
+    for (others, most) in [(7, 0), (1, 10)] {
+        let (served, delayed) = serve_beside_refusals(others).await;
+        assert!(served > 350 && delayed <= most, "{served}, {delayed}");
     }
 }
 

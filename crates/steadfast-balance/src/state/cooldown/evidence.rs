@@ -72,6 +72,8 @@ pub(super) struct Evidence {
     ends: Instant,
     /// The share of refused tests from which a refusal is credible.
     credible: f64,
+    /// Whether a quota was likely before the last reset of the tests.
+    was_likely: bool,
 }
 
 impl Evidence {
@@ -85,6 +87,7 @@ impl Evidence {
             claimed: now,
             ends: now,
             credible: CREDIBLE,
+            was_likely: false,
         }
     }
 
@@ -107,6 +110,11 @@ impl Evidence {
     /// it requires several refused tests if another test was served.
     pub(super) fn supports_rate(&self) -> bool {
         self.is_unanimous() || self.refused >= SEVERAL
+    }
+
+    /// Returns whether most tests were refused.
+    pub(super) fn is_quota_likely(&self) -> bool {
+        self.was_likely || self.share() >= LIKELY_QUOTA
     }
 
     /// Returns whether the endpoint served nearly all tests.
@@ -155,15 +163,17 @@ impl Evidence {
 
     /// Records that the refusals come before a send rate has returned to its known value.
     pub(super) fn disprove_rate(&mut self) {
+        self.was_likely = self.is_quota_likely();
         (self.refused, self.served) = (0.0, DISPROVED);
     }
 
     /// Records that a send rate did not reduce the refusals, with the refused and the served
-    /// attempts within it. The endpoint refuses such a share for another reason than a quota, unless
-    /// it has refused most tests.
+    /// attempts within it. Unless most tests were refused, a quota is not the reason for such a
+    /// share.
     pub(super) fn tolerate(&mut self, (refused, served): (f64, f64)) {
-        if self.share() >= LIKELY_QUOTA {
+        if self.is_quota_likely() {
             self.disprove_rate();
+            self.was_likely = false;
             return;
         }
         self.refused += refused;

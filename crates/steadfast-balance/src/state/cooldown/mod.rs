@@ -904,12 +904,18 @@ impl State {
         };
         // An older attempt was in flight when the rate was lowered.
         let is_within = is_limited && ticket.pass == Pass::Paced && ticket.sent > self.lowered;
-        let is_futile = is_within && self.rate.is_futile_after_refusal();
+        let is_futile = is_within && self.is_futile_after_refusal();
         if is_futile {
             self.evidence.tolerate(self.rate.outcomes());
             self.rate = Rate::new(now);
         }
         is_futile
+    }
+
+    /// Counts a refusal in spite of the limit. Returns whether the limit is futile.
+    fn is_futile_after_refusal(&mut self) -> bool {
+        let is_quota_likely = self.evidence.is_quota_likely();
+        self.rate.is_futile_after_refusal(is_quota_likely)
     }
 
     /// Handles a refusal at a known send rate, which is no surprise. Returns whether no cooldown

@@ -8,14 +8,14 @@
 //!   request, serves another one that was sent after it, and refuses the first one again has no
 //!   used-up quota. Exception: at its send rate a refusal is due, and shows that the rate is
 //!   correct.
-//! * **Effect.** The repeat begins no cooldown. It is a refusal in spite of a known send rate.
-//!   Without one, it takes the refusal before it back as evidence for a used-up quota.
+//! * **Effect.** The repeat begins no cooldown. It is a refusal in spite of a known send rate, and
+//!   counts for a futile one. Without a rate, it takes the refusal before it back as evidence.
 //! * **Saving.** Two endpoints refuse one request per second with `Retry-After: 1`, beside 10 or 50
 //!   good ones. Its repeats were the probes of the cooldown that it had begun, and 30 or 59 % of
 //!   the good requests were served. Now it is 100 %.
 //! * **If the premise fails,** a quota refuses a request twice by chance. The refusals of other
-//!   requests still count. A quota of 20/s beside a neighbour with half of it sends 0.059 instead
-//!   of 0.052 refusals per request.
+//!   requests still count. With a quota of 20/s of which a neighbour uses half, each request has
+//!   0.049 refusals.
 
 use tokio::time::Instant;
 
@@ -50,7 +50,7 @@ impl State {
         self.release(ticket);
         self.rate.unserved();
         match self.rate.known() {
-            Some(_) if self.rate.is_futile_after_refusal() => {
+            Some(_) if self.is_futile_after_refusal() => {
                 self.evidence.tolerate_own(self.rate.outcomes());
                 self.rate = Rate::new(now);
             }

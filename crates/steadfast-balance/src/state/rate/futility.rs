@@ -5,7 +5,8 @@
 //!   them falls with each one, and the endpoint still refuses as many.
 //! * **Test.** A cumulative sum over the attempts within the rate: each one takes a point, and each
 //!   refusal adds [`REFUSAL`]. From [`FUTILE`] points on, the rate is futile. These are the
-//!   logarithms of likelihood ratios, for 15 % refused attempts against 6 %.
+//!   logarithms of likelihood ratios, for 15 % refused attempts against 6 %. If most attempts that
+//!   were sent after a refusal were refused as well, a quota is likely, and twice the sum is needed.
 //! * **Saving.** Three endpoints refuse one of five requests at random, at 100 requests/s. With a
 //!   rate that the refusals lower, they serve 6 % of the requests. With this test it is 98 %
 //!   (`random-20-of-3` in the lab).
@@ -16,7 +17,9 @@
 const REFUSAL: u32 = 9;
 /// The points from which a rate is futile.
 const FUTILE: u32 = 30;
-/// The points from which this is likely.
+/// The points from which it is futile although a quota is the likely cause of the refusals.
+const SURELY_FUTILE: u32 = 2 * FUTILE;
+/// The points from which a rate may be futile.
 const LIKELY: u32 = 2 * REFUSAL;
 
 /// The attempts within a send rate since the sum was last zero.
@@ -40,12 +43,18 @@ impl Futility {
         }
     }
 
-    /// Counts the refusal of an attempt. Returns whether the rate is futile.
-    pub(super) fn refused(&mut self) -> bool {
+    /// Counts the refusal of an attempt. Returns whether the rate is futile. It takes twice the sum
+    /// if other evidence suggests a quota.
+    pub(super) fn refused(&mut self, is_quota_likely: bool) -> bool {
         self.refused += 1;
         self.sent = self.sent.max(self.refused);
         self.points += REFUSAL;
-        self.points >= FUTILE
+        let futile = if is_quota_likely {
+            SURELY_FUTILE
+        } else {
+            FUTILE
+        };
+        self.points >= futile
     }
 
     /// Returns whether the next refusals may show that the rate is futile.
@@ -66,22 +75,24 @@ mod tests {
 
     /// Counts attempts, of which each one of `every` is refused. Returns the number of refusals
     /// until the rate is futile, or `None` if it is not after a thousand attempts.
-    fn refusals(every: u32) -> Option<u32> {
+    fn refusals(every: u32, is_quota_likely: bool) -> Option<u32> {
         let mut futility = Futility::default();
         (1..=1_000).find_map(|n| {
             futility.sent();
-            (n % every == 0 && futility.refused()).then_some(n / every)
+            (n % every == 0 && futility.refused(is_quota_likely)).then_some(n / every)
         })
     }
 
     #[test]
     fn rate_with_many_refusals_is_futile() {
-        assert_eq!([1, 2, 4, 7].map(refusals), [4, 4, 6, 12].map(Some));
+        let refusals = |likely| [1, 2, 4, 7].map(|every| refusals(every, likely));
+        assert_eq!(refusals(false), [4, 4, 6, 12].map(Some));
+        assert_eq!(refusals(true), [8, 9, 12, 27].map(Some));
     }
 
     #[test]
     fn rate_with_few_refusals_is_not_futile() {
-        assert_eq!([9, 12, 20].map(refusals), [None; 3]);
+        assert_eq!([9, 12, 20].map(|every| refusals(every, false)), [None; 3]);
     }
 
     #[test]
@@ -89,7 +100,7 @@ mod tests {
         let mut futility = Futility::default();
         let mut run = |served: u32| {
             futility.sent();
-            futility.refused();
+            futility.refused(false);
             (0..served).for_each(|_| futility.sent());
             futility.outcomes()
         };

@@ -218,10 +218,10 @@ impl Rate {
         self.early >= DISPROOF && !self.futility.is_likely()
     }
 
-    /// Counts the refusal of an attempt within the rate. Returns whether the rate is futile: it does
-    /// not reduce the refusals.
-    pub(crate) fn is_futile_after_refusal(&mut self) -> bool {
-        self.futility.refused()
+    /// Counts the refusal of an attempt within the rate. Returns whether the rate is futile, because
+    /// it does not reduce the refusals.
+    pub(crate) fn is_futile_after_refusal(&mut self, is_quota_likely: bool) -> bool {
+        self.futility.refused(is_quota_likely)
     }
 
     /// Returns the refused and the served attempts within the rate since a time with few refusals.

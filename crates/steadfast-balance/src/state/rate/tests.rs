@@ -430,7 +430,7 @@ async fn refusals_of_many_attempts_within_the_rate_make_it_futile() {
                 now += SECOND;
                 assert!(rate.try_send(now));
             }
-            ends |= rate.is_futile_after_refusal();
+            ends |= rate.is_futile_after_refusal(false);
         }
         assert_eq!(ends, is_futile, "{sent}");
     }
