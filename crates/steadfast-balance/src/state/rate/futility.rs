@@ -5,8 +5,8 @@
 //!   them falls with each one, and the endpoint still refuses as many.
 //! * **Test.** A cumulative sum over the attempts within the rate: each one takes a point, and each
 //!   refusal adds [`REFUSAL`]. From [`FUTILE`] points on, the rate is futile. These are the
-//!   logarithms of likelihood ratios, for 15 % refused attempts against 6 %. If most attempts that
-//!   were sent after a refusal were refused as well, a quota is likely, and twice the sum is needed.
+//!   logarithms of likelihood ratios, for 15 % refused attempts against 6 %. A quota is likely if
+//!   most attempts behind a refusal were refused as well. Then it takes twice the sum.
 //! * **Saving.** Three endpoints refuse one of five requests at random, at 100 requests/s. With a
 //!   rate that the refusals lower, they serve 6 % of the requests. With this test it is 98 %
 //!   (`random-20-of-3` in the lab).

@@ -218,8 +218,8 @@ impl Rate {
         self.early >= DISPROOF && !self.futility.is_likely()
     }
 
-    /// Counts the refusal of an attempt within the rate. Returns whether the rate is futile, because
-    /// it does not reduce the refusals.
+    /// Counts the refusal of an attempt within the rate. Returns whether the rate is futile: it
+    /// does not reduce the refusals. More are needed if other evidence suggests a quota.
     pub(crate) fn is_futile_after_refusal(&mut self, is_quota_likely: bool) -> bool {
         self.futility.refused(is_quota_likely)
     }
