@@ -129,6 +129,20 @@ fn always_refused_requests_fail_no_good_request() {
     }
 }
 
+/// The refusals of requests that are not repeated, and refusals at random, lowered the send rate of
+/// all others down to nearly nothing.
+#[test]
+fn refusals_at_any_rate_cost_few_other_requests() {
+    for name in UNHEDGED {
+        let report = run("refused-once-5", 0.01, name, 120);
+        let good = first_caller(&report);
+        assert!(good.failed * 33 <= good.requests, "{name}: {good:?}");
+        let served = |by| run("random-20-of-3", 0.1, by, 60).success;
+        let (ours, alone) = (served(name), served("retry-alone"));
+        assert!(ours >= 0.95 * alone, "{name}: {ours} of {alone}");
+    }
+}
+
 /// A policy without queues uses the whole quota.
 #[test]
 fn quota_of_impatient_callers_can_be_used_up() {

@@ -19,8 +19,9 @@ const REFUSAL: u32 = 9;
 const FUTILE: u32 = 30;
 /// The points from which it is futile although a quota is the likely cause of the refusals.
 const SURELY_FUTILE: u32 = 2 * FUTILE;
-/// The points from which a rate may be futile.
-const LIKELY: u32 = 2 * REFUSAL;
+/// The points from which a rate may be futile. A first rate starts with them if other attempts were
+/// served beside its refusals.
+const DOUBTFUL: u32 = 2 * REFUSAL;
 
 /// The attempts within a send rate since the sum was last zero.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +35,15 @@ pub(super) struct Futility {
 }
 
 impl Futility {
+    /// Starts for a rate that may be futile.
+    pub(super) fn doubtful() -> Self {
+        let points = DOUBTFUL;
+        Self {
+            points,
+            ..Self::default()
+        }
+    }
+
     /// Counts an attempt within the rate.
     pub(super) fn sent(&mut self) {
         self.sent += 1;
@@ -58,8 +68,8 @@ impl Futility {
     }
 
     /// Returns whether the next refusals may show that the rate is futile.
-    pub(super) fn is_likely(self) -> bool {
-        self.points >= LIKELY
+    pub(super) fn is_doubtful(self) -> bool {
+        self.points >= DOUBTFUL
     }
 
     /// Returns the refused and the served attempts.
@@ -93,6 +103,15 @@ mod tests {
     #[test]
     fn rate_with_few_refusals_is_not_futile() {
         assert_eq!([9, 12, 20].map(|every| refusals(every, false)), [None; 3]);
+    }
+
+    #[test]
+    fn two_refusals_end_a_doubtful_rate() {
+        let mut futility = Futility::doubtful();
+        for is_futile in [false, true] {
+            futility.sent();
+            assert_eq!(futility.refused(false), is_futile);
+        }
     }
 
     #[test]

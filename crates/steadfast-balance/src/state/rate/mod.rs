@@ -215,7 +215,7 @@ impl Rate {
     /// Returns whether the refusals are independent of the rate. A quota does not refuse attempts
     /// below its own rate.
     pub(crate) fn is_disproved(&self) -> bool {
-        self.early >= DISPROOF && !self.futility.is_likely()
+        self.early >= DISPROOF && !self.futility.is_doubtful()
     }
 
     /// Counts the refusal of an attempt within the rate. Returns whether the rate is futile: it
@@ -253,7 +253,7 @@ impl Rate {
         if self.measured.sent > 0.0 {
             self.count_early(is_tested, now);
             if let Some(found) = self.measure(certain, now) {
-                self.learn(found.max(LEAST));
+                self.learn(found.max(LEAST), certain);
             }
             self.learn_burst(now);
         }
@@ -311,9 +311,12 @@ impl Rate {
     }
 
     /// Sets the known rate to a measurement.
-    fn learn(&mut self, found: f64) {
+    fn learn(&mut self, found: f64, certain: bool) {
         let known = self.known;
         if known.is_none() {
+            if !certain {
+                self.futility = Futility::doubtful();
+            }
             // The quota was used up at its first refusal.
             self.recent = self.recent.max(most_recent(found));
         }
