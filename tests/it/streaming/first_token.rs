@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use stack_tests::{
     SECOND, assert_idle, body_of_chunks, chat, half_second_timeouts, read, served_by, stack,
     stack_returning, status_of, upstreams,
@@ -33,7 +34,8 @@ async fn failure_before_first_visible_token_fails_over() {
     for dialect in Dialect::ALL {
         replies.push(("error event", Reply::ok().dialect(dialect).error_after(0)));
     }
-    for (name, reply) in replies {
+    // Most of them wait for a timeout.
+    let cases = replies.into_iter().map(async |(name, reply)| {
         let [primary, backup] = upstreams(["primary", "backup"]).await;
         primary.next(reply);
         let ai = stack([&primary, &backup])
@@ -52,7 +54,8 @@ async fn failure_before_first_visible_token_fails_over() {
         let text = read(response).await.expect("a whole stream");
         assert!(text.ends_with(b"[DONE]\n\n"), "{name}");
         assert_idle(&ai);
-    }
+    });
+    join_all(cases).await;
 }
 
 /// Some relays end a stream in order after its error, and send both in one chunk.
