@@ -11,7 +11,7 @@ use stack_tests::chat;
 use steadfast::{AiStack, Endpoint, RequestBody};
 use tokio::task::yield_now;
 
-const SIZE: usize = 31_000_000;
+const SIZE: usize = 8_000_000;
 
 fn stack_in_process() -> AiStack {
     let client = tower::service_fn(|_: Request<RequestBody>| async {
