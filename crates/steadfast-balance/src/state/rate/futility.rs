@@ -8,10 +8,10 @@
 //!   logarithms of likelihood ratios, for 15 % refused attempts against 6 %. A quota is likely if
 //!   most attempts behind a refusal were refused as well. Then it takes twice the sum.
 //! * **Saving.** Three endpoints refuse one of five requests at random, at 100 requests/s. With a
-//!   rate that the refusals lower, they serve 6 % of the requests. With this test it is 98 %
-//!   (`random-20-of-3` in the lab).
-//! * **Proof.** A rate whose sum has returned to zero has reduced the refusals. Before, no request is
-//!   rejected for it.
+//!   rate that the refusals lower, they serve 6 % of the requests. With this test they serve as many
+//!   as retries alone do (`random-20-of-3` in the lab).
+//! * **Proof.** A rate whose sum has returned to zero has reduced the refusals. Before, no request
+//!   is rejected for it.
 //! * **Cost.** Four refusals in a short time end the rate of a real quota, which is then measured
 //!   again.
 
@@ -39,8 +39,8 @@ pub(super) struct Futility {
 }
 
 impl Futility {
-    /// Starts with the refusal that measured a first rate. If it is not `certain` to have a quota as
-    /// its cause, the rate may be futile.
+    /// Starts with the refusal that measured a first rate. If a quota is not `certain` to be its
+    /// cause, the rate may be futile.
     pub(super) fn of_first_rate(certain: bool) -> Self {
         Self {
             points: if certain { REFUSAL } else { DOUBTFUL },

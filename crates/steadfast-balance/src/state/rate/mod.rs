@@ -224,7 +224,8 @@ impl Rate {
         self.futility.refused(is_quota_likely)
     }
 
-    /// Returns whether a known rate has reduced the refusals. A claim of the endpoint needs no proof.
+    /// Returns whether a known rate has reduced the refusals. A claim of the endpoint needs no
+    /// proof.
     pub(crate) fn is_proven(&self) -> Option<bool> {
         self.known.map(|_| self.seeded || self.futility.is_proven())
     }
