@@ -15,9 +15,9 @@
 //! Without any test a refusal is credible, and its hint holds.
 //!
 //! A send rate tests a share of refusals as well: with a quota as their cause, it reduces them. If
-//! it does not, the share is **tolerated**. Such refusals are then credible only if half as many
-//! more are refused. As long as the endpoint refuses a share, it stays tolerated. Otherwise half of
-//! it is forgotten after five minutes.
+//! it does not, the share is **tolerated**. Refusals are then credible from a share that is half as
+//! large again and 15 points more, and at most 70 %. While the endpoint refuses a share, it stays
+//! tolerated. Otherwise half of it is forgotten after five minutes.
 
 use std::time::Duration;
 
@@ -44,14 +44,13 @@ const SEVERAL: f64 = 1.5;
 const DISPROVED: f64 = 20.0;
 /// How much larger than a tolerated share a credible one is: by this factor, and by this part of
 /// all tests.
-const TOLERANCE: (f64, f64) = (1.5, 0.1);
-/// A tolerated share that is above [`CREDIBLE`] by less than this part is forgotten.
-const FORGOTTEN: f64 = 0.03;
+const TOLERANCE: (f64, f64) = (1.5, 0.15);
 /// The largest credible share. A used-up quota refuses nearly all tests.
 const MOST_CREDIBLE: f64 = 0.7;
 /// The share of refused tests from which a quota is likely, although its rate was futile.
 const LIKELY_QUOTA: f64 = 0.6;
-/// The largest share of refused tests beside such requests. They explain the others.
+/// The largest share of refused tests that counts if requests that are always refused have ended a
+/// rate.
 const MOST_BESIDE_OWN: f64 = 0.4;
 
 /// The tests of the refusals of one endpoint.
@@ -72,8 +71,8 @@ pub(super) struct Evidence {
     ends: Instant,
     /// The share of refused tests from which a refusal is credible.
     credible: f64,
-    /// Whether a quota was likely before the last reset of the tests.
-    was_likely: bool,
+    /// The weight of the finding that a quota was likely before the last reset of the tests.
+    was_likely: f64,
 }
 
 impl Evidence {
@@ -87,7 +86,7 @@ impl Evidence {
             claimed: now,
             ends: now,
             credible: CREDIBLE,
-            was_likely: false,
+            was_likely: 0.0,
         }
     }
 
@@ -112,9 +111,9 @@ impl Evidence {
         self.is_unanimous() || self.refused >= SEVERAL
     }
 
-    /// Returns whether most tests were refused.
+    /// Returns whether most tests were refused, or were before the last reset.
     pub(super) fn is_quota_likely(&self) -> bool {
-        self.was_likely || self.share() >= LIKELY_QUOTA
+        self.was_likely >= LEAST || self.share() >= LIKELY_QUOTA
     }
 
     /// Returns whether the endpoint served nearly all tests.
@@ -129,7 +128,6 @@ impl Evidence {
         self.decay(now);
         if self.is_test(sent) {
             self.add(1.0, 0.0);
-            self.keep_tolerance();
         }
         let until = saturating_add(now, wait.min(LONGEST));
         self.tests = Some(match self.tests {
@@ -163,7 +161,7 @@ impl Evidence {
 
     /// Records that the refusals come before a send rate has returned to its known value.
     pub(super) fn disprove_rate(&mut self) {
-        self.was_likely = self.is_quota_likely();
+        self.was_likely = f64::from(u8::from(self.is_quota_likely()));
         (self.refused, self.served) = (0.0, DISPROVED);
     }
 
@@ -173,7 +171,7 @@ impl Evidence {
     pub(super) fn tolerate(&mut self, (refused, served): (f64, f64)) {
         if self.is_quota_likely() {
             self.disprove_rate();
-            self.was_likely = false;
+            self.was_likely = 0.0;
             return;
         }
         self.refused += refused;
@@ -181,11 +179,13 @@ impl Evidence {
         let kept = (DISPROVED / (self.refused + self.served)).min(1.0);
         self.refused *= kept;
         self.served *= kept;
-        self.tolerate_share(TOLERANCE.1);
+        let (factor, more) = TOLERANCE;
+        let credible = (self.share() * factor + more).min(MOST_CREDIBLE);
+        self.credible = self.credible.max(credible);
     }
 
-    /// Records the same because of requests that are always refused, which say nothing about the
-    /// others.
+    /// Records the same because of requests that are always refused. The others are refused more
+    /// rarely.
     pub(super) fn tolerate_own(&mut self, outcomes: (f64, f64)) {
         self.tolerate(outcomes);
         let tests = self.refused + self.served;
@@ -193,18 +193,10 @@ impl Evidence {
         self.served = tests - self.refused;
     }
 
-    /// Tolerates the present share of refused tests. A credible share is larger by a factor, and by
-    /// `more`.
-    fn tolerate_share(&mut self, more: f64) {
-        let credible = (self.share() * TOLERANCE.0 + more).min(MOST_CREDIBLE);
-        self.credible = self.credible.max(credible);
-    }
-
-    /// Keeps a tolerated share while the endpoint refuses it.
-    fn keep_tolerance(&mut self) {
-        if self.credible > CREDIBLE + FORGOTTEN && self.share() > CREDIBLE {
-            self.tolerate_share(0.0);
-        }
+    /// Returns the share of refused tests from which a refusal is credible.
+    #[cfg(test)]
+    pub(super) fn credible(&self) -> f64 {
+        self.credible
     }
 
     /// Returns the share of refused tests.
@@ -228,12 +220,16 @@ impl Evidence {
         self.served = self.served * kept + served;
     }
 
-    fn decay(&mut self, now: Instant) {
+    pub(super) fn decay(&mut self, now: Instant) {
         let time = now.saturating_duration_since(self.decayed).as_secs_f64();
         let kept = (-time / HALF_LIFE).exp2();
         self.refused *= kept;
         self.served *= kept;
-        self.credible = CREDIBLE + (self.credible - CREDIBLE) * kept;
+        self.was_likely *= kept;
+        // A share stays tolerated while the endpoint refuses it.
+        if self.share() < CREDIBLE {
+            self.credible = CREDIBLE + (self.credible - CREDIBLE) * kept;
+        }
         self.decayed = now;
     }
 }

@@ -777,7 +777,7 @@ impl State {
             Phase::Probing { sent: None } => {
                 self.phase = Phase::Probing { sent: Some(now) };
                 self.left = false;
-                self.rate.send(now);
+                self.rate.send_probe(now);
                 Some(Pass::Probe)
             }
             Phase::Paced => self.rate.try_send(now).then_some(Pass::Paced),
@@ -834,6 +834,7 @@ impl State {
     /// Ends the cooldown of a rounded hint, because an attempt was served meanwhile.
     fn contradict(&mut self, now: Instant) {
         if self.end(now) && self.rate.contradict() {
+            self.evidence.disprove_rate();
             self.drop_rate(now);
         }
     }
@@ -905,25 +906,26 @@ impl State {
     /// Ends the limit of an endpoint that refuses as many attempts with it as without it. Returns
     /// whether this refusal shows that.
     fn ends_futile_limit(&mut self, ticket: Ticket, now: Instant) -> bool {
+        self.evidence.decay(now);
+        let is_futile = self.is_futile_after_refusal(ticket);
+        if is_futile {
+            self.evidence.tolerate(self.rate.outcomes());
+            self.drop_rate(now);
+        }
+        is_futile
+    }
+
+    /// Counts a refusal in spite of the limit. Returns whether the limit is futile.
+    pub(super) fn is_futile_after_refusal(&mut self, ticket: Ticket) -> bool {
         let is_limited = match self.rate.known() {
             Some(_) => self.phase == Phase::Paced,
             // Each refusal begins a cooldown, and none of them measures a rate.
             None => !self.evidence.contradicts() && !self.evidence.is_unanimous(),
         };
         // An older attempt was in flight when the rate was lowered.
-        let is_within = is_limited && ticket.pass == Pass::Paced && ticket.sent > self.lowered;
-        let is_futile = is_within && self.is_futile_after_refusal();
-        if is_futile {
-            self.evidence.tolerate(self.rate.outcomes());
-            self.rate = Rate::new(now);
-        }
-        is_futile
-    }
-
-    /// Counts a refusal in spite of the limit. Returns whether the limit is futile.
-    fn is_futile_after_refusal(&mut self) -> bool {
+        let is_within = ticket.pass == Pass::Paced && ticket.sent > self.lowered;
         let is_quota_likely = self.evidence.is_quota_likely();
-        self.rate.is_futile_after_refusal(is_quota_likely)
+        is_limited && is_within && self.rate.is_futile_after_refusal(is_quota_likely)
     }
 
     /// Handles a refusal at a known send rate, which is no surprise. Returns whether no cooldown
@@ -941,6 +943,7 @@ impl State {
         let is_short = refusal.hint.unwrap_or(ROUNDED) <= ROUNDED;
         rate.refused((is_short, true), now);
         if rate.is_disproved() {
+            self.evidence.disprove_rate();
             self.drop_rate(now);
             return true;
         }
@@ -954,11 +957,13 @@ impl State {
         true
     }
 
-    /// Drops a rate because refusals come early. They need evidence again.
+    /// Drops a rate. The next one grows within a second, so that the waiters do not start all at
+    /// once.
     fn drop_rate(&mut self, now: Instant) {
-        self.evidence.disprove_rate();
-        // Grows within a second, so that the waiters do not start all at once.
         self.rate = Rate::new(now);
+        if let Phase::Cooling { until } = self.phase {
+            self.rate.pause(now, until);
+        }
     }
 
     /// Records a success as a test of refusals. Returns whether it ended a cooldown.

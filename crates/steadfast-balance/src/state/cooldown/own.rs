@@ -9,7 +9,7 @@
 //!   used-up quota. Exception: at its send rate a refusal is due, and shows that the rate is
 //!   correct.
 //! * **Effect.** The repeat begins no cooldown. It is a refusal in spite of a known send rate, and
-//!   counts for a futile one. Without a rate, it takes the refusal before it back as evidence.
+//!   adds to the sum of a futile one. Without a rate, it takes the refusal before it back as evidence.
 //! * **Saving.** Two endpoints refuse one request per second with `Retry-After: 1`, beside 10 or 50
 //!   good ones. Its repeats were the probes of the cooldown that it had begun, and 30 or 59 % of
 //!   the good requests were served. Now it is 100 %.
@@ -22,7 +22,6 @@ use tokio::time::Instant;
 use super::{Cooldown, State, Ticket};
 use crate::state::millis::millis;
 use crate::state::origin::Earlier;
-use crate::state::rate::Rate;
 
 impl Cooldown {
     /// Learns from a repeated refusal of a request, if it concerns only this request. Returns
@@ -50,9 +49,9 @@ impl State {
         self.release(ticket);
         self.rate.unserved();
         match self.rate.known() {
-            Some(_) if self.is_futile_after_refusal() => {
+            Some(_) if self.is_futile_after_refusal(ticket) => {
                 self.evidence.tolerate_own(self.rate.outcomes());
-                self.rate = Rate::new(now);
+                self.drop_rate(now);
             }
             Some(_) => {}
             // Each further repeat has nothing more to take back.
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn own_refusals_disprove_a_rate() {
+    async fn own_refusals_make_a_rate_futile() {
         let cooldown = Cooldown::new();
         let now = Instant::now() + 10 * SECOND;
         learn(&cooldown, 100.0, now);

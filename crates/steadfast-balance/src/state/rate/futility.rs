@@ -5,7 +5,7 @@
 //!   them falls with each one, and the endpoint still refuses as many.
 //! * **Test.** A cumulative sum over the attempts within the rate: each one takes a point, and each
 //!   refusal adds [`REFUSAL`]. From [`FUTILE`] points on, the rate is futile. These are the
-//!   logarithms of likelihood ratios, for 15 % refused attempts against 6 %. A quota is likely if
+//!   logarithms of likelihood ratios, for 15 % refused attempts against 8 %. A quota is likely if
 //!   most attempts behind a refusal were refused as well. Then it takes twice the sum.
 //! * **Saving.** Three endpoints refuse one of five requests at random, at 100 requests/s. With a
 //!   rate that the refusals lower, they serve 6 % of the requests. With this test they serve as many

@@ -118,7 +118,7 @@ pub(crate) struct Rate {
     early: u32,
     /// Whether the next attempt will show if the last refusal was an early one.
     suspect: bool,
-    /// The attempts within the known rate.
+    /// The refusals in spite of the rate.
     futility: Futility,
     /// The response time of the last refusal, in seconds.
     took: f64,
@@ -213,7 +213,7 @@ impl Rate {
     }
 
     /// Returns whether the refusals are independent of the rate. A quota does not refuse attempts
-    /// below its own rate.
+    /// below its own rate. While the rate may be futile, the sum decides.
     pub(crate) fn is_disproved(&self) -> bool {
         self.early >= DISPROOF && !self.futility.is_doubtful()
     }
@@ -221,7 +221,9 @@ impl Rate {
     /// Counts the refusal of an attempt within the rate. Returns whether the rate is futile: it
     /// does not reduce the refusals. More are needed if other evidence suggests a quota.
     pub(crate) fn is_futile_after_refusal(&mut self, is_quota_likely: bool) -> bool {
-        self.futility.refused(is_quota_likely)
+        // No lower rate would have fewer refusals yet, or a measurement has not replaced the claim.
+        let is_final = self.known.is_some_and(|known| known <= LEAST) || self.seeded;
+        !is_final && self.futility.refused(is_quota_likely)
     }
 
     /// Returns whether a known rate has reduced the refusals. A claim of the endpoint needs no
@@ -253,12 +255,12 @@ impl Rate {
     /// Learns from a refusal. The first one teaches nothing, because no attempt was counted before
     /// it.
     ///
-    /// If the next attempt tests it before its hint ends, an early refusal does not count yet. If
-    /// its cause is not `certain`, a few attempts measure no first rate.
+    /// If the next attempt tests it before its hint ends, an early refusal does not count yet. If a
+    /// quota is not `certain` to be its cause, a first rate may be futile.
     pub(crate) fn refused(&mut self, (is_tested, certain): (bool, bool), now: Instant) {
         if self.measured.sent > 0.0 {
             self.count_early(is_tested, now);
-            if let Some(found) = self.measure(certain, now) {
+            if let Some(found) = self.measure(now) {
                 self.learn(found.max(LEAST), certain);
             }
             self.learn_burst(now);
@@ -268,7 +270,7 @@ impl Rate {
     }
 
     /// Returns the measured rate at a refusal, if the measurement suffices.
-    fn measure(&self, certain: bool, now: Instant) -> Option<f64> {
+    fn measure(&self, now: Instant) -> Option<f64> {
         match self.known {
             // Beyond the known rate, the growth was a guess.
             Some(known) if !self.seeded => {
@@ -277,10 +279,7 @@ impl Rate {
                 Some(self.measured.correct(most, now))
             }
             // The first measurement replaces the claim of the endpoint, at any difference.
-            _ => {
-                let soon = certain && seconds(self.resumed, now) < SOON;
-                self.measured.first(soon, now)
-            }
+            _ => self.measured.first(seconds(self.resumed, now) < SOON, now),
         }
     }
 
@@ -303,7 +302,7 @@ impl Rate {
         self.suspect = is_tested && !is_due;
         self.early = match is_due {
             true => self.early.saturating_sub(1),
-            false => self.early + u32::from(!is_tested),
+            false => (self.early + u32::from(!is_tested)).min(DISPROOF),
         };
     }
 
@@ -358,6 +357,12 @@ impl Rate {
         self.resumed = self.resumed.min(now);
     }
 
+    /// Counts a probe, which is an attempt within the rate.
+    pub(crate) fn send_probe(&mut self, now: Instant) {
+        self.send(now);
+        self.futility.sent();
+    }
+
     /// Counts an attempt, even if no token is present.
     pub(crate) fn send(&mut self, now: Instant) {
         self.refill(now);
@@ -373,8 +378,7 @@ impl Rate {
         self.refill(now);
         let sends = self.tokens >= 1.0;
         if sends {
-            self.send(now);
-            self.futility.sent();
+            self.send_probe(now);
         }
         sends
     }
@@ -424,7 +428,8 @@ impl Rate {
     /// Counts an early refusal, because the next attempt was served before the end of the hint.
     /// Returns whether the rate is disproved.
     pub(crate) fn contradict(&mut self) -> bool {
-        self.early += u32::from(std::mem::take(&mut self.suspect));
+        let is_early = std::mem::take(&mut self.suspect);
+        self.early = (self.early + u32::from(is_early)).min(DISPROOF);
         self.is_disproved()
     }
 

@@ -436,18 +436,16 @@ async fn refusals_of_many_attempts_within_the_rate_make_it_futile() {
     }
 }
 
-/// A rate of 1.2/s followed from two attempts, while the endpoint served others.
+/// A claim of the endpoint is no measured rate, and the lowest rate has none below it.
 #[tokio::test(start_paused = true)]
-async fn few_attempts_measure_a_first_rate_only_with_certain_refusals() {
+async fn claim_and_lowest_rate_are_not_futile() {
     let start = Instant::now();
-    for (certain, known) in [(true, Some(1.5)), (false, None)] {
-        let mut rate = Rate::new(start);
-        rate.pause(start, start);
-        for _ in 0..2 {
-            rate.send(start);
+    let mut claimed = Rate::new(start);
+    claimed.seed(20.0);
+    for mut rate in [claimed, Rate::knowing(LEAST, start)] {
+        for _ in 0..20 {
+            assert!(!rate.is_futile_after_refusal(false));
         }
-        rate.refused((false, certain), start + SECOND);
-        assert_eq!(rate.known(), known);
     }
 }
 

@@ -2,15 +2,19 @@
 //!
 //! Servers refuse some requests at any time (`refused`), such as one with more tokens than a minute
 //! allows. Others refuse a large share of all requests at random (`random`). Neither must lower the
-//! send rate of the other requests.
+//! send rate of the other requests. A small quota (`small`) has few attempts between its refusals,
+//! and must not be taken for such an endpoint.
 
 use super::outages::beside;
 use crate::catalog::entry::{Entry, SECOND};
 use crate::catalog::evidence::random;
-use crate::world::{Arrivals, Caller, Hint, Scenario};
+use crate::world::{Arrivals, Caller, Endpoint, Hint, Latency, Scenario};
+use steadfast_testkit::Quota;
 
 /// The loads of `refused`, in thousands of good requests per second at all endpoints together.
 const GOOD: &[f64] = &[0.002, 0.01, 0.05];
+/// The loads of `small`, as a share of the quota.
+const OVER: &[f64] = &[1.2, 2.2];
 /// The loads of `random`, in thousands of requests per second.
 const RANDOM: &[f64] = &[0.01, 0.1];
 
@@ -61,6 +65,19 @@ pub(super) const ENTRIES: &[Entry] = &[
         refused_once(5.0, Hint::Absent)
     ),
     Entry {
+        name: "small-1",
+        about: "One endpoint allows 1 request/s with a burst of 1 s. Answers take 0.3 s (median, \
+                lognormal, sigma 0.5), a 429 takes 30 ms.",
+        loads: OVER,
+        make: |load| small("small-1", load, 1),
+    },
+    Entry {
+        name: "small-3",
+        about: "The same with 3 requests/s.",
+        loads: OVER,
+        make: |load| small("small-3", load, 3),
+    },
+    Entry {
         name: "random-20",
         about: "One endpoint without a quota refuses one request of five at random, with \
                 `Retry-After: 1`. All answers take 50 ms. A load of 0.01 is 10 requests/s. \
@@ -92,4 +109,12 @@ fn refused(name: &str, load: f64, bad: f64, hint: Hint) -> Scenario {
 fn refused_once(name: &str, load: f64, bad: f64, hint: Hint) -> Scenario {
     let bad = Caller::new("bad", Arrivals::Poisson(bad)).refused();
     beside(bad.patience([SECOND / 2]), name, load, (2, hint))
+}
+
+/// Creates a scenario with this number of requests per second as the quota.
+fn small(name: &str, load: f64, quota: u32) -> Scenario {
+    let endpoint = Endpoint::new("small")
+        .requests(Quota::new(quota.into(), SECOND))
+        .latency(Latency::LogNormal(SECOND.mul_f64(0.3), 0.5));
+    Scenario::new(name).endpoint(endpoint).load(load)
 }
