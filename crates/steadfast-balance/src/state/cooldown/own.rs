@@ -9,7 +9,8 @@
 //!   used-up quota. Exception: at its send rate a refusal is due, and shows that the rate is
 //!   correct.
 //! * **Effect.** The repeat begins no cooldown. It is a refusal in spite of a known send rate, and
-//!   adds to the sum of a futile one. Without a rate, it takes the refusal before it back as evidence.
+//!   adds to the sum of a futile one. Without a rate, it takes the refusal before it back as
+//!   evidence.
 //! * **Saving.** Two endpoints refuse one request per second with `Retry-After: 1`, beside 10 or 50
 //!   good ones. Its repeats were the probes of the cooldown that it had begun, and 30 or 59 % of
 //!   the good requests were served. Now it is 100 %.

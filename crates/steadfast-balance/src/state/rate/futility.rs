@@ -8,8 +8,8 @@
 //!   logarithms of likelihood ratios, for 15 % refused attempts against 8 %. A quota is likely if
 //!   most attempts behind a refusal were refused as well. Then it takes twice the sum.
 //! * **Saving.** Three endpoints refuse one of five requests at random, at 100 requests/s. With a
-//!   rate that the refusals lower, they serve 6 % of the requests. With this test they serve as many
-//!   as retries alone do (`random-20-of-3` in the lab).
+//!   rate that the refusals lower, they serve 6 % of the requests. With this test they serve as
+//!   many as retries alone do (`random-20-of-3` in the lab).
 //! * **Proof.** A rate whose sum has returned to zero has reduced the refusals. Before, no request
 //!   is rejected for it.
 //! * **Cost.** Four refusals in a short time end the rate of a real quota, which is then measured

@@ -1,9 +1,15 @@
 //! Refusals with a `429` that no quota causes.
 //!
-//! Servers refuse some requests at any time (`refused`), such as one with more tokens than a minute
-//! allows. Others refuse a large share of all requests at random (`random`). Neither must lower the
-//! send rate of the other requests. A small quota (`small`) has few attempts between its refusals,
-//! and must not be taken for such an endpoint.
+//! | Scenario | Refusals |
+//! |---|---|
+//! | `refused` | each request of one caller, such as one with more tokens than a minute allows |
+//! | `refused-once` | the same, and the caller repeats none of its requests |
+//! | `random` | a large share of all requests, at random |
+//! | `small` | requests above a quota of a few per second |
+//!
+//! Only the last ones have a quota as their cause. The others must not lower the send rate of the
+//! other requests, and a small quota must not be taken for such an endpoint: it has few attempts
+//! between its refusals.
 
 use super::outages::beside;
 use crate::catalog::entry::{Entry, SECOND};
