@@ -1,4 +1,4 @@
-//! Load shedding: whether it applies, and the end of the waits of a key as an overload begins.
+//! The end of the waits of a key, because an overload begins.
 
 use std::collections::BTreeSet;
 use std::task::Waker;
@@ -8,27 +8,7 @@ use tokio::time::Instant;
 use crate::admit::departure::{Departure, End};
 use crate::admit::queue::{Queue, wake_all};
 use crate::admit::waiters::Waiters;
-use crate::config::PoolConfig;
-use crate::pool::snapshot::PoolSnapshot;
 use crate::state::limits::demand::Demand;
-use crate::state::limits::limit_state::LimitState;
-
-/// Returns whether load is shed for requests with these limits.
-///
-/// A send rate that has not reduced the refusals yet may be futile. A queue behind such rates alone
-/// is no reason for a rejection.
-pub(crate) fn sheds(config: &PoolConfig, snapshot: &PoolSnapshot, demand: &Demand) -> bool {
-    if !config.sheds() {
-        return false;
-    }
-    let is_proven = |limits: &LimitState| limits.cooldown.is_rate_proven();
-    let rates = snapshot.active().iter();
-    let mut rates =
-        rates.filter_map(|entry| entry.state.limits.fold(demand, is_proven, Option::max));
-    rates
-        .next()
-        .is_none_or(|first| first || rates.any(|proven| proven))
-}
 
 impl Waiters {
     /// Returns the number of waiters with this key.

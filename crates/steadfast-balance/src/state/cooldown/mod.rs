@@ -343,14 +343,6 @@ impl Cooldown {
         self.lock().rate.used(now)
     }
 
-    /// Returns whether the send rate of a limited endpoint has reduced its refusals.
-    pub(crate) fn is_rate_proven(&self) -> Option<bool> {
-        if !self.is_busy() {
-            return None;
-        }
-        self.lock().rate.is_proven()
-    }
-
     /// Returns the learned send rate in attempts per second, if a second measurement confirmed it.
     pub(crate) fn confirmed_rate(&self) -> Option<f64> {
         if !self.is_busy() {

@@ -226,12 +226,6 @@ impl Rate {
         !is_final && self.futility.refused(is_quota_likely)
     }
 
-    /// Returns whether a known rate has reduced the refusals. A claim of the endpoint needs no
-    /// proof.
-    pub(crate) fn is_proven(&self) -> Option<bool> {
-        self.known.map(|_| self.seeded || self.futility.is_proven())
-    }
-
     /// Returns the refused and the served attempts within the rate since a time with few refusals.
     pub(crate) fn outcomes(&self) -> (f64, f64) {
         self.futility.outcomes()
@@ -319,7 +313,9 @@ impl Rate {
     fn learn(&mut self, found: f64, certain: bool) {
         let known = self.known;
         if known.is_none() {
-            self.futility = Futility::of_first_rate(certain);
+            if !certain {
+                self.futility = Futility::doubtful();
+            }
             // The quota was used up at its first refusal.
             self.recent = self.recent.max(most_recent(found));
         }
