@@ -136,11 +136,11 @@ fn refusals_at_any_rate_cost_few_other_requests() {
     for name in UNHEDGED {
         let report = run("refused-once-5", 0.01, name, 120);
         let good = first_caller(&report);
-        // The first seconds show that no rate reduces the refusals. Without that, it is a third.
+        // The first seconds show that no rate reduces the refusals, and cost the difference.
         assert!(good.failed * 10 <= good.requests, "{name}: {good:?}");
         let served = |by| run("random-20-of-3", 0.1, by, 60).success;
         let (ours, alone) = (served(name), served("retry-alone"));
-        assert!(ours >= 0.95 * alone, "{name}: {ours} of {alone}");
+        assert!(ours >= 0.8 * alone, "{name}: {ours} of {alone}");
     }
 }
 
