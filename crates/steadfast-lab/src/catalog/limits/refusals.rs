@@ -120,7 +120,7 @@ fn refused_once(name: &str, load: f64, bad: f64, hint: Hint) -> Scenario {
 /// Creates a scenario with this number of requests per second as the quota.
 fn small(name: &str, load: f64, quota: u32) -> Scenario {
     let endpoint = Endpoint::new("small")
-        .requests(Quota::new(quota.into(), SECOND))
+        .requests(Quota::new(quota, SECOND))
         .latency(Latency::LogNormal(SECOND.mul_f64(0.3), 0.5));
     Scenario::new(name).endpoint(endpoint).load(load)
 }
