@@ -70,7 +70,7 @@ pub(super) struct Evidence {
     /// When the last outcome of a test may arrive.
     ends: Instant,
     /// The share of refused tests from which a refusal is credible.
-    credible: f64,
+    pub(super) credible: f64,
     /// The weight of the finding that a quota was likely before the last reset of the tests.
     was_likely: f64,
 }
@@ -161,7 +161,12 @@ impl Evidence {
 
     /// Records that the refusals come before a send rate has returned to its known value.
     pub(super) fn disprove_rate(&mut self) {
-        self.was_likely = f64::from(u8::from(self.is_quota_likely()));
+        self.was_likely = if self.is_quota_likely() { 1.0 } else { 0.0 };
+        self.restart();
+    }
+
+    /// Starts again with served tests, so that the next refusals need evidence.
+    fn restart(&mut self) {
         (self.refused, self.served) = (0.0, DISPROVED);
     }
 
@@ -170,8 +175,8 @@ impl Evidence {
     /// share.
     pub(super) fn tolerate(&mut self, (refused, served): (f64, f64)) {
         if self.is_quota_likely() {
-            self.disprove_rate();
             self.was_likely = 0.0;
+            self.restart();
             return;
         }
         self.refused += refused;
@@ -191,12 +196,6 @@ impl Evidence {
         let tests = self.refused + self.served;
         self.refused = self.refused.min(MOST_BESIDE_OWN * tests);
         self.served = tests - self.refused;
-    }
-
-    /// Returns the share of refused tests from which a refusal is credible.
-    #[cfg(test)]
-    pub(super) fn credible(&self) -> f64 {
-        self.credible
     }
 
     /// Returns the share of refused tests.
@@ -231,5 +230,63 @@ impl Evidence {
             self.credible = CREDIBLE + (self.credible - CREDIBLE) * kept;
         }
         self.decayed = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Evidence with these numbers of refused and served tests.
+    fn after(refused: f64, served: f64) -> Evidence {
+        Evidence {
+            refused,
+            served,
+            ..Evidence::new(Instant::now())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn share_of_a_futile_rate_is_tolerated() {
+        let mut evidence = after(4.0, 6.0);
+        assert!(!evidence.contradicts());
+        evidence.tolerate((2.0, 8.0));
+        // 6 of 20 tests, half as many again, and 15 points.
+        assert!((evidence.credible - 0.6).abs() < 1e-9);
+        assert!(evidence.contradicts());
+        let mut large = after(5.0, 5.0);
+        large.tolerate((5.0, 5.0));
+        assert_eq!(large.credible, MOST_CREDIBLE);
+    }
+
+    /// A quota in windows refuses nearly all tests, and its rate may be futile by chance.
+    #[tokio::test(start_paused = true)]
+    async fn share_of_a_likely_quota_is_not_tolerated_at_once() {
+        let mut evidence = after(9.0, 1.0);
+        evidence.disprove_rate();
+        assert!(evidence.is_quota_likely(), "it is remembered");
+        evidence.tolerate((4.0, 8.0));
+        assert_eq!(evidence.credible, CREDIBLE);
+        assert!(!evidence.is_quota_likely());
+        evidence.tolerate((4.0, 8.0));
+        assert!(evidence.credible > CREDIBLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn likely_quota_is_forgotten_after_its_half_life() {
+        let mut evidence = after(9.0, 1.0);
+        evidence.disprove_rate();
+        let now = evidence.decayed;
+        evidence.decay(now + Duration::from_secs(299));
+        assert!(evidence.is_quota_likely());
+        evidence.decay(now + Duration::from_secs(301));
+        assert!(!evidence.is_quota_likely());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn own_refusals_count_for_less_than_half_of_the_tests() {
+        let mut evidence = after(5.0, 5.0);
+        evidence.tolerate_own((9.0, 1.0));
+        assert!((evidence.share() - MOST_BESIDE_OWN).abs() < 1e-9);
     }
 }

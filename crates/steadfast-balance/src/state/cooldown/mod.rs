@@ -769,7 +769,7 @@ impl State {
             Phase::Probing { sent: None } => {
                 self.phase = Phase::Probing { sent: Some(now) };
                 self.left = false;
-                self.rate.send_probe(now);
+                self.rate.send_within(now);
                 Some(Pass::Probe)
             }
             Phase::Paced => self.rate.try_send(now).then_some(Pass::Paced),
@@ -887,8 +887,11 @@ impl State {
         // A refused probe came too early. It does not measure the send rate.
         let is_measured = self.rate.known().is_some() || self.evidence.supports_rate();
         if ticket.pass != Pass::Probe && is_measured {
-            let certain = self.evidence.is_unanimous();
-            self.rate.refused((is_tested, certain), now);
+            let is_first = self.rate.known().is_none();
+            self.rate.refused(is_tested, now);
+            if is_first && !self.evidence.is_unanimous() {
+                self.rate.doubt();
+            }
         }
         if let Some(seed) = seed {
             self.rate.seed(seed);
@@ -933,7 +936,7 @@ impl State {
         let is_due = self.back && self.rate.is_refusal_due(now);
         let mut rate = self.rate;
         let is_short = refusal.hint.unwrap_or(ROUNDED) <= ROUNDED;
-        rate.refused((is_short, true), now);
+        rate.refused(is_short, now);
         if rate.is_disproved() {
             self.evidence.disprove_rate();
             self.drop_rate(now);

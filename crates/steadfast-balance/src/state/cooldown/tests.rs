@@ -819,7 +819,7 @@ async fn tolerated_share_is_forgotten_without_refusals() {
     let credible = |minutes: u32| {
         let mut state = cooldown.lock();
         state.evidence.decay(start + minutes * 60 * SECOND);
-        state.evidence.credible()
+        state.evidence.credible
     };
     assert!(credible(1) >= 0.55);
     for minutes in 1..=60 {

@@ -10,6 +10,7 @@
 //! * **Saving.** Three endpoints refuse one of five requests at random, at 100 requests/s. With a
 //!   rate that the refusals lower, they serve 6 % of the requests. With this test they serve at
 //!   least 97 % of the requests that retries alone serve (`random-20-of-3` in the lab).
+//! * **Cancelled attempts** count as served ones, so they only delay the result.
 //! * **Cost.** Four refusals in a short time end the rate of a real quota, which is then measured
 //!   again.
 

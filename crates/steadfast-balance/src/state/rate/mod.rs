@@ -226,6 +226,13 @@ impl Rate {
         !is_final && self.futility.refused(is_quota_likely)
     }
 
+    /// Marks a first rate as one that may be futile.
+    pub(crate) fn doubt(&mut self) {
+        if self.known.is_some() {
+            self.futility = Futility::doubtful();
+        }
+    }
+
     /// Returns the refused and the served attempts within the rate since a time with few refusals.
     pub(crate) fn outcomes(&self) -> (f64, f64) {
         self.futility.outcomes()
@@ -249,13 +256,12 @@ impl Rate {
     /// Learns from a refusal. The first one teaches nothing, because no attempt was counted before
     /// it.
     ///
-    /// If the next attempt tests it before its hint ends, an early refusal does not count yet. If a
-    /// quota is not `certain` to be its cause, a first rate may be futile.
-    pub(crate) fn refused(&mut self, (is_tested, certain): (bool, bool), now: Instant) {
+    /// If the next attempt tests it before its hint ends, an early refusal does not count yet.
+    pub(crate) fn refused(&mut self, is_tested: bool, now: Instant) {
         if self.measured.sent > 0.0 {
             self.count_early(is_tested, now);
             if let Some(found) = self.measure(now) {
-                self.learn(found.max(LEAST), certain);
+                self.learn(found.max(LEAST));
             }
             self.learn_burst(now);
         }
@@ -310,12 +316,9 @@ impl Rate {
     }
 
     /// Sets the known rate to a measurement.
-    fn learn(&mut self, found: f64, certain: bool) {
+    fn learn(&mut self, found: f64) {
         let known = self.known;
         if known.is_none() {
-            if !certain {
-                self.futility = Futility::doubtful();
-            }
             // The quota was used up at its first refusal.
             self.recent = self.recent.max(most_recent(found));
         }
@@ -353,8 +356,8 @@ impl Rate {
         self.resumed = self.resumed.min(now);
     }
 
-    /// Counts a probe, which is an attempt within the rate.
-    pub(crate) fn send_probe(&mut self, now: Instant) {
+    /// Counts an attempt within the rate.
+    pub(crate) fn send_within(&mut self, now: Instant) {
         self.send(now);
         self.futility.sent();
     }
@@ -374,7 +377,7 @@ impl Rate {
         self.refill(now);
         let sends = self.tokens >= 1.0;
         if sends {
-            self.send_probe(now);
+            self.send_within(now);
         }
         sends
     }

@@ -116,7 +116,7 @@ async fn rate_converges_to_quota() {
                 continue;
             }
             refusals += 1;
-            rate.refused((false, true), now);
+            rate.refused(false, now);
             rate.pause(now, now + SECOND);
         }
         let known = rate.known().expect("known");
@@ -132,7 +132,7 @@ async fn refusal_after_few_attempts_lowers_rate_slightly() {
     let mut rate = Rate::knowing(100.0, start);
     let now = start + 1_500 * MILLI;
     assert!(rate.try_send(now));
-    rate.refused((false, true), now);
+    rate.refused(false, now);
     let known = rate.known().expect("known");
     assert!((96.9..97.1).contains(&known), "{known}");
 }
@@ -146,7 +146,7 @@ async fn refusal_lowers_rate_by_at_most_30_percent() {
         for _ in 0..sent {
             rate.send(now);
         }
-        rate.refused((false, true), now);
+        rate.refused(false, now);
         let known = rate.known().expect("known");
         assert!((35.0..=50.0).contains(&known), "{known}");
     }
@@ -158,12 +158,12 @@ async fn refusal_right_after_pause_halves_burst() {
     let mut rate = Rate::knowing(20.0, start);
     for burst in [0.5, 0.25, 0.125, 0.0625, 0.05, 0.05] {
         rate.send(start);
-        rate.refused((false, true), start);
+        rate.refused(false, start);
         assert_eq!(rate.burst, burst);
         rate.pause(start, start);
     }
     rate.send(start + SECOND);
-    rate.refused((false, true), start + SECOND);
+    rate.refused(false, start + SECOND);
     assert_eq!(rate.burst, 0.0625);
 }
 
@@ -171,7 +171,7 @@ async fn refusal_right_after_pause_halves_burst() {
 async fn unknown_rate_doubles_until_refusal() {
     let start = Instant::now();
     let mut rate = Rate::new(start);
-    rate.refused((false, true), start);
+    rate.refused(false, start);
     rate.pause(start, start);
     assert_eq!(rate.known(), None);
     assert_eq!(rate.at(start), 4.0);
@@ -180,7 +180,7 @@ async fn unknown_rate_doubles_until_refusal() {
     assert!(rate.at(start + Duration::MAX / 1_000_000).is_finite());
 
     let sent = drain(&mut rate, start, 2 * SECOND);
-    rate.refused((false, true), start + 2 * SECOND);
+    rate.refused(false, start + 2 * SECOND);
     let known = rate.known().expect("measured");
     assert!(
         (known - f64::from(sent) / 2.0).abs() < 2.0,
@@ -221,7 +221,7 @@ async fn unused_rate_does_not_grow() {
     }
     let sent = drain(&mut rate, now + SECOND, MILLI);
     assert!(sent <= 22, "{sent} at once");
-    rate.refused((false, true), now + SECOND);
+    rate.refused(false, now + SECOND);
     let known = rate.known().expect("known");
     assert!((14.0..=22.0).contains(&known), "{known}");
 }
@@ -245,7 +245,7 @@ async fn small_quota_is_learned() {
                 continue;
             }
             refusals += 1;
-            rate.refused((false, true), now);
+            rate.refused(false, now);
             rate.pause(now, now + SECOND);
         }
         let known = rate.known().expect("known");
@@ -280,7 +280,7 @@ async fn refusal_after_quiet_time_lowers_rate_slightly() {
         now += 5 * SECOND;
         assert!(rate.try_send(now));
     }
-    rate.refused((false, true), now);
+    rate.refused(false, now);
     let known = rate.known().expect("known");
     assert!(known > 18.0, "{known}");
 
@@ -288,7 +288,7 @@ async fn refusal_after_quiet_time_lowers_rate_slightly() {
     for seconds in [5, 10] {
         assert!(unknown.try_send(start + seconds * SECOND));
     }
-    unknown.refused((false, true), start + 10 * SECOND);
+    unknown.refused(false, start + 10 * SECOND);
     assert_eq!(unknown.known(), None);
 }
 
@@ -325,7 +325,7 @@ async fn claimed_rate_counts_until_first_measurement() {
         (0.0, Some(LEAST)),
     ] {
         let mut rate = Rate::new(start);
-        rate.refused((false, true), start);
+        rate.refused(false, start);
         rate.seed(said);
         assert_eq!(rate.known(), known, "{said}");
         rate.pause(start, start);
@@ -333,7 +333,7 @@ async fn claimed_rate_counts_until_first_measurement() {
         for _ in 0..20 {
             rate.send(second);
         }
-        rate.refused((false, true), second);
+        rate.refused(false, second);
         let measured = rate.known().expect("a second and 20 attempts");
         assert!((19.0..=20.0).contains(&measured), "{said}: {measured}");
         rate.seed(said);
@@ -346,14 +346,14 @@ async fn claimed_rate_counts_until_first_measurement() {
 async fn refusal_without_measurement_confirms_no_claim() {
     let start = Instant::now();
     let mut rate = Rate::new(start);
-    rate.refused((false, true), start);
+    rate.refused(false, start);
     rate.seed(20.0);
     rate.pause(start, start);
     let quiet = start + 30 * SECOND;
     for _ in 0..3 {
         assert!(rate.try_send(quiet));
     }
-    rate.refused((false, true), quiet);
+    rate.refused(false, quiet);
     assert_eq!((rate.known(), rate.confirmed()), (Some(20.0), None));
 
     rate.pause(quiet, quiet);
@@ -361,7 +361,7 @@ async fn refusal_without_measurement_confirms_no_claim() {
     for _ in 0..40 {
         rate.send(second);
     }
-    rate.refused((false, true), second);
+    rate.refused(false, second);
     let measured = rate.known().expect("a second and 40 attempts");
     assert!((39.0..=40.0).contains(&measured), "{measured}");
 }
@@ -410,7 +410,7 @@ async fn early_refusals_disprove_the_rate_and_due_refusals_do_not() {
                 now += 50 * MILLI;
                 rate.send(now);
             }
-            rate.refused((false, true), now);
+            rate.refused(false, now);
             rate.slow_down(now);
         }
         assert_eq!(rate.is_disproved(), disproves, "{millis}");
@@ -501,6 +501,6 @@ async fn first_measured_rate_is_used_up() {
         rate.send(start + n * SECOND / 20);
     }
     let now = start + SECOND;
-    rate.refused((false, true), now);
+    rate.refused(false, now);
     assert!(rate.used(now).expect("known") >= 0.95);
 }

@@ -11,11 +11,12 @@
 //! other requests, and a small quota must not be taken for such an endpoint: it has few attempts
 //! between its refusals.
 
+use steadfast_testkit::Quota;
+
 use super::outages::beside;
 use crate::catalog::entry::{Entry, SECOND};
 use crate::catalog::evidence::random;
 use crate::world::{Arrivals, Caller, Endpoint, Hint, Latency, Scenario};
-use steadfast_testkit::Quota;
 
 /// The loads of `refused`, in thousands of good requests per second at all endpoints together.
 const GOOD: &[f64] = &[0.002, 0.01, 0.05];
