@@ -259,6 +259,17 @@ mod tests {
         assert_eq!(large.credible, MOST_CREDIBLE);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn share_stays_tolerated_while_the_endpoint_refuses_it() {
+        for (refused, credible) in [(6.0, 0.6), (1.0, 0.375)] {
+            let mut evidence = after(0.0, 0.0);
+            evidence.tolerate((6.0, 14.0));
+            evidence.refused = refused;
+            evidence.decay(evidence.decayed + Duration::from_secs(300));
+            assert!((evidence.credible - credible).abs() < 1e-9, "{refused}");
+        }
+    }
+
     /// A quota in windows refuses nearly all tests, and its rate may be futile by chance.
     #[tokio::test(start_paused = true)]
     async fn share_of_a_likely_quota_is_not_tolerated_at_once() {

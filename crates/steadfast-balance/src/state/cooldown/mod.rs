@@ -956,9 +956,6 @@ impl State {
     /// once.
     fn drop_rate(&mut self, now: Instant) {
         self.rate = Rate::new(now);
-        if let Phase::Cooling { until } = self.phase {
-            self.rate.pause(now, until);
-        }
     }
 
     /// Records a success as a test of refusals. Returns whether it ended a cooldown.

@@ -120,6 +120,23 @@ mod tests {
             assert!(cooldown.refused_own(ticket, earlier(now - SECOND), now));
             assert_eq!(cooldown.lock().rate.known().is_some(), is_known);
         }
+        assert!(cooldown.lock().evidence.contradicts(), "of other refusals");
+    }
+
+    /// A due refusal has lowered the rate, and the attempts in flight exceed the lower one.
+    #[tokio::test(start_paused = true)]
+    async fn own_refusals_of_attempts_from_before_a_lower_rate_do_not_count() {
+        let cooldown = Cooldown::new();
+        let now = Instant::now() + 10 * SECOND;
+        learn(&cooldown, 100.0, now);
+        serve(&cooldown, now);
+        let sent = [(); 6].map(|()| cooldown.try_admit(now).expect("a token"));
+        let later = now + SECOND / 10;
+        cooldown.lock().lowered = later;
+        for ticket in sent {
+            assert!(cooldown.refused_own(ticket, earlier(now - SECOND), later));
+        }
+        assert!(cooldown.lock().rate.known().is_some());
     }
 
     /// A quota explains such a refusal.

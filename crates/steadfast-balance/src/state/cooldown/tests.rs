@@ -829,6 +829,48 @@ async fn tolerated_share_is_forgotten_without_refusals() {
     assert!(credible(61) < 0.2, "{}", credible(61));
 }
 
+/// Otherwise a refused attempt after each served probe would look like a share of all attempts.
+#[tokio::test(start_paused = true)]
+async fn probe_is_an_attempt_within_the_rate() {
+    let (cooldown, now) = learned(20.0, Instant::now());
+    cooldown.lock().rate.doubt();
+    admit(&cooldown, now);
+    assert_eq!(cooldown.lock().rate.outcomes(), (0.0, 1.0));
+}
+
+/// The endpoint served five of ten attempts that were sent behind a refused one.
+#[tokio::test(start_paused = true)]
+async fn first_rate_beside_served_attempts_ends_after_two_refusals() {
+    let (cooldown, start) = (Cooldown::new(), Instant::now());
+    let sent: Vec<_> = (0..11)
+        .map(|n| admit(&cooldown, start + n * MILLI))
+        .collect();
+    let answered = start + 20 * MILLI;
+    for ticket in &sent[..6] {
+        cooldown.refused(*ticket, limited(SECOND), answered);
+    }
+    for ticket in &sent[6..] {
+        cooldown.serve(*ticket, answered);
+    }
+    let mut now = answered + SECOND;
+    let probe = admit(&cooldown, now);
+    cooldown.serve(probe, now);
+    for is_known in [true, true, false] {
+        let ticket = loop {
+            now += SECOND / 40;
+            if let Some(ticket) = cooldown.try_admit(now) {
+                if ticket.pass == Pass::Paced {
+                    break ticket;
+                }
+                cooldown.serve(ticket, now);
+            }
+        };
+        cooldown.refused(ticket, limited(SECOND), now);
+        assert_eq!(cooldown.lock().rate.known().is_some(), is_known);
+        now += SECOND;
+    }
+}
+
 /// Three attempts between two cooldowns are few, and one of them is refused.
 #[tokio::test(start_paused = true)]
 async fn small_token_bucket_is_not_taken_for_refusals_at_any_rate() {

@@ -436,6 +436,24 @@ async fn refusals_of_many_attempts_within_the_rate_make_it_futile() {
     }
 }
 
+/// Early refusals in excess of the disproof would end a rate that a due refusal has just confirmed.
+#[tokio::test(start_paused = true)]
+async fn early_refusals_of_a_doubtful_rate_wait_for_the_sum() {
+    let start = Instant::now();
+    let mut rate = Rate::knowing(20.0, start);
+    rate.burst = SHORTEST_BURST;
+    for n in 1..=8 {
+        let now = start + n * 200 * MILLI;
+        rate.send(now);
+        rate.refused(false, now);
+        rate.slow_down(now);
+    }
+    assert_eq!(rate.early, DISPROOF);
+    assert!(rate.is_disproved());
+    rate.doubt();
+    assert!(!rate.is_disproved());
+}
+
 /// A claim of the endpoint is no measured rate, and the lowest rate has none below it.
 #[tokio::test(start_paused = true)]
 async fn claim_and_lowest_rate_are_not_futile() {
