@@ -50,7 +50,7 @@ fn random_refusals_cost_as_little_as_with_retries_alone() {
 fn quota_beside_neighbour_is_served() {
     for load in NEIGHBOUR {
         for strategy in STRATEGIES {
-            // As long as on the page: the rate is found in the first minute.
+            // The first minute has more refusals than the others. The page runs five.
             let report = run(&ours(strategy), ("neighbour", *load, 240), 1);
             let served = report.success * (load / 0.5).max(1.0);
             assert!(served >= 0.95, "{strategy:?} at {load}: {served}");
