@@ -17,7 +17,7 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use stack_tests::{SECOND, chat, endpoint, read, upstreams};
+use stack_tests::{SECOND, chat, endpoint, local_client, read, upstreams};
 use steadfast::{
     AiStack, AiStackBuilder, ApiKey, BoxError, Endpoint, RequestBody, RequestExt, RetryOverride,
     RoutingOptions, Trail, dialect_texts,
@@ -224,7 +224,8 @@ async fn stack_over(upstreams: &[Upstream; 2]) -> AiStack {
 /// Makes a stack over servers in this process that has served a request at each endpoint.
 async fn stack_in_process() -> AiStack {
     let endpoint = |name| Endpoint::new(name, &format!("http://{name}.test/v1")).expect("valid");
-    let ai = builder_over(["a", "b"].map(endpoint)).build_on(service_fn(repeat_in_process));
+    let ai = builder_over(["a", "b"].map(endpoint))
+        .build_on(local_client(service_fn(repeat_in_process)));
     warm_up(ai.expect("valid")).await
 }
 

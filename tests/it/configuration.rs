@@ -4,14 +4,15 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use http::{Request, Response};
+use stack_tests::local_client;
 use steadfast::{AiStack, Endpoint, RequestBody, Timeouts};
 
 #[tokio::test]
 async fn build_rejects_invalid_value_and_names_field() {
     let client = || {
-        tower::service_fn(|_: Request<RequestBody>| async {
+        local_client(tower::service_fn(|_: Request<RequestBody>| async {
             Ok::<_, Infallible>(Response::new(String::new()))
-        })
+        }))
     };
     let endpoint = || Endpoint::new("a", "http://a.test").unwrap();
     let mut timeouts = Timeouts::DEFAULT;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
+use stack_tests::local_client;
 use steadfast::crates::balance::EndpointBalanceLayer;
 use steadfast::crates::edge::AttemptTimeoutLayer;
 use steadfast::crates::hedge::Share;
@@ -167,7 +168,7 @@ async fn random_load_finds_no_violation_in_stack() {
             .endpoints(["a", "b", "c"].map(|name| {
                 Endpoint::new(name, &format!("http://{name}.test")).expect("an endpoint")
             }))
-            .build_on(inner)
+            .build_on(local_client(inner))
             .expect("a stack");
     send_and_drop_requests(ai.clone()).await;
     assert_contract(&probe, "stack");

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use stack_tests::chat;
+use stack_tests::{chat, local_client};
 use steadfast::{AiStack, Endpoint, RequestBody};
 use tokio::task::yield_now;
 
@@ -19,7 +19,7 @@ fn stack_in_process() -> AiStack {
     });
     AiStack::builder()
         .endpoint(Endpoint::new("a", "http://a.test").unwrap())
-        .build_on(client)
+        .build_on(local_client(client))
         .unwrap()
 }
 

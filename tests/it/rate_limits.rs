@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use stack_tests::{
-    SECOND, assert_idle, chat, rate_limited, read, served_by, stack, status_of, upstreams,
+    LocalClient, SECOND, assert_idle, chat, local_client, rate_limited, read, served_by, stack,
+    status_of, upstreams,
 };
 use steadfast::crates::balance::HealthCheck;
 use steadfast::{
@@ -22,18 +22,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// A client in this process. Hosts with the prefix `limited` return 429 with the seconds of their
 /// path, other hosts return 200. Counts the refusals.
-fn in_process_client(
-    refused: Arc<AtomicUsize>,
-) -> impl tower::Service<
-    Request<RequestBody>,
-    Response = Response<Full<Bytes>>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Clone
-+ Send
-+ Sync
-+ 'static {
-    tower::service_fn(move |request: Request<RequestBody>| {
+fn in_process_client(refused: Arc<AtomicUsize>) -> LocalClient {
+    let client = tower::service_fn(move |request: Request<RequestBody>| {
         let limited = request
             .uri()
             .host()
@@ -60,8 +50,9 @@ fn in_process_client(
                 .headers_mut()
                 .insert("retry-after", wait.parse().expect("a value"));
         }
-        async move { Ok(response) }
-    })
+        async move { Ok::<_, Infallible>(response) }
+    });
+    local_client(client)
 }
 
 /// An endpoint of [`in_process_client`] with a hint of one second.

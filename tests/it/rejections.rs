@@ -3,7 +3,7 @@
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
-use stack_tests::{SECOND, endpoint, rate_limited, read, stack, upstreams};
+use stack_tests::{SECOND, endpoint, local_client, rate_limited, read, stack, upstreams};
 use steadfast::{AiStack, BoxError, Exhausted};
 use steadfast_testkit::{Dialect, Reply};
 
@@ -212,7 +212,7 @@ async fn sdk_above_the_stack_does_not_multiply_attempts() {
         let endpoint = steadfast::Endpoint::new("a", "http://a.test").expect("valid");
         let ai = AiStack::builder()
             .endpoint(endpoint)
-            .build_on(client)
+            .build_on(local_client(client))
             .unwrap();
         assert_eq!(send_as_sdk(&ai).await, 429);
         let sent = sent.load(std::sync::atomic::Ordering::Relaxed);
@@ -240,7 +240,7 @@ async fn crowd_of_sdks_over_limited_endpoints_is_answered_soon() {
             .fold(AiStack::builder(), |builder, endpoint| {
                 builder.endpoint(endpoint)
             });
-        let ai = builder.build_on(client).unwrap();
+        let ai = builder.build_on(local_client(client)).unwrap();
         let start = tokio::time::Instant::now();
         let all = (0..callers).map(|_| send_as_sdk(&ai));
         let statuses = futures_util::future::join_all(all).await;

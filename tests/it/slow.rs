@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use stack_tests::{
-    AnswerBody, SECOND, assert_idle, body_of_chunks, body_of_text, chat, read, served_by, stack,
-    status_of, upstreams,
+    AnswerBody, SECOND, assert_idle, body_of_chunks, body_of_text, chat, local_client, read,
+    served_by, stack, status_of, upstreams,
 };
 use steadfast::config::{EndpointConfig, StackConfig};
 use steadfast::crates::core::BreakerState;
@@ -91,7 +91,7 @@ impl Servers {
                 Ok::<_, Infallible>(now.response(&name, stream))
             }
         });
-        builder.build_on(client).expect("a stack")
+        builder.build_on(local_client(client)).expect("a stack")
     }
 
     /// Makes a stack over these endpoints.

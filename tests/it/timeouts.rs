@@ -11,8 +11,8 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
 use stack_tests::{
-    SECOND, assert_idle, body_of_chunks, body_of_text, chat, endpoint, half_second_timeouts, read,
-    served_by, stack, stack_returning, stack_within, status_of, upstreams,
+    SECOND, assert_idle, body_of_chunks, body_of_text, chat, endpoint, half_second_timeouts,
+    local_client, read, served_by, stack, stack_returning, stack_within, status_of, upstreams,
 };
 use steadfast::crates::core::Classified;
 use steadfast::{
@@ -312,7 +312,7 @@ async fn deadline_of_request_replaces_deadline_of_stack() {
     let ai = AiStack::builder()
         .endpoint(Endpoint::new("a", "http://a.test").unwrap())
         .deadline(5 * SECOND)
-        .build_on(client)
+        .build_on(local_client(client))
         .unwrap();
     for (own, expected) in [(None, 5), (Some(2), 2), (Some(9), 9)] {
         let mut request = chat(false);
@@ -352,7 +352,7 @@ async fn endless_request_body_ends_at_deadline() {
     let ai = AiStack::builder()
         .endpoint(Endpoint::new("a", "http://a.test").unwrap())
         .deadline(5 * SECOND)
-        .build_on(client)
+        .build_on(local_client(client))
         .unwrap();
     let request = Request::post("/v1/chat/completions").header("content-type", "application/json");
     let start = Instant::now();

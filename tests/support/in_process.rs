@@ -5,15 +5,40 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::combinators::BoxBody;
+use http_body::{Body, Frame};
+use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use http_body_util::{BodyExt, StreamBody};
-use steadfast::{AiStack, Endpoint, RequestBody, Timeouts};
+use steadfast::{AiStack, AiStackBuilder, BoxError, Endpoint, RequestBody, Timeouts};
 use tokio::time::sleep;
 use tokio_stream::{Stream, StreamExt};
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
+
+/// A client in this process. All tests share its type, so that the stack is compiled once.
+pub type LocalClient =
+    BoxCloneSyncService<Request<RequestBody>, Response<UnsyncBoxBody<Bytes, BoxError>>, BoxError>;
 
 /// The body of an answer in this process.
 pub type AnswerBody = BoxBody<Bytes, Infallible>;
+
+/// Hides the type of a client.
+pub fn local_client<C, B>(client: C) -> LocalClient
+where
+    C: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    C::Error: Into<BoxError>,
+    C::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let client = client
+        .map_response(|response| response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        .map_err(Into::into);
+    BoxCloneSyncService::new(client)
+}
+
+/// The tests use the code of this instance. Without it, the stack is compiled in the tests.
+fn stack_over(client: LocalClient, builder: AiStackBuilder) -> AiStack {
+    builder.build_on(client).expect("a stack")
+}
 
 /// Makes a stack over one endpoint that answers after `wait` with a body made by `body`.
 ///
@@ -55,11 +80,10 @@ where
             Ok::<_, Infallible>(response.body(body()).expect("a response"))
         }
     });
-    AiStack::builder()
+    let builder = AiStack::builder()
         .timeouts(timeouts)
-        .endpoint(Endpoint::new("a", "http://a.test").expect("an endpoint"))
-        .build_on(client)
-        .expect("a stack")
+        .endpoint(Endpoint::new("a", "http://a.test").expect("an endpoint"));
+    stack_over(local_client(client), builder)
 }
 
 /// Makes a body of these chunks, without a known size.

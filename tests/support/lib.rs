@@ -17,7 +17,8 @@ use steadfast::{
 use steadfast_testkit::{Hint, Reply, Upstream};
 
 pub use self::in_process::{
-    AnswerBody, body_of_chunks, body_of_text, stack_returning, stack_within,
+    AnswerBody, LocalClient, body_of_chunks, body_of_text, local_client, stack_returning,
+    stack_within,
 };
 pub use self::rerun::{rerun, rerun_input};
 

@@ -62,7 +62,10 @@ impl<B> Net<B> {
         name: &str,
         rule: impl Fn(usize, &Sent) -> R + Send + Sync + 'static,
     ) {
-        let rule: Rule<B> = Arc::new(move |n, sent| rule(n, sent).into());
+        self.set_rule(name, Arc::new(move |n, sent| rule(n, sent).into()));
+    }
+
+    fn set_rule(&self, name: &str, rule: Rule<B>) {
         let mut servers = lock(&self.0);
         if let Some(server) = servers.get_mut(name) {
             server.rule = rule;

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, StreamBody};
 use steadfast::crates::core::Classified;
 use steadfast::{AiStack, Answers, Class, Endpoint, Event, RequestBody, observer_fn};
 
-use crate::support::{client_with_first_endpoint_answering, with_two_endpoints};
+use crate::support::{client_with_first_endpoint_answering, local_client, with_two_endpoints};
 
 fn chat(stream: bool) -> Request<String> {
     let body = format!(r#"{{"model":"m","stream":{stream}}}"#);
@@ -62,7 +62,7 @@ async fn break_of(frames: Frames) -> (steadfast::BoxError, Vec<(String, String, 
                 seen.lock().expect("a lock").push(broken);
             }
         }))
-        .build_on(client)
+        .build_on(local_client(client))
         .expect("a stack");
     let response = ai.send(chat(true)).await.expect("an answer");
     let error = response.into_body().collect().await.expect_err("a break");

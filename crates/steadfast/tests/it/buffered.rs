@@ -39,6 +39,8 @@ enum Part {
 }
 use Part::{Pause, Reset, Text};
 
+use crate::support::local_client;
+
 type AnyBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The answer of an endpoint: the time until its head, its status, its type and its body.
@@ -140,7 +142,10 @@ impl Setup {
                 Ok::<_, Infallible>(response.body(reply.body()).expect("a response"))
             }
         });
-        self.builder.clone().build_on(client).expect("a stack")
+        self.builder
+            .clone()
+            .build_on(local_client(client))
+            .expect("a stack")
     }
 
     fn hosts(&self) -> Vec<String> {

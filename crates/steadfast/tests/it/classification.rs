@@ -11,7 +11,7 @@ use steadfast::{
 };
 use tower::{Layer, service_fn};
 
-use crate::support::{SentUris, with_two_endpoints};
+use crate::support::{SentUris, local_client, with_two_endpoints};
 
 /// An error body that the stack classifies as `ModelUnavailable`.
 const UNKNOWN_MODEL: &str = r#"{"error":{"code":"model_not_found"}}"#;
@@ -50,7 +50,7 @@ async fn send_classified(
     });
     let client = ClassifyLayer::new(classifier).layer(client);
     let ai = with_two_endpoints(AiStack::builder())
-        .build_on(client)
+        .build_on(local_client(client))
         .expect("a stack");
     let request = Request::post(path)
         .body("{}".to_owned())

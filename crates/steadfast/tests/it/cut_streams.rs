@@ -10,6 +10,8 @@ use http_body_util::{BodyExt, StreamBody};
 use serde_json::Value;
 use steadfast::{AiStack, BoxError, Endpoint, RequestBody, StreamMode};
 
+use crate::support::local_client;
+
 const CHAT: &str = "/v1/chat/completions";
 const BEGUN: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
 
@@ -28,7 +30,7 @@ async fn served(chunks: Vec<Bytes>, mode: StreamMode) -> (Vec<u8>, Option<BoxErr
     });
     let endpoint = Endpoint::new("primary", "http://primary.test").expect("an endpoint");
     let builder = AiStack::builder().endpoint(endpoint).stream_mode(mode);
-    let ai = builder.build_on(client).expect("a stack");
+    let ai = builder.build_on(local_client(client)).expect("a stack");
     let body = r#"{"model":"m","stream":true}"#.to_owned();
     let request = Request::post(CHAT).body(body).expect("a request");
     let response = ai.send(request).await.expect("an answer");

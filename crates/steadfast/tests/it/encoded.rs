@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use steadfast::{AiStack, Class, RequestBody, StreamMode, Trail};
 
-use crate::support::{SentUris, with_two_endpoints};
+use crate::support::{SentUris, local_client, with_two_endpoints};
 
 fn gzip(text: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
@@ -37,7 +37,10 @@ fn stack(status: u16, encoding: &'static str, body: Vec<u8>) -> (AiStack, SentUr
         async move { Ok::<_, Infallible>(response) }
     });
     let builder = with_two_endpoints(AiStack::builder());
-    (builder.build_on(client).expect("a stack"), sent)
+    (
+        builder.build_on(local_client(client)).expect("a stack"),
+        sent,
+    )
 }
 
 const GOOD: &str = r#"{"choices":[{"index":0,"message":{"content":"Hi"}}]}"#;
@@ -169,7 +172,7 @@ async fn encoded_answer_after_early_head_is_decoded() {
             }
         });
         let builder = with_two_endpoints(AiStack::builder()).stream_mode(StreamMode::Buffered);
-        let ai = builder.build_on(client).expect("a stack");
+        let ai = builder.build_on(local_client(client)).expect("a stack");
         let request = chat().map(|_| r#"{"model":"m","stream":true}"#.to_owned());
         let mut body = ai.send(request).await.expect("an early head").into_body();
         let mut received = String::new();

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use steadfast::{AiStack, Endpoint, RequestBody};
 
-use crate::support::{client_with_first_endpoint_answering, with_two_endpoints};
+use crate::support::{client_with_first_endpoint_answering, local_client, with_two_endpoints};
 
 fn endpoint(name: &str) -> Endpoint {
     Endpoint::new(name, &format!("http://{name}.test/base")).expect("an endpoint")
@@ -71,7 +71,7 @@ async fn id_is_searched_in_the_last_16_parts_of_a_path() {
         Ok::<_, Infallible>(response.body(body).expect("a response"))
     });
     let builder = with_two_endpoints(AiStack::builder());
-    let ai = builder.build_on(client).expect("a stack");
+    let ai = builder.build_on(local_client(client)).expect("a stack");
     let by = async |request: http::request::Builder| {
         let request = request.body(String::new()).expect("a request");
         let response = ai.send(request).await.expect("an answer");

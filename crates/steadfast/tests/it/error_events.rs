@@ -33,6 +33,8 @@ enum Part {
 }
 use Part::{Reset, Silence, Text};
 
+use crate::support::local_client;
+
 /// A stack over one endpoint, which answers with this head and these parts.
 fn stack(
     head: &'static [(&'static str, &'static str)],
@@ -60,7 +62,7 @@ fn stack(
     let endpoint = Endpoint::new("primary", "http://primary.test").expect("an endpoint");
     builder
         .endpoint(endpoint)
-        .build_on(client)
+        .build_on(local_client(client))
         .expect("a stack")
 }
 

@@ -14,7 +14,7 @@ use steadfast::crates::core::LimitKey;
 use steadfast::{AiStack, AiStackBuilder, Class, Endpoint, Exhausted, RequestBody};
 use tower::service_fn;
 
-use crate::support::with_two_endpoints;
+use crate::support::{local_client, with_two_endpoints};
 
 /// A stack with two endpoints that refuse the requests with the header `x-limited` for a minute.
 /// The counter counts the refusals.
@@ -38,7 +38,7 @@ fn stack_with_limited_requests() -> (AiStack, Arc<AtomicUsize>) {
         }
     });
     let ai = with_two_endpoints(AiStack::builder().deadline(std::time::Duration::from_secs(5)));
-    (ai.build_on(client).expect("a stack"), refused)
+    (ai.build_on(local_client(client)).expect("a stack"), refused)
 }
 
 fn completion(body: &str) -> Request<String> {
@@ -132,7 +132,7 @@ fn stack_with_callers(builder: AiStackBuilder) -> AiStack {
     });
     let endpoint = Endpoint::new("a", "http://a.test").expect("an endpoint");
     let builder = builder.endpoint(endpoint.pass_credentials(true));
-    builder.build_on(client).expect("a stack")
+    builder.build_on(local_client(client)).expect("a stack")
 }
 
 fn of_caller(caller: &'static str, mut request: Request<String>) -> Request<String> {

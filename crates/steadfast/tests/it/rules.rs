@@ -10,6 +10,8 @@ use http_body_util::Full;
 use steadfast::crates::balance::Rule;
 use steadfast::{AiStack, Class, Endpoint, RequestBody, Verdict};
 
+use crate::support::local_client;
+
 /// Sends a request with this body through a stack over an endpoint with rules and a healthy one.
 /// Returns the hosts of the attempts, and the verdict if only the first endpoint answered.
 async fn attempts(
@@ -45,7 +47,7 @@ async fn attempts_of(
     let ai = AiStack::builder()
         .endpoint(rules.into_iter().fold(first, Endpoint::rule))
         .endpoint(Endpoint::new("second", "http://second.test").expect("an endpoint"))
-        .build_on(client)
+        .build_on(local_client(client))
         .expect("a stack");
     let response = ai.send(request).await.expect("an answer");
     let sent = *sent.lock().expect("a lock");
@@ -185,9 +187,11 @@ fn invalid_rule_is_rejected_at_build_with_its_field() {
     let endpoint = endpoint.rule(Rule::new(Class::RateLimited).status(429));
     let built = AiStack::builder()
         .endpoint(endpoint.rule(Rule::new(Class::RateLimited).contains(" ")))
-        .build_on(tower::service_fn(|_: Request<RequestBody>| async {
-            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-        }));
+        .build_on(local_client(tower::service_fn(
+            |_: Request<RequestBody>| async {
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            },
+        )));
     let error = built.expect_err("an invalid rule").to_string();
     assert!(
         error.contains("rule[1].contains: must not be empty"),

@@ -5,13 +5,30 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use http_body_util::Full;
-use steadfast::{AiStackBuilder, Endpoint, RequestBody};
+use http_body::Body;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use steadfast::{AiStackBuilder, BoxError, Endpoint, RequestBody};
 use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
 
-/// A client without a network.
+/// A client in this process. The tests share its type, so that the stack is compiled once.
 pub(crate) type LocalClient =
-    BoxCloneSyncService<Request<RequestBody>, Response<Full<Bytes>>, Infallible>;
+    BoxCloneSyncService<Request<RequestBody>, Response<UnsyncBoxBody<Bytes, BoxError>>, BoxError>;
+
+/// Hides the type of a client.
+pub(crate) fn local_client<C, B>(client: C) -> LocalClient
+where
+    C: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    C::Error: Into<BoxError>,
+    C::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let client = client
+        .map_response(|response| response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        .map_err(Into::into);
+    BoxCloneSyncService::new(client)
+}
 
 /// The URIs that a client has sent, in their order.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +59,9 @@ pub(crate) fn client_with_first_endpoint_answering(
         } else {
             Response::new(Full::from(r#"{"choices":[]}"#))
         };
-        async move { Ok(response) }
+        async move { Ok::<_, Infallible>(response) }
     });
-    (BoxCloneSyncService::new(client), sent)
+    (local_client(client), sent)
 }
 
 /// Adds the endpoints `first` and `second`.
@@ -66,8 +83,6 @@ pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
 /// Reads a body.
 #[cfg(feature = "models")]
 pub(crate) async fn text(response: Response<steadfast::ResponseBody>) -> String {
-    use http_body_util::BodyExt;
-
     let body = response.into_body().collect().await.expect("a body");
     String::from_utf8(body.to_bytes().into()).expect("text")
 }
