@@ -48,7 +48,7 @@ pub(crate) struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// Returns whether load is shed: an overload shortens waits, and a request is rejected on
+    /// Returns whether load may be shed: an overload shortens waits, and a request is rejected on
     /// arrival if its expected wait is too long.
     pub(crate) fn sheds(&self) -> bool {
         self.overload_wait.is_none_or(|wait| wait < self.max_wait)

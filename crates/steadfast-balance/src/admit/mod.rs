@@ -6,7 +6,7 @@ pub(crate) mod overload;
 pub(crate) mod overloads;
 pub(crate) mod patience;
 pub(crate) mod queue;
-mod shed;
+pub(crate) mod shed;
 pub(crate) mod signals;
 mod sweep;
 pub(crate) mod view;

@@ -1,4 +1,4 @@
-//! The end of the waits of a key, because an overload begins.
+//! Load shedding: whether it applies, and the end of the waits of a key as an overload begins.
 
 use std::collections::BTreeSet;
 use std::task::Waker;
@@ -8,7 +8,23 @@ use tokio::time::Instant;
 use crate::admit::departure::{Departure, End};
 use crate::admit::queue::{Queue, wake_all};
 use crate::admit::waiters::Waiters;
+use crate::config::PoolConfig;
+use crate::pool::snapshot::PoolSnapshot;
 use crate::state::limits::demand::Demand;
+use crate::state::limits::limit_state::LimitState;
+
+/// Returns whether load is shed for requests with these limits.
+///
+/// A queue behind a doubted send rate is no reason for a rejection: refusals with another cause than
+/// a quota may have led to the rate.
+pub(crate) fn sheds(config: &PoolConfig, snapshot: &PoolSnapshot, demand: &Demand) -> bool {
+    if !config.sheds() {
+        return false;
+    }
+    let is_doubted = |limits: &LimitState| limits.cooldown.is_rate_doubted();
+    let mut endpoints = snapshot.active().iter();
+    !endpoints.any(|entry| entry.state.limits.fold(demand, is_doubted, |a, b| a || b))
+}
 
 impl Waiters {
     /// Returns the number of waiters with this key.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::admit::overload::Pressure;
 use crate::admit::patience::Patience;
+use crate::admit::shed::sheds;
 use crate::admit::waiters::{Key, Wanted};
 use crate::exhausted::WhenExhausted;
 use crate::pool::Pool;
@@ -68,12 +69,17 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Returns whether load is shed for this request.
+    pub(super) fn sheds(self) -> bool {
+        sheds(&self.shared.config, self.snapshot, self.eligibility.demand)
+    }
+
     /// Returns the effect of an overload on the wait of a request with or without a deadline.
     ///
     /// A pool without a closed breaker gives no slots, so a wait for its probes has no rivals.
     pub(super) fn pressure(self, has_deadline: bool) -> Pressure {
         let (queue, demand) = (&self.shared.signals.queue, self.eligibility.demand);
-        if !self.shared.config.sheds() {
+        if !self.sheds() {
             return Pressure::default();
         }
         let pressure = queue.pressure(demand, has_deadline, self.now);

@@ -182,7 +182,7 @@ impl<S> Waiting<S> {
             return now < patience.until;
         }
         let pressure = view.pressure(patience.has_deadline);
-        let wait = match view.shared.config.sheds() || patience.prefers {
+        let wait = match view.sheds() || patience.prefers {
             true => view.wait_for_slot(selection, view.eligibility.since(came)),
             false => Duration::ZERO,
         };

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::admit::queue::Claims;
+use crate::admit::shed::sheds;
 use crate::admit::view::View;
 use crate::admit::wait::{Step, Waiting};
 use crate::admit::waiters::Key;
@@ -103,7 +104,8 @@ where
         let attempt = (context, &mut *reserved);
         let is_stale = (waiting.as_mut()).is_some_and(|waiting| {
             let queue = &shared.signals.queue;
-            shared.config.sheds() && waiting.expire(queue, search.eligibility, now)
+            sheds(&shared.config, snapshot, &context.demand)
+                && waiting.expire(queue, search.eligibility, now)
         });
         let selection = if is_stale {
             Selection::NoneAdmissible

@@ -49,6 +49,9 @@ const TOLERANCE: (f64, f64) = (1.5, 0.15);
 const MOST_CREDIBLE: f64 = 0.7;
 /// The share of refused tests from which a quota is likely, although its rate was futile.
 const LIKELY_QUOTA: f64 = 0.6;
+/// The share of refused tests that suggests an overload. Two thirds more requests than a quota allows
+/// have it.
+const OVERLOAD: f64 = 0.4;
 /// The largest share of refused tests that counts if requests that are always refused have ended a
 /// rate.
 const MOST_BESIDE_OWN: f64 = 0.4;
@@ -114,6 +117,11 @@ impl Evidence {
     /// Returns whether most tests were refused, or were before the last reset.
     pub(super) fn is_quota_likely(&self) -> bool {
         self.was_likely >= LEAST || self.share() >= LIKELY_QUOTA
+    }
+
+    /// Returns whether the endpoint refused a share of the tests that is usual in an overload.
+    pub(super) fn suggests_overload(&self) -> bool {
+        self.share() >= OVERLOAD
     }
 
     /// Returns whether the endpoint served nearly all tests.

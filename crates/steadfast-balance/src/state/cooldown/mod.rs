@@ -343,6 +343,16 @@ impl Cooldown {
         self.lock().rate.used(now)
     }
 
+    /// Returns whether the endpoint has a send rate that has not reduced its refusals yet, and that
+    /// is no sure sign of an overload.
+    pub(crate) fn is_rate_doubted(&self) -> bool {
+        if !self.is_busy() {
+            return false;
+        }
+        let state = self.lock();
+        state.rate.is_unproven() && !state.evidence.suggests_overload()
+    }
+
     /// Returns the learned send rate in attempts per second, if a second measurement confirmed it.
     pub(crate) fn confirmed_rate(&self) -> Option<f64> {
         if !self.is_busy() {

@@ -871,6 +871,20 @@ async fn first_rate_beside_served_attempts_ends_after_two_refusals() {
     }
 }
 
+/// Random refusals pushed a queue together behind the first rate, and requests were rejected for it.
+#[tokio::test(start_paused = true)]
+async fn first_rate_is_doubted_without_an_overload() {
+    let (cooldown, now) = learned(20.0, Instant::now());
+    assert!(!cooldown.is_rate_doubted(), "all tests were refused");
+    cooldown.lock().rate.doubt();
+    assert!(cooldown.is_rate_doubted());
+    for _ in 0..2 {
+        let mut state = cooldown.lock();
+        state.evidence.refused(now, SECOND, now);
+    }
+    assert!(!cooldown.is_rate_doubted(), "an overload refuses as many");
+}
+
 /// Three attempts between two cooldowns are few, and one of them is refused.
 #[tokio::test(start_paused = true)]
 async fn small_token_bucket_is_not_taken_for_refusals_at_any_rate() {

@@ -8,8 +8,10 @@
 //!   logarithms of likelihood ratios, for 15 % refused attempts against 8 %. A quota is likely if
 //!   most attempts behind a refusal were refused as well. Then it takes twice the sum.
 //! * **Saving.** Three endpoints refuse one of five requests at random, at 100 requests/s. With a
-//!   rate that the refusals lower, they serve 6 % of the requests. With this test they serve at
-//!   least 97 % of the requests that retries alone serve (`random-20-of-3` in the lab).
+//!   rate that the refusals lower, they serve 6 % of the requests. With this test they serve as
+//!   many as retries alone do (`random-20-of-3` in the lab).
+//! * **Proof.** A first rate beside served tests is doubted until the sum returns to zero. Meanwhile
+//!   no request is rejected because of the queue, unless the refusals suggest an overload.
 //! * **Cancelled attempts** count as served ones, so they only delay the result.
 //! * **Cost.** Four refusals in a short time end the rate of a real quota, which is then measured
 //!   again.
@@ -33,14 +35,16 @@ pub(super) struct Futility {
     sent: u32,
     /// The refusals.
     refused: u32,
+    /// Whether the rate is a first one that may be futile, and the sum has not returned to zero.
+    unproven: bool,
 }
 
 impl Futility {
     /// Starts for a rate that may be futile.
     pub(super) fn doubtful() -> Self {
-        let points = DOUBTFUL;
         Self {
-            points,
+            points: DOUBTFUL,
+            unproven: true,
             ..Self::default()
         }
     }
@@ -71,6 +75,11 @@ impl Futility {
     /// Returns whether the next refusals may show that the rate is futile.
     pub(super) fn is_doubtful(self) -> bool {
         self.points >= DOUBTFUL
+    }
+
+    /// Returns whether the rate may be futile since its start.
+    pub(super) fn is_unproven(self) -> bool {
+        self.unproven
     }
 
     /// Returns the refused and the served attempts.
@@ -113,6 +122,17 @@ mod tests {
             futility.sent();
             assert_eq!(futility.refused(false), is_futile);
         }
+    }
+
+    #[test]
+    fn first_rate_is_proven_by_a_quiet_time() {
+        let mut futility = Futility::doubtful();
+        (1..DOUBTFUL).for_each(|_| futility.sent());
+        assert!(futility.is_unproven());
+        futility.sent();
+        assert!(!futility.is_unproven());
+        futility.refused(false);
+        assert!(!futility.is_unproven(), "a quota refuses some");
     }
 
     #[test]

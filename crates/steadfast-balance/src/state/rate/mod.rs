@@ -233,6 +233,11 @@ impl Rate {
         }
     }
 
+    /// Returns whether a known rate has not reduced the refusals yet.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.known.is_some() && self.futility.is_unproven()
+    }
+
     /// Returns the refused and the served attempts within the rate since a time with few refusals.
     pub(crate) fn outcomes(&self) -> (f64, f64) {
         self.futility.outcomes()
