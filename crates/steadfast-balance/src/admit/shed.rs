@@ -15,8 +15,8 @@ use crate::state::limits::limit_state::LimitState;
 
 /// Returns whether load is shed for requests with these limits.
 ///
-/// A queue behind a doubted send rate is no reason for a rejection: refusals with another cause than
-/// a quota may have led to the rate.
+/// A queue behind a doubted send rate is no reason for a rejection: refusals with another cause
+/// than a quota may have led to the rate.
 pub(crate) fn sheds(config: &PoolConfig, snapshot: &PoolSnapshot, demand: &Demand) -> bool {
     if !config.sheds() {
         return false;

@@ -1,5 +1,7 @@
 //! The trail, the deadline and the routing options of a request.
 
+use std::num::NonZeroU64;
+
 use http::Extensions;
 use steadfast_core::layer::{AttemptGroup, Next, RecordAttempts};
 use steadfast_core::{Deadline, EndpointName, RoutingOptions, Trail};
@@ -25,6 +27,8 @@ pub(crate) struct RequestContext {
     pub(crate) group: Option<AttemptGroup>,
     /// The limits that apply to the request.
     pub(crate) demand: Demand,
+    /// The caller, if the outcome of the attempt tests a limit.
+    pub(crate) caller: Option<NonZeroU64>,
 }
 
 impl RequestContext {
@@ -55,6 +59,7 @@ impl RequestContext {
             deadline,
             options,
             group: group.inspect(AttemptGroup::set_balanced),
+            caller: None,
         }
     }
 

@@ -83,7 +83,9 @@ where
                 }
             };
             // The request is rewritten in place, because it is large to move.
-            let (request, endpoint) = (selecting.request(), this.in_flight.endpoint());
+            let request = selecting.request();
+            this.in_flight.note_caller(request);
+            let endpoint = this.in_flight.endpoint();
             let target = match rewrite(request, endpoint, &pool.shared.config.request_root) {
                 Ok(target) => target,
                 Err(error) => {

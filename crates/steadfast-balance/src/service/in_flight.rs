@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, Response, Uri};
+use http::{Extensions, Request, Response, Uri};
 use steadfast_breaker::{Detached, Permit};
 use steadfast_core::layer::{AttemptGroup, AttemptSlot, Next, RecordAttempts, verdict_of};
 use steadfast_core::{BoxError, Class, Verdict};
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::admit::departure::Departure;
 use crate::endpoint::Endpoint;
+use crate::endpoint::caller::credential_hash;
 use crate::pool::Pool;
 use crate::pool::snapshot::ActiveEndpoint;
 use crate::select::doubt::SHORTEST_SILENCE;
@@ -86,6 +87,15 @@ impl InFlight {
     /// Returns the endpoint that has admitted the request.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.reserved.load().endpoint.state.config
+    }
+
+    /// Notes the caller of a request that is about to be sent, if its outcome tests a limit.
+    #[inline]
+    pub(crate) fn note_caller<B>(&mut self, request: &Request<B>) {
+        let load = self.reserved.load();
+        if load.endpoint.state.limits.is_watched(&load.tickets) {
+            self.context.caller = credential_hash(request.headers(), request.uri());
+        }
     }
 
     /// Settles the attempt with the head of its response. The guard of a success goes to the body.
@@ -222,7 +232,7 @@ impl Reservation {
         endpoint.load.has_served(since_start);
         let tickets = &load.tickets;
         endpoint.succeeded(
-            (tickets, latency),
+            (tickets, latency, context.caller),
             target,
             (now, since_start),
             |concerned| {

@@ -22,6 +22,7 @@ mod slow_start;
 pub(crate) mod trigger;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use http::{StatusCode, Uri};
@@ -42,7 +43,7 @@ use crate::state::limits::demand::Demand;
 use crate::state::limits::tickets::{Level, Tickets};
 use crate::state::load::LoadStats;
 use crate::state::millis::millis;
-use crate::state::origin::{Earlier, Origin};
+use crate::state::origin::Origin;
 use crate::state::queue_marks::QueueMarks;
 use crate::state::reason::{LastFailure, Reason};
 use crate::state::rejections::Rejections;
@@ -235,7 +236,7 @@ impl EndpointState {
                 !is_rejection || self.rejections.rejected(target, request, is_again)
             });
         }
-        let limited = self.limited(tickets, (verdict, trigger), (took, origin.earlier), now);
+        let limited = self.limited(tickets, (verdict, trigger), (took, origin), now);
         limited.unwrap_or_else(|| {
             if is_about_request(verdict) {
                 self.limits.accepted(tickets, now);
@@ -301,7 +302,8 @@ impl EndpointState {
             let cause = self.cause((verdict, trigger), RequestId::Unknown, None);
             return (self.limits).benched(tickets, (level, &cause), now, |_| true);
         }
-        self.limited(tickets, (verdict, trigger), (None, None), now)
+        let origin = Origin::new(None, None);
+        self.limited(tickets, (verdict, trigger), (None, &origin), now)
             .flatten()
     }
 
@@ -310,7 +312,7 @@ impl EndpointState {
         &self,
         tickets: &Tickets,
         (verdict, trigger): (Verdict, Trigger),
-        (took, earlier): (Option<Duration>, Option<Earlier>),
+        (took, origin): (Option<Duration>, &Origin<'_>),
         now: Instant,
     ) -> Option<Option<Cooled>> {
         if verdict.scope() == Scope::Request {
@@ -336,8 +338,9 @@ impl EndpointState {
                 Class::RateLimited => limits.quota.rate(since_start),
                 _ => None,
             };
-            let cooldown = &limits.cooldown;
-            if earlier.is_some_and(|earlier| cooldown.refused_own(ticket, earlier, now)) {
+            let (cooldown, ticket) = (&limits.cooldown, ticket.of(origin.caller));
+            let is_own = |earlier| cooldown.refused_own(ticket, earlier, now);
+            if origin.earlier.is_some_and(is_own) {
                 return None;
             }
             cooldown.refused(ticket, refusal(seed), now)
@@ -383,14 +386,14 @@ impl EndpointState {
     #[inline]
     pub(crate) fn succeeded(
         &self,
-        (tickets, latency): (&Tickets, Duration),
+        (tickets, latency, caller): (&Tickets, Duration, Option<NonZeroU64>),
         target: &Uri,
         (now, since_start): (Instant, Duration),
         ended: impl FnMut(Concerned),
     ) {
         self.load.latency.record(latency);
         self.rejections.succeeded(Some(target), since_start);
-        self.limits.succeeded(tickets, now, ended);
+        self.limits.succeeded((tickets, caller), now, ended);
     }
 }
 

@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use http::Uri;
 use tokio::time::Instant;
 
@@ -11,6 +13,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) target: Option<&'a Uri>,
     /// Whether another endpoint refuses the request alike and takes others.
     pub(crate) is_own: bool,
+    /// The caller, if it was noted.
+    pub(crate) caller: Option<NonZeroU64>,
     /// The refusals of the request for a rate limit before this one, at the same endpoint.
     pub(crate) earlier: Option<Earlier>,
 }
@@ -31,6 +35,7 @@ impl<'a> Origin<'a> {
             request: request.unwrap_or(RequestId::Unknown),
             target,
             is_own: false,
+            caller: None,
             earlier: None,
         }
     }

@@ -19,10 +19,13 @@
 //! large again and 15 points more, and at most 70 %. While the endpoint refuses a share, it stays
 //! tolerated. Otherwise half of it is forgotten after five minutes.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
+
+use super::accused::Accused;
 
 /// The share of refused tests from which a refusal is credible. Below, a pause would delay six
 /// requests to save one refusal.
@@ -49,8 +52,8 @@ const TOLERANCE: (f64, f64) = (1.5, 0.15);
 const MOST_CREDIBLE: f64 = 0.7;
 /// The share of refused tests from which a quota is likely, although its rate was futile.
 const LIKELY_QUOTA: f64 = 0.6;
-/// The share of refused tests that suggests an overload. Two thirds more requests than a quota allows
-/// have it.
+/// The share of refused tests that suggests an overload. Two thirds more requests than a quota
+/// allows have it.
 const OVERLOAD: f64 = 0.4;
 /// The largest share of refused tests that counts if requests that are always refused have ended a
 /// rate.
@@ -63,6 +66,8 @@ pub(super) struct Evidence {
     refused: f64,
     /// The served tests.
     served: f64,
+    /// The caller with the most refusals.
+    pub(super) accused: Accused,
     /// The instant of the last decay.
     decayed: Instant,
     /// When the tests of the present refusals were sent: from the first instant to the second. The
@@ -84,6 +89,7 @@ impl Evidence {
         Self {
             refused: 0.0,
             served: 0.0,
+            accused: Accused::default(),
             decayed: now,
             tests: None,
             claimed: now,
@@ -119,16 +125,27 @@ impl Evidence {
         self.was_likely >= LEAST || self.share() >= LIKELY_QUOTA
     }
 
+    /// Returns whether a share of refusals is tolerated.
+    pub(super) fn tolerates_share(&self) -> bool {
+        self.credible >= CREDIBLE + 0.01
+    }
+
     /// Returns whether the endpoint refused a share of the tests that is usual in an overload.
     pub(super) fn suggests_overload(&self) -> bool {
         self.share() >= OVERLOAD
     }
 
-    /// Returns whether the endpoint served nearly all tests.
+    /// Returns whether the endpoint served nearly all tests, or all callers but one.
     pub(super) fn contradicts(&self) -> bool {
         let tests = self.refused + self.served;
         let chance = (tests * CHANCE.0).min(CHANCE.1);
-        self.served >= LEAST && self.refused < self.credible * tests + chance
+        let is_rare = self.refused < self.credible * tests + chance;
+        self.served >= LEAST && is_rare || self.accused.is_alone()
+    }
+
+    /// Returns whether refusals of this caller concern only itself.
+    pub(super) fn excuses(&self, caller: Option<NonZeroU64>) -> bool {
+        self.accused.is(caller) && self.accused.is_alone()
     }
 
     /// Records a refusal at `now` of an attempt sent at `sent`. Its claim ends after `wait`.

@@ -18,6 +18,7 @@
 //! first refusal leads to `Probing` at once, so that the next attempt is the test. At a known send
 //! rate a refusal is expected: it only lowers the rate.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -146,6 +147,8 @@ pub(crate) struct Ticket {
     generation: u64,
     pass: Pass,
     sent: Instant,
+    /// The caller of the request, if it was noted.
+    caller: Option<NonZeroU64>,
 }
 
 /// The number of different generations. A [`Stub`] holds one of them beside the pass.
@@ -233,6 +236,7 @@ impl Cooldown {
             generation,
             pass,
             sent: now,
+            caller: None,
         })
     }
 
@@ -255,6 +259,7 @@ impl Cooldown {
             generation: state.generation,
             pass: Pass::Early,
             sent: now,
+            caller: None,
         })
     }
 
@@ -262,6 +267,12 @@ impl Cooldown {
     #[inline]
     pub(crate) fn is_busy(&self) -> bool {
         self.word.load(Ordering::Acquire) & BUSY != 0
+    }
+
+    /// Returns whether the caller of the next attempt matters: a limit or a test is known.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.word.load(Ordering::Acquire) & (BUSY | TESTED) != 0
     }
 
     /// Returns whether an attempt would be admitted.
@@ -343,14 +354,18 @@ impl Cooldown {
         self.lock().rate.used(now)
     }
 
-    /// Returns whether the endpoint has a send rate that has not reduced its refusals yet, and that
-    /// is no sure sign of an overload.
+    /// Returns whether the endpoint has a send rate that has not reduced its refusals yet, or that
+    /// follows a futile one, and no sign of an overload.
     pub(crate) fn is_rate_doubted(&self) -> bool {
         if !self.is_busy() {
             return false;
         }
         let state = self.lock();
-        state.rate.is_unproven() && !state.evidence.suggests_overload()
+        let is_doubted = match state.rate.known() {
+            Some(_) => state.rate.is_unproven(),
+            None => state.evidence.tolerates_share(),
+        };
+        is_doubted && !state.evidence.suggests_overload()
     }
 
     /// Returns the learned send rate in attempts per second, if a second measurement confirmed it.
@@ -408,6 +423,14 @@ impl Cooldown {
         now: Instant,
     ) -> Option<Duration> {
         let mut state = self.lock();
+        if refusal.testable {
+            let (caller, evidence) = (ticket.caller, &mut state.evidence);
+            evidence.accused.refused(caller, ticket.sent);
+            if evidence.excuses(caller) {
+                self.excuse(&mut state, ticket, now);
+                return None;
+            }
+        }
         if ticket.pass == Pass::Recovery {
             if ticket.generation == state.generation {
                 if refusal.testable && !state.bench && state.rate.known().is_none() {
@@ -455,6 +478,19 @@ impl Cooldown {
         state.rounded = is_tested && is_short && state.rate.is_measured();
         state.hold_early(refusal.took, now);
         cooled
+    }
+
+    /// Releases an attempt that was refused because of its caller. A send rate that follows such
+    /// refusals ends.
+    fn excuse(&self, state: &mut State, ticket: Ticket, now: Instant) {
+        if ticket.generation == state.generation {
+            state.release(ticket);
+            state.rate.unserved();
+            if state.rate.known().is_some() {
+                state.drop_rate(now);
+            }
+        }
+        self.publish(state);
     }
 
     /// Returns when the newest attempt with a success was sent, in milliseconds, or 0 without one.
@@ -562,6 +598,7 @@ impl Cooldown {
     /// ended a cooldown, or is the first one after a cooldown.
     pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
         let mut state = self.lock();
+        state.evidence.accused.served(ticket.caller, ticket.sent);
         let ended = state.refutes_bench(ticket, now)
             || state.tested(ticket, now)
             || state.is_back(ticket, now);
@@ -677,6 +714,11 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Ticket {
+    /// Sets the caller of the request.
+    pub(crate) fn of(self, caller: Option<NonZeroU64>) -> Self {
+        Self { caller, ..self }
+    }
+
     /// Returns the ticket without its instant.
     #[inline]
     pub(crate) fn stub(self) -> Stub {
@@ -704,6 +746,7 @@ impl Stub {
                 _ => Pass::Early,
             },
             sent,
+            caller: None,
         }
     }
 }
@@ -1107,6 +1150,7 @@ fn without_hint(streak: u32) -> Duration {
     wait.min(MAX_WITHOUT_HINT)
 }
 
+mod accused;
 pub(crate) mod bench;
 mod crowd;
 mod doubt;

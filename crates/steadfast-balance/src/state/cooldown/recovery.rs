@@ -119,6 +119,7 @@ impl State {
             generation: self.generation,
             pass: Pass::Recovery,
             sent: now,
+            caller: None,
         }
     }
 

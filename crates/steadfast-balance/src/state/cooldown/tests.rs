@@ -295,6 +295,7 @@ async fn stub_keeps_pass_and_generation() {
                 generation,
                 pass,
                 sent,
+                caller: None,
             };
             assert_eq!(ticket.stub().at(sent), ticket);
         }
@@ -871,7 +872,81 @@ async fn first_rate_beside_served_attempts_ends_after_two_refusals() {
     }
 }
 
-/// Random refusals pushed a queue together behind the first rate, and requests were rejected for it.
+/// A caller, by the hash of its credential.
+fn caller(hash: u64) -> Option<NonZeroU64> {
+    NonZeroU64::new(hash)
+}
+
+/// A state in which the caller 1 was always refused, and the caller 2 always served.
+fn one_refused_caller(start: Instant) -> Cooldown {
+    let cooldown = Cooldown::new();
+    let now = start + SECOND;
+    let first = admit(&cooldown, now);
+    cooldown.serve(first, now);
+    let sent: Vec<_> = (0..12).map(|n| admit(&cooldown, now + n * MILLI)).collect();
+    for (n, ticket) in (0..).zip(sent) {
+        let ticket = ticket.of(caller(1 + n % 2));
+        match n % 2 {
+            0 => drop(cooldown.refused(ticket, limited(SECOND), now + 20 * MILLI)),
+            _ => drop(cooldown.serve(ticket, now + 20 * MILLI)),
+        }
+    }
+    cooldown
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_one_caller_begin_no_cooldown_beside_served_others() {
+    let start = Instant::now();
+    let cooldown = one_refused_caller(start);
+    let now = start + 10 * SECOND;
+    for by in [caller(1), caller(1), None] {
+        let ticket = admit(&cooldown, now).of(by);
+        assert_eq!(cooldown.refused(ticket, limited(SECOND), now), None);
+        assert!(cooldown.would_admit(now), "{by:?}");
+    }
+}
+
+/// Otherwise the refused probes of such a caller would double the cooldown.
+#[tokio::test(start_paused = true)]
+async fn refused_probe_of_one_caller_frees_the_probe() {
+    let start = Instant::now();
+    let cooldown = one_refused_caller(start);
+    let now = start + 10 * SECOND;
+    cooldown.order(SECOND, now);
+    let now = now + SECOND;
+    for (by, is_free) in [(caller(1), true), (caller(2), false)] {
+        let probe = admit(&cooldown, now).of(by);
+        assert!(!cooldown.would_admit(now));
+        cooldown.refused(probe, limited(SECOND), now);
+        assert_eq!(cooldown.would_admit(now), is_free, "{by:?}");
+    }
+}
+
+/// A quota refuses few attempts at its rate, and all callers alike.
+#[tokio::test(start_paused = true)]
+async fn rate_that_refuses_one_caller_ends() {
+    let (cooldown, mut now) = learned(20.0, Instant::now());
+    for n in 0..12 {
+        now += SECOND / 10;
+        let ticket = admit(&cooldown, now).of(caller(1 + n % 2));
+        match n % 2 {
+            // Each refusal would lower the rate.
+            0 => cooldown.lock().evidence.accused.refused(ticket.caller, now),
+            _ => drop(cooldown.serve(ticket, now)),
+        }
+    }
+    let ticket = admit(&cooldown, now + SECOND).of(caller(2));
+    cooldown.serve(ticket, now + SECOND);
+    assert!(cooldown.lock().rate.known().is_some());
+    let ticket = admit(&cooldown, now + SECOND).of(caller(1));
+    assert_eq!(
+        cooldown.refused(ticket, limited(SECOND), now + SECOND),
+        None
+    );
+    assert!(cooldown.lock().rate.known().is_none());
+}
+
+/// Random refusals led to a queue behind the first rate, and requests were rejected for it.
 #[tokio::test(start_paused = true)]
 async fn first_rate_is_doubted_without_an_overload() {
     let (cooldown, now) = learned(20.0, Instant::now());
@@ -879,8 +954,7 @@ async fn first_rate_is_doubted_without_an_overload() {
     cooldown.lock().rate.doubt();
     assert!(cooldown.is_rate_doubted());
     for _ in 0..2 {
-        let mut state = cooldown.lock();
-        state.evidence.refused(now, SECOND, now);
+        cooldown.lock().evidence.refused(now, SECOND, now);
     }
     assert!(!cooldown.is_rate_doubted(), "an overload refuses as many");
 }

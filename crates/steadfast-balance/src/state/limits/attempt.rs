@@ -1,5 +1,6 @@
 //! The admission of an attempt by the limits of an endpoint, and its outcome.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,17 +139,24 @@ impl EndpointLimits {
         }
     }
 
-    /// Learns from a success. Calls `ended` with the requests of each cooldown that has ended.
+    /// Returns whether the caller of an attempt matters, because its outcome tests a limit.
+    #[inline]
+    pub(crate) fn is_watched(&self, tickets: &Tickets) -> bool {
+        self.own(tickets).limits.cooldown.is_watched()
+    }
+
+    /// Learns from a success of this caller. Calls `ended` with the requests of each cooldown that
+    /// has ended.
     #[inline]
     pub(crate) fn succeeded(
         &self,
-        tickets: &Tickets,
+        (tickets, caller): (&Tickets, Option<NonZeroU64>),
         now: Instant,
         mut ended: impl FnMut(Concerned),
     ) {
         let age = tickets.pool_age();
         let mut learn = |at: Admission<'_>| {
-            if at.limits.cooldown.served(at.stub, age) && self.ends(tickets, at, now) {
+            if at.limits.cooldown.served(at.stub, age) && self.ends((tickets, caller), at, now) {
                 ended(at.concerned());
             }
         };
@@ -164,8 +172,13 @@ impl EndpointLimits {
     ///
     /// Apart, so that the success of an attempt without a limit stays in registers.
     #[inline(never)]
-    fn ends(&self, tickets: &Tickets, at: Admission<'_>, now: Instant) -> bool {
-        let ticket = at.stub.at(self.sent_at(tickets));
+    fn ends(
+        &self,
+        (tickets, caller): (&Tickets, Option<NonZeroU64>),
+        at: Admission<'_>,
+        now: Instant,
+    ) -> bool {
+        let ticket = at.stub.at(self.sent_at(tickets)).of(caller);
         self.may_end(at.limits, |cooldown| cooldown.succeeded(ticket, now))
     }
 

@@ -10,8 +10,8 @@
 //! * **Saving.** Three endpoints refuse one of five requests at random, at 100 requests/s. With a
 //!   rate that the refusals lower, they serve 6 % of the requests. With this test they serve as
 //!   many as retries alone do (`random-20-of-3` in the lab).
-//! * **Proof.** A first rate beside served tests is doubted until the sum returns to zero. Meanwhile
-//!   no request is rejected because of the queue, unless the refusals suggest an overload.
+//! * **Proof.** A first rate beside served tests is doubted until the sum returns to zero. No
+//!   request is rejected because of the queue meanwhile, unless the refusals suggest an overload.
 //! * **Cancelled attempts** count as served ones, so they only delay the result.
 //! * **Cost.** Four refusals in a short time end the rate of a real quota, which is then measured
 //!   again.

@@ -233,9 +233,9 @@ impl Rate {
         }
     }
 
-    /// Returns whether a known rate has not reduced the refusals yet.
+    /// Returns whether the rate has not reduced the refusals yet.
     pub(crate) fn is_unproven(&self) -> bool {
-        self.known.is_some() && self.futility.is_unproven()
+        self.futility.is_unproven()
     }
 
     /// Returns the refused and the served attempts within the rate since a time with few refusals.

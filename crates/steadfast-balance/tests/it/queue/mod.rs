@@ -96,7 +96,9 @@ fn is_served(waiter: &mut Waiter) -> bool {
 }
 
 /// A server that enforces a limit per second, with a burst of the same size.
-fn server_with_limit(per_second: f64) -> impl Fn(usize) -> Reply + Send + Sync + 'static {
+pub(crate) fn server_with_limit(
+    per_second: f64,
+) -> impl Fn(usize) -> Reply + Send + Sync + 'static {
     limited_server(per_second, 20 * MS)
 }
 

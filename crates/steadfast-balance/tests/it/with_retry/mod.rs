@@ -1,6 +1,7 @@
 //! The balancer below a retry layer, as in a complete stack.
 
 mod attempts;
+mod callers;
 mod costs;
 mod failures;
 mod final_answer;

@@ -1,0 +1,75 @@
+//! Callers with credentials of their own before endpoints with one quota.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fastrand::Rng;
+use http::{HeaderValue, Request};
+use steadfast_core::layer::saturating_add;
+use steadfast_retry::RetryOn429Layer;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::retry_stack;
+use crate::queue::server_with_limit;
+use crate::support::{Body, Net, SECOND, get, pool, send_for_status, with_deadline};
+
+/// Sends requests of callers at random for 30 s, with these numbers per second, to two endpoints
+/// that serve 20/s each. Returns the number of attempts, and the served requests of each caller.
+async fn attempts_and_served(callers: &[(&'static str, f64)]) -> (usize, BTreeMap<String, usize>) {
+    let net = Net::new();
+    for name in ["a", "b"] {
+        net.on(name, server_with_limit(20.0));
+    }
+    let retry = RetryOn429Layer::new().seed(1);
+    let (service, _) = retry_stack(&retry, pool(&["a", "b"]), &net);
+    let start = Instant::now();
+    let mut sent = JoinSet::new();
+    for (n, (credential, rate)) in callers.iter().enumerate() {
+        let mut rng = Rng::with_seed(n as u64);
+        let mut at = Duration::ZERO;
+        while at < 30 * SECOND {
+            at += Duration::from_secs_f64(-(1.0 - rng.f64()).ln() / rate);
+            let (service, credential) = (service.clone(), *credential);
+            sent.spawn(async move {
+                sleep_until(saturating_add(start, at)).await;
+                let status = send_for_status(&service, request_of(credential)).await;
+                (credential.to_owned(), status == 200)
+            });
+        }
+    }
+    let mut served = BTreeMap::new();
+    for (credential, is_served) in sent.join_all().await {
+        *served.entry(credential).or_default() += usize::from(is_served);
+    }
+    (net.count("a") + net.count("b"), served)
+}
+
+/// A request with this credential, or without one if it is empty.
+fn request_of(credential: &'static str) -> Request<Body> {
+    let mut request = with_deadline(get(), 10 * SECOND);
+    if !credential.is_empty() {
+        let value = HeaderValue::from_static(credential);
+        request.headers_mut().insert("authorization", value);
+    }
+    request
+}
+
+/// A quota refuses the requests of all callers alike, so no caller is excused for the others.
+#[tokio::test(start_paused = true)]
+async fn quota_of_several_known_callers_is_used_as_the_one_of_unknown_callers() {
+    for rates in [[40.0, 4.0, 4.0], [20.0, 20.0, 20.0]] {
+        let run = async |names: [&'static str; 3]| {
+            let callers: Vec<_> = names.into_iter().zip(rates).collect();
+            attempts_and_served(&callers).await
+        };
+        let (unknown, alike) = run(["", "", ""]).await;
+        let (known, apart) = run(["A", "B", "C"]).await;
+        let served: usize = apart.values().sum();
+        assert!(
+            known * 100 <= unknown * 103,
+            "{known} and {unknown} attempts"
+        );
+        assert!(served * 100 >= alike[""] * 97, "{served} and {alike:?}");
+    }
+}
