@@ -10,20 +10,30 @@ use crate::admit::queue::{Queue, wake_all};
 use crate::admit::waiters::Waiters;
 use crate::config::PoolConfig;
 use crate::pool::snapshot::PoolSnapshot;
+use crate::select::eligibility::{Eligibility, Stage};
 use crate::state::limits::demand::Demand;
 use crate::state::limits::limit_state::LimitState;
 
-/// Returns whether load is shed for requests with these limits.
+/// Returns whether load is shed for a request.
 ///
 /// A queue behind a doubted send rate is no reason for a rejection: refusals with another cause
 /// than a quota may have led to the rate.
-pub(crate) fn sheds(config: &PoolConfig, snapshot: &PoolSnapshot, demand: &Demand) -> bool {
+pub(crate) fn sheds(
+    config: &PoolConfig,
+    snapshot: &PoolSnapshot,
+    eligibility: &Eligibility<'_>,
+) -> bool {
     if !config.sheds() {
         return false;
     }
     let is_doubted = |limits: &LimitState| limits.cooldown.is_rate_doubted();
-    let mut endpoints = snapshot.active().iter();
-    !endpoints.any(|entry| entry.state.limits.fold(demand, is_doubted, |a, b| a || b))
+    let mut endpoints = snapshot.active().iter().map(|entry| &entry.state);
+    !endpoints.any(|state| {
+        state
+            .limits
+            .fold(eligibility.demand, is_doubted, |a, b| a || b)
+            && eligibility.admits(Stage::Ever, state)
+    })
 }
 
 impl Waiters {

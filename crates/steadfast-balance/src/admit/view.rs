@@ -71,7 +71,7 @@ impl<'a> View<'a> {
 
     /// Returns whether load is shed for this request.
     pub(super) fn sheds(self) -> bool {
-        sheds(&self.shared.config, self.snapshot, self.eligibility.demand)
+        sheds(&self.shared.config, self.snapshot, self.eligibility)
     }
 
     /// Returns the effect of an overload on the wait of a request with or without a deadline.

@@ -9,6 +9,7 @@ use steadfast_core::{Deadline, EndpointName, RoutingOptions, Trail};
 use crate::pool::context::PoolContext;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::select::eligibility::Eligibility;
+use crate::state::cooldown::accused::Sender;
 use crate::state::limits::demand::Demand;
 
 /// The number of distinct tiers per rank.
@@ -91,6 +92,15 @@ impl RequestContext {
     /// Returns the estimated tokens of the request.
     pub(crate) fn tokens(&self) -> Option<u64> {
         self.demand.tokens
+    }
+
+    /// Returns the sender of the attempt.
+    #[inline]
+    pub(crate) fn sender(&self) -> Sender {
+        Sender {
+            caller: self.caller,
+            tokens: self.tokens().unwrap_or_default(),
+        }
     }
 
     /// Returns whether this attempt is a hedge. The first attempt still runs then.

@@ -104,7 +104,7 @@ where
         let attempt = (context, &mut *reserved);
         let is_stale = (waiting.as_mut()).is_some_and(|waiting| {
             let queue = &shared.signals.queue;
-            sheds(&shared.config, snapshot, &context.demand)
+            sheds(&shared.config, snapshot, search.eligibility)
                 && waiting.expire(queue, search.eligibility, now)
         });
         let selection = if is_stale {

@@ -232,7 +232,7 @@ impl Reservation {
         endpoint.load.has_served(since_start);
         let tickets = &load.tickets;
         endpoint.succeeded(
-            (tickets, latency, context.caller),
+            (tickets, latency, context.sender()),
             target,
             (now, since_start),
             |concerned| {

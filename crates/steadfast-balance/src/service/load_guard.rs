@@ -171,7 +171,7 @@ impl LoadGuard {
         let outcome = (verdict, status);
         if !can_bench(class) {
             let mut origin = Origin::new(None, target);
-            origin.caller = context.caller;
+            origin.sender = context.sender();
             origin.earlier = attribution::earlier_refusals(context, endpoint, class);
             return endpoint.refused(&self.tickets, outcome, &origin, now);
         }

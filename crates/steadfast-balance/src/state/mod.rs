@@ -22,7 +22,6 @@ mod slow_start;
 pub(crate) mod trigger;
 
 use std::fmt;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use http::{StatusCode, Uri};
@@ -36,6 +35,7 @@ use crate::state::availability::Availability;
 use crate::state::bench::{Cause, RequestId};
 use crate::state::check_result::LastCheck;
 use crate::state::cooldown::Refusal;
+use crate::state::cooldown::accused::Sender;
 use crate::state::limits::EndpointLimits;
 use crate::state::limits::attempt::Cooled;
 use crate::state::limits::concerned::Concerned;
@@ -328,6 +328,7 @@ impl EndpointState {
             hint,
             took,
             seed,
+            usual: self.load.latency.average().unwrap_or_default(),
             testable: verdict.class() == Class::RateLimited,
             trigger,
         };
@@ -338,7 +339,7 @@ impl EndpointState {
                 Class::RateLimited => limits.quota.rate(since_start),
                 _ => None,
             };
-            let (cooldown, ticket) = (&limits.cooldown, ticket.of(origin.caller));
+            let (cooldown, ticket) = (&limits.cooldown, ticket.of(origin.sender));
             let is_own = |earlier| cooldown.refused_own(ticket, earlier, now);
             if origin.earlier.is_some_and(is_own) {
                 return None;
@@ -386,14 +387,14 @@ impl EndpointState {
     #[inline]
     pub(crate) fn succeeded(
         &self,
-        (tickets, latency, caller): (&Tickets, Duration, Option<NonZeroU64>),
+        (tickets, latency, sender): (&Tickets, Duration, Sender),
         target: &Uri,
         (now, since_start): (Instant, Duration),
         ended: impl FnMut(Concerned),
     ) {
         self.load.latency.record(latency);
         self.rejections.succeeded(Some(target), since_start);
-        self.limits.succeeded((tickets, caller), now, ended);
+        self.limits.succeeded((tickets, sender), now, ended);
     }
 }
 

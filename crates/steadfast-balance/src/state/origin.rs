@@ -1,9 +1,8 @@
-use std::num::NonZeroU64;
-
 use http::Uri;
 use tokio::time::Instant;
 
 use crate::state::bench::RequestId;
+use crate::state::cooldown::accused::Sender;
 
 /// The request of a refused attempt.
 #[derive(Clone, Copy, Debug)]
@@ -13,8 +12,7 @@ pub(crate) struct Origin<'a> {
     pub(crate) target: Option<&'a Uri>,
     /// Whether another endpoint refuses the request alike and takes others.
     pub(crate) is_own: bool,
-    /// The caller, if it was noted.
-    pub(crate) caller: Option<NonZeroU64>,
+    pub(crate) sender: Sender,
     /// The refusals of the request for a rate limit before this one, at the same endpoint.
     pub(crate) earlier: Option<Earlier>,
 }
@@ -35,7 +33,7 @@ impl<'a> Origin<'a> {
             request: request.unwrap_or(RequestId::Unknown),
             target,
             is_own: false,
-            caller: None,
+            sender: Sender::default(),
             earlier: None,
         }
     }

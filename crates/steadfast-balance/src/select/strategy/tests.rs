@@ -156,7 +156,11 @@ async fn least_loaded_gives_each_limited_endpoint_its_share_while_all_have_token
         let demand = Demand::default();
         let now = (Pace::Regular, pool.shared.start + after);
         let tickets = limits[chosen].try_admit(&demand, &http::Extensions::new(), now);
-        limits[chosen].succeeded((&tickets.expect("a token"), None), now.1, |_| {});
+        limits[chosen].succeeded(
+            (&tickets.expect("a token"), Default::default()),
+            now.1,
+            |_| {},
+        );
         counts[chosen] += 1;
     }
     // The rates grow until a refusal, and the larger one grows sooner.

@@ -19,13 +19,12 @@
 //! large again and 15 points more, and at most 70 %. While the endpoint refuses a share, it stays
 //! tolerated. Otherwise half of it is forgotten after five minutes.
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
-use super::accused::Accused;
+use super::accused::{Accused, Sender};
 
 /// The share of refused tests from which a refusal is credible. Below, a pause would delay six
 /// requests to save one refusal.
@@ -52,8 +51,7 @@ const TOLERANCE: (f64, f64) = (1.5, 0.15);
 const MOST_CREDIBLE: f64 = 0.7;
 /// The share of refused tests from which a quota is likely, although its rate was futile.
 const LIKELY_QUOTA: f64 = 0.6;
-/// The share of refused tests that suggests an overload. Two thirds more requests than a quota
-/// allows have it.
+/// The share of refused tests that suggests an overload. An offered load of 5/3 of a quota has it.
 const OVERLOAD: f64 = 0.4;
 /// The largest share of refused tests that counts if requests that are always refused have ended a
 /// rate.
@@ -66,8 +64,8 @@ pub(super) struct Evidence {
     refused: f64,
     /// The served tests.
     served: f64,
-    /// The caller with the most refusals.
-    pub(super) accused: Accused,
+    /// The caller with the most refusals, if a caller was noted. Boxed, because most keys have none.
+    accused: Option<Box<Accused>>,
     /// The instant of the last decay.
     decayed: Instant,
     /// When the tests of the present refusals were sent: from the first instant to the second. The
@@ -89,7 +87,7 @@ impl Evidence {
         Self {
             refused: 0.0,
             served: 0.0,
-            accused: Accused::default(),
+            accused: None,
             decayed: now,
             tests: None,
             claimed: now,
@@ -135,17 +133,44 @@ impl Evidence {
         self.share() >= OVERLOAD
     }
 
-    /// Returns whether the endpoint served nearly all tests, or all callers but one.
+    /// Compares the sender of a refused attempt with the others. An answer usually takes `usual`.
+    /// Returns whether the refusal concerns only its caller.
+    pub(super) fn is_excused(
+        &mut self,
+        sender: Sender,
+        (sent, usual): (Instant, Duration),
+        now: Instant,
+    ) -> bool {
+        if sender.caller.is_none() && self.accused.is_none() {
+            return false;
+        }
+        let accused = self.accused.get_or_insert_default();
+        accused.refused(sender, (sent, usual), now);
+        accused.excuses(sender, now)
+    }
+
+    /// Compares the sender of a served attempt with the others.
+    pub(super) fn compare_served(&mut self, sender: Sender, sent: Instant) {
+        if let Some(accused) = &mut self.accused {
+            accused.served(sender, sent);
+        }
+    }
+
+    /// Returns whether the refusals concern only one caller.
+    pub(super) fn is_of_one_caller(&self, now: Instant) -> bool {
+        (self.accused.as_ref()).is_some_and(|accused| accused.is_alone(now))
+    }
+
+    /// Returns whether only the accused caller was refused recently.
+    pub(super) fn is_only_of_accused(&self, now: Instant) -> bool {
+        (self.accused.as_ref()).is_some_and(|accused| accused.is_only(now))
+    }
+
+    /// Returns whether the endpoint served nearly all tests.
     pub(super) fn contradicts(&self) -> bool {
         let tests = self.refused + self.served;
         let chance = (tests * CHANCE.0).min(CHANCE.1);
-        let is_rare = self.refused < self.credible * tests + chance;
-        self.served >= LEAST && is_rare || self.accused.is_alone()
-    }
-
-    /// Returns whether refusals of this caller concern only itself.
-    pub(super) fn excuses(&self, caller: Option<NonZeroU64>) -> bool {
-        self.accused.is(caller) && self.accused.is_alone()
+        self.served >= LEAST && self.refused < self.credible * tests + chance
     }
 
     /// Records a refusal at `now` of an attempt sent at `sent`. Its claim ends after `wait`.

@@ -18,7 +18,6 @@
 //! first refusal leads to `Probing` at once, so that the next attempt is the test. At a known send
 //! rate a refusal is expected: it only lowers the rate.
 
-use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use std::time::Duration;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
+use self::accused::Sender;
 use self::crowd::Crowd;
 use self::doubt::Tests;
 use self::early::Early;
@@ -147,8 +147,7 @@ pub(crate) struct Ticket {
     generation: u64,
     pass: Pass,
     sent: Instant,
-    /// The caller of the request, if it was noted.
-    caller: Option<NonZeroU64>,
+    sender: Sender,
 }
 
 /// The number of different generations. A [`Stub`] holds one of them beside the pass.
@@ -170,6 +169,8 @@ pub(crate) struct Refusal {
     pub(crate) took: Option<Duration>,
     /// The send rate that the response headers allow, in attempts per second.
     pub(crate) seed: Option<f64>,
+    /// The usual time of an answer.
+    pub(crate) usual: Duration,
     /// Whether the outcomes of other attempts can contradict the refusal.
     pub(crate) testable: bool,
     /// The class and the status of the refusal.
@@ -236,7 +237,7 @@ impl Cooldown {
             generation,
             pass,
             sent: now,
-            caller: None,
+            sender: Sender::default(),
         })
     }
 
@@ -259,7 +260,7 @@ impl Cooldown {
             generation: state.generation,
             pass: Pass::Early,
             sent: now,
-            caller: None,
+            sender: Sender::default(),
         })
     }
 
@@ -363,7 +364,7 @@ impl Cooldown {
         let state = self.lock();
         let is_doubted = match state.rate.known() {
             Some(_) => state.rate.is_unproven(),
-            None => state.evidence.tolerates_share(),
+            None => state.phase == Phase::Paced && state.evidence.tolerates_share(),
         };
         is_doubted && !state.evidence.suggests_overload()
     }
@@ -423,13 +424,10 @@ impl Cooldown {
         now: Instant,
     ) -> Option<Duration> {
         let mut state = self.lock();
-        if refusal.testable {
-            let (caller, evidence) = (ticket.caller, &mut state.evidence);
-            evidence.accused.refused(caller, ticket.sent);
-            if evidence.excuses(caller) {
-                self.excuse(&mut state, ticket, now);
-                return None;
-            }
+        let times = (ticket.sent, refusal.usual);
+        if refusal.testable && state.evidence.is_excused(ticket.sender, times, now) {
+            self.excuse(&mut state, ticket, now);
+            return None;
         }
         if ticket.pass == Pass::Recovery {
             if ticket.generation == state.generation {
@@ -480,14 +478,16 @@ impl Cooldown {
         cooled
     }
 
-    /// Releases an attempt that was refused because of its caller. A send rate that follows such
-    /// refusals ends.
+    /// Releases an attempt that was refused because of its caller.
     fn excuse(&self, state: &mut State, ticket: Ticket, now: Instant) {
         if ticket.generation == state.generation {
-            state.release(ticket);
+            // A test counts, so that the accused caller does not test without a bound.
+            if ticket.pass != Pass::Recovery {
+                state.release(ticket);
+            }
             state.rate.unserved();
-            if state.rate.known().is_some() {
-                state.drop_rate(now);
+            if state.evidence.is_only_of_accused(now) {
+                state.end_limit_of_accused(now);
             }
         }
         self.publish(state);
@@ -598,7 +598,7 @@ impl Cooldown {
     /// ended a cooldown, or is the first one after a cooldown.
     pub(crate) fn succeeded(&self, ticket: Ticket, now: Instant) -> bool {
         let mut state = self.lock();
-        state.evidence.accused.served(ticket.caller, ticket.sent);
+        (state.evidence).compare_served(ticket.sender, ticket.sent);
         let ended = state.refutes_bench(ticket, now)
             || state.tested(ticket, now)
             || state.is_back(ticket, now);
@@ -714,9 +714,9 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Ticket {
-    /// Sets the caller of the request.
-    pub(crate) fn of(self, caller: Option<NonZeroU64>) -> Self {
-        Self { caller, ..self }
+    /// Sets the sender of the attempt.
+    pub(crate) fn of(self, sender: Sender) -> Self {
+        Self { sender, ..self }
     }
 
     /// Returns the ticket without its instant.
@@ -746,7 +746,7 @@ impl Stub {
                 _ => Pass::Early,
             },
             sent,
-            caller: None,
+            sender: Sender::default(),
         }
     }
 }
@@ -928,6 +928,17 @@ impl State {
         Some(wait)
     }
 
+    /// Ends a limit that follows only from the refusals of the accused caller. A claimed or confirmed
+    /// rate has another cause.
+    fn end_limit_of_accused(&mut self, now: Instant) {
+        if self.rate.is_measured() && self.rate.confirmed().is_none() {
+            self.drop_rate(now);
+        }
+        if self.provisional {
+            self.end(now);
+        }
+    }
+
     /// Sets the patience after a refusal with this response time.
     fn set_patience(&mut self, took: Option<Duration>) {
         if let Some(took) = took {
@@ -1019,7 +1030,9 @@ impl State {
             return false;
         }
         let waits = matches!(self.phase, Phase::Cooling { .. } | Phase::Probing { .. });
-        let revokes = waits && self.provisional && self.evidence.contradicts();
+        let evidence = &self.evidence;
+        let is_contradicted = evidence.contradicts() || evidence.is_of_one_caller(now);
+        let revokes = waits && self.provisional && is_contradicted;
         if !revokes {
             return false;
         }
@@ -1150,7 +1163,7 @@ fn without_hint(streak: u32) -> Duration {
     wait.min(MAX_WITHOUT_HINT)
 }
 
-mod accused;
+pub(crate) mod accused;
 pub(crate) mod bench;
 mod crowd;
 mod doubt;

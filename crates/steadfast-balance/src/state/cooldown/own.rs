@@ -123,6 +123,26 @@ mod tests {
         assert!(cooldown.lock().evidence.contradicts(), "of other refusals");
     }
 
+    /// Without a rate, the refusal before the first repeat was a test of another one.
+    #[tokio::test(start_paused = true)]
+    async fn first_repeat_takes_the_refusal_before_it_back() {
+        let cooldown = Cooldown::new();
+        let now = Instant::now() + 10 * SECOND;
+        for n in 0..2 {
+            let mut state = cooldown.lock();
+            state.evidence.refused(now + n * SECOND / 10, SECOND, now);
+        }
+        serve(&cooldown, now + SECOND / 2);
+        cooldown.lock().evidence.served(now + SECOND / 2, now);
+        assert!(!cooldown.lock().evidence.contradicts());
+        for (is_only, contradicts) in [(false, false), (true, true)] {
+            let (since, again) = (now, now + 2 * SECOND);
+            let ticket = cooldown.try_admit(again).expect("admitted");
+            assert!(cooldown.refused_own(ticket, Earlier { since, is_only }, again));
+            assert_eq!(cooldown.lock().evidence.contradicts(), contradicts);
+        }
+    }
+
     /// A due refusal has lowered the rate, and the attempts in flight exceed the lower one.
     #[tokio::test(start_paused = true)]
     async fn own_refusals_of_attempts_from_before_a_lower_rate_do_not_count() {

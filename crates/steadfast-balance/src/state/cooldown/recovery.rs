@@ -12,6 +12,7 @@ use std::time::Duration;
 use steadfast_core::layer::saturating_add;
 use tokio::time::Instant;
 
+use super::accused::Sender;
 use super::{Cooldown, Pass, Phase, State, Ticket};
 use crate::state::bench::Cause;
 use crate::state::recovery::RECOVERY_PROBES;
@@ -119,7 +120,7 @@ impl State {
             generation: self.generation,
             pass: Pass::Recovery,
             sent: now,
-            caller: None,
+            sender: Sender::default(),
         }
     }
 

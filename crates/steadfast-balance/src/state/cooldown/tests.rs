@@ -295,7 +295,7 @@ async fn stub_keeps_pass_and_generation() {
                 generation,
                 pass,
                 sent,
-                caller: None,
+                sender: Sender::default(),
             };
             assert_eq!(ticket.stub().at(sent), ticket);
         }
@@ -873,8 +873,11 @@ async fn first_rate_beside_served_attempts_ends_after_two_refusals() {
 }
 
 /// A caller, by the hash of its credential.
-fn caller(hash: u64) -> Option<NonZeroU64> {
-    NonZeroU64::new(hash)
+fn caller(hash: u64) -> Sender {
+    Sender {
+        caller: std::num::NonZeroU64::new(hash),
+        tokens: 0,
+    }
 }
 
 /// A state in which the caller 1 was always refused, and the caller 2 always served.
@@ -899,7 +902,7 @@ async fn refusals_of_one_caller_begin_no_cooldown_beside_served_others() {
     let start = Instant::now();
     let cooldown = one_refused_caller(start);
     let now = start + 10 * SECOND;
-    for by in [caller(1), caller(1), None] {
+    for by in [caller(1), caller(1)] {
         let ticket = admit(&cooldown, now).of(by);
         assert_eq!(cooldown.refused(ticket, limited(SECOND), now), None);
         assert!(cooldown.would_admit(now), "{by:?}");
@@ -931,7 +934,11 @@ async fn rate_that_refuses_one_caller_ends() {
         let ticket = admit(&cooldown, now).of(caller(1 + n % 2));
         match n % 2 {
             // Each refusal would lower the rate.
-            0 => cooldown.lock().evidence.accused.refused(ticket.caller, now),
+            0 => {
+                let mut state = cooldown.lock();
+                let times = (now, SECOND / 10);
+                state.evidence.is_excused(ticket.sender, times, now);
+            }
             _ => drop(cooldown.serve(ticket, now)),
         }
     }

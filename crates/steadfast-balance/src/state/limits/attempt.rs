@@ -1,6 +1,5 @@
 //! The admission of an attempt by the limits of an endpoint, and its outcome.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::keyed::KeyedState;
 use super::limit_state::LimitState;
 use super::tickets::{Admission, KeyedTicket, Level, Tickets};
 use crate::state::bench::Cause;
+use crate::state::cooldown::accused::Sender;
 use crate::state::cooldown::recovery::Occasion;
 use crate::state::cooldown::{Cooldown, Ticket};
 
@@ -142,21 +142,22 @@ impl EndpointLimits {
     /// Returns whether the caller of an attempt matters, because its outcome tests a limit.
     #[inline]
     pub(crate) fn is_watched(&self, tickets: &Tickets) -> bool {
-        self.own(tickets).limits.cooldown.is_watched()
+        let is_watched = |at: Admission<'_>| at.limits.cooldown.is_watched();
+        tickets.all(&self.wide).any(is_watched)
     }
 
-    /// Learns from a success of this caller. Calls `ended` with the requests of each cooldown that
+    /// Learns from a success of this sender. Calls `ended` with the requests of each cooldown that
     /// has ended.
     #[inline]
     pub(crate) fn succeeded(
         &self,
-        (tickets, caller): (&Tickets, Option<NonZeroU64>),
+        (tickets, sender): (&Tickets, Sender),
         now: Instant,
         mut ended: impl FnMut(Concerned),
     ) {
         let age = tickets.pool_age();
         let mut learn = |at: Admission<'_>| {
-            if at.limits.cooldown.served(at.stub, age) && self.ends((tickets, caller), at, now) {
+            if at.limits.cooldown.served(at.stub, age) && self.ends((tickets, sender), at, now) {
                 ended(at.concerned());
             }
         };
@@ -172,13 +173,8 @@ impl EndpointLimits {
     ///
     /// Apart, so that the success of an attempt without a limit stays in registers.
     #[inline(never)]
-    fn ends(
-        &self,
-        (tickets, caller): (&Tickets, Option<NonZeroU64>),
-        at: Admission<'_>,
-        now: Instant,
-    ) -> bool {
-        let ticket = at.stub.at(self.sent_at(tickets)).of(caller);
+    fn ends(&self, (tickets, sender): (&Tickets, Sender), at: Admission<'_>, now: Instant) -> bool {
+        let ticket = at.stub.at(self.sent_at(tickets)).of(sender);
         self.may_end(at.limits, |cooldown| cooldown.succeeded(ticket, now))
     }
 

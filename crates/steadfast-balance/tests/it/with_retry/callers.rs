@@ -12,14 +12,25 @@ use tokio::time::{Instant, sleep_until};
 
 use super::retry_stack;
 use crate::queue::server_with_limit;
-use crate::support::{Body, Net, SECOND, get, pool, send_for_status, with_deadline};
+use crate::support::{
+    Body, MS, Net, Reply, SECOND, get, pool, refusal, send_for_status, with_deadline,
+};
+
+/// The credential of a caller that is always refused, and the header of its requests.
+const HOSTILE: &str = "x-hostile";
+/// The same without a credential.
+const UNKNOWN_HOSTILE: &str = "x-hostile, unknown";
 
 /// Sends requests of callers at random for 30 s, with these numbers per second, to two endpoints
 /// that serve 20/s each. Returns the number of attempts, and the served requests of each caller.
 async fn attempts_and_served(callers: &[(&'static str, f64)]) -> (usize, BTreeMap<String, usize>) {
     let net = Net::new();
     for name in ["a", "b"] {
-        net.on(name, server_with_limit(20.0));
+        let limited = server_with_limit(20.0);
+        net.on_request(name, move |n, sent| match sent.headers.get(HOSTILE) {
+            Some(_) => Reply::from(refusal("1")).after(5 * MS),
+            None => limited(n),
+        });
     }
     let retry = RetryOn429Layer::new().seed(1);
     let (service, _) = retry_stack(&retry, pool(&["a", "b"]), &net);
@@ -48,9 +59,12 @@ async fn attempts_and_served(callers: &[(&'static str, f64)]) -> (usize, BTreeMa
 /// A request with this credential, or without one if it is empty.
 fn request_of(credential: &'static str) -> Request<Body> {
     let mut request = with_deadline(get(), 10 * SECOND);
-    if !credential.is_empty() {
+    if !credential.is_empty() && credential != UNKNOWN_HOSTILE {
         let value = HeaderValue::from_static(credential);
         request.headers_mut().insert("authorization", value);
+    }
+    if credential.starts_with(HOSTILE) {
+        request.headers_mut().insert(HOSTILE, 1.into());
     }
     request
 }
@@ -71,5 +85,20 @@ async fn quota_of_several_known_callers_is_used_as_the_one_of_unknown_callers() 
             "{known} and {unknown} attempts"
         );
         assert!(served * 100 >= alike[""] * 97, "{served} and {alike:?}");
+    }
+}
+
+/// The finding about the refused caller must not end the send rate of the quota, nor the refusals of
+/// the others.
+#[tokio::test(start_paused = true)]
+async fn known_caller_that_is_always_refused_takes_less_of_a_quota_than_an_unknown_one() {
+    for others in [30.0, 60.0] {
+        let beside = async |hostile| {
+            let (attempts, served) = attempts_and_served(&[("A", others), (hostile, 5.0)]).await;
+            (attempts, served["A"])
+        };
+        let (unknown, known) = (beside(UNKNOWN_HOSTILE).await, beside(HOSTILE).await);
+        assert!(known.1 >= unknown.1, "{unknown:?} {known:?}");
+        assert!(known.0 * 2 <= unknown.0 * 3, "{unknown:?} {known:?}");
     }
 }
