@@ -3,15 +3,15 @@
 //! * **Premise.** A quota refuses the requests of all callers alike. A server that refuses only one
 //!   caller, for example for words that it does not accept, has no used-up quota.
 //! * **Effect.** The caller with the most refusals is accused. A round is a refusal of this caller,
-//!   a success of another one, and again a refusal of this caller. From [`ROUNDS`] recent rounds on,
-//!   the refusals of the accused caller concern only itself.
+//!   a success of another one, and again a refusal of this caller. From [`ROUNDS`] recent rounds
+//!   on, the refusals of the accused caller concern only itself.
 //! * **Saving.** Half of the requests for a model are of a caller that is always refused. Without
 //!   this finding, 30 % of the others are rejected or delayed, and none with it.
 //! * **If the premise fails,** a quota refuses one caller by chance between successes of others.
 //!   But it serves this caller as well, or refuses others. Each of these outcomes takes two rounds
 //!   back. A round lasts for at least a usual answer, so that successes are not too late for it.
-//! * **Tokens.** A quota in tokens refuses large requests and serves small ones. So a success counts
-//!   only if its request has at least half of the tokens of the refused one.
+//! * **Tokens.** A quota in tokens refuses large requests and serves small ones. So a success
+//!   counts only if its request has at least half of the tokens of the refused one.
 //! * **Callers** are known by their credentials, and only while a limit or a test is known. The
 //!   successes of unknown callers count for the others. Two callers with refusals excuse none.
 

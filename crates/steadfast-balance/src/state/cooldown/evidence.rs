@@ -64,7 +64,7 @@ pub(super) struct Evidence {
     refused: f64,
     /// The served tests.
     served: f64,
-    /// The caller with the most refusals, if a caller was noted. Boxed, because most keys have none.
+    /// The caller with the most refusals, if one was noted. Boxed, because most keys have none.
     accused: Option<Box<Accused>>,
     /// The instant of the last decay.
     decayed: Instant,

@@ -928,8 +928,8 @@ impl State {
         Some(wait)
     }
 
-    /// Ends a limit that follows only from the refusals of the accused caller. A claimed or confirmed
-    /// rate has another cause.
+    /// Ends a limit that follows only from the refusals of the accused caller. A claimed or
+    /// confirmed rate has another cause.
     fn end_limit_of_accused(&mut self, now: Instant) {
         if self.rate.is_measured() && self.rate.confirmed().is_none() {
             self.drop_rate(now);

@@ -88,8 +88,8 @@ async fn quota_of_several_known_callers_is_used_as_the_one_of_unknown_callers() 
     }
 }
 
-/// The finding about the refused caller must not end the send rate of the quota, nor the refusals of
-/// the others.
+/// The finding about the refused caller must end neither the send rate of the quota nor the
+/// cooldowns by refusals of the others.
 #[tokio::test(start_paused = true)]
 async fn known_caller_that_is_always_refused_takes_less_of_a_quota_than_an_unknown_one() {
     for others in [30.0, 60.0] {
