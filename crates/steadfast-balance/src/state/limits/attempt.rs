@@ -142,8 +142,13 @@ impl EndpointLimits {
     /// Returns whether the caller of an attempt matters, because its outcome tests a limit.
     #[inline]
     pub(crate) fn is_watched(&self, tickets: &Tickets) -> bool {
-        let is_watched = |at: Admission<'_>| at.limits.cooldown.is_watched();
-        tickets.all(&self.wide).any(is_watched)
+        let is_watched = |limits: &LimitState| limits.cooldown.is_watched();
+        // No iterator, which would cost 50 instructions.
+        is_watched(&self.wide)
+            || tickets.keyed.as_ref().is_some_and(|keyed| {
+                let account = || keyed.account().is_some_and(|at| is_watched(at.limits));
+                is_watched(&keyed.state.limits) || account()
+            })
     }
 
     /// Learns from a success of this sender. Calls `ended` with the requests of each cooldown that
