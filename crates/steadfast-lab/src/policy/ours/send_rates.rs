@@ -144,7 +144,8 @@ fn cells() -> impl Iterator<Item = (&'static Entry, f64)> {
     cells.filter(|(entry, load)| {
         let is_large = entry.name().starts_with("random") || entry.name() == "ramp";
         // The first seconds show that no rate reduces these refusals.
-        let is_settling = entry.name().starts_with("refused-once-5");
+        let settling = ["random-50", "refused-once-5"];
+        let is_settling = settling.iter().any(|name| entry.name().starts_with(name));
         whole_runs() || !is_settling && (!is_large || *load < 0.05)
     })
 }
