@@ -149,7 +149,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Records outcomes, one each second: `a` and `b` are refusals of two callers, and `A` and `B`
+    /// Records outcomes, one each second: `x` and `y` are refusals of two callers, and `X` and `Y`
     /// their successes. `n` and `N` have no credential. `-` is a second without an outcome. Returns
     /// whether the refusals concern only one caller in the end.
     fn is_alone_after(outcomes: &str) -> bool {
@@ -157,15 +157,15 @@ mod tests {
     }
 
     /// The same with the tokens of both callers, and the usual time of an answer.
-    fn is_alone_with((outcomes, a, b): (&str, u64, u64), usual: Duration) -> bool {
+    fn is_alone_with((outcomes, x, y): (&str, u64, u64), usual: Duration) -> bool {
         let mut accused = Accused::default();
         let mut now = Instant::now();
         for outcome in outcomes.chars() {
             now += SECOND;
             let (caller, tokens) = match outcome.to_ascii_lowercase() {
-                'a' => (NonZeroU64::new(1), a),
-                'b' => (NonZeroU64::new(2), b),
-                'n' => (None, b),
+                'x' => (NonZeroU64::new(1), x),
+                'y' => (NonZeroU64::new(2), y),
+                'n' => (None, y),
                 _ => continue,
             };
             let sender = Sender { caller, tokens };
@@ -180,11 +180,11 @@ mod tests {
     #[test]
     fn refusals_of_one_caller_between_successes_of_others_concern_only_it() {
         for (outcomes, is_alone) in [
-            ("aBa", false),
-            ("aBaBa", true),
-            ("aaaBaaaBBBaa", true),
-            ("aNaNa", true),
-            ("aaaaBBBBBa", false),
+            ("xYx", false),
+            ("xYxYx", true),
+            ("xxxYxxxYYYxx", true),
+            ("xNxNx", true),
+            ("xxxxYYYYYx", false),
         ] {
             assert_eq!(is_alone_after(outcomes), is_alone, "{outcomes}");
         }
@@ -193,12 +193,12 @@ mod tests {
     #[test]
     fn refusals_of_a_quota_concern_all() {
         for outcomes in [
-            "aBaBaA",
-            "aBaBab",
-            "aBaBan",
-            "aBbAaBbAaBbAaBbA",
-            "aAaBaAaBaAaBa",
-            "nBnBnBnBn",
+            "xYxYxX",
+            "xYxYxy",
+            "xYxYxn",
+            "xYyXxYyXxYyXxYyX",
+            "xXxYxXxYxXxYx",
+            "nYnYnYnYn",
         ] {
             assert!(!is_alone_after(outcomes), "{outcomes}");
         }
@@ -207,37 +207,37 @@ mod tests {
     /// The first refused caller may be any of them.
     #[test]
     fn most_refused_caller_is_accused() {
-        assert!(is_alone_after("bbaaaBaBa"));
-        assert!(!is_alone_after("bbbbbaBaBa"));
+        assert!(is_alone_after("yyxxxYxYx"));
+        assert!(!is_alone_after("yyyyyxYxYx"));
     }
 
     #[test]
     fn few_outcomes_end_the_finding() {
-        let long = "aBaBaBaBaBaBaBa".to_owned();
+        let long = "xYxYxYxYxYxYxYx".to_owned();
         assert!(is_alone_after(&long));
-        assert!(!is_alone_after(&(long + "AA")));
+        assert!(!is_alone_after(&(long + "XX")));
     }
 
     /// The caller may be the only one by then, or may have left.
     #[test]
     fn finding_ends_with_its_rounds() {
-        assert!(is_alone_after("aBaBa---------"));
-        assert!(!is_alone_after("aBaBa----------"));
-        assert!(!is_alone_after("aBaBaaaaaaaaaaa"));
+        assert!(is_alone_after("xYxYx---------"));
+        assert!(!is_alone_after("xYxYx----------"));
+        assert!(!is_alone_after("xYxYxxxxxxxxxxx"));
     }
 
     /// Its successes would come later than the short ones of others.
     #[test]
     fn round_lasts_for_a_usual_answer() {
-        assert!(is_alone_with(("aBaBa", 0, 0), 2 * SECOND));
-        assert!(!is_alone_with(("aBaBa", 0, 0), 3 * SECOND));
-        assert!(is_alone_with(("aBaBaBaBa", 0, 0), 4 * SECOND));
+        assert!(is_alone_with(("xYxYx", 0, 0), 2 * SECOND));
+        assert!(!is_alone_with(("xYxYx", 0, 0), 3 * SECOND));
+        assert!(is_alone_with(("xYxYxYxYx", 0, 0), 4 * SECOND));
     }
 
     #[test]
     fn small_requests_are_no_evidence_about_large_ones() {
         for (large, small, is_alone) in [(100, 49, false), (100, 50, true), (0, 1, true)] {
-            assert_eq!(is_alone_with(("aBaBa", large, small), SECOND), is_alone);
+            assert_eq!(is_alone_with(("xYxYx", large, small), SECOND), is_alone);
         }
     }
 }
