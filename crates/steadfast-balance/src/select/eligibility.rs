@@ -1,10 +1,11 @@
 //! The endpoints to which a request may go, and the instants at which they can take it.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
+
 use steadfast_core::{
     Attempt, Class, Deadline, EndpointName, OtherEndpoint, RoutingOptions, SameEndpoint, Verdict,
 };
-
 use tokio::time::Instant;
 
 use crate::pool::snapshot::PoolSnapshot;
@@ -21,6 +22,8 @@ pub(crate) struct Eligibility<'a> {
     pub(crate) options: Option<&'a RoutingOptions>,
     /// The limits that apply to the request.
     pub(crate) demand: &'a Demand,
+    /// The caller of the request, if another caller may be accused.
+    pub(crate) caller: Option<NonZeroU64>,
     /// The time for which a better endpoint is preferred to a degraded one.
     pub(crate) prefer_wait: Duration,
     /// The deadline of the request.

@@ -81,12 +81,29 @@ pub(crate) fn doubtful(
         let all = eligibility.snapshot.active().iter();
         due(all, (eligibility, occasion), skip, now).map(|at| (at, occasion))
     };
+    let of_any = || doubtful_for_any(eligibility, find, now);
+    of_any().or_else(|| find(Occasion::OfCaller(eligibility.caller?)))
+}
+
+/// Returns the same for a request of any caller.
+fn doubtful_for_any(
+    eligibility: &Eligibility<'_>,
+    find: impl Fn(Occasion) -> Option<(usize, Occasion)>,
+    now: Instant,
+) -> Option<(usize, Occasion)> {
     // Most rejections are for limits without a doubt.
     let in_service = find(Occasion::AloneInService)?;
     if has_slots(eligibility, now) {
         return find(Occasion::BesideSlots);
     }
     find(Occasion::Alone).or_else(|| is_in_service(eligibility, now).then_some(in_service))
+}
+
+/// Returns whether a caller is accused of the refusals of a limit that applies to the request.
+pub(crate) fn has_accused(eligibility: &Eligibility<'_>) -> bool {
+    let accuses = |limits: &LimitState| limits.cooldown.has_accused();
+    let mut all = eligibility.snapshot.active().iter();
+    all.any(|entry| (entry.state.limits).fold(eligibility.demand, accuses, |a, b| a || b))
 }
 
 /// Returns whether an endpoint takes the request at its send rate. So limits are known, and the

@@ -124,6 +124,7 @@ impl RequestContext {
             demand: &self.demand,
             prefer_wait: shared.config.prefer_wait,
             deadline: self.deadline,
+            caller: self.caller,
             hurries: false,
             arrived: self.trail.as_ref().map(Trail::arrived),
             tried: trail.map(Trail::attempts).unwrap_or_default(),

@@ -20,7 +20,7 @@ use crate::pool::context::PoolContext;
 use crate::pool::services::{Reachable, Services};
 use crate::select::eligibility::Eligibility;
 use crate::select::last_resort::earliest_probe;
-use crate::select::recovery::doubtful;
+use crate::select::recovery::{doubtful, has_accused};
 use crate::select::request_context::RequestContext;
 use crate::select::selector::{Exclusions, Selection};
 use crate::service::announce::emit_failover;
@@ -110,7 +110,7 @@ where
         let selection = if is_stale {
             Selection::NoneAdmissible
         } else {
-            match search.select((pool, request.extensions()), &claims, attempt, waiting, cx) {
+            match search.select((pool, request), &claims, attempt, waiting, cx) {
                 Ok(selection) => selection,
                 Err(step) => {
                     if let (Step::Done(Ok(_)), Some(waiting)) = (&step, waiting) {
@@ -212,7 +212,7 @@ impl<'a, S> Search<'a, S> {
     #[inline]
     fn select<B>(
         &mut self,
-        (pool, extensions): (&Arc<Pool>, &Extensions),
+        (pool, request): (&Arc<Pool>, &Request<B>),
         claims: &Claims,
         (context, reserved): (&RequestContext, &mut Reservation),
         waiting: &mut Option<Box<Waiting<S>>>,
@@ -223,6 +223,7 @@ impl<'a, S> Search<'a, S> {
         S::Error: Into<BoxError>,
     {
         let (shared, now) = (&pool.shared, self.now);
+        let extensions = request.extensions();
         loop {
             let skip = &*self.skip;
             let exclusions = Exclusions { skip, claims };
@@ -232,13 +233,17 @@ impl<'a, S> Search<'a, S> {
                 (Some(at), _) => (at, Admission::Recovery(Occasion::Probe)),
                 (None, Selection::Endpoint(at)) => (at, Admission::Regular),
                 (None, Selection::Early(at)) => (at, Admission::EarlyAttempt),
-                _ => match broken(shared, context, self.eligibility, skip, now) {
-                    Some(chosen) => chosen,
-                    None => {
+                _ => {
+                    let eligibility = &mut *self.eligibility;
+                    if eligibility.caller.is_none() && has_accused(eligibility) {
+                        eligibility.caller = credential_hash(request.headers(), request.uri());
+                    }
+                    let Some(chosen) = broken(shared, context, eligibility, skip, now) else {
                         self.skip.retain(|id| !self.taken.contains(id));
                         return Ok(selection);
-                    }
-                },
+                    };
+                    chosen
+                }
             };
             match self.try_reserve(
                 (pool, extensions),

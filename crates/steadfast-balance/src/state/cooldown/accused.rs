@@ -31,6 +31,9 @@ const MOST_LEAD: u32 = 10;
 /// The time after which the last round, or the last refusal of another caller, is not recent.
 const RECENT: Duration = Duration::from_secs(10);
 
+/// The time without tests by others after a refused one: the quota is real.
+const REFUTED: Duration = Duration::from_secs(60);
+
 /// The sender of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sender {
@@ -44,6 +47,8 @@ pub(crate) struct Sender {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Accused {
     caller: Option<NonZeroU64>,
+    /// When the caller was last refused.
+    last: Option<Instant>,
     /// The refusals of this caller, less the ones of others since its accusation.
     lead: u32,
     rounds: u32,
@@ -55,6 +60,8 @@ pub(super) struct Accused {
     ended: Option<Instant>,
     /// When another known caller was last refused.
     other: Option<Instant>,
+    /// When a test by another caller was last refused.
+    refuted: Option<Instant>,
 }
 
 impl Accused {
@@ -68,6 +75,7 @@ impl Accused {
     ) {
         if self.is(sender) {
             self.lead = (self.lead + 1).min(MOST_LEAD);
+            self.last = Some(now);
             self.end_round(sender, (sent, usual), now);
             return;
         }
@@ -75,19 +83,22 @@ impl Accused {
         if sender.caller.is_none() {
             return;
         }
-        self.other = self.caller.map(|_| now);
+        let is_recent = is_recent(self.last, now);
+        self.other = is_recent.then_some(now);
         self.lead = self.lead.saturating_sub(1);
-        if self.lead == 0 {
-            self.accuse(sender, sent);
+        if self.lead == 0 || !is_recent {
+            self.accuse(sender, sent, now);
         }
     }
 
-    fn accuse(&mut self, sender: Sender, sent: Instant) {
+    fn accuse(&mut self, sender: Sender, sent: Instant, now: Instant) {
         *self = Self {
             caller: sender.caller,
+            last: Some(now),
             lead: 1,
             begun: Some((sent, sender.tokens)),
             other: self.other,
+            refuted: self.refuted,
             ..Self::default()
         };
     }
@@ -112,12 +123,30 @@ impl Accused {
         self.rounds >= ROUNDS && is_recent(self.ended, now)
     }
 
+    /// Returns the accused caller.
+    pub(super) fn caller(&self) -> Option<NonZeroU64> {
+        self.caller
+    }
+
+    /// Records that a test by another caller was refused.
+    pub(super) fn refute(&mut self, now: Instant) {
+        self.refuted = Some(now);
+    }
+
+    /// Returns whether a request of this caller tests the refusals: only another one was refused
+    /// recently.
+    pub(super) fn is_tested_by(&self, caller: NonZeroU64, now: Instant) -> bool {
+        let is_other = self.caller.is_some_and(|accused| accused != caller);
+        is_other && self.is_only(now) && !is_within(REFUTED, self.refuted, now)
+    }
+
     /// Returns whether no other known caller was refused recently.
     pub(super) fn is_only(&self, now: Instant) -> bool {
         !is_recent(self.other, now)
     }
 
-    fn is(&self, sender: Sender) -> bool {
+    /// Returns whether the sender is the accused caller.
+    pub(super) fn is(&self, sender: Sender) -> bool {
         sender.caller.is_some() && sender.caller == self.caller
     }
 
@@ -140,7 +169,11 @@ impl Accused {
 }
 
 fn is_recent(at: Option<Instant>, now: Instant) -> bool {
-    at.is_some_and(|at| now.saturating_duration_since(at) < RECENT)
+    is_within(RECENT, at, now)
+}
+
+fn is_within(time: Duration, at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| now.saturating_duration_since(at) < time)
 }
 
 #[cfg(test)]

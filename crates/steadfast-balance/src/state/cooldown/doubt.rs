@@ -25,10 +25,8 @@ use tokio::time::Instant;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The largest number of tests at once.
 pub(super) const BURST: u32 = 10;
-
-/// The time of a probe after which tests are due beside it. The caller of a probe may delay its
-/// outcome, and so the patience, by a slow request body.
-const SLOW_PROBE: Duration = Duration::from_millis(250);
+/// The tests of a burst that are left to other callers than the accused one.
+const RESERVED: u32 = BURST / 2;
 
 /// The tests of the cooldowns of one state.
 #[derive(Clone, Copy, Debug)]
@@ -43,15 +41,12 @@ impl Tests {
         Self { full: now }
     }
 
-    /// Returns when the next test is due, which may have passed.
-    pub(super) fn due(self) -> Instant {
-        let burst = INTERVAL * (BURST - 1);
+    /// Returns when the next test is due, which may have passed. If only an accused caller was
+    /// refused, some tests are reserved for the others.
+    pub(super) fn due(self, is_reserved: bool) -> Instant {
+        let reserved = if is_reserved { RESERVED } else { 0 };
+        let burst = INTERVAL * (BURST - reserved - 1);
         self.full.checked_sub(burst).unwrap_or(self.full)
-    }
-
-    /// Returns when the next test is due beside a probe without an answer, sent at `probe`.
-    pub(super) fn due_beside(self, probe: Instant) -> Instant {
-        self.due().max(saturating_add(probe, SLOW_PROBE))
     }
 
     /// Counts a test. Tests that need not be due leave no debt beyond a burst.
@@ -73,7 +68,7 @@ mod tests {
     /// Sends as many tests as are due at `now`. Returns their number.
     fn send_all(tests: &mut Tests, now: Instant) -> u32 {
         let mut sent = 0;
-        while tests.due() <= now {
+        while tests.due(false) <= now {
             tests.send(now);
             sent += 1;
         }
@@ -92,6 +87,19 @@ mod tests {
         assert_eq!(sent, 60);
         let later = start + 1_000 * INTERVAL;
         assert_eq!(send_all(&mut tests, later), BURST, "no more after a pause");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_of_a_burst_is_reserved() {
+        let start = Instant::now() + Duration::from_secs(1_000);
+        let mut tests = Tests::new(start);
+        let mut sent = 0;
+        while tests.due(true) <= start {
+            tests.send(start);
+            sent += 1;
+        }
+        assert_eq!(sent, BURST - RESERVED);
+        assert_eq!(send_all(&mut tests, start), RESERVED);
     }
 
     #[tokio::test(start_paused = true)]

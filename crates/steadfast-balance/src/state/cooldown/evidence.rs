@@ -19,6 +19,7 @@
 //! large again and 15 points more, and at most 70 %. While the endpoint refuses a share, it stays
 //! tolerated. Otherwise half of it is forgotten after five minutes.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use steadfast_core::layer::saturating_add;
@@ -164,6 +165,28 @@ impl Evidence {
     /// Returns whether only the accused caller was refused recently.
     pub(super) fn is_only_of_accused(&self, now: Instant) -> bool {
         (self.accused.as_ref()).is_some_and(|accused| accused.is_only(now))
+    }
+
+    /// Records that a test by another caller than the accused one was refused.
+    pub(super) fn refute_accusation(&mut self, now: Instant) {
+        if let Some(accused) = &mut self.accused {
+            accused.refute(now);
+        }
+    }
+
+    /// Returns whether a request of this caller tests the refusals of the accused one.
+    pub(super) fn is_tested_by(&self, caller: NonZeroU64, now: Instant) -> bool {
+        (self.accused.as_ref()).is_some_and(|accused| accused.is_tested_by(caller, now))
+    }
+
+    /// Returns whether a refused sender is the accused caller.
+    pub(super) fn accuses(&self, sender: Sender) -> bool {
+        (self.accused.as_ref()).is_some_and(|accused| accused.is(sender))
+    }
+
+    /// Returns the accused caller.
+    pub(super) fn accused(&self) -> Option<NonZeroU64> {
+        self.accused.as_ref()?.caller()
     }
 
     /// Returns whether the endpoint served nearly all tests.

@@ -107,6 +107,9 @@ struct State {
     probe_due: Option<Instant>,
     /// Whether the last cooldown is in doubt: requests of one caller may have caused it.
     doubtful: bool,
+    /// Whether only the accused caller was refused since the last cooldown began. The caller that
+    /// was refused before it may be unknown.
+    is_of_accused: bool,
     /// The tests by requests without another endpoint.
     tests: Tests,
     /// Whether the hint of the last cooldown is a rounded one. Early attempts test it.
@@ -190,6 +193,8 @@ enum Pass {
     Recovery,
     /// Before the send rate or a rounded hint allows it.
     Early,
+    /// As a test of a limit that only the refusals of another caller support.
+    OfCaller,
 }
 
 impl Cooldown {
@@ -429,7 +434,11 @@ impl Cooldown {
             self.excuse(&mut state, ticket, now);
             return None;
         }
-        if ticket.pass == Pass::Recovery {
+        state.note_other(ticket);
+        if ticket.pass == Pass::OfCaller {
+            state.refuse_other(now);
+        }
+        if matches!(ticket.pass, Pass::Recovery | Pass::OfCaller) {
             if ticket.generation == state.generation {
                 if refusal.testable && !state.bench && state.rate.known().is_none() {
                     self.test(&mut state, ticket, refusal, now);
@@ -472,6 +481,9 @@ impl Cooldown {
         // The end of a cooldown without a hint is a guess.
         let is_guess = refusal.testable && refusal.hint.is_none_or(|hint| hint.is_zero());
         state.doubtful = (is_guess || begins_test) && !state.of_one_caller;
+        if refusal.testable {
+            state.note_accused(ticket);
+        }
         state.provisional = is_tested;
         state.rounded = is_tested && is_short && state.rate.is_measured();
         state.hold_early(refusal.took, now);
@@ -482,10 +494,10 @@ impl Cooldown {
     fn excuse(&self, state: &mut State, ticket: Ticket, now: Instant) {
         if ticket.generation == state.generation {
             // A test counts, so that the accused caller does not test without a bound.
-            if ticket.pass != Pass::Recovery {
+            if !matches!(ticket.pass, Pass::Recovery | Pass::OfCaller) {
                 state.release(ticket);
             }
-            state.rate.unserved();
+            state.refused_in_spite_of_rate(ticket, now);
             if state.evidence.is_only_of_accused(now) {
                 state.end_limit_of_accused(now);
             }
@@ -655,7 +667,7 @@ impl Cooldown {
             match ticket.pass {
                 Pass::Recovery => state.unsend_recovery(ticket.sent),
                 // It took no token.
-                Pass::Early => state.rate.unserved(),
+                Pass::OfCaller | Pass::Early => state.rate.unserved(),
                 _ => state.rate.unsend(),
             }
         }
@@ -679,6 +691,7 @@ impl Cooldown {
         state.refutable = None;
         state.doubtful = false;
         state.provisional = false;
+        state.is_of_accused = false;
         state.rounded = false;
         state.early.restart();
         state.trigger = trigger;
@@ -719,6 +732,11 @@ impl Ticket {
         Self { sender, ..self }
     }
 
+    /// Returns whether no limit was known at the admission.
+    fn is_free(self) -> bool {
+        self.pass == Pass::Free
+    }
+
     /// Returns the ticket without its instant.
     #[inline]
     pub(crate) fn stub(self) -> Stub {
@@ -743,7 +761,8 @@ impl Stub {
                 1 => Pass::Paced,
                 2 => Pass::Probe,
                 3 => Pass::Recovery,
-                _ => Pass::Early,
+                4 => Pass::Early,
+                _ => Pass::OfCaller,
             },
             sent,
             sender: Sender::default(),
@@ -771,6 +790,7 @@ impl State {
             lowered: now,
             probe_due: None,
             doubtful: false,
+            is_of_accused: false,
             tests: Tests::new(now),
             rounded: false,
             early: Early::new(now),
@@ -797,7 +817,7 @@ impl State {
         if self.trusts_rate() {
             known.min(self.rate.next_at_rate(now))
         } else if self.doubtful {
-            known.min(self.tests.due_beside(sent))
+            known.min(self.test_due_beside(sent))
         } else {
             known
         }
@@ -813,7 +833,7 @@ impl State {
                 self.rate.try_send_at_rate(now).then_some(Pass::Paced)
             }
             Phase::Probing { sent: Some(sent) }
-                if self.doubtful && self.tests.due_beside(sent) <= now =>
+                if self.doubtful && self.test_due_beside(sent) <= now =>
             {
                 self.tests.send(now);
                 Some(Pass::Recovery)
@@ -1024,8 +1044,10 @@ impl State {
 
     /// Records a success as a test of refusals. Returns whether it ended a cooldown.
     fn tested(&mut self, ticket: Ticket, now: Instant) -> bool {
-        // Beside a known rate, successes prove nothing: the rate leaves room for them.
-        let is_test = self.evidence.is_open() && self.rate.known().is_none();
+        // Beside a known rate, successes prove nothing: the rate leaves room for them. Neither do
+        // those of other callers during a cooldown, because a quota refills meanwhile.
+        let can_test = self.rate.known().is_none() && ticket.pass != Pass::OfCaller;
+        let is_test = self.evidence.is_open() && can_test;
         if !is_test || !self.evidence.served(ticket.sent, now) {
             return false;
         }
@@ -1044,6 +1066,10 @@ impl State {
     /// cooldown.
     fn is_back(&mut self, ticket: Ticket, now: Instant) -> bool {
         if ticket.pass == Pass::Free || ticket.generation != self.generation {
+            return false;
+        }
+        if ticket.pass == Pass::OfCaller {
+            self.tests.unsend();
             return false;
         }
         self.end_streak(ticket, now);
@@ -1133,7 +1159,7 @@ impl State {
         match ticket.pass {
             Pass::Early => self.early.left(),
             // Only a refusal for a limit counts as a test.
-            Pass::Recovery => self.tests.unsend(),
+            Pass::Recovery | Pass::OfCaller => self.tests.unsend(),
             Pass::Free | Pass::Paced | Pass::Probe => {}
         }
         if self.is_probe(ticket) {
@@ -1151,7 +1177,7 @@ impl State {
     fn streak_with(&self, ticket: Ticket) -> u32 {
         match ticket.pass {
             Pass::Probe => self.streak.saturating_add(1),
-            Pass::Free | Pass::Paced | Pass::Recovery | Pass::Early => 0,
+            Pass::Free | Pass::Paced | Pass::Recovery | Pass::Early | Pass::OfCaller => 0,
         }
     }
 }
@@ -1169,6 +1195,7 @@ mod crowd;
 mod doubt;
 mod early;
 mod evidence;
+pub(crate) mod others;
 mod own;
 pub(crate) mod recovery;
 #[cfg(test)]

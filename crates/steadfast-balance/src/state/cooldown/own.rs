@@ -48,16 +48,19 @@ impl State {
     /// Takes back the refusals of a request, which concern only itself.
     fn take_back(&mut self, ticket: Ticket, earlier: Earlier, now: Instant) {
         self.release(ticket);
+        // Each further repeat has nothing more to take back.
+        if self.rate.known().is_none() && earlier.is_only {
+            self.evidence.take_back();
+        }
+        self.refused_in_spite_of_rate(ticket, now);
+    }
+
+    /// Counts a refusal that a send rate cannot prevent, and drops a futile rate.
+    pub(super) fn refused_in_spite_of_rate(&mut self, ticket: Ticket, now: Instant) {
         self.rate.unserved();
-        match self.rate.known() {
-            Some(_) if self.is_futile_after_refusal(ticket) => {
-                self.evidence.tolerate_own(self.rate.outcomes());
-                self.drop_rate(now);
-            }
-            Some(_) => {}
-            // Each further repeat has nothing more to take back.
-            None if earlier.is_only => self.evidence.take_back(),
-            None => {}
+        if self.rate.known().is_some() && self.is_futile_after_refusal(ticket) {
+            self.evidence.tolerate_own(self.rate.outcomes());
+            self.drop_rate(now);
         }
     }
 }

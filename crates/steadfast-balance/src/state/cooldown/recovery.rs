@@ -7,6 +7,7 @@
 //! without another endpoint [tests](super::doubt) it at once, so one caller takes no endpoint from
 //! the others.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use steadfast_core::layer::saturating_add;
@@ -29,7 +30,14 @@ pub(crate) enum Occasion {
     /// No other endpoint takes the request within seconds, and the pool has just served another
     /// request with the same limits.
     AloneInService,
+    /// No other endpoint takes the request of this caller, and [another one](super::others) may be
+    /// the only one that is refused.
+    OfCaller(NonZeroU64),
 }
+
+/// The time of a probe after which tests are due beside it. The caller of a probe may delay its
+/// outcome, and so the patience, by a slow request body.
+const SLOW_PROBE: Duration = Duration::from_millis(250);
 
 /// Whether a cooldown admits a recovery probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +68,11 @@ impl Cooldown {
             return Recovery::Unneeded;
         }
         let mut state = self.lock();
-        if state.cools(now) {
-            let due = state.recovery_due(occasion, now);
-            return due.map_or(Recovery::Never, Recovery::At);
+        if !state.cools(now) && state.ready_at(now).0 <= now {
+            return Recovery::Unneeded;
         }
-        match state.ready_at(now).0 <= now {
-            true => Recovery::Unneeded,
-            false => Recovery::Never,
-        }
+        let due = state.recovery_due(occasion, now);
+        due.map_or(Recovery::Never, Recovery::At)
     }
 
     /// Admits a recovery probe, or an attempt without a limit. The next probe is due a minute
@@ -76,7 +81,10 @@ impl Cooldown {
         let mut state = self.lock();
         if !state.cools(now) {
             drop(state);
-            return self.try_admit(now);
+            if let Some(ticket) = self.try_admit(now) {
+                return Some(ticket);
+            }
+            state = self.lock();
         }
         let due = state.recovery_due(occasion, now);
         let is_due = due.is_some_and(|due| due <= now);
@@ -100,14 +108,22 @@ impl State {
     /// Returns when a recovery probe is due, or the test of a doubtful cooldown that has not ended.
     fn recovery_due(&self, occasion: Occasion, now: Instant) -> Option<Instant> {
         match occasion {
+            Occasion::OfCaller(caller) => self.due_for(caller, now),
+            _ if !self.cools(now) => None,
             Occasion::Probe => self.probe_due,
             _ if !self.doubtful => None,
             // A pool at its quota serves until the next refusal, so only a bench is contradicted.
             Occasion::AloneInService if self.bench => Some(now),
             // The request waits for a slot, which costs no refusal.
             Occasion::BesideSlots if !self.bench => None,
-            _ => Some(self.tests.due()),
+            _ => Some(self.tests.due(self.is_open_to_others())),
         }
+    }
+
+    /// Returns when the next test is due beside a probe without an answer, sent at `probe`.
+    pub(super) fn test_due_beside(&self, probe: Instant) -> Instant {
+        let due = self.tests.due(self.is_open_to_others());
+        due.max(saturating_add(probe, SLOW_PROBE))
     }
 
     /// Counts a recovery probe or a test. A test does not move the next probe.
@@ -116,9 +132,16 @@ impl State {
             self.probe_due = Some(saturating_add(now, RECOVERY_PROBES));
         }
         self.tests.send(now);
+        let pass = match occasion {
+            Occasion::OfCaller(_) => {
+                self.send_test_of_other(now);
+                Pass::OfCaller
+            }
+            _ => Pass::Recovery,
+        };
         Ticket {
             generation: self.generation,
-            pass: Pass::Recovery,
+            pass,
             sent: now,
             sender: Sender::default(),
         }

@@ -6,7 +6,8 @@
 //!
 //! * No request reaches a server after its cancellation or its rejection, and none twice.
 //! * A slot goes to the first waiter that wants the endpoint and has the same limits there. Waiters
-//!   with other limits, for other endpoints, and waiters that are not polled are passed over.
+//!   with other limits, for other endpoints, and waiters that are not polled are passed over. Known
+//!   callers with the same limits may pass one another.
 //! * While a waiter waits, each endpoint that it wants and that does not cool gets requests with
 //!   its key at the send rate. So a lost wake-up fails, and no key starves.
 //!

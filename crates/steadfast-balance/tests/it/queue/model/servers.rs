@@ -37,12 +37,15 @@ pub(super) struct Servers {
 type Bucket = (f64, Instant);
 
 impl Wish {
-    pub(super) fn request(self, number: usize) -> Request<Body> {
+    /// Returns the request, with or without the credential of its caller.
+    pub(super) fn request(self, number: usize, has_credential: bool) -> Request<Body> {
         let mut request = super::super::with_number(get(), number);
         let (model, caller) = (MODELS[self.model], CALLERS[self.caller]);
         let headers = request.headers_mut();
         headers.insert("x-model", http::HeaderValue::from_static(model));
-        headers.insert("x-api-key", http::HeaderValue::from_static(caller));
+        if has_credential {
+            headers.insert("x-api-key", http::HeaderValue::from_static(caller));
+        }
         request.extensions_mut().insert(LimitKey::new(model));
         if let Some(only) = self.only {
             let options = RoutingOptions::new().only(NAMES[only]);

@@ -142,7 +142,7 @@ impl Walk {
             caller: self.rng.usize(..CALLERS.len()),
             only,
         };
-        let mut request = wish.request(number);
+        let mut request = wish.request(number, self.knows_callers());
         let mut deadline = None;
         if self.rng.u32(..4) == 0 {
             let time = 100 * MS * self.rng.u32(1..50);
@@ -222,6 +222,12 @@ impl Walk {
         }
     }
 
+    /// Returns whether requests have the credentials of their callers. A caller may then test a
+    /// limit that follows from the refusals of another one, before its waiters.
+    fn knows_callers(&self) -> bool {
+        self.passes.contains(&true)
+    }
+
     /// Lets some hundredths of a second pass. A woken waiter is polled soon, or it would lose its
     /// turn.
     async fn pass(&mut self, hundredths: u32) {
@@ -253,7 +259,10 @@ impl Walk {
             self.progress.insert((endpoint, wish.model), Instant::now());
             let passed_over = self.waiting[..at].iter().find(|earlier| {
                 let competes = earlier.wish.model == wish.model
-                    && (!self.passes[endpoint] || earlier.wish.caller == wish.caller);
+                    && match self.passes[endpoint] {
+                        true => earlier.wish.caller == wish.caller,
+                        false => !self.knows_callers(),
+                    };
                 let waits = !earlier.lazy && !earlier.sent && earlier.knows == self.changes;
                 competes && earlier.wish.wants(endpoint) && waits
             });
