@@ -2,17 +2,17 @@
 //!
 //! * **Premise.** A server may refuse only one caller. Until the outcomes of others show that, the
 //!   refusals begin cooldowns for all.
-//! * **Effect.** While only the [accused](super::accused) caller was refused since a cooldown began,
-//!   the requests of other known callers test it at once, and a first send rate as well. The
+//! * **Effect.** While only the [accused](super::accused) caller was refused since a cooldown
+//!   began, the requests of other known callers test it at once, and a first send rate as well. The
 //!   accused caller leaves half of the tests of a burst to them. A served test costs nothing, so
 //!   these callers go on as if the limit were one of the accused caller.
 //! * **Saving.** Four connections of one caller send refused requests without a pause, a thousand
 //!   per second each. The other caller waited for a second, and up to 229 of its requests were
 //!   rejected. With these tests, none waits.
 //! * **If the premise fails,** the first test of another caller is refused: one more refusal for
-//!   each cooldown. After it, all callers wait for a minute like the accused one. Served tests are no
-//!   evidence against the limit, because a quota refills during a cooldown. A confirmed rate or one
-//!   from the headers is not tested.
+//!   each cooldown. After it, no caller tests the limit for a minute. Served tests are no evidence
+//!   against the limit, because a quota refills during a cooldown. A confirmed rate or one from
+//!   the headers is not tested.
 //! * **Order.** Such a test overtakes the waiters, which may be the ones of the accused caller.
 
 use std::num::NonZeroU64;
