@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn test_of_other_is_admitted_beside_a_probe() {
+    async fn other_caller_is_admitted_beside_a_probe() {
         let now = Instant::now() + SECOND;
         let cooldown = limited(Some(SECOND), now);
         let end = now + 2 * SECOND;
