@@ -133,20 +133,30 @@ fn is_in_service(eligibility: &Eligibility<'_>, now: Instant) -> bool {
     states.clone().any(serves) && !states.any(is_soon)
 }
 
-/// Returns when a request in the queue tests a bench that began while it waits.
+/// Returns when a request in the queue tests a bench that began while it waits, or the limit of an
+/// accused caller.
 ///
-/// Cooldowns for a rate limit are short, and their ends wake the request.
+/// Other cooldowns for a rate limit are short, and their ends wake the request.
 pub(crate) fn next_test(
     eligibility: &Eligibility<'_>,
     skip: &[u64],
     now: Instant,
 ) -> Option<Instant> {
-    let occasion = (eligibility, Occasion::BesideSlots);
+    let of_caller = eligibility.caller.map(Occasion::OfCaller);
+    let occasions = || {
+        [Some(Occasion::BesideSlots), of_caller]
+            .into_iter()
+            .flatten()
+    };
+    let due = |endpoint| {
+        let due = |occasion| due_at(endpoint, (eligibility, occasion), skip, now);
+        occasions().filter_map(due).min()
+    };
     // Most requests wait for a send rate, so the cheap check is first.
     (eligibility.snapshot.active().iter())
         .map(|entry| &*entry.state)
         .filter(|endpoint| endpoint.limits.cools(eligibility.demand, now))
-        .filter_map(|endpoint| due_at(endpoint, occasion, skip, now))
+        .filter_map(due)
         .min()
 }
 

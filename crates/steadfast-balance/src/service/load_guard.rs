@@ -17,7 +17,6 @@ use crate::select::outlook::Outlook;
 use crate::select::request_context::RequestContext;
 use crate::service::attribution;
 use crate::state::bench::RequestId;
-use crate::state::cooldown::others::Opening;
 use crate::state::limits::attempt::Cooled;
 use crate::state::limits::tickets::Tickets;
 use crate::state::origin::Origin;
@@ -143,9 +142,9 @@ impl LoadGuard {
             endpoint.load.was_in_vain();
             endpoint.load.was_answered();
         }
-        let opening = self.opening(context);
+        let opening = self.endpoint.state.limits.opening(&self.tickets, now);
         let cooled = self.learn((context, pool), target, (verdict, status), now);
-        let opened = self.opening(context);
+        let opened = self.endpoint.state.limits.opening(&self.tickets, now);
         if opened.is_some() && opened != opening {
             // The waiters of other callers test the limit.
             self.endpoint.signals.queue.wake_all(now);
@@ -164,13 +163,6 @@ impl LoadGuard {
             trail.set_next(pool.shared.next(&pool.snapshot(), context, now));
             explain_by(trail, context, pool);
         }
-    }
-
-    /// Returns the cooldown that other callers test, if the caller of this attempt is known.
-    fn opening(&self, context: &RequestContext) -> Option<Opening> {
-        context.caller?;
-        let limits = &self.endpoint.state.limits;
-        limits.own(&self.tickets).limits.cooldown.opening()
     }
 
     /// Lets the endpoint learn from an attempt that did not succeed.

@@ -133,11 +133,16 @@ impl Accused {
         self.refuted = Some(now);
     }
 
-    /// Returns whether a request of this caller tests the refusals: only another one was refused
-    /// recently.
-    pub(super) fn is_tested_by(&self, caller: NonZeroU64, now: Instant) -> bool {
-        let is_other = self.caller.is_some_and(|accused| accused != caller);
-        is_other && self.is_only(now) && !is_within(REFUTED, self.refuted, now)
+    /// Returns whether other callers test the refusals: none of them was refused recently.
+    pub(super) fn is_tested(&self, now: Instant) -> bool {
+        self.is_only(now) && !is_within(REFUTED, self.refuted, now)
+    }
+
+    /// Ends the accusation of a caller without a recent refusal.
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        if !is_recent(self.last, now) {
+            (self.caller, self.lead, self.rounds) = (None, 0, 0);
+        }
     }
 
     /// Returns whether no other known caller was refused recently.

@@ -52,7 +52,7 @@ impl Cooldown {
             self.publish(&state);
             return None;
         }
-        if ticket.pass == Pass::Recovery {
+        if matches!(ticket.pass, Pass::Recovery | Pass::OfCaller) {
             state.confirm_by(cause);
             self.publish(&state);
             return None;

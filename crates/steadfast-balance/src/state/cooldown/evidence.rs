@@ -174,9 +174,20 @@ impl Evidence {
         }
     }
 
-    /// Returns whether a request of this caller tests the refusals of the accused one.
-    pub(super) fn is_tested_by(&self, caller: NonZeroU64, now: Instant) -> bool {
-        (self.accused.as_ref()).is_some_and(|accused| accused.is_tested_by(caller, now))
+    /// Returns the accused caller if others test its refusals.
+    pub(super) fn accused_tested_by_others(&self, now: Instant) -> Option<NonZeroU64> {
+        (self
+            .accused
+            .as_ref()
+            .filter(|accused| accused.is_tested(now)))?
+        .caller()
+    }
+
+    /// Ends the accusation of a caller without a recent refusal.
+    pub(super) fn forget_old_accusation(&mut self, now: Instant) {
+        if let Some(accused) = &mut self.accused {
+            accused.forget_old(now);
+        }
     }
 
     /// Returns whether a refused sender is the accused caller.

@@ -430,13 +430,13 @@ impl Cooldown {
     ) -> Option<Duration> {
         let mut state = self.lock();
         let times = (ticket.sent, refusal.usual);
+        let accused = state.evidence.accused();
         if refusal.testable && state.evidence.is_excused(ticket.sender, times, now) {
             self.excuse(&mut state, ticket, now);
             return None;
         }
-        state.note_other(ticket);
-        if ticket.pass == Pass::OfCaller {
-            state.refuse_other(now);
+        if refusal.testable {
+            state.note_other(ticket, accused, now);
         }
         if matches!(ticket.pass, Pass::Recovery | Pass::OfCaller) {
             if ticket.generation == state.generation {
@@ -482,7 +482,7 @@ impl Cooldown {
         let is_guess = refusal.testable && refusal.hint.is_none_or(|hint| hint.is_zero());
         state.doubtful = (is_guess || begins_test) && !state.of_one_caller;
         if refusal.testable {
-            state.note_accused(ticket);
+            state.note_accused(ticket, now);
         }
         state.provisional = is_tested;
         state.rounded = is_tested && is_short && state.rate.is_measured();
@@ -666,17 +666,19 @@ impl Cooldown {
             state.release(ticket);
             match ticket.pass {
                 Pass::Recovery => state.unsend_recovery(ticket.sent),
-                // It took no token.
+                // Not within the rate.
                 Pass::OfCaller | Pass::Early => state.rate.unserved(),
                 _ => state.rate.unsend(),
             }
         }
     }
 
-    /// Returns the locked state, if the attempt is of the current generation.
+    /// Returns the locked state, if the attempt is of the current generation. The tests of other
+    /// callers belong to all generations.
     fn current(&self, ticket: Ticket) -> Option<MutexGuard<'_, State>> {
         let state = self.lock();
-        (ticket.generation == state.generation).then_some(state)
+        let is_current = ticket.generation == state.generation || ticket.pass == Pass::OfCaller;
+        is_current.then_some(state)
     }
 
     /// Begins a cooldown and a new generation. Returns the length, which is at most
@@ -1065,11 +1067,12 @@ impl State {
     /// Records a success of the present generation. Returns whether it is the first one after a
     /// cooldown.
     fn is_back(&mut self, ticket: Ticket, now: Instant) -> bool {
-        if ticket.pass == Pass::Free || ticket.generation != self.generation {
+        if ticket.pass == Pass::OfCaller {
+            // Of any generation: the cooldowns of the accused caller are short.
+            self.tests.unsend();
             return false;
         }
-        if ticket.pass == Pass::OfCaller {
-            self.tests.unsend();
+        if ticket.pass == Pass::Free || ticket.generation != self.generation {
             return false;
         }
         self.end_streak(ticket, now);

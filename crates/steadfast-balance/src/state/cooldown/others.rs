@@ -3,23 +3,24 @@
 //! * **Premise.** A server may refuse only one caller. Until the outcomes of others show that, the
 //!   refusals begin cooldowns for all.
 //! * **Effect.** While only the [accused](super::accused) caller was refused since a cooldown
-//!   began, the requests of other known callers test it at once, and a first send rate as well. The
-//!   accused caller leaves half of the tests of a burst to them. A served test costs nothing, so
-//!   these callers go on as if the limit were one of the accused caller.
+//!   began, the requests of other known callers test it at once. The accused caller leaves half of
+//!   the tests of a burst to them. A served test is free, so these callers go on as if the cooldown
+//!   were one of the accused caller.
 //! * **Saving.** Four connections of one caller send refused requests without a pause, a thousand
 //!   per second each. The other caller waited for a second, and up to 229 of its requests were
 //!   rejected. With these tests, none waits.
-//! * **If the premise fails,** the first test of another caller is refused: one more refusal for
-//!   each cooldown. After it, no caller tests the limit for a minute. Served tests are no evidence
-//!   against the limit, because a quota refills during a cooldown. A confirmed rate or one from
-//!   the headers is not tested.
-//! * **Order.** Such a test overtakes the waiters, which may be the ones of the accused caller.
+//! * **If the premise fails,** the first test of another caller is refused, and no caller tests the
+//!   limit for a minute after it: one more refusal, or up to ten if as many others are there at the
+//!   same time. Served tests are no evidence against the limit, because a quota refills during a
+//!   cooldown. A cooldown at a confirmed rate, or at one from the headers, is not tested.
+//! * **Bounds.** At most ten tests without an answer, then one per second. A test overtakes the
+//!   waiters, which may be the ones of the accused caller.
 
 use std::num::NonZeroU64;
 
 use tokio::time::Instant;
 
-use super::{Cooldown, State, Ticket};
+use super::{Cooldown, Pass, Phase, State, Ticket};
 
 /// A cooldown that other callers test: its generation, and the accused caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +36,12 @@ impl Cooldown {
     }
 
     /// Returns the present cooldown if other callers test it.
-    pub(crate) fn opening(&self) -> Option<Opening> {
+    pub(crate) fn opening(&self, now: Instant) -> Option<Opening> {
         if !self.is_busy() {
             return None;
         }
         let state = self.lock();
-        let accused = state.evidence.accused().filter(|_| state.is_of_accused)?;
+        let accused = state.accused_tested_by_others(now)?;
         Some(Opening {
             generation: state.generation,
             accused,
@@ -54,35 +55,47 @@ impl State {
         self.is_of_accused && self.evidence.accused().is_some()
     }
 
+    /// Returns the accused caller if others test the limit, because only its refusals support it.
+    fn accused_tested_by_others(&self, now: Instant) -> Option<NonZeroU64> {
+        let is_guess = !self.rate.is_claimed() && self.rate.confirmed().is_none();
+        // At a send rate, a test would take the slots of the waiters.
+        let is_paced = self.phase == Phase::Paced;
+        let is_tested = self.is_of_accused && is_guess && !self.bench && !is_paced;
+        is_tested.then(|| self.evidence.accused_tested_by_others(now))?
+    }
+
     /// Returns when a caller tests the limit, if only the refusals of another one support it.
     pub(super) fn due_for(&self, caller: NonZeroU64, now: Instant) -> Option<Instant> {
-        let is_guess = !self.rate.is_claimed() && self.rate.confirmed().is_none();
-        let is_tested = self.is_of_accused && is_guess && !self.bench;
-        (is_tested && self.evidence.is_tested_by(caller, now)).then(|| self.tests.due(false))
-    }
-
-    /// Counts a test of another caller. Its success uses the quota.
-    pub(super) fn send_test_of_other(&mut self, now: Instant) {
-        self.rate.send(now);
-    }
-
-    /// Learns from the refusal of a test of another caller: the limit concerns it as well.
-    pub(super) fn refuse_other(&mut self, now: Instant) {
-        self.evidence.refute_accusation(now);
-        self.rate.unserved();
+        let accused = self.accused_tested_by_others(now)?;
+        (accused != caller).then(|| self.tests.due(false))
     }
 
     /// Notes the sender of a refusal that began a cooldown. The sender may be unknown, because no
     /// limit was known when it was sent.
-    pub(super) fn note_accused(&mut self, ticket: Ticket) {
+    pub(super) fn note_accused(&mut self, ticket: Ticket, now: Instant) {
         let is_unknown = ticket.is_free() && ticket.sender.caller.is_none();
+        if is_unknown {
+            self.evidence.forget_old_accusation(now);
+        }
         self.is_of_accused = is_unknown || self.evidence.accuses(ticket.sender);
     }
 
-    /// Notes the sender of a refusal within a limit.
-    pub(super) fn note_other(&mut self, ticket: Ticket) {
-        if ticket.generation == self.generation && !ticket.is_free() {
-            self.is_of_accused &= self.evidence.accuses(ticket.sender);
+    /// Notes the sender of a refusal for a rate limit within a limit, beside the caller that was
+    /// accused before. The refused test of another one shows that the limit concerns it as well.
+    pub(super) fn note_other(&mut self, ticket: Ticket, accused: Option<NonZeroU64>, now: Instant) {
+        if ticket.pass == Pass::OfCaller {
+            self.rate.unserved();
+        }
+        // The first refused caller is accused.
+        if ticket.is_free() || accused.is_none() || ticket.sender.caller == accused {
+            return;
+        }
+        if ticket.generation == self.generation {
+            self.is_of_accused = false;
+        }
+        let is_test = matches!(ticket.pass, Pass::Recovery | Pass::OfCaller);
+        if is_test && ticket.sender.caller.is_some() {
+            self.evidence.refute_accusation(now);
         }
     }
 }
@@ -91,11 +104,11 @@ impl State {
 mod tests {
     use std::time::Duration;
 
+    use super::super::Refusal;
     use super::super::accused::Sender;
     use super::super::doubt::BURST;
     use super::super::recovery::{Occasion, Recovery};
     use super::super::tests::learn;
-    use super::super::{Pass, Refusal};
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -182,6 +195,42 @@ mod tests {
         assert!(try_test(&cooldown, 2, now).is_some());
     }
 
+    /// It would test its own refusals, and close the limit to all others.
+    #[tokio::test(start_paused = true)]
+    async fn caller_refused_long_after_the_accused_one_is_accused() {
+        let start = Instant::now() + SECOND;
+        let cooldown = limited(None, start);
+        let now = start + 60 * SECOND;
+        let mut state = cooldown.lock();
+        state.clear(now);
+        cooldown.publish(&state);
+        drop(state);
+        let sent = [0, 2].map(|hash| cooldown.try_admit(now).expect("admitted").of(sender(hash)));
+        let hint = Some(30 * SECOND);
+        for ticket in sent {
+            refuse(&cooldown, ticket, hint, now);
+        }
+        assert_eq!(try_test(&cooldown, 2, now), None);
+        assert!(try_test(&cooldown, 3, now).is_some());
+    }
+
+    /// Each refused probe of the accused caller begins a generation.
+    #[tokio::test(start_paused = true)]
+    async fn served_test_of_an_older_generation_is_free() {
+        let mut now = Instant::now() + SECOND;
+        let cooldown = limited(None, now);
+        for _ in 0..3 * BURST {
+            let test = try_test(&cooldown, 2, now).expect("a test");
+            now = cooldown.ready_at(now);
+            let probe = cooldown.try_admit(now).expect("a probe");
+            refuse(&cooldown, probe.of(sender(1)), None, now);
+            cooldown.serve(test, now);
+            if cooldown.until(now).is_none() {
+                return;
+            }
+        }
+    }
+
     /// The rate of a quota, or the order of an operator, is no guess.
     #[tokio::test(start_paused = true)]
     async fn known_limit_is_not_tested() {
@@ -195,7 +244,7 @@ mod tests {
         let first = cooldown.ready_at(now);
         let ticket = cooldown.try_admit(first).expect("admitted");
         refuse(&cooldown, ticket.of(sender(1)), Some(2 * SECOND), first);
-        assert!(cooldown.opening().is_some() && cooldown.confirmed_rate().is_some());
+        assert!(cooldown.lock().is_open_to_others() && cooldown.confirmed_rate().is_some());
         assert_eq!(try_test(&cooldown, 2, first), None);
     }
 

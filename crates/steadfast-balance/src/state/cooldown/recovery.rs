@@ -134,7 +134,8 @@ impl State {
         self.tests.send(now);
         let pass = match occasion {
             Occasion::OfCaller(_) => {
-                self.send_test_of_other(now);
+                // Its success uses the quota.
+                self.rate.send(now);
                 Pass::OfCaller
             }
             _ => Pass::Recovery,

@@ -16,6 +16,7 @@ use super::limit_state::LimitState;
 use super::tickets::{Admission, KeyedTicket, Level, Tickets};
 use crate::state::bench::Cause;
 use crate::state::cooldown::accused::Sender;
+use crate::state::cooldown::others::Opening;
 use crate::state::cooldown::recovery::Occasion;
 use crate::state::cooldown::{Cooldown, Ticket};
 
@@ -100,6 +101,12 @@ impl EndpointLimits {
             Pace::Regular => cooldown.try_admit(now),
             Pace::Early(since) => cooldown.try_admit_early(since, now),
         })
+    }
+
+    /// Returns the first cooldown of an attempt that other callers test.
+    pub(crate) fn opening(&self, tickets: &Tickets, now: Instant) -> Option<Opening> {
+        let mut all = tickets.all(&self.wide);
+        all.find_map(|at| at.limits.cooldown.opening(now))
     }
 
     /// Counts an attempt that is sent.
