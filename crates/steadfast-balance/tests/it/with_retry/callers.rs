@@ -79,16 +79,17 @@ fn request_of(credential: &'static str) -> Request<Body> {
 #[tokio::test(start_paused = true)]
 async fn quota_of_several_known_callers_is_used_as_the_one_of_unknown_callers() {
     let mut sums = [(0, 0); 2];
-    for seed in 0..SEEDS {
-        let rates = [[40.0, 4.0, 4.0], [20.0, 20.0, 20.0]][seed as usize % 2];
+    for rates in [[40.0, 4.0, 4.0], [20.0, 20.0, 20.0]] {
         for (names, sum) in [["", "", ""], ["A", "B", "C"]].into_iter().zip(&mut sums) {
             let callers: Vec<_> = names.into_iter().zip(rates).collect();
-            let (attempts, served) = attempts_and_served(&callers, seed).await;
-            *sum = (sum.0 + attempts, sum.1 + served.values().sum::<usize>());
+            for seed in 0..SEEDS {
+                let (attempts, served) = attempts_and_served(&callers, seed).await;
+                *sum = (sum.0 + attempts, sum.1 + served.values().sum::<usize>());
+            }
         }
     }
     let [unknown, known] = sums;
-    assert!(known.0 * 10 <= unknown.0 * 11, "{unknown:?} {known:?}");
+    assert!(known.0 * 100 <= unknown.0 * 103, "{unknown:?} {known:?}");
     assert!(known.1 * 100 >= unknown.1 * 97, "{unknown:?} {known:?}");
 }
 
@@ -96,15 +97,22 @@ async fn quota_of_several_known_callers_is_used_as_the_one_of_unknown_callers() 
 /// cooldowns by refusals of the others.
 #[tokio::test(start_paused = true)]
 async fn known_caller_that_is_always_refused_takes_less_of_a_quota_than_an_unknown_one() {
-    let mut sums = [(0, 0); 2];
-    for seed in 0..SEEDS {
+    // Above the quotas, single runs vary by a third. In 40 runs, the others get 99.5 % of what they
+    // get beside the unknown one.
+    for (others, percent) in [(30.0, 100), (60.0, 90)] {
+        let mut sums = [(0, 0); 2];
         for (hostile, sum) in [UNKNOWN_HOSTILE, HOSTILE].into_iter().zip(&mut sums) {
-            let (attempts, served) =
-                attempts_and_served(&[("A", 30.0), (hostile, 5.0)], seed).await;
-            *sum = (sum.0 + attempts, sum.1 + served["A"]);
+            for seed in 0..SEEDS {
+                let callers = [("A", others), (hostile, 5.0)];
+                let (attempts, served) = attempts_and_served(&callers, seed).await;
+                *sum = (sum.0 + attempts, sum.1 + served["A"]);
+            }
         }
+        let [unknown, known] = sums;
+        assert!(
+            known.1 * 100 >= unknown.1 * percent,
+            "{unknown:?} {known:?}"
+        );
+        assert!(known.0 * 2 <= unknown.0 * 3, "{unknown:?} {known:?}");
     }
-    let [unknown, known] = sums;
-    assert!(known.1 >= unknown.1, "{unknown:?} {known:?}");
-    assert!(known.0 * 2 <= unknown.0 * 3, "{unknown:?} {known:?}");
 }
