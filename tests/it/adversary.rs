@@ -410,7 +410,7 @@ async fn refusals_of_a_known_caller_leave_others_served() {
     }
 }
 
-/// Four connections send refused requests without a pause, a thousand per second in all. The first
+/// Four connections send refused requests without a pause, about two thousand per second. The first
 /// ones come before the caller is known.
 #[tokio::test(start_paused = true)]
 async fn flood_of_refusals_of_a_known_caller_leaves_others_served() {

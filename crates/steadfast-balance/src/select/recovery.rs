@@ -142,15 +142,13 @@ pub(crate) fn next_test(
     skip: &[u64],
     now: Instant,
 ) -> Option<Instant> {
-    let of_caller = eligibility.caller.map(Occasion::OfCaller);
-    let occasions = || {
-        [Some(Occasion::BesideSlots), of_caller]
-            .into_iter()
-            .flatten()
-    };
     let due = |endpoint| {
         let due = |occasion| due_at(endpoint, (eligibility, occasion), skip, now);
-        occasions().filter_map(due).min()
+        let of_caller = eligibility.caller.map(Occasion::OfCaller).and_then(due);
+        due(Occasion::BesideSlots)
+            .into_iter()
+            .chain(of_caller)
+            .min()
     };
     // Most requests wait for a send rate, so the cheap check is first.
     (eligibility.snapshot.active().iter())

@@ -4,7 +4,8 @@
 //!   caller, for example for words that it does not accept, has no used-up quota.
 //! * **Effect.** The caller with the most refusals is accused. A round is a refusal of this caller,
 //!   a success of another one, and again a refusal of this caller. From [`ROUNDS`] recent rounds
-//!   on, the refusals of the accused caller concern only itself.
+//!   on, the refusals of the accused caller concern only itself. Within a send rate, they add to
+//!   the sum of a futile one.
 //! * **Saving.** Half of the requests for a model are of a caller that is always refused. Without
 //!   this finding, 30 % of the others are rejected or delayed, and none with it.
 //! * **If the premise fails,** a quota refuses one caller by chance between successes of others.
@@ -30,7 +31,6 @@ const DISAGREES: u32 = 2;
 const MOST_LEAD: u32 = 10;
 /// The time after which the last round, or the last refusal of another caller, is not recent.
 const RECENT: Duration = Duration::from_secs(10);
-
 /// The time without tests by others after a refused one: the quota is real.
 const REFUTED: Duration = Duration::from_secs(60);
 
@@ -141,7 +141,11 @@ impl Accused {
     /// Ends the accusation of a caller without a recent refusal.
     pub(super) fn forget_old(&mut self, now: Instant) {
         if !is_recent(self.last, now) {
-            (self.caller, self.lead, self.rounds) = (None, 0, 0);
+            let refuted = self.refuted;
+            *self = Self {
+                refuted,
+                ..Self::default()
+            };
         }
     }
 

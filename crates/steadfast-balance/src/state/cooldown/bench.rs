@@ -52,7 +52,7 @@ impl Cooldown {
             self.publish(&state);
             return None;
         }
-        if matches!(ticket.pass, Pass::Recovery | Pass::OfCaller) {
+        if ticket.is_test() {
             state.confirm_by(cause);
             self.publish(&state);
             return None;

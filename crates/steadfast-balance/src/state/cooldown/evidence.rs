@@ -176,11 +176,8 @@ impl Evidence {
 
     /// Returns the accused caller if others test its refusals.
     pub(super) fn accused_tested_by_others(&self, now: Instant) -> Option<NonZeroU64> {
-        (self
-            .accused
-            .as_ref()
-            .filter(|accused| accused.is_tested(now)))?
-        .caller()
+        let accused = self.accused.as_deref()?;
+        accused.is_tested(now).then(|| accused.caller())?
     }
 
     /// Ends the accusation of a caller without a recent refusal.

@@ -435,15 +435,15 @@ impl Cooldown {
         let mut state = self.lock();
         let times = (ticket.sent, refusal.usual);
         let accused = state.evidence.accused();
-        if refusal.testable && state.evidence.is_excused(ticket.sender, times, now) {
-            self.excuse(&mut state, ticket, now);
-            return None;
-        }
         if refusal.testable {
+            if state.evidence.is_excused(ticket.sender, times, now) {
+                self.excuse(&mut state, ticket, now);
+                return None;
+            }
             state.note_other(ticket, accused, now);
             self.publish(&state);
         }
-        if matches!(ticket.pass, Pass::Recovery | Pass::OfCaller) {
+        if ticket.is_test() {
             if ticket.generation == state.generation {
                 if refusal.testable && !state.bench && state.rate.known().is_none() {
                     self.test(&mut state, ticket, refusal, now);
@@ -499,7 +499,7 @@ impl Cooldown {
     fn excuse(&self, state: &mut State, ticket: Ticket, now: Instant) {
         if ticket.generation == state.generation {
             // A test counts, so that the accused caller does not test without a bound.
-            if !matches!(ticket.pass, Pass::Recovery | Pass::OfCaller) {
+            if !ticket.is_test() {
                 state.release(ticket);
             }
             state.refused_in_spite_of_rate(ticket, now);
@@ -746,6 +746,11 @@ impl Ticket {
     /// Returns whether no limit was known at the admission.
     fn is_free(self) -> bool {
         self.pass == Pass::Free
+    }
+
+    /// Returns whether the attempt tests a limit before its end.
+    fn is_test(self) -> bool {
+        matches!(self.pass, Pass::Recovery | Pass::OfCaller)
     }
 
     /// Returns the ticket without its instant.

@@ -6,8 +6,8 @@
 //!   began, the requests of other known callers test it at once. The accused caller leaves half of
 //!   the tests of a burst to them. A served test is free, so these callers go on as if the cooldown
 //!   were one of the accused caller.
-//! * **Saving.** Four connections of one caller send refused requests without a pause, a thousand
-//!   per second each. The other caller waited for a second, and up to 229 of its requests were
+//! * **Saving.** Four connections of one caller send refused requests without a pause, about two
+//!   thousand per second. The other caller waited for a second, and up to 229 of its requests were
 //!   rejected. With these tests, none waits.
 //! * **If the premise fails,** the first test of another caller is refused, and no caller tests the
 //!   limit for a minute after it: one more refusal, or up to ten if as many others are there at the
@@ -39,7 +39,7 @@ impl Cooldown {
 
     /// Returns the present cooldown if other callers test it.
     pub(crate) fn opening(&self, now: Instant) -> Option<Opening> {
-        if !self.is_busy() {
+        if !self.has_accused() {
             return None;
         }
         let state = self.lock();
@@ -95,8 +95,7 @@ impl State {
         if ticket.generation == self.generation {
             self.is_of_accused = false;
         }
-        let is_test = matches!(ticket.pass, Pass::Recovery | Pass::OfCaller);
-        if is_test && ticket.sender.caller.is_some() {
+        if ticket.is_test() && ticket.sender.caller.is_some() {
             self.evidence.refute_accusation(now);
         }
     }
