@@ -469,9 +469,6 @@ impl Cooldown {
             .then(|| state.take_refusal(ticket, refusal, now))
             .flatten();
         let Some(wait) = wait else {
-            if ticket.pass == Pass::Early && ticket.generation == state.generation {
-                state.early.left();
-            }
             self.publish(&state);
             return None;
         };
@@ -886,8 +883,9 @@ impl State {
             Phase::Cooling { .. } => self.rounded,
             Phase::Clear | Phase::Probing { .. } => false,
         };
+        let rate = (self.rate.sent(), self.rate.is_refused());
         is_possible
-            .then(|| self.early.next(self.rate.sent(), since, self.patience))
+            .then(|| self.early.next(rate, since, self.patience))
             .flatten()
     }
 
@@ -951,7 +949,16 @@ impl State {
         let is_tested = refusal.testable && ticket.pass != Pass::Probe;
         let is_expected = is_tested
             && (self.ends_futile_limit(ticket, now) || self.lowers_rate_only(ticket, refusal, now));
-        if is_expected || is_tested && self.evidence.contradicts() {
+        if is_expected {
+            self.release(ticket);
+            return None;
+        }
+        if is_tested && self.evidence.contradicts() {
+            match ticket.pass {
+                Pass::Early => self.refuse_early(took, now),
+                // A rate measures the served attempts.
+                _ => self.rate.unserved(),
+            }
             return None;
         }
         // A refused probe shows that a hint of zero is wrong, so it counts as no hint.

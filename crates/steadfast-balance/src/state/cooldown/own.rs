@@ -20,7 +20,7 @@
 
 use tokio::time::Instant;
 
-use super::{Cooldown, State, Ticket};
+use super::{Cooldown, Pass, State, Ticket};
 use crate::state::millis::millis;
 use crate::state::origin::Earlier;
 
@@ -47,6 +47,10 @@ impl Cooldown {
 impl State {
     /// Takes back the refusals of a request, which concern only itself.
     fn take_back(&mut self, ticket: Ticket, earlier: Earlier, now: Instant) {
+        if ticket.pass == Pass::Early {
+            self.refuse_early(None, now);
+            return;
+        }
         self.release(ticket);
         // Each further repeat has nothing more to take back.
         if self.rate.known().is_none() && earlier.is_only {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::state::origin::Earlier;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -586,6 +587,42 @@ async fn early_attempt_from_before_lower_rate_releases_its_position() {
     let wait = cooldown.refused(early, limited(30 * SECOND), now + 2 * MILLI);
     assert_eq!(wait, None);
     assert!(cooldown.try_admit_early(now, now + 2 * MILLI).is_some());
+}
+
+/// The repeats of a request cost nothing, so an overload sent hundreds of them per second.
+#[tokio::test(start_paused = true)]
+async fn refused_early_attempt_of_a_repeat_delays_the_next_one() {
+    let (cooldown, now) = paced();
+    let early = cooldown.try_admit_early(now, now + MILLI).expect("early");
+    let earlier = Earlier {
+        since: now - SECOND,
+        is_only: true,
+    };
+    assert!(cooldown.refused_own(early, earlier, now + 2 * MILLI));
+    assert!(cooldown.try_admit_early(now, now + 3 * MILLI).is_none());
+    assert_eq!(cooldown.until(now + 2 * MILLI), None);
+}
+
+/// A first rate counted the refused attempts too. Under an overload, it was five times the quota.
+#[tokio::test(start_paused = true)]
+async fn contradicted_refusals_do_not_count_in_the_first_rate() {
+    let (cooldown, mut now) = cooled(Instant::now());
+    let probe = admit(&cooldown, now);
+    assert!(cooldown.serve(probe, now));
+    cooldown.lock().evidence.disprove_rate();
+    for n in 0..20 {
+        now += 50 * MILLI;
+        let ticket = admit(&cooldown, now);
+        if n % 4 == 0 {
+            assert_eq!(cooldown.refused(ticket, limited(SECOND), now), None);
+        } else {
+            cooldown.serve(ticket, now);
+        }
+    }
+    let mut state = cooldown.lock();
+    state.rate.refused(false, now);
+    // The probe and 15 others, of which the last one counts half, in two seconds.
+    assert_eq!(state.rate.known(), Some(15.5 / 2.0));
 }
 
 /// A window that ends after 30 ms has a hint of a whole second.

@@ -78,6 +78,11 @@ impl Futility {
         self.points >= futile
     }
 
+    /// Returns whether the served attempts do not outweigh the last refusals.
+    pub(super) fn is_refused(self) -> bool {
+        self.points >= REFUSAL
+    }
+
     /// Returns whether the next refusals may show that the rate is futile.
     pub(super) fn is_doubtful(self) -> bool {
         self.points >= DOUBTFUL

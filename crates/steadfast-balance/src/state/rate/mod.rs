@@ -54,7 +54,7 @@ const SOON: f64 = 2.0;
 const QUIET: f64 = 5.0;
 /// If more tokens than these remain, no request waits for a token: a number, and a time of the rate
 /// in seconds.
-const UNUSED: (f64, f64) = (2.0, 0.005);
+const UNUSED: (f64, f64) = (2.0, 0.04);
 /// If a rate grows to this multiple without a refusal, it is no longer a limit.
 const NO_LIMIT_FACTOR: f64 = 8.0;
 /// The relative difference below which a measurement confirms the known rate.
@@ -231,6 +231,11 @@ impl Rate {
         if self.known.is_some() {
             self.futility = Futility::doubtful();
         }
+    }
+
+    /// Returns whether the endpoint refuses more attempts within the rate than a quota would.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.futility.is_refused()
     }
 
     /// Returns whether the rate has not reduced the refusals yet.
