@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(early.in_flight, 0, "no underflow");
     }
 
-    /// Refusals without a quota lowered a rate, and the requests behind it were rejected for minutes.
+    /// Refusals without a quota lowered a rate, and requests were rejected for it for minutes.
     #[tokio::test(start_paused = true)]
     async fn served_attempts_test_a_refused_rate_without_a_payment() {
         let mut now = start();

@@ -95,7 +95,7 @@ const OVERLOADS: [&str; 8] = [
     "small-3",
 ];
 /// A short run of impatient callers leaves out the callers that wait after its end.
-const IMPATIENT: [&str; 2] = ["impatient-10", "impatient-mixed"];
+const IMPATIENT: [&str; 3] = ["impatient-5", "impatient-10", "impatient-mixed"];
 /// The longest p99 of served requests in an overload with load shedding, in seconds.
 const SOON: f64 = 5.0;
 /// The time of a short run. Whole runs take three minutes in an optimized build.
@@ -144,8 +144,7 @@ fn cells() -> impl Iterator<Item = (&'static Entry, f64)> {
     cells.filter(|(entry, load)| {
         let is_large = entry.name().starts_with("random") || entry.name() == "ramp";
         // The first seconds show that no rate reduces these refusals.
-        let settling = ["random-50", "refused-once-5"];
-        let is_settling = settling.iter().any(|name| entry.name().starts_with(name));
+        let is_settling = entry.name().starts_with("random-50");
         whole_runs() || !is_settling && (!is_large || *load < 0.05)
     })
 }

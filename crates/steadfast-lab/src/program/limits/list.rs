@@ -142,8 +142,8 @@ fn refusal_goals() -> Vec<Goal> {
         ),
         Goal::new(
             "refused, not repeated",
-            "≥ 95 % of the good requests",
-            |results, policy| beside_refused(results, policy, (REFUSED_ONCE, 0.95)),
+            "≥ 99 % of the good requests",
+            |results, policy| beside_refused(results, policy, (REFUSED_ONCE, 0.99)),
         ),
         Goal::new(
             "many random 429s",

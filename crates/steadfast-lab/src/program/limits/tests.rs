@@ -204,7 +204,7 @@ fn value_beyond_bound_misses_only_its_goal() {
         (
             "refused-once-5",
             0.01,
-            |one| one.details.callers[0].failed = 6,
+            |one| one.details.callers[0].failed = 2,
             "refused, not repeated",
         ),
         (
