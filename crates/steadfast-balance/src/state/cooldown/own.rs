@@ -10,7 +10,7 @@
 //!   correct.
 //! * **Effect.** The repeat begins no cooldown. It is a refusal in spite of a known send rate, and
 //!   adds to the sum of a futile one. Without a rate, it takes the refusal before it back as
-//!   evidence.
+//!   evidence. A refused early attempt delays the next one, as any other does.
 //! * **Saving.** Two endpoints refuse one request per second with `Retry-After: 1`, beside 10 or 50
 //!   good ones. Its repeats were the probes of the cooldown that it had begun, and 30 or 59 % of
 //!   the good requests were served. Now it is 100 %.
@@ -47,16 +47,17 @@ impl Cooldown {
 impl State {
     /// Takes back the refusals of a request, which concern only itself.
     fn take_back(&mut self, ticket: Ticket, earlier: Earlier, now: Instant) {
-        if ticket.pass == Pass::Early {
-            self.refuse_early(None, now);
-            return;
-        }
-        self.release(ticket);
         // Each further repeat has nothing more to take back.
         if self.rate.known().is_none() && earlier.is_only {
             self.evidence.take_back();
         }
-        self.refused_in_spite_of_rate(ticket, now);
+        // The rate did not allow an early attempt.
+        if ticket.pass == Pass::Early {
+            self.refuse_early(None, now);
+        } else {
+            self.release(ticket);
+            self.refused_in_spite_of_rate(ticket, now);
+        }
     }
 
     /// Counts a refusal that a send rate cannot prevent, and drops a futile rate.
@@ -73,7 +74,7 @@ impl State {
 mod tests {
     use std::time::Duration;
 
-    use super::super::tests::{cooled, learn};
+    use super::super::tests::{cooled, learn, paced};
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -114,6 +115,17 @@ mod tests {
         assert!(!cooldown.would_admit(end));
         assert!(cooldown.refused_own(probe, earlier(since), end));
         assert!(cooldown.would_admit(end));
+    }
+
+    /// The repeats of a request cost nothing, so an overload sent hundreds of them per second.
+    #[tokio::test(start_paused = true)]
+    async fn own_refusal_of_an_early_attempt_delays_the_next_one() {
+        let (cooldown, now) = paced();
+        let at = |ms| now + Duration::from_millis(ms);
+        let early = cooldown.try_admit_early(now, at(1)).expect("early");
+        assert!(cooldown.refused_own(early, earlier(now - SECOND), at(2)));
+        assert!(cooldown.try_admit_early(now, at(3)).is_none());
+        assert_eq!(cooldown.until(at(2)), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,4 @@
 use super::*;
-use crate::state::origin::Earlier;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -493,7 +492,7 @@ async fn early_attempts_test_unknown_rate_but_no_claimed_one() {
 }
 
 /// Returns a cooldown in the phase `Paced` with a measured rate of 20/s and no token, and its time.
-fn paced() -> (Cooldown, Instant) {
+pub(crate) fn paced() -> (Cooldown, Instant) {
     let (cooldown, now) = learned(20.0, Instant::now());
     let probe = admit(&cooldown, now);
     assert!(cooldown.serve(probe, now + MILLI));
@@ -589,18 +588,15 @@ async fn early_attempt_from_before_lower_rate_releases_its_position() {
     assert!(cooldown.try_admit_early(now, now + 2 * MILLI).is_some());
 }
 
-/// The repeats of a request cost nothing, so an overload sent hundreds of them per second.
+/// Such refusals cost nothing, so an overload could send early attempts without a bound.
 #[tokio::test(start_paused = true)]
-async fn refused_early_attempt_of_a_repeat_delays_the_next_one() {
+async fn contradicted_refusal_of_an_early_attempt_delays_the_next_one() {
     let (cooldown, now) = paced();
+    cooldown.lock().evidence.disprove_rate();
     let early = cooldown.try_admit_early(now, now + MILLI).expect("early");
-    let earlier = Earlier {
-        since: now - SECOND,
-        is_only: true,
-    };
-    assert!(cooldown.refused_own(early, earlier, now + 2 * MILLI));
+    let wait = cooldown.refused(early, limited(30 * SECOND), now + 2 * MILLI);
+    assert_eq!(wait, None);
     assert!(cooldown.try_admit_early(now, now + 3 * MILLI).is_none());
-    assert_eq!(cooldown.until(now + 2 * MILLI), None);
 }
 
 /// A first rate counted the refused attempts too. Under an overload, it was five times the quota.

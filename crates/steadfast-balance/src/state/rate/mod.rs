@@ -233,7 +233,7 @@ impl Rate {
         }
     }
 
-    /// Returns whether the endpoint refuses more attempts within the rate than a quota would.
+    /// Returns whether the served attempts within the rate do not outweigh its last refusals.
     pub(crate) fn is_refused(&self) -> bool {
         self.futility.is_refused()
     }

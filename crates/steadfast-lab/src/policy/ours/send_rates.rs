@@ -96,8 +96,7 @@ const OVERLOADS: [&str; 8] = [
 ];
 /// A short run of impatient callers leaves out the callers that wait after its end.
 const IMPATIENT: [&str; 3] = ["impatient-5", "impatient-10", "impatient-mixed"];
-/// The longest p99 of served requests in an overload with load shedding, in seconds. With slow
-/// answers it is half of the one without the send rates.
+/// The longest p99 of served requests in an overload with load shedding, in seconds.
 const SOON: f64 = 5.0;
 /// The time of a short run. Whole runs take three minutes in an optimized build.
 const SHORT: Duration = Duration::from_secs(10);
@@ -159,8 +158,7 @@ fn send_rate_serves_no_less_than_the_stack_without_it() {
         let without = of(|balance| balance.learned_rates(false));
         let mut with = of(|balance| balance);
         let is_overload = OVERLOADS.contains(&name) && (name != "short" || load > 1.0);
-        let soon = without.2.min(SOON.max(without.2 / 2.0));
-        if with.is_less_than(&without) && is_overload && with.2 <= soon {
+        if with.is_less_than(&without) && is_overload && with.2 <= SOON.min(without.2) {
             let shed = with.1;
             with = of(|balance| balance.overload_wait(Duration::from_secs(30)));
             let (with, without) = (with.1, without.1);
