@@ -10,7 +10,7 @@
 //!   correct.
 //! * **Effect.** The repeat begins no cooldown. It is a refusal in spite of a known send rate, and
 //!   adds to the sum of a futile one. Without a rate, it takes the refusal before it back as
-//!   evidence. A refused early attempt delays the next one, as any other does.
+//!   evidence. A refused early attempt takes nothing back, and delays the next one.
 //! * **Saving.** Two endpoints refuse one request per second with `Retry-After: 1`, beside 10 or 50
 //!   good ones. Its repeats were the probes of the cooldown that it had begun, and 30 or 59 % of
 //!   the good requests were served. Now it is 100 %.
@@ -47,17 +47,17 @@ impl Cooldown {
 impl State {
     /// Takes back the refusals of a request, which concern only itself.
     fn take_back(&mut self, ticket: Ticket, earlier: Earlier, now: Instant) {
+        // A quota refuses early attempts too. This one shows nothing about the refusal before it.
+        if ticket.pass == Pass::Early {
+            self.refuse_early(None, now);
+            return;
+        }
+        self.release(ticket);
         // Each further repeat has nothing more to take back.
         if self.rate.known().is_none() && earlier.is_only {
             self.evidence.take_back();
         }
-        // The rate did not allow an early attempt.
-        if ticket.pass == Pass::Early {
-            self.refuse_early(None, now);
-        } else {
-            self.release(ticket);
-            self.refused_in_spite_of_rate(ticket, now);
-        }
+        self.refused_in_spite_of_rate(ticket, now);
     }
 
     /// Counts a refusal that a send rate cannot prevent, and drops a futile rate.
